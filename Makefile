@@ -1,0 +1,48 @@
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-vllm lint format types bench bench-agent bench-store bench-panel soak docs clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(BIN)/tracetail: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tracetail needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/tracetail
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+install: $(BIN)/tracetail ## Set up .venv with tracetail in it
+
+demo: $(BIN)/tracetail ## Run the whole chain on this machine (ONCE=1: check it, stop all, exit)
+	$(BIN)/tracetail demo $(if $(ONCE),--once)
+
+test: $(VENV)/.dev ## Run the tests
+	$(BIN)/pytest $(ARGS)
+
+test-vllm: $(VENV)/.dev ## Start, crash and stop a real vLLM on the CPU (installs it outside the tree)
+	TRACETAIL_TEST_VLLM=1 $(BIN)/pytest -m vllm --timeout 1800 -s $(ARGS)
+
+lint: $(VENV)/.dev ## Check style, types and the import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only .
+
+bench: bench-agent bench-store bench-panel ## Run every benchmark
+
+soak: $(VENV)/.dev ## Repeat the fault tests many times over
+	$(BIN)/pytest -m soak --timeout 7200 $(ARGS)
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

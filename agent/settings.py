@@ -1,0 +1,32 @@
+"""The table `[agent]` of the configuration."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One `[[agent.sources]]`: files that no keeper wrote."""
+
+    glob: Annotated[str, Meta(description="files to follow, `**` allowed", min_length=1)]
+    labels: Annotated[dict[str, str], Meta(description="labels of their streams")] = {}
+    path_pattern: Annotated[
+        str, Meta(description="regular expression; its named groups on the path become labels")
+    ] = ""
+    format: Annotated[str, Meta(description="auto, vllm, uvicorn, json or plain")] = "auto"
+
+
+class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What the agent follows and how it ships."""
+
+    listen: Annotated[str, Meta(description="host:port of /metrics, /healthz and /status")] = "127.0.0.1:9464"
+    state_dirs: Annotated[
+        list[str],
+        Meta(description="state directories whose launches are followed; empty: every one that exists"),
+    ] = []
+    sources: Annotated[list[SourceSettings], Meta(description="further files to follow")] = []
+    timezone: Annotated[
+        str, Meta(description="zone of times without one, as Europe/Berlin; empty: the machine's")
+    ] = ""
+    labels: Annotated[dict[str, str], Meta(description="labels added to every stream")] = {}

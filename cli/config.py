@@ -1,0 +1,78 @@
+"""`tracetail config`: the example, the check, the schema."""
+
+import json
+import os
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from cli import configuration
+
+_HEAD = """\
+# tracetail.toml: every option with its default.
+# Searched at --config, $TRACETAIL_CONFIG, ~/.config/tracetail/tracetail.toml, /etc/tracetail/tracetail.toml.
+# Each key can also be set by an environment variable: [loki] url is TRACETAIL_LOKI_URL.
+"""
+
+
+@click.group()
+def config() -> None:
+    """Show, check or describe the configuration."""
+
+
+@config.command()
+def example() -> None:
+    """Print every option with its default and one line of explanation."""
+    click.echo(render_example(), nl=False)
+
+
+@config.command()
+@click.argument("file", required=False)
+@click.pass_context
+def check(ctx: click.Context, file: str | None) -> None:
+    """Validate FILE, or the configuration that the other commands would use."""
+    named = file or ctx.obj
+    try:
+        configuration.load(named)
+        path = configuration.config_path(named, os.environ)
+    except configuration.ConfigurationError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    click.echo(f"ok: {path}" if path else "ok: no configuration file, defaults and environment variables only")
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration file."""
+    click.echo(json.dumps(render_schema(), indent=2))
+
+
+def render_example() -> str:
+    """Return a configuration file in which every option stands with its default, commented out."""
+    lines = [_HEAD]
+    table = None
+    for option in configuration.options():
+        if option.table != table:
+            table = option.table
+            lines.append(f"\n[{table}]")
+        lines.append(f"# {option.description}")
+        lines.append(f"# {option.key} = {_toml(option.default)}")
+    return "\n".join(lines) + "\n"
+
+
+def render_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the configuration file."""
+    document = msgspec.json.schema(configuration.Configuration)
+    for option in configuration.options():
+        name = type(getattr(configuration.Configuration(), option.table)).__name__
+        document["$defs"][name]["properties"][option.key]["description"] = option.description
+        document["$defs"][name]["additionalProperties"] = False
+    return document
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,159 @@
+"""The whole configuration: one TOML file, environment variables on top, typed by each part's own settings."""
+
+import dataclasses
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from agent.settings import AgentSettings
+from contract.loki import LokiSettings
+from launcher.settings import LauncherSettings
+from panel.settings import PanelSettings
+from store.settings import StoreSettings
+
+CONFIG_VARIABLE = "TRACETAIL_CONFIG"
+SYSTEM_CONFIG = Path("/etc/tracetail/tracetail.toml")
+_PREFIX = "TRACETAIL_"
+
+
+class ConfigurationError(ValueError):
+    """The configuration cannot be used; the message names file, key and what was expected."""
+
+
+class Configuration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Every option of tracetail, by table."""
+
+    loki: LokiSettings = LokiSettings()
+    agent: AgentSettings = AgentSettings()
+    launcher: LauncherSettings = LauncherSettings()
+    panel: PanelSettings = PanelSettings()
+    store: StoreSettings = StoreSettings()
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One key of one table, as documentation, schema and environment need it."""
+
+    table: str
+    key: str
+    type: Any
+    default: Any
+    description: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"{_PREFIX}{self.table}_{self.key}".upper()
+
+
+def options() -> list[Option]:
+    """Return every option in the order of the configuration."""
+    found = []
+    for table, struct in get_type_hints(Configuration).items():
+        defaults = struct()
+        for key, hint in get_type_hints(struct, include_extras=True).items():
+            kind, description = _described(hint)
+            found.append(Option(table, key, kind, getattr(defaults, key), description))
+    return found
+
+
+def _described(hint: Any) -> tuple[Any, str]:
+    if get_origin(hint) is not Annotated:
+        return hint, ""
+    kind, note = get_args(hint)[:2]
+    return kind, note if isinstance(note, str) else note.description or ""
+
+
+def config_path(named: str | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the file to read: --config, $TRACETAIL_CONFIG, the user's, the system's; None if there is none.
+
+    Raises ConfigurationError if a file is named and does not exist.
+    """
+    for source, value in (("--config", named), (CONFIG_VARIABLE, environ.get(CONFIG_VARIABLE))):
+        if value:
+            if not Path(value).is_file():
+                raise ConfigurationError(f"{source} names {value}, which is not a file")
+            return Path(value)
+    user = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
+    candidates = (user / "tracetail" / "tracetail.toml", SYSTEM_CONFIG)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> Configuration:
+    """Read the configuration. Raises ConfigurationError."""
+    path = config_path(named, environ)
+    tables: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    known = options()
+    _check_keys(tables, known, str(path))
+    sources = {table: dict.fromkeys(values, str(path)) for table, values in tables.items()}
+    for option in _set_by_environment(environ, known):
+        tables.setdefault(option.table, {})[option.key] = _from_text(option, environ[option.variable])
+        sources.setdefault(option.table, {})[option.key] = option.variable
+    values = {}
+    for table, struct in get_type_hints(Configuration).items():
+        values[table] = _convert(table, tables.get(table, {}), struct, sources.get(table, {}))
+    return Configuration(**values)
+
+
+def _check_keys(tables: dict[str, Any], known: list[Option], where: str) -> None:
+    by_table: dict[str, list[str]] = {}
+    for option in known:
+        by_table.setdefault(option.table, []).append(option.key)
+    for table, values in tables.items():
+        if table not in by_table:
+            raise ConfigurationError(f"{where}: unknown table [{table}]{_nearest(table, list(by_table))}")
+        if not isinstance(values, dict):
+            raise ConfigurationError(f"{where}: {table} must be a table: [{table}]")
+        for key in values:
+            if key not in by_table[table]:
+                raise ConfigurationError(f"{where}: unknown key {table}.{key}{_nearest(key, by_table[table])}")
+
+
+def _set_by_environment(environ: Mapping[str, str], known: list[Option]) -> list[Option]:
+    variables = {option.variable: option for option in known}
+    tables = tuple(f"{_PREFIX}{table}_".upper() for table in {option.table for option in known})
+    not_options = {"TRACETAIL_LAUNCH_ID"}
+    for name in environ:
+        if name.startswith(tables) and name not in variables and name not in not_options:
+            raise ConfigurationError(f"unknown environment variable {name}{_nearest(name, list(variables))}")
+    return [option for name, option in variables.items() if name in environ]
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known are: {', '.join(known)}"
+
+
+def _from_text(option: Option, text: str) -> Any:
+    """Return an environment variable's text as the option's type would stand in TOML."""
+    kind = get_origin(option.type) or option.type
+    if kind is str:
+        return text
+    if kind is list and not text.lstrip().startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _convert(table: str, values: dict[str, Any], struct: Any, sources: dict[str, str]) -> Any:
+    try:
+        return msgspec.convert(values, struct)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$.")
+        key = place.removesuffix("`")
+        top = key.partition(".")[0].partition("[")[0]
+        where = sources.get(top, "the configuration")
+        raise ConfigurationError(f"{where}: {table}.{key}: {message}" if key else f"{where}: {message}") from error

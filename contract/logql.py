@@ -1,0 +1,75 @@
+"""Puts LogQL together. The only place where a value from outside becomes part of a query.
+
+Source of the syntax: https://grafana.com/docs/loki/latest/query/log_queries/
+"""
+
+from collections.abc import Iterable, Mapping
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+"""The values of the structured metadata `level`, from the mildest."""
+
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def quote(value: str) -> str:
+    """Return value as a LogQL string literal (the escapes are those of a Go string)."""
+    return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else _escaped(c)) for c in value) + '"'
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def selector(labels: Mapping[str, str]) -> str:
+    """Return the stream selector that matches all these labels exactly: `{traceId="t1", env="test"}`."""
+    return "{" + ", ".join(f"{name}={quote(value)}" for name, value in labels.items()) + "}"
+
+
+def trace_query(
+    trace_id: str,
+    *,
+    launch_id: str | None = None,
+    levels: Iterable[str] = (),
+    contains: str | None = None,
+    matches: str | None = None,
+    ignore_case: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> str:
+    """Return the log query for the lines of one trace.
+
+    Args:
+        trace_id: the trace; every query is bound to exactly one.
+        launch_id: only this launch of it.
+        levels: only lines of these levels.
+        contains: only lines with this text in them.
+        matches: only lines in which this RE2 regular expression finds something.
+        ignore_case: for contains and matches.
+        metadata: only lines whose structured metadata has exactly these values.
+
+    """
+    labels = {"traceId": trace_id}
+    if launch_id is not None:
+        labels["launchId"] = launch_id
+    parts = [selector(labels)]
+    if contains:
+        parts.append(f"|~ {quote('(?i)' + escape_regex(contains))}" if ignore_case else f"|= {quote(contains)}")
+    if matches:
+        parts.append(f"|~ {quote(('(?i)' if ignore_case else '') + matches)}")
+    wanted = list(levels)
+    if wanted:
+        parts.append("| " + " or ".join(f"level={quote(level)}" for level in wanted))
+    parts += [f"| {name}={quote(value)}" for name, value in (metadata or {}).items()]
+    return " ".join(parts)
+
+
+def levels_from(level: str) -> tuple[str, ...]:
+    """Return this level and the graver ones. ValueError if there is no such level."""
+    if level not in LEVELS:
+        raise ValueError(f"level {level!r} is not one of {', '.join(LEVELS)}")
+    return LEVELS[LEVELS.index(level) :]
+
+
+def escape_regex(text: str) -> str:
+    """Return the RE2 expression that matches exactly this text."""
+    return "".join("\\" + c if c in r"\.+*?()|[]{}^$" else c for c in text)

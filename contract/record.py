@@ -1,0 +1,248 @@
+"""The record of a launch: one JSON file, one lock, and what they say together.
+
+    <stateDir>/launches/<launchId>/
+        record.json    what is known of the launch (schema 1)
+        lock           held exclusively by the keeper for its life; by a repairer if the keeper is gone
+        output         the FIFO that is the server's stdout and stderr
+        outbox/        callbacks that are not delivered yet
+        shipped.json   written by the agent: what of the log Loki has acknowledged
+
+Only the holder of the lock writes record.json. The lock is an open file description lock
+(fcntl(2), F_OFD_SETLK): it dies with its holder, and whether it is held can be seen without taking it.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import struct
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypedDict, cast
+
+SCHEMA = 1
+
+STARTING = "starting"
+READY = "ready"
+STOPPING = "stopping"
+FAILED = "failed"
+STOPPED = "stopped"
+CRASHED = "crashed"
+ENDED_STATES = frozenset({FAILED, STOPPED, CRASHED})
+
+# struct flock of fcntl(2): l_type, l_whence, l_start, l_len, l_pid (must be 0 for these locks)
+_FLOCK = struct.Struct("hhqqi4x")
+_WHOLE_FILE_EXCLUSIVE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+
+# The value of these constants is the same on every Linux architecture; Python names them from 3.9 on.
+_SETLK = fcntl.F_OFD_SETLK
+_GETLK = fcntl.F_OFD_GETLK
+
+
+class RecordError(Exception):
+    """A record cannot be read; the message names the file and says why."""
+
+
+class RecordTooNewError(RecordError):
+    """A record was written by a newer tracetail."""
+
+
+class ProcessRef(TypedDict):
+    """A process that cannot be mistaken for a later one with the same pid."""
+
+    pid: int
+    startTime: int
+    """Clock ticks after boot: field 22 of /proc/<pid>/stat."""
+    bootId: str
+    """/proc/sys/kernel/random/boot_id."""
+
+
+class Phase(TypedDict):
+    """One step of the start-up: seconds from the end of the step before to the end of this one."""
+
+    name: str
+    seconds: float
+
+
+class Exit(TypedDict, total=False):
+    """How the server ended, and why as far as its log tells."""
+
+    code: int | None
+    signal: str | None
+    cause: str
+    hint: str
+    evidence: list[str]
+
+
+class Record(TypedDict, total=False):
+    """The launch's record. Times are RFC 3339 with offset; what is not known yet is absent."""
+
+    schema: int
+    launchId: str
+    traceId: str
+    instanceId: str
+    jobId: str
+    service: str
+    env: str
+    modelName: str
+    servedName: str
+    engine: str
+    host: str
+    port: int | None
+    argv: list[str]
+    logFile: str
+    segments: list[str]
+    keeper: ProcessRef
+    server: ProcessRef
+    state: str
+    phases: list[Phase]
+    startedAt: str
+    readyAt: str
+    endedAt: str
+    exit: Exit
+
+
+class LaunchDir:
+    """The directory of one launch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.launch_id = path.name
+        self.record_path = path / "record.json"
+        self.lock_path = path / "lock"
+        self.output_path = path / "output"
+        self.outbox_path = path / "outbox"
+        self.shipped_path = path / "shipped.json"
+
+    def read(self) -> Record:
+        """Read the record. Raises FileNotFoundError if there is none yet, RecordError if it is unreadable."""
+        data = self.record_path.read_bytes()
+        try:
+            record = json.loads(data)
+        except ValueError as error:
+            raise RecordError(f"{self.record_path} is not valid JSON: {error}") from error
+        if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
+            raise RecordError(f"{self.record_path} is not a launch record: it has no schema number")
+        if record["schema"] > SCHEMA:
+            raise RecordTooNewError(
+                f"{self.record_path} has schema {record['schema']}, this tracetail knows {SCHEMA}: update tracetail"
+            )
+        return cast("Record", record)
+
+    def lock_held(self) -> bool:
+        """Say whether somebody holds the lock, which means: the keeper is alive. Needs read permission only."""
+        try:
+            descriptor = os.open(self.lock_path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            answer = fcntl.fcntl(descriptor, _GETLK, _WHOLE_FILE_EXCLUSIVE)
+        finally:
+            os.close(descriptor)
+        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+    def effective_state(self, record: Record) -> str:
+        """Return the state that is true now, whatever the record says."""
+        return effective_state(
+            record["state"],
+            kept=self.lock_held(),
+            server_alive="server" in record and is_alive(record["server"]),
+        )
+
+
+class LaunchLock:
+    """The exclusive right to write a launch's record. Use as a context manager; the lock dies with the process."""
+
+    def __init__(self, launch: LaunchDir) -> None:
+        self._launch = launch
+        self._descriptor = -1
+
+    def acquire(self) -> bool:
+        """Take the lock without waiting; False if somebody else has it."""
+        descriptor = os.open(self._launch.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.fcntl(descriptor, _SETLK, _WHOLE_FILE_EXCLUSIVE)
+        except (BlockingIOError, PermissionError):
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give the lock back, if it is held."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def write(self, record: Record) -> None:
+        """Replace the record atomically; readers see the old one or the new one."""
+        if self._descriptor < 0:
+            raise RuntimeError("only the holder of the lock writes the record")
+        replace_file(self._launch.record_path, json.dumps(record, ensure_ascii=False, indent=1).encode())
+
+    def __enter__(self) -> Self:
+        if self._descriptor < 0 and not self.acquire():
+            raise BlockingIOError(f"{self._launch.lock_path} is held by another process")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def effective_state(state: str, *, kept: bool, server_alive: bool) -> str:
+    """Return what is true of a launch.
+
+    Args:
+        state: what its record says.
+        kept: its keeper is alive.
+        server_alive: its server's process is alive.
+
+    """
+    if state in ENDED_STATES or kept or server_alive:
+        return state
+    return {STARTING: FAILED, STOPPING: STOPPED}.get(state, CRASHED)
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o640) -> None:
+    """Write data to path so that a reader, or a crash, sees the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def boot_id() -> str:
+    """Return the id of this boot of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def process_ref(pid: int) -> ProcessRef | None:
+    """Return the reference of a live process, None if there is none with this pid."""
+    stat = _read_stat(pid)
+    return None if stat is None else {"pid": pid, "startTime": stat[1], "bootId": boot_id()}
+
+
+def is_alive(ref: ProcessRef) -> bool:
+    """Say whether this very process still runs (a zombie does not)."""
+    stat = _read_stat(ref["pid"])
+    return stat is not None and stat[0] not in "ZX" and stat[1] == ref["startTime"] and boot_id() == ref["bootId"]
+
+
+def _read_stat(pid: int) -> tuple[str, int] | None:
+    """Return state letter and start time of /proc/<pid>/stat (proc(5)); the name in it may hold anything."""
+    try:
+        data = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = data[data.rindex(b")") + 2 :].split()
+    return fields[0].decode(), int(fields[19])

@@ -1,0 +1,37 @@
+"""Where tracetail keeps its state on a machine."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+STATE_DIR_VARIABLE = "TRACETAIL_STATE_DIR"
+SYSTEM_STATE_DIR = Path("/var/lib/tracetail")
+DIRECTORY_MODE = 0o750
+"""Group-readable, so that an agent of another user in the group can follow."""
+
+
+def user_state_dir(environ: Mapping[str, str]) -> Path:
+    """Return the state directory of one user: `~/.local/state/tracetail`."""
+    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  (environ is an argument)
+    return Path(home) / ".local" / "state" / "tracetail"
+
+
+def state_dir(environ: Mapping[str, str]) -> Path:
+    """Return the directory to write to: $TRACETAIL_STATE_DIR, else the system's if writable, else the user's."""
+    named = environ.get(STATE_DIR_VARIABLE)
+    if named:
+        return Path(named).absolute()
+    if os.access(SYSTEM_STATE_DIR, os.W_OK | os.X_OK):
+        return SYSTEM_STATE_DIR
+    return user_state_dir(environ)
+
+
+def existing_state_dirs(environ: Mapping[str, str]) -> list[Path]:
+    """Return every state directory that exists, for those who read: the one named, the system's, the user's."""
+    candidates = [state_dir(environ), SYSTEM_STATE_DIR, user_state_dir(environ)]
+    return [path for path in dict.fromkeys(candidates) if path.is_dir()]
+
+
+def launches_dir(state: Path) -> Path:
+    """Return the directory that holds one directory per launch."""
+    return state / "launches"

@@ -1,0 +1,1 @@
+"""One module per inference engine: its command, what ready means, its phases, its root causes. Stdlib only."""

@@ -1,0 +1,1 @@
+"""What the test platform talks to: queries, live stream, log panel, callbacks."""

@@ -1,0 +1,1 @@
+"""An embedded, Loki-compatible log store for one machine."""
