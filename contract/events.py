@@ -11,7 +11,7 @@ left out. `seconds` are decimal; times of events are the times of their lines.
 | ready | seconds, pid, port, url |
 | failed | seconds, exitCode, signal, exitStatus, cause, hint, evidence: the start ended without a ready server |
 | stopping | reason |
-| exited | state (stopped, crashed, failed), seconds, exitCode, signal, cause, hint, evidence: the last of every launch |
+| exited | state, seconds, exitCode, signal, cause, hint, evidence: the last word of every launch |
 | adopted | keeperPid: another keeper goes on where the first one died |
 | rotated | next: the file name of the segment that goes on; a segment's last line |
 | dropped | lines, bytes, reason: what the disk could not take, or gc had to delete |
