@@ -41,7 +41,10 @@ class Client:
 
     def push(self, body: bytes) -> None:
         self._connection.request(
-            "POST", "/loki/api/v1/push", body, {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
+            "POST",
+            "/loki/api/v1/push",
+            body,
+            {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"},
         )
         answer = self._connection.getresponse()
         text = answer.read()
