@@ -28,7 +28,7 @@ Metadata = tuple[tuple[str, str], ...]
 Labels = tuple[tuple[str, str], ...]
 """Labels of a stream, sorted by name."""
 
-ZSTD_LEVEL = 3
+ZSTD_LEVEL = 1
 _HEADER = Struct("<II")
 
 
