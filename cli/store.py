@@ -16,10 +16,12 @@ from contract.access import UnsafeBindError, check_bind, parse_listen
 from contract.state import state_dir
 from store.database import Database, DatabaseError
 from store.limits import TimeWindow
+from store.metrics import Metrics
 from store.reader import Reader
 from store.server import Server
 from store.settings import StoreSettings
-from store.writer import Retention, Writer
+from store.tail import Tails
+from store.writer import Retention, Stored, Writer
 
 _DAY_NS = 24 * 3600 * 10**9
 _MINUTE_NS = 60 * 10**9
@@ -78,9 +80,17 @@ async def _serve(settings: StoreSettings, host: str, port: int, secret: str) -> 
     database = Database(database_path(settings))
     database.open()
     try:
-        writer = Writer(database, _window(settings), _retention(settings))
+        tails = Tails()
+        loop = asyncio.get_running_loop()
+
+        def publish(stored: list[Stored]) -> None:
+            if len(tails):
+                loop.call_soon_threadsafe(tails.publish, stored)
+
+        writer = Writer(database, _window(settings), _retention(settings), on_stored=publish)
         reader = Reader(database)
-        server = Server(settings, writer, reader, secret=secret, clock_ns=time.time_ns)
+        metrics = Metrics(lambda: writer.counts, database, tails)
+        server = Server(settings, writer, reader, tails=tails, metrics=metrics, secret=secret, clock_ns=time.time_ns)
         runner = web.AppRunner(server.application(), access_log=None, auto_decompress=False)
         await runner.setup()
         site = web.TCPSite(runner, host, port)
@@ -91,7 +101,6 @@ async def _serve(settings: StoreSettings, host: str, port: int, secret: str) -> 
             raise DatabaseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
         writer.start()
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         actual = runner.addresses[0][1]
