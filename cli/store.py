@@ -14,6 +14,7 @@ from aiohttp import web
 from cli.configuration import ConfigurationError, load
 from contract.access import UnsafeBindError, check_bind, parse_listen
 from contract.state import state_dir
+from store.backup import back_up
 from store.database import Database, DatabaseError
 from store.limits import TimeWindow
 from store.metrics import Metrics
@@ -124,3 +125,17 @@ def _retention(settings: StoreSettings) -> Retention:
         int(settings.retention_days * _DAY_NS) if settings.retention_days else None,
         int(settings.retention_gb * 10**9) if settings.retention_gb else None,
     )
+
+
+@store.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_context
+def backup(ctx: click.Context, file: Path) -> None:
+    """Copy the database to FILE while the store runs; restore it by putting FILE in the database's place."""
+    path = database_path(_settings(ctx.obj))
+    try:
+        size = back_up(path, file)
+    except DatabaseError as error:
+        click.echo(f"tracetail store backup: {error}", err=True)
+        sys.exit(1)
+    click.echo(f"{file}: {size:,} bytes, a copy of {path}")

@@ -408,17 +408,7 @@ class Writer:
         return False
 
     def _delete_some(self) -> bool:
-        condition, value = "last < ?", -1
-        if self._retention.age_ns is not None:
-            value = self._clock_ns() - self._retention.age_ns
-        rows = self._connection.execute(
-            f"SELECT id, stream FROM block WHERE {condition} ORDER BY last LIMIT {RETENTION_BLOCKS}",  # noqa: S608
-            (value,),
-        ).fetchall()
-        if not rows and self._is_too_large():
-            rows = self._connection.execute(
-                f"SELECT id, stream FROM block ORDER BY last LIMIT {RETENTION_BLOCKS}"  # noqa: S608
-            ).fetchall()
+        rows = self._too_old() or self._too_much()
         if not rows:
             return False
         self._connection.execute("BEGIN IMMEDIATE")
@@ -437,11 +427,32 @@ class Writer:
         self.counts.deleted_blocks += len(rows)
         return True
 
-    def _is_too_large(self) -> bool:
+    def _too_old(self) -> list[tuple[int, int]]:
+        """Return id and stream of some blocks all of whose entries are too old."""
+        if self._retention.age_ns is None:
+            return []
+        return self._connection.execute(
+            "SELECT id, stream FROM block WHERE last < ? ORDER BY last LIMIT ?",
+            (self._clock_ns() - self._retention.age_ns, RETENTION_BLOCKS),
+        ).fetchall()
+
+    def _too_much(self) -> list[tuple[int, int]]:
+        """Return id and stream of the oldest blocks, as many as must go for the size, but only some at a time."""
         if self._retention.size_bytes is None:
-            return False
+            return []
         pages, free = (self._pragma(name) for name in ("page_count", "freelist_count"))
-        return (pages - free) * self._pragma("page_size") > self._retention.size_bytes
+        excess = (pages - free) * self._pragma("page_size") - self._retention.size_bytes
+        rows = self._connection.execute(
+            "SELECT id, stream, length(entries_index) + length(entries_text) FROM block ORDER BY last LIMIT ?",
+            (RETENTION_BLOCKS,),
+        ).fetchall()
+        chosen = []
+        for block_id, stream, size in rows:
+            if excess <= 0:
+                break
+            chosen.append((block_id, stream))
+            excess -= size
+        return chosen
 
     def _give_pages_back(self) -> bool:
         if self._pragma("freelist_count") < VACUUM_PAGES:
