@@ -92,7 +92,9 @@ async def _serve(settings: StoreSettings, host: str, port: int, secret: str) -> 
         reader = Reader(database)
         metrics = Metrics(lambda: writer.counts, database, tails)
         server = Server(settings, writer, reader, tails=tails, metrics=metrics, secret=secret, clock_ns=time.time_ns)
-        runner = web.AppRunner(server.application(), access_log=None, auto_decompress=False)
+        runner = web.AppRunner(
+            server.application(), access_log=None, auto_decompress=False, handler_cancellation=True
+        )
         await runner.setup()
         site = web.TCPSite(runner, host, port)
         try:

@@ -165,8 +165,10 @@ class Writer:
             job = self._queue.get(timeout=0.001 if self._tidy_due else TIDY_SECONDS)
             size = 0
             while job is not None:
-                jobs.append(job)
-                size += job.size
+                # From here on it cannot be cancelled; who went away before needs nothing stored.
+                if job.done.set_running_or_notify_cancel():
+                    jobs.append(job)
+                    size += job.size
                 if size >= GROUP_BYTES:
                     return jobs
                 job = self._queue.get_nowait()

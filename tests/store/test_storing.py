@@ -1,5 +1,6 @@
 """What is pushed is stored once, in order, and stays: across restarts, merges and retention."""
 
+import secrets
 import sqlite3
 import time
 
@@ -17,25 +18,31 @@ from store.writer import Retention, Writer
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
-LABELS = {"traceId": "t1"}
 QUERY = '{traceId="t1"}'
 
 
-def lines(store, now_ns, query=QUERY):
-    return [line for _, line, _ in store.entries(query, now_ns - 30 * HOUR, now_ns + HOUR)]
+@pytest.fixture
+def labels():
+    """A stream that no other test of this module writes to."""
+    return {"traceId": secrets.token_hex(8)}
 
 
-def test_a_replay_changes_nothing_not_even_after_a_restart(store, now_ns):
+def lines(store, labels, now_ns):
+    found = store.entries(f'{{traceId="{labels["traceId"]}"}}', now_ns - 30 * HOUR, now_ns + HOUR)
+    return [line for _, line, _ in found]
+
+
+def test_a_replay_changes_nothing_not_even_after_a_restart(store, labels, now_ns):
     values = [[now_ns + i, f"line {i % 3}", {"level": "info"}] for i in range(100)]
     for _ in range(3):
-        assert store.push(LABELS, values).status == 204
+        assert store.push(labels, values).status == 204
     store.stop()
     store.start()
-    assert store.push(LABELS, [*values[50:], [now_ns + 100, "new"]]).status == 204
-    assert lines(store, now_ns) == [v[1] for v in values] + ["new"]
+    assert store.push(labels, [*values[50:], [now_ns + 100, "new"]]).status == 204
+    assert lines(store, labels, now_ns) == [v[1] for v in values] + ["new"]
 
 
-def test_entries_differ_by_time_line_or_metadata(store, now_ns):
+def test_entries_differ_by_time_line_or_metadata(shared_store, labels, now_ns):
     values = [
         [now_ns, "a"],
         [now_ns, "b"],
@@ -45,37 +52,39 @@ def test_entries_differ_by_time_line_or_metadata(store, now_ns):
         [now_ns, "a", {"k": "1"}],
         [now_ns, "a"],
     ]
-    assert store.push(LABELS, values).status == 204
-    assert store.push(LABELS, values[::-1]).status == 204
-    assert sorted(lines(store, now_ns)) == ["a", "a", "a", "a", "b"]
+    assert shared_store.push(labels, values).status == 204
+    assert shared_store.push(labels, values[::-1]).status == 204
+    assert sorted(lines(shared_store, labels, now_ns)) == ["a", "a", "a", "a", "b"]
 
 
-def test_late_entries_are_put_in_their_place(store, now_ns):
-    assert store.push(LABELS, [[now_ns, "third"], [now_ns - 2 * SECOND, "first"]]).status == 204
-    assert store.push(LABELS, [[now_ns - SECOND, "second"]]).status == 204
-    assert lines(store, now_ns) == ["first", "second", "third"]
+def test_late_entries_are_put_in_their_place(shared_store, labels, now_ns):
+    assert shared_store.push(labels, [[now_ns, "third"], [now_ns - 2 * SECOND, "first"]]).status == 204
+    assert shared_store.push(labels, [[now_ns - SECOND, "second"]]).status == 204
+    assert lines(shared_store, labels, now_ns) == ["first", "second", "third"]
 
 
-def test_what_is_too_far_behind_is_refused_and_the_rest_is_stored(store, now_ns):
-    assert store.push(LABELS, [[now_ns, "newest"]]).status == 204
-    refused = store.push(LABELS, [[now_ns - 2 * HOUR, "old"], [now_ns + 1, "fine"], [now_ns - HOUR + SECOND, "late"]])
+def test_what_is_too_far_behind_is_refused_and_the_rest_is_stored(shared_store, labels, now_ns):
+    assert shared_store.push(labels, [[now_ns, "newest"]]).status == 204
+    refused = shared_store.push(
+        labels, [[now_ns - 2 * HOUR, "old"], [now_ns + 1, "fine"], [now_ns - HOUR + SECOND, "late"]]
+    )
     assert refused.status == 400
     assert "entry too far behind" in refused.text
     assert "total ignored: 1 out of 3" in refused.text
-    assert lines(store, now_ns) == ["late", "newest", "fine"]
+    assert lines(shared_store, labels, now_ns) == ["late", "newest", "fine"]
     # In another stream the same time is fine.
-    assert store.push({"traceId": "t2"}, [[now_ns - 2 * HOUR, "old"]]).status == 204
+    assert shared_store.push({"traceId": labels["traceId"] + "-2"}, [[now_ns - 2 * HOUR, "old"]]).status == 204
 
 
-def test_the_rule_is_judged_entry_by_entry_as_in_loki(store, now_ns):
+def test_the_rule_is_judged_entry_by_entry_as_in_loki(shared_store, labels, now_ns):
     """An old entry that comes before a new one in its request is not behind anything yet."""
-    assert store.push(LABELS, [[now_ns - 2 * HOUR, "old"], [now_ns, "new"]]).status == 204
-    assert lines(store, now_ns) == ["old", "new"]
+    assert shared_store.push(labels, [[now_ns - 2 * HOUR, "old"], [now_ns, "new"]]).status == 204
+    assert lines(shared_store, labels, now_ns) == ["old", "new"]
 
 
-def test_too_old_too_new_and_too_long_are_refused_and_the_rest_is_stored(store, now_ns):
-    refused = store.push(
-        LABELS,
+def test_too_old_too_new_and_too_long_are_refused_and_the_rest_is_stored(shared_store, labels, now_ns):
+    refused = shared_store.push(
+        labels,
         [
             [now_ns - 8 * 24 * HOUR, "ancient"],
             [now_ns + 11 * 60 * SECOND, "from the future"],
@@ -93,18 +102,18 @@ def test_too_old_too_new_and_too_long_are_refused_and_the_rest_is_stored(store, 
         "structured metadata too large",
     ):
         assert words in refused.text
-    assert lines(store, now_ns) == ["y" * 262_144]
+    assert lines(shared_store, labels, now_ns) == ["y" * 262_144]
 
 
-def test_times_outside_of_64_bits_are_refused_whatever_the_settings(make_store, now_ns):
+def test_times_outside_of_64_bits_are_refused_whatever_the_settings(make_store, labels, now_ns):
     store = make_store(reject_older_than_days=0, reject_newer_than_minutes=0)
     for bad in (2**63 - 1, -1, 2**64 + 5, -(2**70)):
-        assert store.push(LABELS, [[bad, "x"], [now_ns, "fine"]]).status == 400
-    assert lines(store, now_ns) in (["fine"], [])
+        assert store.push(labels, [[bad, "x"], [now_ns, "fine"]]).status == 400
+    assert lines(store, labels, now_ns) in (["fine"], [])
 
 
 @pytest.mark.parametrize(
-    ("labels", "words"),
+    ("bad", "words"),
     [
         ({f"l{i}": "x" for i in range(16)}, "label names; limit 15"),
         ({f"l{i}": "x" for i in range(10_000)}, "label names; limit 15"),
@@ -112,21 +121,21 @@ def test_times_outside_of_64_bits_are_refused_whatever_the_settings(make_store, 
         ({"a" * 1025: "v"}, "label name too long"),
     ],
 )
-def test_a_stream_with_bad_labels_is_refused_and_the_others_are_stored(store, now_ns, labels, words):
-    refused = store.push_json(
+def test_a_stream_with_bad_labels_is_refused_and_the_others_are_stored(shared_store, labels, now_ns, bad, words):
+    refused = shared_store.push_json(
         {
             "streams": [
-                {"stream": labels, "values": [[str(now_ns), "bad"]]},
-                {"stream": LABELS, "values": [[str(now_ns), "good"]]},
+                {"stream": bad, "values": [[str(now_ns), "bad"]]},
+                {"stream": labels, "values": [[str(now_ns), "good"]]},
             ]
         }
     )
     assert refused.status == 400
     assert words in refused.text
-    assert lines(store, now_ns) == ["good"]
+    assert lines(shared_store, labels, now_ns) == ["good"]
 
 
-def test_lines_are_kept_byte_for_byte(store, now_ns):
+def test_lines_are_kept_byte_for_byte(shared_store, labels, now_ns):
     odd = [
         "",
         " ",
@@ -138,8 +147,8 @@ def test_lines_are_kept_byte_for_byte(store, now_ns):
         "\x1b[31mred",
         "tail \ufffd",
     ]
-    assert store.push(LABELS, [[now_ns + i, line] for i, line in enumerate(odd)]).status == 204
-    assert lines(store, now_ns) == odd
+    assert shared_store.push(labels, [[now_ns + i, line] for i, line in enumerate(odd)]).status == 204
+    assert lines(shared_store, labels, now_ns) == odd
 
 
 # ---- the writer by itself, with small blocks and a clock of its own
