@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from store.database import DatabaseError, check_version, open_reader
@@ -19,13 +20,10 @@ def back_up(database: Path, target: Path) -> int:
         raise DatabaseError(f"{target} exists already; a backup does not overwrite")
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
-        connection = open_reader(database)
-        try:
-            check_version(connection, database)
-            # Empty pages are left out, and the copy needs no write-ahead log.
-            connection.execute("VACUUM INTO ?", (str(partial),))
-        finally:
-            connection.close()
+        with closing(open_reader(database)) as source, closing(sqlite3.connect(partial)) as copy:
+            check_version(source, database)
+            # In one step: copied page by page, it would begin anew with each push.
+            source.backup(copy)
         _sync(partial)
         partial.rename(target)
         _sync(target.parent)
