@@ -103,6 +103,8 @@ def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> C
     values = {}
     for table, struct in get_type_hints(Configuration).items():
         values[table] = _convert(table, tables.get(table, {}), struct, sources.get(table, {}))
+    if not values["loki"].url:
+        values["loki"] = dataclasses.replace(values["loki"], url=f"http://{values['store'].listen}")
     return Configuration(**values)
 
 

@@ -18,6 +18,7 @@ left out. `seconds` are decimal; times of events are the times of their lines.
 | refused | exitStatus, cause, hint, and the fields of started that are known: there never was a server |
 | restarted | launchId, attempt: the launch that follows this one after a crash |
 | receipt | lines, bytes, rejected, redacted: by the agent, once the launch has ended and all of it is acknowledged |
+| reported | event, eventId, model, port, pid, logFile, launchId, jobId, host, state: a callback that the panel got |
 | gap | file, from, to, reason: by the agent, bytes of a file that were lost before they could be read |
 """
 
@@ -33,4 +34,5 @@ DROPPED = "dropped"
 REFUSED = "refused"
 RESTARTED = "restarted"
 RECEIPT = "receipt"
+REPORTED = "reported"
 GAP = "gap"

@@ -26,6 +26,43 @@ def selector(labels: Mapping[str, str]) -> str:
     return "{" + ", ".join(f"{name}={quote(value)}" for name, value in labels.items()) + "}"
 
 
+def selector_of_any(label: str, values: Iterable[str]) -> str:
+    """Return the stream selector that matches streams whose label has one of these values (at least one)."""
+    return f"{{{label}=~{quote('|'.join(escape_regex(value) for value in values))}}}"
+
+
+def filtered(
+    streams: str,
+    *,
+    levels: Iterable[str] = (),
+    contains: str | None = None,
+    matches: str | None = None,
+    ignore_case: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> str:
+    """Return the log query for some lines of the streams.
+
+    Args:
+        streams: what selector or selector_of_any returned.
+        levels: only lines of these levels.
+        contains: only lines with this text in them.
+        matches: only lines in which this RE2 regular expression finds something.
+        ignore_case: for contains and matches.
+        metadata: only lines whose structured metadata has exactly these values.
+
+    """
+    parts = [streams]
+    if contains:
+        parts.append(f"|~ {quote('(?i)' + escape_regex(contains))}" if ignore_case else f"|= {quote(contains)}")
+    if matches:
+        parts.append(f"|~ {quote(('(?i)' if ignore_case else '') + matches)}")
+    wanted = list(levels)
+    if wanted:
+        parts.append("| " + " or ".join(f"level={quote(level)}" for level in wanted))
+    parts += [f"| {name}={quote(value)}" for name, value in (metadata or {}).items()]
+    return " ".join(parts)
+
+
 def trace_query(
     trace_id: str,
     *,
@@ -36,31 +73,24 @@ def trace_query(
     ignore_case: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the log query for the lines of one trace.
-
-    Args:
-        trace_id: the trace; every query is bound to exactly one.
-        launch_id: only this launch of it.
-        levels: only lines of these levels.
-        contains: only lines with this text in them.
-        matches: only lines in which this RE2 regular expression finds something.
-        ignore_case: for contains and matches.
-        metadata: only lines whose structured metadata has exactly these values.
-
-    """
+    """Return the log query for the lines of one trace, or of one launch of it. See filtered for the rest."""
     labels = {"traceId": trace_id}
     if launch_id is not None:
         labels["launchId"] = launch_id
-    parts = [selector(labels)]
-    if contains:
-        parts.append(f"|~ {quote('(?i)' + escape_regex(contains))}" if ignore_case else f"|= {quote(contains)}")
-    if matches:
-        parts.append(f"|~ {quote(('(?i)' if ignore_case else '') + matches)}")
-    wanted = list(levels)
-    if wanted:
-        parts.append("| " + " or ".join(f"level={quote(level)}" for level in wanted))
-    parts += [f"| {name}={quote(value)}" for name, value in (metadata or {}).items()]
-    return " ".join(parts)
+    return filtered(
+        selector(labels),
+        levels=levels,
+        contains=contains,
+        matches=matches,
+        ignore_case=ignore_case,
+        metadata=metadata,
+    )
+
+
+def count_query(log_query: str, window: str, by: Iterable[str] = ()) -> str:
+    """Return the metric query that counts the entries of log_query in a window (`30s`, `2h`), by these labels."""
+    names = ", ".join(by)
+    return f"sum{f' by ({names}) ' if names else ''}(count_over_time({log_query} [{window}]))"
 
 
 def levels_from(level: str) -> tuple[str, ...]:

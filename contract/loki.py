@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-DEFAULT_URL = "http://127.0.0.1:3100"
-"""The embedded store's address, so that nothing needs configuring on one machine."""
-
 PUSH_PATH = "/loki/api/v1/push"
 QUERY_RANGE_PATH = "/loki/api/v1/query_range"
 QUERY_PATH = "/loki/api/v1/query"
@@ -30,7 +27,7 @@ class LokiSettingsError(ValueError):
 class LokiSettings:
     """The Loki that agent, panel and `tracetail logs` talk to."""
 
-    url: Annotated[str, "base URL of Loki or of the embedded store"] = DEFAULT_URL
+    url: Annotated[str, "base URL of Loki; empty: the embedded store's address"] = ""
     tenant: Annotated[str, "tenant, sent as X-Scope-OrgID; empty for a Loki without tenants"] = ""
     username: Annotated[str, "user of HTTP basic auth"] = ""
     password_file: Annotated[str, "file that holds the password of HTTP basic auth"] = ""

@@ -1,0 +1,86 @@
+"""The configuration: every option documented, every mistake named."""
+
+import json
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from cli import configuration
+from cli.config import render_example, render_schema
+
+
+def load(tmp_path, text, environ=None):
+    path = tmp_path / "tracetail.toml"
+    path.write_text(text, encoding="utf-8")
+    return configuration.load(str(path), environ or {})
+
+
+def test_without_a_file_everything_has_its_default_and_meets_at_the_stores_address():
+    loaded = configuration.load(None, {"HOME": "/nonexistent"})
+    assert loaded.loki.url == "http://127.0.0.1:3100"
+    moved = configuration.load(None, {"HOME": "/nonexistent", "TRACETAIL_STORE_LISTEN": "127.0.0.1:9999"})
+    assert moved.loki.url == "http://127.0.0.1:9999"
+
+
+def test_environment_overrides_the_file(tmp_path):
+    loaded = load(tmp_path, '[loki]\nurl = "http://a"\ntenant = "t"', {"TRACETAIL_LOKI_URL": "http://b"})
+    assert (loaded.loki.url, loaded.loki.tenant) == ("http://b", "t")
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "message"),
+    [
+        ('[loki]\nurll = "x"', {}, r"tracetail\.toml: unknown key loki\.urll; did you mean url\?"),
+        ("[lokki]", {}, r"tracetail\.toml: unknown table \[lokki\]; did you mean loki\?"),
+        ("[store]\nretention_days = 'x'", {}, r"tracetail\.toml: store\.retention_days: Expected `float`, got `str`"),
+        ("[store\n", {}, r"tracetail\.toml cannot be read: .*line 1"),
+        ("loki = 3", {}, r"loki must be a table"),
+        (
+            "",
+            {"TRACETAIL_STORE_RETENTION_DAYS": "x"},
+            "TRACETAIL_STORE_RETENTION_DAYS: store.retention_days: Expected",
+        ),
+        ("", {"TRACETAIL_AGENT_LISTENN": "x"}, "TRACETAIL_AGENT_LISTENN; did you mean TRACETAIL_AGENT_LISTEN"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place_and_what_was_expected(tmp_path, text, environ, message):
+    with pytest.raises(configuration.ConfigurationError, match=message):
+        load(tmp_path, text, environ)
+
+
+def test_the_example_is_valid_documents_every_option_and_shows_the_defaults(tmp_path):
+    text = render_example()
+    for option in configuration.options():
+        assert option.description, f"{option.table}.{option.key} needs a description"
+        assert f"# {option.description}\n# {option.key} = " in text
+    uncommented = "\n".join(
+        line.removeprefix("# ") if " = " in line and line.startswith("# ") else line for line in text.splitlines()
+    )
+    tables = tomllib.loads(uncommented.partition("\n\n")[2])
+    assert set(tables) == {"loki", "agent", "launcher", "panel", "store"}
+    shown = load(tmp_path, uncommented.partition("\n\n")[2])
+    assert shown == configuration.load(None, {"HOME": "/nonexistent"})
+
+
+def test_the_schema_knows_every_option():
+    document = render_schema()
+    json.dumps(document)
+    described = {
+        (name, key): value.get("description")
+        for name, table in document["$defs"].items()
+        for key, value in table.get("properties", {}).items()
+    }
+    for option in configuration.options():
+        assert option.description in described.values()
+
+
+def test_config_check_says_what_it_checked(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text("[agent]\nlisten = 3\n")
+    run = subprocess.run(
+        [sys.executable, "-m", "cli.main", "config", "check", str(path)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert run.stderr == f"error: {path}: agent.listen: Expected `str`, got `int`\n"

@@ -1,0 +1,42 @@
+"""What every test may use: the `needs` marker, and a state directory of its own."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+REQUIRE_PROGRAMS_VARIABLE = "TRACETAIL_TEST_REQUIRE_PROGRAMS"
+"""Set where every program is installed: a missing one then fails its tests instead of skipping them."""
+
+VLLM_VARIABLE = "TRACETAIL_TEST_VLLM"
+
+
+def pytest_collection_modifyitems(config, items):
+    chosen = config.getoption("markexpr")
+    for item in items:
+        if "soak" in item.keywords and "soak" not in chosen:
+            item.add_marker(pytest.mark.skip(reason="a long repetition: make soak"))
+        if "vllm" in item.keywords and VLLM_VARIABLE not in os.environ:
+            item.add_marker(pytest.mark.skip(reason="runs a real vLLM: make test-vllm"))
+
+
+def pytest_runtest_setup(item):
+    for marker in item.iter_markers("needs"):
+        for program in marker.args:
+            if shutil.which(program) is None:
+                if os.environ.get(REQUIRE_PROGRAMS_VARIABLE):
+                    pytest.fail(f"{program} is not installed, and {REQUIRE_PROGRAMS_VARIABLE} is set", pytrace=False)
+                pytest.skip(f"needs {program}: apt-get install {_PACKAGES.get(program, program)}")
+
+
+_PACKAGES = {"promtool": "prometheus", "javac": "default-jdk-headless", "systemd-analyze": "systemd"}
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a state directory of the test's own, in the environment too."""
+    path = tmp_path / "state"
+    path.mkdir()
+    monkeypatch.setenv("TRACETAIL_STATE_DIR", str(path))
+    return path

@@ -1,0 +1,45 @@
+"""A server without a secret is for this machine's own programs only."""
+
+import pytest
+
+from contract import access
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST."])
+def test_loopback_needs_no_secret(host):
+    access.check_bind("store", host, has_secret=False, secret_setting="store.secret_file")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "gpu-07", "127.0.0.1.evil.example"])
+def test_binding_beyond_loopback_without_a_secret_is_refused_with_the_setting(host):
+    with pytest.raises(access.UnsafeBindError, match=r"store\.secret_file"):
+        access.check_bind("store", host, has_secret=False, secret_setting="store.secret_file")
+    access.check_bind("store", host, has_secret=True, secret_setting="store.secret_file")
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "passes"),
+    [
+        ("127.0.0.1:8900", [], True),
+        ("localhost", ["Accept"], True),
+        ("[::1]:8900", [], True),
+        ("evil.example:8900", [], False),
+        ("localhost.evil.example", [], False),
+        (None, [], False),
+        ("localhost", ["X-Forwarded-For"], False),
+        ("localhost", ["Forwarded"], False),
+    ],
+)
+def test_requests_without_a_secret(host, names, passes):
+    assert (access.refusal(host, names) is None) == passes
+
+
+@pytest.mark.parametrize("listen", ["", "3100", "localhost:", ":3100", "127.0.0.1:99999", "127.0.0.1:x"])
+def test_a_bad_address_is_refused_by_key(listen):
+    with pytest.raises(ValueError, match=r"store\.listen .* expected host:port"):
+        access.parse_listen("store.listen", listen)
+
+
+def test_addresses_are_split():
+    assert access.parse_listen("store.listen", "127.0.0.1:3100") == ("127.0.0.1", 3100)
+    assert access.parse_listen("store.listen", "[::1]:0") == ("::1", 0)

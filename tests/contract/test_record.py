@@ -1,0 +1,104 @@
+"""The record and its lock tell the truth about a launch, also after a crash of whoever wrote them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from contract import record
+
+
+@pytest.fixture
+def launch(tmp_path):
+    path = tmp_path / "20261122T211210-4bf92f"
+    path.mkdir()
+    return record.LaunchDir(path)
+
+
+def holder_of(launch):
+    """Start a process that holds the launch's lock until its stdin is closed."""
+    code = (
+        "import sys, pathlib; from contract.record import LaunchDir, LaunchLock\n"
+        "lock = LaunchLock(LaunchDir(pathlib.Path(sys.argv[1]))); assert lock.acquire(); print('held', flush=True)\n"
+        "sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(launch.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_lock_excludes_others_is_seen_without_being_taken_and_dies_with_its_holder(launch):
+    assert not launch.lock_held()
+    with holder_of(launch) as process:
+        assert launch.lock_held()
+        assert not record.LaunchLock(launch).acquire()
+        process.kill()
+    assert not launch.lock_held()
+    assert record.LaunchLock(launch).acquire()
+
+
+def test_looking_at_the_lock_does_not_take_it(launch):
+    lock = record.LaunchLock(launch)
+    assert lock.acquire()
+    lock.release()
+    assert not launch.lock_held()
+    assert lock.acquire()
+
+
+def test_only_the_holder_of_the_lock_writes(launch):
+    lock = record.LaunchLock(launch)
+    with pytest.raises(RuntimeError):
+        lock.write({"schema": 1})
+    with lock:
+        lock.write({"schema": 1, "state": "ready", "modelName": "模型"})
+    assert launch.read()["modelName"] == "模型"
+    assert {path.name for path in launch.path.iterdir()} == {"lock", "record.json"}
+
+
+def test_a_record_of_a_newer_version_is_refused_by_name(launch):
+    launch.record_path.write_text(json.dumps({"schema": 2}))
+    with pytest.raises(record.RecordTooNewError, match=r"record\.json has schema 2.*update tracetail"):
+        launch.read()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "ready"}'])
+def test_a_broken_record_is_an_error_that_names_the_file(launch, content):
+    launch.record_path.write_text(content)
+    with pytest.raises(record.RecordError, match=r"record\.json"):
+        launch.read()
+
+
+@pytest.mark.parametrize(
+    ("state", "kept", "alive", "effective"),
+    [
+        ("ready", True, True, "ready"),
+        ("ready", False, True, "ready"),
+        ("ready", False, False, "crashed"),
+        ("starting", False, False, "failed"),
+        ("stopping", False, False, "stopped"),
+        ("stopped", False, False, "stopped"),
+        ("failed", True, True, "failed"),
+    ],
+)
+def test_effective_state(state, kept, alive, effective):
+    assert record.effective_state(state, kept=kept, server_alive=alive) == effective
+
+
+def test_a_process_is_known_by_more_than_its_pid():
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        ref = record.process_ref(process.pid)
+        assert record.is_alive(ref)
+        assert not record.is_alive({**ref, "startTime": ref["startTime"] + 1})
+        assert not record.is_alive({**ref, "bootId": "another boot"})
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not record.is_alive(ref), "a zombie is not alive"
+    finally:
+        process.kill()
+        process.wait()
+    assert record.process_ref(process.pid) is None
