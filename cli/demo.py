@@ -59,6 +59,7 @@ class Demo:
             if name not in _LISTEN_VARIABLES and name != configuration.CONFIG_VARIABLE
         }
         self.environ[STATE_DIR_VARIABLE] = str(self.state)
+        self.environ["TRACETAIL_AGENT_STATE_DIRS"] = str(self.state)
         with _held_ports() as held:
             for variable, preferred in _LISTEN_VARIABLES.items():
                 self.environ[variable] = f"127.0.0.1:{held.take(preferred)}"

@@ -1,0 +1,57 @@
+"""Reads the throughput line that vLLM prints every ten seconds while it is busy.
+
+    Engine 000: Avg prompt throughput: 45.5 tokens/s, Avg generation throughput: 65.8 tokens/s, Running: 1 reqs,
+    Waiting: 0 reqs, GPU KV cache usage: 0.0%, Prefix cache hit rate: 0.0%
+
+Source: vllm/v1/metrics/loggers.py. Older engines leave out `Engine 000` or say `Pending` for `Waiting`; newer ones
+add fields. So fields are found by their names, and what is not known is passed over.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+MARKER = b"Avg prompt throughput: "
+"""Stands in every such line and in no other; a block without it need not be looked at line by line."""
+
+_LINE = re.compile(rb"(?:Engine (\d+): )?Avg prompt throughput: [^\r\n]*")
+_FIELD = re.compile(rb"([A-Z][A-Za-z ]*?): (\d+(?:\.\d+)?)(%)?")
+_NAMES = {
+    b"Avg prompt throughput": "prompt_tokens_per_second",
+    b"Avg generation throughput": "generation_tokens_per_second",
+    b"Running": "requests_running",
+    b"Waiting": "requests_waiting",
+    b"Pending": "requests_waiting",
+    b"GPU KV cache usage": "kv_cache_usage_ratio",
+    b"Prefix cache hit rate": "prefix_cache_hit_ratio",
+}
+# A CPU build prints only this one; the first engines printed it beside the GPU's, for swapped-out blocks.
+_CPU_CACHE = b"CPU KV cache usage"
+
+FIELDS = tuple(dict.fromkeys(_NAMES.values()))
+
+
+class EngineStats(NamedTuple):
+    """One such line: which engine of the server (data parallelism gives it several), and its values by name."""
+
+    engine_index: int
+    values: dict[str, float]
+    """Some of FIELDS. Ratios are between 0 and 1."""
+
+
+def find_stats(block: bytes) -> Iterator[EngineStats]:
+    """Yield the stats of every such line in a block of whole lines, in order."""
+    if MARKER not in block:
+        return
+    for line in _LINE.finditer(block):
+        values: dict[str, float] = {}
+        cpu_cache = None
+        for name, number, percent in _FIELD.findall(line[0]):
+            value = float(number) / 100 if percent else float(number)
+            if name in _NAMES:
+                values[_NAMES[name]] = value
+            elif name == _CPU_CACHE:
+                cpu_cache = value
+        if cpu_cache is not None:
+            values.setdefault("kv_cache_usage_ratio", cpu_cache)
+        yield EngineStats(int(line[1] or 0), values)

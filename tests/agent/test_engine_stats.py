@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from agent.engine_stats import EngineStats, find_stats
+
+LOGS = Path(__file__).parent.parent / "data" / "vllm-logs"
+
+
+def test_every_stats_line_of_a_real_log_is_read():
+    found = list(find_stats((LOGS / "engine-crash.log").read_bytes()))
+
+    assert [stats.values["generation_tokens_per_second"] for stats in found] == [1.4, 31.3, 65.8, 59.9, 0.0]
+    assert found[2] == EngineStats(
+        0,
+        {
+            "prompt_tokens_per_second": 45.5,
+            "generation_tokens_per_second": 65.8,
+            "requests_running": 1.0,
+            "requests_waiting": 0.0,
+            "kv_cache_usage_ratio": 0.0,
+            "prefix_cache_hit_ratio": 0.0,
+        },
+    )
+
+
+def test_a_stats_line_inside_json_is_read():
+    (stats,) = find_stats((LOGS / "json-formatter.log").read_bytes())
+
+    assert stats.values["generation_tokens_per_second"] == 55.7
+    assert stats.values["prefix_cache_hit_ratio"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("line", "index", "expected"),
+    [
+        pytest.param(
+            b"Engine 003: Avg prompt throughput: 1.0 tokens/s, Avg generation throughput: 2.0 tokens/s, "
+            b"Running: 12 reqs, Waiting: 7 reqs, Preemptions: 2, GPU KV cache usage: 45.5%, "
+            b"Prefix cache hit rate: 12.5%, External prefix cache hit rate: 99.0%",
+            3,
+            {"requests_waiting": 7.0, "kv_cache_usage_ratio": 0.455, "prefix_cache_hit_ratio": 0.125},
+            id="data parallel, with fields of a newer engine",
+        ),
+        pytest.param(
+            b"Avg prompt throughput: 1.0 tokens/s, Avg generation throughput: 2.0 tokens/s, Running: 1 reqs, "
+            b"Swapped: 0 reqs, Pending: 4 reqs, GPU KV cache usage: 10.0%, CPU KV cache usage: 90.0%.",
+            0,
+            {"requests_waiting": 4.0, "kv_cache_usage_ratio": 0.1},
+            id="the first engines, with a cache on the GPU and one beside it",
+        ),
+    ],
+)
+def test_lines_of_other_versions(line, index, expected):
+    (stats,) = find_stats(b"noise\n" + line + b"\nmore noise: 5 reqs\n")
+
+    assert stats.engine_index == index
+    assert expected.items() <= stats.values.items()
+
+
+def test_other_lines_hold_no_stats():
+    assert list(find_stats(b"Avg generation throughput: 2.0 tokens/s\nRunning: 1 reqs\n")) == []
