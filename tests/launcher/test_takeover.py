@@ -119,3 +119,18 @@ def test_only_one_keeper_adopts(world, wait_until):
     assert [one.wait(30) for one in adopting] == [0, 0, 0, 0]
     wait_until(lambda: "adopted" in [event.name for event in world.events(launch)])
     assert [event.name for event in world.events(launch)].count("adopted") == 1
+
+
+def test_keepers_killed_at_full_speed_lose_nothing(world, wait_until, tmp_path):
+    much, done = tmp_path / "much", tmp_path / "done"
+    much.write_bytes(b"".join(b"%d %s\n" % (n, b"x" * (n * 7919 % 400)) for n in range(300_000)))
+    steps = [["text", "ready now\n"], ["file", str(much)], ["touch", str(done)], ["stay"]]
+    launch = world.launch(world.start(steps).result)
+    while not done.exists():
+        time.sleep(random.uniform(0.0, 0.1))
+        kill_keeper(launch)
+        assert world.run("keep", "--adopt", launch.launch_id).status == 0
+        wait_until(launch.lock_held)
+    last = b"%d " % 299_999
+    wait_until(lambda: last_line_written(world, launch).startswith(last))
+    assert world.output(launch) == b"ready now\n" + much.read_bytes()
