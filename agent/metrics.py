@@ -3,6 +3,8 @@
 Other collectors (of the servers on this machine, say) register with the same registry.
 """
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 
@@ -36,7 +38,7 @@ class Metrics:
             "tracetail_agent_lost_bytes", "Bytes that vanished before they were read.", registry=self.registry
         )
 
-    def read(self, levels: dict[str, int], size: int, redacted: int) -> None:
+    def read(self, levels: Mapping[str, int], size: int, redacted: int) -> None:
         """Count lines that were read and parsed."""
         for level, count in levels.items():
             self._lines.labels(level).inc(count)
