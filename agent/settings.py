@@ -21,6 +21,12 @@ class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     """What the agent follows and how it ships."""
 
     listen: Annotated[str, Meta(description="host:port of /metrics, /healthz and /status")] = "127.0.0.1:9464"
+    secret_file: Annotated[
+        str, Meta(description="file with the bearer token that clients must send; needed to listen beyond loopback")
+    ] = ""
+    linger_seconds: Annotated[
+        float, Meta(description="how long lines are gathered before they are sent", ge=0, le=10)
+    ] = 0.2
     state_dirs: Annotated[
         list[str],
         Meta(description="state directories whose launches are followed; empty: every one that exists"),

@@ -31,6 +31,11 @@ def selector_of_any(label: str, values: Iterable[str]) -> str:
     return f"{{{label}=~{quote('|'.join(escape_regex(value) for value in values))}}}"
 
 
+def selector_of_all(label: str) -> str:
+    """Return the stream selector that matches every stream that has this label."""
+    return f'{{{label}=~".+"}}'
+
+
 def filtered(
     streams: str,
     *,

@@ -1,0 +1,117 @@
+"""`tracetail store`: runs the embedded Loki-compatible store, and makes backups of it."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import click
+from aiohttp import web
+
+from cli.configuration import ConfigurationError, load
+from contract.access import UnsafeBindError, check_bind, parse_listen
+from contract.state import state_dir
+from store.database import Database, DatabaseError
+from store.limits import TimeWindow
+from store.reader import Reader
+from store.server import Server
+from store.settings import StoreSettings
+from store.writer import Retention, Writer
+
+_DAY_NS = 24 * 3600 * 10**9
+_MINUTE_NS = 60 * 10**9
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def store(ctx: click.Context) -> None:
+    """Run the embedded Loki-compatible store in the foreground."""
+    if ctx.invoked_subcommand is not None:
+        return
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    settings = _settings(ctx.obj)
+    try:
+        host, port = parse_listen("store.listen", settings.listen)
+        secret = _secret(settings)
+    except (ValueError, OSError) as error:
+        click.echo(f"tracetail store: {error}", err=True)
+        sys.exit(2)
+    try:
+        check_bind("the store", host, has_secret=bool(secret), secret_setting="[store] secret_file")  # noqa: S106  (a setting's name)
+        asyncio.run(_serve(settings, host, port, secret))
+    except (UnsafeBindError, DatabaseError) as error:
+        click.echo(f"tracetail store: {error}", err=True)
+        sys.exit(1)
+
+
+def database_path(settings: StoreSettings) -> Path:
+    """Return where the database is."""
+    return Path(settings.path) if settings.path else state_dir(os.environ) / "store" / "store.db"
+
+
+def _settings(config_path: str | None) -> StoreSettings:
+    try:
+        return load(config_path).store
+    except ConfigurationError as error:
+        click.echo(f"tracetail store: {error}", err=True)
+        sys.exit(2)
+
+
+def _secret(settings: StoreSettings) -> str:
+    if not settings.secret_file:
+        return ""
+    try:
+        secret = Path(settings.secret_file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"store.secret_file cannot be read: {error}") from error
+    if not secret:
+        raise ValueError(f"store.secret_file {settings.secret_file} is empty")
+    return secret
+
+
+async def _serve(settings: StoreSettings, host: str, port: int, secret: str) -> None:
+    database = Database(database_path(settings))
+    database.open()
+    try:
+        writer = Writer(database, _window(settings), _retention(settings))
+        reader = Reader(database)
+        server = Server(settings, writer, reader, secret=secret, clock_ns=time.time_ns)
+        runner = web.AppRunner(server.application(), access_log=None, auto_decompress=False)
+        await runner.setup()
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise DatabaseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        writer.start()
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        actual = runner.addresses[0][1]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"tracetail store: listening on http://{shown}:{actual}", flush=True)
+        await stop.wait()
+        await runner.cleanup()
+        await asyncio.to_thread(writer.stop)
+        reader.close()
+    finally:
+        database.close()
+
+
+def _window(settings: StoreSettings) -> TimeWindow:
+    past, future = settings.reject_older_than_days, settings.reject_newer_than_minutes
+    return TimeWindow(int(past * _DAY_NS) if past else None, int(future * _MINUTE_NS) if future else None)
+
+
+def _retention(settings: StoreSettings) -> Retention:
+    return Retention(
+        int(settings.retention_days * _DAY_NS) if settings.retention_days else None,
+        int(settings.retention_gb * 10**9) if settings.retention_gb else None,
+    )

@@ -1,0 +1,223 @@
+"""The panel's reading routes: launches, logs, the live stream."""
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from contract import labels as names
+from contract import logql
+from contract.identity import is_launch_id
+from panel import cursor, traces
+from panel.access import READ
+from panel.answer import json_answer
+from panel.entry import FIRST_KEY, LAST_KEY, InvalidKeyError, Key
+from panel.errors import NotFoundError, RequestError
+from panel.live import Feeds, Message, TooManyViewersError, gaps_of
+from panel.reader import Reader
+from panel.request import checked_id, grant_of, parameters, trace_of
+from panel.traces import Traces
+
+PAGE_LINES = 500
+PAGE_LINES_MAX = 5000
+_WRITE_SECONDS = 60.0
+"""A viewer that takes nothing for this long has gone."""
+
+
+class LaunchesQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """Which launches: those of a trace, or else the recent ones."""
+
+    trace_id: str = ""
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+class LogsQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """Which lines, and which page of them."""
+
+    trace_id: str = ""
+    launch_id: str = ""
+    instance_id: str = ""
+    level: str = ""
+    process: str = ""
+    kind: str = ""
+    q: Annotated[str, Meta(max_length=1000)] = ""
+    regex: bool = False
+    case: bool = False
+    start: str = ""
+    after: str = ""
+    before: str = ""
+    direction: Literal["", "forward", "backward"] = ""
+    limit: Annotated[int, Meta(ge=1, le=PAGE_LINES_MAX)] = PAGE_LINES
+
+
+class StreamQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """Which trace to follow, and from where."""
+
+    trace_id: str = ""
+    launch_id: str = ""
+    instance_id: str = ""
+    cursor: Annotated[str, Meta(max_length=100_000)] = ""
+
+
+class ReadingRoutes:
+    """Answers from what is in Loki."""
+
+    def __init__(self, reader: Reader, found: Traces, feeds: Feeds, heartbeat_seconds: float) -> None:
+        self._reader = reader
+        self._traces = found
+        self._feeds = feeds
+        self._heartbeat_seconds = heartbeat_seconds
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            web.get("/api/launches", self.launches),
+            web.get("/api/launches/{launchId}", self.launch),
+            web.get("/api/logs", self.logs),
+            web.get("/api/logs/stream", self.stream),
+        ]
+
+    async def launches(self, request: web.Request) -> web.Response:
+        """List the launches of a trace (the oldest first), or the recent ones that the token opens (the newest)."""
+        query = parameters(request, LaunchesQuery)
+        grant = grant_of(request)
+        grant.require(READ)
+        if query.trace_id:
+            trace_id = await trace_of(request, self._traces, READ, trace_id=query.trace_id)
+            return json_answer({"launches": await self._traces.launches(trace_id)})
+        if grant.traces is None:
+            return json_answer({"launches": await self._traces.recent(query.limit)})
+        found: list[dict[str, Any]] = []
+        for trace_id in sorted(grant.traces):
+            found += await self._traces.launches(trace_id)
+        found.sort(key=lambda launch: str(launch["launchId"]), reverse=True)
+        return json_answer({"launches": found[: query.limit]})
+
+    async def launch(self, request: web.Request) -> web.Response:
+        """Tell all that is known of one launch."""
+        launch_id = request.match_info["launchId"]
+        if not is_launch_id(launch_id):
+            raise NotFoundError("this launch")
+        trace_id = await trace_of(request, self._traces, READ, launch_id=launch_id)
+        found = await self._traces.launches(trace_id, launch_id)
+        if not found:
+            raise NotFoundError(f"launchId {launch_id}")
+        return json_answer(found[0])
+
+    async def logs(self, request: web.Request) -> web.Response:
+        """Return one page of lines, the newest ones unless a place is given."""
+        query = parameters(request, LogsQuery)
+        trace_id = await trace_of(
+            request,
+            self._traces,
+            READ,
+            trace_id=query.trace_id,
+            launch_id=query.launch_id,
+            instance_id=query.instance_id,
+        )
+        start, end = _bounds(query)
+        backward = query.direction == "backward" or (not query.direction and not (query.start or query.after))
+        newest = backward and not query.before
+        series = await self._traces.streams(trace_id) if newest else []
+        start = max(start, Key(traces.earliest(series, self._traces.range()[0])))
+        log_query = log_query_of(trace_id, query)
+        if backward:
+            page = await self._reader.backward(log_query, end, start, limit=query.limit)
+        else:
+            page = await self._reader.forward(log_query, start, end, limit=query.limit)
+        answer: dict[str, Any] = {
+            "traceId": trace_id,
+            "lines": [entry.as_json() for entry in page.entries],
+            "more": page.more,
+        }
+        if page.crowded:
+            answer["gaps"] = gaps_of(page)
+        if newest:
+            answer["cursor"] = cursor.encode(traces.positions(series, page.entries))
+        return json_answer(answer)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Follow a trace as server-sent events, from behind the cursor (or Last-Event-ID) on, else from its start."""
+        query = parameters(request, StreamQuery)
+        trace_id = await trace_of(
+            request,
+            self._traces,
+            READ,
+            trace_id=query.trace_id,
+            launch_id=query.launch_id,
+            instance_id=query.instance_id,
+        )
+        word = request.headers.get("Last-Event-ID") or query.cursor
+        try:
+            positions = cursor.decode(word) if word else {}
+        except cursor.InvalidCursorError as error:
+            raise RequestError(400, "bad_cursor", str(error)) from error
+        try:
+            feed, viewer, leave = self._feeds.watch(trace_id, positions)
+        except TooManyViewersError as error:
+            raise RequestError(503, "too_many_viewers", str(error)) from error
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-store, no-transform",
+                "X-Accel-Buffering": "no",  # nginx would collect the events
+            }
+        )
+        try:
+            await response.prepare(request)
+            await response.write(b"retry: 1000\n\n")
+            deadline = _deadline(grant_of(request).seconds_left())
+            messages = feed.messages(viewer, self._heartbeat_seconds)
+            while True:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        message = await anext(messages)
+                except TimeoutError:
+                    await response.write(Message("token-expired", {}).encoded)
+                    break
+                data = message.encoded if message is not None else b": alive\n\n"
+                async with asyncio.timeout(_WRITE_SECONDS):
+                    await response.write(data)
+        except (ConnectionError, TimeoutError):
+            pass  # the viewer has gone
+        finally:
+            leave()
+        return response
+
+
+def log_query_of(trace_id: str, query: LogsQuery) -> str:
+    """Return the LogQL of the lines that the request wants. The traceId is the one that the token was checked for."""
+    selected = {names.TRACE_ID: trace_id}
+    if query.launch_id:
+        selected[names.LAUNCH_ID] = query.launch_id
+    if query.instance_id:
+        selected[names.INSTANCE_ID] = checked_id("instanceId", query.instance_id)
+    levels = [word for word in query.level.split(",") if word]
+    for level in levels:
+        if level not in logql.LEVELS:
+            raise RequestError(400, "bad_parameter", f"level {level!r} is not one of {', '.join(logql.LEVELS)}")
+    metadata = {names.METADATA_PROCESS: query.process, names.METADATA_KIND: query.kind}
+    return logql.filtered(
+        logql.selector(selected),
+        levels=levels,
+        contains=None if query.regex else query.q or None,
+        matches=(query.q or None) if query.regex else None,
+        ignore_case=not query.case,
+        metadata={name: value for name, value in metadata.items() if value},
+    )
+
+
+def _bounds(query: LogsQuery) -> tuple[Key, Key]:
+    try:
+        start = Key.parse(query.start) if query.start else FIRST_KEY
+        if query.after:
+            start = max(start, Key.parse(query.after).next)
+        return start, Key.parse(query.before) if query.before else LAST_KEY
+    except InvalidKeyError as error:
+        raise RequestError(400, "bad_parameter", str(error)) from error
+
+
+def _deadline(seconds_left: float | None) -> float | None:
+    return None if seconds_left is None else asyncio.get_running_loop().time() + seconds_left

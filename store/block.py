@@ -1,0 +1,231 @@
+"""A block: some entries of one stream as SQLite holds them, in columns and compressed.
+
+The columns let a query touch only what it needs: a histogram reads times and metadata but no text, a text search
+runs over all lines at once at memory speed, and equal metadata is stored once.
+
+    index   zstd of: count, number of metadata sets, differences of the times (8 bytes each), lengths of the lines
+            (4 bytes each), metadata of the lines (4 bytes each), the metadata sets as JSON
+    text    zstd of the lines joined by LF (a line may contain one: the lengths tell)
+
+Integers are little-endian.
+"""
+
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import lt, sub
+from struct import Struct
+
+import cramjam
+import orjson
+
+Metadata = tuple[tuple[str, str], ...]
+"""Structured metadata of an entry, sorted by name."""
+Labels = tuple[tuple[str, str], ...]
+"""Labels of a stream, sorted by name."""
+
+ZSTD_LEVEL = 3
+_HEADER = Struct("<II")
+
+
+class CorruptBlockError(Exception):
+    """A block's bytes are not what this module wrote."""
+
+
+@dataclass(slots=True)
+class Entries:
+    """Entries of one stream in the order of their times; equal times in the order of arrival."""
+
+    times: Sequence[int]
+    """Nanoseconds since the epoch."""
+    lines: list[bytes]
+    """Valid UTF-8."""
+    metadata: Sequence[int]
+    """For each entry its place in metadata_sets."""
+    metadata_sets: list[Metadata]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def text_bytes(self) -> int:
+        """Return the size of the lines."""
+        return sum(map(len, self.lines))
+
+    def keys(self) -> Iterator[tuple[int, bytes, Metadata]]:
+        """Return what makes each entry the one it is, as in Loki: time, line and metadata."""
+        return zip(self.times, self.lines, (self.metadata_sets[m] for m in self.metadata), strict=True)
+
+    def take(self, positions: Sequence[int]) -> "Entries":
+        """Return only the entries at these positions."""
+        return Entries(
+            [self.times[i] for i in positions],
+            [self.lines[i] for i in positions],
+            [self.metadata[i] for i in positions],
+            self.metadata_sets,
+        )
+
+    def slice(self, start: int, stop: int) -> "Entries":
+        """Return the entries from start to before stop, with only the metadata sets that they use."""
+        places: dict[int, int] = {}
+        metadata = [places.setdefault(m, len(places)) for m in self.metadata[start:stop]]
+        sets = [self.metadata_sets[m] for m in places]
+        return Entries(self.times[start:stop], self.lines[start:stop], metadata, sets)
+
+
+def is_increasing(times: Sequence[int]) -> bool:
+    """Say whether each time is later than the one before it."""
+    return all(map(lt, times, times[1:]))
+
+
+def merge(parts: Sequence[Entries]) -> Entries:
+    """Return all entries of parts in one, by time; parts that came earlier stand first at equal times."""
+    times: list[int] = []
+    lines: list[bytes] = []
+    metadata: list[int] = []
+    places: dict[Metadata, int] = {}
+    for part in parts:
+        place = [places.setdefault(s, len(places)) for s in part.metadata_sets]
+        times.extend(part.times)
+        lines.extend(part.lines)
+        metadata.extend([place[m] for m in part.metadata])
+    merged = Entries(times, lines, metadata, list(places))
+    return merged if is_increasing(times) else sort(merged)
+
+
+def sort(entries: Entries) -> Entries:
+    """Return the entries by time; the order of equal times stays."""
+    return entries.take(sorted(range(len(entries)), key=entries.times.__getitem__))
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBlock:
+    """A block as it is stored, with what the database's index needs to know of it."""
+
+    first: int
+    last: int
+    count: int
+    text_bytes: int
+    """Size of the joined lines before compression."""
+    index: bytes
+    text: bytes
+
+
+def encode(entries: Entries, level: int = ZSTD_LEVEL) -> EncodedBlock:
+    """Compress entries, which must be in order and at least one."""
+    times = entries.times
+    text = b"\n".join(entries.lines)
+    columns = b"".join(
+        (
+            _HEADER.pack(len(times), len(entries.metadata_sets)),
+            _bytes_of(array("q", [times[0], *map(sub, times[1:], times)])),
+            _bytes_of(array("I", map(len, entries.lines))),
+            _bytes_of(array("I", entries.metadata)),
+            orjson.dumps(entries.metadata_sets),
+        )
+    )
+    return EncodedBlock(
+        times[0],
+        times[-1],
+        len(times),
+        len(text),
+        bytes(cramjam.zstd.compress(columns, level)),
+        bytes(cramjam.zstd.compress(text, level)),
+    )
+
+
+class BlockIndex:
+    """All of a block but its text: times, lengths of the lines, metadata."""
+
+    __slots__ = ("lengths", "metadata", "metadata_sets", "times")
+
+    def __init__(self, data: bytes) -> None:
+        try:
+            columns = bytes(cramjam.zstd.decompress(data))
+            count, _ = _HEADER.unpack_from(columns)
+            view = memoryview(columns)[_HEADER.size :]
+            self.times = array("q", accumulate(_array_of("q", view[: 8 * count])))
+            self.lengths = _array_of("I", view[8 * count : 12 * count])
+            self.metadata = _array_of("I", view[12 * count : 16 * count])
+            self.metadata_sets: list[Metadata] = [
+                tuple((name, value) for name, value in pairs) for pairs in orjson.loads(view[16 * count :])
+            ]
+        except (cramjam.DecompressionError, ValueError, TypeError) as error:
+            raise CorruptBlockError(f"a block's index cannot be read: {error}") from error
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def between(self, start: int, end: int) -> tuple[int, int]:
+        """Return the positions of the entries with start <= time < end, as first and one after the last."""
+        return bisect_left(self.times, start), bisect_left(self.times, end)
+
+    def starts(self) -> "array[int]":
+        """Return for each line where it starts in the text, and at the end where one more line would."""
+        return array("q", accumulate(self.lengths, lambda start, length: start + length + 1, initial=0))
+
+
+class StoredBlock:
+    """A block as a query looks at it; the text is fetched and unpacked when it is first needed."""
+
+    __slots__ = ("_fetch_text", "_starts", "_text", "index")
+
+    def __init__(self, index: BlockIndex, fetch_text: Callable[[], bytes]) -> None:
+        self.index = index
+        self._fetch_text = fetch_text
+        self._text: bytes | None = None
+        self._starts: Sequence[int] | None = None
+
+    @property
+    def text(self) -> bytes:
+        """The lines joined by LF."""
+        if self._text is None:
+            self._text = self._fetch_text()
+        return self._text
+
+    @property
+    def starts(self) -> Sequence[int]:
+        """Where each line starts in the text, and at the end where one more line would."""
+        if self._starts is None:
+            self._starts = self.index.starts()
+        return self._starts
+
+    def line(self, position: int) -> bytes:
+        """Return one line."""
+        start = self.starts[position]
+        return self.text[start : start + self.index.lengths[position]]
+
+
+def decode_text(data: bytes, text_bytes: int) -> bytes:
+    """Return the lines joined by LF."""
+    if text_bytes == 0:
+        return b""
+    try:
+        return bytes(cramjam.zstd.decompress(data, output_len=text_bytes))
+    except cramjam.DecompressionError as error:
+        raise CorruptBlockError(f"a block's text cannot be read: {error}") from error
+
+
+def decode(index: bytes, text: bytes, text_bytes: int) -> Entries:
+    """Return a block's entries."""
+    columns = BlockIndex(index)
+    joined = decode_text(text, text_bytes)
+    starts = columns.starts()
+    lines = [joined[start : start + length] for start, length in zip(starts, columns.lengths, strict=False)]
+    return Entries(columns.times, lines, columns.metadata, columns.metadata_sets)
+
+
+def _bytes_of(column: "array[int]") -> bytes:
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column.tobytes()
+
+
+def _array_of(typecode: str, data: memoryview) -> "array[int]":
+    column: array[int] = array(typecode)
+    column.frombytes(data)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column

@@ -1,0 +1,387 @@
+"""The store's HTTP side: Loki's paths, answered from the database.
+
+The loop only moves bytes: pushes are decoded and stored by the writer's threads, queries run in threads of their own.
+"""
+
+import asyncio
+import hmac
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import orjson
+from aiohttp import web
+
+from contract.access import refusal
+from store import aggregate, params
+from store.aggregate import Steps, number_text
+from store.logql import LogQLError, LogQuery, Matcher, parse, parse_selector
+from store.params import ParameterError, TimeRange
+from store.push import BodyTooLargeError, PushError, decode
+from store.query import Budget, Entry, LogRequest, QueryLimitError, QueryTimeoutError, run_log_query
+from store.reader import Reader, Snapshot
+from store.settings import StoreSettings
+from store.writer import UnavailableError, Writer
+
+QUERY_THREADS = 4
+QUERIES_WAITING_MAX = 64
+MEGABYTE = 1024 * 1024
+TIME_MAX = 2**63 - 1
+
+_UNSUPPORTED_PATHS = (
+    "index/stats",
+    "index/volume",
+    "index/volume_range",
+    "index/shards",
+    "detected_fields",
+    "detected_field/{name}/values",
+    "detected_labels",
+    "patterns",
+    "format_query",
+    "delete",
+    "rules",
+    "drilldown-limits",
+)
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Server:
+    """Connects Loki's HTTP API with the writer and the reader."""
+
+    def __init__(
+        self,
+        settings: StoreSettings,
+        writer: Writer,
+        reader: Reader,
+        *,
+        secret: str,
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self._writer = writer
+        self._reader = reader
+        self._secret = secret
+        self._clock_ns = clock_ns
+        self._max_body = int(settings.max_body_mb * MEGABYTE)
+        self._queries = ThreadPoolExecutor(QUERY_THREADS, "store-query")
+        self._decoding = ThreadPoolExecutor(1, "store-decode")
+        self._waiting = 0
+        # Bodies on their way together need no more memory than the largest one alone may.
+        self._body_room = _Room(self._max_body)
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application."""
+        app = web.Application(middlewares=[self._guard], client_max_size=self._max_body)
+        api = "/loki/api/v1"
+        app.router.add_post(f"{api}/push", self._push)
+        for path, handler in (
+            ("query_range", self._query_range),
+            ("query", self._query),
+            ("labels", self._labels),
+            ("label", self._labels),
+            ("series", self._series),
+        ):
+            app.router.add_get(f"{api}/{path}", handler)
+            app.router.add_post(f"{api}/{path}", handler)
+        app.router.add_get(f"{api}/label/{{name}}/values", self._label_values)
+        app.router.add_get("/ready", self._ready)
+        for path in _UNSUPPORTED_PATHS:
+            app.router.add_route("*", f"{api}/{path}", self._unsupported)
+        app.on_cleanup.append(self._close)
+        return app
+
+    async def _close(self, _: web.Application) -> None:
+        self._queries.shutdown(wait=True, cancel_futures=True)
+        self._decoding.shutdown(wait=True, cancel_futures=True)
+
+    # ---- access and errors
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        reason = self._refusal(request)
+        if reason is not None:
+            return web.Response(status=401 if self._secret else 403, text=reason + "\n")
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            if error.status == 404:
+                return _text(404, f"{request.path} is not a path of the embedded store; Loki may have it")
+            raise
+        except (LogQLError, ParameterError, PushError, QueryLimitError) as error:
+            return _text(400, str(error))
+        except BodyTooLargeError as error:
+            return _text(413, str(error))
+        except QueryTimeoutError as error:
+            return _text(504, str(error))
+        except UnavailableError as error:
+            return _text(503, str(error))
+
+    def _refusal(self, request: web.Request) -> str | None:
+        if not self._secret:
+            return refusal(request.headers.get("Host"), request.headers)
+        given = request.headers.get("Authorization", "")
+        wanted = f"Bearer {self._secret}"
+        if request.path == "/ready" or hmac.compare_digest(given.encode(), wanted.encode()):
+            return None
+        return "this store wants its secret as a bearer token"
+
+    async def _unsupported(self, request: web.Request) -> web.Response:
+        return _text(404, f"the embedded store does not support {request.path}; Loki does")
+
+    # ---- push
+
+    async def _push(self, request: web.Request) -> web.Response:
+        size = request.content_length or 0
+        if size > self._max_body:
+            return _text(413, f"the body has {size} bytes; {self._max_body} are allowed (max_body_mb)")
+        async with self._body_room.take(size or MEGABYTE):
+            body = await request.read()
+            if not body:
+                raise PushError("EOF: the body is empty")
+            streams = await asyncio.get_running_loop().run_in_executor(
+                self._decoding,
+                decode,
+                body,
+                request.headers.get("Content-Type", ""),
+                request.headers.get("Content-Encoding", ""),
+                self._max_body,
+            )
+            if not streams:
+                return _text(422, "error at least one valid stream is required for ingestion")
+            refusals = await asyncio.wrap_future(self._writer.push(streams, len(body)))
+        if refusals:
+            return _text(400, refusals.text())
+        return web.Response(status=204)
+
+    # ---- queries
+
+    async def _in_thread(self, function: Callable[[Snapshot, Budget], _T]) -> _T:
+        """Run function on a snapshot in a query thread; if the client goes away, the query is told to stop."""
+        if self._waiting >= QUERIES_WAITING_MAX:
+            raise web.HTTPTooManyRequests(text="too many outstanding requests\n")
+        budget = Budget(self._settings.query_timeout_seconds, int(self._settings.query_memory_mb * MEGABYTE))
+
+        def run() -> _T:
+            budget.check_time()
+            with self._reader.snapshot() as snapshot:
+                return function(snapshot, budget)
+
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._queries, run)
+        except asyncio.CancelledError:
+            budget.cancelled = True
+            raise
+        finally:
+            self._waiting -= 1
+
+    async def _query_range(self, request: web.Request) -> web.Response:
+        given = await _parameters(request)
+        query = parse(given.get("query", ""))
+        wanted = params.time_range(given, self._clock_ns())
+        if wanted.end <= wanted.start:
+            raise ParameterError("end timestamp must not be before or equal to start time")
+        limit, backward = params.limit(given), params.backward(given)
+        if isinstance(query, LogQuery):
+            return await self._log_query(LogRequest(query, wanted.start, wanted.end, limit, backward))
+        steps = params.steps(given, wanted)
+        metric = query
+
+        def run(snapshot: Snapshot, budget: Budget) -> bytes:
+            return _matrix(aggregate.evaluate(snapshot, metric, steps, budget), steps)
+
+        return _json(await self._in_thread(run))
+
+    async def _log_query(self, log_request: LogRequest) -> web.Response:
+        return _json(
+            await self._in_thread(lambda snapshot, budget: _streams(run_log_query(snapshot, log_request, budget)))
+        )
+
+    async def _query(self, request: web.Request) -> web.Response:
+        given = await _parameters(request)
+        query = parse(given.get("query", ""))
+        params.limit(given)
+        if isinstance(query, LogQuery):
+            raise LogQLError(
+                "log queries are not supported as an instant query type, "
+                "please change your query to a range query type"
+            )
+        at = params.parse_time(given["time"]) if given.get("time") else self._clock_ns()
+        steps = Steps(at, 1, 1)
+        metric = query
+
+        def run(snapshot: Snapshot, budget: Budget) -> bytes:
+            return _vector(aggregate.evaluate(snapshot, metric, steps, budget), at)
+
+        return _json(await self._in_thread(run))
+
+    # ---- labels
+
+    async def _labels(self, request: web.Request) -> web.Response:
+        given = await _parameters(request)
+        wanted, selector = self._label_request(given)
+
+        def run(snapshot: Snapshot, _: Budget) -> list[str]:
+            if selector is None:
+                return snapshot.label_names(wanted.start, wanted.end + 1)
+            streams = snapshot.streams(selector, wanted.start, wanted.end + 1)
+            return sorted({name for labels in streams.values() for name, _ in labels})
+
+        return _success(await self._in_thread(run))
+
+    async def _label_values(self, request: web.Request) -> web.Response:
+        given = await _parameters(request)
+        name = request.match_info["name"]
+        wanted, selector = self._label_request(given)
+
+        def run(snapshot: Snapshot, _: Budget) -> list[str]:
+            if selector is None:
+                return snapshot.label_values(name, wanted.start, wanted.end + 1)
+            streams = snapshot.streams(selector, wanted.start, wanted.end + 1)
+            return sorted({value for labels in streams.values() for known, value in labels if known == name})
+
+        return _success(await self._in_thread(run))
+
+    def _label_request(self, given: Mapping[str, str]) -> tuple[TimeRange, tuple[Matcher, ...] | None]:
+        wanted = params.time_range(given, self._clock_ns(), params.LABELS_SINCE_DEFAULT_NS)
+        text = given.get("query", "")
+        return _bounded(wanted), parse_selector(text) if text.strip() not in ("", "{}") else None
+
+    async def _series(self, request: web.Request) -> web.Response:
+        given = await _parameters(request)
+        wanted = _bounded(params.time_range(given, self._clock_ns(), params.LABELS_SINCE_DEFAULT_NS))
+        every = request.query if request.method == "GET" else await request.post()
+        texts = [str(text) for name in ("match[]", "match") for text in every.getall(name, [])]
+        selectors: Sequence[tuple[Matcher, ...]] = [
+            () if text.strip() in ("", "{}") else parse_selector(text) for text in texts
+        ] or [()]
+
+        def run(snapshot: Snapshot, budget: Budget) -> list[dict[str, str]]:
+            found = {}
+            for selector in selectors:
+                budget.check_time()
+                found.update(snapshot.streams(selector, wanted.start, wanted.end + 1))
+            return [dict(labels) for labels in sorted(found.values())]
+
+        return _success(await self._in_thread(run), always=True)
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        return web.Response(text="ready\n")
+
+
+class _Room:
+    """Room for so many bytes; who finds it full waits."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._free = size
+        self._changed = asyncio.Condition()
+
+    def take(self, size: int) -> "_Taken":
+        return _Taken(self, min(size, self._size))
+
+    async def enter(self, size: int) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+
+    async def leave(self, size: int) -> None:
+        async with self._changed:
+            self._free += size
+            self._changed.notify_all()
+
+
+class _Taken:
+    def __init__(self, room: _Room, size: int) -> None:
+        self._room = room
+        self._size = size
+
+    async def __aenter__(self) -> None:
+        await self._room.enter(self._size)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._room.leave(self._size)
+
+
+# ---- requests and answers
+
+
+async def _parameters(request: web.Request) -> Mapping[str, str]:
+    """Return the parameters of a GET, or of a POST as a form."""
+    given = dict(reversed(list(request.query.items())))
+    if request.method == "POST":
+        given |= {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    return given
+
+
+def _bounded(wanted: TimeRange) -> TimeRange:
+    return TimeRange(wanted.start, min(wanted.end, TIME_MAX - 1))
+
+
+def _text(status: int, text: str) -> web.Response:
+    return web.Response(status=status, text=text.rstrip("\n") + "\n")
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")
+
+
+def _success(data: Sequence[Any], *, always: bool = False) -> web.Response:
+    """Answer with data; like Loki without the key if there is none, unless always."""
+    return _json(orjson.dumps({"status": "success", "data": data} if data or always else {"status": "success"}))
+
+
+def _result(kind: str, result: list[Any]) -> bytes:
+    return orjson.dumps(
+        {"status": "success", "data": {"resultType": kind, "result": result, "stats": {}}},
+        default=_line_text,
+    )
+
+
+def _line_text(line: object) -> str:
+    assert isinstance(line, bytes)
+    return line.decode("utf-8", "replace")
+
+
+def _streams(entries: list[Entry]) -> bytes:
+    """Return entries as Loki shows them: grouped by all their labels."""
+    grouped = defaultdict(list)
+    for entry in entries:
+        grouped[entry.labels].append((str(entry.time), entry.line))
+    return _result(
+        "streams", [{"stream": dict(labels), "values": values} for labels, values in sorted(grouped.items())]
+    )
+
+
+def _matrix(series: aggregate.Series, steps: Steps) -> bytes:
+    return _result(
+        "matrix",
+        [
+            {
+                "metric": dict(labels),
+                "values": [
+                    (_seconds(steps.first + k * steps.step), number_text(v)) for k, v in sorted(values.items())
+                ],
+            }
+            for labels, values in sorted(series.items())
+        ],
+    )
+
+
+def _vector(series: aggregate.Series, at: int) -> bytes:
+    return _result(
+        "vector",
+        [
+            {"metric": dict(labels), "value": (_seconds(at), number_text(values[0]))}
+            for labels, values in sorted(series.items())
+        ],
+    )
+
+
+def _seconds(time_ns: int) -> float:
+    millis = time_ns // 10**6
+    return millis // 1000 if millis % 1000 == 0 else millis / 1000

@@ -1,0 +1,30 @@
+import time
+
+import pytest
+from support.store_process import StoreProcess
+
+
+@pytest.fixture
+def make_store(tmp_path):
+    """Start stores; each is stopped at the end of the test, if the test did not."""
+    started = []
+
+    def make(directory=tmp_path / "state", **settings):
+        store = StoreProcess(directory, **settings)
+        started.append(store)
+        return store.start()
+
+    yield make
+    for store in started:
+        if store.process is not None:
+            store.stop()
+
+
+@pytest.fixture
+def store(make_store):
+    return make_store()
+
+
+@pytest.fixture
+def now_ns():
+    return time.time_ns()

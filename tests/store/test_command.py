@@ -1,0 +1,62 @@
+import signal
+import subprocess
+import sys
+
+from support.store_process import StoreProcess
+
+
+def run_store(state_dir, **settings):
+    store = StoreProcess(state_dir, **settings)
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", "store"],
+        env=store.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_a_second_store_on_the_same_database_refuses(store):
+    second = run_store(store.state_dir)
+    assert second.returncode == 1
+    assert "another store already uses" in second.stderr
+    assert len(second.stderr.strip().splitlines()) == 1
+
+
+def test_a_store_without_a_secret_does_not_listen_beyond_loopback(tmp_path):
+    refused = run_store(tmp_path, listen="0.0.0.0:0")
+    assert refused.returncode == 1
+    assert "secret_file" in refused.stderr
+
+
+def test_an_address_in_use_is_said_in_one_line(store, tmp_path):
+    refused = run_store(tmp_path / "other", listen=store.url.removeprefix("http://"))
+    assert refused.returncode == 1
+    assert "cannot listen" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_a_wrong_setting_is_exit_status_2(tmp_path):
+    assert run_store(tmp_path, retention_days="-1").returncode == 2
+    assert run_store(tmp_path, listen="nowhere").returncode == 2
+
+
+def test_sigint_ends_the_store_cleanly(store):
+    store.process.send_signal(signal.SIGINT)
+    assert store._ended() == 0
+
+
+def test_a_secret_is_wanted_of_every_request_but_ready(make_store, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret\n")
+    store = make_store(secret_file=secret)
+    assert store.call("GET", "/ready").status == 200
+    assert store.call("GET", "/loki/api/v1/labels").status == 401
+    assert store.call("GET", "/loki/api/v1/labels", headers={"Authorization": "Bearer s3cret"}).status == 200
+    assert store.call("GET", "/loki/api/v1/labels", headers={"Authorization": "Bearer S3cret"}).status == 401
+
+
+def test_without_a_secret_proxies_and_foreign_names_are_refused(store):
+    assert store.call("GET", "/loki/api/v1/labels", headers={"Host": "evil.example"}).status == 403
+    assert store.call("GET", "/loki/api/v1/labels", headers={"X-Forwarded-For": "10.0.0.1"}).status == 403
