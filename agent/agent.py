@@ -19,7 +19,7 @@ from agent.journal import Journal
 from agent.launches import Adopter, ShippedFiles
 from agent.ledger import Ledger
 from agent.metrics import Metrics
-from agent.pipeline import LOOK_EVERY_SECONDS, Pipeline
+from agent.pipeline import LOOK_EVERY_SECONDS, Pipeline, Room
 from agent.reporting import Reporting
 from agent.sender import LokiClient
 from agent.settings import AgentSettings
@@ -153,13 +153,15 @@ class Agent:
         }
 
     def _pipeline(self, client: LokiClient) -> Pipeline:
-        self._delivery = Delivery(self._journal, client, self.metrics)
+        room = Room()
+        self._delivery = Delivery(self._journal, client, self.metrics, sleep=room.pause)
         structured = self._loki.structured_metadata
         return Pipeline(
             Ledger(self._journal, zone=_zone(self._settings.timezone), structured_metadata=structured),
             self._delivery,
             Redactor(),
             self.metrics,
+            room,
             linger_seconds=self._settings.linger_seconds,
             structured_metadata=structured,
             observers=[self._reporting.observe],

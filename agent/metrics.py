@@ -3,7 +3,11 @@
 Other collectors (of the servers on this machine, say) register with the same registry.
 """
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from agent.refusals import KINDS, OTHER
 
 PUSH_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -27,6 +31,8 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        for reason in (*KINDS, OTHER):
+            self._rejected.labels(reason)  # there from the start, so that the first refusal is an increase
         self._redacted = Counter("tracetail_agent_redacted_secrets", "Secrets masked.", registry=self.registry)
         self._retimed = Counter(
             "tracetail_agent_retimed_entries",
@@ -39,6 +45,7 @@ class Metrics:
         self._retries = Counter(
             "tracetail_agent_retries", "Pushes to be repeated.", ["cause"], registry=self.registry
         )
+        self._retries.labels("unreachable")
         self.push_seconds = Histogram(
             "tracetail_agent_push_seconds",
             "How long a push took until it was answered, whatever the answer.",
@@ -53,7 +60,7 @@ class Metrics:
             "tracetail_agent_lost_bytes", "Bytes that vanished before they were read.", registry=self.registry
         )
 
-    def read(self, levels: dict[str, int], size: int, redacted: int) -> None:
+    def read(self, levels: Mapping[str, int], size: int, redacted: int) -> None:
         """Count lines that were read and parsed."""
         for level, count in levels.items():
             self._lines.labels(level).inc(count)

@@ -48,7 +48,8 @@ KINDS = {
     "structured metadata": re.compile(r"structured metadata", re.IGNORECASE),
     "labels": _ABOUT_LABELS,
 }
-"""The kinds of refusals, in the order in which they are looked for; any other is `other`."""
+"""The kinds of refusals, in the order in which they are looked for."""
+OTHER = "other"
 
 _LISTED = re.compile(
     r"entry with timestamp (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))? \+0000 UTC ignored,"
@@ -91,8 +92,8 @@ def is_for_its_time(reason: str) -> bool:
 
 
 def kind_of(reason: str) -> str:
-    """Return which of KINDS a refusal's text is, `other` if none: a name for a metric's label."""
-    return next((kind for kind, pattern in KINDS.items() if pattern.search(reason)), "other")
+    """Return which of KINDS a refusal's text is, OTHER if none: a name for a metric's label."""
+    return next((kind for kind, pattern in KINDS.items() if pattern.search(reason)), OTHER)
 
 
 def rate_limit(text: str) -> RateLimit | None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from contract.record import LaunchDir, LaunchLock
+from contract.record import LaunchDir, LaunchLock, is_alive
 from launcher import processes, registry
 
 WAIT_SECONDS = 10.0
@@ -23,6 +23,18 @@ def adopt(launch: LaunchDir) -> bool:
     """Start a keeper that goes on with a launch; True as soon as there is one, or the launch has ended."""
     spawn_keeper(launch, None)
     return wait_for(lambda: launch.lock_held() or not needs_keeper(registry.look(launch)), WAIT_SECONDS)
+
+
+def settled(launch: LaunchDir) -> registry.Launch:
+    """Return a launch as it is once its keeper has noticed a server's death, which takes it a moment."""
+
+    def noticed() -> bool:
+        now = registry.look(launch)
+        server = now.record.get("server")
+        return not now.live or server is None or is_alive(server)
+
+    wait_for(noticed, WAIT_SECONDS)
+    return registry.look(launch)
 
 
 def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None) -> int:

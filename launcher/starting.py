@@ -99,7 +99,7 @@ def find_running(state_dir: Path, params: Params) -> registry.Launch | None:
         if launch.record["service"] == service and (launch.live or adoption.needs_keeper(launch)):
             if adoption.needs_keeper(launch):
                 adoption.adopt(launch.dir)
-            now = registry.look(launch.dir)
+            now = adoption.settled(launch.dir)
             if now.live:
                 return now
     return None

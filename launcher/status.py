@@ -18,7 +18,7 @@ def status(selection: Selection, state_dir: Path) -> Result:
     launch = next((one for one in found if one.live), found[0])
     if adoption.needs_keeper(launch):
         adoption.adopt(launch.dir)
-        launch = registry.look(launch.dir)
+    launch = adoption.settled(launch.dir)
     if launch.state in (record.STARTING, record.STOPPING):
         return Result("status", CHANGING, launch.record, launch.state, time.monotonic() - begun)
     if launch.state != record.READY:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from contract import record
-from contract.record import LaunchLock, Record
+from contract.record import LaunchDir, LaunchLock, Record
 from launcher import adoption, plan, ports, processes, registry
 from launcher.result import LOCKED, OK, STOP_INCOMPLETE, Result
 
@@ -42,11 +42,11 @@ def stop_launch(launch: registry.Launch) -> Result:
         launch = registry.look(launch.dir)
     timeout = _stop_timeout(launch)
     if launch.kept:
-        _ask(launch.record)
-        adoption.wait_for(lambda: not launch.dir.lock_held(), timeout + GRACE_SECONDS)
+        asked: set[int] = set()
+        adoption.wait_for(lambda: _ended(launch.dir, asked), timeout + GRACE_SECONDS)
         launch = registry.look(launch.dir)
     if launch.kept:
-        _kill_keeper(launch.record)
+        _signal_keeper(launch.record, signal.SIGKILL)
     _kill_rest(launch)
     launch = registry.look(launch.dir)
     left = _what_is_left(launch.record)
@@ -64,21 +64,26 @@ def _stop_timeout(launch: registry.Launch) -> float:
         return DEFAULT_STOP_SECONDS
 
 
-def _ask(found: Record) -> None:
+def _ended(launch: LaunchDir, asked: set[int]) -> bool:
+    """Say whether a launch has ended; ask its keeper to end it, once each: a new one may just have come."""
+    if not launch.lock_held():
+        return True
+    found = launch.read()
     keeper = found.get("keeper")
-    process = processes.read(keeper["pid"]) if keeper else None
-    if process is not None and keeper is not None and process.start_time == keeper["startTime"]:
-        with contextlib.suppress(PermissionError):
-            processes.send(process, signal.SIGTERM)
+    if keeper is not None and keeper["pid"] not in asked and _signal_keeper(found, signal.SIGTERM):
+        asked.add(keeper["pid"])
+    return False
 
 
-def _kill_keeper(found: Record) -> None:
-    """End a keeper that does not do what it is asked; its server is ended after it."""
+def _signal_keeper(found: Record, number: signal.Signals) -> bool:
     keeper = found.get("keeper")
     process = processes.read(keeper["pid"]) if keeper else None
-    if process is not None and keeper is not None and process.start_time == keeper["startTime"]:
-        with contextlib.suppress(PermissionError):
-            processes.send(process, signal.SIGKILL)
+    if process is None or keeper is None or process.start_time != keeper["startTime"]:
+        return False
+    try:
+        return processes.send(process, number)
+    except PermissionError:
+        return False
 
 
 def _kill_rest(launch: registry.Launch) -> None:

@@ -20,7 +20,7 @@ FAKE_SERVER = Path(__file__).with_name("fake_server.py")
 WAIT_SECONDS = 30.0
 
 
-def wait_until(condition, seconds=WAIT_SECONDS, what="the condition"):
+def _wait_until(condition, seconds=WAIT_SECONDS, what="the condition"):
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -30,7 +30,7 @@ def wait_until(condition, seconds=WAIT_SECONDS, what="the condition"):
         time.sleep(0.01)
 
 
-def free_port():
+def _free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -92,11 +92,12 @@ class World:
 
     def launches(self):
         root = self.state / "launches"
-        return [LaunchDir(path) for path in sorted(root.iterdir())] if root.is_dir() else []
+        found = [LaunchDir(path) for path in sorted(root.iterdir())] if root.is_dir() else []
+        return [launch for launch in found if launch.record_path.exists()]
 
     def ended(self, launch):
         """Wait for the end of a launch and of its keeper; return its record."""
-        wait_until(lambda: not launch.lock_held(), what="the keeper's end")
+        _wait_until(lambda: not launch.lock_held(), what="the keeper's end")
         return launch.read()
 
     def lines(self, launch):
@@ -121,6 +122,11 @@ class World:
     def events(self, launch):
         return [parse_event(line.text.decode()) for line in self.lines(launch) if line.mark == MARK_EVENT]
 
+    def members(self, launch):
+        """Return the processes that belong to a launch."""
+        record = launch.read()
+        return processes.members(record["launchId"], record.get("server"))
+
     def clean(self):
         """End what a failed test left behind."""
         for launch in self.launches():
@@ -137,3 +143,13 @@ def world(tmp_path):
     made = World(tmp_path)
     yield made
     made.clean()
+
+
+@pytest.fixture
+def wait_until():
+    return _wait_until
+
+
+@pytest.fixture
+def free_port():
+    return _free_port
