@@ -13,7 +13,7 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -162,7 +162,8 @@ class Delivery:
         backoff = Backoff()
         while True:
             try:
-                answer = await self._loki.push(intent.body)
+                with self._metrics.push_seconds.time():
+                    answer = await self._loki.push(intent.body)
             except UnreachableError as error:
                 self._say(f"Loki cannot be reached at {self._loki.settings.url}: {error}")
                 self._metrics.retried("unreachable")
@@ -260,7 +261,7 @@ class Delivery:
         bodies = [make_body(intent.labels, again)]
         await self._write(lambda db: _reject_and_replace(db, intent, rejected, refused, bodies))
         self._metrics.delivered(intent.entries - len(refused), len(intent.body))
-        self._count_rejected(len(rejected), outcome)
+        self._count_rejected([entry for _, entry in rejected], refused, outcome)
         self._metrics.retimed(len(again))
 
     async def _reject(self, intent: Intent, refused: Mapping[int, str], outcome: Outcome) -> None:
@@ -268,13 +269,14 @@ class Delivery:
         rejected = _chosen(intent, entries, refused.keys())
         await self._write(lambda db: _reject_and_replace(db, intent, rejected, refused, []))
         self._metrics.delivered(intent.entries - len(rejected), len(intent.body))
-        self._count_rejected(len(rejected), outcome)
+        self._count_rejected([entry for _, entry in rejected], refused, outcome)
         reason = next(iter(refused.values()))
         log.warning("Loki refused %d lines of %s: %s", len(rejected), selector(intent.labels), reason[:300])
 
-    def _count_rejected(self, count: int, outcome: Outcome) -> None:
-        outcome.rejected += count
-        self._metrics.rejected(count)
+    def _count_rejected(self, rejected: Sequence[Entry], reasons: Mapping[int, str], outcome: Outcome) -> None:
+        outcome.rejected += len(rejected)
+        for entry in rejected:
+            self._metrics.rejected(1, refusals.kind_of(reasons[entry.time_ns]))
 
     async def _without_what_is_stored(self, intent: Intent) -> Intent | None:
         """Return the intent less what Loki already has; None, and acknowledged, if it has all of it."""
