@@ -21,7 +21,7 @@ from pathlib import Path
 from contract import events, record
 from contract.logline import local_offset_seconds, parse_stamp, render_stamp
 from contract.record import LaunchDir, LaunchLock, Phase, Record
-from launcher import diagnosis, engines, plan, probe, processes, recovery
+from launcher import diagnosis, engines, plan, ports, probe, processes, recovery
 from launcher.launchlog import LaunchLog, PositionFile
 from launcher.output import Output
 from launcher.pump import Pump
@@ -448,10 +448,14 @@ class Keeper:
         if was == record.READY and self._record["engine"] == "custom" and self._exit_code == 0:
             return record.STOPPED, how
         status, cause, hint = self._failure or (EXIT_BEFORE_READY, "", "")
-        found = diagnosis.of_log(self._engine, self._log.segments(), self._record)
+        found = diagnosis.of_log(self._engine, self._log.segments())
         if found is not None and not (self._failure and status == EXIT_BEFORE_READY):
             how["cause"] = found.cause if not cause else f"{cause}; {found.cause}"
             how["hint"] = found.hint
+            port = self._record["port"]
+            holder = ports.holder(port, self._plan["ready"]["host"]) if found.about_port and port else None
+            if holder is not None:
+                how["hint"] = f"{holder.describe()}: {found.hint}"
             how["evidence"] = found.evidence
         else:
             how["cause"] = cause or self._how_it_ended(was)

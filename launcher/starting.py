@@ -125,8 +125,10 @@ def _prepare(params: Params, state_dir: Path, attempt: int) -> tuple[LaunchDir, 
         preflight.check_port(params)
         launch, lock, draft = make_launch(params, state_dir)
         try:
-            settings = _plan(params, command, draft, attempt)
+            settings = _plan(params, command, launch, draft, attempt)
             draft["argv"] = mask_argv(command.argv)
+            for name, content in command.files.items():
+                record.replace_file(launch.path / name, content.encode(), mode=0o640)
             plan.write(launch, settings)
             lock.write(draft)
         except BaseException:
@@ -188,17 +190,19 @@ def log_plan(params: Params, state_dir: Path, launch_id: str) -> LogPlan:
     }
 
 
-def _plan(params: Params, command: engines.Command, draft: Record, attempt: int) -> Plan:
+def _plan(params: Params, command: engines.Command, launch: LaunchDir, draft: Record, attempt: int) -> Plan:
     engine = engines.load(params.engine)
     kind, _, pattern = params.ready_when.partition(":")
     served = engines.flag_value(params.args, "--served-model-name") or params.served_name
     asks_for_model = params.engine != "custom" or params.served_name != params.model_name
-    environ = {**command.environ, **params.environ, **_launch_environ(draft)}
+    here = {"launchDir": str(launch.path)}
+    environ = {name: engines.fill(value, here) for name, value in command.environ.items()}
+    environ |= params.environ | _launch_environ(draft)
     if params.devices:
         environ[engine.devices_variable] = ",".join(params.devices)
     return {
         "params": parameters.to_object(params),
-        "argv": command.argv,
+        "argv": [engines.fill(word, here) for word in command.argv],
         "environ": environ,
         "workDir": params.work_dir or os.getcwd(),  # noqa: PTH109
         "preStart": params.pre_start,
