@@ -19,7 +19,8 @@ from agent.journal import Journal
 from agent.launches import Adopter, ShippedFiles
 from agent.ledger import Ledger
 from agent.metrics import Metrics
-from agent.pipeline import LOOK_EVERY_SECONDS, Pipeline
+from agent.pipeline import LOOK_EVERY_SECONDS, Pipeline, Room
+from agent.reporting import Reporting
 from agent.sender import LokiClient
 from agent.settings import AgentSettings
 from agent.sources import LaunchSource, Source
@@ -63,6 +64,9 @@ class Agent:
         self._host = host
         self._journal = Journal(journal_path(state_dirs[0]))
         self.metrics = Metrics()
+        self._reporting = Reporting(
+            settings, self.metrics.registry, state_dirs, journal=journal_path(state_dirs[0]), host=host
+        )
         self._sources: dict[str, Source] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._shipped = ShippedFiles()
@@ -102,9 +106,18 @@ class Agent:
                     {HOST: self._host, **self._settings.labels},
                     await pipeline.ledger.completed(),
                 )
-                async with _listening(
-                    make_app(self.metrics, self.status, self._settings.secret_file), host, port
-                ) as address:
+                async with (
+                    _listening(
+                        make_app(
+                            self.metrics if self._settings.serve_metrics else None,
+                            self.status,
+                            self._settings.secret_file,
+                        ),
+                        host,
+                        port,
+                    ) as address,
+                    self._reporting.running(),
+                ):
                     discovery.start()
                     try:
                         announce(address)
@@ -140,15 +153,18 @@ class Agent:
         }
 
     def _pipeline(self, client: LokiClient) -> Pipeline:
-        self._delivery = Delivery(self._journal, client, self.metrics)
+        room = Room()
+        self._delivery = Delivery(self._journal, client, self.metrics, sleep=room.pause)
         structured = self._loki.structured_metadata
         return Pipeline(
             Ledger(self._journal, zone=_zone(self._settings.timezone), structured_metadata=structured),
             self._delivery,
             Redactor(),
             self.metrics,
+            room,
             linger_seconds=self._settings.linger_seconds,
             structured_metadata=structured,
+            observers=[self._reporting.observe],
         )
 
     def _end(self, ending: Ending) -> None:
@@ -205,6 +221,7 @@ class Agent:
                     source.close()
                     self._shipped.forget(source)
                     del self._sources[source.key]
+        self._reporting.look(self._sources.values(), under_way=len(self._tasks))
         self.metrics.backlog.set(backlog)
         self.metrics.sources.set(len(self._sources))
 

@@ -13,7 +13,8 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,8 @@ class Body:
     first_ns: int
     last_ns: int
     entries: int
+    first_index: int | None = None
+    """Which entry of its batch the first one is, where they stand in one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ class Intent:
     first_ns: int
     last_ns: int
     entries: int
-    retimed: bool = False
+    first_index: int | None
+    retimed: bool
 
     @classmethod
     def of_row(cls, row: sqlite3.Row) -> "Intent":
@@ -88,6 +92,7 @@ class Intent:
             row["first_ns"],
             row["last_ns"],
             row["entries"],
+            row["first_index"],
             bool(row["retimed"]),
         )
 
@@ -125,6 +130,7 @@ class Delivery:
     async def deliver(self, batch: Batch) -> Outcome:
         """Deliver a batch; return when every entry is acknowledged or among the rejected."""
         batch_id = await self._write(lambda db: _insert_batch(db, batch))
+        batch.bodies.clear()  # the journal has them: nothing of them is held while Loki cannot be reached
         return await self._finish(batch_id, left_behind=False)
 
     async def settle(self, source_id: int) -> Outcome | None:
@@ -156,11 +162,12 @@ class Delivery:
         backoff = Backoff()
         while True:
             try:
-                answer = await self._loki.push(intent.body)
+                with self._metrics.push_seconds.time():
+                    answer = await self._loki.push(intent.body)
             except UnreachableError as error:
                 self._say(f"Loki cannot be reached at {self._loki.settings.url}: {error}")
                 self._metrics.retried("unreachable")
-                await self._sleep(backoff.wait())
+                await self._pause(intent, backoff.wait())
                 continue
             match refusals.verdict(answer):
                 case Verdict.DELIVERED:
@@ -180,17 +187,25 @@ class Delivery:
                         await self._split(intent)
                         await self._sleep(backoff.wait(answer.retry_after))
                         return
-                    await self._sleep(backoff.wait(answer.retry_after))
+                    await self._pause(intent, backoff.wait(answer.retry_after))
                 case Verdict.SETTINGS:
                     setting = refusals.setting_to_look_at(answer)
                     url = self._loki.settings.url
                     self._say(f"Loki answers {answer.status} at {url}: look at {setting}; {answer.text[:300]}")
                     self._metrics.retried(str(answer.status))
-                    await self._sleep(backoff.wait(max(SLOW_SECONDS, answer.retry_after)))
+                    await self._pause(intent, backoff.wait(max(SLOW_SECONDS, answer.retry_after)))
                 case Verdict.TRY_AGAIN:
                     self._say(f"Loki answers {answer.status}: {answer.text[:300]}")
                     self._metrics.retried(str(answer.status))
-                    await self._sleep(backoff.wait(answer.retry_after))
+                    await self._pause(intent, backoff.wait(answer.retry_after))
+
+    async def _pause(self, intent: Intent, seconds: float) -> None:
+        """Wait before the next attempt, without the body in memory: the journal has it."""
+        intent.body = b""
+        await self._sleep(seconds)
+        intent.body = await self._write(
+            lambda db: db.execute("SELECT body FROM intents WHERE id = ?", (intent.id,)).fetchone()[0]
+        )
 
     def _delivered(self, intent: Intent) -> None:
         self.last_error = ""
@@ -208,7 +223,11 @@ class Delivery:
     async def _split(self, intent: Intent) -> None:
         _, entries = encoding.decode_request(intent.body)
         half = len(entries) // 2
-        bodies = [make_body(intent.labels, part) for part in (entries[:half], entries[half:])]
+        first = intent.first_index
+        bodies = [
+            make_body(intent.labels, entries[:half], first),
+            make_body(intent.labels, entries[half:], None if first is None else first + half),
+        ]
         await self._write(lambda db: _replace(db, intent, bodies, retimed=intent.retimed))
 
     async def _settle_refusal(self, intent: Intent, answer: Answer, outcome: Outcome) -> None:
@@ -238,25 +257,26 @@ class Delivery:
                 original = encoding.metadata({METADATA_ORIGINAL_TIME: _rfc3339(entry.time_ns)})
                 again.append(Entry(time_ns, entry.text, entry.meta + original))
                 time_ns += 1
-        rejected = [entry for entry in entries if entry.time_ns in refused and entry.time_ns not in wanted]
+        rejected = _chosen(intent, entries, refused.keys() - wanted)
         bodies = [make_body(intent.labels, again)]
         await self._write(lambda db: _reject_and_replace(db, intent, rejected, refused, bodies))
         self._metrics.delivered(intent.entries - len(refused), len(intent.body))
-        self._count_rejected(len(rejected), outcome)
+        self._count_rejected([entry for _, entry in rejected], refused, outcome)
         self._metrics.retimed(len(again))
 
     async def _reject(self, intent: Intent, refused: Mapping[int, str], outcome: Outcome) -> None:
         _, entries = encoding.decode_request(intent.body)
-        rejected = [entry for entry in entries if entry.time_ns in refused]
+        rejected = _chosen(intent, entries, refused.keys())
         await self._write(lambda db: _reject_and_replace(db, intent, rejected, refused, []))
         self._metrics.delivered(intent.entries - len(rejected), len(intent.body))
-        self._count_rejected(len(rejected), outcome)
+        self._count_rejected([entry for _, entry in rejected], refused, outcome)
         reason = next(iter(refused.values()))
         log.warning("Loki refused %d lines of %s: %s", len(rejected), selector(intent.labels), reason[:300])
 
-    def _count_rejected(self, count: int, outcome: Outcome) -> None:
-        outcome.rejected += count
-        self._metrics.rejected(count)
+    def _count_rejected(self, rejected: Sequence[Entry], reasons: Mapping[int, str], outcome: Outcome) -> None:
+        outcome.rejected += len(rejected)
+        for entry in rejected:
+            self._metrics.rejected(1, refusals.kind_of(reasons[entry.time_ns]))
 
     async def _without_what_is_stored(self, intent: Intent) -> Intent | None:
         """Return the intent less what Loki already has; None, and acknowledged, if it has all of it."""
@@ -307,10 +327,20 @@ class Delivery:
             log.error("%s", message)
 
 
-def make_body(labels: Mapping[str, str], entries: list[Entry]) -> Body:
+def make_body(labels: Mapping[str, str], entries: list[Entry], first_index: int | None = None) -> Body:
     """Return the body that holds these entries."""
     data = encoding.encode_request(labels, b"".join(entry.encode() for entry in entries))
-    return Body(labels, data, entries[0].time_ns, entries[-1].time_ns, len(entries))
+    return Body(labels, data, entries[0].time_ns, entries[-1].time_ns, len(entries), first_index)
+
+
+def _chosen(intent: Intent, entries: list[Entry], times: AbstractSet[int]) -> list[tuple[int | None, Entry]]:
+    """Return the entries at these times, each with its place in the batch."""
+    first = intent.first_index
+    return [
+        (None if first is None else first + index, entry)
+        for index, entry in enumerate(entries)
+        if entry.time_ns in times
+    ]
 
 
 def _times(body: bytes) -> list[int]:
@@ -347,12 +377,31 @@ def _insert_batch(db: sqlite3.Connection, batch: Batch) -> int:
 
 def _insert_intent(db: sqlite3.Connection, batch_id: int, body: Body, *, retimed: bool) -> Intent:
     intent_id = db.execute(
-        "INSERT INTO intents (batch_id, labels, body, first_ns, last_ns, entries, retimed)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (batch_id, json.dumps(body.labels), body.data, body.first_ns, body.last_ns, body.entries, retimed),
+        "INSERT INTO intents (batch_id, labels, body, first_ns, last_ns, entries, first_index, retimed)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            batch_id,
+            json.dumps(body.labels),
+            body.data,
+            body.first_ns,
+            body.last_ns,
+            body.entries,
+            body.first_index,
+            retimed,
+        ),
     ).lastrowid
     assert intent_id is not None
-    return Intent(intent_id, batch_id, body.labels, body.data, body.first_ns, body.last_ns, body.entries, retimed)
+    return Intent(
+        intent_id,
+        batch_id,
+        body.labels,
+        body.data,
+        body.first_ns,
+        body.last_ns,
+        body.entries,
+        body.first_index,
+        retimed,
+    )
 
 
 def _next_intent(db: sqlite3.Connection, batch_id: int) -> Intent | None:
@@ -394,7 +443,7 @@ def _replace(db: sqlite3.Connection, intent: Intent, bodies: list[Body], *, reti
 def _reject_and_replace(
     db: sqlite3.Connection,
     intent: Intent,
-    rejected: list[Entry],
+    rejected: list[tuple[int | None, Entry]],
     reasons: Mapping[int, str],
     bodies: list[Body],
 ) -> None:
@@ -403,15 +452,18 @@ def _reject_and_replace(
         (intent.batch_id,),
     ).fetchone()
     now = time.time()
-    for entry in rejected:
+    offsets = _offsets(batch)
+    for index, entry in rejected:
         db.execute(
-            "INSERT INTO rejected (source_id, path, start, end, labels, time_ns, line, meta, reason, rejected_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO rejected"
+            " (source_id, path, start, end, offset, labels, time_ns, line, meta, reason, rejected_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 batch["source_id"],
                 batch["path"],
                 batch["start"],
                 batch["end"],
+                offsets[index] if index is not None and index < len(offsets) else None,
                 json.dumps(intent.labels),
                 entry.time_ns,
                 entry.text,
@@ -427,3 +479,23 @@ def _reject_and_replace(
     for body in bodies:
         _insert_intent(db, intent.batch_id, body, retimed=True)
     _acknowledge(db, intent)
+
+
+def _offsets(batch: sqlite3.Row) -> list[int]:
+    """Return where in its file each line of a batch begins; nothing if that cannot be told any more."""
+    if batch["path"] is None or batch["lines"] != batch["entries"]:
+        return []
+    try:
+        with open(batch["path"], "rb") as file:  # noqa: PTH123  (one call for a path from the journal)
+            file.seek(batch["start"])
+            data = file.read(batch["end"] - batch["start"])
+    except OSError:
+        return []
+    if not data.endswith(batch["tail"][-len(data) :]):
+        return []
+    offsets = []
+    at = batch["start"]
+    for line in data.split(b"\n"):
+        offsets.append(at)
+        at += len(line) + 1
+    return offsets

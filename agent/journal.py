@@ -72,6 +72,7 @@ CREATE TABLE intents (
     first_ns INTEGER NOT NULL,
     last_ns INTEGER NOT NULL,
     entries INTEGER NOT NULL,
+    first_index INTEGER,                -- of its first entry in the batch; NULL if some were left out
     retimed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE rejected (

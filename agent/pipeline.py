@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from agent import encoding
 from agent.delivery import Batch, Body, Delivery
@@ -54,13 +54,34 @@ class Observer(Protocol):
         """Take note of a batch."""
 
 
-@dataclass(slots=True)
-class Prepared:
-    """A batch with what is told of it afterwards."""
+class Shipped(NamedTuple):
+    """A batch was shipped."""
 
-    batch: Batch
-    observed: Observed
-    block_bytes: int
+    behind: bool
+    """There is more to read at once."""
+
+
+class Room:
+    """Bounds how many sources hold a block in memory. Who waits for Loki leaves the room to others."""
+
+    def __init__(self, blocks: int = BLOCKS_AT_ONCE) -> None:
+        self._semaphore = asyncio.Semaphore(blocks)
+
+    async def __aenter__(self) -> None:
+        """Wait until there is room."""
+        await self._semaphore.acquire()
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Make room."""
+        self._semaphore.release()
+
+    async def pause(self, seconds: float) -> None:
+        """Leave for some seconds, and come back when there is room again."""
+        self._semaphore.release()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            await self._semaphore.acquire()
 
 
 @dataclass(slots=True)
@@ -71,61 +92,68 @@ class Pipeline:
     delivery: Delivery
     redactor: Redactor
     metrics: Metrics
+    room: Room
     linger_seconds: float = 0.2
     structured_metadata: bool = True
     clock_ns: Callable[[], int] = time.time_ns
     observers: list[Observer] = field(default_factory=list)
     stopping: bool = False
-    _blocks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BLOCKS_AT_ONCE))
     _level_of_meta: dict[bytes, str] = field(default_factory=dict)
 
     async def ship(self, source: Source) -> None:
         """Ship everything that source has to say now."""
         if not source.open:
-            await self.ledger.open(source, self.delivery)
+            async with self.room:
+                await self.ledger.open(source, self.delivery)
         while not self.stopping:
-            async with self._blocks:
-                block = source.read()
-                if block is not None:
-                    await self._ship_block(source, block)
-            if block is None:
-                if source.exhausted and not source.complete:
-                    await self._ship_receipt(source)
+            async with self.room:
+                shipped = await self._ship_next(source)
+            if shipped is None:
                 return
-            if not block.behind:
+            if not shipped.behind:
                 source.not_before = time.monotonic() + self.linger_seconds
                 return
 
-    async def _ship_block(self, source: Source, block: Block) -> None:
+    async def _ship_next(self, source: Source) -> Shipped | None:
+        """Ship what can be read at once; None if there is nothing."""
+        block = source.read()
+        if block is None:
+            if source.exhausted and not source.complete:
+                await self._ship_receipt(source)
+            return None
         await self.ledger.know_file(source)
-        start = block.start
-        data = block.data
-        while data:
-            columns = source.parser.parse(data, self.clock_ns(), behind=block.behind, unfinished=block.unfinished)
-            taken = len(data) if columns.stopped_at is None else columns.stopped_at
-            redacted = self.redact(columns)
-            source.parser.last_ns = max(source.parser.last_ns, self.fit(columns))
-            bodies = self.bodies(source.labels(), columns)
-            batch = Batch(
-                source_id=source.id,
-                file_id=source.file.id,
-                start=start,
-                end=start + taken,
-                tail=source.tail(start + taken),
-                lines=data.count(b"\n", 0, taken) + (block.unfinished and taken == len(data)),
-                redacted=redacted,
-                state=source.parser.state(),
-                bodies=bodies,
-            )
-            observed = self._observe(source, columns, batch.lines)
-            self.metrics.read(dict(observed.levels), taken, redacted)
-            del columns
-            outcome = await self.delivery.deliver(batch)
-            source.acknowledged(batch, outcome)
-            for observer in self.observers:
-                observer(source, observed)
-            start += taken
-            data = data[taken:]
+        batch, observed = self._prepare(source, block)
+        behind = block.behind or batch.end < block.end
+        source.go_on_at(batch.end)
+        del block  # nothing of it is held while Loki cannot be reached
+        outcome = await self.delivery.deliver(batch)
+        source.acknowledged(batch, outcome)
+        for observer in self.observers:
+            observer(source, observed)
+        return Shipped(behind)
+
+    def _prepare(self, source: Source, block: Block) -> tuple[Batch, Observed]:
+        """Parse, redact and encode a block, as far as it is of one stream."""
+        columns = source.parser.parse(block.data, self.clock_ns(), behind=block.behind, unfinished=block.unfinished)
+        taken = len(block.data) if columns.stopped_at is None else columns.stopped_at
+        redacted = self.redact(columns)
+        source.parser.last_ns = max(source.parser.last_ns, self.fit(columns))
+        lines = block.data.count(b"\n", 0, taken) + (block.unfinished and taken == len(block.data))
+        observed = self._observe(source, columns, lines)
+        self.metrics.read(observed.levels, taken, redacted)
+        end = block.start + taken
+        batch = Batch(
+            source_id=source.id,
+            file_id=source.file.id,
+            start=block.start,
+            end=end,
+            tail=source.tail(end),
+            lines=lines,
+            redacted=redacted,
+            state=source.parser.state(),
+            bodies=self.bodies(source.labels(), columns),
+        )
+        return batch, observed
 
     async def _ship_receipt(self, source: Source) -> None:
         """Say in the stream itself that all of the launch's log is there, and how much that is."""
@@ -190,7 +218,7 @@ class Pipeline:
         columns.last_ns = last_ns
         return last_ns
 
-    def bodies(self, labels: Mapping[str, str], columns: Columns) -> list[Body]:
+    def bodies(self, labels: Mapping[str, str], columns: Columns, first_index: int = 0) -> list[Body]:
         """Return the requests for some entries: one, unless it would be over BODY_MAX_BYTES."""
         entries = encoding.encode_entries(columns.stamps, columns.texts, columns.metas)
         count = len(columns.texts)
@@ -202,12 +230,14 @@ class Pipeline:
                     encoding.stamp_time(columns.stamps[0]),
                     encoding.stamp_time(columns.stamps[-1]),
                     count,
+                    first_index,
                 )
             ]
         half = count // 2
         bodies = []
         for part in (slice(0, half), slice(half, count)):
-            bodies += self.bodies(labels, Columns(columns.stamps[part], columns.texts[part], columns.metas[part]))
+            columns_of_part = Columns(columns.stamps[part], columns.texts[part], columns.metas[part])
+            bodies += self.bodies(labels, columns_of_part, first_index + part.start)
         return bodies
 
     def _observe(self, source: Source, columns: Columns, lines: int) -> Observed:

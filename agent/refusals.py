@@ -42,6 +42,15 @@ _ABOUT_LABELS = re.compile(
 _FOR_ITS_TIME = re.compile(
     r"too far behind|out of order|timestamp too old|timestamp too new|too far in the (?:past|future)", re.IGNORECASE
 )
+KINDS = {
+    "too long": re.compile(r"max entry size|line too long|entry for stream .* too long", re.IGNORECASE),
+    "time": _FOR_ITS_TIME,
+    "structured metadata": re.compile(r"structured metadata", re.IGNORECASE),
+    "labels": _ABOUT_LABELS,
+}
+"""The kinds of refusals, in the order in which they are looked for."""
+OTHER = "other"
+
 _LISTED = re.compile(
     r"entry with timestamp (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))? \+0000 UTC ignored,"
     r" reason: '([^']*)'"
@@ -80,6 +89,11 @@ def setting_to_look_at(answer: Answer) -> str:
 def is_for_its_time(reason: str) -> bool:
     """Say whether an entry was refused because of its time alone."""
     return _FOR_ITS_TIME.search(reason) is not None
+
+
+def kind_of(reason: str) -> str:
+    """Return which of KINDS a refusal's text is, OTHER if none: a name for a metric's label."""
+    return next((kind for kind, pattern in KINDS.items() if pattern.search(reason)), OTHER)
 
 
 def rate_limit(text: str) -> RateLimit | None:

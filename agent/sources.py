@@ -80,6 +80,10 @@ class Source:
         """Return the next block of the file at hand; None if there is nothing to read now."""
         raise NotImplementedError
 
+    def go_on_at(self, position: int) -> None:
+        """Read on from there: not all of the last block was taken."""
+        raise NotImplementedError
+
     @property
     def exhausted(self) -> bool:
         """Nothing more will come, and all that came is read."""
@@ -237,6 +241,11 @@ class LaunchSource(Source):
             self.files.append(row)
         return row
 
+    def go_on_at(self, position: int) -> None:
+        """Read on from there."""
+        assert self._follower is not None
+        self._follower.position = position
+
     def tail(self, position: int) -> bytes:
         """Return the bytes of the file at hand before position."""
         assert self._follower is not None
@@ -318,6 +327,11 @@ class FileSource(Source):
         """Return the file that the last block was read from."""
         assert self._row is not None
         return self._row
+
+    def go_on_at(self, position: int) -> None:
+        """Read on from there."""
+        assert self._follower is not None
+        self._follower.position = position
 
     def tail(self, position: int) -> bytes:
         """Return the bytes of the file at hand before position."""

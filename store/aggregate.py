@@ -133,18 +133,16 @@ class _Counting:
 
     def add(self, scan: BlockScan, grouping: Grouping | None) -> None:
         """Count the entries of a block. grouping: what the series will be summed by, if they will be."""
-        by_metadata = scan.labels_by_metadata
-        times, metadata = scan.block.index.times, scan.block.index.metadata
+        times = scan.block.index.times
         first, step, count = self._steps.first - self._metric.offset_ns, self._steps.step, self._steps.count
         reach = self._metric.range_ns - 1
         positions = scan.positions
         begins = [max(0, (times[i] - first + step - 1) // step) for i in positions]
         ends = [min(count, (times[i] + reach - first) // step + 1) for i in positions]
-        if by_metadata is not None:
-            shown = [None if labels is None else self._series_labels(labels, grouping) for labels in by_metadata]
-            keys = [shown[metadata[i]] or () for i in positions]
-        else:
-            keys = [self._series_labels(scan.labels(i), grouping) for i in positions]
+        by = None if grouping is None or grouping.without else (*grouping.names, ERROR)
+        places, labels = scan.labels_by(by)
+        shown = {place: self._series_labels(found, grouping) for place, found in labels.items()}
+        keys = [shown[place] for place in places]
         self._count(keys, begins, ends)
         if self._of_bytes:
             lengths = scan.block.index.lengths

@@ -1,10 +1,11 @@
 """A block: some entries of one stream as SQLite holds them, in columns and compressed.
 
-The columns let a query touch only what it needs: a histogram reads times and metadata but no text, a text search
-runs over all lines at once at memory speed, and equal metadata is stored once.
+The columns let a query touch only what it needs: a histogram by level reads times and levels but no text, a text
+search runs over all lines at once at memory speed, and equal metadata is stored once.
 
-    index   zstd of: count, number of metadata sets, differences of the times (8 bytes each), lengths of the lines
-            (4 bytes each), metadata of the lines (4 bytes each), the metadata sets as JSON
+    index   zstd of: number of entries, size of the directory, differences of the times (8 bytes each), lengths of
+            the lines (4 bytes each), for each name of metadata the places of the entries' values (1, 2 or 4 bytes
+            each; 0 is no value, n the nth value), the directory: names and their values as JSON
     text    zstd of the lines joined by LF (a line may contain one: the lengths tell)
 
 Integers are little-endian.
@@ -27,7 +28,7 @@ Metadata = tuple[tuple[str, str], ...]
 Labels = tuple[tuple[str, str], ...]
 """Labels of a stream, sorted by name."""
 
-ZSTD_LEVEL = 3
+ZSTD_LEVEL = 1
 _HEADER = Struct("<II")
 
 
@@ -117,13 +118,15 @@ def encode(entries: Entries, level: int = ZSTD_LEVEL) -> EncodedBlock:
     """Compress entries, which must be in order and at least one."""
     times = entries.times
     text = b"\n".join(entries.lines)
-    columns = b"".join(
+    columns = _columns_of(entries)
+    directory = orjson.dumps([(name, column.values) for name, column in columns.items()])
+    index = b"".join(
         (
-            _HEADER.pack(len(times), len(entries.metadata_sets)),
+            _HEADER.pack(len(times), len(directory)),
             _bytes_of(array("q", [times[0], *map(sub, times[1:], times)])),
             _bytes_of(array("I", map(len, entries.lines))),
-            _bytes_of(array("I", entries.metadata)),
-            orjson.dumps(entries.metadata_sets),
+            *(_bytes_of(column.places) for column in columns.values()),
+            directory,
         )
     )
     return EncodedBlock(
@@ -131,32 +134,75 @@ def encode(entries: Entries, level: int = ZSTD_LEVEL) -> EncodedBlock:
         times[-1],
         len(times),
         len(text),
-        bytes(cramjam.zstd.compress(columns, level)),
+        bytes(cramjam.zstd.compress(index, level)),
         bytes(cramjam.zstd.compress(text, level)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The values of one name of metadata."""
+
+    values: list[str]
+    places: "array[int]"
+    """For each entry 0 if it has no value, else n for the nth value."""
+
+    def value(self, place: int) -> str | None:
+        """Return the value at a place."""
+        return self.values[place - 1] if place else None
+
+
+def _columns_of(entries: Entries) -> dict[str, Column]:
+    """Turn the sets of metadata into columns."""
+    values: dict[str, dict[str, int]] = {}
+    of_sets: dict[str, list[int]] = {}
+    count = len(entries.metadata_sets)
+    for i, pairs in enumerate(entries.metadata_sets):
+        for name, value in pairs:
+            known = values.get(name)
+            if known is None:
+                known, of_sets[name] = values.setdefault(name, {}), [0] * count
+            of_sets[name][i] = known.setdefault(value, len(known) + 1)
+    return {
+        name: Column(list(known), array(_place_type(len(known)), map(of_sets[name].__getitem__, entries.metadata)))
+        for name, known in values.items()
+    }
+
+
+def _place_type(value_count: int) -> str:
+    return "B" if value_count < 1 << 8 else "H" if value_count < 1 << 16 else "I"
 
 
 class BlockIndex:
     """All of a block but its text: times, lengths of the lines, metadata."""
 
-    __slots__ = ("lengths", "metadata", "metadata_sets", "times")
+    __slots__ = ("columns", "lengths", "times")
 
     def __init__(self, data: bytes) -> None:
         try:
-            columns = bytes(cramjam.zstd.decompress(data))
-            count, _ = _HEADER.unpack_from(columns)
-            view = memoryview(columns)[_HEADER.size :]
-            self.times = array("q", accumulate(_array_of("q", view[: 8 * count])))
-            self.lengths = _array_of("I", view[8 * count : 12 * count])
-            self.metadata = _array_of("I", view[12 * count : 16 * count])
-            self.metadata_sets: list[Metadata] = [
-                tuple((name, value) for name, value in pairs) for pairs in orjson.loads(view[16 * count :])
-            ]
+            index = memoryview(bytes(cramjam.zstd.decompress(data)))
+            count, directory_bytes = _HEADER.unpack_from(index)
+            at = _HEADER.size
+            self.times = array("q", accumulate(_array_of("q", index[at : at + 8 * count])))
+            at += 8 * count
+            self.lengths = _array_of("I", index[at : at + 4 * count])
+            at += 4 * count
+            self.columns: dict[str, Column] = {}
+            for name, values in orjson.loads(index[len(index) - directory_bytes :]):
+                kind = _place_type(len(values))
+                size = count * array(kind).itemsize
+                self.columns[name] = Column(values, _array_of(kind, index[at : at + size]))
+                at += size
         except (cramjam.DecompressionError, ValueError, TypeError) as error:
             raise CorruptBlockError(f"a block's index cannot be read: {error}") from error
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def metadata(self, position: int) -> Metadata:
+        """Return the structured metadata of one entry."""
+        places = ((name, column, column.places[position]) for name, column in self.columns.items())
+        return tuple((name, column.values[place - 1]) for name, column, place in places if place)
 
     def between(self, start: int, end: int) -> tuple[int, int]:
         """Return the positions of the entries with start <= time < end, as first and one after the last."""
@@ -214,7 +260,30 @@ def decode(index: bytes, text: bytes, text_bytes: int) -> Entries:
     joined = decode_text(text, text_bytes)
     starts = columns.starts()
     lines = [joined[start : start + length] for start, length in zip(starts, columns.lengths, strict=False)]
-    return Entries(columns.times, lines, columns.metadata, columns.metadata_sets)
+    metadata, sets = _sets_of(columns)
+    return Entries(columns.times, lines, metadata, sets)
+
+
+def _sets_of(index: BlockIndex) -> tuple[list[int], list[Metadata]]:
+    """Turn columns back into sets of metadata."""
+    if not index.columns:
+        return [0] * len(index), [()]
+    found: dict[tuple[int, ...], int] = {}
+    metadata = [
+        found.setdefault(places, len(found))
+        for places in zip(*(column.places for column in index.columns.values()), strict=True)
+    ]
+    names = sorted(index.columns)
+    order = [list(index.columns).index(name) for name in names]
+    sets = [
+        tuple(
+            (name, index.columns[name].values[places[o] - 1])
+            for name, o in zip(names, order, strict=True)
+            if places[o]
+        )
+        for places in found
+    ]
+    return metadata, sets
 
 
 def _bytes_of(column: "array[int]") -> bytes:

@@ -9,7 +9,7 @@ What the stages do in the corners was read in Loki's pkg/logql/log (August 2026)
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from store.block import Labels, Metadata
@@ -59,6 +59,8 @@ class Pipeline:
         first_parser = next((i for i, s in enumerate(others) if isinstance(s, Json | Logfmt | Regexp)), len(others))
         self._before = [_compile(s) for s in others[:first_parser]]
         self._from_parser = [_compile(s) for s in others[first_parser:]]
+        self.names = {name for stage in others[:first_parser] for name in _names(stage)}
+        """The labels on which it depends whether an entry stays, before any parser."""
 
     @property
     def needs_lines(self) -> bool:
@@ -70,7 +72,7 @@ class Pipeline:
         """Say whether labels depend on the lines."""
         return bool(self._from_parser)
 
-    def of_metadata(self, stream: Labels, metadata: Metadata) -> LabelSet | None:
+    def of_metadata(self, stream: Labels, metadata: Iterable[tuple[str, str]]) -> LabelSet | None:
         """Return the labels of an entry of this stream and metadata before any parser; None drops the entry."""
         labels = dict(stream)
         for name, value in metadata:
@@ -90,6 +92,18 @@ class Pipeline:
             return None
         labels = self.of_metadata(stream, metadata)
         return None if labels is None else self.of_line(labels, stream, line)
+
+
+def _names(stage: Stage) -> Iterator[str]:
+    match stage:
+        case Matcher(name) | Comparison(name):
+            yield name
+        case AllOf(parts) | AnyOf(parts):
+            for part in parts:
+                yield from _names(part)
+        case Drop(picks) | Keep(picks):
+            for pick in picks:
+                yield pick if isinstance(pick, str) else pick.name
 
 
 def result_labels(labels: LabelSet) -> Labels:

@@ -141,7 +141,9 @@ def _protobuf_stream(data: bytes, position: int, end: int) -> PushedStream:
     times: list[int] = []
     lines: list[bytes] = []
     metadata: list[int] = []
+    sets: list[Metadata] = []
     places: dict[bytes, int] = {}
+    pairs_seen: dict[bytes, tuple[str, str]] = {}
     seconds_seen: dict[bytes, int] = {}
     while position < end:
         if data[position] != 0x12:
@@ -152,7 +154,11 @@ def _protobuf_stream(data: bytes, position: int, end: int) -> PushedStream:
         size = data[position + 1]
         start = position + 2
         if size > 127:
-            size, start = _varint(data, position + 1)
+            if data[start] > 127:
+                size, start = _varint(data, position + 1)
+            else:
+                size += (data[start] << 7) - 128
+                start += 1
         position = start + size
         if position > end:
             raise IndexError
@@ -179,23 +185,32 @@ def _protobuf_stream(data: bytes, position: int, end: int) -> PushedStream:
                 length = data[stamp_end + 1]
                 line_start = stamp_end + 2
                 if length > 127:
-                    length, line_start = _varint(data, stamp_end + 1)
+                    if data[line_start] > 127:
+                        length, line_start = _varint(data, stamp_end + 1)
+                    else:
+                        length += (data[line_start] << 7) - 128
+                        line_start += 1
                 line_end = line_start + length
                 if line_end <= position:
                     raw_metadata = data[line_end:position]
                     place = places.get(raw_metadata)
-                    if place is None and _only_pairs(raw_metadata):
-                        place = places[raw_metadata] = len(places)
+                    if place is None:
+                        found = _metadata_of(raw_metadata, pairs_seen)
+                        if found is not None:
+                            place = places[raw_metadata] = len(sets)
+                            sets.append(found)
                     if place is not None:
                         times.append(seconds + nanos)
                         lines.append(data[line_start:line_end])
                         metadata.append(place)
                         continue
         time_ns, line, raw_metadata = _protobuf_entry(data, start, position)
+        if raw_metadata not in places:
+            places[raw_metadata] = len(sets)
+            sets.append(_metadata_of(raw_metadata, pairs_seen) or ())
         times.append(time_ns)
         lines.append(line)
-        metadata.append(places.setdefault(raw_metadata, len(places)))
-    sets = [_metadata_of(raw) for raw in places]
+        metadata.append(places[raw_metadata])
     return PushedStream(labels, Entries(times, valid_utf8(lines), metadata, sets))
 
 
@@ -231,22 +246,42 @@ def _timestamp(data: bytes, position: int, end: int) -> int:
     return seconds * 1_000_000_000 + nanos
 
 
-def _only_pairs(data: bytes) -> bool:
-    """Say whether data is nothing but fields 3."""
-    position = 0
-    while position < len(data):
-        field, _, position = _field(data, position, len(data))
-        if field != 3:
-            return False
-    return True
+def _metadata_of(data: bytes, pairs_seen: dict[bytes, tuple[str, str]]) -> Metadata | None:
+    """Return the metadata of an entry, given its fields 3 and nothing else; None if there is something else.
+
+    pairs_seen: the pairs decoded before, by their bytes: most pairs stand in many entries.
+    """
+    pairs = []
+    position, end = 0, len(data)
+    while position < end:
+        start = position
+        if data[position] == 0x1A and data[position + 1] < 128:
+            position += 2 + data[position + 1]
+            if position > end:
+                raise IndexError
+        else:
+            field, _, position = _field(data, position, end)
+            if field != 3:
+                return None
+        raw = data[start:position]
+        pair = pairs_seen.get(raw)
+        if pair is None:
+            pair = pairs_seen[raw] = _pair(raw)
+        pairs.append(pair)
+    return tuple(sorted(dict(pairs).items()))
 
 
-def _metadata_of(data: bytes) -> Metadata:
-    pairs = {}
-    for _, start, end in _fields(data, 0, len(data)):
-        texts = {field: data[a:b].decode("utf-8", "each-bad-byte") for field, a, b in _fields(data, start, end)}
-        pairs[texts.get(1, "")] = texts.get(2, "")
-    return metadata_set(pairs)
+def _pair(data: bytes) -> tuple[str, str]:
+    _, start, end = _field(data, 0, len(data))
+    size = data[start + 1] if end - start > 3 else 128
+    middle = start + 2 + size
+    if size < 128 and data[start] == 0x0A and middle + 2 <= end and data[middle] == 0x12:
+        value_size = data[middle + 1]
+        if value_size < 128 and middle + 2 + value_size == end:
+            name = data[start + 2 : middle].decode("utf-8", "each-bad-byte")
+            return _metadata_name(name), data[middle + 2 : end].decode("utf-8", "each-bad-byte")
+    texts = {field: data[a:b].decode("utf-8", "each-bad-byte") for field, a, b in _fields(data, start, end)}
+    return _metadata_name(texts.get(1, "")), texts.get(2, "")
 
 
 def _fields(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:

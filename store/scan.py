@@ -6,10 +6,10 @@ is not even unpacked if no entry's labels pass or nobody looks at the lines.
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
-from store.block import Labels, StoredBlock
+from store.block import Column, Labels, StoredBlock
 from store.logql import LogQLError, compile_regex
 from store.pipeline import LabelSet, LineTest, Pipeline
 
@@ -17,50 +17,88 @@ _ANCHORS_OF_THE_TEXT = re.compile(r"\\[AzCQ]|\(\?[a-zA-Z]*-|\(\?[a-zA-Z]*[sU]")
 """What would mean something else when a line is looked at as part of a larger text."""
 
 
+Key = tuple[int, ...]
+"""The places of an entry's metadata in some columns of its block."""
+
+
 class BlockScan:
     """The entries of one block that come out of a pipeline: their positions and labels."""
 
-    __slots__ = ("_labels", "block", "positions")
+    __slots__ = ("_by_key", "_parsed", "_pipeline", "_stream", "block", "positions")
 
     def __init__(self, pipeline: Pipeline, stream: Labels, block: StoredBlock, start: int, end: int) -> None:
         """Find the entries of block, which belongs to stream, with start <= time < end."""
         self.block = block
         self.positions: Sequence[int] = ()
-        index = block.index
-        by_metadata = [pipeline.of_metadata(stream, metadata) for metadata in index.metadata_sets]
-        self._labels: dict[int, LabelSet] | list[LabelSet | None] = by_metadata
-        low, high = index.between(start, end)
-        if low >= high or not any(labels is not None for labels in by_metadata):
+        self._pipeline = pipeline
+        self._stream = stream
+        self._parsed: dict[int, LabelSet] | None = None
+        self._by_key: dict[Key, LabelSet | None] = {}
+        low, high = block.index.between(start, end)
+        if low >= high:
+            return
+        passing = self._passing(low, high)
+        if not passing:
             return
         positions: Sequence[int] = range(low, high)
         if pipeline.line_tests:
             positions = self._matching(pipeline.line_tests, low, high)
-        if any(labels is None for labels in by_metadata):
-            passes = [labels is not None for labels in by_metadata]
-            places = index.metadata
-            positions = [i for i in positions if passes[places[i]]]
+        if passing is not True:
+            positions = [i for i in positions if i in passing]
         if pipeline.parses:
-            positions = self._parse(pipeline, stream, positions)
+            positions = self._parse(positions)
         self.positions = positions
 
     def labels(self, position: int) -> LabelSet:
         """Return the labels of an entry at one of the positions. They must not be changed."""
-        labels = self._labels[position if isinstance(self._labels, dict) else self.block.index.metadata[position]]
+        if self._parsed is not None:
+            return self._parsed[position]
+        key = tuple([column.places[position] for column in self.block.index.columns.values()])
+        labels = self._labels_of(key, list(self.block.index.columns.items()))
         assert labels is not None
         return labels
 
-    @property
-    def labels_by_metadata(self) -> list[LabelSet | None] | None:
-        """The labels by metadata set, or None if each entry has its own."""
-        return None if isinstance(self._labels, dict) else self._labels
+    def labels_by(self, names: Sequence[str] | None) -> tuple[list[Key], dict[Key, LabelSet]]:
+        """Return what tells the entries' labels apart, entry by entry, and the labels for each.
 
-    def _parse(self, pipeline: Pipeline, stream: Labels, positions: Sequence[int]) -> list[int]:
+        names: the labels that are asked for, None for all; the others may be missing from the labels.
+        """
+        columns = self.block.index.columns
+        if self._parsed is not None:
+            return [(i,) for i in self.positions], {(i,): labels for i, labels in self._parsed.items()}
+        if names is not None:
+            wanted = {*names, *self._pipeline.names}
+            columns = {name: column for name, column in columns.items() if name in wanted}
+        keys = _keys(list(columns.values()), self.positions)
+        self._by_key = {}
+        found = {key: self._labels_of(key, list(columns.items())) for key in set(keys)}
+        return keys, {key: labels for key, labels in found.items() if labels is not None}
+
+    def _labels_of(self, key: Key, columns: list[tuple[str, Column]]) -> LabelSet | None:
+        if key not in self._by_key:
+            metadata = [(name, column.values[n - 1]) for n, (name, column) in zip(key, columns, strict=True) if n]
+            self._by_key[key] = self._pipeline.of_metadata(self._stream, metadata)
+        return self._by_key[key]
+
+    def _passing(self, low: int, high: int) -> "Literal[True] | set[int]":
+        """Return which positions pass the stages before any parser; True for all of them."""
+        columns = [(name, c) for name, c in self.block.index.columns.items() if name in self._pipeline.names]
+        keys = _keys([column for _, column in columns], range(low, high))
+        passes = {key for key in set(keys) if self._labels_of(key, columns) is not None}
+        self._by_key = {}
+        if not passes:
+            return set()
+        if len(passes) == len(set(keys)):
+            return True
+        return {i for i, key in enumerate(keys, low) if key in passes}
+
+    def _parse(self, positions: Sequence[int]) -> list[int]:
         parsed = {}
         for i in positions:
-            labels = pipeline.of_line(self.labels(i), stream, self.block.line(i))
+            labels = self._pipeline.of_line(self.labels(i), self._stream, self.block.line(i))
             if labels is not None:
                 parsed[i] = labels
-        self._labels = parsed
+        self._parsed = parsed
         return list(parsed)
 
     def _matching(self, tests: list[LineTest], low: int, high: int) -> list[int]:
@@ -119,6 +157,16 @@ class BlockScan:
                 found.append(i)
             at = starts[i + 1]
         return found
+
+
+def _keys(columns: Sequence[Column], positions: Sequence[int]) -> list[Key]:
+    """Return for each position the places of its metadata in these columns."""
+    if isinstance(positions, range):
+        low, high = positions.start, positions.stop
+        parts: list[Iterable[int]] = [column.places[low:high] for column in columns]
+    else:
+        parts = [map(column.places.__getitem__, positions) for column in columns]
+    return list(zip(*parts, strict=True)) if parts else [()] * len(positions)
 
 
 def _over_lines(pattern: str) -> Any:

@@ -79,6 +79,8 @@ class LokiStandIn:
         self.behaviours: list[Behaviour] = []
         self.always: Behaviour | None = None
         self.query_status = 200
+        self.half_answers = False
+        """Answer the next push with half of an answer, then hang up."""
         self.changed = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -123,6 +125,9 @@ class LokiStandIn:
             behaviour = self.behaviours.pop(0) if self.behaviours else self.always
             if behaviour is not None:
                 answer = await behaviour(entries, self)
+                if self.half_answers:
+                    self.half_answers = False
+                    return await _half(request)
                 if answer is not None:
                     return answer
             self.store(entries)
@@ -150,3 +155,12 @@ class LokiStandIn:
             for entry in found
         ]
         return web.json_response({"status": "success", "data": {"resultType": "streams", "result": result}})
+
+
+async def _half(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(status=500, headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b"half of")
+    assert request.transport is not None
+    request.transport.abort()
+    return response
