@@ -21,23 +21,23 @@ TEXTS = {
     ),
     "huggingface_hub/utils/_validators.py:134": (
         (
-            "huggingface_hub.errors.HFValidationError: Repo id must be in the form 'repo_name' or 'namespace/repo_name': "
-            "'/data/models/qwen-7b'. Use `repo_type` argument if needed."
+            "huggingface_hub.errors.HFValidationError: Repo id must be in the form 'repo_name' or 'namespace/repo_name':"
+            " '/data/models/qwen-7b'. Use `repo_type` argument if needed."
         ),
         "the model path does not exist: /data/models/qwen-7b",
     ),
     "vllm/config/model.py:2646": (
         (
             "ValueError: User-specified max_model_len (65536) is greater than the derived max_model_len "
-            "(max_position_embeddings=32768 or model_max_length=None in model's config.json). To allow overriding this "
-            "maximum, set the env var VLLM_ALLOW_LONG_MAX_MODEL_LEN=1."
+            "(max_position_embeddings=32768 or model_max_length=None in model's config.json). To allow overriding "
+            "this maximum, set the env var VLLM_ALLOW_LONG_MAX_MODEL_LEN=1."
         ),
         "--max-model-len 65536 is more than the model's 32768",
     ),
     "c10/cuda/CUDACachingAllocator.cpp": (
         (
-            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.14 "
-            "GiB of which 1.19 GiB is free."
+            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of "
+            "79.14 GiB of which 1.19 GiB is free."
         ),
         "the GPU's memory is full (tried to allocate 2.00 GiB)",
     ),
@@ -48,7 +48,7 @@ TEXTS = {
     "vllm/v1/worker/utils.py:763": (
         (
             "ValueError: Free memory on device cuda:0 (3.5/79.14 GiB) on startup is less than desired GPU memory "
-            "utilization (0.9, 71.22 GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes."
+            "utilization (0.9, 71.22 GiB). Decrease GPU memory utilization or reduce GPU memory used by other"
         ),
         "only 3.5 of 79.14 GiB are free on cuda:0",
     ),
@@ -88,8 +88,8 @@ TEXTS = {
     ),
     "transformers/models/auto/configuration_auto.py:431": (
         (
-            "ValueError: The checkpoint you are trying to load has model type `foo` but Transformers does not recognize "
-            "this architecture. This could be because of an issue with the checkpoint"
+            "ValueError: The checkpoint you are trying to load has model type `foo` but Transformers does not "
+            "recognize this architecture. This could be because of an issue with the checkpoint"
         ),
         "this Transformers does not know the model type foo",
     ),
@@ -107,8 +107,8 @@ TEXTS = {
     ),
     "transformers/utils/hub.py:621": (
         (
-            "OSError: We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them in the "
-            "cached files."
+            "OSError: We couldn't connect to 'https://huggingface.co' to load the files, and couldn't find them in "
+            "the cached files."
         ),
         "the model is not on this machine, and https://huggingface.co cannot be reached",
     ),
