@@ -21,8 +21,8 @@ TEXTS = {
     ),
     "huggingface_hub/utils/_validators.py:134": (
         (
-            "huggingface_hub.errors.HFValidationError: Repo id must be in the form 'repo_name' or 'namespace/repo_name':"
-            " '/data/models/qwen-7b'. Use `repo_type` argument if needed."
+            "huggingface_hub.errors.HFValidationError: Repo id must be in the form 'repo_name' or "
+            "'namespace/repo_name': '/data/models/qwen-7b'. Use `repo_type` argument if needed."
         ),
         "the model path does not exist: /data/models/qwen-7b",
     ),
