@@ -21,7 +21,8 @@ from pathlib import Path
 from contract import events, identity, record
 from contract.logline import local_offset_seconds, parse_stamp, render_stamp
 from contract.record import LaunchDir, LaunchLock, Phase, Record
-from launcher import diagnosis, engines, plan, ports, probe, processes, recovery
+from contract.shipped import read_shipped
+from launcher import backoff, diagnosis, engines, plan, ports, probe, processes, pruning, recovery
 from launcher.launchlog import LaunchLog, PositionFile
 from launcher.output import Output
 from launcher.pump import Pump
@@ -279,6 +280,8 @@ class Keeper:
                 self._judge_readiness()
             if self._log.segments() != self._record.get("segments"):
                 self._save()
+                shipped = read_shipped(self._launch.shipped_path)
+                pruning.prune(self._log.segments()[:-1], self._plan["log"]["keep"] - 1, shipped)
             if self._stop_requested and self._record["state"] in (record.STARTING, record.READY):
                 self._record["state"] = record.STOPPING
                 self._log.event(events.STOPPING, reason=self._stop_reason)
@@ -447,7 +450,7 @@ class Keeper:
     def _restarts(self, state: str) -> int | None:
         """Return the number of the restart that follows this end, None if none does."""
         crashed = state == record.CRASHED or (state == record.FAILED and self._plan["attempt"] > 0)
-        return restarting.next_attempt(self._plan, self._record, time.time()) if crashed else None
+        return backoff.next_attempt(self._plan, self._record, time.time()) if crashed else None
 
     def _judge_end(self, was: str) -> tuple[str, record.Exit]:
         how: record.Exit = {"code": self._exit_code, "signal": self._exit_signal}

@@ -355,7 +355,12 @@ def write_refusal(launch: LaunchDir, draft: Record, refusal: Refusal) -> None:
 def say(launch: LaunchDir, draft: Record, event: str, **fields: object) -> None:
     """Write the only event of a launch that never had a server."""
     path = Path(draft["logFile"])
-    log: LogPlan = {"directory": str(path.parent), "stem": path.name.removesuffix(".log"), "maxBytes": 1 << 20, "keep": 1}
+    log: LogPlan = {
+        "directory": str(path.parent),
+        "stem": path.name.removesuffix(".log"),
+        "maxBytes": 1 << 20,
+        "keep": 1,
+    }
     stamper = Stamper(draft["traceId"], draft["instanceId"])
     written = LaunchLog(log, stamper, PositionFile(launch.path / "position"), lambda: None)
     written.event(event, **fields)
