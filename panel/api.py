@@ -10,12 +10,14 @@ from msgspec import Meta
 from contract import labels as names
 from contract import logql
 from contract.identity import is_launch_id
-from panel import cursor, traces
-from panel.access import READ
+from panel import cursor, download, traces
+from panel.access import DOWNLOAD, READ
 from panel.answer import json_answer
 from panel.entry import FIRST_KEY, LAST_KEY, InvalidKeyError, Key
 from panel.errors import NotFoundError, RequestError
+from panel.index import LineIndexes
 from panel.live import Feeds, Message, TooManyViewersError, gaps_of
+from panel.overview import STATS_FILTER, Overview
 from panel.reader import Reader
 from panel.request import checked_id, grant_of, parameters, trace_of
 from panel.traces import Traces
@@ -33,8 +35,8 @@ class LaunchesQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
 
-class LogsQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    """Which lines, and which page of them."""
+class LinesQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """Which lines: all of a trace, or those that every given filter lets through."""
 
     trace_id: str = ""
     launch_id: str = ""
@@ -45,11 +47,43 @@ class LogsQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     q: Annotated[str, Meta(max_length=1000)] = ""
     regex: bool = False
     case: bool = False
+
+
+class LogsQuery(LinesQuery):
+    """Which lines, and which page of them."""
+
     start: str = ""
     after: str = ""
     before: str = ""
     direction: Literal["", "forward", "backward"] = ""
     limit: Annotated[int, Meta(ge=1, le=PAGE_LINES_MAX)] = PAGE_LINES
+
+
+class IndexQuery(LinesQuery):
+    """Up to where lines are counted."""
+
+    before: str = ""
+
+
+class SearchQuery(LinesQuery):
+    """From where the next match is looked for, and in which direction."""
+
+    after: str = ""
+    before: str = ""
+
+
+class HistogramQuery(LinesQuery):
+    """How many slices of time."""
+
+    buckets: Annotated[int, Meta(ge=1, le=500)] = 120
+
+
+class DownloadQuery(LinesQuery):
+    """Which lines, and in which form."""
+
+    start: str = ""
+    before: str = ""
+    format: Literal["text", "jsonl"] = "text"
 
 
 class StreamQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -64,10 +98,20 @@ class StreamQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
 class ReadingRoutes:
     """Answers from what is in Loki."""
 
-    def __init__(self, reader: Reader, found: Traces, feeds: Feeds, heartbeat_seconds: float) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        found: Traces,
+        feeds: Feeds,
+        indexes: LineIndexes,
+        overview: Overview,
+        heartbeat_seconds: float,
+    ) -> None:
         self._reader = reader
         self._traces = found
         self._feeds = feeds
+        self._indexes = indexes
+        self._overview = overview
         self._heartbeat_seconds = heartbeat_seconds
 
     def routes(self) -> list[web.RouteDef]:
@@ -77,6 +121,12 @@ class ReadingRoutes:
             web.get("/api/launches/{launchId}", self.launch),
             web.get("/api/logs", self.logs),
             web.get("/api/logs/stream", self.stream),
+            web.get("/api/logs/index", self.index),
+            web.get("/api/logs/search", self.search),
+            web.get("/api/logs/histogram", self.histogram),
+            web.get("/api/logs/facets", self.facets),
+            web.get("/api/logs/stats", self.stats),
+            web.get("/api/logs/download", self.download),
         ]
 
     async def launches(self, request: web.Request) -> web.Response:
@@ -106,6 +156,18 @@ class ReadingRoutes:
             raise NotFoundError(f"launchId {launch_id}")
         return json_answer(found[0])
 
+    async def _scope(self, request: web.Request, query: LinesQuery, scope: str = READ) -> tuple[str, Key]:
+        """Return the traceId that the request may read, and a place before its first line."""
+        trace_id = await trace_of(
+            request,
+            self._traces,
+            scope,
+            trace_id=query.trace_id,
+            launch_id=query.launch_id,
+            instance_id=query.instance_id,
+        )
+        return trace_id, Key(await self._traces.start_ns(trace_id))
+
     async def logs(self, request: web.Request) -> web.Response:
         """Return one page of lines, the newest ones unless a place is given."""
         query = parameters(request, LogsQuery)
@@ -117,7 +179,7 @@ class ReadingRoutes:
             launch_id=query.launch_id,
             instance_id=query.instance_id,
         )
-        start, end = _bounds(query)
+        start, end = _bounds(query.start, query.after, query.before)
         backward = query.direction == "backward" or (not query.direction and not (query.start or query.after))
         newest = backward and not query.before
         series = await self._traces.streams(trace_id) if newest else []
@@ -186,8 +248,84 @@ class ReadingRoutes:
             leave()
         return response
 
+    async def index(self, request: web.Request) -> web.Response:
+        """Return how many lines lie before a place, and before each checkpoint on the way, once they are counted."""
+        query = parameters(request, IndexQuery)
+        trace_id, start = await self._scope(request, query)
+        end = min(_bounds("", "", query.before)[1], Key(self._traces.range()[1]))
+        index = await self._indexes.up_to(log_query_of(trace_id, query), start, end)
+        if index is None:
+            return json_answer({"complete": False})
+        counts = await self._indexes.counts_before(index, end)
+        shown = [
+            {"time": str(checkpoint.time_ns), "counts": checkpoint.counts}
+            for checkpoint in index.checkpoints[1:]
+            if checkpoint.time_ns < end.time_ns
+        ]
+        return json_answer({"complete": True, "checkpoints": shown, "counts": counts})
 
-def log_query_of(trace_id: str, query: LogsQuery) -> str:
+    async def search(self, request: web.Request) -> web.Response:
+        """Return the next match behind `after` or before `before`, its number, and how many there are."""
+        query = parameters(request, SearchQuery)
+        trace_id, start = await self._scope(request, query)
+        log_query = log_query_of(trace_id, query)
+        after, before = _bounds("", query.after, query.before)
+        if query.before and not query.after:
+            page = await self._reader.backward(log_query, before, start, limit=1)
+        else:
+            page = await self._reader.forward(log_query, max(after, start), before, limit=1)
+        count = sum((await self._overview.count(log_query, start)).values())
+        match = page.entries[0] if page.entries else None
+        number = sum((await self._overview.count(log_query, start, match.key.time_ns)).values()) if match else 0
+        return json_answer({"count": count, "number": number, "line": match.as_json() if match else None})
+
+    async def histogram(self, request: web.Request) -> web.Response:
+        """Return the lines by level over time."""
+        query = parameters(request, HistogramQuery)
+        trace_id, start = await self._scope(request, query)
+        return json_answer(await self._overview.histogram(log_query_of(trace_id, query), start, query.buckets))
+
+    async def facets(self, request: web.Request) -> web.Response:
+        """Return which processes and levels speak in the log, and how many lines each has."""
+        query = parameters(request, LinesQuery)
+        trace_id, start = await self._scope(request, query)
+        log_query = log_query_of(trace_id, query)
+        processes, levels = await asyncio.gather(
+            self._overview.count(log_query, start, by=(names.METADATA_PROCESS,)),
+            self._overview.count(log_query, start, by=(names.METADATA_LEVEL,)),
+        )
+        return json_answer({"processes": processes, "levels": levels})
+
+    async def stats(self, request: web.Request) -> web.Response:
+        """Return throughput, queue and cache over time, from the engine's own stats lines."""
+        query = parameters(request, LinesQuery)
+        trace_id, start = await self._scope(request, query)
+        selected = log_query_of(trace_id, query)
+        return json_answer({"points": await self._overview.stats(f"{selected} {STATS_FILTER}", start)})
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """Send the whole log, or a part of it, as a file."""
+        query = parameters(request, DownloadQuery)
+        trace_id, first = await self._scope(request, query, DOWNLOAD)
+        start, end = _bounds(query.start, "", query.before)
+        pieces = download.pages(self._reader, log_query_of(trace_id, query), max(start, first), end, query.format)
+        name = f"{query.launch_id or trace_id}.{'log' if query.format == download.TEXT else 'jsonl'}"
+        kind = "text/plain; charset=utf-8" if query.format == download.TEXT else "application/x-ndjson"
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": kind,
+                "Content-Disposition": f'attachment; filename="{name.replace(":", "_")}"',
+                "Cache-Control": "no-store",
+            }
+        )
+        async for piece in pieces:
+            if not response.prepared:
+                await response.prepare(request)
+            await response.write(piece)
+        return response
+
+
+def log_query_of(trace_id: str, query: LinesQuery) -> str:
     """Return the LogQL of the lines that the request wants. The traceId is the one that the token was checked for."""
     selected = {names.TRACE_ID: trace_id}
     if query.launch_id:
@@ -209,12 +347,12 @@ def log_query_of(trace_id: str, query: LogsQuery) -> str:
     )
 
 
-def _bounds(query: LogsQuery) -> tuple[Key, Key]:
+def _bounds(start_text: str, after_text: str, before_text: str) -> tuple[Key, Key]:
     try:
-        start = Key.parse(query.start) if query.start else FIRST_KEY
-        if query.after:
-            start = max(start, Key.parse(query.after).next)
-        return start, Key.parse(query.before) if query.before else LAST_KEY
+        start = Key.parse(start_text) if start_text else FIRST_KEY
+        if after_text:
+            start = max(start, Key.parse(after_text).next)
+        return start, Key.parse(before_text) if before_text else LAST_KEY
     except InvalidKeyError as error:
         raise RequestError(400, "bad_parameter", str(error)) from error
 

@@ -1,5 +1,6 @@
 """Talks to Loki: the HTTP of it. What the answers mean for a trace is panel.reader's concern."""
 
+import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -94,7 +95,7 @@ class LokiClient:
             ]
         }
         # Only 204 means stored: Loki's 260 is a 2xx that discards.
-        await self._send("POST", PUSH_PATH, data=orjson.dumps(body), success=204)
+        await self._send("POST", PUSH_PATH, data=io.BytesIO(orjson.dumps(body)), success=204)
 
     async def ready(self) -> bool:
         """Say whether Loki answers that it is ready."""
@@ -114,7 +115,7 @@ class LokiClient:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        data: bytes | None = None,
+        data: io.BytesIO | None = None,
         success: int = 200,
     ) -> bytes:
         session = self._connected()

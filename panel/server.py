@@ -15,16 +15,22 @@ from panel.answer import json_answer
 from panel.api import ReadingRoutes
 from panel.callbacks import CallbackRoutes
 from panel.errors import error_answer
+from panel.index import LineIndexes
 from panel.live import Feeds
 from panel.loki import LokiClient
+from panel.openapi import document
+from panel.overview import Overview
+from panel.platform import PlatformRoutes
+from panel.powerjob import PowerJob
 from panel.reader import Reader
 from panel.request import BODY_MAX_BYTES, GRANT
 from panel.settings import PanelSettings
+from panel.tokens import TokenRoutes
 from panel.traces import Traces
 
 _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
-_OPEN_PATHS = ("/healthz", "/panel", "/embed", "/tracetail-panel.js", "/openapi.json", "/static/")
+_OPEN_PATHS = ("/healthz", "/metrics", "/panel", "/embed", "/tracetail-panel.js", "/openapi.json", "/static/")
 """Without a token: nothing of a log is there."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -41,6 +47,8 @@ class PanelServer:
         self._reader = Reader(self.loki)
         self._traces = Traces(self.loki, self._reader, settings)
         self.feeds = Feeds(self._reader, self._traces, settings)
+        self._indexes = LineIndexes(self._reader)
+        self._powerjob = PowerJob.from_settings(settings)
         self._registry = CollectorRegistry()
         self._count = Counter(
             "tracetail_panel_requests", "Requests by route and status.", ["route", "status"], registry=self._registry
@@ -59,16 +67,26 @@ class PanelServer:
     def app(self) -> web.Application:
         """Return the application."""
         app = web.Application(middlewares=[self._middleware], client_max_size=BODY_MAX_BYTES)
-        app.add_routes(
-            ReadingRoutes(self._reader, self._traces, self.feeds, self.settings.heartbeat_seconds).routes()
+        reading = ReadingRoutes(
+            self._reader,
+            self._traces,
+            self.feeds,
+            self._indexes,
+            Overview(self.loki, self._reader),
+            self.settings.heartbeat_seconds,
         )
+        platform = PlatformRoutes(self._reader, self._traces, self._indexes, self._powerjob)
+        app.add_routes(reading.routes())
         app.add_routes(CallbackRoutes(self.loki, self._traces).routes())
+        app.add_routes(platform.routes())
+        app.add_routes(TokenRoutes(self.keys, self.settings.token_seconds).routes())
         app.add_routes(
             [
                 web.get("/", self._home),
                 web.get("/panel", self._page("panel.html")),
                 web.get("/embed", self._page("embed.html")),
                 web.get("/tracetail-panel.js", self._module),
+                web.get("/openapi.json", self._openapi),
                 web.get("/healthz", self._healthz),
                 web.get("/metrics", self._metrics),
                 web.static("/static", _STATIC),
@@ -79,6 +97,9 @@ class PanelServer:
 
     async def _shutdown(self, _app: web.Application) -> None:
         await self.feeds.stop()
+        await self._indexes.stop()
+        if self._powerjob is not None:
+            await self._powerjob.close()
         await self.loki.close()
 
     @web.middleware
@@ -158,9 +179,12 @@ class PanelServer:
     async def _module(self, _request: web.Request) -> web.StreamResponse:
         return web.FileResponse(_STATIC / "tracetail-panel.js")
 
+    async def _openapi(self, _request: web.Request) -> web.StreamResponse:
+        return json_answer(document())
+
     async def _healthz(self, _request: web.Request) -> web.StreamResponse:
         ready = await self.loki.ready()
-        return json_answer({"status": "ok" if ready else "degraded", "loki": ready}, status=200 if ready else 503)
+        return json_answer({"status": "ok" if ready else "degraded", "loki": ready})
 
     async def _metrics(self, _request: web.Request) -> web.StreamResponse:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -40,3 +40,11 @@ class PanelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
         float, Meta(description="a sign of life goes down an idle stream this often", ge=0.1, le=60)
     ] = 10.0
     viewers: Annotated[int, Meta(description="streams that may be open at the same time", ge=1)] = 1000
+    powerjob_url: Annotated[
+        str,
+        Meta(description="PowerJob server whose online log GET /llm/logs falls back to; empty: no fallback"),
+    ] = ""
+    powerjob_app_id: Annotated[int, Meta(description="appId at that server", ge=0)] = 0
+    powerjob_token_file: Annotated[
+        str, Meta(description="file with the PowerJwt of that server, where its auth is on")
+    ] = ""

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.machine import Machine, put_together, wait_for
+from support.machine import Entry, Machine, put_together, wait_for
 
 DATA = Path(__file__).parents[1] / "data"
 PRINT_BYTES = Path(__file__).with_name("print_bytes.py")
@@ -29,8 +29,8 @@ MADE = {
 PAUSES = {"pause-in-mid-line": [18, 1.0]}
 
 
-def print_through(machine: Machine, tmp_path: Path, data: bytes, trace_id: str, pauses: list = ()) -> str:
-    """Launch a server that prints data, and return what its traceId finds, put together again."""
+def print_through(machine: Machine, tmp_path: Path, data: bytes, trace_id: str, pauses: list = ()) -> list[Entry]:
+    """Launch a server that prints data, and return what its traceId finds."""
     source = tmp_path / "printed"
     source.write_bytes(data)
     result = machine.launch(
@@ -43,7 +43,7 @@ def print_through(machine: Machine, tmp_path: Path, data: bytes, trace_id: str, 
     stopped = machine.tracetail("stop", modelName="printer")
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     machine.wait_for_event(trace_id, "exited")
-    return put_together(machine.entries(trace_id))
+    return machine.entries(trace_id)
 
 
 def expected_text(data: bytes) -> str:
@@ -53,19 +53,22 @@ def expected_text(data: bytes) -> str:
 @pytest.mark.parametrize("log", REAL_LOGS, ids=lambda path: path.stem)
 def test_a_real_log_comes_back_as_it_was_printed(machine, tmp_path, log):
     data = log.read_bytes()
-    assert print_through(machine, tmp_path, data, f"trace-{log.stem}") == expected_text(data)
+    entries = print_through(machine, tmp_path, data, f"trace-{log.stem}")
+    assert put_together(entries) == expected_text(data)
+    levels = [entry.labels["level"] for entry in entries if entry.kind != "event"]
+    assert levels == (DATA / "levels" / f"{log.stem}.txt").read_text().split()
 
 
 @pytest.mark.parametrize("name", MADE)
 def test_whatever_bytes_a_server_prints_come_back(machine, tmp_path, name):
-    printed = print_through(machine, tmp_path, MADE[name], f"trace-{name}", PAUSES.get(name, ()))
-    assert printed == expected_text(MADE[name])
+    entries = print_through(machine, tmp_path, MADE[name], f"trace-{name}", PAUSES.get(name, ()))
+    assert put_together(entries) == expected_text(MADE[name])
 
 
 def test_of_a_progress_bar_the_last_state_stays_and_every_line_around_it(machine, tmp_path):
     bars = b"".join(b"\rloading %3d%%" % percent for percent in range(101))
     data = b"before\n" + bars + b"\nbetween\n" + b"a\rb\rc\rend\nafter\n"
-    printed = print_through(machine, tmp_path, data, "trace-progress")
+    printed = put_together(print_through(machine, tmp_path, data, "trace-progress"))
     pieces = re.findall(r"[^\r\n]*[\r\n]", printed)
     lines = [piece for piece in pieces if piece.endswith("\n")]
     assert lines == ["before\n", "loading 100%\n", "between\n", "end\n", "after\n"]

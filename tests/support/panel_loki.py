@@ -179,15 +179,17 @@ def _stages(text):
         if stage[1] == "|":
             alternatives = []
             while True:
-                match = re.compile(r"(\w+)\s*=\s*").match(text, position)
+                match = re.compile(r"(\w+)\s*(!?=)\s*").match(text, position)
                 string = _STRING.match(text, match.end())
-                alternatives.append((match[1], _unquote(string[0])))
+                alternatives.append((match[1], match[2] == "=", _unquote(string[0])))
                 position = string.end()
                 more = re.compile(r"\s+or\s+").match(text, position)
                 if not more:
                     break
                 position = more.end()
-            yield lambda entry, a=tuple(alternatives): any({**entry[1], **entry[2]}.get(n, "") == v for n, v in a)
+            yield lambda entry, a=tuple(alternatives): any(
+                ({**entry[1], **entry[2]}.get(n, "") == v) == equal for n, equal, v in a
+            )
         else:
             string = _STRING.match(text, position)
             position = string.end()
