@@ -89,12 +89,16 @@ class Columns:
     """UTF-8, once they are to be encoded: protobuf demands it of a string."""
     metas: list[bytes] = field(default_factory=list)
     """What metadata() returns."""
+    _last: tuple[int, bytes] = (-1, b"")
+    """The last second that was encoded."""
 
     def add(self, time_ns: int, text: bytes, meta: bytes) -> None:
         """Add an entry."""
-        seconds, nanos = divmod(time_ns, SECOND)
-        self.seconds.append(second(seconds))
-        self.nanos.append(nanos)
+        seconds = time_ns // SECOND
+        if seconds != self._last[0]:
+            self._last = seconds, second(seconds)
+        self.seconds.append(self._last[1])
+        self.nanos.append(time_ns - seconds * SECOND)
         self.texts.append(text)
         self.metas.append(meta)
 

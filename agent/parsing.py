@@ -9,11 +9,11 @@ columns' own bytes, no regular expression runs.
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from agent import encoding, formats
 from agent.encoding import Columns
-from agent.records import HEAD_BYTES, JSON_TIME, Known, Records
+from agent.records import HEAD_BYTES, JSON_TIME, Ids, Records
 from agent.times import AHEAD_MAX_NS, EngineTimes
 from contract import events
 from contract.logline import LINE_PATTERN, MARK_CUT, MARK_EVENT, parse_event, parse_stamp
@@ -24,15 +24,10 @@ _NANOS_AT = 20
 _OFFSET_AT = 29
 _NO_KEEPER = b"\n"
 """Equals no part of a line: the short path is closed until a keeper's line was seen."""
+_EVENT = MARK_EVENT.encode()
+_CUT = MARK_CUT.encode()
 _STATS = b"throughput"
 _GRAVE_EVENTS = {events.FAILED: "error", events.REFUSED: "error", events.DROPPED: "warning", events.GAP: "warning"}
-
-
-class Ids(NamedTuple):
-    """The ids that a line's prefix tells."""
-
-    trace_id: str
-    instance_id: str
 
 
 @dataclass(slots=True)
@@ -158,7 +153,7 @@ class LineParser:
                         end = text.find(b"]", end) + 2
                         known = headers.get(text[:end])
                     if known is None:
-                        known = records.add(text)
+                        known = records.add_unknown(text)
             elif known is json:
                 known = records.json_line(text)
             records.level = known.level
@@ -180,54 +175,60 @@ class LineParser:
 
     def _parse_line(self, line: bytes, parsed: Parsed, now_ns: int, behind: bool, mark: str | None = None) -> bool:
         """Take any line; False if it begins other ids while there are entries of others: it was not taken."""
-        text = line
-        time_ns = None
-        ids = None
-        keepers = _KEEPERS_LINE.fullmatch(line)
+        keepers = _KEEPERS_LINE.fullmatch(line) if line[:1].isdigit() else None
         if keepers and (time_ns := _time_of(keepers[1])) is not None:
-            text = keepers[5]
-            mark = keepers[4].decode() if keepers[4] else mark
-            ids = Ids(keepers[2].decode(), keepers[3].decode())
-        elif text.endswith(b"\r"):
-            text = text[:-1]
-        if self._ids_from_lines:
-            ids = ids or _ids_of(text)
-            if ids is not None and ids != self.ids:
-                if parsed.entries.texts:
-                    return False
-                self.ids = ids
-        if keepers and time_ns is not None:
-            self._learn(line, keepers, time_ns)
-        if mark == MARK_EVENT:
-            meta = self._event_meta(text)
-        else:
-            known = self._known_of(text)
-            meta = known.meta
-            meta = self._records.with_request(meta, text, 0)
-            if mark:
-                meta += self._records.encode(kind=mark)
-                self._records.cut = mark == MARK_CUT
-            if time_ns is None and known.when is not None:
-                when = self._records.json_when if known.when is JSON_TIME else known.when
-                time_ns = self._engine_time(when, now_ns)
+            return self._parse_kept(line, keepers, time_ns, parsed)
+        text = line[:-1] if line.endswith(b"\r") else line
+        known = self._records.add(text)
+        if known.ids is not None and self._ids_from_lines and not self._begins(known.ids, parsed):
+            return False
+        time_ns = None
+        if known.when is not None:
+            time_ns = self._engine_time(self._records.json_when if known.when is JSON_TIME else known.when, now_ns)
         if time_ns is None:
             time_ns = self.last_ns + 1 if behind and self.last_ns else now_ns
+        self.last_ns = last_ns = time_ns if time_ns > self.last_ns else self.last_ns + 1
+        meta = known.meta
+        if formats.REQUEST in text:
+            meta = self._records.with_request(meta, text, 0)
+        if mark:
+            meta += self._records.encode(kind=mark)
+            self._records.cut = mark == MARK_CUT
+        parsed.entries.add(last_ns, text, meta)
+        if known.may_be_stats and _STATS in text:
+            parsed.stats.append((last_ns, text))
+        return True
+
+    def _parse_kept(self, line: bytes, keepers: re.Match[bytes], time_ns: int, parsed: Parsed) -> bool:
+        """Take a line of a keeper that is not an ordinary one, or the first of its second."""
+        ids = Ids(keepers[2].decode(), keepers[3].decode())
+        if self._ids_from_lines and not self._begins(ids, parsed):
+            return False
+        self._learn(line, keepers, time_ns)
         self.last_ns = max(time_ns, self.last_ns + 1)
-        parsed.entries.add(self.last_ns, text, meta)
-        if mark == MARK_EVENT:
+        text = keepers[5]
+        mark = keepers[4]
+        if mark == _EVENT:
+            parsed.entries.add(self.last_ns, text, self._event_meta(text))
             parsed.events.append((self.last_ns, text))
-        elif _STATS in text:
+            return True
+        known = self._records.add(text)
+        meta = self._records.with_request(known.meta, text, 0)
+        if mark:
+            meta += self._records.encode(kind=mark)
+            self._records.cut = mark == _CUT
+        parsed.entries.add(self.last_ns, text, meta)
+        if known.may_be_stats and _STATS in text:
             parsed.stats.append((self.last_ns, text))
         return True
 
-    def _known_of(self, text: bytes) -> Known:
-        records = self._records
-        known = records.headers.get(text[: text.find(b"]") + 2]) if self._short_path else None
-        if known is None or known is records.further_on:
-            return records.add(text)
-        records.level = known.level
-        records.cut = False
-        return known
+    def _begins(self, ids: Ids, parsed: Parsed) -> bool:
+        """Take up the ids of a line; False if they are others than those of the entries before it."""
+        if ids != self.ids:
+            if parsed.entries.texts:
+                return False
+            self.ids = ids
+        return True
 
     def _learn(self, line: bytes, keepers: re.Match[bytes], time_ns: int) -> None:
         """Keep what the short path needs: what stands between stamp and text, and the second of the stamp."""
@@ -252,16 +253,6 @@ class LineParser:
         if event.name == events.EXITED and event.fields.get("state") in ("crashed", "failed"):
             level = "error"
         return self._records.encode(level=level, kind=MARK_EVENT)
-
-
-def _ids_of(text: bytes) -> Ids | None:
-    """Return the ids in a prefix that the server itself printed (VLLM_LOGGING_PREFIX)."""
-    if b"[traceId=" not in text[:128]:
-        return None
-    prefix = formats.PREFIX.match(text)
-    assert prefix is not None
-    trace_id, instance_id = (prefix[1], prefix[2]) if prefix[1] else (prefix[5], prefix[6])
-    return Ids(trace_id.decode(), instance_id.decode()) if trace_id else None
 
 
 def _time_of(stamp: bytes) -> int | None:

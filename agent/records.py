@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 from agent import encoding, formats
 from contract.labels import METADATA_REQUEST_ID
 
-_KNOWN_MAX = 8192
+_KNOWN_MAX = 4096
+_CLOCK_BYTES = len(b"11-22 13:12:10")
+_CLOCK_SHAPE = b"00-00 00:00:00"
+_DIGITS_ALIKE = bytes.maketrans(b"0123456789", b"0000000000")
 _OPEN_MAX = 64
 HEAD_BYTES = 10
 """So long is the beginning of every line of uvicorn: `INFO:     `, `CRITICAL: `."""
@@ -36,6 +39,13 @@ class Level(NamedTuple):
     meta: bytes
 
 
+class Ids(NamedTuple):
+    """The ids that a line's prefix tells."""
+
+    trace_id: str
+    instance_id: str
+
+
 class Known(NamedTuple):
     """What a header means."""
 
@@ -43,6 +53,8 @@ class Known(NamedTuple):
     level: Level
     may_be_stats: bool = False
     when: bytes | None = None
+    ids: Ids | None = None
+    """What VLLM_LOGGING_PREFIX printed in front."""
 
 
 JSON_TIME = b"{"
@@ -82,6 +94,10 @@ class Records:
         self.json_when = b""
         """The time in the last JSON line."""
         self._json: dict[bytes, Known] = {}
+        self._suffice = True
+        self._timeless: dict[bytes, Known] = {}
+        """Headers without the time in them."""
+        self._metas: dict[tuple[str, bytes | None, bytes | None, bytes | None], bytes] = {}
         self._unheaded = {level: Known(level.meta, level) for level in self._levels.values()}
 
     def state(self) -> dict[str, Any]:
@@ -95,8 +111,10 @@ class Records:
 
     def headers_suffice(self, block: bytes) -> bool:
         """Say whether headers in block mean what they say: no traceback stands under a milder one."""
-        if self._open_headed:
-            return False
+        self._suffice = not self._open_headed and self._nothing_below_a_mild_header(block)
+        return self._suffice
+
+    def _nothing_below_a_mild_header(self, block: bytes) -> bool:
         at = block.find(_TRACEBACK_UNDER_HEADER)
         while at >= 0:
             if _MILD.search(block, block.rfind(b"\n", 0, at) + 1, at):
@@ -106,17 +124,27 @@ class Records:
 
     def add(self, text: bytes) -> Known:
         """Take the next line; return what is known of it (without the id of a request)."""
-        known = self._add(text)
+        known = None
+        if self._suffice and (known := self.heads.get(text[:HEAD_BYTES])) is not self.json:
+            end = text.find(b"]") + 2
+            known = known or self.headers.get(text[:end])
+            if known is self.further_on:
+                known = self.headers.get(text[: text.find(b"]", end) + 2])
+        if known is None or known is self.json:
+            known = self.add_unknown(text)
         self.level = known.level
         self.cut = False
         return known
 
-    def _add(self, text: bytes) -> Known:
+    def add_unknown(self, text: bytes) -> Known:
+        """Take a line whose header is not in `heads` or `headers`; the caller keeps level and cut."""
         first = text[:1]
         if not first or first.isspace():
             return self.indented(text)
         if first == b"{":
             return self.json_line(text)
+        if self._suffice and (known := self._same_but_later(text)):
+            return known
         at = 0
         prefix = None
         if first in _MAY_HAVE_PREFIX:
@@ -125,13 +153,14 @@ class Records:
             at = prefix.end()
         header = formats.header_of(text, at)
         level = self._level_of(text, at, header)
-        process, pid = (prefix[3], prefix[4]) if prefix else (None, None)
-        if header is formats.NONE and process is None:
+        process = pid = ids = None
+        if prefix:
+            process, pid = prefix[3], prefix[4]
+            ids = _ids_of(prefix)
+        if header is formats.NONE and process is None and ids is None:
             return self._unheaded[level]
-        meta = self.encode(
-            level=level.name, process=header.process or process, pid=header.pid or pid, source=header.source
-        )
-        known = Known(meta, level, formats.may_be_stats(header), header.when)
+        meta = self._meta(level, header.process or process, header.pid or pid, header.source)
+        known = Known(meta, level, formats.may_be_stats(header), header.when, ids)
         if header.exact and level.name == header.level:
             self._keep(text, header, known)
         return known
@@ -149,6 +178,29 @@ class Records:
         first_end = text.find(b"]") + 2
         if first_end < header.body:
             self.headers[text[:first_end]] = self.further_on
+        clock_end = text.rfind(b" [", 0, header.body)
+        if text[clock_end - _CLOCK_BYTES : clock_end] == header.when:
+            if len(self._timeless) >= _KNOWN_MAX:
+                self._timeless.clear()
+            self._timeless[text[: clock_end - _CLOCK_BYTES] + text[clock_end : header.body]] = known
+
+    def _same_but_later(self, text: bytes) -> Known | None:
+        """Return what is known of a header that was seen before with another time."""
+        end = text.find(b"]") + 2
+        if self.headers.get(text[:end]) is self.further_on:
+            end = text.find(b"]", end) + 2
+        clock_end = text.rfind(b" [", 0, end)
+        known = self._timeless.get(text[: clock_end - _CLOCK_BYTES] + text[clock_end:end])
+        if known is None or clock_end < _CLOCK_BYTES:
+            return None
+        when = text[clock_end - _CLOCK_BYTES : clock_end]
+        if when.translate(_DIGITS_ALIKE) != _CLOCK_SHAPE:
+            return None
+        known = Known(known.meta, known.level, known.may_be_stats, when, known.ids)
+        if len(self.headers) >= _KNOWN_MAX:
+            self.headers.clear()
+        self.headers[text[:end]] = known
+        return known
 
     def json_line(self, text: bytes) -> Known:
         """Take a JSON line. What stands before and after the message is the same in many lines, but for the time.
@@ -175,8 +227,9 @@ class Records:
     def _known_of(self, header: formats.Header) -> Known:
         if header.level is None:
             return self._unheaded[self.level if self.cut else self._info]
-        meta = self.encode(level=header.level, process=header.process, pid=header.pid, source=header.source)
-        return Known(meta, self._levels[header.level], may_be_stats=True, when=header.when)
+        level = self._levels[header.level]
+        meta = self._meta(level, header.process, header.pid, header.source)
+        return Known(meta, level, may_be_stats=True, when=header.when)
 
     def _level_of(self, text: bytes, prefix_end: int, header: formats.Header) -> Level:
         """Return the level of a line: its own, that of the record or of the traceback that it continues, or info."""
@@ -208,6 +261,21 @@ class Records:
             return meta
         return meta + _REQUEST_PAIR[len(request_id)] + request_id
 
+    def _meta(self, level: Level, process: bytes | None, pid: bytes | None, source: bytes | None) -> bytes:
+        key = (level.name, process, pid, source)
+        meta = self._metas.get(key)
+        if meta is None:
+            if len(self._metas) >= _KNOWN_MAX:
+                self._metas.clear()
+            meta = self._metas[key] = self.encode(level=level.name, process=process, pid=pid, source=source)
+        return meta
+
     def encode(self, **pairs: str | bytes | None) -> bytes:
         """Return metadata, encoded; nothing for a Loki without structured metadata."""
         return encoding.metadata(pairs) if self._structured else b""
+
+
+def _ids_of(prefix: re.Match[bytes]) -> Ids | None:
+    """Return the ids that a server itself printed in front of its line."""
+    trace_id, instance_id = (prefix[1], prefix[2]) if prefix[1] else (prefix[5], prefix[6])
+    return Ids(trace_id.decode(), instance_id.decode()) if trace_id else None
