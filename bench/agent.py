@@ -11,16 +11,21 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
+from aiohttp import web
+
+from contract.record import LaunchDir, LaunchLock
 
 ROOT = Path(__file__).parent.parent
 LOGS = sorted((ROOT / "tests" / "data" / "vllm-logs").glob("*.log"))
@@ -69,8 +74,6 @@ def lines(count: int, *, stamped: bool, start_ns: int = START_NS) -> Iterator[by
 
 def _with_clock(text: bytes) -> tuple[bytes, int, bytes]:
     """Split a line around its engine's time: kind 1 is vLLM's, 2 that of its JSON formatter."""
-    import re
-
     if m := re.search(rb"(?:INFO|WARNING|ERROR) (11-22 13:\d\d:\d\d) \[", text):
         return text[: m.start(1)], 1, text[m.end(1) :]
     if m := re.match(rb'\{"asctime": "(2026-11-22 13:\d\d:\d\d),', text):
@@ -105,17 +108,14 @@ class Sink:
 
 async def run_sink() -> None:
     """Be the sink."""
-    import cramjam
-    from aiohttp import web
 
     async def push(request: web.Request) -> web.Response:
         await request.read()
         return web.Response(status=204)
 
-    async def query(request: web.Request) -> web.Response:
+    async def query(_: web.Request) -> web.Response:
         return web.json_response({"status": "success", "data": {"resultType": "streams", "result": []}})
 
-    del cramjam
     app = web.Application(client_max_size=1 << 30)
     app.router.add_post("/loki/api/v1/push", push)
     app.router.add_get("/loki/api/v1/query_range", query)
@@ -168,8 +168,6 @@ class Agent:
 
 def make_launch(state: Path, segments: list[Path], *, number: int = 10, alive: bool = False) -> Path:
     """Write the record of a launch with these segments; ended, unless alive. Return its directory."""
-    from contract.record import LaunchDir, LaunchLock
-
     launch = LaunchDir(state / "launches" / f"20261122T211210-{number:06x}")
     launch.path.mkdir(parents=True)
     lock = LaunchLock(launch)
@@ -243,8 +241,6 @@ def throughput(sink: Sink, count: int, *, stamped: bool) -> dict[str, Any]:
 
 
 def _status(agent: Agent) -> dict[str, Any]:
-    import urllib.request
-
     with urllib.request.urlopen(agent.url + "/status") as response:
         return json.load(response)
 
@@ -258,7 +254,6 @@ def main() -> None:
     if arguments.sink:
         asyncio.run(run_sink())
         return
-    sys.path.insert(0, str(ROOT))
     sink = Sink()
     try:
         for stamped in (True, False):
