@@ -9,7 +9,7 @@ Source: https://github.com/prometheus/pushgateway#api
 import asyncio
 import base64
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 import aiohttp
@@ -32,13 +32,13 @@ class Pushgateway:
         *,
         job: str,
         host: str,
-        headers: Mapping[str, str] | None = None,
+        headers: Callable[[], Mapping[str, str]] = dict,
         timeout_seconds: float = 10.0,
     ) -> None:
-        """Take the gateway's base URL; headers go with each request (authorization)."""
+        """Take the gateway's base URL; headers() is asked before each request (a password may be rotated)."""
         self._session = session
         self._group = url.rstrip("/") + "/metrics" + _path(("job", job), ("host", host))
-        self._headers = dict(headers or {})
+        self._headers = headers
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
 
     async def replace(self, metrics: bytes) -> None:
@@ -50,15 +50,15 @@ class Pushgateway:
         await self._request("DELETE", b"")
 
     async def _request(self, method: str, body: bytes) -> None:
-        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8", **self._headers}
         try:
+            headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8", **self._headers()}
             async with self._session.request(
                 method, self._group, data=body, headers=headers, timeout=self._timeout
             ) as answer:
                 if answer.status // 100 != 2:
                     reason = (await answer.text(errors="replace"))[:300].strip()
                     raise PushError(f"{method} {self._group} was answered {answer.status}: {reason}")
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise PushError(f"{method} {self._group} failed: {error or type(error).__name__}") from error
 
 

@@ -133,14 +133,14 @@ class RemoteWriter:
 
     async def send(self, body: bytes) -> None:
         """Send one encoded request. Raises RefusedError or UnavailableError."""
-        headers = {
-            "Content-Type": "application/x-protobuf",
-            "Content-Encoding": "snappy",
-            "X-Prometheus-Remote-Write-Version": "0.1.0",
-            "User-Agent": "tracetail-agent",
-            **self._headers(),
-        }
         try:
+            headers = {
+                "Content-Type": "application/x-protobuf",
+                "Content-Encoding": "snappy",
+                "X-Prometheus-Remote-Write-Version": "0.1.0",
+                "User-Agent": "tracetail-agent",
+                **self._headers(),
+            }
             async with self._session.post(self._url, data=body, headers=headers, timeout=self._timeout) as answer:
                 if answer.status // 100 == 2:
                     return
@@ -150,7 +150,7 @@ class RemoteWriter:
                 if answer.status == 429 or answer.status >= 500:
                     raise UnavailableError(reason, _retry_after(answer.headers.get("Retry-After")))
                 raise RefusedError(reason)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise UnavailableError(f"{self._url} does not answer: {error or type(error).__name__}") from error
 
 

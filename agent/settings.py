@@ -21,6 +21,12 @@ class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     """What the agent follows and how it ships."""
 
     listen: Annotated[str, Meta(description="host:port of /metrics, /healthz and /status")] = "127.0.0.1:9464"
+    secret_file: Annotated[
+        str, Meta(description="file with the bearer token that clients must send; needed to listen beyond loopback")
+    ] = ""
+    linger_seconds: Annotated[
+        float, Meta(description="how long lines are gathered before they are sent", ge=0, le=10)
+    ] = 0.2
     state_dirs: Annotated[
         list[str],
         Meta(description="state directories whose launches are followed; empty: every one that exists"),
@@ -30,3 +36,28 @@ class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
         str, Meta(description="zone of times without one, as Europe/Berlin; empty: the machine's")
     ] = ""
     labels: Annotated[dict[str, str], Meta(description="labels added to every stream")] = {}
+    serve_metrics: Annotated[bool, Meta(description="answer /metrics, for a Prometheus that scrapes")] = True
+    metrics_keep_ended_seconds: Annotated[
+        float, Meta(description="how long an ended launch stays in the metrics", ge=0)
+    ] = 600.0
+    metrics_job: Annotated[
+        str, Meta(description="the label `job` of metrics that are pushed or written", min_length=1)
+    ] = "tracetail"
+    pushgateway_url: Annotated[
+        str, Meta(description="base URL of a Pushgateway to push all metrics to; empty: none")
+    ] = ""
+    pushgateway_interval_seconds: Annotated[float, Meta(description="time between two pushes to it", gt=0)] = 15.0
+    pushgateway_username: Annotated[str, Meta(description="user of HTTP basic auth at the Pushgateway")] = ""
+    pushgateway_password_file: Annotated[str, Meta(description="file that holds that user's password")] = ""
+    remote_write_url: Annotated[
+        str,
+        Meta(
+            description="URL of a Prometheus remote-write receiver to send all metrics to, as http://…/api/v1/write"
+        ),
+    ] = ""
+    remote_write_interval_seconds: Annotated[float, Meta(description="time between two samples", gt=0)] = 15.0
+    remote_write_username: Annotated[str, Meta(description="user of HTTP basic auth at the receiver")] = ""
+    remote_write_password_file: Annotated[str, Meta(description="file that holds that user's password")] = ""
+    remote_write_bearer_token_file: Annotated[
+        str, Meta(description="file that holds a bearer token for the receiver")
+    ] = ""

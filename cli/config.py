@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from cli import configuration
+from launcher import params as parameters
 
 _HEAD = """\
 # tracetail.toml: every option with its default.
@@ -44,9 +45,10 @@ def check(ctx: click.Context, file: str | None) -> None:
 
 
 @config.command()
-def schema() -> None:
+@click.option("--params", is_flag=True, help="Of the parameters of a launch instead.")
+def schema(params: bool) -> None:
     """Print the JSON Schema of the configuration file."""
-    click.echo(json.dumps(render_schema(), indent=2))
+    click.echo(json.dumps(parameters.schema() if params else render_schema(), indent=2))
 
 
 def render_example() -> str:

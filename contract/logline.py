@@ -116,7 +116,7 @@ def parse_line(line: bytes) -> LogLine | None:
     return LogLine(time_ns, trace_id.decode(), instance_id.decode(), mark.decode() if mark else None, text)
 
 
-def render_event(name: str, **fields: object) -> str:
+def render_event(name: str, /, **fields: object) -> str:
     """Return an event in logfmt; fields that are None are left out. Booleans are `true` and `false`."""
     if not _EVENT_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not an event name")

@@ -31,6 +31,11 @@ def selector_of_any(label: str, values: Iterable[str]) -> str:
     return f"{{{label}=~{quote('|'.join(escape_regex(value) for value in values))}}}"
 
 
+def selector_of_all(label: str) -> str:
+    """Return the stream selector that matches every stream that has this label."""
+    return f'{{{label}=~".+"}}'
+
+
 def filtered(
     streams: str,
     *,
@@ -39,6 +44,7 @@ def filtered(
     matches: str | None = None,
     ignore_case: bool = False,
     metadata: Mapping[str, str] | None = None,
+    without: Mapping[str, str] | None = None,
 ) -> str:
     """Return the log query for some lines of the streams.
 
@@ -49,6 +55,7 @@ def filtered(
         matches: only lines in which this RE2 regular expression finds something.
         ignore_case: for contains and matches.
         metadata: only lines whose structured metadata has exactly these values.
+        without: only lines whose structured metadata does not have these values.
 
     """
     parts = [streams]
@@ -60,6 +67,7 @@ def filtered(
     if wanted:
         parts.append("| " + " or ".join(f"level={quote(level)}" for level in wanted))
     parts += [f"| {name}={quote(value)}" for name, value in (metadata or {}).items()]
+    parts += [f"| {name}!={quote(value)}" for name, value in (without or {}).items()]
     return " ".join(parts)
 
 

@@ -69,6 +69,8 @@ class Exit(TypedDict, total=False):
 
     code: int | None
     signal: str | None
+    exitStatus: int
+    """The status with which `tracetail start` reports a start that did not succeed."""
     cause: str
     hint: str
     evidence: list[str]
@@ -89,11 +91,14 @@ class Record(TypedDict, total=False):
     engine: str
     host: str
     port: int | None
+    devices: list[str]
     argv: list[str]
     logFile: str
     segments: list[str]
     keeper: ProcessRef
     server: ProcessRef
+    url: str
+    """Where the ready server answers."""
     state: str
     phases: list[Phase]
     startedAt: str
@@ -153,9 +158,15 @@ class LaunchDir:
 class LaunchLock:
     """The exclusive right to write a launch's record. Use as a context manager; the lock dies with the process."""
 
-    def __init__(self, launch: LaunchDir) -> None:
+    def __init__(self, launch: LaunchDir, descriptor: int = -1) -> None:
+        """Args: launch: whose record; descriptor: a lock that is held already, inherited from the process before."""
         self._launch = launch
-        self._descriptor = -1
+        self._descriptor = descriptor
+
+    @property
+    def descriptor(self) -> int:
+        """The descriptor that holds the lock (-1: none), for a child that shall go on holding it."""
+        return self._descriptor
 
     def acquire(self) -> bool:
         """Take the lock without waiting; False if somebody else has it."""

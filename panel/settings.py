@@ -11,8 +11,40 @@ class PanelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
 
     listen: Annotated[str, Meta(description="host:port of the panel")] = "127.0.0.1:8900"
     secret_file: Annotated[
-        str, Meta(description="file with the secret that signs tokens; needed to listen beyond loopback")
+        str,
+        Meta(description="file with the secret (32 bytes or more) that signs tokens; or public_key_file"),
     ] = ""
+    public_key_file: Annotated[
+        str,
+        Meta(description="file with the Ed25519 public key, PEM, of a platform that signs tokens by itself (EdDSA)"),
+    ] = ""
+    admin_key_file: Annotated[
+        str, Meta(description="file with the key that may do everything, POST /api/tokens included")
+    ] = ""
+    token_seconds: Annotated[
+        int, Meta(description="life of a token of POST /api/tokens that names none", ge=10, le=30 * 86400)
+    ] = 900
     origins: Annotated[
         list[str], Meta(description="origins of pages that may embed the panel, as https://platform.example")
     ] = []
+    lookback_days: Annotated[
+        float, Meta(description="how far back launches are searched; Loki's own limit is 30", gt=0, le=30)
+    ] = 30.0
+    recent_hours: Annotated[
+        float, Meta(description="how far back the list of recent launches goes", gt=0, le=720)
+    ] = 48.0
+    tick_seconds: Annotated[
+        float, Meta(description="how often Loki is asked for new lines of a trace that is watched", ge=0.05, le=10)
+    ] = 0.2
+    heartbeat_seconds: Annotated[
+        float, Meta(description="a sign of life goes down an idle stream this often", ge=0.1, le=60)
+    ] = 10.0
+    viewers: Annotated[int, Meta(description="streams that may be open at the same time", ge=1)] = 1000
+    powerjob_url: Annotated[
+        str,
+        Meta(description="PowerJob server whose online log GET /llm/logs falls back to; empty: no fallback"),
+    ] = ""
+    powerjob_app_id: Annotated[int, Meta(description="appId at that server", ge=0)] = 0
+    powerjob_token_file: Annotated[
+        str, Meta(description="file with the PowerJwt of that server, where its auth is on")
+    ] = ""

@@ -1,1 +1,129 @@
-"""One module per inference engine: its command, what ready means, its phases, its root causes. Stdlib only."""
+"""What tracetail knows of each inference engine: one file per engine.
+
+An engine's file says how its command is built, what ready means, which lines of its log are phases of the start-up,
+and which lines name the root cause of a failure. The keeper imports these files, so they import the standard
+library only.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+NAMES = ("vllm", "sglang", "mindie", "custom")
+
+
+class Service(Protocol):
+    """What an engine needs to know to build its command: a view of the launch's parameters."""
+
+    @property
+    def model_name(self) -> str: ...  # noqa: D102  (the parameters' own documentation)
+    @property
+    def served_name(self) -> str: ...  # noqa: D102
+    @property
+    def model_path(self) -> str: ...  # noqa: D102
+    @property
+    def port(self) -> int | None: ...  # noqa: D102
+    @property
+    def host(self) -> str: ...  # noqa: D102
+    @property
+    def python_bin(self) -> str: ...  # noqa: D102
+    @property
+    def command(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def args(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def devices(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def api_key_file(self) -> str: ...  # noqa: D102
+
+
+class Command(NamedTuple):
+    """What is run."""
+
+    argv: list[str]
+    """`{launchDir}` in a word, or in a value of environ, stands for the launch's directory."""
+    environ: Mapping[str, str] = MappingProxyType({})
+    files: Mapping[str, str] = MappingProxyType({})
+    """Files to write into the launch's directory before: name and content."""
+
+
+class EngineError(ValueError):
+    """An engine's command cannot be built; the message says what to change."""
+
+
+class Phase(NamedTuple):
+    """A step of the start-up that is over when its line appears."""
+
+    name: str
+    anchor: bytes
+    """Bytes that only this line holds."""
+
+
+class Cause(NamedTuple):
+    """A root cause and the line that names it.
+
+    The pattern is searched from the beginning of a message (the line without the engine's own header), so that the
+    same words inside a logged prompt name nothing.
+    """
+
+    anchor: bytes
+    """Bytes that the line holds: looked for first, because that is cheap."""
+    pattern: bytes
+    """Matched at the beginning of the message; its named groups fill text and hint."""
+    text: str
+    hint: str
+    source: str
+    """The file and line of the engine's (or library's) source that prints it."""
+    about_port: bool = False
+    """The port is held: who holds it is worth telling."""
+
+
+class Engine(NamedTuple):
+    """One engine."""
+
+    name: str
+    default_port: int | None
+    ready_path: str
+    models_path: str
+    """Where the engine lists its models; empty if it does not."""
+    completions_path: str
+    """Where the engine completes a prompt, as OpenAI does; empty if it does not."""
+    command: Callable[[Service], Command]
+    devices_variable: str = "CUDA_VISIBLE_DEVICES"
+    ready_when: str = "http"
+    phases: Sequence[Phase] = ()
+    causes: Sequence[Cause] = ()
+    consequences: Sequence[Cause] = ()
+    """Lines that tell that something failed but not what: used when no root cause is found."""
+    header: bytes = rb""
+    """Pattern of what the engine prints in front of a message; its group `level`, if any, tells how grave it is."""
+
+
+def load(name: str) -> Engine:
+    """Return the engine of this name, one of NAMES."""
+    engine = importlib.import_module(f"launcher.engines.{name}").ENGINE
+    assert isinstance(engine, Engine)
+    return engine
+
+
+def flag_given(args: Sequence[str], *names: str) -> bool:
+    """Say whether one of these flags stands in args, as `--flag value` or `--flag=value`."""
+    return any(arg == name or arg.startswith(name + "=") for arg in args for name in names)
+
+
+def flag_value(args: Sequence[str], name: str) -> str | None:
+    """Return the value of a flag in args, or None."""
+    for index, arg in enumerate(args):
+        if arg.startswith(name + "="):
+            return arg.removeprefix(name + "=")
+        if arg == name and index + 1 < len(args):
+            return args[index + 1]
+    return None
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Replace `{port}` and its like; every other brace stays as it is."""
+    for key, value in values.items():
+        template = template.replace("{" + key + "}", value)
+    return template

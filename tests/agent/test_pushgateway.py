@@ -119,7 +119,7 @@ async def test_a_gateway_that_is_away_or_angry_is_asked_again(session, caplog):
     port = site._server.sockets[0].getsockname()[1]
     registry = CollectorRegistry()
     gateway = Pushgateway(
-        session, f"http://127.0.0.1:{port}/", job="j", host="h", headers={"Authorization": "Bearer secret"}
+        session, f"http://127.0.0.1:{port}/", job="j", host="h", headers=lambda: {"Authorization": "Bearer secret"}
     )
     loop = asyncio.create_task(push_regularly(gateway, registry, interval_seconds=0.01))
     try:

@@ -84,3 +84,13 @@ def test_config_check_says_what_it_checked(tmp_path):
     )
     assert run.returncode == 2
     assert run.stderr == f"error: {path}: agent.listen: Expected `str`, got `int`\n"
+
+
+def test_schema_of_the_parameters_knows_the_original_keys():
+    run = subprocess.run(
+        [sys.executable, "-m", "cli.main", "config", "schema", "--params"], capture_output=True, text=True, check=True
+    )
+    document = json.loads(run.stdout)
+    (parameters,) = [table for table in document["$defs"].values() if "modelName" in table.get("properties", {})]
+    original = {"modelName", "modelPath", "port", "pythonBin", "scriptPath", "callbackUrl"}
+    assert original <= parameters["properties"].keys()

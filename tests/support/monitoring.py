@@ -39,6 +39,14 @@ async def eventually(condition, what, seconds=START_SECONDS):
     assert condition(), what
 
 
+async def eventually_async(condition, what, seconds=START_SECONDS):
+    """Wait until what condition() returns, awaited, is true."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 (as above)
+            await asyncio.sleep(0.05)
+    assert await condition(), what
+
+
 def get(url):
     with urllib.request.urlopen(url, timeout=20) as answer:
         return answer.read().decode()

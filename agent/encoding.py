@@ -1,0 +1,221 @@
+"""Loki's push request in protobuf, put together from columns of bytes; and taken apart again.
+
+    PushRequest{1: repeated Stream}
+    Stream{1: string labels, 2: repeated Entry}
+    Entry{1: Timestamp{1: seconds, 2: nanos}, 2: string line, 3: repeated Pair{1: name, 2: value}}
+
+Source: https://github.com/grafana/loki/blob/main/pkg/push/push.proto
+
+Everything here is written for speed: an entry is four pieces of bytes, and a whole batch is joined once. The two
+varints of a timestamp are always five bytes long (a varint may carry leading zero groups:
+https://protobuf.dev/programming-guides/encoding/#varints), so that every timestamp has the same length, and the
+nanoseconds of a whole batch are encoded at once, side by side in one large integer.
+"""
+
+import sys
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import NamedTuple
+
+import cramjam
+
+from contract.logql import selector
+
+SECOND = 1_000_000_000
+_TABLE = 8192
+
+
+def varint(value: int) -> bytes:
+    """Return value, not negative, as a protobuf varint."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _field(tag: int, data: bytes) -> bytes:
+    return bytes((tag,)) + varint(len(data)) + data
+
+
+_HEADS = [b"\x12" + varint(n) for n in range(_TABLE)]
+"""Tag and length of a line in an entry, and of an entry in a stream: both are field 2."""
+_LANE_BYTES = 8
+_LANES = 1024
+_GROUPS = [(0x7F << 7 * group, group) for group in range(5)]
+_MASKS = [(mask.to_bytes(_LANE_BYTES, "little") * _LANES, shift) for mask, shift in _GROUPS]
+_CONTINUED = bytes((0x80, 0x80, 0x80, 0x80, 0, 0, 0, 0)) * _LANES
+
+
+def second(seconds: int) -> bytes:
+    """Return the part of an encoded timestamp that all of one second have in common; the nanoseconds follow it."""
+    groups = bytes(seconds >> shift & 0x7F | 0x80 for shift in (0, 7, 14, 21)) + bytes((seconds >> 28 & 0x7F,))
+    return b"\x0a\x0c\x08" + groups + b"\x10"
+
+
+def nanos_fields(nanos: Sequence[int]) -> list[bytes]:
+    """Return each number, less than a second's nanoseconds, as a varint of five bytes.
+
+    The numbers stand in lanes of eight bytes of one large integer, so that a shift moves the groups of seven bits of
+    all of them at once: three times as fast as one by one.
+    """
+    fields: list[bytes] = []
+    for start in range(0, len(nanos), _LANES):
+        part = nanos[start : start + _LANES]
+        size = len(part) * _LANE_BYTES
+        lanes = array("Q", part)
+        if sys.byteorder == "big":
+            lanes.byteswap()
+        number = int.from_bytes(lanes.tobytes(), "little")
+        spread = int.from_bytes(_CONTINUED[:size], "little")
+        for mask, shift in _MASKS:
+            spread |= (number & int.from_bytes(mask[:size], "little")) << shift
+        data = spread.to_bytes(size, "little")
+        fields += [data[at : at + 5] for at in range(0, size, _LANE_BYTES)]
+    return fields
+
+
+@dataclass(slots=True)
+class Columns:
+    """Entries of one stream: one item per entry in each column."""
+
+    seconds: list[bytes] = field(default_factory=list)
+    """What second() returns for its time."""
+    nanos: list[int] = field(default_factory=list)
+    texts: list[bytes] = field(default_factory=list)
+    """UTF-8, once they are to be encoded: protobuf demands it of a string."""
+    metas: list[bytes] = field(default_factory=list)
+    """What metadata() returns."""
+    _last: tuple[int, bytes] = (-1, b"")
+    """The last second that was encoded."""
+
+    def add(self, time_ns: int, text: bytes, meta: bytes) -> None:
+        """Add an entry."""
+        seconds = time_ns // SECOND
+        if seconds != self._last[0]:
+            self._last = seconds, second(seconds)
+        self.seconds.append(self._last[1])
+        self.nanos.append(time_ns - seconds * SECOND)
+        self.texts.append(text)
+        self.metas.append(meta)
+
+    def time_ns(self, index: int) -> int:
+        """Return the time of an entry."""
+        return _varint(self.seconds[index], 3)[0] * SECOND + self.nanos[index]
+
+    def part(self, start: int, end: int) -> "Columns":
+        """Return the entries from start to end."""
+        here = slice(start, end)
+        return Columns(self.seconds[here], self.nanos[here], self.texts[here], self.metas[here])
+
+    def encode(self) -> bytes:
+        """Return the entries as they stand in a stream."""
+        texts, metas = self.texts, self.metas
+        starts = [
+            second + nanos + (_HEADS[n] if (n := len(text)) < _TABLE else b"\x12" + varint(n))
+            for second, nanos, text in zip(self.seconds, nanos_fields(self.nanos), texts, strict=True)
+        ]
+        heads = [
+            _HEADS[n] if (n := len(start) + len(text) + len(meta)) < _TABLE else b"\x12" + varint(n)
+            for start, text, meta in zip(starts, texts, metas, strict=True)
+        ]
+        return b"".join(chain.from_iterable(zip(heads, starts, texts, metas, strict=True)))
+
+
+def metadata(pairs: Mapping[str, str | bytes | None]) -> bytes:
+    """Return the structured metadata of an entry; values that are None are left out."""
+    return b"".join(
+        _field(0x1A, _field(0x0A, name.encode()) + _field(0x12, value.encode() if isinstance(value, str) else value))
+        for name, value in pairs.items()
+        if value is not None
+    )
+
+
+def encode_request(labels: Mapping[str, str], entries: bytes) -> bytes:
+    """Return a push request with one stream, in the raw snappy form that Loki takes."""
+    head = _field(0x0A, selector(labels).encode())
+    return bytes(cramjam.snappy.compress_raw(b"\x0a" + varint(len(head) + len(entries)) + head + entries))
+
+
+class Entry(NamedTuple):
+    """One entry of a request, taken apart as far as delivery needs it."""
+
+    time_ns: int
+    text: bytes
+    meta: bytes
+    """The encoded structured metadata."""
+
+
+def columns_of(entries: Iterable[Entry]) -> Columns:
+    """Return entries as columns."""
+    columns = Columns()
+    for entry in entries:
+        columns.add(*entry)
+    return columns
+
+
+def decode_request(body: bytes) -> tuple[str, list[Entry]]:
+    """Return labels (in selector form) and entries of what encode_request made; ValueError if it is not that."""
+    raw = bytes(cramjam.snappy.decompress_raw(body))
+    streams = list(_fields(raw, 0, len(raw)))
+    if len(streams) != 1 or streams[0][0] != 1:
+        raise ValueError("a request of the agent holds exactly one stream")
+    labels = ""
+    entries = []
+    for number, start, end in _fields(raw, streams[0][1], streams[0][2]):
+        if number == 1:
+            labels = raw[start:end].decode()
+        else:
+            entries.append(_entry(raw, start, end))
+    return labels, entries
+
+
+def decode_metadata(meta: bytes) -> dict[str, str]:
+    """Return the pairs of encoded structured metadata."""
+    pairs = {}
+    for _, start, end in _fields(meta, 0, len(meta)):
+        name, value = (meta[a:b].decode() for _, a, b in _fields(meta, start, end))
+        pairs[name] = value
+    return pairs
+
+
+def _entry(raw: bytes, start: int, end: int) -> Entry:
+    time_ns = 0
+    text = b""
+    meta = b""
+    for number, a, b in _fields(raw, start, end):
+        if number == 1:
+            seconds, at = _varint(raw, a + 1)
+            time_ns = seconds * SECOND + _varint(raw, at + 1)[0]
+        elif number == 2:
+            text = raw[a:b]
+        else:
+            meta += _field(0x1A, raw[a:b])
+    return Entry(time_ns, text, meta)
+
+
+def _fields(raw: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield number, start and end of every length-delimited field."""
+    while at < end:
+        tag = raw[at]
+        if tag & 7 != 2:
+            raise ValueError(f"unexpected wire type {tag & 7} at byte {at}")
+        length, at = _varint(raw, at + 1)
+        if at + length > end:
+            raise ValueError(f"a field at byte {at} reaches beyond its message")
+        yield tag >> 3, at, at + length
+        at += length
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = raw[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7

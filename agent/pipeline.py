@@ -1,0 +1,255 @@
+"""The path of a log line: follow → parse → redact → batch → send → acknowledge. Discovery hands over the sources.
+
+One task per source that has something to read, and none for the others: a look at each file ten times a second
+finds out which. Memory is bounded whatever the backlog: a source holds one block at a time, and at most
+`BLOCKS_AT_ONCE` sources do.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from agent import encoding
+from agent.delivery import Batch, Body, Delivery
+from agent.encoding import Columns
+from agent.follower import Block
+from agent.ledger import Ledger
+from agent.metrics import Metrics
+from agent.parsing import Parsed
+from agent.sources import Source
+from contract import events
+from contract.labels import ENTRY_MAX_BYTES, METADATA_KIND, METADATA_LEVEL
+from contract.logline import MARK_CUT, render_event
+from contract.redaction import Redactor
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_SECONDS = 0.1
+BODY_MAX_BYTES = 1 << 20
+BLOCKS_AT_ONCE = 4
+_LEVELS_KNOWN_MAX = 8192
+TEXT_MAX_BYTES = ENTRY_MAX_BYTES - 2048
+"""Longer texts become several entries: Loki's limit is for text and structured metadata together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What was in a batch that Loki has acknowledged, for those who report on servers."""
+
+    labels: Mapping[str, str]
+    lines: int
+    levels: Mapping[str, int]
+    events: list[tuple[int, bytes]]
+    """Time and text of each event of the keeper; contract.logline.parse_event reads it."""
+    stats: list[tuple[int, bytes]]
+    """Time and text of each line of engine statistics."""
+
+
+class Observer(Protocol):
+    """Wants to know what was shipped; must return at once."""
+
+    def __call__(self, source: Source, observed: Observed) -> None:
+        """Take note of a batch."""
+
+
+class Shipped(NamedTuple):
+    """A batch was shipped."""
+
+    behind: bool
+    """There is more to read at once."""
+
+
+class Room:
+    """Bounds how many sources hold a block in memory. Who waits for Loki leaves the room to others."""
+
+    def __init__(self, blocks: int = BLOCKS_AT_ONCE) -> None:
+        self._semaphore = asyncio.Semaphore(blocks)
+
+    async def __aenter__(self) -> None:
+        """Wait until there is room."""
+        await self._semaphore.acquire()
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Make room."""
+        self._semaphore.release()
+
+    async def pause(self, seconds: float) -> None:
+        """Leave for some seconds, and come back when there is room again."""
+        self._semaphore.release()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            await self._semaphore.acquire()
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Ships what its sources yield."""
+
+    ledger: Ledger
+    delivery: Delivery
+    redactor: Redactor
+    metrics: Metrics
+    room: Room
+    linger_seconds: float = 0.2
+    structured_metadata: bool = True
+    clock_ns: Callable[[], int] = time.time_ns
+    observers: list[Observer] = field(default_factory=list)
+    stopping: bool = False
+    _level_of_meta: dict[bytes, str] = field(default_factory=dict)
+
+    async def ship(self, source: Source) -> None:
+        """Ship everything that source has to say now."""
+        if not source.open:
+            async with self.room:
+                await self.ledger.open(source, self.delivery)
+        while not self.stopping:
+            async with self.room:
+                shipped = await self._ship_next(source)
+            if shipped is None:
+                return
+            if not shipped.behind:
+                source.not_before = time.monotonic() + self.linger_seconds
+                return
+
+    async def _ship_next(self, source: Source) -> Shipped | None:
+        """Ship what can be read at once; None if there is nothing."""
+        block = source.read()
+        if block is None:
+            if source.exhausted and not source.complete:
+                await self._ship_receipt(source)
+            return None
+        await self.ledger.know_file(source)
+        batch, observed = self._prepare(source, block)
+        behind = block.behind or batch.end < block.end
+        source.go_on_at(batch.end)
+        del block  # nothing of it is held while Loki cannot be reached
+        outcome = await self.delivery.deliver(batch)
+        source.acknowledged(batch, outcome)
+        for observer in self.observers:
+            observer(source, observed)
+        return Shipped(behind)
+
+    def _prepare(self, source: Source, block: Block) -> tuple[Batch, Observed]:
+        """Parse, redact and encode a block, as far as it is of one stream."""
+        parsed = source.parser.parse(block.data, self.clock_ns(), behind=block.behind, unfinished=block.unfinished)
+        taken = len(block.data) if parsed.stopped_at is None else parsed.stopped_at
+        redacted = self.redact(parsed.entries)
+        entries = self.fit(parsed.entries)
+        source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
+        lines = block.data.count(b"\n", 0, taken) + (block.unfinished and taken == len(block.data))
+        observed = self._observe(source, parsed, lines)
+        self.metrics.read(observed.levels, taken, redacted)
+        end = block.start + taken
+        batch = Batch(
+            source_id=source.id,
+            file_id=source.file.id,
+            start=block.start,
+            end=end,
+            tail=source.tail(end),
+            lines=lines,
+            redacted=redacted,
+            state=source.parser.state(),
+            bodies=self.bodies(source.labels(), entries),
+        )
+        return batch, observed
+
+    async def _ship_receipt(self, source: Source) -> None:
+        """Say in the stream itself that all of the launch's log is there, and how much that is."""
+        text = render_event(
+            events.RECEIPT,
+            lines=source.lines,
+            bytes=source.bytes,
+            rejected=source.rejected,
+            redacted=source.redacted,
+        )
+        await self.delivery.deliver(self.event_batch(source, text, completes=True))
+        source.complete = True
+
+    def event_batch(self, source: Source, text: str, *, completes: bool = False) -> Batch:
+        """Return a batch with one event of the agent's own."""
+        entries = source.parser.event(text.encode(), self.clock_ns())
+        return Batch(
+            source_id=source.id,
+            file_id=None,
+            start=0,
+            end=0,
+            tail=b"",
+            lines=0,
+            redacted=0,
+            state=source.parser.state(),
+            bodies=self.bodies(source.labels(), entries),
+            completes=completes,
+        )
+
+    def redact(self, entries: Columns) -> int:
+        """Mask the secrets in the texts, make them valid UTF-8; return how many were masked."""
+        block, count = self.redactor.redact(b"\n".join(entries.texts))
+        if not block.isascii():
+            try:
+                block.decode()
+            except UnicodeDecodeError:
+                entries.texts = [text.decode(errors="replace").encode() for text in block.split(b"\n")]
+                return count
+        if count:
+            entries.texts = block.split(b"\n")
+        return count
+
+    def fit(self, entries: Columns) -> Columns:
+        """Return the entries with each text that is over Loki's limit made into several."""
+        if max(map(len, entries.texts)) <= TEXT_MAX_BYTES:
+            return entries
+        fitting = Columns()
+        cut = encoding.metadata({METADATA_KIND: MARK_CUT}) if self.structured_metadata else b""
+        last_ns = 0
+        for index, (text, meta) in enumerate(zip(entries.texts, entries.metas, strict=True)):
+            last_ns = max(last_ns + 1, entries.time_ns(index))
+            *parts, rest = _parts(text)
+            for part in parts:
+                fitting.add(last_ns, part, meta if meta.endswith(cut) else meta + cut)
+                last_ns += 1
+            fitting.add(last_ns, rest, meta)
+        return fitting
+
+    def bodies(self, labels: Mapping[str, str], entries: Columns, first_index: int = 0) -> list[Body]:
+        """Return the requests for some entries: one, unless it would be over BODY_MAX_BYTES."""
+        encoded = entries.encode()
+        count = len(entries.texts)
+        if len(encoded) <= BODY_MAX_BYTES or count == 1:
+            data = encoding.encode_request(labels, encoded)
+            return [Body(labels, data, entries.time_ns(0), entries.time_ns(-1), count, first_index)]
+        half = count // 2
+        return [
+            *self.bodies(labels, entries.part(0, half), first_index),
+            *self.bodies(labels, entries.part(half, count), first_index + half),
+        ]
+
+    def _observe(self, source: Source, parsed: Parsed, lines: int) -> Observed:
+        levels: dict[str, int] = {}
+        for meta, count in Counter(parsed.entries.metas).items():
+            level = self._level_of_meta.get(meta)
+            if level is None:
+                if len(self._level_of_meta) >= _LEVELS_KNOWN_MAX:
+                    self._level_of_meta.clear()
+                level = encoding.decode_metadata(meta).get(METADATA_LEVEL, "info")
+                self._level_of_meta[meta] = level
+            levels[level] = levels.get(level, 0) + count
+        return Observed(dict(source.labels()), lines, levels, parsed.events, parsed.stats)
+
+
+def _parts(text: bytes) -> list[bytes]:
+    """Cut a text into parts that Loki takes, never within a character."""
+    parts = []
+    at = 0
+    while len(text) - at > TEXT_MAX_BYTES:
+        end = at + TEXT_MAX_BYTES
+        while text[end] & 0xC0 == 0x80:
+            end -= 1
+        parts.append(text[at:end])
+        at = end
+    parts.append(text[at:])
+    return parts

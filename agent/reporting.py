@@ -1,0 +1,216 @@
+"""Puts the agent's metrics and those of the servers together, and sends them where they are wanted.
+
+They leave in three ways, each switchable: scraped at /metrics (`agent.status`), pushed to a Pushgateway
+(`agent.pushgateway`), sent by remote write (`agent.remote_write`).
+"""
+
+import asyncio
+import base64
+import contextlib
+import importlib.metadata
+import logging
+import platform
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from agent.gpu import Gpus
+from agent.lag import Lag
+from agent.pipeline import Observed
+from agent.pushgateway import Pushgateway, push_regularly
+from agent.remote_write import RemoteWriter, write_regularly
+from agent.servers import ServerMetrics
+from agent.settings import AgentSettings
+from agent.sources import Source
+from contract import events
+from contract.labels import LAUNCH_ID, SERVICE_NAME
+from contract.logline import parse_event
+
+log = logging.getLogger(__name__)
+
+
+class Reporting:
+    """What this agent reports: knows the sources by regular looks and the lines by observing the pipeline."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        registry: CollectorRegistry,
+        state_dirs: Sequence[Path],
+        *,
+        journal: Path,
+        host: str,
+    ) -> None:
+        """Register with registry. state_dirs: whose launches are reported; journal: the agent's SQLite file."""
+        self._settings = settings
+        self._registry = registry
+        self._host = host
+        self._servers = ServerMetrics(
+            lambda: state_dirs,
+            keep_ended_seconds=settings.metrics_keep_ended_seconds,
+            now=time.time,
+            gpus=Gpus.find(),
+        )
+        self._sources = _SourceMetrics(journal)
+        registry.register(self._servers)
+        registry.register(self._sources)
+
+    def observe(self, source: Source, observed: Observed) -> None:
+        """Take note of lines that were shipped; an observer of the pipeline."""
+        launch_id = observed.labels.get(LAUNCH_ID)
+        if source.kind == "launch" and launch_id is not None:
+            self._servers.observe(launch_id, b"\n".join(text for _, text in observed.stats), observed.levels)
+            self._sources.note_events([text for _, text in observed.events])
+
+    def look(self, sources: Iterable[Source], under_way: int) -> None:
+        """Take note of how far each source is, and how many are being shipped; call it every second or so."""
+        self._sources.look(sources, under_way)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Push and write, where the settings want it, for as long as the block runs."""
+        async with aiohttp.ClientSession() as session:
+            tasks = [asyncio.create_task(loop, name=name) for name, loop in self._loops(session)]
+            for task in tasks:
+                task.add_done_callback(_tell_of_failure)
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _loops(self, session: aiohttp.ClientSession) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+        settings = self._settings
+        if settings.pushgateway_url:
+            gateway = Pushgateway(
+                session,
+                settings.pushgateway_url,
+                job=settings.metrics_job,
+                host=self._host,
+                headers=lambda: authorization(settings.pushgateway_username, settings.pushgateway_password_file),
+            )
+            interval = settings.pushgateway_interval_seconds
+            yield "pushgateway", push_regularly(gateway, self._registry, interval_seconds=interval)
+        if settings.remote_write_url:
+            writer = RemoteWriter(
+                session,
+                settings.remote_write_url,
+                headers=lambda: authorization(
+                    settings.remote_write_username,
+                    settings.remote_write_password_file,
+                    settings.remote_write_bearer_token_file,
+                ),
+            )
+            yield (
+                "remote write",
+                write_regularly(
+                    writer,
+                    self._registry,
+                    labels={"job": settings.metrics_job, "host": self._host},
+                    interval_seconds=settings.remote_write_interval_seconds,
+                    now=time.time,
+                ),
+            )
+
+
+class _Seen(NamedTuple):
+    """One source at the last look."""
+
+    kind: str
+    service: str
+    lag: Lag
+
+
+class _SourceMetrics(Collector):
+    """What is true of the agent's sources and journal at the moment of the scrape."""
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._seen: dict[str, _Seen] = {}
+        self._under_way = 0
+        self._dropped: Counter[str] = Counter()
+        self._version = importlib.metadata.version("tracetail")
+
+    def look(self, sources: Iterable[Source], under_way: int) -> None:
+        now = time.monotonic()
+        seen = {}
+        for source in sources:
+            if source.open:
+                known = self._seen.get(source.key)
+                lag = known.lag if known else Lag()
+                lag.look(now, source.bytes, source.backlog())
+                seen[source.key] = _Seen(source.kind, source.labels().get(SERVICE_NAME, ""), lag)
+        self._seen = seen
+        self._under_way = under_way
+
+    def note_events(self, texts: Iterable[bytes]) -> None:
+        for text in texts:
+            event = parse_event(text.decode(errors="replace"))
+            if event.name == events.DROPPED:
+                for unit in ("lines", "bytes"):
+                    with contextlib.suppress(ValueError):
+                        self._dropped[unit] += int(event.fields.get(unit, "0"))
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        labels = ("source", "kind", "service_name")
+        lag_bytes = GaugeMetricFamily(
+            "tracetail_agent_lag_bytes", "Bytes of a source that are written and not acknowledged.", labels=labels
+        )
+        lag_seconds = GaugeMetricFamily(
+            "tracetail_agent_lag_seconds", "Age of the oldest byte that is not acknowledged.", labels=labels
+        )
+        for key, seen in self._seen.items():
+            lag_bytes.add_metric((key, seen.kind, seen.service), seen.lag.bytes)
+            lag_seconds.add_metric((key, seen.kind, seen.service), seen.lag.seconds)
+        yield lag_bytes
+        yield lag_seconds
+        yield GaugeMetricFamily(
+            "tracetail_agent_sources_under_way", "Sources of which lines are being shipped.", value=self._under_way
+        )
+        yield GaugeMetricFamily("tracetail_agent_journal_bytes", "Size of the journal.", value=self._journal_bytes())
+        for unit in ("lines", "bytes"):
+            yield CounterMetricFamily(
+                f"tracetail_agent_dropped_{unit}",
+                f"{unit.capitalize()} that keepers could not write, as their logs tell.",
+                value=self._dropped[unit],
+            )
+        info = GaugeMetricFamily("tracetail_agent_info", "The agent's build; always 1.", labels=("version", "python"))
+        info.add_metric((self._version, platform.python_version()), 1)
+        yield info
+
+    def _journal_bytes(self) -> int:
+        size = 0
+        for ending in ("", "-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                size += Path(f"{self._journal}{ending}").stat().st_size
+        return size
+
+
+def authorization(username: str, password_file: str, bearer_token_file: str = "") -> Mapping[str, str]:
+    """Return the header that these settings ask for. Raises OSError. A secret may be rotated: read it anew."""
+    if bearer_token_file:
+        return {"Authorization": f"Bearer {_secret(bearer_token_file)}"}
+    if username:
+        pair = f"{username}:{_secret(password_file) if password_file else ''}"
+        return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+    return {}
+
+
+def _secret(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8").strip()
+
+
+def _tell_of_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s has ended: %r", task.get_name(), error, exc_info=error)

@@ -1,0 +1,454 @@
+"""`tracetail start`, `stop`, `restart`, `status`, `apply`, `ps` and their kin: the launcher's commands."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from contract import state
+from contract.record import Phase, Record
+from launcher import params as parameters
+from launcher.params import ParametersError
+from launcher.result import BAD_PARAMETERS, OK, Refusal, Result
+
+if TYPE_CHECKING:
+    from launcher import registry
+    from launcher.selection import Selection
+
+Command = Callable[..., None]
+
+
+def _parameter_options(command: Command) -> Command:
+    """Give a command `--params` and one flag for each plain parameter."""
+    for attribute, kind in reversed(parameters.flag_types().items()):
+        flag = "--" + attribute.replace("_", "-")
+        if attribute == "action":
+            continue
+        option = click.option(
+            *((flag + "/--no-" + flag[2:],) if kind is bool else (flag,)),
+            attribute,
+            type=kind if kind is not bool else None,
+            default=None,
+            hidden=attribute not in ("model_name", "model_path", "port", "engine", "env", "trace_id", "callback_url"),
+            help=parameters.description(attribute),
+        )
+        command = option(command)
+    given = click.option("--params", "given", metavar="JSON|@FILE|-", help="The parameters: JSON, a file, or stdin.")
+    return given(command)
+
+
+def _values(given: str | None, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters as given: the JSON object, flags on top."""
+    if given is None:
+        text = "{}"
+    elif given == "-":
+        text = sys.stdin.read()
+    elif given.startswith("@"):
+        try:
+            text = Path(given[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ParametersError(f"--params {given}: {error}") from error
+    else:
+        text = given
+    values = parameters.normalize(parameters.parse_json(text))
+    return {**values, **parameters.normalize({name: value for name, value in flags.items() if value is not None})}
+
+
+def _services(ctx: click.Context) -> Mapping[str, Mapping[str, Any]]:
+    from cli import configuration
+
+    try:
+        return configuration.load(ctx.obj).launcher.services
+    except configuration.ConfigurationError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(BAD_PARAMETERS)
+
+
+def _state_dir() -> Path:
+    return state.state_dir(os.environ)
+
+
+def _finish(result: Result) -> None:
+    """Print how it ended, for people and then for programs, and exit."""
+    shown = result.to_object()
+    if result.tail:
+        click.echo("last lines of the log:")
+        for line in result.tail[-20:]:
+            click.echo("  " + line)
+    if shown.get("cause"):
+        click.echo(f"{'cause' if result.status else 'note'}: {shown['cause']}", err=False)
+    if shown.get("hint"):
+        click.echo(f"hint: {shown['hint']}")
+    click.echo(result.line())
+    sys.exit(result.status)
+
+
+def _bad(action: str, error: ParametersError, record: Record | None = None) -> None:
+    click.echo(f"error: {error}", err=True)
+    click.echo(Result(action, BAD_PARAMETERS, record, cause=str(error)).line())
+    sys.exit(BAD_PARAMETERS)
+
+
+def _listen(what: str, record: Record, phases: list[Phase]) -> None:
+    if what == "launched":
+        click.echo(f"launch {record['launchId']} of {record['service']}, traceId {record['traceId']}")
+        click.echo(f"log {record['logFile']}")
+    elif what == "joined":
+        click.echo(f"launch {record['launchId']} of {record['service']} is there already: waiting until it is ready")
+    elif what == "restarting":
+        click.echo(f"stopping launch {record['launchId']} of {record['service']}, started with other parameters")
+    for phase in phases:
+        click.echo(f"{phase['name']} {phase['seconds']:.1f} s")
+    sys.stdout.flush()
+
+
+@click.command()
+@_parameter_options
+@click.pass_context
+def start(ctx: click.Context, /, given: str | None, **flags: Any) -> None:
+    """Start an inference server and wait until it is ready."""
+    _start("start", ctx, given, flags)
+
+
+def _start(action: str, ctx: click.Context, given: str | None, flags: Mapping[str, Any]) -> None:
+    from launcher import starting
+
+    values: dict[str, Any] = {}
+    try:
+        values = _values(given, flags)
+        params = parameters.from_object(values, _services(ctx) if "service" in values else None)
+    except ParametersError as error:
+        _bad(action, error, _refuse_bad(values, error))
+        return
+    if params.script_path and params.engine != "custom":
+        click.echo(f"warning: scriptPath {params.script_path} is ignored: engine {params.engine} has its own command")
+    if params.callback_url.startswith("http://") and params.callback_token_file:
+        click.echo("warning: callbackTokenFile goes to callbackUrl unencrypted: use https")
+    try:
+        result = starting.start(params, _state_dir(), _listen)
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted: the launch goes on by itself; `tracetail ps` shows it, `tracetail stop` ends it")
+        sys.exit(130)
+    if not result.status:
+        shown = result.to_object()
+        verb = "runs already" if result.reused else "is ready"
+        click.echo(f"{shown['service']} {verb} after {result.seconds:.1f} s" + _at(shown))
+    _finish(result._replace(action=action))
+
+
+def _at(shown: Mapping[str, Any]) -> str:
+    return f" at {shown['url']}" if "url" in shown else ""
+
+
+def _refuse_bad(values: Mapping[str, Any], error: ParametersError) -> Record | None:
+    """Leave a refused launch for bad parameters, if they name a valid traceId to find it by."""
+    from contract.identity import InvalidIdError, check_id
+    from launcher import starting
+
+    trace_id = values.get("traceId")
+    try:
+        check_id("traceId", trace_id if isinstance(trace_id, str) else "")
+    except InvalidIdError:
+        return None
+    kept: dict[str, Any] = {"traceId": trace_id}
+    for name in ("modelName", "port", "env", "engine", "instanceId", "jobId", "logDir"):
+        try:
+            parameters.convert({name: values[name]})
+        except (KeyError, ParametersError):
+            continue
+        kept[name] = values[name]
+    kept.setdefault("modelName", "unknown")
+    try:
+        check_id("instanceId", kept.get("instanceId", ""))
+    except InvalidIdError:
+        kept.pop("instanceId", None)
+    params = parameters.convert(kept)
+    return starting.refuse(params, _state_dir(), Refusal(BAD_PARAMETERS, str(error)))
+
+
+def _selection_options(command: Command) -> Command:
+    command = click.option("--launch", "launch_id", metavar="ID", default="", help="Exactly this launch.")(command)
+    command = click.option("--trace-id", default=None, help="Launches of this trace.")(command)
+    command = click.option("--env", default=None, help="dev, test or prod.")(command)
+    command = click.option("--port", type=int, default=None, help="The service's port.")(command)
+    command = click.option("--model-name", default=None, help="The service's name.")(command)
+    return click.option("--params", "given", metavar="JSON|@FILE|-", help="The parameters of its start will do.")(
+        command
+    )
+
+
+@click.command()
+@_selection_options
+def stop(given: str | None, launch_id: str, **flags: Any) -> None:
+    """Stop a server and everything that belongs to its launch."""
+    _stop("stop", given, launch_id, flags)
+
+
+def _stop(action: str, given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None:
+    from launcher import stopping
+    from launcher.selection import Selection
+
+    try:
+        selection = Selection(_values(given, flags), launch_id=launch_id)
+        launches = selection.live(_state_dir())
+    except ParametersError as error:
+        _bad(action, error)
+        return
+    if not launches:
+        click.echo(f"nothing runs of {selection.describe()}")
+    result = stopping.stop(launches, _state_dir())
+    if launches and result.status == OK:
+        click.echo(f"stopped {result.to_object()['service']} in {result.seconds:.1f} s")
+    _finish(result._replace(action=action))
+
+
+@click.command()
+@_parameter_options
+@click.option("--launch", "launch_id", metavar="ID", default="", help="Exactly this launch.")
+@click.pass_context
+def restart(ctx: click.Context, /, given: str | None, launch_id: str, **flags: Any) -> None:
+    """Stop a server if it runs, then start it: as named, or as it was started before."""
+    _restart(ctx, given, launch_id, flags)
+
+
+def _restart(ctx: click.Context, given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None:
+    from launcher.selection import Selection
+
+    try:
+        values = _values(given, flags)
+        if not {"modelPath", "command", "scriptPath", "service"} & set(values):
+            values = {**_params_before(Selection(values, launch_id=launch_id)), **values}
+    except ParametersError as error:
+        _bad("restart", error)
+        return
+    import json
+
+    _start("restart", ctx, json.dumps({**values, "ifRunning": "restart"}), {})
+
+
+def _params_before(selection: "Selection") -> dict[str, Any]:
+    """Return the parameters with which a service was started last. Raises ParametersError."""
+    from launcher import plan
+
+    found = selection.find(_state_dir())
+    if not found:
+        raise ParametersError(f"there is no launch of {selection.describe()} to restart")
+    before = next((launch for launch in found if launch.live), found[0])
+    try:
+        kept = plan.read(before.dir)["params"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ParametersError(f"launch {before.record['launchId']} cannot be repeated: {error}") from error
+    return {name: value for name, value in kept.items() if name not in ("instanceId", "ifRunning")}
+
+
+@click.command()
+@_selection_options
+def status(given: str | None, launch_id: str, **flags: Any) -> None:
+    """Tell the state of a service."""
+    _status(given, launch_id, flags)
+
+
+def _status(given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None:
+    from launcher import status as statuses
+    from launcher.selection import Selection
+
+    try:
+        selection = Selection(_values(given, flags), launch_id=launch_id)
+    except ParametersError as error:
+        _bad("status", error)
+        return
+    result = statuses.status(selection, _state_dir())
+    shown = result.to_object()
+    click.echo(f"{shown.get('service', selection.describe())} is {shown.get('state')}" + _at(shown))
+    _finish(result)
+
+
+@click.command()
+@_parameter_options
+@click.pass_context
+def apply(ctx: click.Context, /, given: str | None, **flags: Any) -> None:
+    """Do what the parameter `action` says."""
+    try:
+        values = _values(given, flags)
+    except ParametersError as error:
+        _bad("apply", error)
+        return
+    import json
+
+    action = values.get("action", "start")
+
+    text = json.dumps(values)
+    if action == "start":
+        _start("start", ctx, text, {})
+    elif action == "restart":
+        _restart(ctx, text, "", {})
+    elif action == "stop":
+        _stop("stop", text, "", {})
+    elif action == "status":
+        _status(text, "", {})
+    else:
+        _bad("apply", ParametersError(f"action is {action!r}: expected start, stop, restart or status"))
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Launches that have ended, too.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+def ps(everything: bool, as_json: bool) -> None:
+    """List the launches of this machine."""
+    from launcher import registry
+
+    rows = [
+        {
+            "launchId": launch.record["launchId"],
+            "service": launch.record["service"],
+            "state": launch.state,
+            "kept": launch.kept,
+            "pid": launch.record["server"]["pid"] if "server" in launch.record else None,
+            "port": launch.record.get("port"),
+            "engine": launch.record["engine"],
+            "traceId": launch.record["traceId"],
+            "instanceId": launch.record["instanceId"],
+            "startedAt": launch.record["startedAt"],
+            "logFile": launch.record["logFile"],
+            "cause": launch.record.get("exit", {}).get("cause"),
+        }
+        for root in state.existing_state_dirs(os.environ)
+        for launch in registry.launches(root)
+        if everything or launch.live
+    ]
+    if as_json:
+        import json
+
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+    elif rows:
+        _table(rows, ("launchId", "service", "state", "pid", "engine", "traceId", "cause"))
+    else:
+        click.echo("nothing runs" if not everything else "there are no launches")
+    for root in state.existing_state_dirs(os.environ):
+        for problem in registry.unreadable(root):
+            click.echo(f"warning: {problem}", err=True)
+
+
+def _table(rows: list[dict[str, Any]], names: tuple[str, ...]) -> None:
+    cells = [[name.upper() for name in names]]
+    cells += [["" if row[name] is None else str(row[name])[:60] for name in names] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(names))]
+    for row in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@click.command()
+@click.option("--adopt", "launch_id", metavar="LAUNCH", required=True, help="The launch to take over.")
+def keep(launch_id: str) -> None:
+    """Take over a launch whose keeper is gone, and return at once."""
+    from contract.identity import is_launch_id
+    from contract.record import LaunchDir
+    from launcher import adoption
+
+    launch = LaunchDir(state.launches_dir(_state_dir()) / launch_id)
+    if not is_launch_id(launch_id) or not launch.record_path.exists():
+        click.echo(f"error: there is no launch {launch_id!r} in {_state_dir()}", err=True)
+        sys.exit(BAD_PARAMETERS)
+    if not adoption.adopt(launch):
+        click.echo(f"error: no keeper came up for launch {launch_id}: see {launch.path / 'keeper.log'}", err=True)
+        sys.exit(1)
+
+
+@click.command()
+@click.option("--keep-days", type=float, default=None, help="Launches that ended longer ago go (14).")
+@click.option("--keep-launches", type=int, default=None, help="Beyond so many ended launches the oldest go (200).")
+@click.option("--dry-run", is_flag=True, help="Only tell what would go.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+def gc(keep_days: float | None, keep_launches: int | None, dry_run: bool, as_json: bool) -> None:
+    """Remove old records and segments that are shipped."""
+    from launcher import retention
+
+    removed = list(
+        retention.collect(
+            _state_dir(),
+            keep_days=retention.DEFAULT_KEEP_DAYS if keep_days is None else keep_days,
+            keep_launches=retention.DEFAULT_KEEP_LAUNCHES if keep_launches is None else keep_launches,
+            dry_run=dry_run,
+        )
+    )
+    if as_json:
+        import json
+
+        click.echo(json.dumps([{"path": str(one.path), "bytes": one.bytes} for one in removed], indent=2))
+        return
+    for one in removed:
+        click.echo(f"{one.path}" + (f" {one.bytes} bytes" if one.bytes else ""))
+    total = sum(one.bytes for one in removed)
+    click.echo(f"{'would remove' if dry_run else 'removed'} {len(removed)} files and directories, {total} bytes")
+
+
+def _meant(values: Mapping[str, Any], launch_id: str) -> "registry.Launch":
+    """Return the one launch that is meant. Raises ParametersError."""
+    from launcher.selection import Selection
+
+    selection = Selection(values, launch_id=launch_id)
+    found = selection.live(_state_dir()) or selection.find(_state_dir())
+    if not found:
+        raise ParametersError(f"there is no launch of {selection.describe()}")
+    return found[0]
+
+
+@click.command()
+@_selection_options
+def warmup(given: str | None, launch_id: str, **flags: Any) -> None:
+    """Send a first request and wait for a token."""
+    _probe_model("warmup", given, launch_id, flags, None)
+
+
+@click.command()
+@_selection_options
+@click.option("--prompt", default=None, help="What to send (else `smoke` of the parameters).")
+@click.option("--pattern", default=None, help="Regular expression that must be found in the answer.")
+@click.option("--max-tokens", type=int, default=32, show_default=True)
+def smoke(
+    given: str | None, launch_id: str, prompt: str | None, pattern: str | None, max_tokens: int, **flags: Any
+) -> None:
+    """Send a prompt and check the answer."""
+    asked = None if prompt is None else {"prompt": prompt, "pattern": pattern or ".", "maxTokens": max_tokens}
+    _probe_model("smoke", given, launch_id, flags, asked)
+
+
+def _probe_model(
+    action: str, given: str | None, launch_id: str, flags: Mapping[str, Any], asked: dict[str, Any] | None
+) -> None:
+    from launcher import modelcheck
+
+    try:
+        values = _values(given, flags)
+        launch = _meant(values, launch_id)
+        if action == "smoke" and asked is None:
+            asked = values.get("smoke")
+        result = modelcheck.warm_up(launch) if action == "warmup" else modelcheck.smoke(launch, asked)
+    except ParametersError as error:
+        _bad(action, error)
+        return
+    if result.status == OK:
+        click.echo(f"{result.to_object()['service']} answered after {result.seconds:.1f} s")
+    _finish(result)
+
+
+@click.command()
+@_selection_options
+@click.option("--callback-url", default=None, help="Where to (else the callbackUrl of its start).")
+def notify(given: str | None, launch_id: str, callback_url: str | None, **flags: Any) -> None:
+    """Report a launch's state to its callback."""
+    from launcher import notifying
+
+    try:
+        values = _values(given, flags)
+        launch = _meant(values, launch_id)
+        result = notifying.notify(launch, callback_url or values.get("callbackUrl") or "")
+    except ParametersError as error:
+        _bad("notify", error)
+        return
+    if result.status == OK:
+        click.echo(f"the receiver took that launch {launch.record['launchId']} is {launch.state}")
+    _finish(result)

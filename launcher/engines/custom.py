@@ -1,0 +1,29 @@
+"""Any command at all. It often wraps vLLM (a container, a script), so vLLM's lines are understood."""
+
+from launcher.engines import Command, Engine, EngineError, Service, fill, vllm
+
+
+def command(service: Service) -> Command:
+    """Return the given command with `{port} {modelPath} {modelName}` filled in."""
+    if not service.command:
+        raise EngineError('engine custom needs `command`: a list of arguments, for instance ["python", "serve.py"]')
+    values = {
+        "port": "" if service.port is None else str(service.port),
+        "modelPath": service.model_path,
+        "modelName": service.model_name,
+    }
+    return Command([fill(word, values) for word in [*service.command, *service.args]])
+
+
+ENGINE = Engine(
+    name="custom",
+    default_port=None,
+    ready_path="/health",
+    models_path="/v1/models",
+    completions_path="/v1/completions",
+    command=command,
+    phases=vllm.ENGINE.phases,
+    causes=vllm.CAUSES,
+    consequences=vllm.CONSEQUENCES,
+    header=vllm.HEADER,
+)

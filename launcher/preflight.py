@@ -1,0 +1,104 @@
+"""What is checked before a server is started, because it would fail minutes later."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from launcher import ports, registry
+from launcher.params import Params
+from launcher.result import PORT_HELD, PREFLIGHT_FAILED, Refusal
+
+DISK_MIN_BYTES = 64 * 1024 * 1024
+"""Less room than this for the log is no start."""
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def check_paths(params: Params, log_dir: Path) -> None:
+    """Raise Refusal if a path is not what it has to be."""
+    if params.model_path:
+        _check_model(params.model_path)
+    if params.work_dir and not Path(params.work_dir).is_dir():
+        raise Refusal(
+            PREFLIGHT_FAILED, f"workDir {params.work_dir} is not a directory", "create it or change workDir"
+        )
+    for name, path in (("apiKeyFile", params.api_key_file), ("callbackTokenFile", params.callback_token_file)):
+        if path and not os.access(path, os.R_OK):
+            raise Refusal(PREFLIGHT_FAILED, f"{name} {path} cannot be read", f"create it or change {name}")
+    program = params.command[0] if params.engine == "custom" else params.python_bin
+    _check_program("command" if params.engine == "custom" else "pythonBin", program, params.work_dir)
+    if params.pre_start:
+        _check_program("preStart", params.pre_start[0], params.work_dir)
+    check_disk(log_dir)
+
+
+def _check_model(model_path: str) -> None:
+    path = Path(model_path).expanduser()
+    if path.exists():
+        if not os.access(path, os.R_OK):
+            raise Refusal(PREFLIGHT_FAILED, f"modelPath {model_path} cannot be read", "check its permissions")
+        return
+    if not _HUB_NAME.fullmatch(model_path):
+        raise Refusal(
+            PREFLIGHT_FAILED,
+            f"modelPath {model_path} does not exist",
+            "give the directory of the model on this machine, or its name at a hub (org/name)",
+        )
+
+
+def _check_program(name: str, program: str, work_dir: str) -> None:
+    if "/" in program:
+        path = Path(work_dir or ".") / program
+        found = path.is_file() and os.access(path, os.X_OK)
+    else:
+        found = shutil.which(program) is not None
+    if not found:
+        raise Refusal(
+            PREFLIGHT_FAILED, f"{name}: {program} is not an executable file", f"check the path, or change {name}"
+        )
+
+
+def check_disk(log_dir: Path) -> None:
+    """Raise Refusal if the log cannot be written, or would soon be full."""
+    try:
+        log_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refusal(
+            PREFLIGHT_FAILED, f"logDir {log_dir} cannot be made: {error.strerror}", "change logDir"
+        ) from error
+    if not os.access(log_dir, os.W_OK | os.X_OK):
+        raise Refusal(PREFLIGHT_FAILED, f"logDir {log_dir} is not writable", "change its owner, or change logDir")
+    free = shutil.disk_usage(log_dir).free
+    if free < DISK_MIN_BYTES:
+        raise Refusal(
+            PREFLIGHT_FAILED,
+            f"only {free // 1024**2} MiB are free in {log_dir}",
+            "make room (tracetail gc), or change logDir",
+        )
+
+
+def check_claims(params: Params, others: list[registry.Launch]) -> None:
+    """Raise Refusal if one of the others, which live, has claimed the port, or loads on one of the devices."""
+    for other in others:
+        name = f"launch {other.record['launchId']} of {other.record['service']}"
+        if params.port is not None and other.record.get("port") == params.port:
+            raise Refusal(
+                PORT_HELD, f"port {params.port} is claimed by {name}, which is {other.state}", "choose another port"
+            )
+        shared = sorted(set(params.devices) & set(other.record.get("devices", [])))
+        if shared and other.state == "starting":
+            raise Refusal(
+                PREFLIGHT_FAILED,
+                f"device {', '.join(shared)} is in use by {name}, which is still loading",
+                "two models that load on one device see each other's memory: wait until it is ready",
+            )
+
+
+def check_port(params: Params) -> None:
+    """Raise Refusal if somebody holds the port."""
+    if params.port is None:
+        return
+    found = ports.holder(params.port, params.host)
+    if found is not None:
+        stop = f"stop it (kill {found.pid})" if found.pid is not None else "ask its owner to stop it"
+        raise Refusal(PORT_HELD, found.describe(), f"{stop}, or choose another port")

@@ -1,0 +1,128 @@
+"""The launches of this machine: where they are, which are running, and which service each belongs to."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from contract import record
+from contract.identity import is_launch_id
+from contract.record import LaunchDir, Record
+from contract.state import DIRECTORY_MODE, launches_dir
+
+LIVE_STATES = frozenset({record.STARTING, record.READY, record.STOPPING})
+
+
+class BusyError(Exception):
+    """Another operation holds a lock; `holder` is what it says of itself."""
+
+    def __init__(self, message: str, holder: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+class Launch(NamedTuple):
+    """One launch as it is now."""
+
+    dir: LaunchDir
+    record: Record
+    state: str
+    """The effective state."""
+    kept: bool
+    """Its keeper is alive."""
+
+    @property
+    def live(self) -> bool:
+        """There is something that runs."""
+        return self.state in LIVE_STATES
+
+
+def look(launch: LaunchDir) -> Launch:
+    """Return a launch as it is now. Raises FileNotFoundError, record.RecordError."""
+    found = launch.read()
+    kept = launch.lock_held()
+    alive = "server" in found and record.is_alive(found["server"])
+    return Launch(launch, found, record.effective_state(found["state"], kept=kept, server_alive=alive), kept)
+
+
+def launches(state_dir: Path) -> Iterator[Launch]:
+    """Yield the launches that can be read, newest first."""
+    root = launches_dir(state_dir)
+    names = os.listdir(root) if root.is_dir() else []  # noqa: PTH208
+    for name in sorted((name for name in names if is_launch_id(name)), reverse=True):
+        with contextlib.suppress(OSError, record.RecordError, KeyError):
+            yield look(LaunchDir(root / name))
+
+
+def unreadable(state_dir: Path) -> Iterator[str]:
+    """Yield why launches cannot be read, for those that cannot."""
+    root = launches_dir(state_dir)
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        if is_launch_id(path.name):
+            try:
+                LaunchDir(path).read()
+            except (record.RecordError, PermissionError) as error:
+                yield str(error)
+            except FileNotFoundError:
+                continue  # being made, or removed, at this moment
+
+
+def service_name(env: str, model_name: str, port: int | None) -> str:
+    """Return how a service is called: `test/qwen-7b:8000`."""
+    return f"{env}/{model_name}" + ("" if port is None else f":{port}")
+
+
+@contextlib.contextmanager
+def operation_lock(state_dir: Path, service: str, doing: dict[str, Any]) -> Iterator[None]:
+    """Hold the right to start or stop a service. Raises BusyError at once if somebody else has it.
+
+    Args:
+        state_dir: the state directory.
+        service: the service's name.
+        doing: what the holder tells of itself to those who come meanwhile.
+
+    """
+    name = hashlib.sha256(service.encode()).hexdigest()[:16]
+    descriptor = _open_lock(state_dir, f"service-{name}.lock")
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _read_holder(descriptor)
+            who = f" (pid {holder['pid']}, {holder.get('action', '?')})" if "pid" in holder else ""
+            raise BusyError(f"another operation on {service} is running{who}", holder) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({**doing, "pid": os.getpid(), "since": time.time()}).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def claims_lock(state_dir: Path) -> Iterator[None]:
+    """Hold the right to claim ports and devices: for the moment between looking and claiming."""
+    descriptor = _open_lock(state_dir, "claims.lock")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open_lock(state_dir: Path, name: str) -> int:
+    directory = state_dir / "locks"
+    directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    return os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+
+
+def _read_holder(descriptor: int) -> dict[str, Any]:
+    try:
+        value = json.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

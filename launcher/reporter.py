@@ -1,0 +1,145 @@
+"""Sends one callback: composes it, puts it into the outbox, tries to deliver it for some seconds.
+
+    python -I -m launcher.reporter <launchDir> <event>
+
+A child of the keeper, which must stay small and must not wait. What it cannot deliver the agent delivers later.
+"""
+
+import contextlib
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import Any
+
+from contract import outbox
+from contract.logline import MARK_EVENT, parse_line
+from contract.record import LaunchDir, Record
+from contract.redaction import Redactor
+from launcher import plan
+
+TRY_SECONDS = 10.0
+REQUEST_SECONDS = 5.0
+FIRST_PAUSE_SECONDS = 0.5
+TAIL_LINES = 50
+_TAIL_BYTES = 64 * 1024
+
+
+def body(record: Record, event: str, tail: list[str]) -> dict[str, Any]:
+    """Return what a callback says."""
+    server = record.get("server")
+    segments = record.get("segments") or [record.get("logFile", "")]
+    return {
+        "model": record["modelName"],
+        "port": record.get("port"),
+        "pid": server["pid"] if server else None,
+        "log_file": segments[0],
+        "event": event,
+        "eventId": uuid.uuid4().hex,
+        "traceId": record["traceId"],
+        "instanceId": record["instanceId"],
+        "launchId": record["launchId"],
+        "jobId": record.get("jobId", ""),
+        "env": record["env"],
+        "host": record["host"],
+        "state": record["state"],
+        "phases": record.get("phases", []),
+        "exit": record.get("exit"),
+        "tail": tail,
+    }
+
+
+def tail_of(segments: list[str], count: int = TAIL_LINES) -> list[str]:
+    """Return the last lines that the server printed, without stamp and prefix, secrets masked."""
+    texts: list[bytes] = []
+    for path in reversed(segments):
+        try:
+            with Path(path).open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _TAIL_BYTES))
+                parsed = [parse_line(line) for line in file.read().split(b"\n")]
+        except OSError:
+            continue
+        texts = [line.text for line in parsed if line is not None and line.mark != MARK_EVENT] + texts
+        if len(texts) >= count:
+            break
+    masked, _ = Redactor().redact(b"\n".join(texts[-count:]))
+    return masked.decode(errors="replace").split("\n") if texts else []
+
+
+def masked(value: Any) -> Any:
+    """Return value with the secrets in all its strings masked."""
+    if isinstance(value, str):
+        return Redactor().redact(value.encode())[0].decode(errors="replace")
+    if isinstance(value, list):
+        return [masked(item) for item in value]
+    if isinstance(value, dict):
+        return {key: masked(item) for key, item in value.items()}
+    return value
+
+
+def post(callback: outbox.Callback) -> None:
+    """Deliver a callback. Raises OSError (urllib's errors are such) if nobody took it."""
+    import json  # noqa: PLC0415  (beside its only use)
+
+    headers = {"Content-Type": "application/json", "User-Agent": "tracetail"}
+    if callback["tokenFile"]:
+        headers["Authorization"] = "Bearer " + Path(callback["tokenFile"]).read_text(encoding="utf-8").strip()
+    request = urllib.request.Request(  # noqa: S310  (the parameters allow http and https only)
+        callback["url"], json.dumps(callback["body"]).encode(), headers, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=REQUEST_SECONDS):  # noqa: S310
+        pass
+
+
+def deliver(path: Path, until: float) -> bool:
+    """Try to deliver the callback in this file until a moment of the monotonic clock; say whether it is taken."""
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        with outbox.claim(path) as callback:
+            if callback is None:
+                return not path.exists()
+            try:
+                post(callback)
+            except (OSError, ValueError):
+                callback["attempts"] += 1
+                outbox.put(path.parent, callback)
+            else:
+                path.unlink()
+                return True
+        if time.monotonic() + pause >= until:
+            return False
+        time.sleep(pause)
+        pause *= 2
+
+
+def prepare(launch: LaunchDir, event: str, url: str, token_file: str, *, state: str = "") -> Path:
+    """Put a callback about a launch into its outbox; return its file. state: what is true, if not as recorded."""
+    record = launch.read()
+    said = body(record, event, tail_of(record.get("segments", [])))
+    said["state"] = state or said["state"]
+    callback: outbox.Callback = {
+        "url": url,
+        "tokenFile": token_file,
+        "createdAt": time.time(),
+        "attempts": 0,
+        "body": masked(said),
+    }
+    return outbox.put(launch.outbox_path, callback)
+
+
+def main() -> int:
+    """Report the event of the launch whose directory is named."""
+    launch = LaunchDir(Path(sys.argv[1]))
+    settings = plan.read(launch)
+    path = prepare(launch, sys.argv[2], settings["callbackUrl"], settings["callbackTokenFile"])
+    with contextlib.suppress(KeyboardInterrupt):
+        deliver(path, time.monotonic() + TRY_SECONDS)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

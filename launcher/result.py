@@ -1,0 +1,81 @@
+"""What start, stop, restart and status end with: the exit status and the line that a scheduler's result shows."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from contract.record import Record
+
+OK = 0
+BAD_PARAMETERS = 2
+STOPPED = 3
+EXITED_BEFORE_READY = 10
+NOT_READY_IN_TIME = 11
+PORT_HELD = 12
+LOCKED = 13
+STOP_INCOMPLETE = 14
+PREFLIGHT_FAILED = 15
+CHANGING = 20
+UNHEALTHY = 21
+
+MARK = "TRACETAIL_RESULT"
+
+
+class Refusal(Exception):  # noqa: N818  (the word of the design)
+    """A start is refused before there is a server."""
+
+    def __init__(self, status: int, cause: str, hint: str = "") -> None:
+        super().__init__(cause)
+        self.status = status
+        self.cause = cause
+        self.hint = hint
+
+
+class Result(NamedTuple):
+    """How an operation ended."""
+
+    action: str
+    status: int
+    """The exit status."""
+    record: Record | None = None
+    state: str = ""
+    """The state that is true now; empty: the record's."""
+    seconds: float = 0.0
+    cause: str = ""
+    hint: str = ""
+    reused: bool = False
+    tail: Sequence[str] = ()
+    """The server's last lines, secrets masked, if it failed."""
+
+    def to_object(self) -> dict[str, Any]:
+        """Return what stands after TRACETAIL_RESULT."""
+        record = self.record or {}
+        ended = record.get("exit", {})
+        server = record.get("server")
+        values: dict[str, Any] = {
+            "action": self.action,
+            "exitStatus": self.status,
+            "state": self.state or record.get("state"),
+            "reused": self.reused or None,
+            "traceId": record.get("traceId"),
+            "instanceId": record.get("instanceId"),
+            "launchId": record.get("launchId"),
+            "jobId": record.get("jobId"),
+            "service": record.get("service"),
+            "env": record.get("env"),
+            "modelName": record.get("modelName"),
+            "engine": record.get("engine"),
+            "host": record.get("host"),
+            "port": record.get("port"),
+            "pid": server["pid"] if server else None,
+            "url": record.get("url"),
+            "logFile": record.get("logFile"),
+            "seconds": round(self.seconds, 3),
+            "cause": self.cause or ended.get("cause"),
+            "hint": self.hint or ended.get("hint"),
+        }
+        return {name: value for name, value in values.items() if value not in (None, "")}
+
+    def line(self) -> str:
+        """Return the last line of the output."""
+        return f"{MARK} {json.dumps(self.to_object(), ensure_ascii=False)}"

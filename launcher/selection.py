@@ -1,0 +1,57 @@
+"""Finds the launches that a stop, a status or a restart is about."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from contract.identity import InvalidIdError, check_id, is_launch_id
+from launcher import registry
+from launcher.params import ParametersError, normalize
+
+
+class Selection:
+    """What of a launch is known to whoever asks for it."""
+
+    def __init__(self, given: Mapping[str, Any], *, launch_id: str = "") -> None:
+        """Args: given: parameters, camelCase or snake_case. Raises ParametersError."""
+        values = normalize(given)
+        if launch_id and not is_launch_id(launch_id):
+            raise ParametersError(f"launch {launch_id!r} is not a launchId, such as 20261122T211210-4bf92f")
+        self._launch_id = launch_id
+        self._wanted: dict[str, Any] = {}
+        for name in ("modelName", "port", "env", "traceId"):
+            if values.get(name) not in (None, ""):
+                self._wanted[name] = values[name]
+        if "port" in self._wanted and not isinstance(self._wanted["port"], int):
+            raise ParametersError(f"port is {self._wanted['port']!r}: expected a number")
+        if "traceId" in self._wanted:
+            try:
+                check_id("traceId", str(self._wanted["traceId"]))
+            except InvalidIdError as error:
+                raise ParametersError(str(error)) from error
+        if not self._wanted and not launch_id:
+            raise ParametersError("nothing is named: give modelName (and port), traceId or a launch")
+
+    def matches(self, launch: registry.Launch) -> bool:
+        """Say whether a launch is meant."""
+        if self._launch_id:
+            return launch.record["launchId"] == self._launch_id
+        return all(launch.record.get(name) == value for name, value in self._wanted.items())
+
+    def find(self, state_dir: Path) -> list[registry.Launch]:
+        """Return the launches that are meant, newest first."""
+        return [launch for launch in registry.launches(state_dir) if self.matches(launch)]
+
+    def live(self, state_dir: Path) -> list[registry.Launch]:
+        """Return those of them that run, all of one service. Raises ParametersError if several services are meant."""
+        found = [launch for launch in self.find(state_dir) if launch.live]
+        services = sorted({launch.record["service"] for launch in found})
+        if len(services) > 1:
+            raise ParametersError(f"several services match, {', '.join(services)}: give port, env or a launch")
+        return found
+
+    def describe(self) -> str:
+        """Return what was asked for."""
+        if self._launch_id:
+            return f"launch {self._launch_id}"
+        return ", ".join(f"{name} {value}" for name, value in self._wanted.items())

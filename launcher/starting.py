@@ -1,0 +1,395 @@
+"""Starts a launch: looks whether it may, writes down what is to happen, starts the keeper, waits for the outcome."""
+
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from contract import events, identity, record
+from contract.logline import local_offset_seconds, render_stamp
+from contract.record import LaunchDir, LaunchLock, Phase, Record
+from contract.state import DIRECTORY_MODE, launches_dir
+from launcher import adoption, engines, plan, preflight, processes, registry, stopping
+from launcher import params as parameters
+from launcher.launchlog import LaunchLog, PositionFile
+from launcher.params import Params
+from launcher.plan import LogPlan, Plan
+from launcher.result import (
+    EXITED_BEFORE_READY,
+    LOCKED,
+    NOT_READY_IN_TIME,
+    OK,
+    PREFLIGHT_FAILED,
+    Refusal,
+    Result,
+)
+from launcher.stamping import Stamper
+
+POLL_SECONDS = 0.05
+GRACE_SECONDS = 60.0
+"""How long after its own time-outs a keeper may take to say how it ended."""
+_POWERJOB_SCRIPT = re.compile(r"(?:shell|python)_(\d+)\.(?:sh|py)\b")
+
+Listener = Callable[[str, Record, list[Phase]], None]
+"""Told what happens while we wait: `launched`, `joined`, `phases` (with the new ones) or `restarting`."""
+
+
+def start(params: Params, state_dir: Path, listener: Listener, *, attempt: int = 0) -> Result:
+    """Start the service that the parameters describe, and wait until it is ready or has failed."""
+    begun = time.monotonic()
+    service = registry.service_name(params.env, params.model_name, params.port)
+    try:
+        with registry.operation_lock(state_dir, service, {"action": "start", "traceId": params.trace_id}):
+            return _start_locked(params, state_dir, listener, begun, attempt)
+    except registry.BusyError as busy:
+        hint = "wait until it has ended, then try again"
+        found = None
+        if params.trace_id and busy.holder.get("traceId") != params.trace_id:
+            found = refuse(params, state_dir, Refusal(LOCKED, str(busy), hint))
+        return Result("start", LOCKED, found, seconds=time.monotonic() - begun, cause=str(busy), hint=hint)
+    except Refusal as refusal:
+        found = refuse(params, state_dir, refusal)
+        seconds = time.monotonic() - begun
+        return Result("start", refusal.status, found, seconds=seconds, cause=refusal.cause, hint=refusal.hint)
+    except OSError as error:
+        return Result("start", PREFLIGHT_FAILED, None, "failed", time.monotonic() - begun, *_of_os_error(error))
+
+
+def _of_os_error(error: OSError) -> tuple[str, str]:
+    where = f" {error.filename}" if error.filename else ""
+    return (
+        f"cannot write{where}: {error.strerror or error}",
+        "check the state directory: TRACETAIL_STATE_DIR names another one",
+    )
+
+
+def _start_locked(params: Params, state_dir: Path, listener: Listener, begun: float, attempt: int) -> Result:
+    wanted = parameters.to_object(params)
+    running = find_running(state_dir, params)
+    if running is not None:
+        same = parameters.same_start(_params_of(running), wanted)
+        choice = params.if_running or ("reuse" if same else "restart")
+        if choice == "fail":
+            raise Refusal(
+                PREFLIGHT_FAILED,
+                f"{running.record['service']} is {running.state} already (launch {running.record['launchId']})",
+                "stop it first, or use ifRunning reuse or restart",
+            )
+        if choice == "reuse" and running.state != record.STOPPING:
+            listener("joined", running.record, [])
+            return _await(running.dir, listener, begun, reused=True)
+        listener("restarting", running.record, [])
+        stopped = stopping.stop_launch(running)
+        if stopped.status != OK:
+            return stopped._replace(action="start", seconds=time.monotonic() - begun)
+    launch, lock = prepare(params, state_dir, attempt)
+    with lock:
+        adoption.spawn_keeper(launch, lock)
+    listener("launched", launch.read(), [])
+    return _await(launch, listener, begun, reused=False)
+
+
+def find_running(state_dir: Path, params: Params) -> registry.Launch | None:
+    """Return the launch of this service that runs, with a keeper if it had lost its own."""
+    service = registry.service_name(params.env, params.model_name, params.port)
+    for launch in registry.launches(state_dir):
+        if launch.record["service"] == service and (launch.live or adoption.needs_keeper(launch)):
+            if adoption.needs_keeper(launch):
+                adoption.adopt(launch.dir)
+            found = adoption.settled(launch.dir)
+            if found.live:
+                return found
+    return None
+
+
+def _params_of(launch: registry.Launch) -> dict[str, Any]:
+    try:
+        return plan.read(launch.dir)["params"]
+    except (OSError, ValueError, KeyError):
+        return {}  # another user's launch: nobody can say that it is the same
+
+
+def prepare(
+    params: Params,
+    state_dir: Path,
+    attempt: int,
+    made: tuple[LaunchDir, LaunchLock, Record] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> tuple[LaunchDir, LaunchLock]:
+    """Check, claim and write down a launch. The lock that is returned is held. Raises Refusal.
+
+    Args:
+        params: what to start.
+        state_dir: the state directory.
+        attempt: how many restarts after a crash went before.
+        made: a launch that exists already, with its lock and the beginning of its record.
+        overrides: entries of the plan that are not as the parameters say.
+
+    """
+    log_dir = Path(params.log_dir) if params.log_dir else state_dir / "logs"
+    preflight.check_paths(params, log_dir)
+    try:
+        command = engines.load(params.engine).command(params)
+    except (engines.EngineError, OSError) as error:
+        raise Refusal(PREFLIGHT_FAILED, str(error)) from error
+    with registry.claims_lock(state_dir):
+        own = made[0].launch_id if made else ""
+        others = [other for other in registry.launches(state_dir) if other.live and other.record["launchId"] != own]
+        preflight.check_claims(params, others)
+        preflight.check_port(params)
+        launch, lock, draft = made or make_launch(params, state_dir)
+        try:
+            settings = _plan(params, command, launch, draft, attempt)
+            settings = cast("Plan", {**settings, **(overrides or {})})
+            draft["argv"] = mask_argv(command.argv)
+            for name, content in command.files.items():
+                record.replace_file(launch.path / name, content.encode(), mode=0o640)
+            plan.write(launch, settings)
+            lock.write(draft)
+        except BaseException:
+            lock.release()
+            raise
+    return launch, lock
+
+
+def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[LaunchDir, LaunchLock, Record]:
+    """Make the directory of a new launch; return it, its lock (held) and the beginning of its record."""
+    root = launches_dir(state_dir)
+    root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    while True:
+        launch = LaunchDir(root / (launch_id or identity.new_launch_id(time.time())))
+        try:
+            launch.path.mkdir(mode=DIRECTORY_MODE)
+            break
+        except FileExistsError:
+            if launch_id:
+                raise
+    lock = LaunchLock(launch)
+    lock.acquire()
+    log = log_plan(params, state_dir, launch.launch_id)
+    path = str(plan.segment_path(log, 1))
+    draft: Record = {
+        "schema": record.SCHEMA,
+        "launchId": launch.launch_id,
+        "traceId": params.trace_id or identity.new_trace_id(),
+        "instanceId": params.instance_id or scheduler_instance() or launch.launch_id,
+        "jobId": params.job_id,
+        "service": registry.service_name(params.env, params.model_name, params.port),
+        "env": params.env,
+        "modelName": params.model_name,
+        "servedName": params.served_name or params.model_name,
+        "engine": params.engine or "custom",
+        "host": socket.gethostname(),
+        "port": params.port,
+        "devices": params.devices,
+        "argv": [],
+        "logFile": path,
+        "segments": [path],
+        "state": record.STARTING,
+        "phases": [],
+        "startedAt": now(),
+    }
+    return launch, lock, draft
+
+
+def now() -> str:
+    """Return this moment as records hold it."""
+    moment = time.time_ns()
+    return render_stamp(moment, local_offset_seconds(moment)).decode()
+
+
+def own_pid() -> int:
+    """Return the pid of this process."""
+    return os.getpid()
+
+
+def log_plan(params: Params, state_dir: Path, launch_id: str) -> LogPlan:
+    """Return where the log of a launch goes."""
+    root = Path(params.log_dir).absolute() if params.log_dir else state_dir / "logs"
+    date = time.strptime(launch_id[:15], "%Y%m%dT%H%M%S")
+    stem = f"{identity.slug(params.model_name)}-{time.strftime('%Y-%m-%d_%H%M%S', date)}-{launch_id[-6:]}"
+    return {
+        "directory": str(root / params.env / (params.engine or "custom")),
+        "stem": stem,
+        "maxBytes": params.max_log_mb * 1024 * 1024,
+        "keep": params.keep_logs,
+    }
+
+
+def _plan(params: Params, command: engines.Command, launch: LaunchDir, draft: Record, attempt: int) -> Plan:
+    engine = engines.load(params.engine)
+    kind, _, pattern = params.ready_when.partition(":")
+    served = engines.flag_value(params.args, "--served-model-name") or params.served_name
+    asks_for_model = params.engine != "custom" or params.served_name != params.model_name
+    here = {"launchDir": str(launch.path)}
+    environ = {name: engines.fill(value, here) for name, value in command.environ.items()}
+    environ |= params.environ | _launch_environ(draft)
+    if params.devices:
+        environ[engine.devices_variable] = ",".join(params.devices)
+    return {
+        "params": parameters.to_object(params),
+        "argv": [engines.fill(word, here) for word in command.argv],
+        "environ": environ,
+        "workDir": params.work_dir or os.getcwd(),  # noqa: PTH109
+        "preStart": params.pre_start,
+        "ready": {
+            "kind": kind,
+            "host": params.host,
+            "port": params.port,
+            "path": params.ready_path,
+            "modelsPath": engine.models_path if asks_for_model else "",
+            "completionsPath": engine.completions_path,
+            "servedName": served,
+            "pattern": pattern,
+            "timeoutSec": params.ready_timeout_sec,
+            "warmup": params.warmup,
+            "smoke": None
+            if params.smoke is None
+            else {
+                "prompt": params.smoke.prompt,
+                "pattern": params.smoke.pattern,
+                "maxTokens": params.smoke.max_tokens,
+            },
+        },
+        "log": {
+            "directory": str(Path(draft["logFile"]).parent),
+            "stem": Path(draft["logFile"]).name.removesuffix(".log"),
+            "maxBytes": params.max_log_mb * 1024 * 1024,
+            "keep": params.keep_logs,
+        },
+        "stopTimeoutSec": params.stop_timeout_sec,
+        "callbackUrl": params.callback_url,
+        "callbackTokenFile": params.callback_token_file,
+        "apiKeyFile": params.api_key_file,
+        "restart": params.restart,
+        "attempt": attempt,
+    }
+
+
+def _launch_environ(draft: Record) -> dict[str, str]:
+    parent = identity.traceparent(draft["traceId"])
+    return {
+        "TRACE_ID": draft["traceId"],
+        "INSTANCE_ID": draft["instanceId"],
+        processes.TAG: draft["launchId"],
+        "SPT_NOENV": "1",
+        "PYTHONUNBUFFERED": "1",
+        **({"TRACEPARENT": parent} if parent else {}),
+    }
+
+
+def mask_argv(argv: list[str]) -> list[str]:
+    """Return a command line without the secrets in it."""
+    from contract.redaction import Redactor  # noqa: PLC0415  (needs google-re2, which takes its time to load)
+
+    redactor = Redactor()
+    masked = []
+    secret_follows = False
+    for word in argv:
+        text = (
+            "***"
+            if secret_follows
+            else redactor.redact(word.encode(errors="surrogateescape"))[0].decode("utf-8", "replace")
+        )
+        secret_follows = word in ("--api-key", "--hf-token", "--password", "--token", "--admin-api-key")
+        masked.append(text)
+    return masked
+
+
+def scheduler_instance() -> str:
+    """Return the PowerJob instance id that an ancestor's command line shows, or ""."""
+    process = processes.read(os.getpid())
+    while process is not None and process.parent > 0:
+        process = processes.read(process.parent)
+        match = _POWERJOB_SCRIPT.search(processes.command_line(process.pid)) if process else None
+        if match is not None:
+            return match[1]
+    return ""
+
+
+def refuse(params: Params, state_dir: Path, refusal: Refusal) -> Record | None:
+    """Leave a launch that tells why there was none, so that its trace is not empty; None if not even that works."""
+    try:
+        launch, lock, draft = make_launch(params, state_dir)
+    except OSError:
+        return None
+    with lock:
+        draft["state"] = record.FAILED
+        draft["endedAt"] = draft["startedAt"]
+        write_refusal(launch, draft, refusal)
+        lock.write(draft)
+    return draft
+
+
+def write_refusal(launch: LaunchDir, draft: Record, refusal: Refusal) -> None:
+    """Say in a launch's log, and in its record, why there is no server."""
+    draft["exit"] = {
+        "code": None,
+        "signal": None,
+        "exitStatus": refusal.status,
+        "cause": refusal.cause,
+        "hint": refusal.hint,
+    }
+    say(
+        launch,
+        draft,
+        events.REFUSED,
+        exitStatus=refusal.status,
+        cause=refusal.cause,
+        hint=refusal.hint or None,
+        launchId=draft["launchId"],
+        service=draft["service"],
+        env=draft["env"],
+        engine=draft["engine"],
+        model=draft["modelName"],
+        servedName=draft["servedName"],
+        host=draft["host"],
+        port=draft["port"],
+        jobId=draft["jobId"] or None,
+    )
+
+
+def say(launch: LaunchDir, draft: Record, event: str, **fields: object) -> None:
+    """Write the only event of a launch that never had a server."""
+    path = Path(draft["logFile"])
+    log: LogPlan = {
+        "directory": str(path.parent),
+        "stem": path.name.removesuffix(".log"),
+        "maxBytes": 1 << 20,
+        "keep": 1,
+    }
+    stamper = Stamper(draft["traceId"], draft["instanceId"])
+    written = LaunchLog(log, stamper, PositionFile(launch.path / "position"), lambda: None)
+    written.event(event, **fields)
+    written.close(1.0)
+
+
+def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool) -> Result:
+    """Wait until a launch is ready or has ended, and tell its phases meanwhile."""
+    settings = plan.read(launch)
+    deadline = time.monotonic() + settings["ready"]["timeoutSec"] + settings["stopTimeoutSec"] + GRACE_SECONDS
+    told = 0
+    while True:
+        found = registry.look(launch)
+        phases = found.record.get("phases", [])
+        if len(phases) > told:
+            listener("phases", found.record, phases[told:])
+            told = len(phases)
+        seconds = time.monotonic() - begun
+        if found.state == record.READY:
+            return Result("start", OK, found.record, found.state, seconds, reused=reused)
+        if adoption.needs_keeper(found):
+            adoption.adopt(launch)
+        elif found.record["state"] in record.ENDED_STATES:
+            from launcher.reporter import tail_of  # noqa: PLC0415  (only for a start that failed)
+
+            status = found.record.get("exit", {}).get("exitStatus", EXITED_BEFORE_READY)
+            tail = tail_of(found.record.get("segments", []))
+            return Result("start", status, found.record, found.state, seconds, tail=tail)
+        elif time.monotonic() > deadline:
+            cause = "the keeper does not say how the start ended"
+            return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause=cause)
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,135 @@
+"""Stops launches: the keeper does it; here it is asked, waited for and checked."""
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+from contract import record
+from contract.record import LaunchDir, LaunchLock, Record
+from launcher import adoption, plan, ports, processes, registry
+from launcher.result import LOCKED, OK, STOP_INCOMPLETE, Result
+
+GRACE_SECONDS = 20.0
+"""How long after stopTimeoutSec a keeper may take: it kills, waits, writes its last words."""
+DEFAULT_STOP_SECONDS = 30.0
+PORT_SECONDS = 3.0
+"""How long a port may take to become free after the last process is gone."""
+
+
+def stop(launches: list[registry.Launch], state_dir: Path) -> Result:
+    """Stop these launches of one service. Nothing to stop is a success."""
+    if not launches:
+        return Result("stop", OK, None, record.STOPPED)
+    service = launches[0].record["service"]
+    begun = time.monotonic()
+    try:
+        with registry.operation_lock(state_dir, service, {"action": "stop"}):
+            results = [stop_launch(registry.look(launch.dir)) for launch in launches]
+    except registry.BusyError as busy:
+        hint = "wait until it has ended, then try again"
+        return Result("stop", LOCKED, launches[0].record, cause=str(busy), hint=hint)
+    worst = max(results, key=lambda result: result.status)
+    return worst._replace(seconds=time.monotonic() - begun)
+
+
+def stop_launch(launch: registry.Launch) -> Result:
+    """Stop one launch, and prove that nothing of it is left."""
+    begun = time.monotonic()
+    if adoption.needs_keeper(launch):
+        adoption.adopt(launch.dir)
+        launch = registry.look(launch.dir)
+    timeout = _stop_timeout(launch)
+    if launch.kept:
+        asked: set[int] = set()
+        adoption.wait_for(lambda: _ended(launch.dir, asked), timeout + GRACE_SECONDS)
+        launch = registry.look(launch.dir)
+    if launch.kept:
+        _signal_keeper(launch.record, signal.SIGKILL)
+    _kill_rest(launch)
+    launch = registry.look(launch.dir)
+    left = _what_is_left(launch.record)
+    seconds = time.monotonic() - begun
+    if left:
+        cause = "not stopped completely: " + "; ".join(left)
+        return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, seconds, cause, "end it by hand")
+    return Result("stop", OK, launch.record, launch.state, seconds)
+
+
+def _stop_timeout(launch: registry.Launch) -> float:
+    try:
+        return plan.read(launch.dir)["stopTimeoutSec"]
+    except (OSError, ValueError, KeyError):
+        return DEFAULT_STOP_SECONDS
+
+
+def _ended(launch: LaunchDir, asked: set[int]) -> bool:
+    """Say whether a launch has ended; ask its keeper to end it, once each: a new one may just have come."""
+    if not launch.lock_held():
+        return True
+    found = launch.read()
+    keeper = found.get("keeper")
+    if keeper is not None and keeper["pid"] not in asked and _signal_keeper(found, signal.SIGTERM):
+        asked.add(keeper["pid"])
+    return False
+
+
+def _signal_keeper(found: Record, number: signal.Signals) -> bool:
+    keeper = found.get("keeper")
+    process = processes.read(keeper["pid"]) if keeper else None
+    if process is None or keeper is None or process.start_time != keeper["startTime"]:
+        return False
+    try:
+        return processes.send(process, number)
+    except PermissionError:
+        return False
+
+
+def _kill_rest(launch: registry.Launch) -> None:
+    """End what the keeper has not ended, and correct a record that nobody else will."""
+    server = launch.record.get("server")
+
+    def none_left() -> bool:
+        left = processes.members(launch.record["launchId"], server)
+        for process in left:
+            with contextlib.suppress(PermissionError):
+                processes.send(process, signal.SIGKILL)
+        return not left
+
+    adoption.wait_for(none_left, 5.0)
+    if launch.record["state"] in registry.LIVE_STATES:
+        lock = LaunchLock(launch.dir)
+        if lock.acquire():
+            with lock:
+                now = launch.dir.read()
+                if now["state"] in registry.LIVE_STATES:
+                    now["state"] = record.STOPPED
+                    lock.write(now)
+
+
+def _what_is_left(found: Record) -> list[str]:
+    left = [
+        f"pid {process.pid} ({processes.command_line(process.pid)})"
+        for process in processes.members(found["launchId"], found.get("server"))
+    ]
+    port = found.get("port")
+    if port is None or "server" not in found or left:
+        return left
+    if not adoption.wait_for(lambda: _is_free(found, port), PORT_SECONDS):
+        holder = ports.holder(port)
+        if holder is not None:
+            left.append(holder.describe())
+    return left
+
+
+def _is_free(found: Record, port: int) -> bool:
+    """Say whether the port is free of this launch: a process that began after its end may hold it rightly."""
+    holder = ports.holder(port)
+    if holder is None:
+        return True
+    if holder.pid is None:
+        return False
+    process = processes.read(holder.pid)
+    tag = processes.environment_value(holder.pid, processes.TAG)
+    return process is None or (tag is not None and tag != found["launchId"]) or holder.pid == os.getpid()

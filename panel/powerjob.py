@@ -1,0 +1,96 @@
+"""PowerJob's online log, for a run of which Loki has nothing. Off unless `panel.powerjob_url` is set.
+
+Asked only once a run is RUNNING or later: a question before its first line exists makes PowerJob 5.1 keep that
+instance's log empty for good. Its pages have 100 lines and are up to 15 s late.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import aiohttp
+
+from panel.access import SecretError
+from panel.errors import RequestError
+from panel.settings import PanelSettings
+
+PAGE_LINES = 100
+_RUNNING = 3
+_STATES = {1: "waiting", 2: "waiting", 3: "running", 4: "failed", 5: "succeeded", 9: "cancelled", 10: "stopped"}
+_ENDED_FROM = 4
+_TIMEOUT_SECONDS = 10.0
+
+
+class OnlineLog(NamedTuple):
+    """Some lines of a run's online log."""
+
+    lines: list[str]
+    more: bool
+    state: str
+    finished: bool
+
+
+class PowerJob:
+    """One PowerJob server and one of its apps."""
+
+    def __init__(self, url: str, app_id: int, token: str = "") -> None:
+        self._url = url.rstrip("/")
+        self._app_id = app_id
+        self._headers = {"PowerJwt": token, "AppId": str(app_id)} if token else {}
+        self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def from_settings(cls, settings: PanelSettings) -> Self | None:
+        """Return the configured server, None if there is none. Raises SecretError."""
+        if not settings.powerjob_url:
+            return None
+        token = ""
+        if settings.powerjob_token_file:
+            try:
+                token = Path(settings.powerjob_token_file).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise SecretError(f"panel.powerjob_token_file cannot be read: {error}") from error
+        return cls(settings.powerjob_url, settings.powerjob_app_id, token)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def lines(self, instance_id: str, from_line: int, limit: int) -> OnlineLog:
+        """Return up to limit lines from from_line (from 0) on. Raises RequestError (404, 502)."""
+        if not instance_id.isdigit():
+            raise RequestError(404, "not_found", f"instanceId {instance_id} is not known, and is none of PowerJob's")
+        status = await self._ask("POST", "/openApi/fetchInstanceStatus", instanceId=instance_id)
+        if not isinstance(status, int) or status not in _STATES:
+            raise RequestError(404, "not_found", f"instanceId {instance_id} is not known to PowerJob")
+        state = _STATES[status]
+        if status < _RUNNING:
+            return OnlineLog([], more=False, state=state, finished=False)
+        lines: list[str] = []
+        page, skip = divmod(from_line, PAGE_LINES)
+        more = True
+        while more and len(lines) < limit:
+            answer = await self._ask("GET", "/instance/log", instanceId=instance_id, index=page)
+            text = str(answer.get("data") or "") if isinstance(answer, dict) else ""
+            found = text.splitlines()
+            lines += found[skip:]
+            page, skip = page + 1, 0
+            more = isinstance(answer, dict) and page < int(answer.get("totalPages") or 0) and bool(found)
+        return OnlineLog(lines[:limit], more or len(lines) > limit, state, status >= _ENDED_FROM)
+
+    async def _ask(self, method: str, path: str, **parameters: Any) -> Any:
+        """Return the `data` of an answer. Raises RequestError (502)."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS))
+        params = {"appId": str(self._app_id), **{name: str(value) for name, value in parameters.items()}}
+        try:
+            async with self._session.request(
+                method, self._url + path, params=params, headers=self._headers
+            ) as response:
+                answer = await response.json(content_type=None)
+        except (TimeoutError, aiohttp.ClientError, ValueError) as error:
+            raise RequestError(502, "powerjob_unavailable", f"PowerJob cannot be asked: {error}") from error
+        if response.status != 200 or not isinstance(answer, dict) or not answer.get("success"):
+            message = answer.get("message") if isinstance(answer, dict) else response.status
+            raise RequestError(502, "powerjob_unavailable", f"PowerJob answered: {message}")
+        return answer.get("data")

@@ -1,0 +1,125 @@
+"""The level of every line of every real log, against lists made by reading the logs."""
+
+from pathlib import Path
+
+import pytest
+
+from agent import encoding
+from agent.parsing import LineParser
+from agent.times import EngineTimes
+from contract.logline import render_line
+
+DATA = Path(__file__).parent.parent / "data"
+NOW = 1_795_353_130_000_000_000
+LOGS = sorted(path.stem for path in (DATA / "vllm-logs").glob("*.log"))
+
+
+def lines_of(name: str) -> list[bytes]:
+    return [line.removesuffix(b"\r") for line in (DATA / "vllm-logs" / f"{name}.log").read_bytes().splitlines()]
+
+
+def levels(block: bytes) -> list[str]:
+    parser = LineParser(EngineTimes(NOW))
+    return [encoding.decode_metadata(meta)["level"] for meta in parser.parse(block, NOW).entries.metas]
+
+
+def kept(*texts: bytes) -> bytes:
+    return b"".join(render_line(NOW + i, "t1", "i1", text) for i, text in enumerate(texts))
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_every_line_of_a_real_log_has_the_level_that_a_reader_gives_it(name: str) -> None:
+    wanted = (DATA / "levels" / f"{name}.txt").read_text().split()
+    lines = lines_of(name)
+    assert len(wanted) == len(lines)
+    for found in (levels(kept(*lines)), levels(b"".join(line + b"\n" for line in lines))):
+        wrong = [
+            (n, line, w, f) for n, (line, w, f) in enumerate(zip(lines, wanted, found, strict=True), 1) if w != f
+        ]
+        assert not wrong
+
+
+def test_an_indented_line_continues_the_record_before_and_an_unindented_one_begins_its_own() -> None:
+    assert levels(kept(b"(A pid=1) ERROR 11-22 13:12:10 [a.py:1] bad", b"  more", b"", b"other")) == [
+        "error",
+        "error",
+        "error",
+        "info",
+    ]
+
+
+def test_a_traceback_is_error_up_to_its_exception_line_whatever_comes_between() -> None:
+    assert levels(
+        kept(
+            b"Traceback (most recent call last):",
+            b'  File "x.py", line 1, in <module>',
+            b"(Worker pid=2) INFO 11-22 13:12:10 [w.py:1] fine",
+            b"    main()",
+            b"ValueError: no",
+            b"",
+            b"During handling of the above exception, another exception occurred:",
+            b"",
+            b"Traceback (most recent call last):",
+            b"  ...",
+            b"KeyError",
+            b"next record",
+        )
+    ) == ["error", "error", "info", *["error"] * 8, "info"]
+
+
+def test_a_traceback_that_was_logged_as_information_is_error_too() -> None:
+    head = b"(A pid=1) INFO 11-22 13:12:10 [a.py:1] "
+    texts = [b"going on", b"Traceback (most recent call last):", b"  File x", b"ValueError: no", b"going on"]
+    assert levels(kept(*(head + text for text in texts))) == ["info", "error", "error", "error", "info"]
+
+
+def test_tracebacks_of_two_processes_do_not_end_each_other() -> None:
+    assert levels(
+        kept(
+            b"(Worker_TP0 pid=1) Traceback (most recent call last):",
+            b"(Worker_TP1 pid=2) Traceback (most recent call last):",
+            b'(Worker_TP0 pid=1)   File "x.py"',
+            b"(Worker_TP0 pid=1) RuntimeError: one",
+            b'(Worker_TP1 pid=2)   File "x.py"',
+            b"(Worker_TP1 pid=2) RuntimeError: two",
+            b"(Worker_TP1 pid=2) bye",
+        )
+    ) == [*["error"] * 6, "info"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (b"INFO 11-22 13:12:10 [a.py:1] old vLLM", {"level": "info", "source": "a.py:1"}),
+        (
+            b"(EngineCore_DP0 pid=9) [traceId=t instanceId=i] WARNING 11-22 13:12:10 [v1/a.py:1] older order",
+            {"level": "warning", "process": "EngineCore_DP0", "pid": "9", "source": "v1/a.py:1"},
+        ),
+        (b"ERROR:    Exception in ASGI application", {"level": "error"}),
+        (b"[2026-11-22 13:12:10 TP0] Decode batch", {"level": "info", "process": "TP0"}),
+        (
+            b"[2026-11-22 13:12:10.123+08:00] [42] [43] [llm] [WARN] [file.cpp:7] : [MIE01] careful",
+            {"level": "warning", "process": "llm", "pid": "42", "source": "file.cpp:7"},
+        ),
+        (b"node1:71:88 [0] NCCL WARN Cuda failure", {"level": "warning", "pid": "71"}),
+        (b"[rank0]:[W1122 13:13:02.336 x.cpp:1] Warning: y", {"level": "warning", "source": "x.cpp:1"}),
+        (b"2026-11-22 13:12:10,123 ERROR worker gone", {"level": "error"}),
+        (b'{"level": "error", "msg": "x", "caller": "a.go:1"}', {"level": "error", "source": "a.go:1"}),
+        (b"{not json}", {"level": "info"}),
+        (
+            b"(A pid=1) INFO 11-22 13:12:10 [b.py:2] Received request cmpl-9c25f7f14ed1b183-0: params",
+            {
+                "level": "info",
+                "process": "A",
+                "pid": "1",
+                "source": "b.py:2",
+                "request_id": "cmpl-9c25f7f14ed1b183-0",
+            },
+        ),
+    ],
+)
+def test_formats_that_engines_print(text: bytes, wanted: dict[str, str]) -> None:
+    # Twice, because a header that was seen before takes the short path.
+    parser = LineParser(EngineTimes(NOW))
+    for meta in parser.parse(kept(text, text), NOW).entries.metas:
+        assert encoding.decode_metadata(meta) == wanted

@@ -1,0 +1,65 @@
+"""`tracetail demo --once` checks the whole chain, also when its usual ports are taken."""
+
+import os
+import socket
+import subprocess
+import sys
+
+
+def run_demo(tmp_path):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+    environ["TMPDIR"] = str(tmp_path)
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", "demo", "--once"],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+
+def test_the_whole_chain_works_and_leaves_nothing_behind(tmp_path):
+    run = run_demo(tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "✓ store, agent, panel and server are gone, no process is left" in run.stdout
+    assert '{traceId="' in run.stdout
+    assert "/panel?traceId=" in run.stdout
+    assert "Application startup complete." in run.stdout
+    assert not list(tmp_path.glob("tracetail-demo-*")), "its directory is removed"
+
+
+def test_ports_in_use_are_not_fatal(tmp_path):
+    holders = []
+    for port in (3100, 8900, 8000):
+        holder = socket.socket()
+        try:
+            holder.bind(("127.0.0.1", port))
+        except OSError:  # somebody else's: just as much in use
+            holder.close()
+            continue
+        holders.append(holder)
+    try:
+        run = run_demo(tmp_path)
+    finally:
+        for holder in holders:
+            holder.close()
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "port 3100 is in use" in run.stdout
+
+
+def test_a_demo_that_cannot_run_says_why(tmp_path):
+    variable = "TRACETAIL_STORE_RETENTION_DAYS"
+    environ = {**os.environ, variable: "many", "TMPDIR": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-m", "cli.main", "demo", "--once"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    assert variable in run.stderr

@@ -1,0 +1,128 @@
+"""kill -9 of any part at any moment: every line is found, each once, and `status` tells the truth."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.front import Front
+from support.machine import processes_of, wait_for
+
+from contract.record import is_alive
+
+COUNT_LINES = Path(__file__).with_name("count_lines.py")
+SAMPLE_SERVER = Path(__file__).parents[2] / "examples" / "sample_server.py"
+RATE = 1000
+
+
+def launch_counter(machine, trace_id, count):
+    return machine.launch(
+        [sys.executable, str(COUNT_LINES), str(count), str(RATE)],
+        modelName="counter",
+        traceId=trace_id,
+        readyWhen="alive",
+    )
+
+
+def numbers(machine, trace_id):
+    found = [re.search(r"line (\d+) of many", entry.line) for entry in machine.entries(trace_id)]
+    return [int(match[1]) for match in found if match]
+
+
+def assert_each_line_once(machine, trace_id, count):
+    wait_for(
+        lambda: str(count - 1) in {str(number) for number in numbers(machine, trace_id)[-5:]}, "the last line", 90
+    )
+    assert numbers(machine, trace_id) == list(range(count))
+    assert machine.count(trace_id) == count, "count_over_time also sees what log queries hide"
+
+
+def test_agent_killed_while_a_server_prints(machine):
+    count = 8 * RATE
+    launch_counter(machine, "trace-kill-agent", count)
+    for share in (0.3, 0.5, 0.7):
+        wait_for(lambda share=share: machine.count("trace-kill-agent") > share * count, f"{share} of the lines")
+        machine.kill("agent")
+        machine.start("agent")
+    assert_each_line_once(machine, "trace-kill-agent", count)
+
+
+def test_agent_killed_after_the_store_took_a_batch_and_before_its_answer(machine):
+    def kill_at_some(pushes):
+        if pushes in (2, 4, 7, 11):
+            os.kill(machine.parts["agent"].pid, signal.SIGKILL)
+
+    machine.kill("agent")
+    front = Front(machine.addresses["store"], kill_at_some)
+    machine.environ["TRACETAIL_LOKI_URL"] = front.url
+    machine.start("agent")
+    count = 8 * RATE
+    try:
+        launch_counter(machine, "trace-front", count)
+        for _ in range(4):
+            machine.parts["agent"].wait(60)
+            machine.kill("agent")
+            machine.start("agent")
+        assert_each_line_once(machine, "trace-front", count)
+        assert front.pushes > 11
+    finally:
+        front.close()
+
+
+def test_launcher_killed_during_start_and_the_launch_goes_on(machine, tmp_path):
+    port_holder_free = 18000 + os.getpid() % 10000
+    parameters = {
+        "modelName": "slow",
+        "traceId": "trace-kill-launcher",
+        "engine": "custom",
+        "port": port_holder_free,
+        "host": "127.0.0.1",
+        "command": [sys.executable, str(SAMPLE_SERVER), "--port", "{port}", "--load-seconds", "4"],
+    }
+    starting = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "start", "--params", json.dumps(parameters)],
+        env=machine.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    service = {"modelName": "slow", "port": port_holder_free}
+    wait_for(
+        lambda: any("server" in launch.read() for launch in machine.launches() if launch.record_path.exists()), "pid"
+    )
+    starting.kill()
+    starting.wait()
+    assert machine.tracetail("status", **service).returncode == 20, "starting"
+    wait_for(lambda: machine.tracetail("status", **service).returncode == 0, "ready")
+    machine.wait_for_event("trace-kill-launcher", "ready")
+    assert machine.tracetail("stop", **service).returncode == 0
+    assert machine.tracetail("status", **service).returncode == 3
+
+
+@pytest.mark.parametrize("agent_runs", [True, False], ids=["the agent adopts", "stop adopts"])
+def test_keeper_killed_while_the_server_prints(machine, agent_runs):
+    count = 6 * RATE
+    result = launch_counter(machine, "trace-kill-keeper", count)
+    (launch,) = machine.launches()
+    record = launch.read()
+    if not agent_runs:
+        machine.kill("agent")
+    wait_for(lambda: Path(result["logFile"]).stat().st_size > 100_000, "lines")
+    os.kill(record["keeper"]["pid"], signal.SIGKILL)
+    assert is_alive(record["server"]), "the server lives"
+    if not agent_runs:
+        machine.tracetail("status", modelName="counter")
+        wait_for(launch.lock_held, "an adopting keeper", 10)
+        machine.start("agent")
+    wait_for(launch.lock_held, "an adopting keeper", 10)
+    assert is_alive(record["server"])
+    assert_each_line_once(machine, "trace-kill-keeper", count)
+    stop = machine.tracetail("stop", modelName="counter")
+    assert stop.returncode == 0, stop.stdout + stop.stderr
+    assert not processes_of(launch.launch_id)
+    machine.wait_for_event("trace-kill-keeper", "adopted")
+    machine.wait_for_event("trace-kill-keeper", "exited")

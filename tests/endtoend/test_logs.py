@@ -1,0 +1,116 @@
+"""`tracetail logs` prints what a trace has in Loki: all of it, a part of it, and what comes."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+
+def push(machine, entries, launch_id="20261122T211210-4bf92f", trace_id="t1"):
+    labels = {"traceId": trace_id, "launchId": launch_id, "instanceId": "i1", "service_name": "m"}
+    values = [[str(time_ns), line, metadata] for time_ns, line, metadata in entries]
+    body = json.dumps({"streams": [{"stream": labels, "values": values}]}).encode()
+    request = urllib.request.Request(
+        machine.addresses["store"] + "/loki/api/v1/push", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 204
+
+
+@pytest.fixture
+def store(bare_machine):
+    bare_machine.start("store")
+    return bare_machine
+
+
+@pytest.fixture
+def filled(store):
+    start = time.time_ns() - 60 * 10**9
+    levels = ["info", "warning", "error"]
+    push(store, [(start + n, f"line {n}", {"level": levels[n % 3]}) for n in range(3000)])
+    return store
+
+
+def lines(run):
+    assert run.returncode == 0, run.stderr
+    return run.stdout.splitlines()
+
+
+def test_prints_every_line_once_and_in_order_over_many_pages(filled):
+    run = filled.tracetail("logs", "--trace-id", "t1", "--raw")
+    assert lines(run) == [f"line {n}" for n in range(3000)]
+
+
+def test_level_grep_and_tail_choose(filled):
+    errors = lines(filled.tracetail("logs", "--trace-id", "t1", "--level", "error", "--raw"))
+    assert errors == [f"line {n}" for n in range(2, 3000, 3)]
+    assert lines(filled.tracetail("logs", "--trace-id", "t1", "--grep", "line 29", "--raw"))[0] == "line 29"
+    assert lines(filled.tracetail("logs", "--trace-id", "t1", "--regex", "^line 1.$", "--raw")) == [
+        f"line {n}" for n in range(10, 20)
+    ]
+    assert lines(filled.tracetail("logs", "--trace-id", "t1", "-n", "2", "--raw")) == ["line 2998", "line 2999"]
+    assert lines(filled.tracetail("logs", "--launch", "20261122T211210-4bf92f", "-n", "1", "--raw")) == ["line 2999"]
+
+
+def test_in_a_pipe_a_line_has_time_and_level_and_no_colours(filled):
+    (line,) = lines(filled.tracetail("logs", "--trace-id", "t1", "-n", "1"))
+    assert "\x1b" not in line
+    assert line.endswith(" ERROR    line 2999")
+
+
+def test_json_has_everything(filled):
+    (line,) = lines(filled.tracetail("logs", "--trace-id", "t1", "-n", "1", "--json"))
+    entry = json.loads(line)
+    assert entry["text"] == "line 2999"
+    assert entry["level"] == "error"
+    assert entry["labels"]["instanceId"] == "i1"
+
+
+def test_follows_also_a_launch_that_is_behind_the_other(store):
+    now = time.time_ns()
+    push(store, [(now, "ahead 0", {"level": "info"})])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "logs", "--trace-id", "t1", "-f", "--raw"],
+        env=store.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "ahead 0\n"
+        push(store, [(now + 10**9, "ahead 1", {"level": "info"})])
+        assert process.stdout.readline() == "ahead 1\n"
+        push(store, [(now - 10 * 10**9, "behind 0", {"level": "info"})], launch_id="20261122T211211-000000")
+        assert process.stdout.readline() == "behind 0\n"
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        ([], 2, "--trace-id"),
+        (["--trace-id", 'a"b'], 2, "traceId"),
+        (["--trace-id", "t1", "--since", "yesterday"], 2, "6h"),
+        (["--launch", "../x"], 2, "launch id"),
+        (["--trace-id", "nothing-here"], 1, 'no lines of {traceId="nothing-here"}'),
+        (["--trace-id", "t1", "--regex", "("], 1, "Loki answered 400"),
+    ],
+)
+def test_a_mistake_or_an_empty_answer_is_one_clear_line(store, arguments, status, says):
+    run = store.tracetail("logs", *arguments)
+    assert run.returncode == status
+    assert says in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_without_a_loki_it_says_which_it_tried(bare_machine):
+    bare_machine.environ["TRACETAIL_LOKI_URL"] = "http://127.0.0.1:9"
+    run = bare_machine.tracetail("logs", "--trace-id", "t1")
+    assert run.returncode == 1
+    assert "http://127.0.0.1:9" in run.stderr

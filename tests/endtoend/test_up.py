@@ -1,0 +1,90 @@
+"""`tracetail up` runs the parts of one machine and leaves none behind, however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.machine import wait_for
+
+
+@pytest.fixture
+def up(bare_machine):
+    """Return a function that starts `up` and waits until it is ready, and its lines so far."""
+    running = []
+
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "up"],
+            env=bare_machine.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        running.append(process)
+        lines = []
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            if line.startswith("Ready."):
+                return process, lines
+        raise AssertionError("\n".join(lines))
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def parts_of(machine):
+    """Return the pids of store, agent and panel that carry this machine's state directory."""
+    tag = f"TRACETAIL_STATE_DIR={machine.state}".encode()
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if tag in (path / "environ").read_bytes().split(b"\0"):
+                words = (path / "cmdline").read_bytes().split(b"\0")
+                found[int(path.name)] = words[-2].decode()
+        except (OSError, IndexError):
+            continue
+    return {pid: name for pid, name in found.items() if name in ("store", "agent", "panel")}
+
+
+def test_ends_its_parts_when_it_is_told_to_stop(up, bare_machine):
+    process, lines = up()
+    assert [line.split()[0] for line in lines[:3]] == ["store", "agent", "panel"]
+    assert sorted(parts_of(bare_machine).values()) == ["agent", "panel", "store"]
+    process.terminate()
+    assert process.wait(60) == 0
+    assert parts_of(bare_machine) == {}
+
+
+def test_leaves_nothing_when_it_is_killed(up, bare_machine):
+    process, _ = up()
+    process.kill()
+    process.wait()
+    wait_for(lambda: not parts_of(bare_machine), "the parts to end")
+
+
+def test_starts_a_part_again_that_ends(up, bare_machine):
+    up()
+    (agent,) = [pid for pid, name in parts_of(bare_machine).items() if name == "agent"]
+    os.kill(agent, signal.SIGKILL)
+    wait_for(
+        lambda: {"agent"} & set(parts_of(bare_machine).values()) and agent not in parts_of(bare_machine),
+        "a new agent",
+    )
+
+
+def test_uses_a_store_that_already_runs(up, bare_machine):
+    bare_machine.start("store")
+    del bare_machine.environ["TRACETAIL_LOKI_URL"]
+    process, lines = up()
+    assert "already running there" in lines[0]
+    assert sorted(parts_of(bare_machine).values()) == ["agent", "panel", "store"]
+    process.terminate()
+    assert process.wait(60) == 0
+    assert list(parts_of(bare_machine).values()) == ["store"]

@@ -1,0 +1,55 @@
+"""A wrong parameter: one line that says what to change, no server, and the refused start is found by its trace."""
+
+import subprocess
+import sys
+
+import pytest
+from support.machine import wait_for
+
+GOOD = {"modelName": "m", "engine": "custom", "command": ["sleep", "60"], "traceId": "trace-wrong"}
+
+
+def start(machine, params):
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", "start", "--params", params],
+        env=machine.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "status", "says"),
+    [
+        ('{"modelName": "m",}', 2, "JSON"),
+        ('{"modelName": "m", "modelPaht": "/x"}', 2, "modelPath"),
+        ('{"modelName": "m", "engine": "custom", "command": ["sleep", "60"], "port": 70000}', 2, "port"),
+        ('{"modelName": "m", "modelPath": "/does/not/exist", "traceId": "trace-wrong"}', 15, "/does/not/exist"),
+        ('{"modelName": "m", "engine": "custom", "command": ["sleep"], "traceId": "a\\"b"}', 2, "traceId"),
+        ('{"modelName": "m", "engine": "custom", "command": ["sleep"], "traceId": "a\\nb"}', 2, "traceId"),
+        ("{}", 2, "modelName"),
+        ("[]", 2, "object"),
+    ],
+    ids=["bad-json", "unknown-key", "port", "model-path", "quote", "newline", "empty", "not-an-object"],
+)
+def test_wrong_parameters_say_what_to_change_and_start_nothing(bare_machine, params, status, says):
+    run = start(bare_machine, params)
+    assert run.returncode == status, run.stdout + run.stderr
+    output = run.stdout + run.stderr
+    told = [line for line in output.splitlines() if says in line and not line.startswith("TRACETAIL_RESULT")]
+    assert len(told) == 1, output
+    assert "Traceback" not in output
+    for launch in bare_machine.launches():
+        assert "server" not in launch.read()
+
+
+def test_a_refused_start_is_found_by_its_trace(machine):
+    run = start(machine, '{"modelName": "m", "modelPath": "/does/not/exist", "traceId": "trace-refused"}')
+    assert run.returncode == 15
+    text = machine.wait_for_event("trace-refused", "refused")
+    assert "/does/not/exist" in text
+    assert "exitStatus=15" in text
+    wait_for(lambda: machine.tracetail("ps", "--json").returncode == 0, "ps")

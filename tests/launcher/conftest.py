@@ -1,0 +1,155 @@
+"""A world for launches: a state directory of its own, the command, a server that does as it is told."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from contract.logline import MARK_CUT, MARK_EVENT, MARK_REDRAW, parse_event, parse_line
+from contract.record import LaunchDir, is_alive
+from launcher import processes
+
+FAKE_SERVER = Path(__file__).with_name("fake_server.py")
+WAIT_SECONDS = 30.0
+
+
+def _wait_until(condition, seconds=WAIT_SECONDS, what="the condition"):
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.01)
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Finished:
+    """How a command ended."""
+
+    def __init__(self, completed):
+        self.status = completed.returncode
+        self.stdout = completed.stdout
+        self.stderr = completed.stderr
+
+    @property
+    def result(self):
+        last = self.stdout.rstrip("\n").rpartition("\n")[2]
+        assert last.startswith("TRACETAIL_RESULT "), (self.stdout, self.stderr)
+        return json.loads(last.removeprefix("TRACETAIL_RESULT "))
+
+
+class World:
+    """One state directory and what is started in it."""
+
+    def __init__(self, root):
+        self.root = root
+        self.state = root / "state"
+        self.environ = {k: v for k, v in os.environ.items() if not k.startswith("TRACETAIL_")}
+        self.environ |= {"TRACETAIL_STATE_DIR": str(self.state), "HOME": str(root), "NO_COLOR": "1"}
+
+    def command(self, *words):
+        return [sys.executable, "-m", "cli.main", *map(str, words)]
+
+    def run(self, *words, stdin=None, timeout=60.0, environ=None):
+        completed = subprocess.run(
+            self.command(*words),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=self.environ | (environ or {}),
+            check=False,
+        )
+        return Finished(completed)
+
+    def popen(self, *words):
+        return subprocess.Popen(
+            self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environ
+        )
+
+    def params(self, steps, **more):
+        command = [sys.executable, str(FAKE_SERVER), json.dumps(steps)]
+        return json.dumps({"modelName": "m", "command": command, "readyWhen": "log:ready now", **more})
+
+    def start(self, steps, **more):
+        return self.run("start", "--params", self.params(steps, **more))
+
+    def launch(self, result):
+        return LaunchDir(self.state / "launches" / result["launchId"])
+
+    def launches(self):
+        root = self.state / "launches"
+        found = [LaunchDir(path) for path in sorted(root.iterdir())] if root.is_dir() else []
+        return [launch for launch in found if launch.record_path.exists()]
+
+    def ended(self, launch):
+        """Wait for the end of a launch and of its keeper; return its record."""
+        _wait_until(lambda: not launch.lock_held(), what="the keeper's end")
+        return launch.read()
+
+    def lines(self, launch):
+        """Return the parsed lines of all segments, in order."""
+        found = []
+        for path in launch.read()["segments"]:
+            data = Path(path).read_bytes()
+            assert data.endswith(b"\n") or not data
+            for line in data.split(b"\n")[:-1]:
+                parsed = parse_line(line)
+                assert parsed is not None, line[:200]
+                found.append(parsed)
+        stamps = [line.time_ns for line in found]
+        assert stamps == sorted(set(stamps)), "stamps do not strictly increase"
+        return found
+
+    def output(self, launch):
+        """Return what the server printed, put together again from the log."""
+        endings = {MARK_CUT: b"", MARK_REDRAW: b"\r", None: b"\n"}
+        return b"".join(line.text + endings[line.mark] for line in self.lines(launch) if line.mark != MARK_EVENT)
+
+    def events(self, launch):
+        return [parse_event(line.text.decode()) for line in self.lines(launch) if line.mark == MARK_EVENT]
+
+    def members(self, launch):
+        """Return the processes that belong to a launch."""
+        record = launch.read()
+        return processes.members(record["launchId"], record.get("server"))
+
+    def clean(self):
+        """End what a failed test left behind."""
+        for launch in self.launches():
+            with contextlib.suppress(Exception):
+                record = launch.read()
+                if "keeper" in record and is_alive(record["keeper"]):
+                    os.kill(record["keeper"]["pid"], signal.SIGKILL)
+                for process in processes.members(record["launchId"], record.get("server")):
+                    processes.send(process, signal.SIGKILL)
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    yield made
+    made.clean()
+
+
+@pytest.fixture
+def wait_until():
+    return _wait_until
+
+
+@pytest.fixture
+def free_port():
+    return _free_port

@@ -1,0 +1,121 @@
+"""A server that does what a test tells it: a list of steps, in JSON, as its only argument.
+
+["text", "…"]            print text as it is             ["file", PATH]       print a file's bytes
+["wait", PATH]           wait until a file exists        ["touch", PATH]      make a file
+["append", PATH]         add a line to a file            ["sleep", SECONDS]
+["flood", COUNT, RATE]   print COUNT numbered lines, RATE a second
+["bind", PORT]           bind without listening          ["serve", PORT, [MODELS]]  serve HTTP from now on
+["fork", STEPS]          a child with steps of its own   ["fork-away", STEPS] a grandchild in its own session
+["ignore-term"]          SIGTERM does nothing            ["empty-environment"] run on with no environment at all
+["exit", STATUS]         end                             ["kill", SIGNAL]     end by a signal
+["stay"]                 live until somebody ends it     ["sick"]             /health answers 503 from now on
+"""
+
+import http.server
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+SICK = threading.Event()
+BOUND = []
+
+
+def put(data):
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def handler(models):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path == "/v1/models":
+                self.answer(200, {"data": [{"id": name} for name in models]})
+            else:
+                self.answer(503 if SICK.is_set() else 200, {})
+
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.answer(200, {"choices": [{"text": f"you said {asked['prompt']}"}]})
+
+        def answer(self, status, body):
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    return Handler
+
+
+def fork(steps, *, away):
+    if os.fork():
+        return
+    if away:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+    run(steps)
+    os._exit(0)
+
+
+def run(steps):
+    for name, *arguments in steps:
+        match name:
+            case "text":
+                put(arguments[0].encode("utf-8", "surrogateescape"))
+            case "file":
+                put(Path(arguments[0]).read_bytes())
+            case "wait":
+                while not Path(arguments[0]).exists():
+                    time.sleep(0.01)
+            case "touch":
+                Path(arguments[0]).touch()
+            case "append":
+                with Path(arguments[0]).open("ab") as file:
+                    file.write(b"started\n")
+            case "sleep":
+                time.sleep(arguments[0])
+            case "flood":
+                count, rate = arguments
+                begun = time.monotonic()
+                for number in range(count):
+                    put(b"line %d of a flood\n" % number)
+                    time.sleep(max(0.0, begun + number / rate - time.monotonic()))
+            case "bind":
+                bound = socket.socket()
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                bound.bind(("0.0.0.0", arguments[0]))
+                BOUND.append(bound)
+            case "serve":
+                server = http.server.ThreadingHTTPServer(("0.0.0.0", arguments[0]), handler(arguments[1]))
+                threading.Thread(target=server.serve_forever, daemon=True).start()
+            case "sick":
+                SICK.set()
+            case "fork":
+                fork(arguments[0], away=False)
+            case "fork-away":
+                fork(arguments[0], away=True)
+            case "ignore-term":
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            case "empty-environment":
+                rest = steps[[step[0] for step in steps].index(name) + 1 :]
+                os.execve(sys.executable, ["innocent", __file__, json.dumps(rest)], {})
+            case "exit":
+                os._exit(arguments[0])
+            case "kill":
+                os.kill(os.getpid(), arguments[0])
+                signal.pause()
+            case "stay":
+                while True:
+                    signal.pause()
+
+
+run(json.loads(sys.argv[1]))

@@ -1,0 +1,284 @@
+"""A start tells the truth: ready, or why not, at once."""
+
+import concurrent.futures
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from contract.record import is_alive
+
+
+def test_a_ready_server_is_told_with_all_that_is_known_of_it(world, free_port):
+    port = free_port()
+    started = world.start(
+        [["serve", port, ["served"]], ["stay"]],
+        port=port,
+        readyWhen="http",
+        servedName="served",
+        traceId="4bf92f3577b34da6a3ce929d0e0e4736",
+        instanceId="1008611",
+        jobId="7",
+    )
+    assert started.status == 0
+    result = started.result
+    assert result["state"] == "ready"
+    assert (result["traceId"], result["instanceId"], result["jobId"]) == (
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "1008611",
+        "7",
+    )
+    assert result["url"] == f"http://127.0.0.1:{port}"
+    launch = world.launch(result)
+    names = [event.name for event in world.events(launch)]
+    assert names == ["started", "ready"]
+    environ = Path(f"/proc/{result['pid']}/environ").read_bytes().split(b"\0")
+    assert b"TRACE_ID=4bf92f3577b34da6a3ce929d0e0e4736" in environ
+    assert b"INSTANCE_ID=1008611" in environ
+    assert any(pair.startswith(b"TRACEPARENT=00-4bf92f3577b34da6a3ce929d0e0e4736-") for pair in environ)
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_server_with_another_model_is_not_ready(world, free_port):
+    port = free_port()
+    started = world.start(
+        [["serve", port, ["other"]], ["stay"]], port=port, readyWhen="http", servedName="mine", readyTimeoutSec=1
+    )
+    assert started.status == 11
+    assert "it serves other, not mine" in started.result["cause"]
+    assert not world.members(world.launch(started.result))
+
+
+@pytest.mark.parametrize("before", ["", "some text\n", "Initializing a V1 LLM engine (v0.32.0)\nhalf a li"])
+def test_a_crash_before_ready_is_told_at_once_with_the_last_lines(world, before):
+    begun = time.monotonic()
+    started = world.start([["text", before], ["exit", 7]])
+    assert started.status == 10
+    assert time.monotonic() - begun < 20  # and not the 900 s of the time-out
+    assert started.result["state"] == "failed"
+    assert started.result["cause"] == "exited with status 7 before it was ready"
+    for line in before.splitlines():
+        assert line in started.stdout
+    launch = world.launch(started.result)
+    failed, exited = world.events(launch)[-2:]
+    assert (failed.name, failed.fields["exitCode"], failed.fields["exitStatus"]) == ("failed", "7", "10")
+    assert (exited.name, exited.fields["state"]) == ("exited", "failed")
+    assert world.run("status", "--model-name", "m").status == 3
+
+
+def test_a_server_killed_by_a_signal_is_told_as_such(world):
+    started = world.start([["kill", 9]])
+    assert (started.status, started.result["cause"]) == (10, "killed by SIGKILL before it was ready")
+
+
+def test_a_server_that_never_gets_ready_is_ended_at_its_time_out(world):
+    started = world.start([["text", "loading\n"], ["ignore-term"], ["stay"]], readyTimeoutSec=1, stopTimeoutSec=0.5)
+    assert started.status == 11
+    assert not world.members(world.launch(started.result))
+
+
+def test_alive_means_still_there_after_two_seconds(world):
+    assert world.start([["stay"]], readyWhen="alive").status == 0
+    assert world.run("stop", "--model-name", "m").status == 0
+    assert world.start([["sleep", 0.5], ["exit", 0]], readyWhen="alive").status == 10
+
+
+def test_port_means_listening_not_only_bound(world, free_port, tmp_path, wait_until):
+    port, go = free_port(), tmp_path / "go"
+    steps = [["bind", port], ["wait", str(go)], ["exit", 1]]
+    with world.popen("start", "--params", world.params(steps, port=port, readyWhen="port")) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        assert world.launches()[0].read()["state"] == "starting"
+        go.touch()
+        assert launcher.wait(30) == 10
+
+
+def test_pre_start_runs_first_and_its_failure_fails_the_start(world):
+    started = world.start([["text", "ready now\n"], ["stay"]], preStart=["sh", "-c", "echo cleaning"])
+    assert started.status == 0
+    assert world.output(world.launch(started.result)).startswith(b"cleaning\n")
+    assert world.run("stop", "--model-name", "m").status == 0
+    started = world.start([["text", "ready now\n"], ["stay"]], preStart=["sh", "-c", "echo broken; exit 4"])
+    assert (started.status, started.result["cause"]) == (10, "preStart failed: exit status 4")
+    assert world.output(world.launch(started.result)) == b"broken\n"
+
+
+@pytest.mark.parametrize(
+    ("params", "status", "says"),
+    [
+        ("{", 2, "not valid JSON"),
+        ("[]", 2, "must be a JSON object, not a list"),
+        ('{"modelNam": "m"}', 2, "did you mean modelName?"),
+        ('{"modelName": "m", "modelPath": "/x", "port": 70000}', 2, "port is 70000: expected a port from 1 to 65535"),
+        ('{"modelName": "m", "modelPath": "/does/not/exist"}', 15, "modelPath /does/not/exist does not exist"),
+        ('{"modelName": "m", "modelPath": "/", "traceId": "a\\"b"}', 2, "contains '\"'"),
+        ('{"modelName": "m", "modelPath": "/", "traceId": "a\\nb"}', 2, "contains '\\n'"),
+        ('{"modelName": "m"}', 2, "modelPath is missing"),
+        ("{}", 2, "modelName is missing"),
+        ('{"modelName": "m", "engine": "custom"}', 2, "needs `command`"),
+        ('{"modelName": "m", "command": ["/no/such/program"]}', 15, "command: /no/such/program is not an executable"),
+        ('{"modelName": "m", "modelPath": "/", "engine": "tgi"}', 2, "engine"),
+        ('{"modelName": "m", "modelPath": "/", "env": "staging"}', 2, "expected one of dev, test, prod"),
+        ('{"modelName": "m", "command": ["true"], "callbackUrl": "ftp://x"}', 2, "callbackUrl"),
+        ('{"modelName": "m", "command": ["true"], "readyWhen": "log:("}', 2, "not a regular expression"),
+        ('{"modelName": "m", "model_name": "n"}', 2, "given twice"),
+        ('{"modelName": "m", "command": ["true"], "environ": {"A B": "c"}}', 2, "not the name of a variable"),
+        ('{"modelName": "m", "service": "nope"}', 2, "service 'nope' is not in the configuration"),
+    ],
+)
+def test_a_wrong_parameter_is_one_line_that_says_what_to_change(world, params, status, says):
+    refused = world.run("start", "--params", params)
+    assert refused.status == status
+    told = [line for line in (refused.stdout + refused.stderr).splitlines() if says in line]
+    assert told, (refused.stdout, refused.stderr)
+    assert refused.result["exitStatus"] == status
+    assert all("server" not in launch.read() for launch in world.launches())
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"modelName": "m", "modelPath": "/does/not/exist"},
+        {"modelName": "m", "modelPath": "/x", "port": 70000},
+        {"modelName": "m", "modelPat": "/x"},
+    ],
+)
+def test_a_refused_start_is_found_by_its_trace(world, params):
+    given = {**params, "traceId": "t-9"}
+    refused = world.run("start", "--params", "-", stdin=json.dumps(given))
+    if "modelPat" in params:
+        assert refused.status == 2  # an unknown key: nothing in it can be relied on
+        return
+    launch = world.launch(refused.result)
+    line = world.lines(launch)[-1]
+    assert (line.trace_id, line.mark) == ("t-9", "event")
+    event = world.events(launch)[-1]
+    assert event.name == "refused"
+    assert event.fields["exitStatus"] == str(refused.status)
+    assert launch.read()["state"] == "failed"
+
+
+def test_flags_and_files_do_as_well_as_json(world, tmp_path):
+    path = tmp_path / "params.json"
+    path.write_text(world.params([["text", "ready now\n"], ["stay"]]))
+    started = world.run("start", "--params", f"@{path}", "--trace-id", "t-7", "--env", "dev")
+    assert (started.status, started.result["traceId"], started.result["env"]) == (0, "t-7", "dev")
+    assert world.run("stop", "--model-name", "m", "--env", "dev").status == 0
+
+
+def test_a_service_of_the_configuration_gives_defaults(world, tmp_path):
+    params = json.loads(world.params([["text", "ready now\n"], ["stay"]]))
+    path = tmp_path / "tracetail.toml"
+    path.write_text(f"[launcher.services.mine]\nmodel_name = 'm'\ncommand = {json.dumps(params['command'])}\n")
+    given = {"service": "mine", "readyWhen": "log:ready now"}
+    started = world.run("--config", path, "start", "--params", json.dumps(given))
+    assert started.status == 0, started.stdout
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_equal_parameters_reuse_and_others_restart(world):
+    steps = [["text", "ready now\n"], ["stay"]]
+    first = world.start(steps, traceId="t-1").result
+    again = world.start(steps, traceId="t-1", jobId="8", instanceId="9", stopTimeoutSec=5)
+    assert (again.result["launchId"], again.result["reused"]) == (first["launchId"], True)
+    any_trace = world.start(steps).result
+    assert (any_trace["launchId"], any_trace["traceId"]) == (first["launchId"], "t-1")
+    assert world.start(steps, traceId="t-1", ifRunning="fail").status == 15
+    other = world.start(steps, traceId="t-2").result
+    assert other["launchId"] != first["launchId"]
+    assert not is_alive(world.launch(first).read()["server"])
+    assert [event.name for event in world.events(world.launch(first))][-2:] == ["stopping", "exited"]
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_twenty_parallel_starts_start_one_server(world, tmp_path):
+    starts = tmp_path / "starts"
+    steps = [["append", str(starts)], ["sleep", 1], ["text", "ready now\n"], ["stay"]]
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: world.start(steps), range(20)))
+    assert starts.read_text() == "started\n"
+    assert {answer.status for answer in answers} <= {0, 13}
+    assert len({answer.result["launchId"] for answer in answers if answer.status == 0}) == 1
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_port_held_by_a_listener_is_refused_and_its_holder_named(world):
+    command = [sys.executable, "-c", "import socket,time; s=socket.create_server(('0.0.0.0',0));"]
+    command[-1] += " print(s.getsockname()[1],flush=True); time.sleep(600)"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        port = int(holder.stdout.readline())
+        refused = world.start([["stay"]], port=port, readyWhen="port", traceId="t-1")
+        holder.kill()
+    assert refused.status == 12
+    assert f"port {port} is held by pid {holder.pid} ({sys.executable} -c" in refused.result["cause"]
+    assert f"kill {holder.pid}" in refused.result["hint"]
+    assert world.events(world.launch(refused.result))[-1].fields["exitStatus"] == "12"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_a_port_that_is_bound_but_not_listening_is_refused(world, host):
+    code = "import socket,time; s=socket.socket(); s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1);"
+    code += f" s.bind(('{host}',0)); print(s.getsockname()[1],flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
+        port = int(holder.stdout.readline())
+        refused = world.start([["stay"]], port=port, readyWhen="port")
+        holder.kill()
+    assert refused.status == 12
+    assert "which has bound it and does not listen yet" in refused.result["cause"]
+    if os.geteuid() == 0:
+        assert f"pid {holder.pid}" in refused.result["cause"]
+
+
+def test_a_port_in_time_wait_is_free(world):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = server.accept()
+            accepted.close()  # the server's end closes first, so its port rests in TIME_WAIT
+            client.recv(1)
+    started = world.start([["serve", port, []], ["stay"]], port=port, readyWhen="port")
+    assert started.status == 0, started.stdout
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_port_and_a_device_that_another_launch_loads_on_are_refused(world, free_port, tmp_path, wait_until):
+    go, port = tmp_path / "go", free_port()
+    steps = [["wait", str(go)], ["text", "ready now\n"], ["stay"]]
+    with world.popen("start", "--params", world.params(steps, port=port, devices=[0, 1])) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        refused = world.start(steps, modelName="other", port=port)
+        assert (refused.status, "claimed by launch" in refused.result["cause"]) == (12, True)
+        refused = world.start(steps, modelName="other", port=free_port(), devices="1")
+        assert (refused.status, "still loading" in refused.result["cause"]) == (15, True)
+        go.touch()
+        assert launcher.wait(30) == 0
+    assert world.start(steps, modelName="other", devices="1").status == 0
+    assert world.run("stop", "--model-name", "m").status == 0
+    assert world.run("stop", "--model-name", "other").status == 0
+
+
+def test_a_state_directory_that_cannot_be_written_is_told(world):
+    world.environ["TRACETAIL_STATE_DIR"] = "/proc/nowhere"
+    refused = world.start([["stay"]])
+    assert refused.status == 15
+    assert "TRACETAIL_STATE_DIR" in refused.result["hint"]
+
+
+def test_secrets_are_masked_wherever_parameters_are_shown(world, tmp_path):
+    command = [sys.executable, "-c", "import time; print('ready now', flush=True); time.sleep(600)"]
+    command += ["--api-key", "hunter2hunter2", "--hf-token=hf_abcdefghijklmnopqrstuv"]
+    started = world.run(
+        "start", "--params", json.dumps({"modelName": "m", "command": command, "readyWhen": "log:ready now"})
+    )
+    assert started.status == 0
+    launch = world.launch(started.result)
+    shown = started.stdout + launch.record_path.read_text() + Path(launch.read()["logFile"]).read_text()
+    assert "hunter2" not in shown
+    assert "hf_abc" not in shown
+    assert (launch.path / "plan.json").stat().st_mode & 0o777 == 0o600
+    assert world.run("stop", "--model-name", "m").status == 0

@@ -1,0 +1,168 @@
+"""A stop ends everything that belongs to the launch, and nothing else."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from contract.record import is_alive, process_ref
+from launcher import processes
+
+READY = [["text", "ready now\n"], ["stay"]]
+
+
+def pid_of(world, launch):
+    return launch.read()["server"]["pid"]
+
+
+def test_a_polite_server_is_stopped_by_term(world):
+    launch = world.launch(world.start(READY).result)
+    stopped = world.run("stop", "--model-name", "m")
+    assert (stopped.status, stopped.result["state"]) == (0, "stopped")
+    record = launch.read()
+    assert record["exit"]["signal"] == "SIGTERM"
+    assert [event.name for event in world.events(launch)][-2:] == ["stopping", "exited"]
+
+
+def test_a_server_that_ignores_term_is_killed_after_its_time(world):
+    launch = world.launch(world.start([["ignore-term"], *READY], stopTimeoutSec=0.3).result)
+    assert world.run("stop", "--model-name", "m").status == 0
+    assert launch.read()["exit"]["signal"] == "SIGKILL"
+
+
+@pytest.mark.parametrize("who", ["fork", "fork-away"])
+def test_children_end_with_the_server_whatever_they_do(world, wait_until, tmp_path, who):
+    up = tmp_path / "up"
+    child = [["ignore-term"], ["touch", str(up)], ["empty-environment"], ["stay"]]
+    launch = world.launch(world.start([[who, child], *READY], stopTimeoutSec=0.3).result)
+    wait_until(up.exists)
+    server = pid_of(world, launch)
+    keeper = launch.read()["keeper"]["pid"]
+    wait_until(
+        lambda: any(
+            processes.command_line(p.pid).startswith("innocent")
+            for p in processes.members(launch.launch_id, launch.read()["server"], keeper=keeper)
+        )
+    )
+    left = [
+        p.ref()
+        for p in processes.members(launch.launch_id, launch.read()["server"], keeper=keeper)
+        if p.pid != server
+    ]
+    assert left
+    assert world.run("stop", "--model-name", "m").status == 0
+    assert not any(is_alive(ref) for ref in left)
+
+
+def test_what_a_crashed_server_leaves_behind_is_ended(world, wait_until, tmp_path):
+    up = tmp_path / "up"
+    steps = [["fork-away", [["touch", str(up)], ["stay"]]], ["text", "ready now\n"], ["wait", str(up)], ["exit", 0]]
+    params = {"engine": "custom"}
+    launch = world.launch(world.start(steps, **params).result)
+    record = world.ended(launch)
+    assert record["state"] == "stopped"  # a custom command that ends with 0
+    assert not world.members(launch)
+
+
+def test_a_crash_after_ready_is_crashed(world, tmp_path, wait_until):
+    go = tmp_path / "go"
+    launch = world.launch(world.start([["text", "ready now\n"], ["wait", str(go)], ["exit", 3]]).result)
+    go.touch()
+    record = world.ended(launch)
+    assert (record["state"], record["exit"]["code"]) == ("crashed", 3)
+    status = world.run("status", "--model-name", "m")
+    assert (status.status, status.result["cause"]) == (3, "exited with status 3")
+
+
+def test_services_side_by_side_are_left_alone(world, free_port):
+    ports = [free_port(), free_port(), free_port()]
+    names = ["qwen-7b", "qwen-7b-chat", "qwen-7b"]
+    launches = [
+        world.launch(
+            world.start(
+                [["serve", port, []], ["stay"]], modelName=name, port=port, readyWhen="port", modelPath="/"
+            ).result
+        )
+        for name, port in zip(names, ports, strict=True)
+    ]
+    refused = world.run("stop", "--model-name", "qwen-7b")
+    assert (refused.status, "several services match" in refused.stderr) == (2, True)
+    assert world.run("stop", "--model-name", "qwen-7b", "--port", ports[0]).status == 0
+    assert [is_alive(launch.read()["server"]) for launch in launches] == [False, True, True]
+    assert world.run("stop", "--launch", launches[1].launch_id).status == 0
+    assert world.run("stop", "--params", f'{{"modelName": "qwen-7b", "port": {ports[2]}}}').status == 0
+    assert not any(is_alive(launch.read()["server"]) for launch in launches)
+
+
+def test_a_reused_pid_is_left_alone(world, wait_until):
+    launch = world.launch(world.start(READY).result)
+    record = launch.read()
+    os.kill(record["keeper"]["pid"], signal.SIGKILL)
+    wait_until(lambda: not launch.lock_held())
+    os.kill(record["server"]["pid"], signal.SIGKILL)
+    wait_until(lambda: not is_alive(record["server"]))
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True) as stranger:
+        ref = process_ref(stranger.pid)
+        with_its_pid = {**record["server"], "pid": stranger.pid}
+        assert not processes.members(launch.launch_id, with_its_pid)
+        record["server"] = with_its_pid
+        from contract.record import LaunchLock
+
+        with LaunchLock(launch) as lock:
+            lock.write(record)
+        assert world.run("stop", "--launch", launch.launch_id).status == 0
+        assert is_alive(ref)
+        stranger.kill()
+
+
+def test_stopping_what_does_not_run_is_a_success(world):
+    stopped = world.run("stop", "--model-name", "nothing")
+    assert (stopped.status, stopped.result["state"]) == (0, "stopped")
+
+
+def test_restart_starts_with_the_parameters_of_before(world):
+    first = world.start(READY, traceId="t-1").result
+    again = world.run("restart", "--model-name", "m").result
+    assert again["launchId"] != first["launchId"]
+    assert (again["state"], again["traceId"]) == ("ready", "t-1")
+    assert world.run("apply", "--params", '{"action": "stop", "modelName": "m"}').status == 0
+    assert world.run("apply", "--params", '{"action": "status", "modelName": "m"}').status == 3
+
+
+def test_unhealthy_is_told(world, free_port, tmp_path):
+    port, sick = free_port(), tmp_path / "sick"
+    steps = [["serve", port, []], ["wait", str(sick)], ["sick"], ["touch", str(tmp_path / "done")], ["stay"]]
+    assert world.start(steps, port=port, readyWhen="http").status == 0
+    sick.touch()
+    while not (tmp_path / "done").exists():
+        pass
+    status = world.run("status", "--model-name", "m")
+    assert (status.status, status.result["cause"]) == (21, "unhealthy: /health answers 503")
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def cycles(world, free_port, count):
+    for number in range(count):
+        port = free_port()
+        steps = [["fork", [["stay"]]], ["fork-away", [["stay"]]], ["serve", port, []], ["stay"]]
+        launch = world.launch(world.start(steps, port=port, readyWhen="port").result)
+        record = launch.read()
+        assert record["state"] == "ready"
+        os.kill(record["server"]["pid"], signal.SIGKILL if number % 2 else signal.SIGTERM)
+        ended = world.ended(launch)
+        assert ended["state"] == "crashed"
+        assert not world.members(launch)
+        from launcher import ports
+
+        assert ports.holder(port) is None
+
+
+def test_twenty_cycles_leave_no_process_and_no_port(world, free_port):
+    cycles(world, free_port, 20)
+
+
+@pytest.mark.soak
+def test_a_hundred_cycles_leave_no_process_and_no_port(world, free_port):
+    cycles(world, free_port, 100)

@@ -1,0 +1,136 @@
+"""Launcher and keeper may die at any time: the server lives, and no line of it is lost."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+from contract.record import is_alive
+
+NUMBER = 4000
+RATE = 2000
+FLOOD = b"".join(b"line %d of a flood\n" % number for number in range(NUMBER))
+
+
+def kill_keeper(launch):
+    record = launch.read()
+    os.kill(record["keeper"]["pid"], signal.SIGKILL)
+
+
+def last_line_written(world, launch):
+    lines = [line for line in world.lines(launch) if line.mark is None]
+    return lines[-1].text if lines else b""
+
+
+def test_the_launch_goes_on_when_the_launcher_is_killed_in_mid_start(world, wait_until, tmp_path):
+    go = tmp_path / "go"
+    steps = [["wait", str(go)], ["text", "ready now\n"], ["stay"]]
+    with world.popen("start", "--params", world.params(steps)) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        launcher.kill()
+    assert world.run("status", "--model-name", "m").status == 20
+    go.touch()
+    launch = world.launches()[0]
+    wait_until(lambda: launch.read()["state"] == "ready")
+    assert world.run("status", "--model-name", "m").status == 0
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_no_line_is_lost_or_doubled_when_keepers_are_killed(world, wait_until, tmp_path):
+    done = tmp_path / "done"
+    steps = [["text", "ready now\n"], ["flood", NUMBER, RATE], ["touch", str(done)], ["stay"]]
+    launch = world.launch(world.start(steps).result)
+    server = launch.read()["server"]
+    kills = 0
+    while not done.exists():
+        time.sleep(random.uniform(0.02, 0.2))  # the moment of the kill is what varies
+        kill_keeper(launch)
+        kills += 1
+        assert world.run("keep", "--adopt", launch.launch_id).status == 0
+        wait_until(launch.lock_held)
+    wait_until(lambda: last_line_written(world, launch).endswith(b"%d of a flood" % (NUMBER - 1)))
+    assert kills > 2
+    assert world.output(launch) == b"ready now\n" + FLOOD
+    assert is_alive(server)
+    assert [event.name for event in world.events(launch)].count("adopted") == kills
+    assert launch.read()["state"] == "ready"
+    assert world.run("stop", "--model-name", "m").status == 0
+    assert not is_alive(server)
+
+
+def test_what_a_server_prints_while_nobody_keeps_it_is_read_by_the_next_keeper(world, wait_until, tmp_path):
+    go, done = tmp_path / "go", tmp_path / "done"
+    steps = [["text", "ready now\n"], ["wait", str(go)], ["text", "alone\nand unfin"], ["touch", str(done)], ["stay"]]
+    launch = world.launch(world.start(steps).result)
+    kill_keeper(launch)
+    wait_until(lambda: not launch.lock_held())
+    go.touch()
+    wait_until(done.exists)
+    assert world.run("status", "--model-name", "m").status == 0
+    wait_until(lambda: world.output(launch) == b"ready now\nalone\nand unfin")
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_start_whose_keeper_dies_gets_another_one(world, wait_until, tmp_path):
+    go = tmp_path / "go"
+    steps = [["wait", str(go)], ["text", "ready now\n"], ["stay"]]
+    with world.popen("start", "--params", world.params(steps)) as launcher:
+        launch = wait_until(lambda: next((one for one in world.launches() if "server" in one.read()), None))
+        kill_keeper(launch)
+        wait_until(lambda: "adopted" in [event.name for event in world.events(launch)])
+        go.touch()
+        assert launcher.wait(30) == 0
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_server_that_died_without_a_keeper_is_found_crashed(world, wait_until):
+    launch = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
+    kill_keeper(launch)
+    wait_until(lambda: not launch.lock_held())
+    server = launch.read()["server"]
+    os.kill(server["pid"], signal.SIGKILL)
+    wait_until(lambda: not is_alive(server))
+    answer = world.run("status", "--model-name", "m")
+    assert (answer.status, answer.result["state"]) == (3, "crashed")
+    world.ended(launch)
+    assert launch.read()["state"] == "crashed"
+    assert [event.name for event in world.events(launch)][-1] == "exited"
+
+
+def test_stop_without_a_keeper_ends_everything(world, wait_until, tmp_path):
+    child = tmp_path / "child"
+    steps = [["fork-away", [["touch", str(child)], ["stay"]]], ["text", "ready now\n"], ["stay"]]
+    launch = world.launch(world.start(steps).result)
+    wait_until(child.exists)
+    kill_keeper(launch)
+    wait_until(lambda: not launch.lock_held())
+    stopped = world.run("stop", "--model-name", "m")
+    assert (stopped.status, stopped.result["state"]) == (0, "stopped")
+    assert not world.members(launch)
+
+
+def test_only_one_keeper_adopts(world, wait_until):
+    launch = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
+    kill_keeper(launch)
+    adopting = [
+        subprocess.Popen(world.command("keep", "--adopt", launch.launch_id), env=world.environ) for _ in range(4)
+    ]
+    assert [one.wait(30) for one in adopting] == [0, 0, 0, 0]
+    wait_until(lambda: "adopted" in [event.name for event in world.events(launch)])
+    assert [event.name for event in world.events(launch)].count("adopted") == 1
+
+
+def test_keepers_killed_at_full_speed_lose_nothing(world, wait_until, tmp_path):
+    much, done = tmp_path / "much", tmp_path / "done"
+    much.write_bytes(b"".join(b"%d %s\n" % (n, b"x" * (n * 7919 % 400)) for n in range(300_000)))
+    steps = [["text", "ready now\n"], ["file", str(much)], ["touch", str(done)], ["stay"]]
+    launch = world.launch(world.start(steps).result)
+    while not done.exists():
+        time.sleep(random.uniform(0.0, 0.1))
+        kill_keeper(launch)
+        assert world.run("keep", "--adopt", launch.launch_id).status == 0
+        wait_until(launch.lock_held)
+    last = b"%d " % 299_999
+    wait_until(lambda: last_line_written(world, launch).startswith(last))
+    assert world.output(launch) == b"ready now\n" + much.read_bytes()

@@ -1,0 +1,253 @@
+import asyncio
+import itertools
+import time
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from support.panel_stream import Viewing
+
+SECRET = "a secret of more than thirty-two bytes, for tests"
+ADMIN = "an admin key for tests"
+A = {
+    "traceId": "trace-a",
+    "instanceId": "1",
+    "launchId": "20261122T120000-aaaaaa",
+    "service_name": "m",
+    "env": "test",
+    "engine": "vllm",
+    "host": "h",
+}
+B = {**A, "traceId": "trace-b", "instanceId": "2", "launchId": "20261122T120000-bbbbbb"}
+ORIGIN = "https://platform.example"
+
+
+@pytest.fixture
+async def guarded(loki, tmp_path, start_panel):
+    for labels, text in ((A, "line of a"), (B, "line of b: top secret")):
+        start = time.time_ns() - 10**9
+        loki.add(labels, start, "started port=8000 pid=7", kind="event")
+        loki.add(labels, start + 1, text, level="info", process="APIServer")
+    (tmp_path / "secret").write_text(SECRET + "\n")
+    (tmp_path / "admin").write_text(ADMIN)
+    settings = {
+        "secret_file": str(tmp_path / "secret"),
+        "admin_key_file": str(tmp_path / "admin"),
+        "origins": [ORIGIN],
+    }
+    async with start_panel(loki.url, **settings) as started:
+        yield started
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
+def token(traces=("trace-a",), scope="read", seconds=60, key=SECRET, algorithm="HS256", **claims):
+    body = {"exp": time.time() + seconds, "traces": list(traces), "scope": scope, **claims}
+    return jwt.encode(body, key, algorithm=algorithm)
+
+
+ROUTES = (
+    "/api/launches",
+    "/api/launches/{launchId}",
+    "/api/logs",
+    "/api/logs/stream",
+    "/api/logs/index",
+    "/api/logs/search",
+    "/api/logs/histogram",
+    "/api/logs/facets",
+    "/api/logs/stats",
+    "/api/logs/download",
+    "/llm/logs",
+)
+
+
+async def test_a_token_for_one_trace_gets_nothing_of_another_by_any_route_or_parameter(guarded):
+    headers = bearer(token(scope="read download write"))
+    asked = 0
+    parameters = [
+        {"traceId": "trace-b"},
+        {"launchId": B["launchId"]},
+        {"instanceId": B["instanceId"]},
+        {"traceId": "trace-a", "launchId": B["launchId"]},
+        {"traceId": "trace-a", "instanceId": B["instanceId"]},
+        {"traceId": 'trace-a"} or {traceId="trace-b'},
+        {"traceId": "trace-a|trace-b"},
+        {"traceId": "trace-a", "q": '" or "'},
+        {"traceId": "trace-a", "q": "a", "process": '" or traceId="trace-b'},
+        {"traceId": "trace-a", "kind": '" or level="info'},
+        {"traceId": "trace-a", "level": 'info" or traceId="trace-b'},
+        {"traceId": "trace-a", "start": "0", "before": "9223372036854775807"},
+        {},
+    ]
+    extra = [
+        {},
+        {"X-Scope-OrgID": "other"},
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Original-URL": "/api/logs?traceId=trace-b"},
+        {"Cookie": f"token={ADMIN}"},
+        {"Last-Event-ID": "eyJ0cmFjZS1iIjoiMSJ9"},
+    ]
+    for route, params, more in itertools.product(ROUTES, parameters, extra):
+        url = guarded.url + route.format(launchId=B["launchId"])
+        async with guarded.session.get(url, params=params, headers={**headers, **more}) as response:
+            if response.status == 200 and route.endswith("/stream"):
+                text = ""
+                for _ in range(3):
+                    text += (await response.content.readany()).decode()
+            else:
+                text = await response.text()
+            assert "line of b" not in text
+            assert "top secret" not in text
+            assert B["launchId"] not in text.replace(f"launchId {B['launchId']}", "")
+            asked += 1
+    assert asked == len(ROUTES) * len(parameters) * len(extra)
+
+
+async def test_a_token_opens_its_own_trace_by_every_route(guarded):
+    headers = bearer(token(scope="read download"))
+    for route in ROUTES:
+        params = {"instanceId": A["instanceId"]} if route == "/llm/logs" else {"traceId": "trace-a"}
+        if "{launchId}" in route:
+            params = {}
+        url = guarded.url + route.format(launchId=A["launchId"])
+        async with guarded.session.get(url, params=params, headers=headers) as response:
+            assert response.status == 200, route
+
+
+@pytest.mark.parametrize(
+    ("made", "code"),
+    [
+        (lambda: token(key="another secret that is long enough too"), "token_invalid"),
+        (lambda: token(seconds=-1), "token_expired"),
+        (lambda: token(algorithm="none", key=None), "token_invalid"),
+        (lambda: jwt.encode({"traces": ["trace-a"]}, SECRET), "token_invalid"),
+        (lambda: jwt.encode({"exp": time.time() + 60, "traces": "trace-a"}, SECRET), "token_invalid"),
+        (lambda: jwt.encode({"exp": time.time() + 60}, SECRET), "token_invalid"),
+        (lambda: "nonsense", "token_invalid"),
+    ],
+)
+async def test_a_token_that_is_not_valid_is_refused(guarded, made, code):
+    answer = await guarded.get("/api/logs", traceId="trace-a", headers=bearer(made()), status=401)
+    assert answer["error"]["code"] == code
+
+
+async def test_without_a_token_only_what_holds_no_log_is_open(guarded):
+    for route in ROUTES:
+        url = guarded.url + route.format(launchId=A["launchId"])
+        async with guarded.session.get(url, params={"traceId": "trace-a"}) as response:
+            assert response.status == 401, route
+            assert (await response.json())["error"]["code"] == "token_missing"
+    for path in (
+        "/healthz",
+        "/panel",
+        "/embed",
+        "/tracetail-panel.js",
+        "/openapi.json",
+        "/static/component/element.js",
+    ):
+        async with guarded.session.get(guarded.url + path) as response:
+            assert response.status == 200, path
+
+
+async def test_scopes_are_separate(guarded):
+    reading, writing = bearer(token(scope="read")), bearer(token(scope="write"))
+    answer = await guarded.get("/api/logs/download", traceId="trace-a", headers=reading, status=403)
+    assert answer["error"]["code"] == "scope_missing"
+    await guarded.get("/api/logs", traceId="trace-a", headers=writing, status=403)
+    body = {"model": "m", "traceId": "trace-a"}
+    await guarded.post("/api/report/llm-start", body, headers=reading, status=403)
+    await guarded.post("/api/report/llm-start", body, headers=writing)
+    await guarded.post("/api/report/llm-start", {**body, "traceId": "trace-b"}, headers=writing, status=403)
+    append = {"instanceId": A["instanceId"], "lines": ["x"]}
+    await guarded.post("/api/log/append", append, headers=writing)
+    await guarded.post("/api/log/append", {**append, "instanceId": B["instanceId"]}, headers=writing, status=403)
+    await guarded.post("/api/log/append", {**append, "traceId": "trace-b"}, headers=writing, status=403)
+
+
+async def test_tokens_are_minted_with_the_admin_key_alone(guarded):
+    wanted = {"traces": ["trace-a"], "scopes": ["read"], "seconds": 30}
+    assert (await guarded.post("/api/tokens", wanted, status=401))["error"]["code"] == "token_missing"
+    await guarded.post("/api/tokens", wanted, headers=bearer(token(["*"], "read download write")), status=403)
+    answer = await guarded.post("/api/tokens", wanted, headers=bearer(ADMIN), status=201)
+    assert (await guarded.get("/api/logs", traceId="trace-a", headers=bearer(answer["token"])))["lines"]
+    await guarded.get("/api/logs", traceId="trace-b", headers=bearer(answer["token"]), status=403)
+    bad = {**wanted, "traces": ['a"b']}
+    assert (await guarded.post("/api/tokens", bad, headers=bearer(ADMIN), status=400))["error"]["code"] == "bad_body"
+
+
+async def test_the_list_of_launches_holds_those_of_the_token(guarded):
+    found = (await guarded.get("/api/launches", headers=bearer(token())))["launches"]
+    assert [launch["traceId"] for launch in found] == ["trace-a"]
+    found = (await guarded.get("/api/launches", headers=bearer(token(["*"]))))["launches"]
+    assert {launch["traceId"] for launch in found} == {"trace-a", "trace-b"}
+
+
+async def test_an_expired_token_ends_the_stream_and_a_new_one_resumes_it(loki, guarded):
+    async with Viewing(guarded.session, guarded.url, "trace-a", headers=bearer(token(seconds=2.0))) as viewing:
+        await viewing.until(lambda v: v.named("token-expired") and v.ended)
+        assert viewing.texts[-1] == "line of a"
+        cursor = viewing.cursor
+    loki.add(A, time.time_ns(), "after the token")
+    async with Viewing(guarded.session, guarded.url, "trace-a", cursor=cursor, headers=bearer(token())) as viewing:
+        await viewing.until(lambda v: v.lines)
+        assert viewing.texts == ["after the token"]
+
+
+async def test_a_platform_signs_with_its_own_key_pair(loki, tmp_path, start_panel):
+    loki.add(A, time.time_ns(), "x")
+    private = Ed25519PrivateKey.generate()
+    public = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    (tmp_path / "public.pem").write_bytes(public)
+    async with start_panel(loki.url, public_key_file=str(tmp_path / "public.pem")) as panel:
+        headers = bearer(token(key=private, algorithm="EdDSA"))
+        assert (await panel.get("/api/logs", traceId="trace-a", headers=headers))["lines"]
+        forged = bearer(jwt.encode({"exp": time.time() + 60, "traces": ["*"]}, SECRET, algorithm="HS256"))
+        await panel.get("/api/logs", traceId="trace-a", headers=forged, status=401)
+
+
+async def test_origins_are_those_configured(guarded):
+    mine = {**bearer(token()), "Origin": ORIGIN}
+    async with guarded.session.get(guarded.url + "/api/logs?traceId=trace-a", headers=mine) as response:
+        assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+    other = {**bearer(token()), "Origin": "https://evil.example"}
+    async with guarded.session.get(guarded.url + "/api/logs?traceId=trace-a", headers=other) as response:
+        assert response.status == 403
+        assert "Access-Control-Allow-Origin" not in response.headers
+    bound = {**bearer(token(origin="https://elsewhere.example")), "Origin": ORIGIN}
+    assert (await guarded.get("/api/logs", traceId="trace-a", headers=bound, status=403))["error"]["code"] == (
+        "origin_not_allowed"
+    )
+    preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"}
+    async with guarded.session.options(guarded.url + "/api/logs", headers=preflight) as response:
+        assert response.status == 204
+        assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
+
+
+async def test_pages_may_be_framed_by_the_configured_origins_and_run_no_inline_script(guarded):
+    async with guarded.session.get(guarded.url + "/embed") as response:
+        policy = response.headers["Content-Security-Policy"]
+        assert f"frame-ancestors 'self' {ORIGIN}" in policy
+        assert "unsafe-inline" not in policy
+        assert "<script>" not in await response.text()
+
+
+async def test_without_a_secret_only_this_machine_is_answered(loki, panel):
+    await panel.get("/api/launches")
+    for headers in ({"Host": "evil.example"}, {"X-Forwarded-For": "1.2.3.4"}, {"Forwarded": "for=1.2.3.4"}):
+        answer = await panel.get("/api/launches", headers=headers, status=403)
+        assert answer["error"]["code"] == "local_only"
+
+
+async def test_a_closed_stream_lets_its_place_go(loki, panel):
+    loki.add(A, time.time_ns(), "x")
+    async with Viewing(panel.session, panel.url, "trace-a") as viewing:
+        await viewing.until(lambda v: v.lines)
+        assert panel.server.feeds.viewers == 1
+    async with asyncio.timeout(10):
+        while panel.server.feeds.viewers:  # noqa: ASYNC110  (what is waited for happens in the server)
+            await asyncio.sleep(0.01)

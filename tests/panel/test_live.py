@@ -1,0 +1,157 @@
+import asyncio
+import contextlib
+import time
+
+from support.panel_stream import Viewing
+
+A = {
+    "traceId": "t1",
+    "instanceId": "i1",
+    "launchId": "20261122T120000-aaaaaa",
+    "service_name": "m",
+    "env": "test",
+    "engine": "vllm",
+    "host": "h1",
+}
+B = {**A, "launchId": "20261122T120005-bbbbbb", "host": "h2"}
+
+
+async def test_a_viewer_without_a_cursor_gets_all_there_is_and_then_what_comes(loki, panel):
+    start = time.time_ns() - 10**10
+    for index in range(500):
+        loki.add(A, start + index, f"old {index}")
+    async with Viewing(panel.session, panel.url, "t1") as viewing:
+        await viewing.until(lambda v: len(v.lines) == 500)
+        for index in range(50):
+            loki.add(A, start + 1000 + index, f"new {index}")
+        await viewing.until(lambda v: len(v.lines) >= 550)
+        assert viewing.texts == [f"old {i}" for i in range(500)] + [f"new {i}" for i in range(50)]
+
+
+async def test_the_stream_goes_on_behind_the_page_that_the_viewer_has(loki, panel):
+    start = time.time_ns() - 10**10
+    for index in range(20):
+        loki.add(A, start + index, f"line {index}")
+    page = await panel.get("/api/logs", traceId="t1", limit=5)
+    loki.add(A, start + 100, "line 20")
+    async with Viewing(panel.session, panel.url, "t1", cursor=page["cursor"]) as viewing:
+        await viewing.until(lambda v: v.lines)
+        assert viewing.texts == ["line 20"]
+
+
+async def test_a_broken_connection_resumes_without_a_lost_or_repeated_line(loki, panel):
+    start = time.time_ns() - 10**10
+    written = []
+
+    async def write():
+        for index in range(600):
+            written.append(f"line {index}")
+            loki.add(A, start + len(written), written[-1])
+            await asyncio.sleep(0.002)
+
+    writer = asyncio.create_task(write())
+    got, cursor = [], ""
+    while len(got) < 600:
+        async with Viewing(panel.session, panel.url, "t1", cursor=cursor) as viewing:
+            before = len(got)
+            await viewing.until(lambda v, n=before: n + len(v.lines) >= min(600, n + 60))
+            got += viewing.texts
+            cursor = viewing.cursor
+    await writer
+    assert got == written
+
+
+async def test_a_log_that_lags_behind_is_neither_skipped_nor_repeated(loki, panel):
+    start = time.time_ns() - 60 * 10**9
+    loki.add(A, start, "a 0")
+    loki.add(B, start + 1, "b 0")
+    page = await panel.get("/api/logs", traceId="t1")
+    async with Viewing(panel.session, panel.url, "t1", cursor=page["cursor"]) as viewing:
+        await viewing.until(lambda v: v.named("launches"))
+        for index in range(1, 40):
+            loki.add(A, start + index * 10**9, f"a {index}")
+        await viewing.until(lambda v: len(v.lines) == 39)
+        for index in range(1, 30):
+            loki.add(B, start + index * 10**9 + 5, f"b {index}")
+        await viewing.until(lambda v: len(v.lines) >= 68)
+        assert sorted(viewing.texts) == sorted([f"a {i}" for i in range(1, 40)] + [f"b {i}" for i in range(1, 30)])
+        cursor = viewing.cursor
+    loki.add(B, start + 35 * 10**9, "b late")
+    async with Viewing(panel.session, panel.url, "t1", cursor=cursor) as viewing:
+        await viewing.until(lambda v: v.lines)
+        assert viewing.texts == ["b late"]
+
+
+async def test_a_launch_that_begins_while_one_watches_is_followed(loki, panel):
+    loki.add(A, time.time_ns() - 10**9, "a")
+    async with Viewing(panel.session, panel.url, "t1") as viewing:
+        await viewing.until(lambda v: v.texts == ["a"])
+        loki.add(B, time.time_ns() - 5 * 10**9, "b")
+        await viewing.until(lambda v: v.texts == ["a", "b"])
+
+
+async def test_loki_being_away_loses_nothing(loki, panel):
+    start = time.time_ns() - 10**9
+    loki.add(A, start, "before")
+    async with Viewing(panel.session, panel.url, "t1") as viewing:
+        await viewing.until(lambda v: v.texts == ["before"])
+        loki.down = True
+        await viewing.until(lambda v: v.named("status"))
+        loki.add(A, start + 1, "meanwhile")
+        loki.down = False
+        await viewing.until(lambda v: len(v.named("status")) == 2)
+        assert viewing.texts == ["before", "meanwhile"]
+        assert [status["loki"] for status in viewing.named("status")] == ["unreachable", "ok"]
+
+
+async def test_a_restarted_panel_resumes_from_the_cursor(loki, panel, start_panel):
+    start = time.time_ns() - 10**9
+    loki.add(A, start, "one")
+    async with Viewing(panel.session, panel.url, "t1") as viewing:
+        await viewing.until(lambda v: v.texts == ["one"])
+        cursor = viewing.cursor
+    loki.add(A, start + 1, "two")
+    async with (
+        start_panel(loki.url) as other,
+        Viewing(other.session, other.url, "t1", cursor=cursor) as viewing,
+    ):
+        await viewing.until(lambda v: v.lines)
+        assert viewing.texts == ["two"]
+
+
+async def test_many_viewers_cost_one_query_a_tick_and_each_gets_every_line(loki, panel):
+    start = time.time_ns() - 10**10
+    loki.add(A, start, "line 0")
+    async with contextlib.AsyncExitStack() as stack:
+        viewings = [await stack.enter_async_context(Viewing(panel.session, panel.url, "t1")) for _ in range(40)]
+        for viewing in viewings:
+            await viewing.until(lambda v: v.lines)
+        feed = panel.server.feeds._feeds["t1"]
+        queries, ticks = len(loki.queries), feed.ticks
+        for index in range(1, 300):
+            loki.add(A, start + index, f"line {index}")
+            await asyncio.sleep(0.001)
+        for viewing in viewings:
+            await viewing.until(lambda v: len(v.lines) >= 300)
+            assert viewing.texts == [f"line {i}" for i in range(300)]
+        assert len(loki.queries) - queries <= feed.ticks - ticks + 1
+
+
+async def test_an_idle_stream_shows_signs_of_life(loki, panel):
+    async with Viewing(panel.session, panel.url, "nothing-yet") as viewing:
+        await viewing.until(lambda v: v.beats >= 2)
+
+
+async def test_events_become_launches_in_the_stream(loki, panel):
+    start = time.time_ns() - 10**9
+    loki.add(A, start, "started launchId=x engine=vllm model=m port=8000 pid=7", kind="event", level="info")
+    async with Viewing(panel.session, panel.url, "t1") as viewing:
+        await viewing.until(lambda v: v.named("launches"))
+        loki.add(A, start + 1, "ready seconds=55.2 pid=7 port=8000", kind="event", level="info")
+        await viewing.until(lambda v: v.named("launches")[-1]["launches"][0]["state"] == "ready")
+        assert viewing.named("launches")[-1]["launches"][0]["readySeconds"] == 55.2
+
+
+async def test_a_cursor_that_is_none_is_refused(panel):
+    answer = await panel.get("/api/logs/stream", traceId="t1", cursor="nonsense!", status=400)
+    assert answer["error"]["code"] == "bad_cursor"

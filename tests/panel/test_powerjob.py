@@ -1,0 +1,81 @@
+import contextlib
+import time
+
+import pytest
+from aiohttp import web
+
+
+class FakePowerJob:
+    """Answers as PowerJob 5.1 does, with its trap: asking for a log too early leaves it empty for good."""
+
+    def __init__(self):
+        self.status = 1
+        self.lines = []
+        self.spoilt = False
+        self.asked = []
+
+    async def fetch_status(self, request):
+        self.asked.append("status")
+        assert request.query["appId"] == "4"
+        return web.json_response({"success": True, "data": self.status})
+
+    async def log(self, request):
+        self.asked.append("log")
+        if self.status < 3:
+            self.spoilt = True
+        assert request.headers["PowerJwt"] == "jwt"
+        index = int(request.query["index"])
+        shown = [] if self.spoilt else self.lines[index * 100 : index * 100 + 100]
+        data = {"index": index, "totalPages": -(-len(self.lines) // 100), "data": "\n".join(shown)}
+        return web.json_response({"success": True, "message": None, "data": data})
+
+
+@pytest.fixture
+async def powerjob():
+    fake = FakePowerJob()
+    app = web.Application()
+    app.add_routes([web.post("/openApi/fetchInstanceStatus", fake.fetch_status), web.get("/instance/log", fake.log)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield fake
+    await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def panel_with(start_panel, loki, powerjob, tmp_path):
+    (tmp_path / "jwt").write_text("jwt\n")
+    async with start_panel(
+        loki.url, powerjob_url=powerjob.url, powerjob_app_id=4, powerjob_token_file=str(tmp_path / "jwt")
+    ) as panel:
+        yield panel
+
+
+async def test_the_online_log_is_asked_for_once_the_run_is_running(loki, powerjob, start_panel, tmp_path):
+    async with panel_with(start_panel, loki, powerjob, tmp_path) as panel:
+        answer = await panel.get("/llm/logs", instanceId="1008611")
+        assert (answer["lines"], answer["state"], answer["source"]) == ([], "waiting", "powerjob")
+        assert not powerjob.spoilt
+        powerjob.status = 3
+        powerjob.lines = [f"2026-11-22 21:12:10.123 [10.0.0.1] INFO line {i}" for i in range(250)]
+        got, line = [], 0
+        for _ in range(10):
+            answer = await panel.get("/llm/logs", instanceId="1008611", fromLine=line, limit=70)
+            got += answer["lines"]
+            line = answer["nextLine"]
+        assert got == powerjob.lines
+        powerjob.status = 5
+        assert (await panel.get("/llm/logs", instanceId="1008611", fromLine=250))["finished"] is True
+
+
+async def test_what_loki_has_is_never_asked_of_powerjob(loki, powerjob, start_panel, tmp_path):
+    labels = {"traceId": "t1", "instanceId": "1008611", "launchId": "20261122T120000-aaaaaa", "service_name": "m"}
+    loki.add(labels, time.time_ns(), "from loki")
+    async with panel_with(start_panel, loki, powerjob, tmp_path) as panel:
+        assert (await panel.get("/llm/logs", instanceId="1008611"))["lines"] == ["from loki"]
+        assert powerjob.asked == []
+
+
+async def test_the_fallback_is_off_by_default(panel):
+    await panel.get("/llm/logs", instanceId="1008611", status=404)

@@ -1,0 +1,166 @@
+"""A Loki stand-in for the agent's tests: decodes requests with the real protobuf library, and keeps what it is sent.
+
+It keeps to Loki's rules that the agent depends on: an entry is what stream, time, line and metadata make it, a
+repeated one is stored once; success is 204; a query returns structured metadata merged into the stream's labels.
+"""
+
+import asyncio
+import importlib.util
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cramjam
+from aiohttp import web
+
+PROTO = Path(__file__).parent.parent / "agent" / "push.proto"
+_LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
+
+
+class Stored(NamedTuple):
+    labels: str
+    time_ns: int
+    line: str
+    metadata: tuple[tuple[str, str], ...]
+
+    @property
+    def level(self) -> str | None:
+        return dict(self.metadata).get("level")
+
+
+@cache
+def push_request() -> Any:
+    """Return the PushRequest class that protoc made from push.proto."""
+    with tempfile.TemporaryDirectory() as directory:
+        subprocess.run(
+            [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO.parent}", f"--python_out={directory}", PROTO.name],
+            check=True,
+        )
+        spec = importlib.util.spec_from_file_location("push_pb2", Path(directory) / "push_pb2.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.PushRequest
+
+
+def decode(body: bytes) -> list[Stored]:
+    """Return the entries of a push request's body."""
+    request = push_request()()
+    request.ParseFromString(bytes(cramjam.snappy.decompress_raw(body)))
+    return [
+        Stored(
+            stream.labels,
+            entry.timestamp.seconds * 1_000_000_000 + entry.timestamp.nanos,
+            entry.line,
+            tuple((pair.name, pair.value) for pair in entry.structuredMetadata),
+        )
+        for stream in request.streams
+        for entry in stream.entries
+    ]
+
+
+Behaviour = Callable[[list[Stored], "LokiStandIn"], Awaitable[web.StreamResponse | None]]
+
+
+class LokiStandIn:
+    """Runs on a free port of loopback; `behaviours` are used up one per push, then it behaves well."""
+
+    def __init__(self) -> None:
+        self.stored: dict[Stored, None] = {}
+        self.bodies: list[bytes] = []
+        self.queries: list[dict[str, str]] = []
+        self.headers: list[dict[str, str]] = []
+        self.behaviours: list[Behaviour] = []
+        self.always: Behaviour | None = None
+        self.query_status = 200
+        self.half_answers = False
+        """Answer the next push with half of an answer, then hang up."""
+        self.changed = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def start(self, port: int = 0) -> None:
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_post("/loki/api/v1/push", self._push)
+        app.router.add_get("/loki/api/v1/query_range", self._query)
+        self._runner = web.AppRunner(app, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def store(self, entries: list[Stored]) -> None:
+        self.stored.update(dict.fromkeys(entries))
+
+    def entries(self) -> list[Stored]:
+        return sorted(self.stored, key=lambda entry: entry.time_ns)
+
+    def lines(self, *, events: bool = False) -> list[str]:
+        return [e.line for e in self.entries() if events or dict(e.metadata).get("kind") != "event"]
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+        """Wait until condition() holds; it is looked at after every request."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def _push(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.bodies.append(body)
+        self.headers.append(dict(request.headers))
+        entries = decode(body)
+        try:
+            behaviour = self.behaviours.pop(0) if self.behaviours else self.always
+            if behaviour is not None:
+                answer = await behaviour(entries, self)
+                if self.half_answers:
+                    self.half_answers = False
+                    return await _half(request)
+                if answer is not None:
+                    return answer
+            self.store(entries)
+            return web.Response(status=204)
+        finally:
+            self.changed.set()
+
+    async def _query(self, request: web.Request) -> web.StreamResponse:
+        self.queries.append(dict(request.query))
+        self.changed.set()
+        if self.query_status != 200:
+            return web.Response(status=self.query_status, text="no")
+        wanted = set(_LABEL.findall(request.query["query"]))
+        start, end, limit = (int(request.query[name]) for name in ("start", "end", "limit"))
+        found = [
+            entry
+            for entry in self.entries()
+            if start <= entry.time_ns < end and wanted <= set(_LABEL.findall(entry.labels))
+        ][:limit]
+        result = [
+            {
+                "stream": dict(_LABEL.findall(entry.labels)) | dict(entry.metadata),
+                "values": [[str(entry.time_ns), entry.line]],
+            }
+            for entry in found
+        ]
+        return web.json_response({"status": "success", "data": {"resultType": "streams", "result": result}})
+
+
+async def _half(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(status=500, headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b"half of")
+    assert request.transport is not None
+    request.transport.abort()
+    return response
