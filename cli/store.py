@@ -95,14 +95,15 @@ async def _serve(settings: StoreSettings, host: str, port: int, secret: str) -> 
         runner = web.AppRunner(
             server.application(), access_log=None, auto_decompress=False, handler_cancellation=True
         )
+        writer.start()
         await runner.setup()
         site = web.TCPSite(runner, host, port)
         try:
             await site.start()
         except OSError as error:
             await runner.cleanup()
+            await asyncio.to_thread(writer.stop)
             raise DatabaseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-        writer.start()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)

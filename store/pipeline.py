@@ -76,7 +76,7 @@ class Pipeline:
         """Return the labels of an entry of this stream and metadata before any parser; None drops the entry."""
         labels = dict(stream)
         for name, value in metadata:
-            labels[name + _EXTRACTED if _has(stream, name) else name] = value
+            labels[name + _EXTRACTED if name in labels else name] = value
         return labels if all(stage(labels, stream, b"") for stage in self._before) else None
 
     def of_line(self, labels: LabelSet, stream: Labels, line: bytes) -> LabelSet | None:

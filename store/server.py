@@ -6,6 +6,7 @@ The loop only moves bytes: pushes are decoded and stored by the writer's threads
 import asyncio
 import hmac
 import logging
+import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from contract.access import refusal
 from store import aggregate, params
 from store.aggregate import Steps, number_text
+from store.block import CorruptBlockError
 from store.logql import LogQLError, LogQuery, Matcher, parse, parse_selector
 from store.metrics import Metrics
 from store.params import ParameterError, TimeRange
@@ -154,6 +156,12 @@ class Server:
             return _text(504, str(error))
         except UnavailableError as error:
             return _text(503, str(error))
+        except sqlite3.Error as error:
+            _log.error("%s could not be answered: %s", request.path, error)
+            return _text(503, f"the database cannot be read: {error}")
+        except CorruptBlockError as error:
+            _log.error("%s could not be answered: %s", request.path, error)
+            return _text(500, f"the database is damaged: {error}; restore a backup, or delete the file")
         except TooManyTailsError as error:
             return _text(429, str(error))
 
@@ -222,9 +230,14 @@ class Server:
         wanted = params.time_range(given, self._clock_ns())
         if wanted.end <= wanted.start:
             raise ParameterError("end timestamp must not be before or equal to start time")
-        limit, backward = params.limit(given), params.backward(given)
+        backward = params.backward(given)
         if isinstance(query, LogQuery):
+            if given.get("interval", "0") not in ("0", "0s"):
+                raise ParameterError("the embedded store does not support interval; Loki does")
+            limit = params.limit(given)
             return await self._log_query(LogRequest(query, wanted.start, wanted.end, limit, backward))
+        # Only the entries of a log query are limited in number, as in Loki.
+        params.limit(given, most=TIME_MAX)
         steps = params.steps(given, wanted)
         metric = query
 
@@ -241,7 +254,7 @@ class Server:
     async def _query(self, request: web.Request) -> web.Response:
         given = await _parameters(request)
         query = parse(given.get("query", ""))
-        params.limit(given)
+        params.limit(given, most=TIME_MAX)
         if isinstance(query, LogQuery):
             raise LogQLError(
                 "log queries are not supported as an instant query type, "
