@@ -25,7 +25,8 @@ from store.block import CorruptBlockError
 from store.logql import LogQLError, LogQuery, Matcher, parse, parse_selector
 from store.metrics import Metrics
 from store.params import ParameterError, TimeRange
-from store.push import BodyTooLargeError, PushError, decode
+from store.priority import QueryPriority
+from store.push import BodyTooLargeError, PushedStream, PushError, decode
 from store.query import Budget, Entry, LogRequest, QueryLimitError, QueryTimeoutError, run_log_query
 from store.reader import Reader, Snapshot
 from store.settings import StoreSettings
@@ -68,6 +69,7 @@ class Server:
         *,
         tails: Tails,
         metrics: Metrics,
+        priority: QueryPriority,
         secret: str,
         clock_ns: Callable[[], int],
     ) -> None:
@@ -76,6 +78,7 @@ class Server:
         self._reader = reader
         self._tails = tails
         self._metrics = metrics
+        self._priority = priority
         self._secret = secret
         self._clock_ns = clock_ns
         self._max_body = int(settings.max_body_mb * MEGABYTE)
@@ -189,11 +192,10 @@ class Server:
                 raise PushError("EOF: the body is empty")
             streams = await asyncio.get_running_loop().run_in_executor(
                 self._decoding,
-                decode,
+                self._decode,
                 body,
                 request.headers.get("Content-Type", ""),
                 request.headers.get("Content-Encoding", ""),
-                self._max_body,
             )
             if not streams:
                 return _text(422, "error at least one valid stream is required for ingestion")
@@ -201,6 +203,10 @@ class Server:
         if refusals:
             return _text(400, refusals.text())
         return web.Response(status=204)
+
+    def _decode(self, body: bytes, content_type: str, content_encoding: str) -> list[PushedStream]:
+        self._priority.give_way()
+        return decode(body, content_type, content_encoding, self._max_body)
 
     # ---- queries
 
@@ -212,7 +218,7 @@ class Server:
 
         def run() -> _T:
             budget.check_time()
-            with self._reader.snapshot() as snapshot:
+            with self._priority, self._reader.snapshot() as snapshot:
                 return function(snapshot, budget)
 
         self._waiting += 1

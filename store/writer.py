@@ -24,6 +24,7 @@ from store import block
 from store.block import Entries, Labels, Metadata
 from store.database import LEVEL_FULL, Database
 from store.limits import Refusals, TimeWindow, check_entries, check_labels, check_order
+from store.priority import QueryPriority
 from store.push import PushedStream, with_service_name
 
 BLOCK_TEXT_BYTES = 1024 * 1024
@@ -114,6 +115,7 @@ class Writer:
         *,
         clock_ns: Callable[[], int] = time.time_ns,
         on_stored: Callable[[list[Stored]], None] = lambda _: None,
+        priority: QueryPriority | None = None,
     ) -> None:
         self.counts = Counts()
         self._database = database
@@ -121,6 +123,7 @@ class Writer:
         self._retention = retention
         self._clock_ns = clock_ns
         self._on_stored = on_stored
+        self._priority = priority or QueryPriority()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._streams: OrderedDict[Labels, StreamState] = OrderedDict()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -151,6 +154,7 @@ class Writer:
         self._connection = self._database.writer()
         try:
             while (jobs := self._take()) is not None:
+                self._priority.give_way()
                 if jobs:
                     self._store_group(jobs)
                 self._tidy(idle=not jobs)
