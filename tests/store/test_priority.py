@@ -12,7 +12,8 @@ def test_without_a_query_nobody_waits():
     assert time.monotonic() - started < 1000 * GIVE_WAY_SECONDS
 
 
-def test_a_push_waits_for_the_end_of_the_queries_that_run():
+def test_a_push_waits_for_the_end_of_the_queries_that_run(monkeypatch):
+    monkeypatch.setattr("store.priority.GIVE_WAY_SECONDS", 60.0)
     priority = QueryPriority()
     order = []
 

@@ -211,13 +211,13 @@ def test_small_blocks_are_merged_and_nothing_is_lost(database):
 
 
 def test_a_large_push_is_stored_in_blocks_of_a_page_each(database, monkeypatch):
-    monkeypatch.setattr(writer_module, "BLOCK_TEXT_BYTES", 2000)
+    monkeypatch.setattr(writer_module, "BLOCK_BYTES", 2000)
     monkeypatch.setattr(writer_module, "BLOCK_FULL_BYTES", 1000)
     writer = Writer(database, TimeWindow(None, None), Retention(None, None))
     writer.start()
     assert not writer.push([stream(range(1000))], 1).result(60)
     writer.stop()
-    assert len(block_rows(database)) == 3
+    assert len(block_rows(database)) > 3
     assert stored_times(database) == list(range(1000))
 
 
@@ -260,3 +260,28 @@ def pages(database):
         [count] = connection.execute("PRAGMA page_count").fetchone()
     connection.close()
     return count * 4096
+
+
+def test_very_many_empty_lines_are_stored_in_several_blocks(database):
+    writer = Writer(database, TimeWindow(None, None), Retention(None, None))
+    writer.start()
+    count = 200_000
+    empty = PushedStream((("traceId", "t1"),), Entries(range(count), [b""] * count, [0] * count, [()]))
+    assert not writer.push([empty], 1).result(60)
+    writer.stop()
+    assert all(entries <= writer_module.BLOCK_BYTES // 16 for _, entries in block_rows(database))
+    assert stored_times(database) == list(range(count))
+
+
+def test_when_tidying_fails_pushes_go_on(database, monkeypatch):
+    def broken(*_):
+        raise sqlite3.OperationalError("no space for tidying")
+
+    writer = Writer(database, TimeWindow(None, None), Retention(None, None))
+    monkeypatch.setattr(writer, "_merge_one", broken)
+    writer.start()
+    for i in range(40):
+        assert not writer.push([stream([i])], 1).result(60)
+    assert writer.is_alive
+    writer.stop()
+    assert stored_times(database) == list(range(40))
