@@ -221,9 +221,8 @@ def main() -> None:
     parser.add_argument("--batch-bytes", type=int, default=1024 * 1024)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tracetail-bench-") as directory:
-        print(
-            f"\ntracetail store, Python {sys.version.split()[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-        )
+        load = os.getloadavg()[0]
+        print(f"\ntracetail store, Python {sys.version.split()[0]}, {os.cpu_count()} cores, load {load:.1f}")
         show("", "measured", "wanted")
         with running_store(Path(directory)) as (url, process):
             run(url, process, Path(directory) / "store" / "store.db", options)
