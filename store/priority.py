@@ -3,7 +3,7 @@
 import threading
 from types import TracebackType
 
-GIVE_WAY_SECONDS = 0.05
+GIVE_WAY_SECONDS = 0.1
 """How long a push waits at most for queries that run: short ones are then not slowed down at all."""
 
 

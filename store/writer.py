@@ -166,7 +166,7 @@ class Writer:
                 if jobs:
                     self._store_group(jobs)
                 if time.monotonic() >= self._tidy_after:
-                    self._tidy(idle=not jobs)
+                    self._tidy()
         finally:
             self._connection.execute("PRAGMA optimize")
             self._connection.close()
@@ -344,10 +344,10 @@ class Writer:
 
     # ---- tidying
 
-    def _tidy(self, *, idle: bool) -> None:
+    def _tidy(self) -> None:
         """Do one small piece of tidying. An error here is logged and tried again; it must not stop the pushes."""
         try:
-            self._tidy_due = self._merge_one() or (idle and self._retain())
+            self._tidy_due = self._merge_one() or self._retain()
         except Exception:  # noqa: BLE001  (whatever it is, it must not end the thread)
             _log.exception("tidying the database failed; it will be tried again in %g s", TIDY_AGAIN_SECONDS)
             if self._connection.in_transaction:

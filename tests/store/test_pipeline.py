@@ -33,13 +33,14 @@ def error_of(stages, line):
         ('{"a":"\\u6a21\\n"}', {"a": "模\n"}),
         ('{"a":12345678901234567890.123456789}', {"a": "12345678901234567890.123456789"}),
         ("{}", {}),
+        ('{"":"x","a":"y"}', {"a": "y"}),
     ],
 )
 def test_json(line, found):
     assert labels("| json", line) == found
 
 
-@pytest.mark.parametrize("line", ["", "text", "[1]", '"a"', "42", '{"a"', '{"a":}', "{" * 5000])
+@pytest.mark.parametrize("line", ["", "text", '{"a":NaN}', "[1]", '"a"', "42", '{"a"', '{"a":}', "{" * 5000])
 def test_what_is_no_json_object_is_marked_and_kept(line):
     assert error_of("| json", line) == "JSONParserErr"
 
@@ -51,6 +52,11 @@ def test_what_stands_before_the_break_of_a_json_object_is_found():
         "__error__": "JSONParserErr",
         "__error_details__": "Value looks like object, but can't find closing '}' symbol",
     }
+
+
+def test_a_very_long_broken_object_is_read_in_linear_time():
+    line = "{" + ",".join(f'"k{i}":{i}' for i in range(20_000)) + ',"cut'
+    assert len(labels("| json", line)) == 20_000 + len(("__error__", "__error_details__"))
 
 
 def test_json_expressions():

@@ -238,6 +238,25 @@ def test_entries_older_than_the_retention_are_deleted_and_their_streams_with_the
     connection.close()
 
 
+def test_retention_goes_on_in_small_pieces_while_pushes_keep_coming(database):
+    clock = Clock(1000 * HOUR)
+    writer = Writer(database, TimeWindow(None, None), Retention(24 * HOUR, None), clock_ns=clock)
+    writer._retention_due = float("inf")
+    writer.start()
+    for i in range(100):
+        assert not writer.push([stream([1000 * HOUR], trace_id=f"old-{i}")], 1).result(60)
+    clock.now_ns = 1100 * HOUR
+    writer._retention_due = 0.0
+    deleted_after_push = []
+    while not deleted_after_push or deleted_after_push[-1] < 100:
+        time_ns = clock.now_ns + len(deleted_after_push)
+        assert not writer.push([stream([time_ns])], 1).result(60)
+        deleted_after_push.append(writer.counts.deleted_blocks)
+    writer.stop()
+    assert len(set(deleted_after_push)) > 4
+    assert stored_times(database) == [clock.now_ns + n for n in range(len(deleted_after_push))]
+
+
 def test_the_oldest_entries_go_when_the_file_is_too_large_and_the_file_shrinks(database, monkeypatch):
     import os
 
