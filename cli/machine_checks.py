@@ -12,7 +12,7 @@ import zoneinfo
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from cli.configuration import Configuration
+from cli.configuration import Configuration, options
 from cli.findings import Finding, ok, problem, warning
 from contract.access import UnsafeBindError, check_bind, parse_listen
 from contract.record import ENDED_STATES, LaunchDir, RecordError, is_alive
@@ -26,26 +26,17 @@ OPEN_FILES_WANTED = 4096
 WATCHES_WANTED = 8192
 """One directory per model, engine and environment, and those of configured globs; other programs watch too."""
 
-_SECRETS = {
-    "loki": ("password_file", "bearer_token_file", "key_file"),
-    "agent": (
-        "secret_file",
-        "pushgateway_password_file",
-        "remote_write_password_file",
-        "remote_write_bearer_token_file",
-    ),
-    "panel": ("secret_file", "admin_key_file"),
-    "store": ("secret_file",),
-}
+_SECRET_FILES = ("password_file", "token_file", "secret_file", "key_file")
+_NOT_SECRET = ("public_key_file",)
 
 
 def check_secrets(settings: Configuration) -> Iterator[Finding]:
     """Look at every file with a secret: there, readable, and by nobody else."""
-    for table, keys in _SECRETS.items():
-        for key in keys:
-            path = getattr(getattr(settings, table), key)
+    for option in options():
+        if option.key.endswith(_SECRET_FILES) and option.key not in _NOT_SECRET:
+            path = getattr(getattr(settings, option.table), option.key)
             if path:
-                yield _secret(f"{table}.{key}", Path(path))
+                yield _secret(f"{option.table}.{option.key}", Path(path))
 
 
 def _secret(setting: str, path: Path) -> Finding:

@@ -114,17 +114,6 @@ def test_secrets_that_are_missing_empty_or_everybodys(tmp_path):
     assert [finding.text for finding in findings if finding.level == OK] == [f"loki.bearer_token_file: {good}"]
 
 
-def test_every_setting_that_is_a_secret_is_looked_at():
-    named = {
-        f"{option.table}.{option.key}"
-        for option in configuration.options()
-        if option.key.endswith(("password_file", "token_file", "secret_file", "key_file"))
-        and option.key != "public_key_file"
-    }
-
-    assert {f"{table}.{key}" for table, keys in machine_checks._SECRETS.items() for key in keys} == named
-
-
 def test_addresses_that_are_none_unsafe_or_taken_twice(tmp_path):
     settings = load(
         tmp_path,
