@@ -92,6 +92,7 @@ class PanelServer:
                 web.static("/static", _STATIC),
             ]
         )
+        app.on_response_prepare.append(self._add_headers)
         app.on_shutdown.append(self._shutdown)
         return app
 
@@ -119,8 +120,6 @@ class PanelServer:
         self._count.labels(route, str(response.status)).inc()
         if not route.endswith("/stream"):
             self._seconds.labels(route).observe(asyncio.get_running_loop().time() - began)
-        if not response.prepared:
-            self._add_headers(request, response)
         return response
 
     async def _handled(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -146,7 +145,8 @@ class PanelServer:
     def _is_own(self, request: web.Request, origin: str) -> bool:
         return origin.partition("://")[2] == request.headers.get("Host")
 
-    def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Add what every response has, right before its head is sent, also those that handlers send by themselves."""
         headers = response.headers
         ancestors = " ".join(["'self'", *sorted(self._origins)])
         headers["Content-Security-Policy"] = (
