@@ -16,7 +16,7 @@ from aiohttp import web
 from agent.delivery import Delivery
 from agent.discovery import Discovery
 from agent.journal import Journal
-from agent.launches import Adopter, ShippedFiles
+from agent.launches import Adopter, Outboxes, ShippedFiles
 from agent.ledger import Ledger
 from agent.metrics import Metrics
 from agent.pipeline import LOOK_EVERY_SECONDS, Pipeline, Room
@@ -119,10 +119,13 @@ class Agent:
                     self._reporting.running(),
                 ):
                     discovery.start()
+                    outboxes = asyncio.create_task(Outboxes(self._state_dirs).run(), name="outboxes")
                     try:
                         announce(address)
                         await self._follow(pipeline, discovery)
                     finally:
+                        outboxes.cancel()
+                        await asyncio.gather(outboxes, return_exceptions=True)
                         discovery.stop()
         finally:
             await asyncio.to_thread(self._journal.close)

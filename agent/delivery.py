@@ -329,7 +329,7 @@ class Delivery:
 
 def make_body(labels: Mapping[str, str], entries: list[Entry], first_index: int | None = None) -> Body:
     """Return the body that holds these entries."""
-    data = encoding.encode_request(labels, b"".join(entry.encode() for entry in entries))
+    data = encoding.encode_request(labels, encoding.columns_of(entries).encode())
     return Body(labels, data, entries[0].time_ns, entries[-1].time_ns, len(entries), first_index)
 
 

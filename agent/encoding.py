@@ -6,12 +6,16 @@
 
 Source: https://github.com/grafana/loki/blob/main/pkg/push/push.proto
 
-Everything here is written for speed: an entry is five pieces of bytes, four of which come from tables, and a whole
-batch is joined once. The two varints of a timestamp are always five bytes long (a varint may carry leading zero
-groups: https://protobuf.dev/programming-guides/encoding/#varints), so that every timestamp has the same length.
+Everything here is written for speed: an entry is four pieces of bytes, and a whole batch is joined once. The two
+varints of a timestamp are always five bytes long (a varint may carry leading zero groups:
+https://protobuf.dev/programming-guides/encoding/#varints), so that every timestamp has the same length, and the
+nanoseconds of a whole batch are encoded at once, side by side in one large integer.
 """
 
+import sys
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
@@ -20,9 +24,6 @@ import cramjam
 from contract.logql import selector
 
 SECOND = 1_000_000_000
-STAMP_BYTES = 14
-"""An encoded timestamp field: tag, length, and two fields of one tag and five bytes."""
-
 _TABLE = 8192
 
 
@@ -40,34 +41,88 @@ def _field(tag: int, data: bytes) -> bytes:
     return bytes((tag,)) + varint(len(data)) + data
 
 
-# nanos = high << 14 | low, as five bytes: two of low, three of high
-_NANOS_LOW = [bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(1 << 14)]
-_NANOS_HIGH = [bytes((n & 0x7F | 0x80, n >> 7 & 0x7F | 0x80, n >> 14)) for n in range((SECOND >> 14) + 1)]
-_LINE = [b"\x12" + varint(n) for n in range(_TABLE)]
-_ENTRY = [b"\x12" + varint(n + STAMP_BYTES) for n in range(_TABLE)]
+_HEADS = [b"\x12" + varint(n) for n in range(_TABLE)]
+"""Tag and length of a line in an entry, and of an entry in a stream: both are field 2."""
+_LANE_BYTES = 8
+_LANES = 1024
+_GROUPS = [(0x7F << 7 * group, group) for group in range(5)]
+_MASKS = [(mask.to_bytes(_LANE_BYTES, "little") * _LANES, shift) for mask, shift in _GROUPS]
+_CONTINUED = bytes((0x80, 0x80, 0x80, 0x80, 0, 0, 0, 0)) * _LANES
 
 
-def stamp_second(seconds: int) -> bytes:
-    """Return the part of an encoded timestamp that all of one second have in common; nanos() follows it."""
+def second(seconds: int) -> bytes:
+    """Return the part of an encoded timestamp that all of one second have in common; the nanoseconds follow it."""
     groups = bytes(seconds >> shift & 0x7F | 0x80 for shift in (0, 7, 14, 21)) + bytes((seconds >> 28 & 0x7F,))
     return b"\x0a\x0c\x08" + groups + b"\x10"
 
 
-def stamp(time_ns: int) -> bytes:
-    """Return the timestamp field of an entry at time_ns nanoseconds since the epoch."""
-    seconds, nanos = divmod(time_ns, SECOND)
-    return stamp_second(seconds) + _NANOS_LOW[nanos & 0x3FFF] + _NANOS_HIGH[nanos >> 14]
+def nanos_fields(nanos: Sequence[int]) -> list[bytes]:
+    """Return each number, less than a second's nanoseconds, as a varint of five bytes.
+
+    The numbers stand in lanes of eight bytes of one large integer, so that a shift moves the groups of seven bits of
+    all of them at once: three times as fast as one by one.
+    """
+    fields: list[bytes] = []
+    for start in range(0, len(nanos), _LANES):
+        part = nanos[start : start + _LANES]
+        size = len(part) * _LANE_BYTES
+        lanes = array("Q", part)
+        if sys.byteorder == "big":
+            lanes.byteswap()
+        number = int.from_bytes(lanes.tobytes(), "little")
+        spread = int.from_bytes(_CONTINUED[:size], "little")
+        for mask, shift in _MASKS:
+            spread |= (number & int.from_bytes(mask[:size], "little")) << shift
+        data = spread.to_bytes(size, "little")
+        fields += [data[at : at + 5] for at in range(0, size, _LANE_BYTES)]
+    return fields
 
 
-def stamp_time(encoded: bytes) -> int:
-    """Return the time of an encoded timestamp field."""
-    seconds, at = _varint(encoded, 3)
-    return seconds * SECOND + _varint(encoded, at + 1)[0]
+@dataclass(slots=True)
+class Columns:
+    """Entries of one stream: one item per entry in each column."""
 
+    seconds: list[bytes] = field(default_factory=list)
+    """What second() returns for its time."""
+    nanos: list[int] = field(default_factory=list)
+    texts: list[bytes] = field(default_factory=list)
+    """UTF-8, once they are to be encoded: protobuf demands it of a string."""
+    metas: list[bytes] = field(default_factory=list)
+    """What metadata() returns."""
+    _last: tuple[int, bytes] = (-1, b"")
+    """The last second that was encoded."""
 
-def nanos_tables() -> tuple[list[bytes], list[bytes]]:
-    """Return the tables for the nanoseconds of a timestamp: low[n & 0x3FFF] + high[n >> 14] follow stamp_second."""
-    return _NANOS_LOW, _NANOS_HIGH
+    def add(self, time_ns: int, text: bytes, meta: bytes) -> None:
+        """Add an entry."""
+        seconds = time_ns // SECOND
+        if seconds != self._last[0]:
+            self._last = seconds, second(seconds)
+        self.seconds.append(self._last[1])
+        self.nanos.append(time_ns - seconds * SECOND)
+        self.texts.append(text)
+        self.metas.append(meta)
+
+    def time_ns(self, index: int) -> int:
+        """Return the time of an entry."""
+        return _varint(self.seconds[index], 3)[0] * SECOND + self.nanos[index]
+
+    def part(self, start: int, end: int) -> "Columns":
+        """Return the entries from start to end."""
+        here = slice(start, end)
+        return Columns(self.seconds[here], self.nanos[here], self.texts[here], self.metas[here])
+
+    def encode(self) -> bytes:
+        """Return the entries as they stand in a stream."""
+        texts, metas = self.texts, self.metas
+        starts = [
+            second + nanos + (_HEADS[n] if (n := len(text)) < _TABLE else b"\x12" + varint(n))
+            for second, nanos, text in zip(self.seconds, nanos_fields(self.nanos), texts, strict=True)
+        ]
+        heads = [
+            _HEADS[n] if (n := len(start) + len(text) + len(meta)) < _TABLE else b"\x12" + varint(n)
+            for start, text, meta in zip(starts, texts, metas, strict=True)
+        ]
+        return b"".join(chain.from_iterable(zip(heads, starts, texts, metas, strict=True)))
 
 
 def metadata(pairs: Mapping[str, str | bytes | None]) -> bytes:
@@ -77,19 +132,6 @@ def metadata(pairs: Mapping[str, str | bytes | None]) -> bytes:
         for name, value in pairs.items()
         if value is not None
     )
-
-
-def encode_entries(stamps: Iterable[bytes], texts: Sequence[bytes], metas: Sequence[bytes]) -> bytes:
-    """Return the entries of a stream, encoded; the three columns have one item per entry.
-
-    texts must be valid UTF-8, as protobuf demands of a string.
-    """
-    lines = [_LINE[n] if (n := len(text)) < _TABLE else b"\x12" + varint(n) for text in texts]
-    entries = [
-        _ENTRY[n] if (n := len(line) + len(text) + len(meta)) < _TABLE else b"\x12" + varint(n + STAMP_BYTES)
-        for line, text, meta in zip(lines, texts, metas, strict=True)
-    ]
-    return b"".join(chain.from_iterable(zip(entries, stamps, lines, texts, metas, strict=True)))
 
 
 def encode_request(labels: Mapping[str, str], entries: bytes) -> bytes:
@@ -106,9 +148,13 @@ class Entry(NamedTuple):
     meta: bytes
     """The encoded structured metadata."""
 
-    def encode(self) -> bytes:
-        """Return the entry as it stands in a stream."""
-        return encode_entries((stamp(self.time_ns),), (self.text,), (self.meta,))
+
+def columns_of(entries: Iterable[Entry]) -> Columns:
+    """Return entries as columns."""
+    columns = Columns()
+    for entry in entries:
+        columns.add(*entry)
+    return columns
 
 
 def decode_request(body: bytes) -> tuple[str, list[Entry]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 BLOCK_BYTES = 1 << 20
+BLOCK_BYTES_LEAST = 1 << 19
 HEAD_BYTES = 256
 TAIL_BYTES = 64
 PIECE_BYTES = 256 * 1024
@@ -34,6 +35,7 @@ class Follower:
         self.device = status.st_dev
         self.inode = status.st_ino
         self.size = status.st_size
+        self._limit = BLOCK_BYTES
         self._seen_size = -1
         """The size at which an unfinished line was left standing."""
 
@@ -63,15 +65,23 @@ class Follower:
         start = max(0, position - TAIL_BYTES)
         return os.pread(self._descriptor, position - start, start)
 
+    def go_back(self, position: int) -> None:
+        """Read on from there: not all of the last block was taken. The next ones are small, then they grow again."""
+        if position != self.position:
+            self.position = position
+            self._limit = BLOCK_BYTES_LEAST
+
     def read(self, *, flush: bool = False) -> Block | None:
         """Return the next lines; None if there is no whole line yet.
 
         flush: an unfinished last line is returned as well.
         """
         start = self.position
-        data = os.pread(self._descriptor, BLOCK_BYTES, start)
+        limit = self._limit
+        data = os.pread(self._descriptor, limit, start)
         if not data:
             return None
+        self._limit = min(2 * limit, BLOCK_BYTES)
         cut = data.rfind(b"\n") + 1
         unfinished = False
         if not cut:
@@ -83,7 +93,7 @@ class Follower:
                 self._seen_size = start + len(data)
                 return None
             unfinished = True
-        behind = len(data) == BLOCK_BYTES
+        behind = len(data) == limit
         if cut < len(data):
             data = data[:cut]
         self.position = start + cut

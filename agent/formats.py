@@ -66,7 +66,7 @@ _BRACKETED = re.compile(rb"\[(DEBUG|INFO|WARN|WARNING|ERROR|FATAL|CRITICAL)(?:\|
 _NCCL = re.compile(
     rb"[\w.-]{1,128}:(\d{1,10}):\d{1,10} \[\d{1,4}\] (?:[\w./-]{1,64}:\d{1,6} )?NCCL (WARN|INFO|TRACE|ERROR)"
 )
-_PYTHON_WARNING = re.compile(rb"[^\s].{0,2000}?:\d{1,7}: (?:[A-Za-z_][\w.]{0,60})?Warning: ")
+_PYTHON_WARNING = re.compile(rb":\d{1,7}: (?:[A-Za-z_][\w.]{0,60})?Warning: ")
 _FATAL = re.compile(
     rb"terminate called (?:after|without)|Fatal Python error: |Segmentation fault|Exception in thread "
     rb"|Exception ignored in: |During handling of the above exception, another"
@@ -76,10 +76,26 @@ TRACEBACK = b"Traceback (most recent call last)"
 _TRACEBACK_LINE = re.compile(rb"(?:\s*\+ Exception Group )?Traceback \(most recent call last\)")
 EXCEPTION_LINE = re.compile(rb"[A-Za-z_][\w.<>]{0,200}(?::|$)")
 """The last line of a traceback: a dotted name, then a colon and the message, or nothing."""
-REQUEST_ID = re.compile(
-    rb"[Rr]equest(?:\(s\)|s)?[ =:]{1,3}'?((?=\S{0,96}\d)[a-z]{2,12}[-_][0-9A-Za-z_-]{8,96}|[0-9a-f]{16,32}\b)"
+REQUEST = b"equest"
+_REQUEST_ID = re.compile(
+    rb"equest(?:\(s\)|s)?[ =:]{1,3}'?((?=\S{0,96}?\d)[a-z]{2,12}[-_][0-9A-Za-z_-]{8,96}|[0-9a-f]{16,32}\b)"
 )
 """The id of a request in vLLM's messages: `Received request cmpl-…:`, `Added request cmpl-….`"""
+
+
+_REQUESTS_LOOKED_AT = 4
+
+
+def request_id(text: bytes, at: int = 0) -> bytes | None:
+    """Return the id of the first request that text speaks of, from `at` on."""
+    for _ in range(_REQUESTS_LOOKED_AT):
+        at = text.find(REQUEST, at)
+        if at < 0:
+            return None
+        if match := _REQUEST_ID.match(text, at):
+            return match[1]
+        at += len(REQUEST)
+    return None
 
 
 class Header(NamedTuple):
@@ -105,39 +121,41 @@ def header_of(text: bytes, at: int = 0) -> Header:
     first = text[at : at + 1]
     if not first or first.isspace():
         return NONE
-    if m := _VLLM.match(text, at):
-        return Header(LEVELS[m[1].decode()], None, None, m[3], m[2], m.end(), text.endswith(b" ", 0, m.end()))
-    if m := _UVICORN.match(text, at):
-        return Header(LEVELS[m[1].decode()], body=m.end())
+    if first in b"TDIWEC":
+        if m := _VLLM.match(text, at):
+            return Header(LEVELS[m[1].decode()], None, None, m[3], m[2], m.end(), text.endswith(b" ", 0, m.end()))
+        if m := _UVICORN.match(text, at):
+            return Header(LEVELS[m[1].decode()], body=m.end())
     if first == b"{":
         return json_header(text[at:])
-    if first in b"[IWEFC0123456789":
-        header = _bracketed_or_dated(text, at)
-        if header is not None:
-            return header
-    if m := _NCCL.match(text, at):
+    if first in b"[0123456789IWEFC" and (header := _bracketed_or_dated(text, at)):
+        return header
+    if b" NCCL " in text and (m := _NCCL.match(text, at)):
         return Header(LEVELS[m[2].decode()], None, m[1], None, None, m.end())
-    if _FATAL.match(text, at):
+    if first in b"tFSEDT" and _FATAL.match(text, at):
         return Header("error", body=at)
-    if _PYTHON_WARNING.match(text, at):
+    # Some print it behind a line that they did not end, so it may stand anywhere.
+    if (warning := text.find(b"Warning: ", at)) > 0 and _PYTHON_WARNING.search(text, max(at, warning - 80)):
         return Header("warning", body=at)
     return NONE
 
 
 def _bracketed_or_dated(text: bytes, at: int) -> Header | None:
-    if m := _GLOG_LINE.match(text, at):
+    first = text[at : at + 1]
+    if (first == b"[" or first.isalpha()) and (m := _GLOG_LINE.match(text, at)):
         when = m[2] + b"-" + m[3] + b" " + m[4]
         return Header(_GLOG[m[1].decode()], None, None, m[5], when, m.end())
-    if m := _MINDIE.match(text, at):
-        level = LEVELS.get(m[4].decode())
-        if level:
-            return Header(level, m[3], m[2], m[5], m[1], m.end())
-    if m := _SGLANG.match(text, at):
-        return Header("info", m[2].strip() or None, None, None, m[1], m.end())
-    if m := _DATED.match(text, at):
+    if first == b"[":
+        if m := _MINDIE.match(text, at):
+            level = LEVELS.get(m[4].decode())
+            if level:
+                return Header(level, m[3], m[2], m[5], m[1], m.end())
+        if m := _SGLANG.match(text, at):
+            return Header("info", m[2].strip() or None, None, None, m[1], m.end())
+        if m := _BRACKETED.match(text, at):
+            return Header(LEVELS[m[1].decode()], None, None, m[2], None, m.end())
+    if (first == b"[" or first.isdigit()) and (m := _DATED.match(text, at)):
         return Header(LEVELS[m[2].decode()] if m[2] else "info", None, None, None, m[1], m.end())
-    if m := _BRACKETED.match(text, at):
-        return Header(LEVELS[m[1].decode()], None, None, m[2], None, m.end())
     return None
 
 

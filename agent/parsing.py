@@ -1,75 +1,40 @@
 """Lines to columns: the time, the text and the metadata of every entry.
 
-A parser belongs to one source and remembers what later lines depend on: the last time, the level of the record that
-an indented line continues, open tracebacks, the ids. Its state is saved with the position in the journal, so that a
-restart yields the same entries.
+A parser belongs to one source and remembers what later lines depend on: the last time, the record at hand, the ids.
+Its state is saved with the position in the journal, so that a restart yields the same entries.
 
-The common lines take a short path: stamped by the keeper, with a header that was seen before. It makes no object
-per line but the columns' own bytes, and one dictionary knows the encoded metadata of every header.
+The lines of a keeper take a short path when their header was seen before: no object is made per line but the
+columns' own bytes, no regular expression runs.
 """
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from agent import encoding, formats
+from agent.encoding import Columns
+from agent.records import HEAD_BYTES, JSON_TIME, Ids, Records
 from agent.times import AHEAD_MAX_NS, EngineTimes
 from contract import events
 from contract.logline import LINE_PATTERN, MARK_CUT, MARK_EVENT, parse_event, parse_stamp
 
-_HEADERS_MAX = 8192
 _SECONDS_MAX = 4096
-_OPEN_TRACEBACKS_MAX = 64
 _KEEPERS_LINE = re.compile(LINE_PATTERN, re.DOTALL)
 _NANOS_AT = 20
 _OFFSET_AT = 29
 _NO_KEEPER = b"\n"
 """Equals no part of a line: the short path is closed until a keeper's line was seen."""
-_TRACEBACK_UNDER_HEADER = re.compile(rb"(?:DEBUG|INFO|WARNING) [^\n]{1,200}\] " + re.escape(formats.TRACEBACK))
-_UVICORN_HEAD_BYTES = 10
-_UVICORN_HEADS = {
-    f"{level}:".ljust(_UVICORN_HEAD_BYTES).encode(): formats.LEVELS[level]
-    for level in ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-}
+_EVENT = MARK_EVENT.encode()
+_CUT = MARK_CUT.encode()
 _STATS = b"throughput"
 _GRAVE_EVENTS = {events.FAILED: "error", events.REFUSED: "error", events.DROPPED: "warning", events.GAP: "warning"}
 
 
-class Ids(NamedTuple):
-    """The ids that a line's prefix tells."""
-
-    trace_id: str
-    instance_id: str
-
-
-class _Level(NamedTuple):
-    """A level with its encoded metadata, for lines that tell nothing else."""
-
-    name: str
-    meta: bytes
-
-
-class _Known(NamedTuple):
-    """What a header that was seen before means."""
-
-    meta: bytes
-    level: _Level
-    may_be_stats: bool
-
-
-_FURTHER_ON = _Known(b"", _Level("", b""), may_be_stats=False)
-"""The text before the first `] ` is only a prefix; the header proper begins behind it."""
-
-
 @dataclass(slots=True)
-class Columns:
-    """The entries of some lines, one item per entry in each column; and what observers want to know of them."""
+class Parsed:
+    """The entries of some lines, and what observers want to know of them."""
 
-    stamps: list[bytes] = field(default_factory=list)
-    texts: list[bytes] = field(default_factory=list)
-    metas: list[bytes] = field(default_factory=list)
-    first_ns: int = 0
-    last_ns: int = 0
+    entries: Columns = field(default_factory=Columns)
     stopped_at: int | None = None
     """The byte of the block at which a line with other ids begins; what follows was not taken."""
     events: list[tuple[int, bytes]] = field(default_factory=list)
@@ -93,26 +58,17 @@ class LineParser:
         """
         state = state or {}
         self._times = times
-        self._structured = structured_metadata
         self._ids_from_lines = ids_from_lines
         ids = state.get("ids")
         self.ids = Ids(*ids) if ids else None
         self.last_ns: int = state.get("last_ns", 0)
         self._engine_ns: int | None = state.get("engine_ns")
-        self._open: set[str] = set(state.get("open", ()))
-        self._open_headed: set[str] = set(state.get("open_headed", ()))
-        names = dict.fromkeys(formats.LEVELS.values())
-        self._levels = {name: _Level(name, self._meta(level=name)) for name in names}
-        self._level = self._levels[state.get("level", "info")]
-        self._cut: bool = state.get("cut", False)
+        self._records = Records(state.get("records", {}), structured_metadata=structured_metadata)
         self._fixed = _NO_KEEPER
+        """What stands between the nanoseconds of a stamp and the text: offset, ids."""
         self._seconds: dict[bytes, tuple[int, bytes]] = {}
-        self._headers: dict[bytes, _Known] = {}
-        """By the text before the first `] `, which is all that they depend on."""
-        self._uvicorn = {
-            head: _Known(self._levels[name].meta, self._levels[name], may_be_stats=False)
-            for head, name in _UVICORN_HEADS.items()
-        }
+        """By the stamp up to the nanoseconds: that second in nanoseconds since the epoch, and encoded."""
+        self._short_path = True
 
     def state(self) -> dict[str, Any]:
         """Return what the next lines depend on, as JSON can hold it."""
@@ -120,13 +76,10 @@ class LineParser:
             "ids": self.ids,
             "last_ns": self.last_ns,
             "engine_ns": self._engine_ns,
-            "open": sorted(self._open),
-            "open_headed": sorted(self._open_headed),
-            "level": self._level.name,
-            "cut": self._cut,
+            "records": self._records.state(),
         }
 
-    def parse(self, block: bytes, now_ns: int, *, behind: bool = False, unfinished: bool = False) -> Columns:
+    def parse(self, block: bytes, now_ns: int, *, behind: bool = False, unfinished: bool = False) -> Parsed:
         """Return the entries of a block of lines.
 
         Args:
@@ -136,122 +89,145 @@ class LineParser:
             unfinished: the last line has no line end (yet): it becomes a `cut`.
 
         """
-        columns = Columns()
+        parsed = Parsed()
         lines = block.split(b"\n")
         last_line = lines.pop()
-        headed_traceback = formats.TRACEBACK in block and _TRACEBACK_UNDER_HEADER.search(block)
-        if headed_traceback or self._open_headed:
-            taken = self._parse_each(lines, columns, now_ns, behind=behind)
+        self._short_path = self._records.headers_suffice(block)
+        if self._short_path:
+            taken = self._parse_fast(lines, parsed, now_ns, behind)
         else:
-            taken = self._parse_fast(lines, columns, now_ns, behind=behind)
+            taken = self._parse_each(lines, parsed, now_ns, behind)
         if taken < len(lines):
-            columns.stopped_at = sum(map(len, lines[:taken])) + taken
-        elif unfinished and last_line and not self._parse_line(last_line, columns, now_ns, behind, MARK_CUT):
-            columns.stopped_at = len(block) - len(last_line)
-        columns.last_ns = self.last_ns
-        return columns
+            parsed.stopped_at = sum(map(len, lines[:taken])) + taken
+        elif unfinished and last_line and not self._parse_line(last_line, parsed, now_ns, behind, MARK_CUT):
+            parsed.stopped_at = len(block) - len(last_line)
+        return parsed
 
     def event(self, text: bytes, now_ns: int) -> Columns:
         """Return the one entry of an event that the agent itself has to tell, after all lines so far."""
         self.last_ns = max(now_ns, self.last_ns + 1)
-        return Columns([encoding.stamp(self.last_ns)], [text], [self._event_meta(text)], last_ns=self.last_ns)
+        columns = Columns()
+        columns.add(self.last_ns, text, self._event_meta(text))
+        return columns
 
-    def _parse_fast(self, lines: list[bytes], columns: Columns, now_ns: int, *, behind: bool) -> int:
-        """Take lines; return how many were taken. The short path is all that stands before `self._parse_line`."""
-        add_stamp, add_text, add_meta = columns.stamps.append, columns.texts.append, columns.metas.append
-        low, high = encoding.nanos_tables()
-        seconds, headers, uvicorn = self._seconds, self._headers, self._uvicorn
+    def _parse_fast(self, lines: list[bytes], parsed: Parsed, now_ns: int, behind: bool) -> int:
+        """Take lines; return how many were taken. `self._parse_line` is for lines that no keeper wrote as usual."""
+        entries = parsed.entries
+        add_second, add_nanos = entries.seconds.append, entries.nanos.append
+        add_text, add_meta = entries.texts.append, entries.metas.append
+        records = self._records
+        heads, headers, further_on, json = records.heads, records.headers, records.further_on, records.json
+        seconds = self._seconds
         fixed = self._fixed
         start = _OFFSET_AT + len(fixed)
         last_ns = self.last_ns
         for index, line in enumerate(lines):
-            if line[_OFFSET_AT:start] == fixed and (second := seconds.get(line[:_NANOS_AT])) is not None:
-                end = line.find(b"] ", start)
-                if end < 0:
-                    known = uvicorn.get(line[start : start + _UVICORN_HEAD_BYTES])
+            if line[_OFFSET_AT:start] != fixed or (second := seconds.get(line[:_NANOS_AT])) is None:
+                self.last_ns = last_ns
+                if not self._parse_line(line, parsed, now_ns, behind):
+                    return index
+                last_ns = self.last_ns
+                fixed = self._fixed
+                start = _OFFSET_AT + len(fixed)
+                continue
+            text = line[start:]
+            nanos = int(line[_NANOS_AT:_OFFSET_AT])
+            time_ns = second[0] + nanos
+            if time_ns > last_ns:
+                last_ns = time_ns
+                add_second(second[1])
+                add_nanos(nanos)
+            else:
+                last_ns += 1
+                add_second(encoding.second(last_ns // encoding.SECOND))
+                add_nanos(last_ns % encoding.SECOND)
+            add_text(text)
+            known = heads.get(text[:HEAD_BYTES])
+            if known is None:
+                if text[:1] == b" ":
+                    known = records.indented(text)
                 else:
-                    known = headers.get(line[start:end])
-                    if known is _FURTHER_ON:
-                        end = line.find(b"] ", end + 2)
-                        known = headers.get(line[start:end])
-                if known is not None:
-                    nanos = int(line[_NANOS_AT:_OFFSET_AT])
-                    time_ns = second[0] + nanos
-                    if time_ns > last_ns:
-                        last_ns = time_ns
-                        add_stamp(second[1] + low[nanos & 0x3FFF] + high[nanos >> 14])
-                    else:
-                        last_ns += 1
-                        add_stamp(encoding.stamp(last_ns))
-                    add_text(line[start:])
-                    if end > 0 and line.find(b"equest", end) > 0:
-                        add_meta(self._with_request(known.meta, line, end + 2))
-                    else:
-                        add_meta(known.meta)
-                    self._level = known.level
-                    self._cut = False
-                    if known.may_be_stats and _STATS in line:
-                        columns.stats.append((last_ns, line[start:]))
-                    continue
-            self.last_ns = last_ns
-            if not self._parse_line(line, columns, now_ns, behind):
-                return index
-            last_ns = self.last_ns
-            fixed = self._fixed
-            start = _OFFSET_AT + len(fixed)
+                    end = text.find(b"]") + 2
+                    known = headers.get(text[:end])
+                    if known is further_on:
+                        end = text.find(b"]", end) + 2
+                        known = headers.get(text[:end])
+                    if known is None:
+                        known = records.add_unknown(text)
+            elif known is json:
+                known = records.json_line(text)
+            records.level = known.level
+            records.cut = False
+            if (request := text.find(formats.REQUEST)) >= 0:
+                add_meta(records.with_request(known.meta, text, request))
+            else:
+                add_meta(known.meta)
+            if known.may_be_stats and _STATS in text:
+                parsed.stats.append((last_ns, text))
         self.last_ns = last_ns
         return len(lines)
 
-    def _parse_each(self, lines: list[bytes], columns: Columns, now_ns: int, *, behind: bool) -> int:
+    def _parse_each(self, lines: list[bytes], parsed: Parsed, now_ns: int, behind: bool) -> int:
         for index, line in enumerate(lines):
-            if not self._parse_line(line, columns, now_ns, behind):
+            if not self._parse_line(line, parsed, now_ns, behind):
                 return index
         return len(lines)
 
-    def _parse_line(self, line: bytes, columns: Columns, now_ns: int, behind: bool, mark: str | None = None) -> bool:
-        """Take any line; False if it begins other ids while columns already hold entries, and was not taken."""
-        text = line
+    def _parse_line(self, line: bytes, parsed: Parsed, now_ns: int, behind: bool, mark: str | None = None) -> bool:
+        """Take any line; False if it begins other ids while there are entries of others: it was not taken."""
+        keepers = _KEEPERS_LINE.fullmatch(line) if line[:1].isdigit() else None
+        if keepers and (time_ns := _time_of(keepers[1])) is not None:
+            return self._parse_kept(line, keepers, time_ns, parsed)
+        text = line[:-1] if line.endswith(b"\r") else line
+        known = self._records.add(text)
+        if known.ids is not None and self._ids_from_lines and not self._begins(known.ids, parsed):
+            return False
         time_ns = None
-        ids = None
-        if keepers := _KEEPERS_LINE.fullmatch(line):
-            time_ns = _time_of(keepers[1])
-            if time_ns is not None:
-                text = keepers[5]
-                mark = keepers[4].decode() if keepers[4] else mark
-                ids = Ids(keepers[2].decode(), keepers[3].decode())
-        elif text.endswith(b"\r"):
-            text = text[:-1]
-        prefix = formats.PREFIX.match(text)
-        assert prefix is not None
-        if self._ids_from_lines:
-            if ids is None and (trace_id := prefix[1] or prefix[5]):
-                ids = Ids(trace_id.decode(), (prefix[2] or prefix[6]).decode())
-            if ids is not None and ids != self.ids:
-                if columns.texts:
-                    return False
-                self.ids = ids
-        if keepers and time_ns is not None:
-            self._learn(line, keepers, time_ns)
-        if mark == MARK_EVENT:
-            meta = self._event_meta(text)
-        else:
-            header = formats.header_of(text, prefix.end())
-            level = self._level_of(text, prefix.end(), header)
-            meta = self._remember(text, prefix, header, level, mark)
-            self._level = level
-            self._cut = mark == MARK_CUT
-            if time_ns is None and header.when is not None:
-                time_ns = self._engine_time(header.when, now_ns)
+        if known.when is not None:
+            time_ns = self._engine_time(self._records.json_when if known.when is JSON_TIME else known.when, now_ns)
         if time_ns is None:
             time_ns = self.last_ns + 1 if behind and self.last_ns else now_ns
+        self.last_ns = last_ns = time_ns if time_ns > self.last_ns else self.last_ns + 1
+        meta = known.meta
+        if formats.REQUEST in text:
+            meta = self._records.with_request(meta, text, 0)
+        if mark:
+            meta += self._records.encode(kind=mark)
+            self._records.cut = mark == MARK_CUT
+        parsed.entries.add(last_ns, text, meta)
+        if known.may_be_stats and _STATS in text:
+            parsed.stats.append((last_ns, text))
+        return True
+
+    def _parse_kept(self, line: bytes, keepers: re.Match[bytes], time_ns: int, parsed: Parsed) -> bool:
+        """Take a line of a keeper that is not an ordinary one, or the first of its second."""
+        ids = Ids(keepers[2].decode(), keepers[3].decode())
+        if self._ids_from_lines and not self._begins(ids, parsed):
+            return False
+        self._learn(line, keepers, time_ns)
         self.last_ns = max(time_ns, self.last_ns + 1)
-        columns.stamps.append(encoding.stamp(self.last_ns))
-        columns.texts.append(text)
-        columns.metas.append(meta)
-        if mark == MARK_EVENT:
-            columns.events.append((self.last_ns, text))
-        elif _STATS in text:
-            columns.stats.append((self.last_ns, text))
+        text = keepers[5]
+        mark = keepers[4]
+        if mark == _EVENT:
+            parsed.entries.add(self.last_ns, text, self._event_meta(text))
+            parsed.events.append((self.last_ns, text))
+            return True
+        known = self._records.add(text)
+        meta = self._records.with_request(known.meta, text, 0)
+        if mark:
+            meta += self._records.encode(kind=mark)
+            self._records.cut = mark == _CUT
+        parsed.entries.add(self.last_ns, text, meta)
+        if known.may_be_stats and _STATS in text:
+            parsed.stats.append((self.last_ns, text))
+        return True
+
+    def _begins(self, ids: Ids, parsed: Parsed) -> bool:
+        """Take up the ids of a line; False if they are others than those of the entries before it."""
+        if ids != self.ids:
+            if parsed.entries.texts:
+                return False
+            self.ids = ids
         return True
 
     def _learn(self, line: bytes, keepers: re.Match[bytes], time_ns: int) -> None:
@@ -262,7 +238,7 @@ class LineParser:
                 self._fixed = fixed
                 self._seconds.clear()
             base = time_ns - time_ns % encoding.SECOND
-            self._seconds[line[:_NANOS_AT]] = base, encoding.stamp_second(base // encoding.SECOND)
+            self._seconds[line[:_NANOS_AT]] = base, encoding.second(base // encoding.SECOND)
 
     def _engine_time(self, when: bytes, now_ns: int) -> int | None:
         time_ns = self._times.parse(when, self._engine_ns)
@@ -271,62 +247,12 @@ class LineParser:
         self._engine_ns = time_ns
         return time_ns
 
-    def _level_of(self, text: bytes, prefix_end: int, header: formats.Header) -> _Level:
-        """Return the level of a line: its own, that of the record or of the traceback that it continues, or info."""
-        own = header.level
-        body = header.body if own else prefix_end
-        continues = self._cut or not text[body:] or text[body : body + 1].isspace()
-        if own in ("error", "critical"):
-            return self._levels[own]
-        key = (text[:prefix_end] + (header.source or b"")).decode(errors="replace")
-        opened = self._open_headed if own else self._open
-        if formats.starts_traceback(text, body):
-            if not formats.is_exception_group(text, body) and len(opened) < _OPEN_TRACEBACKS_MAX:
-                opened.add(key)
-            return self._levels["error"]
-        if key in opened:
-            if continues:
-                return self._levels["error"]
-            opened.discard(key)
-            if formats.EXCEPTION_LINE.match(text, body):
-                return self._levels["error"]
-        if own:
-            return self._levels[own]
-        return self._level if continues else self._levels["info"]
-
-    def _remember(
-        self, text: bytes, prefix: re.Match[bytes], header: formats.Header, level: _Level, mark: str | None
-    ) -> bytes:
-        """Return the metadata of a line, and keep that of its header for the short path."""
-        meta = self._meta(
-            level=level.name,
-            process=header.process or prefix[3],
-            pid=header.pid or prefix[4],
-            source=header.source,
-        )
-        if header.exact and level.name == header.level:
-            if len(self._headers) >= _HEADERS_MAX:
-                self._headers.clear()
-            self._headers[text[: header.body - 2]] = _Known(meta, level, formats.may_be_stats(header))
-            ids_end = text.find(b"] ")
-            if ids_end + 2 < header.body:
-                self._headers[text[:ids_end]] = _FURTHER_ON
-        meta = self._with_request(meta, text, header.body) if header.level else meta
-        return meta + self._meta(kind=mark) if mark else meta
-
-    def _with_request(self, meta: bytes, text: bytes, at: int) -> bytes:
-        match = formats.REQUEST_ID.search(text, at)
-        return meta + self._meta(request_id=match[1]) if match else meta
-
     def _event_meta(self, text: bytes) -> bytes:
         event = parse_event(text.decode(errors="replace"))
         level = _GRAVE_EVENTS.get(event.name, "info")
         if event.name == events.EXITED and event.fields.get("state") in ("crashed", "failed"):
             level = "error"
-        return self._meta(level=level, kind=MARK_EVENT)
-
-    def _meta(self, **pairs: str | bytes | None) -> bytes:
-        return encoding.metadata(pairs) if self._structured else b""
+        return self._records.encode(level=level, kind=MARK_EVENT)
 
 
 def _time_of(stamp: bytes) -> int | None:

@@ -15,13 +15,14 @@ from typing import NamedTuple, Protocol
 
 from agent import encoding
 from agent.delivery import Batch, Body, Delivery
+from agent.encoding import Columns
 from agent.follower import Block
 from agent.ledger import Ledger
 from agent.metrics import Metrics
-from agent.parsing import Columns
+from agent.parsing import Parsed
 from agent.sources import Source
 from contract import events
-from contract.labels import ENTRY_MAX_BYTES
+from contract.labels import ENTRY_MAX_BYTES, METADATA_KIND, METADATA_LEVEL
 from contract.logline import MARK_CUT, render_event
 from contract.redaction import Redactor
 
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_SECONDS = 0.1
 BODY_MAX_BYTES = 1 << 20
 BLOCKS_AT_ONCE = 4
+_LEVELS_KNOWN_MAX = 8192
 TEXT_MAX_BYTES = ENTRY_MAX_BYTES - 2048
 """Longer texts become several entries: Loki's limit is for text and structured metadata together."""
 
@@ -134,12 +136,13 @@ class Pipeline:
 
     def _prepare(self, source: Source, block: Block) -> tuple[Batch, Observed]:
         """Parse, redact and encode a block, as far as it is of one stream."""
-        columns = source.parser.parse(block.data, self.clock_ns(), behind=block.behind, unfinished=block.unfinished)
-        taken = len(block.data) if columns.stopped_at is None else columns.stopped_at
-        redacted = self.redact(columns)
-        source.parser.last_ns = max(source.parser.last_ns, self.fit(columns))
+        parsed = source.parser.parse(block.data, self.clock_ns(), behind=block.behind, unfinished=block.unfinished)
+        taken = len(block.data) if parsed.stopped_at is None else parsed.stopped_at
+        redacted = self.redact(parsed.entries)
+        entries = self.fit(parsed.entries)
+        source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
         lines = block.data.count(b"\n", 0, taken) + (block.unfinished and taken == len(block.data))
-        observed = self._observe(source, columns, lines)
+        observed = self._observe(source, parsed, lines)
         self.metrics.read(observed.levels, taken, redacted)
         end = block.start + taken
         batch = Batch(
@@ -151,7 +154,7 @@ class Pipeline:
             lines=lines,
             redacted=redacted,
             state=source.parser.state(),
-            bodies=self.bodies(source.labels(), columns),
+            bodies=self.bodies(source.labels(), entries),
         )
         return batch, observed
 
@@ -169,7 +172,7 @@ class Pipeline:
 
     def event_batch(self, source: Source, text: str, *, completes: bool = False) -> Batch:
         """Return a batch with one event of the agent's own."""
-        columns = source.parser.event(text.encode(), self.clock_ns())
+        entries = source.parser.event(text.encode(), self.clock_ns())
         return Batch(
             source_id=source.id,
             file_id=None,
@@ -179,78 +182,63 @@ class Pipeline:
             lines=0,
             redacted=0,
             state=source.parser.state(),
-            bodies=self.bodies(source.labels(), columns),
+            bodies=self.bodies(source.labels(), entries),
             completes=completes,
         )
 
-    def redact(self, columns: Columns) -> int:
+    def redact(self, entries: Columns) -> int:
         """Mask the secrets in the texts, make them valid UTF-8; return how many were masked."""
-        block = b"\n".join(columns.texts)
-        block, count = self.redactor.redact(block)
+        block, count = self.redactor.redact(b"\n".join(entries.texts))
         if not block.isascii():
             try:
                 block.decode()
             except UnicodeDecodeError:
-                columns.texts = [text.decode(errors="replace").encode() for text in block.split(b"\n")]
+                entries.texts = [text.decode(errors="replace").encode() for text in block.split(b"\n")]
                 return count
         if count:
-            columns.texts = block.split(b"\n")
+            entries.texts = block.split(b"\n")
         return count
 
-    def fit(self, columns: Columns) -> int:
-        """Make several entries of a text that is over Loki's limit; return the last time."""
-        if max(map(len, columns.texts)) <= TEXT_MAX_BYTES:
-            return columns.last_ns
-        stamps, texts, metas = columns.stamps, columns.texts, columns.metas
-        columns.stamps, columns.texts, columns.metas = [], [], []
+    def fit(self, entries: Columns) -> Columns:
+        """Return the entries with each text that is over Loki's limit made into several."""
+        if max(map(len, entries.texts)) <= TEXT_MAX_BYTES:
+            return entries
+        fitting = Columns()
+        cut = encoding.metadata({METADATA_KIND: MARK_CUT}) if self.structured_metadata else b""
         last_ns = 0
-        cut = encoding.metadata({"kind": MARK_CUT}) if self.structured_metadata else b""
-        for stamp, text, meta in zip(stamps, texts, metas, strict=True):
-            parts = _parts(text)
-            time_ns = encoding.stamp_time(stamp)
-            for index, part in enumerate(parts):
-                time_ns = max(time_ns, last_ns + 1)
-                last = index == len(parts) - 1
-                columns.stamps.append(encoding.stamp(time_ns))
-                columns.texts.append(part)
-                columns.metas.append(meta if last or meta.endswith(cut) else meta + cut)
-                last_ns = time_ns
-        columns.last_ns = last_ns
-        return last_ns
+        for index, (text, meta) in enumerate(zip(entries.texts, entries.metas, strict=True)):
+            last_ns = max(last_ns + 1, entries.time_ns(index))
+            *parts, rest = _parts(text)
+            for part in parts:
+                fitting.add(last_ns, part, meta if meta.endswith(cut) else meta + cut)
+                last_ns += 1
+            fitting.add(last_ns, rest, meta)
+        return fitting
 
-    def bodies(self, labels: Mapping[str, str], columns: Columns, first_index: int = 0) -> list[Body]:
+    def bodies(self, labels: Mapping[str, str], entries: Columns, first_index: int = 0) -> list[Body]:
         """Return the requests for some entries: one, unless it would be over BODY_MAX_BYTES."""
-        entries = encoding.encode_entries(columns.stamps, columns.texts, columns.metas)
-        count = len(columns.texts)
-        if len(entries) <= BODY_MAX_BYTES or count == 1:
-            return [
-                Body(
-                    labels,
-                    encoding.encode_request(labels, entries),
-                    encoding.stamp_time(columns.stamps[0]),
-                    encoding.stamp_time(columns.stamps[-1]),
-                    count,
-                    first_index,
-                )
-            ]
+        encoded = entries.encode()
+        count = len(entries.texts)
+        if len(encoded) <= BODY_MAX_BYTES or count == 1:
+            data = encoding.encode_request(labels, encoded)
+            return [Body(labels, data, entries.time_ns(0), entries.time_ns(-1), count, first_index)]
         half = count // 2
-        bodies = []
-        for part in (slice(0, half), slice(half, count)):
-            columns_of_part = Columns(columns.stamps[part], columns.texts[part], columns.metas[part])
-            bodies += self.bodies(labels, columns_of_part, first_index + part.start)
-        return bodies
+        return [
+            *self.bodies(labels, entries.part(0, half), first_index),
+            *self.bodies(labels, entries.part(half, count), first_index + half),
+        ]
 
-    def _observe(self, source: Source, columns: Columns, lines: int) -> Observed:
+    def _observe(self, source: Source, parsed: Parsed, lines: int) -> Observed:
         levels: dict[str, int] = {}
-        for meta, count in Counter(columns.metas).items():
+        for meta, count in Counter(parsed.entries.metas).items():
             level = self._level_of_meta.get(meta)
             if level is None:
-                if len(self._level_of_meta) > 10_000:
+                if len(self._level_of_meta) >= _LEVELS_KNOWN_MAX:
                     self._level_of_meta.clear()
-                level = encoding.decode_metadata(meta).get("level", "info")
+                level = encoding.decode_metadata(meta).get(METADATA_LEVEL, "info")
                 self._level_of_meta[meta] = level
             levels[level] = levels.get(level, 0) + count
-        return Observed(dict(source.labels()), lines, levels, columns.events, columns.stats)
+        return Observed(dict(source.labels()), lines, levels, parsed.events, parsed.stats)
 
 
 def _parts(text: bytes) -> list[bytes]:

@@ -244,7 +244,7 @@ class LaunchSource(Source):
     def go_on_at(self, position: int) -> None:
         """Read on from there."""
         assert self._follower is not None
-        self._follower.position = position
+        self._follower.go_back(position)
 
     def tail(self, position: int) -> bytes:
         """Return the bytes of the file at hand before position."""
@@ -331,7 +331,7 @@ class FileSource(Source):
     def go_on_at(self, position: int) -> None:
         """Read on from there."""
         assert self._follower is not None
-        self._follower.position = position
+        self._follower.go_back(position)
 
     def tail(self, position: int) -> bytes:
         """Return the bytes of the file at hand before position."""

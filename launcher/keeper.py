@@ -18,10 +18,11 @@ import threading
 import time
 from pathlib import Path
 
-from contract import events, record
+from contract import events, identity, record
 from contract.logline import local_offset_seconds, parse_stamp, render_stamp
 from contract.record import LaunchDir, LaunchLock, Phase, Record
-from launcher import diagnosis, engines, plan, probe, processes, recovery
+from contract.shipped import read_shipped
+from launcher import backoff, diagnosis, engines, plan, ports, probe, processes, pruning, recovery
 from launcher.launchlog import LaunchLog, PositionFile
 from launcher.output import Output
 from launcher.pump import Pump
@@ -279,6 +280,8 @@ class Keeper:
                 self._judge_readiness()
             if self._log.segments() != self._record.get("segments"):
                 self._save()
+                shipped = read_shipped(self._launch.shipped_path)
+                pruning.prune(self._log.segments()[:-1], self._plan["log"]["keep"] - 1, shipped)
             if self._stop_requested and self._record["state"] in (record.STARTING, record.READY):
                 self._record["state"] = record.STOPPING
                 self._log.event(events.STOPPING, reason=self._stop_reason)
@@ -431,12 +434,23 @@ class Keeper:
         }
         if state == record.FAILED:
             self._log.event(events.FAILED, **shown, exitStatus=how["exitStatus"])
+        attempt = self._restarts(state)
+        following = identity.new_launch_id(time.time())
+        if attempt is not None:
+            self._log.event(events.RESTARTED, launchId=following, attempt=attempt)
         self._log.event(events.EXITED, state=state, **shown)
         self._log.close(LOG_CLOSE_SECONDS)
         self._record["state"] = state
         self._record["endedAt"] = _now()
         self._save()
         self._report(state)
+        if attempt is not None:
+            self._run("launcher.restarting", following)
+
+    def _restarts(self, state: str) -> int | None:
+        """Return the number of the restart that follows this end, None if none does."""
+        crashed = state == record.CRASHED or (state == record.FAILED and self._plan["attempt"] > 0)
+        return backoff.next_attempt(self._plan, self._record, time.time()) if crashed else None
 
     def _judge_end(self, was: str) -> tuple[str, record.Exit]:
         how: record.Exit = {"code": self._exit_code, "signal": self._exit_signal}
@@ -448,10 +462,14 @@ class Keeper:
         if was == record.READY and self._record["engine"] == "custom" and self._exit_code == 0:
             return record.STOPPED, how
         status, cause, hint = self._failure or (EXIT_BEFORE_READY, "", "")
-        found = diagnosis.of_log(self._engine, self._log.segments(), self._record)
+        found = diagnosis.of_log(self._engine, self._log.segments())
         if found is not None and not (self._failure and status == EXIT_BEFORE_READY):
             how["cause"] = found.cause if not cause else f"{cause}; {found.cause}"
             how["hint"] = found.hint
+            port = self._record["port"]
+            holder = ports.holder(port, self._plan["ready"]["host"]) if found.about_port and port else None
+            if holder is not None:
+                how["hint"] = f"{holder.describe()}: {found.hint}"
             how["evidence"] = found.evidence
         else:
             how["cause"] = cause or self._how_it_ended(was)
@@ -472,9 +490,12 @@ class Keeper:
 
     def _report(self, event: str) -> None:
         """Have the callback sent by a child: the keeper neither waits for receivers nor imports what that takes."""
-        if not self._plan["callbackUrl"]:
-            return
-        command = [sys.executable, "-I", "-m", "launcher.reporter", str(self._launch.path), event]
+        if self._plan["callbackUrl"]:
+            self._run("launcher.reporter", event)
+
+    def _run(self, module: str, argument: str) -> None:
+        """Run a helper that outlives the keeper if need be."""
+        command = [sys.executable, "-I", "-m", module, str(self._launch.path), argument]
         environ = os.environ | {processes.KEEPER_TAG: self._record["launchId"]}
         try:
             child = subprocess.Popen(
@@ -486,7 +507,7 @@ class Keeper:
                 start_new_session=True,
             )
         except OSError as error:
-            print(f"cannot start the reporter: {error}", file=sys.stderr)  # noqa: T201  (keeper.log)
+            print(f"cannot start {module}: {error}", file=sys.stderr)  # noqa: T201  (keeper.log)
             return
         child.returncode = 0
         self._helpers.add(child.pid)

@@ -81,7 +81,7 @@ class LaunchLog:
         return self._segment
 
     def segments(self) -> list[str]:
-        """Return the paths of all segments so far."""
+        """Return the paths of all segments so far, deleted ones included: they name the parts of the log."""
         return [str(segment_path(self._plan, number)) for number in range(1, self._segment + 1)]
 
     def lines(self, texts: Sequence[bytes], marks: Sequence[str | None] | None, consumed: int) -> bool:

@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import accumulate, pairwise
+from itertools import accumulate, compress, pairwise
 
 from store.block import Labels
 from store.logql import (
     AllOf,
     AnyOf,
     Comparison,
+    Constant,
     Grouping,
     LogQuery,
     Matcher,
@@ -68,6 +69,8 @@ def evaluate(snapshot: Snapshot, metric: Metric, steps: Steps, budget: Budget) -
 def _evaluate(
     snapshot: Snapshot, metric: Metric, steps: Steps, budget: Budget, around: VectorAggregation | None
 ) -> Series:
+    if isinstance(metric, Constant):
+        return {(): dict.fromkeys(range(steps.count), sum(map(float, metric.terms)))}
     if isinstance(metric, RangeAggregation):
         return _range(snapshot, metric, steps, budget, around)
     inner = _evaluate(snapshot, metric.inner, steps, budget, metric)
@@ -133,29 +136,29 @@ class _Counting:
 
     def add(self, scan: BlockScan, grouping: Grouping | None) -> None:
         """Count the entries of a block. grouping: what the series will be summed by, if they will be."""
-        times = scan.block.index.times
+        times, positions = scan.block.index.times, scan.positions
         first, step, count = self._steps.first - self._metric.offset_ns, self._steps.step, self._steps.count
         reach = self._metric.range_ns - 1
-        positions = scan.positions
         begins = [max(0, (times[i] - first + step - 1) // step) for i in positions]
         ends = [min(count, (times[i] + reach - first) // step + 1) for i in positions]
+        if self._metric.range_ns < step:
+            # Some entries lie between the ranges.
+            counted = [begin < end for begin, end in zip(begins, ends, strict=True)]
+            positions, begins, ends = (list(compress(column, counted)) for column in (positions, begins, ends))
         by = None if grouping is None or grouping.without else (*grouping.names, ERROR)
-        places, labels = scan.labels_by(by)
-        shown = {place: self._series_labels(found, grouping) for place, found in labels.items()}
+        places, labels = scan.labels_by(by, positions)
+        shown = {place: self._series_labels(labels[place], grouping) for place in set(places)}
         keys = [shown[place] for place in places]
         self._count(keys, begins, ends)
         if self._of_bytes:
             lengths = scan.block.index.lengths
             for key, begin, end, i in zip(keys, begins, ends, positions, strict=True):
-                if begin < end:
-                    amount = self._tallies[key].amount
-                    amount[begin] += lengths[i]
-                    amount[end] -= lengths[i]
+                amount = self._tallies[key].amount
+                amount[begin] += lengths[i]
+                amount[end] -= lengths[i]
 
     def _count(self, keys: list[Labels], begins: list[int], ends: list[int]) -> None:
         for (key, begin, end), number in Counter(zip(keys, begins, ends, strict=True)).items():
-            if begin >= end:
-                continue
             tally = self._tallies.get(key)
             if tally is None:
                 if len(self._tallies) >= SERIES_ON_THE_WAY_MAX:

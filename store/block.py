@@ -55,7 +55,7 @@ class Entries:
         """Return the size of the lines."""
         return sum(map(len, self.lines))
 
-    def keys(self) -> Iterator[tuple[int, bytes, Metadata]]:
+    def identities(self) -> Iterator[tuple[int, bytes, Metadata]]:
         """Return what makes each entry the one it is, as in Loki: time, line and metadata."""
         return zip(self.times, self.lines, (self.metadata_sets[m] for m in self.metadata), strict=True)
 

@@ -58,18 +58,20 @@ class BlockScan:
         assert labels is not None
         return labels
 
-    def labels_by(self, names: Sequence[str] | None) -> tuple[list[Key], dict[Key, LabelSet]]:
-        """Return what tells the entries' labels apart, entry by entry, and the labels for each.
+    def labels_by(
+        self, names: Sequence[str] | None, positions: Sequence[int]
+    ) -> tuple[list[Key], dict[Key, LabelSet]]:
+        """Return what tells the labels of the entries at positions apart, and the labels for each of that.
 
         names: the labels that are asked for, None for all; the others may be missing from the labels.
         """
         columns = self.block.index.columns
         if self._parsed is not None:
-            return [(i,) for i in self.positions], {(i,): labels for i, labels in self._parsed.items()}
+            return [(i,) for i in positions], {(i,): labels for i, labels in self._parsed.items()}
         if names is not None:
             wanted = {*names, *self._pipeline.names}
             columns = {name: column for name, column in columns.items() if name in wanted}
-        keys = _keys(list(columns.values()), self.positions)
+        keys = _keys(list(columns.values()), positions)
         self._by_key = {}
         found = {key: self._labels_of(key, list(columns.items())) for key in set(keys)}
         return keys, {key: labels for key, labels in found.items() if labels is not None}

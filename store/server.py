@@ -6,29 +6,35 @@ The loop only moves bytes: pushes are decoded and stored by the writer's threads
 import asyncio
 import hmac
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 import orjson
-from aiohttp import web
+from aiohttp import WSCloseCode, web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from contract.access import refusal
 from store import aggregate, params
 from store.aggregate import Steps, number_text
 from store.logql import LogQLError, LogQuery, Matcher, parse, parse_selector
+from store.metrics import Metrics
 from store.params import ParameterError, TimeRange
 from store.push import BodyTooLargeError, PushError, decode
 from store.query import Budget, Entry, LogRequest, QueryLimitError, QueryTimeoutError, run_log_query
 from store.reader import Reader, Snapshot
 from store.settings import StoreSettings
+from store.tail import TAIL_SECONDS, Found, Tail, Tails, TooManyTailsError, history, messages, select
 from store.writer import UnavailableError, Writer
 
 QUERY_THREADS = 4
 QUERIES_WAITING_MAX = 64
 MEGABYTE = 1024 * 1024
 TIME_MAX = 2**63 - 1
+TAIL_HEARTBEAT_SECONDS = 30.0
 
 _UNSUPPORTED_PATHS = (
     "index/stats",
@@ -58,24 +64,29 @@ class Server:
         writer: Writer,
         reader: Reader,
         *,
+        tails: Tails,
+        metrics: Metrics,
         secret: str,
         clock_ns: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._writer = writer
         self._reader = reader
+        self._tails = tails
+        self._metrics = metrics
         self._secret = secret
         self._clock_ns = clock_ns
         self._max_body = int(settings.max_body_mb * MEGABYTE)
         self._queries = ThreadPoolExecutor(QUERY_THREADS, "store-query")
         self._decoding = ThreadPoolExecutor(1, "store-decode")
         self._waiting = 0
+        self._sockets: set[web.WebSocketResponse] = set()
         # Bodies on their way together need no more memory than the largest one alone may.
         self._body_room = _Room(self._max_body)
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        app = web.Application(middlewares=[self._guard], client_max_size=self._max_body)
+        app = web.Application(middlewares=[self._observe, self._guard], client_max_size=self._max_body)
         api = "/loki/api/v1"
         app.router.add_post(f"{api}/push", self._push)
         for path, handler in (
@@ -88,17 +99,41 @@ class Server:
             app.router.add_get(f"{api}/{path}", handler)
             app.router.add_post(f"{api}/{path}", handler)
         app.router.add_get(f"{api}/label/{{name}}/values", self._label_values)
+        app.router.add_get(f"{api}/tail", self._tail)
+        app.router.add_get(f"{api}/status/buildinfo", self._buildinfo)
         app.router.add_get("/ready", self._ready)
+        app.router.add_get("/metrics", self._metrics_page)
         for path in _UNSUPPORTED_PATHS:
             app.router.add_route("*", f"{api}/{path}", self._unsupported)
+        app.on_shutdown.append(self._end_tails)
         app.on_cleanup.append(self._close)
         return app
+
+    async def _end_tails(self, _: web.Application) -> None:
+        for socket in list(self._sockets):
+            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the store stops")
 
     async def _close(self, _: web.Application) -> None:
         self._queries.shutdown(wait=True, cancel_futures=True)
         self._decoding.shutdown(wait=True, cancel_futures=True)
 
     # ---- access and errors
+
+    @web.middleware
+    async def _observe(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        status = 499
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        finally:
+            resource = request.match_info.route.resource
+            path = resource.canonical if resource is not None else "other"
+            self._metrics.requests.labels(path, str(status)).observe(time.perf_counter() - started)
+        return response
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -119,6 +154,8 @@ class Server:
             return _text(504, str(error))
         except UnavailableError as error:
             return _text(503, str(error))
+        except TooManyTailsError as error:
+            return _text(429, str(error))
 
     def _refusal(self, request: web.Request) -> str | None:
         if not self._secret:
@@ -269,8 +306,76 @@ class Server:
 
         return _success(await self._in_thread(run), always=True)
 
+    # ---- tail
+
+    async def _tail(self, request: web.Request) -> web.StreamResponse:
+        given = await _parameters(request)
+        query = parse(given.get("query", ""))
+        if not isinstance(query, LogQuery):
+            raise LogQLError("tail needs a log query, not a metric query")
+        limit = params.limit(given)
+        now_ns = self._clock_ns()
+        start = params.parse_time(given["start"]) if given.get("start") else now_ns - params.SINCE_DEFAULT_NS
+        socket = web.WebSocketResponse(heartbeat=TAIL_HEARTBEAT_SECONDS)
+        if not socket.can_prepare(request):
+            raise ParameterError("tail needs a WebSocket")
+        # Followed before the past is read, so that nothing falls in between; what comes twice is left out.
+        tail = self._tails.add(query)
+        try:
+            past = LogRequest(query, start, TIME_MAX, limit, backward=True)
+            entries = history(await self._in_thread(lambda snapshot, budget: run_log_query(snapshot, past, budget)))
+            await socket.prepare(request)
+            self._sockets.add(socket)
+            reading = asyncio.create_task(_read_until_closed(socket))
+            try:
+                async with asyncio.timeout(TAIL_SECONDS):
+                    await self._send_tail(socket, tail, entries, reading)
+            except TimeoutError:
+                await socket.close(message=b"reached tail max duration limit")
+            finally:
+                reading.cancel()
+        finally:
+            self._sockets.discard(socket)
+            self._tails.remove(tail)
+        return socket
+
+    async def _send_tail(
+        self, socket: web.WebSocketResponse, tail: Tail, past: list[Found], reading: "asyncio.Task[None]"
+    ) -> None:
+        """Send what is there, then what comes, until the client goes."""
+        seen = set(past)
+        for message in messages(past, []):
+            await socket.send_str(message.decode())
+        while not socket.closed:
+            taking = asyncio.create_task(tail.take())
+            await asyncio.wait((taking, reading), return_when=asyncio.FIRST_COMPLETED)
+            if not taking.done():
+                taking.cancel()
+                return
+            stored, dropped = taking.result()
+            found = await asyncio.get_running_loop().run_in_executor(self._queries, select, tail.query, stored)
+            fresh = [one for one in found if one not in seen]
+            for message in messages(fresh, dropped):
+                await socket.send_str(message.decode())
+
+    # ---- about the store
+
     async def _ready(self, _: web.Request) -> web.Response:
         return web.Response(text="ready\n")
+
+    async def _metrics_page(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _buildinfo(self, _: web.Request) -> web.Response:
+        about = {"version": version("tracetail"), "application": "tracetail store"}
+        empty = dict.fromkeys(("revision", "branch", "buildUser", "buildDate", "goVersion"), "")
+        return _json(orjson.dumps(about | empty))
+
+
+async def _read_until_closed(socket: web.WebSocketResponse) -> None:
+    """Answer pings and notice the end; what a client sends has no meaning."""
+    async for _ in socket:
+        pass
 
 
 class _Room:
