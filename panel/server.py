@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
 _OPEN_PATHS = ("/healthz", "/metrics", "/panel", "/embed", "/tracetail-panel.js", "/openapi.json", "/static/")
 """Without a token: nothing of a log is there."""
+_HEAD_MAX_BYTES = 64 * 1024
+"""A cursor holds a position for each of a trace's logs, and a search text may be long."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -95,6 +97,17 @@ class PanelServer:
         app.on_response_prepare.append(self._add_headers)
         app.on_shutdown.append(self._shutdown)
         return app
+
+    def runner(self) -> web.AppRunner:
+        """Return what serves the application; the caller adds a site, and cleans up."""
+        return web.AppRunner(
+            self.app(),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=2.0,
+            max_line_size=_HEAD_MAX_BYTES,
+            max_field_size=_HEAD_MAX_BYTES,
+        )
 
     async def _shutdown(self, _app: web.Application) -> None:
         await self.feeds.stop()
