@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 
 from agent import encoding
+from agent.delivery import make_body
 from agent.remote_write import RefusedError, RemoteWriter, UnavailableError
 from agent.remote_write import encode as encode_samples
 from agent.reporting import authorization
@@ -83,9 +84,9 @@ async def _round_trip(client: LokiClient, loki: LokiSettings) -> AsyncIterator[F
     text = f"tracetail doctor was here: {secrets.token_hex(8)}"
     now = time.time_ns()
     meta = encoding.metadata({METADATA_LEVEL: "info"}) if loki.structured_metadata else b""
-    entries = encoding.encode_entries([encoding.stamp(now)], [text.encode()], [meta])
+    body = make_body(labels, [encoding.Entry(now, text.encode(), meta)])
     try:
-        answer = await client.push(encoding.encode_request(labels, entries))
+        answer = await client.push(body.data)
     except UnreachableError as error:
         yield problem("loki", f"a push was not answered: {error}", "look at loki.url and what is in front of Loki")
         return
