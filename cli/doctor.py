@@ -65,7 +65,6 @@ def _of_this_machine(settings: configuration.Configuration) -> Iterator[Finding]
 
     yield from machine_checks.check_secrets(settings)
     yield from machine_checks.check_addresses(settings)
-    yield from machine_checks.check_timezone(settings)
     yield from machine_checks.check_state_dir(os.environ)
     yield from machine_checks.check_launches(settings, os.environ)
     yield from machine_checks.check_disk(os.environ)

@@ -8,7 +8,6 @@ import pwd
 import resource
 import shutil
 import stat
-import zoneinfo
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def _secret(setting: str, path: Path) -> Finding:
 
 
 def check_addresses(settings: Configuration) -> Iterator[Finding]:
-    """Look for an address that is none, and for one that a part would refuse to listen on."""
+    """Look for an address that a part would refuse to listen on, and for one that two are to share."""
     seen: dict[str, str] = {}
     for part in ("store", "agent", "panel"):
         table = getattr(settings, part)
@@ -65,31 +64,11 @@ def check_addresses(settings: Configuration) -> Iterator[Finding]:
         except UnsafeBindError as error:
             yield problem("addresses", str(error), f"set {part}.secret_file, or {setting} to 127.0.0.1:{port}")
             continue
-        except ValueError as error:
-            yield problem("addresses", str(error), f"correct {setting}")
-            continue
         if port and table.listen in seen:
             yield problem("addresses", f"{seen[table.listen]} and {setting} are both {table.listen}", "change one")
             continue
         seen[table.listen] = setting
         yield ok("addresses", f"{setting} is {table.listen}{'' if has_secret else ', for this machine alone'}")
-
-
-def check_timezone(settings: Configuration) -> Iterator[Finding]:
-    """Look whether the configured time zone is known here."""
-    name = settings.agent.timezone
-    if not name:
-        return
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        yield problem(
-            "timezone",
-            f"agent.timezone is {name!r}, which this machine does not know",
-            "use a name as Asia/Shanghai, and install tzdata if it is one",
-        )
-    else:
-        yield ok("timezone", f"times without a zone are read as {name}")
 
 
 def check_state_dir(environ: Mapping[str, str]) -> Iterator[Finding]:
