@@ -29,7 +29,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     else:
         problems = sum(finding.level == PROBLEM for finding in findings)
         warnings = sum(finding.level == WARNING for finding in findings)
-        click.echo(f"\n{problems} problems, {warnings} warnings")
+        click.echo(f"\n{_count(problems, 'problem')}, {_count(warnings, 'warning')}")
     sys.exit(any(finding.level == PROBLEM for finding in findings))
 
 
@@ -65,11 +65,14 @@ def _of_this_machine(settings: configuration.Configuration) -> Iterator[Finding]
 
     yield from machine_checks.check_secrets(settings)
     yield from machine_checks.check_addresses(settings)
-    yield from machine_checks.check_timezone(settings)
     yield from machine_checks.check_state_dir(os.environ)
     yield from machine_checks.check_launches(settings, os.environ)
     yield from machine_checks.check_disk(os.environ)
     yield from machine_checks.check_limits()
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _print(finding: Finding) -> None:

@@ -8,11 +8,10 @@ import pwd
 import resource
 import shutil
 import stat
-import zoneinfo
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from cli.configuration import Configuration
+from cli.configuration import Configuration, options
 from cli.findings import Finding, ok, problem, warning
 from contract.access import UnsafeBindError, check_bind, parse_listen
 from contract.record import ENDED_STATES, LaunchDir, RecordError, is_alive
@@ -26,26 +25,17 @@ OPEN_FILES_WANTED = 4096
 WATCHES_WANTED = 8192
 """One directory per model, engine and environment, and those of configured globs; other programs watch too."""
 
-_SECRETS = {
-    "loki": ("password_file", "bearer_token_file", "key_file"),
-    "agent": (
-        "secret_file",
-        "pushgateway_password_file",
-        "remote_write_password_file",
-        "remote_write_bearer_token_file",
-    ),
-    "panel": ("secret_file", "admin_key_file"),
-    "store": ("secret_file",),
-}
+_SECRET_FILES = ("password_file", "token_file", "secret_file", "key_file")
+_NOT_SECRET = ("public_key_file",)
 
 
 def check_secrets(settings: Configuration) -> Iterator[Finding]:
     """Look at every file with a secret: there, readable, and by nobody else."""
-    for table, keys in _SECRETS.items():
-        for key in keys:
-            path = getattr(getattr(settings, table), key)
+    for option in options():
+        if option.key.endswith(_SECRET_FILES) and option.key not in _NOT_SECRET:
+            path = getattr(getattr(settings, option.table), option.key)
             if path:
-                yield _secret(f"{table}.{key}", Path(path))
+                yield _secret(f"{option.table}.{option.key}", Path(path))
 
 
 def _secret(setting: str, path: Path) -> Finding:
@@ -62,7 +52,7 @@ def _secret(setting: str, path: Path) -> Finding:
 
 
 def check_addresses(settings: Configuration) -> Iterator[Finding]:
-    """Look for an address that is none, and for one that a part would refuse to listen on."""
+    """Look for an address that a part would refuse to listen on, and for one that two are to share."""
     seen: dict[str, str] = {}
     for part in ("store", "agent", "panel"):
         table = getattr(settings, part)
@@ -74,31 +64,11 @@ def check_addresses(settings: Configuration) -> Iterator[Finding]:
         except UnsafeBindError as error:
             yield problem("addresses", str(error), f"set {part}.secret_file, or {setting} to 127.0.0.1:{port}")
             continue
-        except ValueError as error:
-            yield problem("addresses", str(error), f"correct {setting}")
-            continue
         if port and table.listen in seen:
             yield problem("addresses", f"{seen[table.listen]} and {setting} are both {table.listen}", "change one")
             continue
         seen[table.listen] = setting
         yield ok("addresses", f"{setting} is {table.listen}{'' if has_secret else ', for this machine alone'}")
-
-
-def check_timezone(settings: Configuration) -> Iterator[Finding]:
-    """Look whether the configured time zone is known here."""
-    name = settings.agent.timezone
-    if not name:
-        return
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-        yield problem(
-            "timezone",
-            f"agent.timezone is {name!r}, which this machine does not know",
-            "use a name as Asia/Shanghai, and install tzdata if it is one",
-        )
-    else:
-        yield ok("timezone", f"times without a zone are read as {name}")
 
 
 def check_state_dir(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import email.utils
+import os
 import secrets
 import socket
 import time
@@ -60,7 +61,14 @@ async def _loki_is_ready(session: aiohttp.ClientSession, loki: LokiSettings) -> 
             theirs = email.utils.parsedate_to_datetime(date).timestamp() + 0.5 if date else None
             return (None if theirs is None else time.time() - theirs), ""
     except (aiohttp.ClientError, OSError) as error:
-        return None, str(error) or type(error).__name__
+        return None, _why(error)
+
+
+def _why(error: Exception) -> str:
+    """Return the reason in the system's own words where there are some."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    number = getattr(cause, "errno", None)
+    return os.strerror(number) if number and number > 0 else str(cause) or type(cause).__name__
 
 
 def judge_clock(ahead_seconds: float) -> Finding:
@@ -201,7 +209,7 @@ async def _pushgateway(session: aiohttp.ClientSession, url: str) -> Finding:
                 return ok("metrics", f"the Pushgateway at {url} is ready")
             said = f"{url}/-/ready answered {answer.status}"
     except (aiohttp.ClientError, OSError) as error:
-        said = f"{url} does not answer: {error}"
+        said = f"{url} does not answer: {_why(error)}"
     return problem("metrics", f"the Pushgateway: {said}", "look at agent.pushgateway_url")
 
 

@@ -114,34 +114,16 @@ def test_secrets_that_are_missing_empty_or_everybodys(tmp_path):
     assert [finding.text for finding in findings if finding.level == OK] == [f"loki.bearer_token_file: {good}"]
 
 
-def test_every_setting_that_is_a_secret_is_looked_at():
-    named = {
-        f"{option.table}.{option.key}"
-        for option in configuration.options()
-        if option.key.endswith(("password_file", "token_file", "secret_file", "key_file"))
-        and option.key != "public_key_file"
-    }
-
-    assert {f"{table}.{key}" for table, keys in machine_checks._SECRETS.items() for key in keys} == named
-
-
-def test_addresses_that_are_none_unsafe_or_taken_twice(tmp_path):
+def test_addresses_that_are_unsafe_or_taken_twice(tmp_path):
     settings = load(
         tmp_path,
-        '[store]\nlisten = "nowhere"\n[agent]\nlisten = "127.0.0.1:9999"\n[panel]\nlisten = "127.0.0.1:9999"\n',
+        '[agent]\nlisten = "127.0.0.1:9999"\n[panel]\nlisten = "127.0.0.1:9999"\n',
     )
     findings = list(machine_checks.check_addresses(settings))
-    advised(findings, PROBLEM, "store.listen", "expected host:port")
     advised(findings, PROBLEM, "agent.listen and panel.listen are both 127.0.0.1:9999")
 
     settings = load(tmp_path, '[agent]\nlisten = "0.0.0.0:9464"\n')
     advised(list(machine_checks.check_addresses(settings)), PROBLEM, "without a secret", "set agent.secret_file")
-
-
-def test_a_time_zone_that_is_none(tmp_path):
-    settings = load(tmp_path, '[agent]\ntimezone = "Mars/Olympus"\n')
-
-    advised(list(machine_checks.check_timezone(settings)), PROBLEM, "Mars/Olympus", "tzdata")
 
 
 def test_a_state_directory_that_cannot_be_written(tmp_path):

@@ -181,12 +181,18 @@ def test_logql_gives_the_lines_of_the_launch(world, dashboard, title, expression
 
 @pytest.mark.needs("prometheus")
 def test_a_healthy_machine_raises_no_alert_but_that_of_the_launch_that_failed(world):
-    rules = [rule for group in world.prometheus.rules() for rule in group["rules"]]
-    alerts = [rule for rule in rules if rule["type"] == "alerting"]
+    def rules():
+        return [rule for group in world.prometheus.rules() for rule in group["rules"]]
 
-    assert alerts
-    assert all(rule["health"] in {"ok", "unknown"} for rule in rules), [rule.get("lastError") for rule in rules]
-    assert {alert["name"] for alert in alerts if alert["state"] == "firing"} <= {"TracetailLaunchFailed"}
+    def firing():
+        return {rule["name"]: rule["alerts"] for rule in rules() if rule.get("state") == "firing"}
+
+    wait_for(lambda: "TracetailLaunchFailed" in firing(), "the alert of the failed launch")
+    assert firing().keys() == {"TracetailLaunchFailed"}
+    (alert,) = firing()["TracetailLaunchFailed"]
+    assert alert["labels"]["launch_id"] == world.failed["launchId"]
+    assert alert["annotations"]["summary"] == f"{MODEL} did not start on {world.host}"
+    assert all(rule["health"] == "ok" for rule in rules()), [rule.get("lastError") for rule in rules()]
 
 
 @pytest.mark.needs("prometheus")
