@@ -6,6 +6,7 @@ start until some minutes after its end, so that the end is seen; then they go: a
 """
 
 import contextlib
+import re
 import signal
 import threading
 from collections import Counter
@@ -39,7 +40,8 @@ STATES = (STARTING, READY, STOPPING, STOPPED, FAILED, CRASHED)
 LAUNCH_LABEL_NAMES = ("launch_id", "trace_id", "service_name", "env", "engine", "host")
 """On every series of a launch: the values of its labels in Loki, under names that follow Prometheus' conventions."""
 
-CAUSE_MAX_CHARACTERS = 120
+CAUSE_MAX_CHARACTERS = 100
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 _STATS_HELP = {
     "prompt_tokens_per_second": "Prompt tokens per second, by the engine's last stats line.",
@@ -254,7 +256,13 @@ def _start_families(launches: list[_Launch]) -> Iterator[Metric]:
 
 def _end_families(launches: list[_Launch]) -> Iterator[Metric]:
     codes = _gauge("exit_code", "Exit status of the server, 128 + its number for a signal.")
-    ends = _gauge("exit_info", "How the launch ended and why; always 1.", "state", "cause", "signal")
+    ends = _gauge(
+        "exit_info",
+        "How the launch ended and why, without numbers and details; always 1.",
+        "state",
+        "cause",
+        "signal",
+    )
     for launch in launches:
         if launch.state not in ENDED_STATES:
             continue
@@ -265,9 +273,16 @@ def _end_families(launches: list[_Launch]) -> Iterator[Metric]:
             code = 128 + signal.Signals[name]
         if code is not None:
             codes.add_metric(launch.labels, code)
-        cause = end.get("cause", "")[:CAUSE_MAX_CHARACTERS]
-        ends.add_metric((*launch.labels, launch.state, cause, name), 1)
+        ends.add_metric((*launch.labels, launch.state, kind_of_cause(end.get("cause", "")), name), 1)
     yield from (codes, ends)
+
+
+def kind_of_cause(cause: str) -> str:
+    """Return a cause without what differs from launch to launch: its numbers, and its details after a colon.
+
+    As a label it then says the same of the same failure, and takes few values. The launch's log has the whole text.
+    """
+    return _NUMBER.sub("…", cause.partition(": ")[0])[:CAUSE_MAX_CHARACTERS]
 
 
 def _gpu_families(launches: list[_Launch], devices: list[dict[int, tuple[int, float | None]]]) -> Iterator[Metric]:

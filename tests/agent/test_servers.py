@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from agent.gpu import Gpus
-from agent.servers import ServerMetrics
+from agent.servers import ServerMetrics, kind_of_cause
 from contract.record import LaunchDir, LaunchLock, process_ref
 from contract.state import launches_dir
 
@@ -212,6 +212,20 @@ def test_the_end_tells_exit_status_and_cause(world, end, code):
 
     assert found["exit_code"] == {(A,): code}
     assert found["exit_info"] == {(A, "failed", end["cause"], end["signal"] or ""): 1}
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        ("CUDA out of memory", "CUDA out of memory"),
+        ("only 3.2 of 79.1 GiB are free on cuda:0", "only … of … GiB are free on cuda:…"),
+        ("port 8000 is held by pid 812: python -m http.server", "port … is held by pid …"),
+        ("x" * 1000, "x" * 100),
+        ("", ""),
+    ],
+)
+def test_the_same_failure_has_the_same_cause_as_a_label(cause, kind):
+    assert kind_of_cause(cause) == kind
 
 
 def test_an_ended_launch_is_seen_for_a_while_and_then_gone(world):
