@@ -14,21 +14,21 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from aiohttp import web
 
 from agent.delivery import Delivery
-from agent.discovery import Discovery
+from agent.discovery import BadSettingsError, Discovery
 from agent.journal import Journal
 from agent.launches import Adopter, Outboxes, ShippedFiles
 from agent.ledger import Ledger
 from agent.metrics import Metrics
 from agent.pipeline import LOOK_EVERY_SECONDS, Pipeline, Room
+from agent.rate import RateCap
 from agent.reporting import Reporting
 from agent.sender import LokiClient
 from agent.settings import AgentSettings
 from agent.sources import LaunchSource, Source
 from agent.status import make_app
 from contract.access import check_bind, parse_listen
-from contract.labels import HOST
 from contract.loki import LokiSettings
-from contract.redaction import Redactor
+from contract.redaction import DEFAULT_PATTERNS, Pattern, Redactor
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +42,6 @@ class Ending(Enum):
 
     STOP = auto()
     RELOAD = auto()
-
-
-class BadSettingsError(ValueError):
-    """A setting cannot be used; the message names it."""
 
 
 def journal_path(state_dir: Path) -> Path:
@@ -102,8 +98,8 @@ class Agent:
                 pipeline = self._pipeline(client)
                 discovery = Discovery(
                     self._state_dirs,
-                    self._settings.sources,
-                    {HOST: self._host, **self._settings.labels},
+                    self._settings,
+                    self._host,
                     await pipeline.ledger.completed(),
                 )
                 async with (
@@ -157,14 +153,16 @@ class Agent:
 
     def _pipeline(self, client: LokiClient) -> Pipeline:
         room = Room()
-        self._delivery = Delivery(self._journal, client, self.metrics, sleep=room.pause)
+        rate_cap = RateCap(self._settings.rate_limit_kib_per_second * 1024)
+        self._delivery = Delivery(self._journal, client, self.metrics, sleep=room.pause, rate_cap=rate_cap)
         structured = self._loki.structured_metadata
         return Pipeline(
-            Ledger(self._journal, zone=_zone(self._settings.timezone), structured_metadata=structured),
+            Ledger(self._journal, zone=zone_of(self._settings.timezone), structured_metadata=structured),
             self._delivery,
-            Redactor(),
+            redactor_of(self._settings),
             self.metrics,
             room,
+            body_max_bytes=self._settings.batch_kib * 1024,
             linger_seconds=self._settings.linger_seconds,
             structured_metadata=structured,
             observers=[self._reporting.observe],
@@ -257,7 +255,13 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
         await runner.cleanup()
 
 
-def _zone(name: str) -> ZoneInfo | None:
+def redactor_of(settings: AgentSettings) -> Redactor:
+    """Return what masks the common secrets and the configured ones. Raises InvalidPatternError."""
+    return Redactor((*DEFAULT_PATTERNS, *(Pattern(one.name, one.regex) for one in settings.redact)))
+
+
+def zone_of(name: str) -> ZoneInfo | None:
+    """Return the configured time zone; None for the machine's. Raises BadSettingsError."""
     if not name:
         return None
     try:

@@ -23,6 +23,7 @@ from agent.backoff import SLOW_SECONDS, Backoff
 from agent.encoding import Entry
 from agent.journal import Journal, JournalFullError
 from agent.metrics import Metrics
+from agent.rate import RateCap
 from agent.refusals import Verdict
 from agent.sender import Answer, LokiClient, QueryRefusedError, UnreachableError
 from contract.labels import METADATA_ORIGINAL_TIME
@@ -115,12 +116,14 @@ class Delivery:
         loki: LokiClient,
         metrics: Metrics,
         *,
+        rate_cap: RateCap | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._journal = journal
         self._loki = loki
         self._metrics = metrics
+        self._rate_cap = rate_cap or RateCap(0)
         self._sleep = sleep
         self._clock_ns = clock_ns
         self._said: dict[str, float] = {}
@@ -161,6 +164,8 @@ class Delivery:
         """Push until it is known of every entry what became of it, and write that down."""
         backoff = Backoff()
         while True:
+            if wait := self._rate_cap.wait(len(intent.body)):
+                await self._pause(intent, wait)
             try:
                 with self._metrics.push_seconds.time():
                     answer = await self._loki.push(intent.body)

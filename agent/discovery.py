@@ -23,8 +23,16 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
-from agent.settings import SourceSettings
+from agent.settings import AgentSettings, SourceSettings
 from agent.sources import FileSource, LaunchSource, Source
+from contract.labels import (
+    HOST,
+    INSTANCE_ID,
+    LABEL_COUNT_MAX,
+    LABEL_VALUE_MAX_BYTES,
+    LAUNCH_LABELS,
+    TRACE_ID,
+)
 from contract.record import LaunchDir, RecordError
 from contract.state import launches_dir
 
@@ -32,8 +40,55 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 1.0
 GLOB_EVERY_SECONDS = 5.0
+FILENAME = "filename"
+_FILE_LABELS = (HOST, FILENAME, TRACE_ID, INSTANCE_ID)
+_LABEL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip")
 _WATCHED = [DirCreatedEvent, DirMovedEvent, FileCreatedEvent, FileMovedEvent]
+
+
+class BadSettingsError(ValueError):
+    """A setting cannot be used; the message names it."""
+
+
+def check_labels(settings: AgentSettings) -> None:
+    """Raise BadSettingsError if Loki would not take the labels of some stream."""
+    _check("agent.labels", settings.labels, taken=len(LAUNCH_LABELS))
+    for number, source in enumerate(settings.sources):
+        key = f"agent.sources[{number}]"
+        try:
+            groups = re.compile(source.path_pattern).groupindex
+        except re.error as error:
+            raise BadSettingsError(f"{key}.path_pattern is not a regular expression: {error}") from error
+        if not Path(source.glob).is_absolute():
+            raise BadSettingsError(f"{key}.glob is {source.glob!r}; expected an absolute path")
+        _check(f"{key}.labels", settings.labels | source.labels | dict.fromkeys(groups, ""), taken=len(_FILE_LABELS))
+
+
+def _check(key: str, labels: Mapping[str, str], taken: int) -> None:
+    for name, value in labels.items():
+        if not _LABEL_NAME.fullmatch(name):
+            raise BadSettingsError(f"{key}: {name!r} cannot be a label; use letters, digits and _")
+        if len(value.encode()) > LABEL_VALUE_MAX_BYTES:
+            raise BadSettingsError(f"{key}.{name} is longer than {LABEL_VALUE_MAX_BYTES} bytes")
+    if len(labels) + taken > LABEL_COUNT_MAX:
+        raise BadSettingsError(
+            f"{key}: Loki takes {LABEL_COUNT_MAX} labels, {taken} of them are tracetail's, these are {len(labels)}"
+        )
+
+
+def labels_of(path: str, settings: AgentSettings, host: str) -> dict[str, str]:
+    """Return the labels that a file would have: those of the first source whose glob matches it."""
+    for source in settings.sources:
+        if path in glob.iglob(source.glob, recursive=True):  # noqa: PTH207  (an absolute pattern)
+            return _source_labels(path, source, settings, host)
+    return {HOST: host, **settings.labels, FILENAME: path}
+
+
+def _source_labels(path: str, source: SourceSettings, settings: AgentSettings, host: str) -> dict[str, str]:
+    match = re.search(source.path_pattern, path) if source.path_pattern else None
+    from_path = {name: value for name, value in match.groupdict().items() if value} if match else {}
+    return {HOST: host, **settings.labels, **source.labels, **from_path, FILENAME: path}
 
 
 class _Wake(FileSystemEventHandler):
@@ -51,14 +106,18 @@ class Discovery:
     def __init__(
         self,
         state_dirs: Sequence[Path],
-        sources: Sequence[SourceSettings],
-        labels: Mapping[str, str],
+        settings: AgentSettings,
+        host: str,
         completed: set[str],
     ) -> None:
-        """labels: added to every file's stream. completed: launches that need not be followed any more."""
+        """host: this machine's name. completed: launches that need not be followed any more.
+
+        Raises BadSettingsError.
+        """
+        check_labels(settings)
         self._launches = [launches_dir(path) for path in state_dirs]
-        self._globs = [(settings, re.compile(settings.path_pattern)) for settings in sources]
-        self._labels = labels
+        self._settings = settings
+        self._host = host
         self._known = set(completed)
         self._waiting: set[Path] = set()
         self._marks: dict[Path, int] = {}
@@ -86,7 +145,7 @@ class Discovery:
             self._wake.happened.clear()
             self._next_look = now + LOOK_EVERY_SECONDS
             yield from self._new_launches()
-        if self._globs and (happened or now >= self._next_glob):
+        if self._settings.sources and (happened or now >= self._next_glob):
             yield from self._new_files()
             # A large tree is not looked through more often than costs a hundredth of a core.
             self._next_glob = now + max(GLOB_EVERY_SECONDS, 100 * (time.monotonic() - now))
@@ -116,19 +175,17 @@ class Discovery:
                 continue
             self._waiting.discard(path)
             self._known.add(path.name)
-            yield LaunchSource(launch, record)
+            yield LaunchSource(launch, record, self._settings.labels)
 
     def _new_files(self) -> Iterator[Source]:
-        for settings, pattern in self._globs:
-            base = _base_of(settings.glob)
-            self._watch(base, recursive="**" in settings.glob)
-            for name in glob.iglob(settings.glob, recursive=True):  # noqa: PTH207  (an absolute pattern)
+        for source in self._settings.sources:
+            self._watch(_base_of(source.glob), recursive="**" in source.glob)
+            for name in glob.iglob(source.glob, recursive=True):  # noqa: PTH207  (an absolute pattern)
                 if name in self._known or name.endswith(COMPRESSED) or not Path(name).is_file():
                     continue
                 self._known.add(name)
-                match = pattern.search(name) if settings.path_pattern else None
-                from_path = {k: v for k, v in match.groupdict().items() if v} if match else {}
-                yield FileSource(Path(name), {**self._labels, **settings.labels, **from_path, "filename": name})
+                labels = _source_labels(name, source, self._settings, self._host)
+                yield FileSource(Path(name), labels, plain=source.format == "plain")
 
     def _watch(self, directory: Path, *, recursive: bool) -> None:
         if str(directory) in self._watched or not directory.is_dir():

@@ -50,6 +50,7 @@ class Ledger:
             EngineTimes(row["first_seen_ns"], self._zone),
             structured_metadata=self._structured,
             ids_from_lines=source.kind == "file",
+            plain=source.plain,
             state=json.loads(row["state"]),
         )
         source.open = True

@@ -50,10 +50,12 @@ class LineParser:
         *,
         structured_metadata: bool = True,
         ids_from_lines: bool = False,
+        plain: bool = False,
         state: dict[str, Any] | None = None,
     ) -> None:
         """Begin with the first line, or where `state` (what state() returned) was taken.
 
+        plain: no format is looked for in the lines.
         ids_from_lines: a line's prefix may change the ids, and so end a run of lines of one stream.
         """
         state = state or {}
@@ -63,7 +65,7 @@ class LineParser:
         self.ids = Ids(*ids) if ids else None
         self.last_ns: int = state.get("last_ns", 0)
         self._engine_ns: int | None = state.get("engine_ns")
-        self._records = Records(state.get("records", {}), structured_metadata=structured_metadata)
+        self._records = Records(state.get("records", {}), structured_metadata=structured_metadata, plain=plain)
         self._fixed = _NO_KEEPER
         """What stands between the nanoseconds of a stamp and the text: offset, ids."""
         self._seconds: dict[bytes, tuple[int, bytes]] = {}

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 0.1
 BODY_MAX_BYTES = 1 << 20
+"""Before compression. Loki hides a repeated batch of this size; a larger one partly shows."""
 BLOCKS_AT_ONCE = 4
 _LEVELS_KNOWN_MAX = 8192
 TEXT_MAX_BYTES = ENTRY_MAX_BYTES - 2048
@@ -96,6 +97,7 @@ class Pipeline:
     metrics: Metrics
     room: Room
     linger_seconds: float = 0.2
+    body_max_bytes: int = BODY_MAX_BYTES
     structured_metadata: bool = True
     clock_ns: Callable[[], int] = time.time_ns
     observers: list[Observer] = field(default_factory=list)
@@ -138,7 +140,7 @@ class Pipeline:
         """Parse, redact and encode a block, as far as it is of one stream."""
         parsed = source.parser.parse(block.data, self.clock_ns(), behind=block.behind, unfinished=block.unfinished)
         taken = len(block.data) if parsed.stopped_at is None else parsed.stopped_at
-        redacted = self.redact(parsed.entries)
+        redacted = redact(parsed.entries, self.redactor)
         entries = self.fit(parsed.entries)
         source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
         lines = block.data.count(b"\n", 0, taken) + (block.unfinished and taken == len(block.data))
@@ -186,19 +188,6 @@ class Pipeline:
             completes=completes,
         )
 
-    def redact(self, entries: Columns) -> int:
-        """Mask the secrets in the texts, make them valid UTF-8; return how many were masked."""
-        block, count = self.redactor.redact(b"\n".join(entries.texts))
-        if not block.isascii():
-            try:
-                block.decode()
-            except UnicodeDecodeError:
-                entries.texts = [text.decode(errors="replace").encode() for text in block.split(b"\n")]
-                return count
-        if count:
-            entries.texts = block.split(b"\n")
-        return count
-
     def fit(self, entries: Columns) -> Columns:
         """Return the entries with each text that is over Loki's limit made into several."""
         if max(map(len, entries.texts)) <= TEXT_MAX_BYTES:
@@ -216,10 +205,10 @@ class Pipeline:
         return fitting
 
     def bodies(self, labels: Mapping[str, str], entries: Columns, first_index: int = 0) -> list[Body]:
-        """Return the requests for some entries: one, unless it would be over BODY_MAX_BYTES."""
+        """Return the requests for some entries: one, unless that would be over the limit."""
         encoded = entries.encode()
         count = len(entries.texts)
-        if len(encoded) <= BODY_MAX_BYTES or count == 1:
+        if len(encoded) <= self.body_max_bytes or count == 1:
             data = encoding.encode_request(labels, encoded)
             return [Body(labels, data, entries.time_ns(0), entries.time_ns(-1), count, first_index)]
         half = count // 2
@@ -239,6 +228,20 @@ class Pipeline:
                 self._level_of_meta[meta] = level
             levels[level] = levels.get(level, 0) + count
         return Observed(dict(source.labels()), lines, levels, parsed.events, parsed.stats)
+
+
+def redact(entries: Columns, redactor: Redactor) -> int:
+    """Mask the secrets in the texts, make them valid UTF-8; return how many were masked."""
+    block, count = redactor.redact(b"\n".join(entries.texts))
+    if not block.isascii():
+        try:
+            block.decode()
+        except UnicodeDecodeError:
+            entries.texts = [text.decode(errors="replace").encode() for text in block.split(b"\n")]
+            return count
+    if count:
+        entries.texts = block.split(b"\n")
+    return count
 
 
 def _parts(text: bytes) -> list[bytes]:

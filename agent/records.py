@@ -69,8 +69,12 @@ class Records:
     json = Known(b"", Level("", b""))
     """In `heads`: this is vLLM's JSON, ask json_line()."""
 
-    def __init__(self, state: dict[str, Any], *, structured_metadata: bool) -> None:
-        """Go on where `state` (what state() returned) was taken; {} for a log's beginning."""
+    def __init__(self, state: dict[str, Any], *, structured_metadata: bool = True, plain: bool = False) -> None:
+        """Go on where `state` (what state() returned) was taken; {} for a log's beginning.
+
+        plain: every line is a record of its own, of level info.
+        """
+        self._plain = plain
         self._structured = structured_metadata
         names = dict.fromkeys(formats.LEVELS.values())
         self._levels = {name: Level(name, self.encode(level=name)) for name in names}
@@ -91,6 +95,8 @@ class Records:
         }
         """By the first ten bytes."""
         self.heads[_JSON_START[:HEAD_BYTES]] = self.json
+        if plain:
+            self.heads.clear()
         self.json_when = b""
         """The time in the last JSON line."""
         self._json: dict[bytes, Known] = {}
@@ -138,6 +144,8 @@ class Records:
 
     def add_unknown(self, text: bytes) -> Known:
         """Take a line whose header is not in `heads` or `headers`; the caller keeps level and cut."""
+        if self._plain:
+            return self._unheaded[self._info]
         first = text[:1]
         if not first or first.isspace():
             return self.indented(text)

@@ -1,6 +1,6 @@
 """The table `[agent]` of the configuration."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,7 +14,19 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     path_pattern: Annotated[
         str, Meta(description="regular expression; its named groups on the path become labels")
     ] = ""
-    format: Annotated[str, Meta(description="auto, vllm, uvicorn, json or plain")] = "auto"
+    format: Annotated[
+        Literal["auto", "plain"],
+        Meta(description="auto recognises each line's own format; plain takes every line as it stands"),
+    ] = "auto"
+
+
+class RedactSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One `[[agent.redact]]`: a kind of secret to mask."""
+
+    name: Annotated[str, Meta(description="what it is, for messages", min_length=1)]
+    regex: Annotated[
+        str, Meta(description="RE2 expression; group 1 is kept, the rest of the match becomes ***", min_length=1)
+    ]
 
 
 class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -27,6 +39,13 @@ class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     linger_seconds: Annotated[
         float, Meta(description="how long lines are gathered before they are sent", ge=0, le=10)
     ] = 0.2
+    batch_kib: Annotated[
+        int, Meta(description="how much is sent in one request, before compression", ge=16, le=1024)
+    ] = 1024
+    rate_limit_kib_per_second: Annotated[
+        int, Meta(description="how much is sent to Loki, compressed; 0: no limit", ge=0)
+    ] = 0
+    redact: Annotated[list[RedactSettings], Meta(description="further secrets to mask, beside the common ones")] = []
     state_dirs: Annotated[
         list[str],
         Meta(description="state directories whose launches are followed; empty: every one that exists"),

@@ -44,6 +44,7 @@ class Source:
         self.files: list[FileRow] = []
         self.open = False
         """The journal's row is loaded, and what a crash left behind is delivered."""
+        self.plain = False
         self.busy = False
         self.complete = False
         self.lines = 0
@@ -108,11 +109,12 @@ class LaunchSource(Source):
 
     kind = "launch"
 
-    def __init__(self, launch: LaunchDir, record: Record) -> None:
+    def __init__(self, launch: LaunchDir, record: Record, labels: Mapping[str, str]) -> None:
+        """labels: added to those of the launch."""
         super().__init__(launch.launch_id)
         self.launch = launch
         self.record = record
-        self._labels = launch_labels(record)
+        self._labels = {**labels, **launch_labels(record)}
         self._record_mark = (0, 0)
         self.segments: list[Path] = []
         self._index = 0
@@ -259,9 +261,11 @@ class LaunchSource(Source):
 class FileSource(Source):
     """A file that no keeper wrote, through its rotations."""
 
-    def __init__(self, path: Path, labels: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, labels: Mapping[str, str], *, plain: bool = False) -> None:
+        """plain: no format is looked for in its lines."""
         super().__init__(str(path))
         self.path = path
+        self.plain = plain
         self._labels = dict(labels)
         self._follower: Follower | None = None
         self._row: FileRow | None = None

@@ -1,12 +1,13 @@
 """`tracetail agent` and `tracetail verify`."""
 
 import asyncio
+import json
 import logging
 import os
 import socket
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import click
 
@@ -21,7 +22,8 @@ def agent(ctx: click.Context) -> None:
     """Follow logs and ship them to Loki."""
     if ctx.invoked_subcommand is not None:
         return
-    from agent.agent import Agent, BadSettingsError, Ending
+    from agent.agent import Agent, Ending
+    from agent.discovery import BadSettingsError
     from agent.journal import JournalError
     from contract.access import UnsafeBindError
     from contract.loki import LokiSettingsError
@@ -31,11 +33,11 @@ def agent(ctx: click.Context) -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     settings = _settings(ctx)
+    announce = _announce
     while True:
+        process = Agent(settings.agent, settings.loki, _state_dirs(settings), socket.gethostname())
         try:
-            ending = asyncio.run(
-                Agent(settings.agent, settings.loki, _state_dirs(settings), socket.gethostname()).run(_announce)
-            )
+            ending = asyncio.run(process.run(announce))
         except (BadSettingsError, InvalidPatternError, LokiSettingsError) as error:
             _fail(str(error), 2)
         except (JournalError, UnsafeBindError, OSError) as error:
@@ -45,18 +47,137 @@ def agent(ctx: click.Context) -> None:
         try:
             settings = configuration.load(ctx.obj)
             log.info("the configuration was read again")
+            announce = _say_that_it_goes_on
         except configuration.ConfigurationError as error:
             log.error("the configuration stays as it was: %s", error)  # noqa: TRY400
 
 
+@agent.command("try")
+@click.argument("file", type=click.File("rb"))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def try_file(ctx: click.Context, file: BinaryIO, as_json: bool) -> None:
+    """Print how each line of FILE would be parsed, labelled and redacted, without sending anything."""
+    from agent.discovery import BadSettingsError
+    from agent.trial import tried
+
+    settings = _settings(ctx)
+    path = Path(file.name).absolute()
+    try:
+        for line in tried(file.read(), path, settings.agent, socket.gethostname()):
+            if as_json:
+                click.echo(json.dumps(line, ensure_ascii=False))
+            else:
+                about = " ".join(f"{key}={value}" for key, value in line["metadata"].items())
+                click.echo(f"{line['time']} {about} | {line['line']}")
+    except (BadSettingsError, ValueError) as error:
+        _fail(str(error), 2)
+
+
+@agent.group(invoke_without_command=True)
+@click.option("--trace-id", help="Only lines of this trace.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def rejected(ctx: click.Context, trace_id: str | None, as_json: bool) -> None:
+    """List the lines that Loki refused, with its reasons."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from agent.agent import journal_path
+    from agent.journal import JournalError
+    from agent.rejected import rejected_lines
+
+    settings = _settings(ctx)
+    try:
+        lines = rejected_lines(journal_path(_state_dirs(settings)[0]), trace_id)
+    except JournalError as error:
+        _fail(str(error), 1)
+    for line in lines:
+        if as_json:
+            click.echo(json.dumps(line.as_json(), ensure_ascii=False))
+        else:
+            place = f"{line.path or '?'}:{'?' if line.offset is None else line.offset}"
+            click.echo(f"{place}\t{line.reason}\t{line.entry.text.decode(errors='replace')}")
+    if not as_json:
+        click.echo(f"{len(lines)} rejected lines", err=True)
+
+
+@rejected.command()
+@click.option("--trace-id", help="Only lines of this trace.")
+@click.pass_context
+def replay(ctx: click.Context, trace_id: str | None) -> None:
+    """Send the rejected lines again."""
+    from agent import rejected as module
+    from agent.agent import journal_path
+    from agent.journal import JournalError
+    from agent.sender import LokiClient, UnreachableError
+
+    settings = _settings(ctx)
+
+    async def run() -> tuple[int, list[str]]:
+        async with LokiClient(settings.loki) as loki:
+            return await module.replay(journal_path(_state_dirs(settings)[0]), loki, trace_id)
+
+    try:
+        taken, reasons = asyncio.run(run())
+    except (JournalError, UnreachableError) as error:
+        _fail(str(error), 1)
+    click.echo(f"{taken} lines were taken")
+    for reason in reasons:
+        click.echo(f"not taken: {reason}", err=True)
+    sys.exit(1 if reasons else 0)
+
+
 @click.command()
-def verify() -> None:
-    """Prove that every line of a trace is in Loki."""
+@click.option("--trace-id", required=True, help="The trace to verify.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, with a report for each launch.")
+@click.pass_context
+def verify(ctx: click.Context, trace_id: str, as_json: bool) -> None:
+    """Prove that every line of a trace's launches on this machine is in Loki; exit 0 if so, else 1."""
+    from agent.agent import journal_path, redactor_of
+    from agent.sender import LokiClient, QueryRefusedError, UnreachableError
+    from agent.verification import Report, launches_of
+    from agent.verification import verify as verify_launch
+
+    settings = _settings(ctx)
+    state_dirs = _state_dirs(settings)
+
+    async def run() -> list[Report]:
+        async with LokiClient(settings.loki) as loki:
+            return [
+                await verify_launch(launch, record, journal_path(state_dirs[0]), redactor_of(settings.agent), loki)
+                for launch, record in launches_of(state_dirs, trace_id)
+            ]
+
+    try:
+        reports = asyncio.run(run())
+    except (UnreachableError, QueryRefusedError) as error:
+        _fail(f"Loki at {settings.loki.url} cannot be asked: {error}", 1)
+    complete = bool(reports) and all(report.complete for report in reports)
+    if as_json:
+        launches = [report.as_json() for report in reports]
+        click.echo(json.dumps({"traceId": trace_id, "complete": complete, "launches": launches}))
+    elif not reports:
+        click.echo(f"no launch of trace {trace_id} is known on this machine", err=True)
+    for report in [] if as_json else reports:
+        said = "complete" if report.complete else "NOT complete"
+        click.echo(
+            f"{report.launch_id} ({report.state}): {said}: {report.lines} lines on disk, {report.found} in Loki, "
+            f"{report.rejected} rejected, {report.redacted} secrets masked"
+        )
+        for gap in report.missing:
+            click.echo(f"  missing: {gap.file} bytes {gap.start} to {gap.end} ({gap.lines} lines)")
+        for name in report.gone:
+            click.echo(f"  not on disk any more: {name}")
+    sys.exit(0 if complete else 1)
 
 
 def _announce(address: str) -> None:
     click.echo(f"tracetail agent: listening on {address}")
     sys.stdout.flush()
+
+
+def _say_that_it_goes_on(address: str) -> None:
+    log.info("listening on %s", address)
 
 
 def _settings(ctx: click.Context) -> configuration.Configuration:

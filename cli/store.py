@@ -18,6 +18,7 @@ from store.backup import back_up
 from store.database import Database, DatabaseError
 from store.limits import TimeWindow
 from store.metrics import Metrics
+from store.priority import QueryPriority
 from store.reader import Reader
 from store.server import Server
 from store.settings import StoreSettings
@@ -88,21 +89,32 @@ async def _serve(settings: StoreSettings, host: str, port: int, secret: str) -> 
             if len(tails):
                 loop.call_soon_threadsafe(tails.publish, stored)
 
-        writer = Writer(database, _window(settings), _retention(settings), on_stored=publish)
+        priority = QueryPriority()
+        writer = Writer(database, _window(settings), _retention(settings), on_stored=publish, priority=priority)
         reader = Reader(database)
         metrics = Metrics(lambda: writer.counts, database, tails)
-        server = Server(settings, writer, reader, tails=tails, metrics=metrics, secret=secret, clock_ns=time.time_ns)
+        server = Server(
+            settings,
+            writer,
+            reader,
+            tails=tails,
+            metrics=metrics,
+            priority=priority,
+            secret=secret,
+            clock_ns=time.time_ns,
+        )
         runner = web.AppRunner(
             server.application(), access_log=None, auto_decompress=False, handler_cancellation=True
         )
+        writer.start()
         await runner.setup()
         site = web.TCPSite(runner, host, port)
         try:
             await site.start()
         except OSError as error:
             await runner.cleanup()
+            await asyncio.to_thread(writer.stop)
             raise DatabaseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-        writer.start()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)

@@ -1,13 +1,12 @@
 """The keeper: the small process that stays with one launch, owns its output and records its end.
 
-    python -I -m launcher.keeper <launchDir> --lock-fd N     starts the launch's server and stays
-    python -I -m launcher.keeper <launchDir> --adopt         goes on where a keeper died
+    python -I -m launcher.keeper <launchDir> N         starts the launch's server and stays; descriptor N is the lock
+    python -I -m launcher.keeper <launchDir> adopt     goes on where a keeper died
 
 One loop: output moves into the log, children are reaped, signals and time-outs are looked at. It imports the standard
 library, `contract` and `launcher` modules that do the same.
 """
 
-import argparse
 import contextlib
 import os
 import select
@@ -22,7 +21,7 @@ from contract import events, identity, record
 from contract.logline import local_offset_seconds, parse_stamp, render_stamp
 from contract.record import LaunchDir, LaunchLock, Phase, Record
 from contract.shipped import read_shipped
-from launcher import backoff, diagnosis, engines, plan, ports, probe, processes, pruning, recovery
+from launcher import backoff, diagnosis, engines, plan, probe, processes, pruning, recovery
 from launcher.launchlog import LaunchLog, PositionFile
 from launcher.output import Output
 from launcher.pump import Pump
@@ -38,6 +37,7 @@ KILL_ROUNDS_SECONDS = 10.0
 """What SIGKILL does not end in this time (a process stuck in the kernel) is left, and told."""
 LOG_CLOSE_SECONDS = 3.0
 PROBE_SECONDS = 0.25
+ADOPT = "adopt"
 
 
 class ReadinessProbe(threading.Thread):
@@ -466,10 +466,9 @@ class Keeper:
         if found is not None and not (self._failure and status == EXIT_BEFORE_READY):
             how["cause"] = found.cause if not cause else f"{cause}; {found.cause}"
             how["hint"] = found.hint
-            port = self._record["port"]
-            holder = ports.holder(port, self._plan["ready"]["host"]) if found.about_port and port else None
-            if holder is not None:
-                how["hint"] = f"{holder.describe()}: {found.hint}"
+            holder = self._port_holder() if found.about_port else ""
+            if holder:
+                how["hint"] = f"{holder}: {found.hint}"
             how["evidence"] = found.evidence
         else:
             how["cause"] = cause or self._how_it_ended(was)
@@ -479,6 +478,13 @@ class Keeper:
             how["exitStatus"] = status
             return record.FAILED, how
         return record.CRASHED, how
+
+    def _port_holder(self) -> str:
+        from launcher import ports  # noqa: PLC0415  (only for a start that failed, and not small)
+
+        port = self._record["port"]
+        holder = None if port is None else ports.holder(port, self._plan["ready"]["host"])
+        return "" if holder is None else holder.describe()
 
     def _how_it_ended(self, was: str) -> str:
         before = " before it was ready" if was == record.STARTING else ""
@@ -531,22 +537,15 @@ def _now() -> str:
 
 def main() -> int:
     """Keep the launch whose directory is named."""
-    parser = argparse.ArgumentParser(prog="keeper")
-    parser.add_argument("launch_dir", type=Path)
-    parser.add_argument("--lock-fd", type=int, default=-1)
-    parser.add_argument("--adopt", action="store_true")
-    arguments = parser.parse_args()
-    launch = LaunchDir(arguments.launch_dir)
-    lock = LaunchLock(launch, arguments.lock_fd)
-    if arguments.lock_fd >= 0:
-        os.set_inheritable(arguments.lock_fd, False)
-    elif not lock.acquire():
-        return 0  # somebody keeps it already
-    keeper = Keeper(launch, lock)
-    if arguments.adopt:
-        keeper.adopt()
+    launch = LaunchDir(Path(sys.argv[1]))
+    if sys.argv[2] == ADOPT:
+        lock = LaunchLock(launch)
+        if lock.acquire():  # else somebody keeps it already
+            Keeper(launch, lock).adopt()
     else:
-        keeper.start()
+        descriptor = int(sys.argv[2])
+        os.set_inheritable(descriptor, False)
+        Keeper(launch, LaunchLock(launch, descriptor)).start()
     return 0
 
 

@@ -6,7 +6,7 @@ is not even unpacked if no entry's labels pass or nobody looks at the lines.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from store.block import Column, Labels, StoredBlock
@@ -49,15 +49,6 @@ class BlockScan:
             positions = self._parse(positions)
         self.positions = positions
 
-    def labels(self, position: int) -> LabelSet:
-        """Return the labels of an entry at one of the positions. They must not be changed."""
-        if self._parsed is not None:
-            return self._parsed[position]
-        key = tuple([column.places[position] for column in self.block.index.columns.values()])
-        labels = self._labels_of(key, list(self.block.index.columns.items()))
-        assert labels is not None
-        return labels
-
     def labels_by(
         self, names: Sequence[str] | None, positions: Sequence[int]
     ) -> tuple[list[Key], dict[Key, LabelSet]]:
@@ -96,10 +87,11 @@ class BlockScan:
 
     def _parse(self, positions: Sequence[int]) -> list[int]:
         parsed = {}
-        for i in positions:
-            labels = self._pipeline.of_line(self.labels(i), self._stream, self.block.line(i))
-            if labels is not None:
-                parsed[i] = labels
+        keys, labels = self.labels_by(None, positions)
+        for i, key in zip(positions, keys, strict=True):
+            found = self._pipeline.of_line(labels[key], self._stream, self.block.line(i))
+            if found is not None:
+                parsed[i] = found
         self._parsed = parsed
         return list(parsed)
 
@@ -163,12 +155,15 @@ class BlockScan:
 
 def _keys(columns: Sequence[Column], positions: Sequence[int]) -> list[Key]:
     """Return for each position the places of its metadata in these columns."""
-    if isinstance(positions, range):
-        low, high = positions.start, positions.stop
-        parts: list[Iterable[int]] = [column.places[low:high] for column in columns]
-    else:
-        parts = [map(column.places.__getitem__, positions) for column in columns]
+    parts = [taken(column.places, positions) for column in columns]
     return list(zip(*parts, strict=True)) if parts else [()] * len(positions)
+
+
+def taken(column: Sequence[int], positions: Sequence[int]) -> Sequence[int]:
+    """Return what stands in a column at these positions."""
+    if isinstance(positions, range):
+        return column[positions.start : positions.stop]
+    return [column[i] for i in positions]
 
 
 def _over_lines(pattern: str) -> Any:

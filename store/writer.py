@@ -24,9 +24,10 @@ from store import block
 from store.block import Entries, Labels, Metadata
 from store.database import LEVEL_FULL, Database
 from store.limits import Refusals, TimeWindow, check_entries, check_labels, check_order
+from store.priority import QueryPriority
 from store.push import PushedStream, with_service_name
 
-BLOCK_TEXT_BYTES = 1024 * 1024
+BLOCK_BYTES = 1024 * 1024
 """Larger pushes are stored in several blocks: what a page has to unpack at most."""
 BLOCK_FULL_BYTES = 512 * 1024
 """Blocks of this size are not merged any more."""
@@ -43,6 +44,8 @@ RETENTION_BLOCKS = 16
 """How many blocks one piece of tidying deletes."""
 VACUUM_PAGES = 256
 """How many pages of the file one piece of tidying gives back."""
+TIDY_AGAIN_SECONDS = 10.0
+"""How long tidying rests after it failed (a full disk, say)."""
 TIDY_SECONDS = 0.25
 """How long the writer waits for a push before it looks for something to tidy."""
 
@@ -114,6 +117,7 @@ class Writer:
         *,
         clock_ns: Callable[[], int] = time.time_ns,
         on_stored: Callable[[list[Stored]], None] = lambda _: None,
+        priority: QueryPriority | None = None,
     ) -> None:
         self.counts = Counts()
         self._database = database
@@ -121,11 +125,18 @@ class Writer:
         self._retention = retention
         self._clock_ns = clock_ns
         self._on_stored = on_stored
+        self._priority = priority or QueryPriority()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._streams: OrderedDict[Labels, StreamState] = OrderedDict()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._retention_due = 0.0
         self._tidy_due = False
+        self._tidy_after = 0.0
+
+    @property
+    def is_alive(self) -> bool:
+        """Say whether the thread runs."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Start the thread."""
@@ -151,9 +162,11 @@ class Writer:
         self._connection = self._database.writer()
         try:
             while (jobs := self._take()) is not None:
+                self._priority.give_way()
                 if jobs:
                     self._store_group(jobs)
-                self._tidy(idle=not jobs)
+                if time.monotonic() >= self._tidy_after:
+                    self._tidy()
         finally:
             self._connection.execute("PRAGMA optimize")
             self._connection.close()
@@ -311,7 +324,7 @@ class Writer:
         block_id: where among the stream's blocks it stands; by default it is the last.
         """
         encoded = block.encode(entries)
-        level = LEVEL_FULL if encoded.text_bytes >= BLOCK_FULL_BYTES else level
+        level = LEVEL_FULL if entries.size() >= BLOCK_FULL_BYTES else level
         self._connection.execute(
             "INSERT INTO block (id, stream, first, last, level, count, text_bytes, entries_index, entries_text) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -331,15 +344,17 @@ class Writer:
 
     # ---- tidying
 
-    def _tidy(self, *, idle: bool) -> None:
+    def _tidy(self) -> None:
         """Do one small piece of tidying. An error here is logged and tried again; it must not stop the pushes."""
         try:
-            self._tidy_due = self._merge_one() or (idle and self._retain())
-        except (sqlite3.Error, block.CorruptBlockError) as error:
-            _log.error("tidying the database failed and will be tried again: %s", error)
+            self._tidy_due = self._merge_one() or self._retain()
+        except Exception:  # noqa: BLE001  (whatever it is, it must not end the thread)
+            _log.exception("tidying the database failed; it will be tried again in %g s", TIDY_AGAIN_SECONDS)
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            self._streams.clear()
             self._tidy_due = False
+            self._tidy_after = time.monotonic() + TIDY_AGAIN_SECONDS
 
     def _merge_one(self) -> bool:
         """Merge small blocks of one stream that has enough of them; say whether there may be more to do."""
@@ -480,13 +495,13 @@ def _without_repeats(entries: Entries) -> Entries:
 
 
 def _parts(entries: Entries) -> list[Entries]:
-    """Return entries in pieces of at most about BLOCK_TEXT_BYTES."""
-    if entries.text_bytes() <= BLOCK_TEXT_BYTES + BLOCK_FULL_BYTES:
+    """Return entries in pieces of at most about BLOCK_BYTES."""
+    if entries.size() <= BLOCK_BYTES + BLOCK_FULL_BYTES:
         return [entries]
     parts, start, size = [], 0, 0
     for i, line in enumerate(entries.lines):
-        size += len(line)
-        if size >= BLOCK_TEXT_BYTES:
+        size += len(line) + block.ENTRY_BYTES
+        if size >= BLOCK_BYTES:
             parts.append(entries.slice(start, i + 1))
             start, size = i + 1, 0
     if start < len(entries):

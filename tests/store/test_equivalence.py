@@ -38,7 +38,7 @@ real_files = settings(
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Let blocks be so small that a few entries fill, split and merge them."""
-    monkeypatch.setattr(writer_module, "BLOCK_TEXT_BYTES", 300)
+    monkeypatch.setattr(writer_module, "BLOCK_BYTES", 300)
     monkeypatch.setattr(writer_module, "BLOCK_FULL_BYTES", 150)
     monkeypatch.setattr(writer_module, "MERGE_COUNT", 2)
 

@@ -1,5 +1,8 @@
+import contextlib
+
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from support.logql_strategies import log_queries, metrics
 
 from store.logql import (
@@ -26,11 +29,34 @@ from store.logql import (
 )
 
 SELECTOR = (Matcher("a", "=", "b"),)
+SYMBOLS = '{ } ( ) [ ] , = != =~ !~ |= |~ | == > >= < <= + - * / # ` \\ . _ " \0 模 \ud800'
+WORDS = "or and by without json logfmt regexp drop keep sum rate count_over_time offset vector --strict unwrap topk"
+VALUES = '5m 1.5 10KB "x" "(" `y` a b'
+ALL_WORDS = (SYMBOLS + " " + WORDS + " " + VALUES).split(" ")
 
 
 @given(log_queries | metrics)
 def test_a_printed_query_parses_to_the_same_tree(query):
     assert parse(unparse(query)) == query
+
+
+@given(st.lists(st.sampled_from(ALL_WORDS), max_size=30).map(" ".join) | st.text(max_size=60))
+def test_any_text_is_a_query_or_refused_but_never_fails_otherwise(text):
+    try:
+        query = parse(text)
+    except LogQLError:
+        return
+    assert parse(unparse(query)) == query
+
+
+@given(log_queries | metrics, st.data())
+def test_a_damaged_query_is_a_query_or_refused_but_never_fails_otherwise(query, data):
+    text = unparse(query)
+    at = data.draw(st.integers(0, len(text)))
+    length = data.draw(st.integers(0, 5))
+    damaged = text[:at] + data.draw(st.sampled_from(ALL_WORDS)) + text[at + length :]
+    with contextlib.suppress(LogQLError):
+        parse(damaged)
 
 
 @pytest.mark.parametrize(

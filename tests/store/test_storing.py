@@ -211,13 +211,13 @@ def test_small_blocks_are_merged_and_nothing_is_lost(database):
 
 
 def test_a_large_push_is_stored_in_blocks_of_a_page_each(database, monkeypatch):
-    monkeypatch.setattr(writer_module, "BLOCK_TEXT_BYTES", 2000)
+    monkeypatch.setattr(writer_module, "BLOCK_BYTES", 2000)
     monkeypatch.setattr(writer_module, "BLOCK_FULL_BYTES", 1000)
     writer = Writer(database, TimeWindow(None, None), Retention(None, None))
     writer.start()
     assert not writer.push([stream(range(1000))], 1).result(60)
     writer.stop()
-    assert len(block_rows(database)) == 3
+    assert len(block_rows(database)) > 3
     assert stored_times(database) == list(range(1000))
 
 
@@ -236,6 +236,25 @@ def test_entries_older_than_the_retention_are_deleted_and_their_streams_with_the
         assert connection.execute("SELECT count(*) FROM stream").fetchone() == (1,)
         assert connection.execute("SELECT DISTINCT value FROM label WHERE name = 'traceId'").fetchall() == [("t2",)]
     connection.close()
+
+
+def test_retention_goes_on_in_small_pieces_while_pushes_keep_coming(database):
+    clock = Clock(1000 * HOUR)
+    writer = Writer(database, TimeWindow(None, None), Retention(24 * HOUR, None), clock_ns=clock)
+    writer._retention_due = float("inf")
+    writer.start()
+    for i in range(100):
+        assert not writer.push([stream([1000 * HOUR], trace_id=f"old-{i}")], 1).result(60)
+    clock.now_ns = 1100 * HOUR
+    writer._retention_due = 0.0
+    deleted_after_push = []
+    while not deleted_after_push or deleted_after_push[-1] < 100:
+        time_ns = clock.now_ns + len(deleted_after_push)
+        assert not writer.push([stream([time_ns])], 1).result(60)
+        deleted_after_push.append(writer.counts.deleted_blocks)
+    writer.stop()
+    assert len(set(deleted_after_push)) > 4
+    assert stored_times(database) == [clock.now_ns + n for n in range(len(deleted_after_push))]
 
 
 def test_the_oldest_entries_go_when_the_file_is_too_large_and_the_file_shrinks(database, monkeypatch):
@@ -260,3 +279,28 @@ def pages(database):
         [count] = connection.execute("PRAGMA page_count").fetchone()
     connection.close()
     return count * 4096
+
+
+def test_very_many_empty_lines_are_stored_in_several_blocks(database):
+    writer = Writer(database, TimeWindow(None, None), Retention(None, None))
+    writer.start()
+    count = 200_000
+    empty = PushedStream((("traceId", "t1"),), Entries(range(count), [b""] * count, [0] * count, [()]))
+    assert not writer.push([empty], 1).result(60)
+    writer.stop()
+    assert all(entries <= writer_module.BLOCK_BYTES // 16 for _, entries in block_rows(database))
+    assert stored_times(database) == list(range(count))
+
+
+def test_when_tidying_fails_pushes_go_on(database, monkeypatch):
+    def broken(*_):
+        raise sqlite3.OperationalError("no space for tidying")
+
+    writer = Writer(database, TimeWindow(None, None), Retention(None, None))
+    monkeypatch.setattr(writer, "_merge_one", broken)
+    writer.start()
+    for i in range(40):
+        assert not writer.push([stream([i])], 1).result(60)
+    assert writer.is_alive
+    writer.stop()
+    assert stored_times(database) == list(range(40))

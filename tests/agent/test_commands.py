@@ -1,0 +1,142 @@
+"""`tracetail verify`, `tracetail agent rejected`, `replay` and `try`, as a person runs them."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from support.agent_loki import LokiStandIn, Stored
+from support.agent_process import TRACE, Launch, eventually
+
+from agent.agent import journal_path
+from agent.rejected import rejected_lines
+from contract.logline import render_line
+
+
+class Ran(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def tracetail(state_dir: Path, loki: LokiStandIn):
+    async def run(*arguments: str, config: str = "") -> Ran:
+        (state_dir / "command.toml").write_text(config)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+        environ |= {
+            "TRACETAIL_STATE_DIR": str(state_dir),
+            "TRACETAIL_AGENT_STATE_DIRS": str(state_dir),
+            "TRACETAIL_LOKI_URL": loki.url,
+            "TRACETAIL_CONFIG": str(state_dir / "command.toml"),
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "cli.main", *arguments, env=environ, stdout=-1, stderr=-1
+        )
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return Ran(process.returncode, out.decode(), err.decode())
+
+    return run
+
+
+async def test_verify_proves_a_launch_complete_and_names_what_is_missing(
+    start_agent, loki: LokiStandIn, state_dir: Path, tracetail
+) -> None:
+    launch = Launch(state_dir)
+    launch.print(*(f"line {n}" for n in range(100)), "x" * 300_000, "api_key='geheim'", "Ende äöü", b"bad \xff utf-8")
+    launch.rotate()
+    launch.print("unfinished is cut", mark="cut")
+    launch.end()
+    await start_agent()
+    await loki.until(lambda: any(line.startswith("receipt") for line in loki.lines(events=True)))
+    ran = await tracetail("verify", "--trace-id", TRACE, "--json")
+    assert ran.status == 0, ran
+    [report] = json.loads(ran.out)["launches"]
+    assert report["complete"] is True
+    assert (report["lines"], report["found"], report["redacted"]) == (106, 106, 1)
+    assert report["receipt"]["lines"] == "106"
+
+    # Two neighbouring lines and the last one vanish from Loki.
+    for entry in list(loki.stored):
+        if entry.line in ("line 7", "line 8", "unfinished is cut"):
+            del loki.stored[entry]
+    ran = await tracetail("verify", "--trace-id", TRACE, "--json")
+    assert ran.status == 1
+    first, second = json.loads(ran.out)["launches"][0]["missing"]
+    data = launch.segments[0].read_bytes()
+    missing = data[first["from"] : first["to"]].split(b"\n")
+    assert [line[-6:] for line in missing] == [b"line 7", b"line 8", b""]
+    assert second == {
+        "file": str(launch.segments[1]),
+        "from": 0,
+        "to": launch.segments[1].stat().st_size,
+        "lines": 1,
+    }
+    ran = await tracetail("verify", "--trace-id", TRACE)
+    assert "NOT complete" in ran.out
+    assert f"missing: {launch.segments[0]} bytes {first['from']} to {first['to']} (2 lines)" in ran.out
+
+
+async def test_verify_of_a_trace_that_nobody_knows_fails(tracetail) -> None:
+    ran = await tracetail("verify", "--trace-id", "nobody")
+    assert ran.status == 1
+    assert "no launch of trace nobody" in ran.err
+
+
+async def test_rejected_lines_are_listed_and_can_be_sent_again(
+    start_agent, loki: LokiStandIn, state_dir: Path, tracetail
+) -> None:
+    from aiohttp import web
+
+    async def refuse_odd(entries: list[Stored], loki: LokiStandIn) -> web.Response:
+        odd = [entry for entry in entries if int(entry.line.split()[1]) % 2]
+        loki.store([entry for entry in entries if entry not in odd])
+        return web.Response(status=400, text="odd numbers are refused") if odd else web.Response(status=204)
+
+    launch = Launch(state_dir)
+    launch.print(*(f"line {n}" for n in range(10)))
+    loki.always = refuse_odd
+    await start_agent()
+    await eventually(lambda: len(rejected_lines(journal_path(state_dir))) == 5)
+    ran = await tracetail("agent", "rejected", "--json")
+    rows = [json.loads(line) for line in ran.out.splitlines()]
+    assert [row["line"] for row in rows] == [f"line {n}" for n in range(1, 10, 2)]
+    assert {row["reason"] for row in rows} == {"odd numbers are refused"}
+    assert (await tracetail("agent", "rejected", "--trace-id", "other", "--json")).out == ""
+    # verify counts them as accounted for.
+    report = json.loads((await tracetail("verify", "--trace-id", TRACE, "--json")).out)["launches"][0]
+    assert (report["complete"], report["found"], report["rejected"]) == (True, 5, 5)
+
+    ran = await tracetail("agent", "rejected", "replay")
+    assert ran.status == 1
+    assert "odd numbers are refused" in ran.err
+    assert len(rejected_lines(journal_path(state_dir))) == 5
+    loki.always = None
+    ran = await tracetail("agent", "rejected", "replay", "--trace-id", TRACE)
+    assert (ran.status, ran.out) == (0, "5 lines were taken\n")
+    assert rejected_lines(journal_path(state_dir)) == []
+    assert loki.lines() == [f"line {n}" for n in range(10)]
+
+
+async def test_try_shows_what_would_become_of_a_file(tmp_path: Path, tracetail, loki: LokiStandIn) -> None:
+    log = tmp_path / "app.log"
+    log.write_bytes(
+        render_line(1_795_353_130_123_456_789, "t1", "i1", b"(A pid=7) ERROR 11-22 13:12:10 [a.py:1] password=geheim")
+        + b"[traceId=t2 instanceId=i2] INFO 11-22 13:12:10 [b.py:2] hello\nplain\n"
+    )
+    config = '[agent]\ntimezone = "Asia/Shanghai"\nlabels = {team = "llm"}\n'
+    config += f'[[agent.sources]]\nglob = "{tmp_path}/*.log"\n'
+    ran = await tracetail("agent", "try", str(log), "--json", config=config)
+    assert ran.status == 0, ran
+    first, second, third = (json.loads(line) for line in ran.out.splitlines())
+    assert first["line"].endswith("password=***")
+    assert first["metadata"] == {"level": "error", "process": "A", "pid": "7", "source": "a.py:1"}
+    assert first["labels"]["traceId"] == "t1"
+    assert first["labels"]["team"] == "llm"
+    assert first["labels"]["filename"] == str(log)
+    assert second["labels"]["traceId"] == third["labels"]["traceId"] == "t2"
+    assert loki.bodies == []

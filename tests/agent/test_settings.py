@@ -1,0 +1,128 @@
+"""The agent's settings, with a real process."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from support.agent_loki import LokiStandIn
+from support.agent_process import Launch, eventually
+
+from agent.discovery import BadSettingsError, check_labels
+from agent.settings import AgentSettings, SourceSettings
+
+
+async def test_the_configuration_is_read_again_on_sighup_without_losing_a_line(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    launch = Launch(state_dir)
+    agent = await start_agent()
+    for number in range(100):
+        launch.print(f"line {number} SECRET-{number}")
+        if number == 50:
+            agent.configure('[[agent.redact]]\nname = "ours"\nregex = "(SECRET-)\\\\d+"\n')
+            agent.signal(signal.SIGHUP)
+    await eventually(lambda: any("was read again" in line for line in agent.errors))
+    launch.print("after SECRET-1")
+    await loki.until(lambda: len(loki.stored) == 101)
+    lines = loki.lines()
+    assert [line.split()[1] for line in lines[:-1]] == [str(number) for number in range(100)]
+    assert lines[-1] == "after SECRET-***"
+
+
+async def test_a_bad_configuration_on_sighup_changes_nothing(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
+    launch = Launch(state_dir)
+    agent = await start_agent()
+    agent.configure("[agent]\nno_such_key = 1\n")
+    agent.signal(signal.SIGHUP)
+    await eventually(lambda: any("stays as it was" in line for line in agent.errors))
+    launch.print("still here")
+    await loki.until(lambda: loki.lines() == ["still here"])
+
+
+async def test_tenant_auth_and_static_labels_are_sent(
+    start_agent, loki: LokiStandIn, state_dir: Path, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    launch = Launch(state_dir)
+    launch.print("x")
+    await start_agent(
+        f'[loki]\ntenant = "team-a"\nbearer_token_file = "{token}"\n[agent]\nlabels = {{rack = "r1", zone = "z"}}\n'
+    )
+    await loki.until(lambda: len(loki.stored) == 1)
+    assert loki.headers[0]["X-Scope-OrgID"] == "team-a"
+    assert loki.headers[0]["Authorization"] == "Bearer first"
+    assert 'rack="r1", zone="z"' in loki.entries()[0].labels
+    token.write_text("second\n")
+    launch.print("y")
+    await loki.until(lambda: len(loki.stored) == 2)
+    assert loki.headers[-1]["Authorization"] == "Bearer second"
+
+
+async def test_without_structured_metadata_none_is_sent(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
+    launch = Launch(state_dir)
+    launch.print("(A pid=1) INFO 11-22 13:12:10 [a.py:1] x", "  y", "Received request cmpl-9c25f7f14ed1b183-0: z")
+    await start_agent("[loki]\nstructured_metadata = false\n")
+    await loki.until(lambda: len(loki.stored) == 3)
+    assert {entry.metadata for entry in loki.stored} == {()}
+
+
+async def test_the_rate_cap_holds(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
+    launch = Launch(state_dir)
+    launch.print(*(f"{n * 7919 % 1000003} {n * 104729 % 1000003} {n}" for n in range(8000)))
+    agent = await start_agent("[agent]\nrate_limit_kib_per_second = 50\nbatch_kib = 64\n")
+    await loki.until(lambda: len(loki.stored) == 8000)
+    sent = sum(map(len, loki.bodies))
+    assert sent > 100 * 1024
+    assert (await agent.status())["uptimeSeconds"] > sent / (50 * 1024) - 1.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (AgentSettings(labels={f"l{n}": "x" for n in range(9)}), "Loki takes 15 labels"),
+        (AgentSettings(labels={"not-a-label": "x"}), "cannot be a label"),
+        (AgentSettings(labels={"a": "x" * 3000}), "longer than 2048"),
+        (AgentSettings(sources=[SourceSettings(glob="relative/*.log")]), "absolute path"),
+        (AgentSettings(sources=[SourceSettings(glob="/x", path_pattern="(")]), "not a regular expression"),
+    ],
+)
+def test_settings_that_loki_would_not_take_are_refused_at_the_start(settings: AgentSettings, said: str) -> None:
+    with pytest.raises(BadSettingsError, match=said):
+        check_labels(settings)
+
+
+@pytest.mark.parametrize(
+    ("config", "status", "said"),
+    [
+        ('[agent]\ntimezone = "Mars/Olympus"\n', 2, "agent.timezone"),
+        ('[[agent.redact]]\nname = "ours"\nregex = "(("\n', 2, "redaction pattern 'ours'"),
+        ('[agent]\nlisten = "0.0.0.0:0"\n', 1, "agent.secret_file"),
+        ('[loki]\nca_file = "/no/such/file"\n', 2, "loki.ca_file"),
+    ],
+)
+async def test_settings_that_cannot_be_used_end_the_start_with_one_line(
+    state_dir: Path, loki: LokiStandIn, config: str, status: int, said: str
+) -> None:
+    import asyncio
+    import os
+    import sys
+
+    path = state_dir / "bad.toml"
+    path.write_text(config)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+    environ |= {"TRACETAIL_STATE_DIR": str(state_dir), "TRACETAIL_CONFIG": str(path), "TRACETAIL_LOKI_URL": loki.url}
+    if "listen" not in config:
+        environ["TRACETAIL_AGENT_LISTEN"] = "127.0.0.1:0"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "cli.main", "agent", env=environ, stderr=-1)
+    _, error = await process.communicate()
+    assert process.returncode == status
+    assert said in error.decode()
+    assert error.decode().startswith("error: ")
+    assert error.count(b"\n") == 1
+
+
+async def test_only_one_agent_uses_a_journal(start_agent, state_dir: Path, loki: LokiStandIn) -> None:
+    await start_agent()
+    with pytest.raises(AssertionError, match="another agent uses the journal"):
+        await start_agent()
