@@ -1,9 +1,11 @@
 """The documentation: it builds without a warning, and says what the code does."""
 
+import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -41,6 +43,20 @@ def test_pages_load_nothing_from_elsewhere(site):
     for page in directory.rglob("*.html"):
         loaded = re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="(https?://[^"]+)"', page.read_text("utf-8"))
         assert not [url for url in loaded if 'rel="canonical"' not in url], page
+
+
+def test_links_out_of_the_documentation_are_shown_as_paths():
+    specification = importlib.util.spec_from_file_location("hooks", DOCS / "hooks.py")
+    hooks = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(hooks)
+
+    text = "[store/x.py](../store/x.py) [the units](../deploy/systemd) [a](../faq.md#b) ![i](../i.png)"
+
+    def on(page):
+        return hooks.on_page_markdown(text, SimpleNamespace(file=SimpleNamespace(src_uri=page)))
+
+    assert on("zh/index.md") == text
+    assert on("index.md") == "`store/x.py` the units (`deploy/systemd`) a (`faq.md#b`) ![i](../i.png)"
 
 
 def test_the_configuration_reference_is_that_of_the_code():
