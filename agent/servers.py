@@ -93,7 +93,8 @@ class ServerMetrics(Collector):
         self._keep_ended_seconds = keep_ended_seconds
         self._now = now
         self._gpus = gpus
-        self._lock = threading.Lock()
+        self._collecting = threading.Lock()
+        self._observing = threading.Lock()
         self._processes = ProcessTable()
         self._observed: dict[str, _Observed] = {}
         self._cpu: dict[str, float] = {}
@@ -101,8 +102,11 @@ class ServerMetrics(Collector):
         self._records: dict[Path, tuple[int, Record]] = {}
 
     def observe(self, launch_id: str, block: bytes, levels: Mapping[str, int]) -> None:
-        """Take note of lines of a launch: the block they stand in, and how many of them have which level."""
-        with self._lock:
+        """Take note of lines of a launch: the block they stand in, and how many of them have which level.
+
+        Does not wait for a look that is under way: it is called where lines are shipped.
+        """
+        with self._observing:
             observed = self._observed.setdefault(launch_id, _Observed())
             observed.lines.update(levels)
             for stats in find_stats(block):
@@ -114,7 +118,7 @@ class ServerMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return all series as of now."""
-        with self._lock:
+        with self._collecting:
             launches = self._look()
             devices = self._gpus.look() if self._gpus is not None and launches else []
             families = [
@@ -179,7 +183,8 @@ class ServerMetrics(Collector):
         return self._ended.setdefault(record["launchId"], self._now())
 
     def _forget_all_but(self, launch_ids: set[str]) -> None:
-        self._observed = {key: value for key, value in self._observed.items() if key in launch_ids}
+        with self._observing:
+            self._observed = {key: value for key, value in self._observed.items() if key in launch_ids}
         self._cpu = {key: value for key, value in self._cpu.items() if key in launch_ids}
 
     def _usage_families(self, launches: list[_Launch]) -> Iterator[Metric]:
@@ -207,17 +212,18 @@ class ServerMetrics(Collector):
     def _observed_families(self, launches: list[_Launch]) -> Iterator[Metric]:
         lines = _counter("log_lines", "Lines of the launch's log that the agent parsed, by level.", "level")
         stats = {name: _gauge(name, _STATS_HELP[name], "engine_index") for name in FIELDS}
-        for launch in launches:
-            observed = self._observed.get(launch.record["launchId"])
-            if observed is None:
-                continue
-            for level, count in observed.lines.items():
-                lines.add_metric((*launch.labels, level), count)
-            if launch.state in ENDED_STATES:
-                continue
-            for index, values in observed.stats.items():
-                for name, value in values.items():
-                    stats[name].add_metric((*launch.labels, str(index)), value)
+        with self._observing:
+            for launch in launches:
+                observed = self._observed.get(launch.record["launchId"])
+                if observed is None:
+                    continue
+                for level, count in observed.lines.items():
+                    lines.add_metric((*launch.labels, level), count)
+                if launch.state in ENDED_STATES:
+                    continue
+                for index, values in observed.stats.items():
+                    for name, value in values.items():
+                        stats[name].add_metric((*launch.labels, str(index)), value)
         yield lines
         yield from stats.values()
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -298,6 +299,29 @@ def test_throughput_of_the_log_is_a_gauge_until_the_launch_ends(world):
     found = world.read()
     assert "generation_tokens_per_second" not in found
     assert found["log_lines_total"] == {(A, "info"): 2, (A, "error"): 1}
+
+
+def test_lines_are_noted_while_a_look_is_under_way(world):
+    world.launch(process=world.server())
+    looking, go_on = threading.Event(), threading.Event()
+
+    def slow_state_dirs():
+        looking.set()
+        assert go_on.wait(60)
+        return [world.state_dir]
+
+    metrics = ServerMetrics(slow_state_dirs, keep_ended_seconds=600, now=lambda: world.clock)
+    scrape = threading.Thread(target=lambda: list(metrics.collect()))
+    scrape.start()
+    try:
+        assert looking.wait(60)
+        noted = threading.Thread(target=metrics.observe, args=(A, b"", {"info": 1}), daemon=True)
+        noted.start()
+        noted.join(60)
+        assert not noted.is_alive(), "observe waits for the look"
+    finally:
+        go_on.set()
+        scrape.join()
 
 
 class FakeNvml:
