@@ -69,8 +69,10 @@ def test_every_alert_has_its_section_in_the_operations_page():
     groups = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text("utf-8"))["groups"]
     alerts = {rule["alert"] for group in groups for rule in group["rules"]}
     sections = set(re.findall(r"^### (Tracetail\w+)$", (DOCS / "operations.md").read_text("utf-8"), re.MULTILINE))
+    rows = set(re.findall(r"^\| (Tracetail\w+) \|", (DOCS / "zh/operations.md").read_text("utf-8"), re.MULTILINE))
 
     assert sections == alerts
+    assert rows == alerts
 
 
 def test_every_command_that_the_pages_name_exists():
@@ -91,7 +93,7 @@ def test_files_that_the_pages_name_are_there():
             assert (ROOT / path).exists() or list(ROOT.glob(path)), f"{page.name}: {path}"
 
 
-@pytest.mark.parametrize("page", ["index", "installation", "first-launch", "faq"])
+@pytest.mark.parametrize("page", ["index", "installation", "first-launch", "operations", "faq"])
 def test_what_a_first_time_user_needs_is_there_in_chinese(page):
     text = (DOCS / "zh" / f"{page}.md").read_text("utf-8")
 
