@@ -3,10 +3,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-vllm lint format types bench bench-agent bench-store bench-panel soak docs clean
+.PHONY: help install demo test test-vllm lint format bench docs soak clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(BIN)/tracetail: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tracetail needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'
@@ -39,7 +39,19 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only .
 
-bench: bench-agent bench-store bench-panel ## Run every benchmark
+BENCHES := agent store panel launcher metrics
+
+bench: $(BENCHES:%=bench-%) ## Run every benchmark
+
+bench-%: $(VENV)/.dev ## Run one: bench-agent, bench-store, bench-panel, bench-launcher, bench-metrics
+	$(BIN)/python bench/$*.py $(ARGS)
+
+docs: $(VENV)/.docs ## Build the documentation, warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	@touch $@
 
 soak: $(VENV)/.dev ## Repeat the fault tests many times over
 	$(BIN)/pytest -m soak --timeout 7200 $(ARGS)

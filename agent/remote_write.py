@@ -13,6 +13,7 @@ Source: https://prometheus.io/docs/specs/prw/remote_write_spec/
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import struct
@@ -31,6 +32,8 @@ SAMPLES_HELD_MAX = 500_000
 """Held encoded and compressed while the receiver is away; beyond it the oldest are given up."""
 BACKOFF_SECONDS = (1.0, 60.0)
 """First and longest wait before a repetition."""
+
+LAST_SENDING_SECONDS = 2.0
 
 STALE_NAN = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
 """The NaN by which Prometheus knows that a series has ended (model/value/value.go); only its bits tell."""
@@ -216,7 +219,10 @@ async def write_regularly(
     interval_seconds: float,
     now: Callable[[], float],
 ) -> None:
-    """Take the registry's samples every interval and send them, until cancelled. now() is in epoch seconds."""
+    """Take the registry's samples every interval and send them, until cancelled; now() is in epoch seconds.
+
+    At the end every series is ended too, if the receiver takes what waits within LAST_SENDING_SECONDS.
+    """
     queue = RemoteWriteQueue(registry)
     wake = asyncio.Event()
     sending = asyncio.create_task(_send_all(queue, writer, wake))
@@ -233,6 +239,10 @@ async def write_regularly(
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
+        queue.put(stale_markers(before, (), int(now() * 1000)))
+        with contextlib.suppress(UnavailableError, TimeoutError):
+            async with asyncio.timeout(LAST_SENDING_SECONDS):
+                await queue.drain(writer)
 
 
 async def _send_all(queue: RemoteWriteQueue, writer: RemoteWriter, wake: asyncio.Event) -> None:

@@ -95,7 +95,7 @@ class Reporting:
                 settings.pushgateway_url,
                 job=settings.metrics_job,
                 host=self._host,
-                headers=lambda: _authorization(settings.pushgateway_username, settings.pushgateway_password_file),
+                headers=lambda: authorization(settings.pushgateway_username, settings.pushgateway_password_file),
             )
             interval = settings.pushgateway_interval_seconds
             yield "pushgateway", push_regularly(gateway, self._registry, interval_seconds=interval)
@@ -103,7 +103,7 @@ class Reporting:
             writer = RemoteWriter(
                 session,
                 settings.remote_write_url,
-                headers=lambda: _authorization(
+                headers=lambda: authorization(
                     settings.remote_write_username,
                     settings.remote_write_password_file,
                     settings.remote_write_bearer_token_file,
@@ -197,7 +197,7 @@ class _SourceMetrics(Collector):
         return size
 
 
-def _authorization(username: str, password_file: str, bearer_token_file: str = "") -> Mapping[str, str]:
+def authorization(username: str, password_file: str, bearer_token_file: str = "") -> Mapping[str, str]:
     """Return the header that these settings ask for. Raises OSError. A secret may be rotated: read it anew."""
     if bearer_token_file:
         return {"Authorization": f"Bearer {_secret(bearer_token_file)}"}

@@ -162,7 +162,8 @@ class ServerMetrics(Collector):
                         changed = launch.record_path.stat().st_mtime_ns
                         known = self._records.get(path)
                         record = known[1] if known is not None and known[0] == changed else launch.read()
-                        states[path] = launch.effective_state(record)
+                        ended = record["state"] in ENDED_STATES
+                        states[path] = record["state"] if ended else launch.effective_state(record)
                         found[path] = (changed, record)
         self._records = found
         return [(found[path][1], states[path]) for path in sorted(found, key=lambda path: path.name)]

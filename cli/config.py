@@ -36,9 +36,11 @@ def check(ctx: click.Context, file: str | None) -> None:
     """Validate FILE, or the configuration that the other commands would use."""
     named = file or ctx.obj
     try:
-        configuration.load(named)
+        loaded = configuration.load(named)
+        for name, table in loaded.launcher.services.items():
+            parameters.normalize(table, where=f"launcher.services.{name}: ")
         path = configuration.config_path(named, os.environ)
-    except configuration.ConfigurationError as error:
+    except (configuration.ConfigurationError, parameters.ParametersError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     click.echo(f"ok: {path}" if path else "ok: no configuration file, defaults and environment variables only")

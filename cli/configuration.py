@@ -4,14 +4,18 @@ import dataclasses
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from agent.settings import AgentSettings
+from contract.access import parse_listen
 from contract.loki import LokiSettings
 from launcher.settings import LauncherSettings
 from panel.settings import PanelSettings
@@ -105,7 +109,35 @@ def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> C
         values[table] = _convert(table, tables.get(table, {}), struct, sources.get(table, {}))
     if not values["loki"].url:
         values["loki"] = dataclasses.replace(values["loki"], url=f"http://{values['store'].listen}")
-    return Configuration(**values)
+    loaded = Configuration(**values)
+    _check_values(loaded, sources)
+    return loaded
+
+
+def _check_values(loaded: Configuration, sources: Mapping[str, Mapping[str, str]]) -> None:
+    """Look at what a type cannot express: addresses, a zone."""
+
+    def refuse(key: str, reason: str) -> NoReturn:
+        table, _, name = key.partition(".")
+        raise ConfigurationError(f"{sources.get(table, {}).get(name, 'the configuration')}: {reason}")
+
+    for table in ("agent", "panel", "store"):
+        key = f"{table}.listen"
+        try:
+            parse_listen(key, getattr(loaded, table).listen)
+        except ValueError as error:
+            refuse(key, str(error))
+    url = urlsplit(loaded.loki.url)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        refuse("loki.url", f"loki.url is {loaded.loki.url!r}; expected a URL, for instance http://loki.example:3100")
+    if url.username is not None:
+        # It would be shown wherever the address is: in messages, on status pages, to viewers of the panel.
+        refuse("loki.url", "loki.url holds a user or password; put them into loki.username and loki.password_file")
+    if loaded.agent.timezone:
+        try:
+            ZoneInfo(loaded.agent.timezone)
+        except (ValueError, ZoneInfoNotFoundError):
+            refuse("agent.timezone", f"agent.timezone is {loaded.agent.timezone!r}; expected a zone as Europe/Berlin")
 
 
 def _check_keys(tables: dict[str, Any], known: list[Option], where: str) -> None:
@@ -158,4 +190,32 @@ def _convert(table: str, values: dict[str, Any], struct: Any, sources: dict[str,
         key = place.removesuffix("`")
         top = key.partition(".")[0].partition("[")[0]
         where = sources.get(top, "the configuration")
-        raise ConfigurationError(f"{where}: {table}.{key}: {message}" if key else f"{where}: {message}") from error
+        unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
+        if unknown:
+            reason = f"unknown key {unknown[1]}{_nearest(unknown[1], _keys_of_tables_in(struct, top))}"
+        else:
+            reason = _PYTHON_NAMES.sub(lambda match: _PLAIN_NAMES.get(match[1], match[0]), message)
+            reason = reason[:1].lower() + reason[1:]
+        raise ConfigurationError(f"{where}: {table}.{key}: {reason}") from error
+
+
+def _keys_of_tables_in(struct: Any, key: str) -> list[str]:
+    """Return the keys of the tables that stand in a list: those of `[[agent.sources]]`."""
+    inside = get_args(_described(get_type_hints(struct, include_extras=True)[key])[0])
+    return [
+        name
+        for kind in inside
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+        for name in kind.__struct_fields__
+    ]
+
+
+_PYTHON_NAMES = re.compile(r"`(\w+)`")
+_PLAIN_NAMES = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}

@@ -20,14 +20,21 @@ from typing import IO, Any
 import click
 
 from cli import configuration
+from cli.http import open_direct
 from cli.up import PartFailedError, Stack, stop_on_signals
 from contract import logql
 from contract.identity import new_trace_id
-from contract.loki import QUERY_RANGE_PATH, LokiSettings
+from contract.labels import METADATA_LEVEL
+from contract.loki import ENTRIES_PER_QUERY_MAX, LokiSettings
 from contract.state import STATE_DIR_VARIABLE
+from panel.entry import Key
+from panel.loki import LokiClient, LokiError
+from panel.reader import Reader
 
 FOUND_TIMEOUT_SECONDS = 30.0
 LEFT_OVER_TIMEOUT_SECONDS = 10.0
+REQUEST_TIMEOUT_SECONDS = 30.0
+LOOK_BACK_SECONDS = 3600
 POLL_SECONDS = 0.2
 _LISTEN_VARIABLES = {
     "TRACETAIL_STORE_LISTEN": 3100,
@@ -50,6 +57,8 @@ class Demo:
     trace_id: str = field(default_factory=new_trace_id)
     instance_id: str = "demo-1"
     panel_url: str = ""
+    shown: bool = False
+    """Every step is done; what is left is to wait for Ctrl-C."""
     result: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -89,6 +98,7 @@ class Demo:
             _title("5. the panel")
             await asyncio.to_thread(self.check_panel)
             self.show_ways_in()
+            self.shown = True
             if not once:
                 _say("\nPress Ctrl-C to stop the server and everything else.")
                 await stop.wait()
@@ -137,7 +147,7 @@ class Demo:
         expected = '"POST /v1/chat/completions HTTP/1.1" 200 OK'
         deadline = time.monotonic() + FOUND_TIMEOUT_SECONDS
         while True:
-            lines = await asyncio.to_thread(read_lines, self.settings.loki, self.trace_id)
+            lines = await read_lines(self.settings.loki, self.trace_id)
             if sum(expected in line for _, line in lines) == len(_PROMPTS):
                 break
             if time.monotonic() > deadline:
@@ -193,12 +203,17 @@ class Demo:
         )
         assert process.stdout is not None
         lines = []
-        async for raw in process.stdout:
-            line = raw.decode(errors="replace").rstrip("\n")
-            lines.append(line)
-            if show:
-                _say(f"  {line}")
-        status = await process.wait()
+        try:
+            async for raw in process.stdout:
+                line = raw.decode(errors="replace").rstrip("\n")
+                lines.append(line)
+                if show:
+                    _say(f"  {line}")
+        except asyncio.CancelledError:
+            process.terminate()
+            raise
+        finally:
+            status = await process.wait()
         output = "\n".join(lines)
         if status != 0:
             raise DemoFailedError(f"`tracetail {arguments[0]}` ended with exit status {status}:\n{output}")
@@ -256,29 +271,21 @@ def sample_server() -> Path:
     return installed if installed.is_file() else Path(__file__).parents[1] / "examples" / "sample_server.py"
 
 
-def read_lines(loki: LokiSettings, trace_id: str) -> list[tuple[str, str]]:
-    """Return (level, line) of everything that Loki has of a trace (at most 5,000), oldest first."""
-    now = time.time_ns()
-    query = urllib.parse.urlencode(
-        {
-            "query": logql.trace_query(trace_id),
-            "start": now - 3600 * 10**9,
-            "end": now + 60 * 10**9,
-            "limit": 5000,
-            "direction": "forward",
-        }
-    )
-    answer = json.loads(_get(f"{loki.url}{QUERY_RANGE_PATH}?{query}", loki.headers()))
-    entries = [
-        (int(time_ns), stream["stream"].get("level", ""), line)
-        for stream in answer["data"]["result"]
-        for time_ns, line, *_ in stream["values"]
-    ]
-    return [(level, line) for _, level, line in sorted(entries, key=lambda entry: entry[0])]
+async def read_lines(settings: LokiSettings, trace_id: str) -> list[tuple[str, str]]:
+    """Return (level, line) of what Loki has of a trace in the last hour, oldest first."""
+    loki = LokiClient(settings)
+    try:
+        start = Key(time.time_ns() - LOOK_BACK_SECONDS * 10**9)
+        page = await Reader(loki).forward(logql.trace_query(trace_id), start, limit=ENTRIES_PER_QUERY_MAX)
+    except LokiError as error:
+        raise DemoFailedError(str(error)) from error
+    finally:
+        await loki.close()
+    return [(entry.stream.fields.get(METADATA_LEVEL, ""), entry.text) for entry in page.entries]
 
 
-def _get(url: str, headers: dict[str, str] | None = None) -> str:
-    return _ask(urllib.request.Request(url, headers=headers or {}))  # noqa: S310  (addresses of this demo)
+def _get(url: str) -> str:
+    return _ask(urllib.request.Request(url))  # noqa: S310  (addresses of this demo)
 
 
 def _post(url: str, body: Any) -> str:
@@ -288,8 +295,8 @@ def _post(url: str, body: Any) -> str:
 
 def _ask(request: urllib.request.Request) -> str:
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  (as above)
-            return str(answer.read().decode())
+        with open_direct(request, REQUEST_TIMEOUT_SECONDS) as answer:
+            return answer.read().decode()
     except urllib.error.HTTPError as error:
         text = error.read().decode(errors="replace")[:500]
         raise DemoFailedError(f"{request.full_url} answered {error.code}: {text}") from error
@@ -357,14 +364,14 @@ def demo(once: bool) -> None:
 
 async def _run(state: Path, errors: IO[bytes], *, once: bool) -> None:
     stop = stop_on_signals()
-    running = asyncio.create_task(Demo(state).run(errors, once=once, stop=stop))
+    demo = Demo(state)
+    running = asyncio.create_task(demo.run(errors, once=once, stop=stop))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    # Ctrl-C while a step runs: let the demo clean up behind itself before it ends.
-    if once and not running.done():
-        running.cancel()
+    if not running.done() and not demo.shown:
+        running.cancel()  # it stops what it has started before it ends
         with contextlib.suppress(asyncio.CancelledError):
             await running
-        raise DemoFailedError("interrupted")
+        raise DemoFailedError("interrupted; what had been started is stopped again")
     stopped.cancel()
     await running

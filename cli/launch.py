@@ -15,6 +15,7 @@ from launcher.params import ParametersError
 from launcher.result import BAD_PARAMETERS, OK, Refusal, Result
 
 if TYPE_CHECKING:
+    from launcher import registry
     from launcher.selection import Selection
 
 Command = Callable[..., None]
@@ -354,3 +355,100 @@ def keep(launch_id: str) -> None:
     if not adoption.adopt(launch):
         click.echo(f"error: no keeper came up for launch {launch_id}: see {launch.path / 'keeper.log'}", err=True)
         sys.exit(1)
+
+
+@click.command()
+@click.option("--keep-days", type=float, default=None, help="Launches that ended longer ago go (14).")
+@click.option("--keep-launches", type=int, default=None, help="Beyond so many ended launches the oldest go (200).")
+@click.option("--dry-run", is_flag=True, help="Only tell what would go.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+def gc(keep_days: float | None, keep_launches: int | None, dry_run: bool, as_json: bool) -> None:
+    """Remove old records and segments that are shipped."""
+    from launcher import retention
+
+    removed = list(
+        retention.collect(
+            _state_dir(),
+            keep_days=retention.DEFAULT_KEEP_DAYS if keep_days is None else keep_days,
+            keep_launches=retention.DEFAULT_KEEP_LAUNCHES if keep_launches is None else keep_launches,
+            dry_run=dry_run,
+        )
+    )
+    if as_json:
+        import json
+
+        click.echo(json.dumps([{"path": str(one.path), "bytes": one.bytes} for one in removed], indent=2))
+        return
+    for one in removed:
+        click.echo(f"{one.path}" + (f" {one.bytes} bytes" if one.bytes else ""))
+    total = sum(one.bytes for one in removed)
+    click.echo(f"{'would remove' if dry_run else 'removed'} {len(removed)} files and directories, {total} bytes")
+
+
+def _meant(values: Mapping[str, Any], launch_id: str) -> "registry.Launch":
+    """Return the one launch that is meant. Raises ParametersError."""
+    from launcher.selection import Selection
+
+    selection = Selection(values, launch_id=launch_id)
+    found = selection.live(_state_dir()) or selection.find(_state_dir())
+    if not found:
+        raise ParametersError(f"there is no launch of {selection.describe()}")
+    return found[0]
+
+
+@click.command()
+@_selection_options
+def warmup(given: str | None, launch_id: str, **flags: Any) -> None:
+    """Send a first request and wait for a token."""
+    _probe_model("warmup", given, launch_id, flags, None)
+
+
+@click.command()
+@_selection_options
+@click.option("--prompt", default=None, help="What to send (else `smoke` of the parameters).")
+@click.option("--pattern", default=None, help="Regular expression that must be found in the answer.")
+@click.option("--max-tokens", type=int, default=32, show_default=True)
+def smoke(
+    given: str | None, launch_id: str, prompt: str | None, pattern: str | None, max_tokens: int, **flags: Any
+) -> None:
+    """Send a prompt and check the answer."""
+    asked = None if prompt is None else {"prompt": prompt, "pattern": pattern or ".", "maxTokens": max_tokens}
+    _probe_model("smoke", given, launch_id, flags, asked)
+
+
+def _probe_model(
+    action: str, given: str | None, launch_id: str, flags: Mapping[str, Any], asked: dict[str, Any] | None
+) -> None:
+    from launcher import modelcheck
+
+    try:
+        values = _values(given, flags)
+        launch = _meant(values, launch_id)
+        if action == "smoke" and asked is None:
+            asked = values.get("smoke")
+        result = modelcheck.warm_up(launch) if action == "warmup" else modelcheck.smoke(launch, asked)
+    except ParametersError as error:
+        _bad(action, error)
+        return
+    if result.status == OK:
+        click.echo(f"{result.to_object()['service']} answered after {result.seconds:.1f} s")
+    _finish(result)
+
+
+@click.command()
+@_selection_options
+@click.option("--callback-url", default=None, help="Where to (else the callbackUrl of its start).")
+def notify(given: str | None, launch_id: str, callback_url: str | None, **flags: Any) -> None:
+    """Report a launch's state to its callback."""
+    from launcher import notifying
+
+    try:
+        values = _values(given, flags)
+        launch = _meant(values, launch_id)
+        result = notifying.notify(launch, callback_url or values.get("callbackUrl") or "")
+    except ParametersError as error:
+        _bad("notify", error)
+        return
+    if result.status == OK:
+        click.echo(f"the receiver took that launch {launch.record['launchId']} is {launch.state}")
+    _finish(result)

@@ -33,6 +33,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _COLOURS = {"debug": "bright_black", "warning": "yellow", "error": "red", "critical": "red"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]|\x1b(?!\[[0-9;]*m)")
 """What a terminal must not get from a log: control characters but for tabs and colours, and bidi overrides."""
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass
@@ -143,7 +144,7 @@ class Printer:
             text = entry.text
         else:
             text = self._shown(entry)
-        click.echo(text, color=True if self._colour else None)
+        click.echo(text, color=True)  # as it is: what a terminal must not get is taken out above
 
     def _shown(self, entry: Entry) -> str:
         fields = entry.stream.fields
@@ -151,8 +152,8 @@ class Printer:
         clock = moment.strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
         level = fields.get(names.METADATA_LEVEL, "")
         if not self._colour:
-            return f"{clock} {level.upper():8} {entry.text}"
-        text = _CONTROL.sub("\ufffd", entry.text)
+            return f"{clock} {level.upper():8} {_CONTROL.sub(REPLACEMENT, click.unstyle(entry.text))}"
+        text = _CONTROL.sub(REPLACEMENT, entry.text)
         if fields.get(names.METADATA_KIND) == "event":
             return f"{click.style(clock, dim=True)} {click.style('● ' + text, fg='cyan')}"
         return f"{click.style(clock, dim=True)} {click.style(text, fg=_COLOURS.get(level), bold=level == 'critical')}"
@@ -224,7 +225,7 @@ def logs(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     if not printer.count:
-        _fail(f"no lines of {logql.selector(streams)} in the last {since} in {settings.url}", status=1)
+        _fail(f"no lines match {selection.query()} in the last {since} at {settings.url}", status=1)
 
 
 async def _print(loki: LokiClient, selection: Selection, printer: Printer, *, tail: int | None, follow: bool) -> None:
@@ -271,5 +272,5 @@ def _wants_colour() -> bool:
 
 
 def _fail(message: str, status: int = 2) -> NoReturn:
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {' '.join(message.split())}", err=True)
     sys.exit(status)

@@ -42,7 +42,7 @@ async def _serve(server: PanelServer, host: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    runner = web.AppRunner(server.app(), access_log=None, handler_cancellation=True, shutdown_timeout=2.0)
+    runner = server.runner()
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)

@@ -14,12 +14,16 @@ from aiohttp import web
 from cli.configuration import ConfigurationError, load
 from contract.access import UnsafeBindError, check_bind, parse_listen
 from contract.state import state_dir
+from store.backup import back_up
 from store.database import Database, DatabaseError
 from store.limits import TimeWindow
+from store.metrics import Metrics
+from store.priority import QueryPriority
 from store.reader import Reader
 from store.server import Server
 from store.settings import StoreSettings
-from store.writer import Retention, Writer
+from store.tail import Tails
+from store.writer import Retention, Stored, Writer
 
 _DAY_NS = 24 * 3600 * 10**9
 _MINUTE_NS = 60 * 10**9
@@ -78,20 +82,40 @@ async def _serve(settings: StoreSettings, host: str, port: int, secret: str) -> 
     database = Database(database_path(settings))
     database.open()
     try:
-        writer = Writer(database, _window(settings), _retention(settings))
+        tails = Tails()
+        loop = asyncio.get_running_loop()
+
+        def publish(stored: list[Stored]) -> None:
+            if len(tails):
+                loop.call_soon_threadsafe(tails.publish, stored)
+
+        priority = QueryPriority()
+        writer = Writer(database, _window(settings), _retention(settings), on_stored=publish, priority=priority)
         reader = Reader(database)
-        server = Server(settings, writer, reader, secret=secret, clock_ns=time.time_ns)
-        runner = web.AppRunner(server.application(), access_log=None, auto_decompress=False)
+        metrics = Metrics(lambda: writer.counts, database, tails)
+        server = Server(
+            settings,
+            writer,
+            reader,
+            tails=tails,
+            metrics=metrics,
+            priority=priority,
+            secret=secret,
+            clock_ns=time.time_ns,
+        )
+        runner = web.AppRunner(
+            server.application(), access_log=None, auto_decompress=False, handler_cancellation=True
+        )
+        writer.start()
         await runner.setup()
         site = web.TCPSite(runner, host, port)
         try:
             await site.start()
         except OSError as error:
             await runner.cleanup()
+            await asyncio.to_thread(writer.stop)
             raise DatabaseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-        writer.start()
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         actual = runner.addresses[0][1]
@@ -115,3 +139,17 @@ def _retention(settings: StoreSettings) -> Retention:
         int(settings.retention_days * _DAY_NS) if settings.retention_days else None,
         int(settings.retention_gb * 10**9) if settings.retention_gb else None,
     )
+
+
+@store.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_context
+def backup(ctx: click.Context, file: Path) -> None:
+    """Copy the database to FILE while the store runs; restore it by putting FILE in the database's place."""
+    path = database_path(_settings(ctx.obj))
+    try:
+        size = back_up(path, file)
+    except DatabaseError as error:
+        click.echo(f"tracetail store backup: {error}", err=True)
+        sys.exit(1)
+    click.echo(f"{file}: {size:,} bytes, a copy of {path}")

@@ -2,11 +2,10 @@
 
 import asyncio
 import ctypes
+import http.client
 import os
 import signal
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
@@ -14,8 +13,9 @@ from typing import IO
 import click
 
 from cli import configuration
+from cli.http import open_direct
 from contract.loki import READY_PATH
-from contract.state import DIRECTORY_MODE, state_dir
+from contract.state import DIRECTORY_MODE, STATE_DIR_VARIABLE, state_dir
 
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 15.0
@@ -147,9 +147,9 @@ class Stack:
 def is_ready(url: str) -> bool:
     """Say whether a Loki answers at url and is ready."""
     try:
-        with urllib.request.urlopen(url + READY_PATH, timeout=2) as answer:  # noqa: S310  (the user's own URL)
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError, ValueError):
+        with open_direct(url + READY_PATH, timeout_seconds=2) as answer:
+            return answer.status == 200
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 
@@ -179,7 +179,12 @@ def up(config: str | None) -> None:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     state = state_dir(os.environ)
-    state.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    try:
+        state.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        click.echo(f"error: the state directory {state} cannot be used: {error.strerror}", err=True)
+        click.echo(f"set {STATE_DIR_VARIABLE} to a directory that can be written", err=True)
+        sys.exit(1)
     sys.exit(asyncio.run(_run(settings, config, state)))
 
 

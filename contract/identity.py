@@ -1,7 +1,7 @@
 """The ids of a launch: what they may look like, how new ones are made, how a model name becomes a file name."""
 
+import os
 import re
-import secrets
 import time
 
 ID_MAX_CHARACTERS = 128
@@ -48,12 +48,12 @@ def is_launch_id(value: str) -> bool:
 
 def new_trace_id() -> str:
     """Return a fresh W3C trace id: 32 lowercase hex digits."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()
 
 
 def new_launch_id(now: float) -> str:
     """Return a fresh launchId for a launch at now (seconds since the epoch, shown in local time)."""
-    return time.strftime("%Y%m%dT%H%M%S", time.localtime(now)) + "-" + secrets.token_hex(3)
+    return time.strftime("%Y%m%dT%H%M%S", time.localtime(now)) + "-" + os.urandom(3).hex()
 
 
 def traceparent(trace_id: str) -> str | None:
@@ -63,7 +63,7 @@ def traceparent(trace_id: str) -> str | None:
     """
     if not _W3C_TRACE_ID.fullmatch(trace_id):
         return None
-    return f"00-{trace_id}-{secrets.token_hex(8)}-01"
+    return f"00-{trace_id}-{os.urandom(8).hex()}-01"
 
 
 def slug(model_name: str) -> str:

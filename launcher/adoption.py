@@ -40,7 +40,7 @@ def settled(launch: LaunchDir) -> registry.Launch:
 def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None) -> int:
     """Start a keeper and return its pid. With a lock that is held, it starts the launch; without, it adopts it."""
     command = [sys.executable, "-I", "-m", "launcher.keeper", str(launch.path)]
-    command += ["--adopt"] if lock is None else ["--lock-fd", str(lock.descriptor)]
+    command.append("adopt" if lock is None else str(lock.descriptor))
     environ = {name: value for name, value in os.environ.items() if name != processes.TAG}
     environ[processes.KEEPER_TAG] = launch.launch_id
     # One malloc arena: the keeper's threads are few, and it has to stay small.

@@ -1,13 +1,12 @@
 """The keeper: the small process that stays with one launch, owns its output and records its end.
 
-    python -I -m launcher.keeper <launchDir> --lock-fd N     starts the launch's server and stays
-    python -I -m launcher.keeper <launchDir> --adopt         goes on where a keeper died
+    python -I -m launcher.keeper <launchDir> N         starts the launch's server and stays; descriptor N is the lock
+    python -I -m launcher.keeper <launchDir> adopt     goes on where a keeper died
 
 One loop: output moves into the log, children are reaped, signals and time-outs are looked at. It imports the standard
 library, `contract` and `launcher` modules that do the same.
 """
 
-import argparse
 import contextlib
 import os
 import select
@@ -18,10 +17,11 @@ import threading
 import time
 from pathlib import Path
 
-from contract import events, record
+from contract import events, identity, record
 from contract.logline import local_offset_seconds, parse_stamp, render_stamp
 from contract.record import LaunchDir, LaunchLock, Phase, Record
-from launcher import diagnosis, engines, plan, probe, processes, recovery
+from contract.shipped import read_shipped
+from launcher import backoff, diagnosis, engines, plan, probe, processes, pruning, recovery
 from launcher.launchlog import LaunchLog, PositionFile
 from launcher.output import Output
 from launcher.pump import Pump
@@ -37,6 +37,7 @@ KILL_ROUNDS_SECONDS = 10.0
 """What SIGKILL does not end in this time (a process stuck in the kernel) is left, and told."""
 LOG_CLOSE_SECONDS = 3.0
 PROBE_SECONDS = 0.25
+ADOPT = "adopt"
 
 
 class ReadinessProbe(threading.Thread):
@@ -279,6 +280,8 @@ class Keeper:
                 self._judge_readiness()
             if self._log.segments() != self._record.get("segments"):
                 self._save()
+                shipped = read_shipped(self._launch.shipped_path)
+                pruning.prune(self._log.segments()[:-1], self._plan["log"]["keep"] - 1, shipped)
             if self._stop_requested and self._record["state"] in (record.STARTING, record.READY):
                 self._record["state"] = record.STOPPING
                 self._log.event(events.STOPPING, reason=self._stop_reason)
@@ -431,12 +434,23 @@ class Keeper:
         }
         if state == record.FAILED:
             self._log.event(events.FAILED, **shown, exitStatus=how["exitStatus"])
+        attempt = self._restarts(state)
+        following = identity.new_launch_id(time.time())
+        if attempt is not None:
+            self._log.event(events.RESTARTED, launchId=following, attempt=attempt)
         self._log.event(events.EXITED, state=state, **shown)
         self._log.close(LOG_CLOSE_SECONDS)
         self._record["state"] = state
         self._record["endedAt"] = _now()
         self._save()
         self._report(state)
+        if attempt is not None:
+            self._run("launcher.restarting", following)
+
+    def _restarts(self, state: str) -> int | None:
+        """Return the number of the restart that follows this end, None if none does."""
+        crashed = state == record.CRASHED or (state == record.FAILED and self._plan["attempt"] > 0)
+        return backoff.next_attempt(self._plan, self._record, time.time()) if crashed else None
 
     def _judge_end(self, was: str) -> tuple[str, record.Exit]:
         how: record.Exit = {"code": self._exit_code, "signal": self._exit_signal}
@@ -448,10 +462,13 @@ class Keeper:
         if was == record.READY and self._record["engine"] == "custom" and self._exit_code == 0:
             return record.STOPPED, how
         status, cause, hint = self._failure or (EXIT_BEFORE_READY, "", "")
-        found = diagnosis.of_log(self._engine, self._log.segments(), self._record)
+        found = diagnosis.of_log(self._engine, self._log.segments())
         if found is not None and not (self._failure and status == EXIT_BEFORE_READY):
             how["cause"] = found.cause if not cause else f"{cause}; {found.cause}"
             how["hint"] = found.hint
+            holder = self._port_holder() if found.about_port else ""
+            if holder:
+                how["hint"] = f"{holder}: {found.hint}"
             how["evidence"] = found.evidence
         else:
             how["cause"] = cause or self._how_it_ended(was)
@@ -461,6 +478,13 @@ class Keeper:
             how["exitStatus"] = status
             return record.FAILED, how
         return record.CRASHED, how
+
+    def _port_holder(self) -> str:
+        from launcher import ports  # noqa: PLC0415  (only for a start that failed, and not small)
+
+        port = self._record["port"]
+        holder = None if port is None else ports.holder(port, self._plan["ready"]["host"])
+        return "" if holder is None else holder.describe()
 
     def _how_it_ended(self, was: str) -> str:
         before = " before it was ready" if was == record.STARTING else ""
@@ -472,9 +496,12 @@ class Keeper:
 
     def _report(self, event: str) -> None:
         """Have the callback sent by a child: the keeper neither waits for receivers nor imports what that takes."""
-        if not self._plan["callbackUrl"]:
-            return
-        command = [sys.executable, "-I", "-m", "launcher.reporter", str(self._launch.path), event]
+        if self._plan["callbackUrl"]:
+            self._run("launcher.reporter", event)
+
+    def _run(self, module: str, argument: str) -> None:
+        """Run a helper that outlives the keeper if need be."""
+        command = [sys.executable, "-I", "-m", module, str(self._launch.path), argument]
         environ = os.environ | {processes.KEEPER_TAG: self._record["launchId"]}
         try:
             child = subprocess.Popen(
@@ -486,7 +513,7 @@ class Keeper:
                 start_new_session=True,
             )
         except OSError as error:
-            print(f"cannot start the reporter: {error}", file=sys.stderr)  # noqa: T201  (keeper.log)
+            print(f"cannot start {module}: {error}", file=sys.stderr)  # noqa: T201  (keeper.log)
             return
         child.returncode = 0
         self._helpers.add(child.pid)
@@ -510,22 +537,15 @@ def _now() -> str:
 
 def main() -> int:
     """Keep the launch whose directory is named."""
-    parser = argparse.ArgumentParser(prog="keeper")
-    parser.add_argument("launch_dir", type=Path)
-    parser.add_argument("--lock-fd", type=int, default=-1)
-    parser.add_argument("--adopt", action="store_true")
-    arguments = parser.parse_args()
-    launch = LaunchDir(arguments.launch_dir)
-    lock = LaunchLock(launch, arguments.lock_fd)
-    if arguments.lock_fd >= 0:
-        os.set_inheritable(arguments.lock_fd, False)
-    elif not lock.acquire():
-        return 0  # somebody keeps it already
-    keeper = Keeper(launch, lock)
-    if arguments.adopt:
-        keeper.adopt()
+    launch = LaunchDir(Path(sys.argv[1]))
+    if sys.argv[2] == ADOPT:
+        lock = LaunchLock(launch)
+        if lock.acquire():  # else somebody keeps it already
+            Keeper(launch, lock).adopt()
     else:
-        keeper.start()
+        descriptor = int(sys.argv[2])
+        os.set_inheritable(descriptor, False)
+        Keeper(launch, LaunchLock(launch, descriptor)).start()
     return 0
 
 

@@ -30,6 +30,7 @@ class Output:
         self.capacity = _grow(self.descriptor, FIFO_BYTES)
         self._copy_out, self._copy_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         _grow(self._copy_in, BLOCK_BYTES)
+        self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._libc.tee.restype = ctypes.c_ssize_t
         self._libc.tee.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
@@ -61,9 +62,14 @@ class Output:
         """Take count bytes, which are known to be there, out of the FIFO."""
         return _read_exactly(self.descriptor, count)
 
+    def discard(self, count: int) -> None:
+        """Take count bytes, which are known to be there, out of the FIFO without looking at them."""
+        while count:
+            count -= os.splice(self.descriptor, self._nowhere, count)
+
     def close(self) -> None:
         """Let go of the FIFO."""
-        for descriptor in (self.descriptor, self._copy_in, self._copy_out):
+        for descriptor in (self.descriptor, self._copy_in, self._copy_out, self._nowhere):
             os.close(descriptor)
 
 

@@ -255,7 +255,8 @@ def _complete(params: Params) -> Params:
 
 
 def _ready_when(params: Params, port: int | None) -> str:
-    wanted = params.ready_when or ("alive" if port is None else "http")
+    by_engine = engines.load(params.engine or ("custom" if params.command else "vllm")).ready_when
+    wanted = params.ready_when or ("alive" if port is None else by_engine)
     if wanted.startswith("log:"):
         _check_regex("readyWhen", wanted.removeprefix("log:"))
     elif wanted not in ("http", "port", "alive"):

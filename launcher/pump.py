@@ -18,6 +18,11 @@ POLL_SECONDS = 0.02
 """How often an unfinished line is looked at: the FIFO is readable all the time then."""
 PATIENCE_SECONDS = 0.05
 """A write that takes longer is not waited for: the FIFO's buffer is what the server lives on meanwhile."""
+HOLD_SECONDS = 2.0
+"""So long a full memory may leave bytes in the FIFO, before lines are dropped: a disk that hiccups loses none."""
+HOLD_REFILL = 1 / 30
+"""How much of that comes back with each second: a disk that is always too slow does not slow the server down."""
+FINISH_SECONDS = 5.0
 _BLOCKS_PER_TURN = 8
 
 
@@ -35,6 +40,9 @@ class Pump:
         self._draining = False
         self._unfinished_since: float | None = None
         self.clock = time.monotonic
+        self._hold_left = HOLD_SECONDS
+        self._hold_seen = self.clock()
+        self._holding = False
 
     @property
     def ready_to_poll(self) -> bool:
@@ -55,14 +63,15 @@ class Pump:
         self._write(self._redraws.release(self.clock()))
 
     def finish(self) -> None:
-        """Move everything: the server and all that belonged to it is gone."""
-        while self._drain() if self._draining else self._move():
-            pass
-        rest = self._taken + self._output.peek()
-        while rest:
+        """Move everything: the server and all that belonged to it is gone, so there is time."""
+        deadline = self.clock() + FINISH_SECONDS
+        while True:
+            self._log.writer.wait(max(0.0, deadline - self.clock()))
+            rest = self._taken + self._output.peek()
+            if not rest:
+                break
             lines = split(rest)
             self._move_lines(rest, lines if lines.consumed else split_unfinished(rest, final=True))
-            rest = self._taken + self._output.peek()
         self._write(self._redraws.release(self.clock(), final=True))
 
     def _move(self) -> bool:
@@ -96,7 +105,7 @@ class Pump:
         from_memory = min(lines.consumed, len(self._taken))
         self._taken = self._taken[from_memory:]
         if lines.consumed > from_memory:
-            self._output.take(lines.consumed - from_memory)
+            self._output.discard(lines.consumed - from_memory)
         if written:
             self._log.taken()
 
@@ -108,6 +117,16 @@ class Pump:
         self._draining = not self._log.writer.wait(PATIENCE_SECONDS)
         return True
 
+    def _hold(self) -> bool:
+        """Say whether the bytes stay in the FIFO for now, because memory is full and the disk may soon go on."""
+        now = self.clock()
+        passed, self._hold_seen = now - self._hold_seen, now
+        self._hold_left = min(HOLD_SECONDS, self._hold_left + passed * HOLD_REFILL)
+        if self._holding:
+            self._hold_left -= passed
+        self._holding = self._log.full and self._log.writer.error is None and self._hold_left > 0
+        return self._holding
+
     def _drain(self) -> bool:
         """Take what waits into memory, and split it there."""
         if self._log.writer.idle:
@@ -115,7 +134,7 @@ class Pump:
             self._log.report_dropped()
             return self._move()
         waiting = min(self._output.waiting(), BLOCK_BYTES)
-        if not waiting:
+        if not waiting or self._hold():
             return False
         data = self._taken + self._output.take(waiting)
         lines = split(data)

@@ -78,7 +78,7 @@ def complete(found: Found, output: Output, stamper: Stamper) -> int:
         with os.fdopen(descriptor, "wb") as segment:
             segment.write(ending)
     if written:
-        output.take(written)
+        output.discard(written)
     return len(ending)
 
 

@@ -116,20 +116,26 @@ def deliver(path: Path, until: float) -> bool:
         pause *= 2
 
 
-def main() -> int:
-    """Report the event of the launch whose directory is named."""
-    launch = LaunchDir(Path(sys.argv[1]))
-    settings = plan.read(launch)
+def prepare(launch: LaunchDir, event: str, url: str, token_file: str, *, state: str = "") -> Path:
+    """Put a callback about a launch into its outbox; return its file. state: what is true, if not as recorded."""
     record = launch.read()
-    said = body(record, sys.argv[2], tail_of(record.get("segments", [])))
+    said = body(record, event, tail_of(record.get("segments", [])))
+    said["state"] = state or said["state"]
     callback: outbox.Callback = {
-        "url": settings["callbackUrl"],
-        "tokenFile": settings["callbackTokenFile"],
+        "url": url,
+        "tokenFile": token_file,
         "createdAt": time.time(),
         "attempts": 0,
         "body": masked(said),
     }
-    path = outbox.put(launch.outbox_path, callback)
+    return outbox.put(launch.outbox_path, callback)
+
+
+def main() -> int:
+    """Report the event of the launch whose directory is named."""
+    launch = LaunchDir(Path(sys.argv[1]))
+    settings = plan.read(launch)
+    path = prepare(launch, sys.argv[2], settings["callbackUrl"], settings["callbackTokenFile"])
     with contextlib.suppress(KeyboardInterrupt):
         deliver(path, time.monotonic() + TRY_SECONDS)
     return 0

@@ -34,7 +34,8 @@ def split(data: bytes) -> Split:
     if data.count(b"\n") > LINES_MAX:
         data = data[: len(data) - len(data.split(b"\n", LINES_MAX)[-1])]
     end = data.rfind(b"\n") + 1
-    if len(data) <= TEXT_MAX_BYTES:
+    # With a line end in this window no line can be too long, whatever else there is.
+    if len(data) <= TEXT_MAX_BYTES or data.find(b"\n", len(data) - TEXT_MAX_BYTES, TEXT_MAX_BYTES) >= 0:
         if b"\r" not in data:
             return Split(data[: end - 1].split(b"\n") if end else [], None, end)
         head = data[:end].replace(b"\r\n", b"\n")

@@ -4,9 +4,9 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from contract import events, identity, record
 from contract.logline import local_offset_seconds, render_stamp
@@ -85,7 +85,7 @@ def _start_locked(params: Params, state_dir: Path, listener: Listener, begun: fl
         stopped = stopping.stop_launch(running)
         if stopped.status != OK:
             return stopped._replace(action="start", seconds=time.monotonic() - begun)
-    launch, lock = _prepare(params, state_dir, attempt)
+    launch, lock = prepare(params, state_dir, attempt)
     with lock:
         adoption.spawn_keeper(launch, lock)
     listener("launched", launch.read(), [])
@@ -99,9 +99,9 @@ def find_running(state_dir: Path, params: Params) -> registry.Launch | None:
         if launch.record["service"] == service and (launch.live or adoption.needs_keeper(launch)):
             if adoption.needs_keeper(launch):
                 adoption.adopt(launch.dir)
-            now = adoption.settled(launch.dir)
-            if now.live:
-                return now
+            found = adoption.settled(launch.dir)
+            if found.live:
+                return found
     return None
 
 
@@ -112,8 +112,23 @@ def _params_of(launch: registry.Launch) -> dict[str, Any]:
         return {}  # another user's launch: nobody can say that it is the same
 
 
-def _prepare(params: Params, state_dir: Path, attempt: int) -> tuple[LaunchDir, LaunchLock]:
-    """Check, claim and write down a launch. The lock that is returned is held."""
+def prepare(
+    params: Params,
+    state_dir: Path,
+    attempt: int,
+    made: tuple[LaunchDir, LaunchLock, Record] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> tuple[LaunchDir, LaunchLock]:
+    """Check, claim and write down a launch. The lock that is returned is held. Raises Refusal.
+
+    Args:
+        params: what to start.
+        state_dir: the state directory.
+        attempt: how many restarts after a crash went before.
+        made: a launch that exists already, with its lock and the beginning of its record.
+        overrides: entries of the plan that are not as the parameters say.
+
+    """
     log_dir = Path(params.log_dir) if params.log_dir else state_dir / "logs"
     preflight.check_paths(params, log_dir)
     try:
@@ -121,12 +136,17 @@ def _prepare(params: Params, state_dir: Path, attempt: int) -> tuple[LaunchDir, 
     except (engines.EngineError, OSError) as error:
         raise Refusal(PREFLIGHT_FAILED, str(error)) from error
     with registry.claims_lock(state_dir):
-        preflight.check_claims(params, [other for other in registry.launches(state_dir) if other.live])
+        own = made[0].launch_id if made else ""
+        others = [other for other in registry.launches(state_dir) if other.live and other.record["launchId"] != own]
+        preflight.check_claims(params, others)
         preflight.check_port(params)
-        launch, lock, draft = make_launch(params, state_dir)
+        launch, lock, draft = made or make_launch(params, state_dir)
         try:
-            settings = _plan(params, command, draft, attempt)
+            settings = _plan(params, command, launch, draft, attempt)
+            settings = cast("Plan", {**settings, **(overrides or {})})
             draft["argv"] = mask_argv(command.argv)
+            for name, content in command.files.items():
+                record.replace_file(launch.path / name, content.encode(), mode=0o640)
             plan.write(launch, settings)
             lock.write(draft)
         except BaseException:
@@ -135,22 +155,22 @@ def _prepare(params: Params, state_dir: Path, attempt: int) -> tuple[LaunchDir, 
     return launch, lock
 
 
-def make_launch(params: Params, state_dir: Path) -> tuple[LaunchDir, LaunchLock, Record]:
+def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[LaunchDir, LaunchLock, Record]:
     """Make the directory of a new launch; return it, its lock (held) and the beginning of its record."""
     root = launches_dir(state_dir)
     root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     while True:
-        launch = LaunchDir(root / identity.new_launch_id(time.time()))
+        launch = LaunchDir(root / (launch_id or identity.new_launch_id(time.time())))
         try:
             launch.path.mkdir(mode=DIRECTORY_MODE)
             break
         except FileExistsError:
-            continue
+            if launch_id:
+                raise
     lock = LaunchLock(launch)
     lock.acquire()
     log = log_plan(params, state_dir, launch.launch_id)
     path = str(plan.segment_path(log, 1))
-    now = time.time_ns()
     draft: Record = {
         "schema": record.SCHEMA,
         "launchId": launch.launch_id,
@@ -170,9 +190,20 @@ def make_launch(params: Params, state_dir: Path) -> tuple[LaunchDir, LaunchLock,
         "segments": [path],
         "state": record.STARTING,
         "phases": [],
-        "startedAt": render_stamp(now, local_offset_seconds(now)).decode(),
+        "startedAt": now(),
     }
     return launch, lock, draft
+
+
+def now() -> str:
+    """Return this moment as records hold it."""
+    moment = time.time_ns()
+    return render_stamp(moment, local_offset_seconds(moment)).decode()
+
+
+def own_pid() -> int:
+    """Return the pid of this process."""
+    return os.getpid()
 
 
 def log_plan(params: Params, state_dir: Path, launch_id: str) -> LogPlan:
@@ -188,17 +219,19 @@ def log_plan(params: Params, state_dir: Path, launch_id: str) -> LogPlan:
     }
 
 
-def _plan(params: Params, command: engines.Command, draft: Record, attempt: int) -> Plan:
+def _plan(params: Params, command: engines.Command, launch: LaunchDir, draft: Record, attempt: int) -> Plan:
     engine = engines.load(params.engine)
     kind, _, pattern = params.ready_when.partition(":")
     served = engines.flag_value(params.args, "--served-model-name") or params.served_name
     asks_for_model = params.engine != "custom" or params.served_name != params.model_name
-    environ = {**command.environ, **params.environ, **_launch_environ(draft)}
+    here = {"launchDir": str(launch.path)}
+    environ = {name: engines.fill(value, here) for name, value in command.environ.items()}
+    environ |= params.environ | _launch_environ(draft)
     if params.devices:
         environ[engine.devices_variable] = ",".join(params.devices)
     return {
         "params": parameters.to_object(params),
-        "argv": command.argv,
+        "argv": [engines.fill(word, here) for word in command.argv],
         "environ": environ,
         "workDir": params.work_dir or os.getcwd(),  # noqa: PTH109
         "preStart": params.pre_start,
@@ -286,34 +319,52 @@ def refuse(params: Params, state_dir: Path, refusal: Refusal) -> Record | None:
     with lock:
         draft["state"] = record.FAILED
         draft["endedAt"] = draft["startedAt"]
-        draft["exit"] = {
-            "code": None,
-            "signal": None,
-            "exitStatus": refusal.status,
-            "cause": refusal.cause,
-            "hint": refusal.hint,
-        }
-        position = PositionFile(launch.path / "position")
-        stamper = Stamper(draft["traceId"], draft["instanceId"])
-        log = LaunchLog(log_plan(params, state_dir, launch.launch_id), stamper, position, lambda: None)
-        log.event(
-            events.REFUSED,
-            exitStatus=refusal.status,
-            cause=refusal.cause,
-            hint=refusal.hint or None,
-            launchId=draft["launchId"],
-            service=draft["service"],
-            env=draft["env"],
-            engine=draft["engine"],
-            model=draft["modelName"],
-            servedName=draft["servedName"],
-            host=draft["host"],
-            port=draft["port"],
-            jobId=draft["jobId"] or None,
-        )
-        log.close(1.0)
+        write_refusal(launch, draft, refusal)
         lock.write(draft)
     return draft
+
+
+def write_refusal(launch: LaunchDir, draft: Record, refusal: Refusal) -> None:
+    """Say in a launch's log, and in its record, why there is no server."""
+    draft["exit"] = {
+        "code": None,
+        "signal": None,
+        "exitStatus": refusal.status,
+        "cause": refusal.cause,
+        "hint": refusal.hint,
+    }
+    say(
+        launch,
+        draft,
+        events.REFUSED,
+        exitStatus=refusal.status,
+        cause=refusal.cause,
+        hint=refusal.hint or None,
+        launchId=draft["launchId"],
+        service=draft["service"],
+        env=draft["env"],
+        engine=draft["engine"],
+        model=draft["modelName"],
+        servedName=draft["servedName"],
+        host=draft["host"],
+        port=draft["port"],
+        jobId=draft["jobId"] or None,
+    )
+
+
+def say(launch: LaunchDir, draft: Record, event: str, **fields: object) -> None:
+    """Write the only event of a launch that never had a server."""
+    path = Path(draft["logFile"])
+    log: LogPlan = {
+        "directory": str(path.parent),
+        "stem": path.name.removesuffix(".log"),
+        "maxBytes": 1 << 20,
+        "keep": 1,
+    }
+    stamper = Stamper(draft["traceId"], draft["instanceId"])
+    written = LaunchLog(log, stamper, PositionFile(launch.path / "position"), lambda: None)
+    written.event(event, **fields)
+    written.close(1.0)
 
 
 def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool) -> Result:
@@ -322,23 +373,23 @@ def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool)
     deadline = time.monotonic() + settings["ready"]["timeoutSec"] + settings["stopTimeoutSec"] + GRACE_SECONDS
     told = 0
     while True:
-        now = registry.look(launch)
-        phases = now.record.get("phases", [])
+        found = registry.look(launch)
+        phases = found.record.get("phases", [])
         if len(phases) > told:
-            listener("phases", now.record, phases[told:])
+            listener("phases", found.record, phases[told:])
             told = len(phases)
         seconds = time.monotonic() - begun
-        if now.state == record.READY:
-            return Result("start", OK, now.record, now.state, seconds, reused=reused)
-        if adoption.needs_keeper(now):
+        if found.state == record.READY:
+            return Result("start", OK, found.record, found.state, seconds, reused=reused)
+        if adoption.needs_keeper(found):
             adoption.adopt(launch)
-        elif now.record["state"] in record.ENDED_STATES:
+        elif found.record["state"] in record.ENDED_STATES:
             from launcher.reporter import tail_of  # noqa: PLC0415  (only for a start that failed)
 
-            status = now.record.get("exit", {}).get("exitStatus", EXITED_BEFORE_READY)
-            tail = tail_of(now.record.get("segments", []))
-            return Result("start", status, now.record, now.state, seconds, tail=tail)
+            status = found.record.get("exit", {}).get("exitStatus", EXITED_BEFORE_READY)
+            tail = tail_of(found.record.get("segments", []))
+            return Result("start", status, found.record, found.state, seconds, tail=tail)
         elif time.monotonic() > deadline:
             cause = "the keeper does not say how the start ended"
-            return Result("start", NOT_READY_IN_TIME, now.record, now.state, seconds, cause=cause)
+            return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause=cause)
         time.sleep(POLL_SECONDS)

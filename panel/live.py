@@ -8,7 +8,7 @@ stood when it began to listen, and from there on listens. So a line reaches it o
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -35,7 +35,8 @@ LINGER_SECONDS = 5.0
 """A feed outlives its last viewer this long: a reconnecting one finds it where it was."""
 RETRY_MAX_SECONDS = 2.0
 _PAGE = 4000
-_QUEUE_BATCHES = 256
+_MESSAGE_LINES = 250
+_QUEUE_MESSAGES = 400
 """A viewer that is further behind than this lets go of the queue and reads from Loki again."""
 
 
@@ -53,15 +54,27 @@ class Message:
         self.encoded = f"{head}event: {name}\ndata: ".encode() + orjson.dumps(data) + b"\n\n"
 
 
-def lines_message(
+def lines_messages(
     parts: Mapping[str, list[Entry]], positions: Mapping[str, Key], gaps: list[dict[str, Any]]
-) -> Message:
-    """Return the message that brings these lines; positions are those behind them."""
-    entries = sorted((entry for part in parts.values() for entry in part), key=lambda entry: entry.key)
-    data: dict[str, Any] = {"lines": [entry.as_json() for entry in entries]}
-    if gaps:
-        data["gaps"] = gaps
-    return Message("lines", data, parts=parts, at=cursor.encode(positions))
+) -> Iterator[Message]:
+    """Yield the messages that bring these lines, each with the cursor behind it; positions are those before them.
+
+    They are short, so that a connection that breaks again and again still gets on.
+    """
+    behind = dict(positions)
+    tagged = sorted(
+        ((entry, source) for source, entries in parts.items() for entry in entries), key=lambda pair: pair[0].key
+    )
+    for first in range(0, max(len(tagged), 1), _MESSAGE_LINES):
+        chosen = tagged[first : first + _MESSAGE_LINES]
+        part: dict[str, list[Entry]] = {}
+        for entry, source in chosen:
+            part.setdefault(source, []).append(entry)
+            behind[source] = entry.key
+        data: dict[str, Any] = {"lines": [entry.as_json() for entry, _ in chosen]}
+        if gaps and first + _MESSAGE_LINES >= len(tagged):
+            data["gaps"] = gaps
+        yield Message("lines", data, parts=part, at=cursor.encode(behind))
 
 
 def gaps_of(page: Page) -> list[dict[str, Any]]:
@@ -74,7 +87,7 @@ class Viewer:
 
     def __init__(self, positions: Mapping[str, Key]) -> None:
         self.positions = dict(positions)
-        self.queue: asyncio.Queue[Message] = asyncio.Queue(_QUEUE_BATCHES)
+        self.queue: asyncio.Queue[Message] = asyncio.Queue(_QUEUE_MESSAGES)
         self.behind = True
         """It lacks lines that are not in its queue."""
 
@@ -148,7 +161,9 @@ class Feed:
             except TimeoutError:
                 yield None
                 continue
-            yield _unseen(viewer, message)
+            unseen = _unseen(viewer, message)
+            if unseen is not None:
+                yield unseen
 
     async def _missed(self, viewer: Viewer) -> AsyncIterator[Message]:
         """Yield what lies between the viewer's positions and the feed's at this moment, log by log."""
@@ -165,9 +180,10 @@ class Feed:
                     retry = min(RETRY_MAX_SECONDS, retry * 2)
                     continue
                 position = page.entries[-1].key if page.more else head
-                viewer.positions[source] = position
                 if page.entries or page.crowded:
-                    yield lines_message({source: page.entries}, viewer.positions, gaps_of(page))
+                    for message in lines_messages({source: page.entries}, viewer.positions, gaps_of(page)):
+                        yield message
+                viewer.positions[source] = position
 
     async def _run(self) -> None:
         retry = 0.1
@@ -207,8 +223,9 @@ class Feed:
         parts = {source: page.entries for source, page in zip(due, pages, strict=True) if page.entries}
         gaps = [gap for page in pages for gap in gaps_of(page)]
         if parts or gaps:
+            for message in lines_messages(parts, self._heads, gaps):
+                self._broadcast(message)
             self._heads |= {source: entries[-1].key for source, entries in parts.items()}
-            self._broadcast(lines_message(parts, self._heads, gaps))
             self._fold(entry for entries in parts.values() for entry in entries)
         return any(page.more for page in pages)
 
@@ -269,16 +286,21 @@ class Feed:
             viewer.offer(message)
 
 
-def _unseen(viewer: Viewer, message: Message) -> Message:
+def _unseen(viewer: Viewer, message: Message) -> Message | None:
     """Return the message without what the viewer has: the very same one where it has none of it."""
     seen = viewer.positions
     repeated = any(seen.get(source, FIRST_KEY) >= entries[0].key for source, entries in message.parts.items())
-    parts = {
-        source: [entry for entry in entries if entry.key > seen.get(source, FIRST_KEY)] if repeated else entries
-        for source, entries in message.parts.items()
-    }
-    seen.update({source: entries[-1].key for source, entries in parts.items() if entries})
-    return lines_message(parts, seen, []) if repeated else message
+    if repeated:
+        parts = {
+            source: new
+            for source, entries in message.parts.items()
+            if (new := [entry for entry in entries if entry.key > seen.get(source, FIRST_KEY)])
+        }
+        message = next(lines_messages(parts, seen, []))
+        if not parts:
+            return None
+    seen.update({source: entries[-1].key for source, entries in message.parts.items()})
+    return message
 
 
 class Feeds:

@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
 _OPEN_PATHS = ("/healthz", "/metrics", "/panel", "/embed", "/tracetail-panel.js", "/openapi.json", "/static/")
 """Without a token: nothing of a log is there."""
+_HEAD_MAX_BYTES = 64 * 1024
+"""A cursor holds a position for each of a trace's logs, and a search text may be long."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -92,8 +94,20 @@ class PanelServer:
                 web.static("/static", _STATIC),
             ]
         )
+        app.on_response_prepare.append(self._add_headers)
         app.on_shutdown.append(self._shutdown)
         return app
+
+    def runner(self) -> web.AppRunner:
+        """Return what serves the application; the caller adds a site, and cleans up."""
+        return web.AppRunner(
+            self.app(),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=2.0,
+            max_line_size=_HEAD_MAX_BYTES,
+            max_field_size=_HEAD_MAX_BYTES,
+        )
 
     async def _shutdown(self, _app: web.Application) -> None:
         await self.feeds.stop()
@@ -119,8 +133,6 @@ class PanelServer:
         self._count.labels(route, str(response.status)).inc()
         if not route.endswith("/stream"):
             self._seconds.labels(route).observe(asyncio.get_running_loop().time() - began)
-        if not response.prepared:
-            self._add_headers(request, response)
         return response
 
     async def _handled(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -146,7 +158,8 @@ class PanelServer:
     def _is_own(self, request: web.Request, origin: str) -> bool:
         return origin.partition("://")[2] == request.headers.get("Host")
 
-    def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Add what every response has, right before its head is sent, also those that handlers send by themselves."""
         headers = response.headers
         ancestors = " ".join(["'self'", *sorted(self._origins)])
         headers["Content-Security-Policy"] = (

@@ -5,8 +5,9 @@ lower bound is exclusive). Each entry therefore counts from its first step to it
 taken off after the other, and one pass over the steps gives all values.
 """
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import accumulate, pairwise
@@ -16,6 +17,7 @@ from store.logql import (
     AllOf,
     AnyOf,
     Comparison,
+    Constant,
     Grouping,
     LogQuery,
     Matcher,
@@ -26,7 +28,7 @@ from store.logql import (
 from store.pipeline import ERROR, LabelSet, Pipeline, result_labels
 from store.query import Budget, QueryLimitError
 from store.reader import Snapshot
-from store.scan import BlockScan
+from store.scan import BlockScan, Key, taken
 
 STEPS_MAX = 11_000
 """Points per series, as Loki (and Prometheus) allows."""
@@ -68,6 +70,8 @@ def evaluate(snapshot: Snapshot, metric: Metric, steps: Steps, budget: Budget) -
 def _evaluate(
     snapshot: Snapshot, metric: Metric, steps: Steps, budget: Budget, around: VectorAggregation | None
 ) -> Series:
+    if isinstance(metric, Constant):
+        return {(): dict.fromkeys(range(steps.count), sum(map(float, metric.terms)))}
     if isinstance(metric, RangeAggregation):
         return _range(snapshot, metric, steps, budget, around)
     inner = _evaluate(snapshot, metric.inner, steps, budget, metric)
@@ -133,39 +137,52 @@ class _Counting:
 
     def add(self, scan: BlockScan, grouping: Grouping | None) -> None:
         """Count the entries of a block. grouping: what the series will be summed by, if they will be."""
-        times = scan.block.index.times
+        positions = scan.positions
+        times = taken(scan.block.index.times, positions)
+        lengths = taken(scan.block.index.lengths, positions) if self._of_bytes else ()
+        by = None if grouping is None or grouping.without else (*grouping.names, ERROR)
+        keys, labels = scan.labels_by(by, positions)
+        series: dict[Key, _Tally] = {}
+        for low, high, begin, end in self._runs(times):
+            for key, number in Counter(keys[low:high]).items():
+                if key not in series:
+                    series[key] = self._tally(self._series_labels(labels[key], grouping))
+                series[key].entries[begin] += number
+                series[key].entries[end] -= number
+            if self._of_bytes:
+                for key, length in zip(keys[low:high], lengths[low:high], strict=True):
+                    series[key].amount[begin] += length
+                    series[key].amount[end] -= length
+
+    def _runs(self, times: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
+        """Yield runs of entries that count in the same steps.
+
+        Each as: from and before which entry, from and before which step. Entries that lie between the ranges,
+        which count nowhere, are left out.
+        """
         first, step, count = self._steps.first - self._metric.offset_ns, self._steps.step, self._steps.count
         reach = self._metric.range_ns - 1
-        positions = scan.positions
-        begins = [max(0, (times[i] - first + step - 1) // step) for i in positions]
-        ends = [min(count, (times[i] + reach - first) // step + 1) for i in positions]
-        by = None if grouping is None or grouping.without else (*grouping.names, ERROR)
-        places, labels = scan.labels_by(by)
-        shown = {place: self._series_labels(found, grouping) for place, found in labels.items()}
-        keys = [shown[place] for place in places]
-        self._count(keys, begins, ends)
-        if self._of_bytes:
-            lengths = scan.block.index.lengths
-            for key, begin, end, i in zip(keys, begins, ends, positions, strict=True):
-                if begin < end:
-                    amount = self._tallies[key].amount
-                    amount[begin] += lengths[i]
-                    amount[end] -= lengths[i]
+        low = 0
+        while low < len(times):
+            begin = (times[low] - first + step - 1) // step
+            end = (times[low] + reach - first) // step + 1
+            last = min(first + begin * step, first + end * step - reach - 1)
+            high = bisect_right(times, last, low)
+            begin, end = max(begin, 0), min(end, count)
+            if begin < end:
+                yield low, high, begin, end
+            low = high
 
-    def _count(self, keys: list[Labels], begins: list[int], ends: list[int]) -> None:
-        for (key, begin, end), number in Counter(zip(keys, begins, ends, strict=True)).items():
-            if begin >= end:
-                continue
-            tally = self._tallies.get(key)
-            if tally is None:
-                if len(self._tallies) >= SERIES_ON_THE_WAY_MAX:
-                    raise QueryLimitError(
-                        f"the query makes more than {SERIES_ON_THE_WAY_MAX} series; add more specific stream "
-                        "selectors, drop labels, or use Loki"
-                    )
-                tally = self._tallies[key] = _Tally()
-            tally.entries[begin] += number
-            tally.entries[end] -= number
+    def _tally(self, labels: Labels) -> _Tally:
+        tally = self._tallies.get(labels)
+        if tally is None:
+            if len(self._tallies) >= SERIES_ON_THE_WAY_MAX:
+                raise QueryLimitError(
+                    f"the query makes more than {SERIES_ON_THE_WAY_MAX} series; add more specific stream "
+                    "selectors, drop labels, or use Loki"
+                )
+            tally = self._tallies[labels] = _Tally()
+        return tally
 
     def _series_labels(self, labels: LabelSet, grouping: Grouping | None) -> Labels:
         if labels.get(ERROR):

@@ -29,6 +29,8 @@ Labels = tuple[tuple[str, str], ...]
 """Labels of a stream, sorted by name."""
 
 ZSTD_LEVEL = 1
+ENTRY_BYTES = 16
+"""What time, length and metadata of an entry count for, beside its line."""
 _HEADER = Struct("<II")
 
 
@@ -55,7 +57,11 @@ class Entries:
         """Return the size of the lines."""
         return sum(map(len, self.lines))
 
-    def keys(self) -> Iterator[tuple[int, bytes, Metadata]]:
+    def size(self) -> int:
+        """Return about what the entries need unpacked, so that many empty lines are not nothing."""
+        return self.text_bytes() + ENTRY_BYTES * len(self)
+
+    def identities(self) -> Iterator[tuple[int, bytes, Metadata]]:
         """Return what makes each entry the one it is, as in Loki: time, line and metadata."""
         return zip(self.times, self.lines, (self.metadata_sets[m] for m in self.metadata), strict=True)
 

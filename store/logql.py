@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib import resources
+from itertools import accumulate
 from typing import Any
 
 import lark
@@ -16,11 +17,13 @@ import re2
 from contract.logql import quote
 
 QUERY_MAX_CHARACTERS = 65_536
+NESTING_MAX = 100
 _NANOS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _NANOS |= {"d": 24 * _NANOS["h"], "w": 7 * 24 * _NANOS["h"], "y": 365 * 24 * _NANOS["h"]}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ns|us|µs|μs|ms|[smhdwy])")
 _GO_DURATION = re.compile(r"([+-]?)((?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|[smh]))+|0)")
 _BYTES = re.compile(r"(\d[\d,]*(?:\.\d*)?|\.\d+)\s*(?:([kmgtpe])(i?))?b?", re.IGNORECASE)
+_STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`')
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 _UNSUPPORTED = {
@@ -43,7 +46,6 @@ _UNSUPPORTED = {
     "sort": "sort",
     "sort_desc": "sort_desc",
     "label_replace": "label_replace",
-    "vector": "vector()",
     "variants": "variants",
     "rate_counter": "rate_counter",
 }
@@ -192,11 +194,18 @@ class VectorAggregation:
     """`sum by (level) (…)`."""
 
     function: str
-    inner: "Metric"
+    inner: "RangeAggregation | VectorAggregation"
     grouping: Grouping | None = None
 
 
-Metric = RangeAggregation | VectorAggregation
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """`vector(1)+vector(1)`: the same value at any time; what Grafana asks to see whether a Loki is well."""
+
+    terms: tuple[str, ...]
+
+
+Metric = RangeAggregation | VectorAggregation | Constant
 Query = LogQuery | Metric
 
 
@@ -208,6 +217,8 @@ def parse(text: str) -> Query:
     """Return the tree of a query. Raises LogQLError."""
     if len(text) > QUERY_MAX_CHARACTERS:
         raise LogQLError(f"parse error: the query has {len(text)} characters, {QUERY_MAX_CHARACTERS} are allowed")
+    if _nesting(text) > NESTING_MAX:
+        raise LogQLError(f"parse error: the query is nested more than {NESTING_MAX} brackets deep")
     try:
         tree = _parser().parse(text)
         query = _Builder().transform(tree)
@@ -217,9 +228,7 @@ def parse(text: str) -> Query:
         raise
     except lark.UnexpectedInput as error:
         raise LogQLError(_syntax_error(text, error)) from None
-    except RecursionError:
-        raise LogQLError("parse error: the query is nested too deeply") from None
-    assert isinstance(query, LogQuery | RangeAggregation | VectorAggregation)
+    assert isinstance(query, LogQuery | RangeAggregation | VectorAggregation | Constant)
     return query
 
 
@@ -229,6 +238,12 @@ def parse_selector(text: str) -> tuple[Matcher, ...]:
     if not isinstance(query, LogQuery) or query.stages:
         raise LogQLError(f"parse error: {text!r} is not a stream selector alone")
     return query.selector
+
+
+def _nesting(text: str) -> int:
+    """Return how deep round brackets outside of strings are nested."""
+    steps = ({"(": 1, ")": -1}.get(c, 0) for c in _STRING.sub("", text))
+    return max(accumulate(steps), default=0)
 
 
 @functools.cache
@@ -368,6 +383,12 @@ class _Builder(lark.Transformer[lark.Token, Any]):
         inner = next(i for i in items if isinstance(i, RangeAggregation | VectorAggregation))
         return VectorAggregation(str(items[0]), inner, groupings[0] if groupings else None)
 
+    def vector(self, items: list[lark.Token]) -> str:
+        return str(items[0])
+
+    def constant(self, terms: list[str]) -> Constant:
+        return Constant(tuple(terms))
+
 
 # ---- tree to text
 
@@ -385,6 +406,8 @@ def unparse(query: Query) -> str:
             if grouping is not None:
                 by = f" {'without' if grouping.without else 'by'} ({', '.join(grouping.names)}) "
             return f"{function}{by}({unparse(inner)})"
+        case Constant(terms):
+            return " + ".join(f"vector({term})" for term in terms)
 
 
 def _selector(matchers: tuple[Matcher, ...]) -> str:

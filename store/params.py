@@ -66,8 +66,8 @@ def _in_range(time_ns: int, text: str) -> int:
     return time_ns
 
 
-def limit(params: Mapping[str, str]) -> int:
-    """Return how many entries are wanted. Raises ParameterError."""
+def limit(params: Mapping[str, str], most: int = ENTRIES_PER_QUERY_MAX) -> int:
+    """Return how many entries are wanted, at most `most`. Raises ParameterError."""
     text = params.get("limit", "")
     if not text:
         return LIMIT_DEFAULT
@@ -76,10 +76,9 @@ def limit(params: Mapping[str, str]) -> int:
     value = int(text)
     if value <= 0:
         raise ParameterError("limit must be a positive value")
-    if value > ENTRIES_PER_QUERY_MAX:
+    if value > most:
         raise ParameterError(
-            "max entries limit per query exceeded, limit > max_entries_limit_per_query "
-            f"({value} > {ENTRIES_PER_QUERY_MAX})"
+            f"max entries limit per query exceeded, limit > max_entries_limit_per_query ({value} > {most})"
         )
     return value
 

@@ -76,7 +76,7 @@ class Pipeline:
         """Return the labels of an entry of this stream and metadata before any parser; None drops the entry."""
         labels = dict(stream)
         for name, value in metadata:
-            labels[name + _EXTRACTED if _has(stream, name) else name] = value
+            labels[name + _EXTRACTED if name in labels else name] = value
         return labels if all(stage(labels, stream, b"") for stage in self._before) else None
 
     def of_line(self, labels: LabelSet, stream: Labels, line: bytes) -> LabelSet | None:
@@ -260,7 +260,14 @@ def _label_name(key: str) -> str:
 
 
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
-_json_decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
+
+
+def _no_constant(text: str) -> str:
+    """Refuse NaN and Infinity, which Python's JSON has and Loki's has not."""
+    raise ValueError(text)
+
+
+_json_decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_no_constant, strict=False)
 
 
 def _json_stage(part: Json) -> LabelStage:
@@ -279,7 +286,8 @@ def _json_stage(part: Json) -> LabelStage:
             found = _whole_members(text)
             _set_error(labels, "JSONParserErr", _MALFORMED_OBJECT)
         for name, value in _flatten("", found):
-            labels[name + _EXTRACTED if _has(stream, name) else name] = value
+            if name:
+                labels[name + _EXTRACTED if _has(stream, name) else name] = value
         return True
 
     return stage
@@ -297,7 +305,7 @@ def _flatten(prefix: str, members: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, "true" if value else "false"
 
 
-_MEMBER = re.compile(r'[{,]\s*("(?:[^"\\]|\\.)*")\s*:\s*')
+_MEMBER = re.compile(r'\s*[{,]\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 
 
 def _whole_members(text: str) -> dict[str, Any]:
@@ -310,7 +318,6 @@ def _whole_members(text: str) -> dict[str, Any]:
             members[key], position = _json_decoder.raw_decode(text, match.end())
         except (ValueError, RecursionError):
             break
-        position += len(text[position:]) - len(text[position:].lstrip())
     return members
 
 

@@ -165,7 +165,13 @@ def _protobuf_stream(data: bytes, position: int, end: int) -> PushedStream:
         # 0a <size of the timestamp> 08 <five bytes of seconds> 10 <up to five bytes of nanos>
         stamp_end = start + 2 + data[start + 1] if size > 9 else 0
         nanos_size = stamp_end - start - 9
-        if 0 < nanos_size < 6 and data[start] == 0x0A and data[start + 8] == 0x10 and data[stamp_end] == 0x12:
+        if (
+            0 < nanos_size < 6
+            and stamp_end < position
+            and data[start] == 0x0A
+            and data[start + 8] == 0x10
+            and data[stamp_end] == 0x12
+        ):
             stamp = data[start + 2 : start + 8]
             seconds = seconds_seen.get(stamp)
             if seconds is None:

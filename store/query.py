@@ -9,7 +9,7 @@ from store.block import Labels
 from store.logql import LogQuery
 from store.pipeline import Pipeline, result_labels
 from store.reader import BlockRef, Snapshot
-from store.scan import BlockScan
+from store.scan import BlockScan, taken
 
 ENTRY_OVERHEAD_BYTES = 200
 """What an entry of a result costs beside its line, about."""
@@ -111,13 +111,11 @@ def _is_beyond(ref: BlockRef, last_kept: int, *, backward: bool) -> bool:
 def _entries(scan: BlockScan, ref: BlockRef, request: LogRequest) -> list[Entry]:
     """Return those entries of a block that may be among the first `limit`."""
     positions = scan.positions[-request.limit :] if request.backward else scan.positions[: request.limit]
-    times, line = scan.block.index.times, scan.block.line
-    shown: dict[int, Labels] = {}
-    entries = []
-    for i in positions:
-        labels = scan.labels(i)
-        key = id(labels)
-        if key not in shown:
-            shown[key] = result_labels(labels)
-        entries.append(Entry(times[i], ref.stream, ref.id, i, line(i), shown[key]))
-    return entries
+    keys, labels = scan.labels_by(None, positions)
+    shown = {key: result_labels(labels[key]) for key in set(keys)}
+    times = taken(scan.block.index.times, positions)
+    lines = map(scan.block.line, positions)
+    return [
+        Entry(time_ns, ref.stream, ref.id, i, line, shown[key])
+        for time_ns, i, line, key in zip(times, positions, lines, keys, strict=True)
+    ]

@@ -6,7 +6,7 @@ is not even unpacked if no entry's labels pass or nobody looks at the lines.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from store.block import Column, Labels, StoredBlock
@@ -49,27 +49,20 @@ class BlockScan:
             positions = self._parse(positions)
         self.positions = positions
 
-    def labels(self, position: int) -> LabelSet:
-        """Return the labels of an entry at one of the positions. They must not be changed."""
-        if self._parsed is not None:
-            return self._parsed[position]
-        key = tuple([column.places[position] for column in self.block.index.columns.values()])
-        labels = self._labels_of(key, list(self.block.index.columns.items()))
-        assert labels is not None
-        return labels
-
-    def labels_by(self, names: Sequence[str] | None) -> tuple[list[Key], dict[Key, LabelSet]]:
-        """Return what tells the entries' labels apart, entry by entry, and the labels for each.
+    def labels_by(
+        self, names: Sequence[str] | None, positions: Sequence[int]
+    ) -> tuple[list[Key], dict[Key, LabelSet]]:
+        """Return what tells the labels of the entries at positions apart, and the labels for each of that.
 
         names: the labels that are asked for, None for all; the others may be missing from the labels.
         """
         columns = self.block.index.columns
         if self._parsed is not None:
-            return [(i,) for i in self.positions], {(i,): labels for i, labels in self._parsed.items()}
+            return [(i,) for i in positions], {(i,): labels for i, labels in self._parsed.items()}
         if names is not None:
             wanted = {*names, *self._pipeline.names}
             columns = {name: column for name, column in columns.items() if name in wanted}
-        keys = _keys(list(columns.values()), self.positions)
+        keys = _keys(list(columns.values()), positions)
         self._by_key = {}
         found = {key: self._labels_of(key, list(columns.items())) for key in set(keys)}
         return keys, {key: labels for key, labels in found.items() if labels is not None}
@@ -94,10 +87,11 @@ class BlockScan:
 
     def _parse(self, positions: Sequence[int]) -> list[int]:
         parsed = {}
-        for i in positions:
-            labels = self._pipeline.of_line(self.labels(i), self._stream, self.block.line(i))
-            if labels is not None:
-                parsed[i] = labels
+        keys, labels = self.labels_by(None, positions)
+        for i, key in zip(positions, keys, strict=True):
+            found = self._pipeline.of_line(labels[key], self._stream, self.block.line(i))
+            if found is not None:
+                parsed[i] = found
         self._parsed = parsed
         return list(parsed)
 
@@ -161,12 +155,15 @@ class BlockScan:
 
 def _keys(columns: Sequence[Column], positions: Sequence[int]) -> list[Key]:
     """Return for each position the places of its metadata in these columns."""
-    if isinstance(positions, range):
-        low, high = positions.start, positions.stop
-        parts: list[Iterable[int]] = [column.places[low:high] for column in columns]
-    else:
-        parts = [map(column.places.__getitem__, positions) for column in columns]
+    parts = [taken(column.places, positions) for column in columns]
     return list(zip(*parts, strict=True)) if parts else [()] * len(positions)
+
+
+def taken(column: Sequence[int], positions: Sequence[int]) -> Sequence[int]:
+    """Return what stands in a column at these positions."""
+    if isinstance(positions, range):
+        return column[positions.start : positions.stop]
+    return [column[i] for i in positions]
 
 
 def _over_lines(pattern: str) -> Any:

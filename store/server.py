@@ -6,29 +6,39 @@ The loop only moves bytes: pushes are decoded and stored by the writer's threads
 import asyncio
 import hmac
 import logging
-from collections import defaultdict
+import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from importlib.metadata import version
+from typing import TypeVar
 
 import orjson
-from aiohttp import web
+from aiohttp import WSCloseCode, web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from contract.access import refusal
 from store import aggregate, params
-from store.aggregate import Steps, number_text
+from store.aggregate import Steps
+from store.answers import json_answer, matrix_json, streams_json, success_answer, text_answer, vector_json
+from store.block import CorruptBlockError
 from store.logql import LogQLError, LogQuery, Matcher, parse, parse_selector
+from store.metrics import Metrics
 from store.params import ParameterError, TimeRange
-from store.push import BodyTooLargeError, PushError, decode
-from store.query import Budget, Entry, LogRequest, QueryLimitError, QueryTimeoutError, run_log_query
+from store.priority import QueryPriority
+from store.push import BodyTooLargeError, PushedStream, PushError, decode
+from store.query import Budget, LogRequest, QueryLimitError, QueryTimeoutError, run_log_query
 from store.reader import Reader, Snapshot
+from store.room import Room
 from store.settings import StoreSettings
+from store.tail import TAIL_SECONDS, Found, Tail, Tails, TooManyTailsError, history, messages, select
 from store.writer import UnavailableError, Writer
 
 QUERY_THREADS = 4
 QUERIES_WAITING_MAX = 64
 MEGABYTE = 1024 * 1024
 TIME_MAX = 2**63 - 1
+TAIL_HEARTBEAT_SECONDS = 30.0
 
 _UNSUPPORTED_PATHS = (
     "index/stats",
@@ -58,24 +68,31 @@ class Server:
         writer: Writer,
         reader: Reader,
         *,
+        tails: Tails,
+        metrics: Metrics,
+        priority: QueryPriority,
         secret: str,
         clock_ns: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._writer = writer
         self._reader = reader
+        self._tails = tails
+        self._metrics = metrics
+        self._priority = priority
         self._secret = secret
         self._clock_ns = clock_ns
         self._max_body = int(settings.max_body_mb * MEGABYTE)
         self._queries = ThreadPoolExecutor(QUERY_THREADS, "store-query")
         self._decoding = ThreadPoolExecutor(1, "store-decode")
         self._waiting = 0
+        self._sockets: set[web.WebSocketResponse] = set()
         # Bodies on their way together need no more memory than the largest one alone may.
-        self._body_room = _Room(self._max_body)
+        self._body_room = Room(self._max_body)
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        app = web.Application(middlewares=[self._guard], client_max_size=self._max_body)
+        app = web.Application(middlewares=[self._observe, self._guard], client_max_size=self._max_body)
         api = "/loki/api/v1"
         app.router.add_post(f"{api}/push", self._push)
         for path, handler in (
@@ -88,17 +105,41 @@ class Server:
             app.router.add_get(f"{api}/{path}", handler)
             app.router.add_post(f"{api}/{path}", handler)
         app.router.add_get(f"{api}/label/{{name}}/values", self._label_values)
+        app.router.add_get(f"{api}/tail", self._tail)
+        app.router.add_get(f"{api}/status/buildinfo", self._buildinfo)
         app.router.add_get("/ready", self._ready)
+        app.router.add_get("/metrics", self._metrics_page)
         for path in _UNSUPPORTED_PATHS:
             app.router.add_route("*", f"{api}/{path}", self._unsupported)
+        app.on_shutdown.append(self._end_tails)
         app.on_cleanup.append(self._close)
         return app
+
+    async def _end_tails(self, _: web.Application) -> None:
+        for socket in list(self._sockets):
+            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the store stops")
 
     async def _close(self, _: web.Application) -> None:
         self._queries.shutdown(wait=True, cancel_futures=True)
         self._decoding.shutdown(wait=True, cancel_futures=True)
 
     # ---- access and errors
+
+    @web.middleware
+    async def _observe(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        started = time.perf_counter()
+        status = 499
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        finally:
+            resource = request.match_info.route.resource
+            path = resource.canonical if resource is not None else "other"
+            self._metrics.requests.labels(path, str(status)).observe(time.perf_counter() - started)
+        return response
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -109,16 +150,24 @@ class Server:
             return await handler(request)
         except web.HTTPException as error:
             if error.status == 404:
-                return _text(404, f"{request.path} is not a path of the embedded store; Loki may have it")
+                return text_answer(404, f"{request.path} is not a path of the embedded store; Loki may have it")
             raise
         except (LogQLError, ParameterError, PushError, QueryLimitError) as error:
-            return _text(400, str(error))
+            return text_answer(400, str(error))
         except BodyTooLargeError as error:
-            return _text(413, str(error))
+            return text_answer(413, str(error))
         except QueryTimeoutError as error:
-            return _text(504, str(error))
+            return text_answer(504, str(error))
         except UnavailableError as error:
-            return _text(503, str(error))
+            return text_answer(503, str(error))
+        except sqlite3.Error as error:
+            _log.error("%s could not be answered: %s", request.path, error)
+            return text_answer(503, f"the database cannot be read: {error}")
+        except CorruptBlockError as error:
+            _log.error("%s could not be answered: %s", request.path, error)
+            return text_answer(500, f"the database is damaged: {error}; restore a backup, or delete the file")
+        except TooManyTailsError as error:
+            return text_answer(429, str(error))
 
     def _refusal(self, request: web.Request) -> str | None:
         if not self._secret:
@@ -130,32 +179,35 @@ class Server:
         return "this store wants its secret as a bearer token"
 
     async def _unsupported(self, request: web.Request) -> web.Response:
-        return _text(404, f"the embedded store does not support {request.path}; Loki does")
+        return text_answer(404, f"the embedded store does not support {request.path}; Loki does")
 
     # ---- push
 
     async def _push(self, request: web.Request) -> web.Response:
         size = request.content_length or 0
         if size > self._max_body:
-            return _text(413, f"the body has {size} bytes; {self._max_body} are allowed (max_body_mb)")
+            return text_answer(413, f"the body has {size} bytes; {self._max_body} are allowed (max_body_mb)")
         async with self._body_room.take(size or MEGABYTE):
             body = await request.read()
             if not body:
                 raise PushError("EOF: the body is empty")
             streams = await asyncio.get_running_loop().run_in_executor(
                 self._decoding,
-                decode,
+                self._decode,
                 body,
                 request.headers.get("Content-Type", ""),
                 request.headers.get("Content-Encoding", ""),
-                self._max_body,
             )
             if not streams:
-                return _text(422, "error at least one valid stream is required for ingestion")
+                return text_answer(422, "error at least one valid stream is required for ingestion")
             refusals = await asyncio.wrap_future(self._writer.push(streams, len(body)))
         if refusals:
-            return _text(400, refusals.text())
+            return text_answer(400, refusals.text())
         return web.Response(status=204)
+
+    def _decode(self, body: bytes, content_type: str, content_encoding: str) -> list[PushedStream]:
+        self._priority.give_way()
+        return decode(body, content_type, content_encoding, self._max_body)
 
     # ---- queries
 
@@ -167,7 +219,7 @@ class Server:
 
         def run() -> _T:
             budget.check_time()
-            with self._reader.snapshot() as snapshot:
+            with self._priority, self._reader.snapshot() as snapshot:
                 return function(snapshot, budget)
 
         self._waiting += 1
@@ -185,26 +237,31 @@ class Server:
         wanted = params.time_range(given, self._clock_ns())
         if wanted.end <= wanted.start:
             raise ParameterError("end timestamp must not be before or equal to start time")
-        limit, backward = params.limit(given), params.backward(given)
+        backward = params.backward(given)
         if isinstance(query, LogQuery):
+            if given.get("interval", "0") not in ("0", "0s"):
+                raise ParameterError("the embedded store does not support interval; Loki does")
+            limit = params.limit(given)
             return await self._log_query(LogRequest(query, wanted.start, wanted.end, limit, backward))
+        # Only the entries of a log query are limited in number, as in Loki.
+        params.limit(given, most=TIME_MAX)
         steps = params.steps(given, wanted)
         metric = query
 
         def run(snapshot: Snapshot, budget: Budget) -> bytes:
-            return _matrix(aggregate.evaluate(snapshot, metric, steps, budget), steps)
+            return matrix_json(aggregate.evaluate(snapshot, metric, steps, budget), steps)
 
-        return _json(await self._in_thread(run))
+        return json_answer(await self._in_thread(run))
 
     async def _log_query(self, log_request: LogRequest) -> web.Response:
-        return _json(
-            await self._in_thread(lambda snapshot, budget: _streams(run_log_query(snapshot, log_request, budget)))
+        return json_answer(
+            await self._in_thread(lambda snapshot, budget: streams_json(run_log_query(snapshot, log_request, budget)))
         )
 
     async def _query(self, request: web.Request) -> web.Response:
         given = await _parameters(request)
         query = parse(given.get("query", ""))
-        params.limit(given)
+        params.limit(given, most=TIME_MAX)
         if isinstance(query, LogQuery):
             raise LogQLError(
                 "log queries are not supported as an instant query type, "
@@ -215,9 +272,9 @@ class Server:
         metric = query
 
         def run(snapshot: Snapshot, budget: Budget) -> bytes:
-            return _vector(aggregate.evaluate(snapshot, metric, steps, budget), at)
+            return vector_json(aggregate.evaluate(snapshot, metric, steps, budget), at)
 
-        return _json(await self._in_thread(run))
+        return json_answer(await self._in_thread(run))
 
     # ---- labels
 
@@ -231,7 +288,7 @@ class Server:
             streams = snapshot.streams(selector, wanted.start, wanted.end + 1)
             return sorted({name for labels in streams.values() for name, _ in labels})
 
-        return _success(await self._in_thread(run))
+        return success_answer(await self._in_thread(run))
 
     async def _label_values(self, request: web.Request) -> web.Response:
         given = await _parameters(request)
@@ -244,7 +301,7 @@ class Server:
             streams = snapshot.streams(selector, wanted.start, wanted.end + 1)
             return sorted({value for labels in streams.values() for known, value in labels if known == name})
 
-        return _success(await self._in_thread(run))
+        return success_answer(await self._in_thread(run))
 
     def _label_request(self, given: Mapping[str, str]) -> tuple[TimeRange, tuple[Matcher, ...] | None]:
         wanted = params.time_range(given, self._clock_ns(), params.LABELS_SINCE_DEFAULT_NS)
@@ -267,44 +324,80 @@ class Server:
                 found.update(snapshot.streams(selector, wanted.start, wanted.end + 1))
             return [dict(labels) for labels in sorted(found.values())]
 
-        return _success(await self._in_thread(run), always=True)
+        return success_answer(await self._in_thread(run), always=True)
+
+    # ---- tail
+
+    async def _tail(self, request: web.Request) -> web.StreamResponse:
+        given = await _parameters(request)
+        query = parse(given.get("query", ""))
+        if not isinstance(query, LogQuery):
+            raise LogQLError("tail needs a log query, not a metric query")
+        limit = params.limit(given)
+        now_ns = self._clock_ns()
+        start = params.parse_time(given["start"]) if given.get("start") else now_ns - params.SINCE_DEFAULT_NS
+        socket = web.WebSocketResponse(heartbeat=TAIL_HEARTBEAT_SECONDS)
+        if not socket.can_prepare(request):
+            raise ParameterError("tail needs a WebSocket")
+        # Followed before the past is read, so that nothing falls in between; what comes twice is left out.
+        tail = self._tails.add(query)
+        try:
+            past = LogRequest(query, start, TIME_MAX, limit, backward=True)
+            entries = history(await self._in_thread(lambda snapshot, budget: run_log_query(snapshot, past, budget)))
+            await socket.prepare(request)
+            self._sockets.add(socket)
+            reading = asyncio.create_task(_read_until_closed(socket))
+            try:
+                async with asyncio.timeout(TAIL_SECONDS):
+                    await self._send_tail(socket, tail, entries, reading)
+            except TimeoutError:
+                await socket.close(message=b"reached tail max duration limit")
+            finally:
+                reading.cancel()
+        finally:
+            self._sockets.discard(socket)
+            self._tails.remove(tail)
+        return socket
+
+    async def _send_tail(
+        self, socket: web.WebSocketResponse, tail: Tail, past: list[Found], reading: "asyncio.Task[None]"
+    ) -> None:
+        """Send what is there, then what comes, until the client goes."""
+        seen = set(past)
+        for message in messages(past, []):
+            await socket.send_str(message.decode())
+        while not socket.closed:
+            taking = asyncio.create_task(tail.take())
+            await asyncio.wait((taking, reading), return_when=asyncio.FIRST_COMPLETED)
+            if not taking.done():
+                taking.cancel()
+                return
+            stored, dropped = taking.result()
+            found = await asyncio.get_running_loop().run_in_executor(self._queries, select, tail.query, stored)
+            fresh = [one for one in found if one not in seen]
+            for message in messages(fresh, dropped):
+                await socket.send_str(message.decode())
+
+    # ---- about the store
 
     async def _ready(self, _: web.Request) -> web.Response:
+        if not self._writer.is_alive:
+            return text_answer(503, "the writer has ended; restart the store and see its log")
         return web.Response(text="ready\n")
 
+    async def _metrics_page(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-class _Room:
-    """Room for so many bytes; who finds it full waits."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._free = size
-        self._changed = asyncio.Condition()
-
-    def take(self, size: int) -> "_Taken":
-        return _Taken(self, min(size, self._size))
-
-    async def enter(self, size: int) -> None:
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._free >= size)
-            self._free -= size
-
-    async def leave(self, size: int) -> None:
-        async with self._changed:
-            self._free += size
-            self._changed.notify_all()
+    async def _buildinfo(self, _: web.Request) -> web.Response:
+        about = {"version": version("tracetail"), "application": "tracetail store"}
+        empty = dict.fromkeys(("revision", "branch", "buildUser", "buildDate", "goVersion"), "")
+        return json_answer(orjson.dumps(about | empty))
 
 
-class _Taken:
-    def __init__(self, room: _Room, size: int) -> None:
-        self._room = room
-        self._size = size
-
-    async def __aenter__(self) -> None:
-        await self._room.enter(self._size)
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._room.leave(self._size)
+async def _read_until_closed(socket: web.WebSocketResponse) -> None:
+    """Answer pings and notice the end; what a client sends has no meaning."""
+    async for _ in socket:
+        pass
 
 
 # ---- requests and answers
@@ -320,68 +413,3 @@ async def _parameters(request: web.Request) -> Mapping[str, str]:
 
 def _bounded(wanted: TimeRange) -> TimeRange:
     return TimeRange(wanted.start, min(wanted.end, TIME_MAX - 1))
-
-
-def _text(status: int, text: str) -> web.Response:
-    return web.Response(status=status, text=text.rstrip("\n") + "\n")
-
-
-def _json(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json")
-
-
-def _success(data: Sequence[Any], *, always: bool = False) -> web.Response:
-    """Answer with data; like Loki without the key if there is none, unless always."""
-    return _json(orjson.dumps({"status": "success", "data": data} if data or always else {"status": "success"}))
-
-
-def _result(kind: str, result: list[Any]) -> bytes:
-    return orjson.dumps(
-        {"status": "success", "data": {"resultType": kind, "result": result, "stats": {}}},
-        default=_line_text,
-    )
-
-
-def _line_text(line: object) -> str:
-    assert isinstance(line, bytes)
-    return line.decode("utf-8", "replace")
-
-
-def _streams(entries: list[Entry]) -> bytes:
-    """Return entries as Loki shows them: grouped by all their labels."""
-    grouped = defaultdict(list)
-    for entry in entries:
-        grouped[entry.labels].append((str(entry.time), entry.line))
-    return _result(
-        "streams", [{"stream": dict(labels), "values": values} for labels, values in sorted(grouped.items())]
-    )
-
-
-def _matrix(series: aggregate.Series, steps: Steps) -> bytes:
-    return _result(
-        "matrix",
-        [
-            {
-                "metric": dict(labels),
-                "values": [
-                    (_seconds(steps.first + k * steps.step), number_text(v)) for k, v in sorted(values.items())
-                ],
-            }
-            for labels, values in sorted(series.items())
-        ],
-    )
-
-
-def _vector(series: aggregate.Series, at: int) -> bytes:
-    return _result(
-        "vector",
-        [
-            {"metric": dict(labels), "value": (_seconds(at), number_text(values[0]))}
-            for labels, values in sorted(series.items())
-        ],
-    )
-
-
-def _seconds(time_ns: int) -> float:
-    millis = time_ns // 10**6
-    return millis // 1000 if millis % 1000 == 0 else millis / 1000

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import orjson
 
@@ -23,9 +24,10 @@ from store import block
 from store.block import Entries, Labels, Metadata
 from store.database import LEVEL_FULL, Database
 from store.limits import Refusals, TimeWindow, check_entries, check_labels, check_order
+from store.priority import QueryPriority
 from store.push import PushedStream, with_service_name
 
-BLOCK_TEXT_BYTES = 1024 * 1024
+BLOCK_BYTES = 1024 * 1024
 """Larger pushes are stored in several blocks: what a page has to unpack at most."""
 BLOCK_FULL_BYTES = 512 * 1024
 """Blocks of this size are not merged any more."""
@@ -42,6 +44,8 @@ RETENTION_BLOCKS = 16
 """How many blocks one piece of tidying deletes."""
 VACUUM_PAGES = 256
 """How many pages of the file one piece of tidying gives back."""
+TIDY_AGAIN_SECONDS = 10.0
+"""How long tidying rests after it failed (a full disk, say)."""
 TIDY_SECONDS = 0.25
 """How long the writer waits for a push before it looks for something to tidy."""
 
@@ -113,6 +117,7 @@ class Writer:
         *,
         clock_ns: Callable[[], int] = time.time_ns,
         on_stored: Callable[[list[Stored]], None] = lambda _: None,
+        priority: QueryPriority | None = None,
     ) -> None:
         self.counts = Counts()
         self._database = database
@@ -120,11 +125,18 @@ class Writer:
         self._retention = retention
         self._clock_ns = clock_ns
         self._on_stored = on_stored
+        self._priority = priority or QueryPriority()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._streams: OrderedDict[Labels, StreamState] = OrderedDict()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._retention_due = 0.0
         self._tidy_due = False
+        self._tidy_after = 0.0
+
+    @property
+    def is_alive(self) -> bool:
+        """Say whether the thread runs."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Start the thread."""
@@ -150,9 +162,11 @@ class Writer:
         self._connection = self._database.writer()
         try:
             while (jobs := self._take()) is not None:
+                self._priority.give_way()
                 if jobs:
                     self._store_group(jobs)
-                self._tidy(idle=not jobs)
+                if time.monotonic() >= self._tidy_after:
+                    self._tidy()
         finally:
             self._connection.execute("PRAGMA optimize")
             self._connection.close()
@@ -164,8 +178,10 @@ class Writer:
             job = self._queue.get(timeout=0.001 if self._tidy_due else TIDY_SECONDS)
             size = 0
             while job is not None:
-                jobs.append(job)
-                size += job.size
+                # From here on it cannot be cancelled; who went away before needs nothing stored.
+                if job.done.set_running_or_notify_cancel():
+                    jobs.append(job)
+                    size += job.size
                 if size >= GROUP_BYTES:
                     return jobs
                 job = self._queue.get_nowait()
@@ -280,12 +296,7 @@ class Writer:
             )
         else:
             state = StreamState(row[0], newest=row[1])
-            state.small_blocks = dict(
-                self._connection.execute(
-                    "SELECT level, count(*) FROM block WHERE stream = ? AND level < ? GROUP BY level",
-                    (state.id, LEVEL_FULL),
-                )
-            )
+            state.small_blocks = self._small_blocks(state.id)
         self._streams[labels] = state
         if len(self._streams) > STREAMS_CACHED:
             self._streams.popitem(last=False)
@@ -302,19 +313,23 @@ class Writer:
         for index, text, text_bytes in rows:
             stored = block.decode(index, text, text_bytes)
             if not times.isdisjoint(stored.times):
-                known.update(key for key in stored.keys() if key[0] in times)  # noqa: SIM118  (not a mapping)
+                known.update(key for key in stored.identities() if key[0] in times)
         if not known:
             return entries
-        return entries.take([i for i, key in enumerate(entries.keys()) if key not in known])
+        return entries.take([i for i, key in enumerate(entries.identities()) if key not in known])
 
-    def _insert(self, stream: int, entries: Entries, level: int) -> int:
-        """Insert entries as one block of this level, or of LEVEL_FULL if it is large; return the level."""
+    def _insert(self, stream: int, entries: Entries, level: int, block_id: int | None = None) -> int:
+        """Insert entries as one block of this level, or of LEVEL_FULL if it is large; return the level.
+
+        block_id: where among the stream's blocks it stands; by default it is the last.
+        """
         encoded = block.encode(entries)
-        level = LEVEL_FULL if encoded.text_bytes >= BLOCK_FULL_BYTES else level
+        level = LEVEL_FULL if entries.size() >= BLOCK_FULL_BYTES else level
         self._connection.execute(
-            "INSERT INTO block (stream, first, last, level, count, text_bytes, entries_index, entries_text) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO block (id, stream, first, last, level, count, text_bytes, entries_index, entries_text) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
+                block_id,
                 stream,
                 encoded.first,
                 encoded.last,
@@ -329,52 +344,73 @@ class Writer:
 
     # ---- tidying
 
-    def _tidy(self, *, idle: bool) -> None:
+    def _tidy(self) -> None:
         """Do one small piece of tidying. An error here is logged and tried again; it must not stop the pushes."""
         try:
-            self._tidy_due = self._merge_one() or (idle and self._retain())
-        except (sqlite3.Error, block.CorruptBlockError) as error:
-            _log.error("tidying the database failed and will be tried again: %s", error)
+            self._tidy_due = self._merge_one() or self._retain()
+        except Exception:  # noqa: BLE001  (whatever it is, it must not end the thread)
+            _log.exception("tidying the database failed; it will be tried again in %g s", TIDY_AGAIN_SECONDS)
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            self._streams.clear()
             self._tidy_due = False
+            self._tidy_after = time.monotonic() + TIDY_AGAIN_SECONDS
 
     def _merge_one(self) -> bool:
-        """Merge the blocks of one stream that has enough of one level; say whether there may be more to do."""
+        """Merge small blocks of one stream that has enough of them; say whether there may be more to do."""
         now = time.monotonic()
         for state in self._streams.values():
-            idle = now - state.pushed_at > IDLE_MERGE_SECONDS
-            for level, count in state.small_blocks.items():
-                if level < LEVEL_FULL and count >= MERGE_COUNT:
-                    self._merge(state, [level])
-                    return True
-            if idle and sum(n for level, n in state.small_blocks.items() if level < LEVEL_FULL) > 1:
-                self._merge(state, [level for level in state.small_blocks if level < LEVEL_FULL])
+            small = {level: count for level, count in state.small_blocks.items() if level < LEVEL_FULL}
+            enough = [level for level, count in small.items() if count >= MERGE_COUNT]
+            if enough:
+                self._merge(state, {min(enough)})
+                return True
+            if sum(small.values()) > 1 and now - state.pushed_at > IDLE_MERGE_SECONDS:
+                self._merge(state, set(small))
                 return True
         return False
 
-    def _merge(self, state: StreamState, levels: list[int]) -> None:
-        places = ", ".join("?" * len(levels))
+    def _merge(self, state: StreamState, levels: set[int]) -> None:
+        """Merge neighbouring blocks of these levels into larger ones.
+
+        Only neighbours, and the result takes their place: the order of blocks stays that of arrival, which decides
+        between entries of the same time.
+        """
         self._connection.execute("BEGIN IMMEDIATE")
-        rows = self._connection.execute(
-            "SELECT id, entries_index, entries_text, text_bytes FROM block "  # noqa: S608  (only question marks)
-            f"WHERE stream = ? AND level IN ({places}) ORDER BY id",
-            (state.id, *levels),
+        every = self._connection.execute(
+            "SELECT id, level FROM block WHERE stream = ? AND id >= "
+            "(SELECT min(id) FROM block WHERE stream = ? AND level < ?) ORDER BY id",
+            (state.id, state.id, LEVEL_FULL),
         ).fetchall()
-        if len(rows) > 1:
-            merged = block.merge([block.decode(index, text, size) for _, index, text, size in rows])
-            self._connection.executemany("DELETE FROM block WHERE id = ?", [(row[0],) for row in rows])
-            parts = list(_parts(merged))
-            for part in parts:
-                self._insert(state.id, part, level=min(max(levels) + 1, LEVEL_FULL - 1))
+        for may_merge, run in groupby(every, key=lambda row: row[1] in levels):
+            ids = [row[0] for row in run]
+            if may_merge and len(ids) > 1:
+                self._merge_run(state.id, ids, min(max(levels) + 1, LEVEL_FULL - 1))
         self._connection.execute("COMMIT")
-        state.small_blocks = dict(
+        state.small_blocks = self._small_blocks(state.id)
+        for level in levels:
+            # What is left of these levels has no neighbours; it waits for new ones.
+            state.small_blocks.pop(level, None)
+        self.counts.merges += 1
+
+    def _merge_run(self, stream: int, ids: list[int], level: int) -> None:
+        parts = []
+        for block_id in ids:
+            row = self._connection.execute(
+                "SELECT entries_index, entries_text, text_bytes FROM block WHERE id = ?", (block_id,)
+            ).fetchone()
+            parts.append(block.decode(*row))
+        self._connection.executemany("DELETE FROM block WHERE id = ?", [(block_id,) for block_id in ids])
+        for block_id, part in zip(ids, _parts(block.merge(parts)), strict=False):
+            self._insert(stream, part, level, block_id)
+
+    def _small_blocks(self, stream: int) -> dict[int, int]:
+        return dict(
             self._connection.execute(
                 "SELECT level, count(*) FROM block WHERE stream = ? AND level < ? GROUP BY level",
-                (state.id, LEVEL_FULL),
-            )
+                (stream, LEVEL_FULL),
+            ).fetchall()
         )
-        self.counts.merges += 1
 
     def _retain(self) -> bool:
         """Delete some blocks that are too old or too much; say whether there is more to do."""
@@ -389,17 +425,7 @@ class Writer:
         return False
 
     def _delete_some(self) -> bool:
-        condition, value = "last < ?", -1
-        if self._retention.age_ns is not None:
-            value = self._clock_ns() - self._retention.age_ns
-        rows = self._connection.execute(
-            f"SELECT id, stream FROM block WHERE {condition} ORDER BY last LIMIT {RETENTION_BLOCKS}",  # noqa: S608
-            (value,),
-        ).fetchall()
-        if not rows and self._is_too_large():
-            rows = self._connection.execute(
-                f"SELECT id, stream FROM block ORDER BY last LIMIT {RETENTION_BLOCKS}"  # noqa: S608
-            ).fetchall()
+        rows = self._too_old() or self._too_much()
         if not rows:
             return False
         self._connection.execute("BEGIN IMMEDIATE")
@@ -418,11 +444,32 @@ class Writer:
         self.counts.deleted_blocks += len(rows)
         return True
 
-    def _is_too_large(self) -> bool:
+    def _too_old(self) -> list[tuple[int, int]]:
+        """Return id and stream of some blocks all of whose entries are too old."""
+        if self._retention.age_ns is None:
+            return []
+        return self._connection.execute(
+            "SELECT id, stream FROM block WHERE last < ? ORDER BY last LIMIT ?",
+            (self._clock_ns() - self._retention.age_ns, RETENTION_BLOCKS),
+        ).fetchall()
+
+    def _too_much(self) -> list[tuple[int, int]]:
+        """Return id and stream of the oldest blocks, as many as must go for the size, but only some at a time."""
         if self._retention.size_bytes is None:
-            return False
+            return []
         pages, free = (self._pragma(name) for name in ("page_count", "freelist_count"))
-        return (pages - free) * self._pragma("page_size") > self._retention.size_bytes
+        excess = (pages - free) * self._pragma("page_size") - self._retention.size_bytes
+        rows = self._connection.execute(
+            "SELECT id, stream, length(entries_index) + length(entries_text) FROM block ORDER BY last LIMIT ?",
+            (RETENTION_BLOCKS,),
+        ).fetchall()
+        chosen = []
+        for block_id, stream, size in rows:
+            if excess <= 0:
+                break
+            chosen.append((block_id, stream))
+            excess -= size
+        return chosen
 
     def _give_pages_back(self) -> bool:
         if self._pragma("freelist_count") < VACUUM_PAGES:
@@ -440,7 +487,7 @@ def _without_repeats(entries: Entries) -> Entries:
         return entries
     seen = set()
     kept = []
-    for i, key in enumerate(entries.keys()):
+    for i, key in enumerate(entries.identities()):
         if key not in seen:
             seen.add(key)
             kept.append(i)
@@ -448,13 +495,13 @@ def _without_repeats(entries: Entries) -> Entries:
 
 
 def _parts(entries: Entries) -> list[Entries]:
-    """Return entries in pieces of at most about BLOCK_TEXT_BYTES."""
-    if entries.text_bytes() <= BLOCK_TEXT_BYTES + BLOCK_FULL_BYTES:
+    """Return entries in pieces of at most about BLOCK_BYTES."""
+    if entries.size() <= BLOCK_BYTES + BLOCK_FULL_BYTES:
         return [entries]
     parts, start, size = [], 0, 0
     for i, line in enumerate(entries.lines):
-        size += len(line)
-        if size >= BLOCK_TEXT_BYTES:
+        size += len(line) + block.ENTRY_BYTES
+        if size >= BLOCK_BYTES:
             parts.append(entries.slice(start, i + 1))
             start, size = i + 1, 0
     if start < len(entries):

@@ -42,7 +42,10 @@ class Command(NamedTuple):
     """What is run."""
 
     argv: list[str]
+    """`{launchDir}` in a word, or in a value of environ, stands for the launch's directory."""
     environ: Mapping[str, str] = MappingProxyType({})
+    files: Mapping[str, str] = MappingProxyType({})
+    """Files to write into the launch's directory before: name and content."""
 
 
 class EngineError(ValueError):
@@ -72,6 +75,8 @@ class Cause(NamedTuple):
     hint: str
     source: str
     """The file and line of the engine's (or library's) source that prints it."""
+    about_port: bool = False
+    """The port is held: who holds it is worth telling."""
 
 
 class Engine(NamedTuple):
@@ -86,14 +91,13 @@ class Engine(NamedTuple):
     """Where the engine completes a prompt, as OpenAI does; empty if it does not."""
     command: Callable[[Service], Command]
     devices_variable: str = "CUDA_VISIBLE_DEVICES"
+    ready_when: str = "http"
     phases: Sequence[Phase] = ()
     causes: Sequence[Cause] = ()
-    consequences: Sequence[bytes] = ()
+    consequences: Sequence[Cause] = ()
     """Lines that tell that something failed but not what: used when no root cause is found."""
     header: bytes = rb""
-    """Pattern of what the engine prints in front of a message."""
-    prompt_lines: Sequence[bytes] = ()
-    """Bytes by which lines are known that hold a logged prompt: they name no cause."""
+    """Pattern of what the engine prints in front of a message; its group `level`, if any, tells how grave it is."""
 
 
 def load(name: str) -> Engine:

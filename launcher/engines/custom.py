@@ -1,6 +1,6 @@
-"""Any command at all."""
+"""Any command at all. It often wraps vLLM (a container, a script), so vLLM's lines are understood."""
 
-from launcher.engines import Command, Engine, EngineError, Service, fill
+from launcher.engines import Command, Engine, EngineError, Service, fill, vllm
 
 
 def command(service: Service) -> Command:
@@ -22,4 +22,8 @@ ENGINE = Engine(
     models_path="/v1/models",
     completions_path="/v1/completions",
     command=command,
+    phases=vllm.ENGINE.phases,
+    causes=vllm.CAUSES,
+    consequences=vllm.CONSEQUENCES,
+    header=vllm.HEADER,
 )

@@ -13,6 +13,7 @@ for (const [parameter, attribute] of [
   ["launchId", "launch-id"],
   ["locale", "locale"],
   ["theme", "theme"],
+  ["line", "line"],
 ]) {
   const value = query.get(parameter) ?? fragment.get(parameter);
   if (value) panel.setAttribute(attribute, value);
@@ -22,6 +23,11 @@ panel.addEventListener("trace-chosen", (event) => {
   history.pushState(null, "", `?traceId=${encodeURIComponent(event.detail.traceId)}`);
 });
 addEventListener("popstate", () => location.reload());
+panel.addEventListener("line-selected", (event) => {
+  const place = new URLSearchParams(location.hash.slice(1));
+  place.set("line", event.detail.id);
+  history.replaceState(null, "", `#${place}`);
+});
 panel.addEventListener("state", (event) => {
   document.title = `${event.detail.launch.modelName} · ${event.detail.state} · tracetail`;
 });

@@ -291,3 +291,40 @@ async def test_the_loop_survives_an_outage_and_sends_what_waited(session, write_
     ]
     assert times[:5] == [1000, 2000, 3000, 4000, 5000]
     assert registry.get_sample_value("tracetail_agent_remote_write_retries_total") == 3
+
+
+async def test_the_end_of_the_agent_ends_its_series(session, write_request):
+    registry = CollectorRegistry()
+    Gauge("g", "A gauge.", registry=registry)
+    async with Receiver() as receiver:
+        loop = asyncio.create_task(
+            write_regularly(
+                RemoteWriter(session, receiver.url), registry, labels={}, interval_seconds=600, now=lambda: 5.0
+            )
+        )
+        await eventually(lambda: receiver.taken, "the first samples")
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+
+    last = {
+        one.labels[0].value: one.samples[0].value for one in _decoded(write_request, receiver.taken[-1]).timeseries
+    }
+    assert math.isnan(last["g"])
+
+
+async def test_a_receiver_that_is_away_does_not_hold_up_the_end(session, monkeypatch):
+    monkeypatch.setattr(remote_write, "LAST_SENDING_SECONDS", 0.2)
+    registry = CollectorRegistry()
+    async with Receiver() as receiver:
+        receiver.answers = [(503, {})] * 100
+        loop = asyncio.create_task(
+            write_regularly(
+                RemoteWriter(session, receiver.url), registry, labels={}, interval_seconds=600, now=lambda: 5.0
+            )
+        )
+        await eventually(lambda: receiver.headers, "a request")
+        loop.cancel()
+        async with asyncio.timeout(30):
+            await asyncio.gather(loop, return_exceptions=True)
+
+    assert receiver.taken == []

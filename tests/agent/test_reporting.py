@@ -1,7 +1,9 @@
 """What a real agent reports, in each of the three ways."""
 
 import os
+import re
 import time
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -11,6 +13,7 @@ from support.agent_process import Launch, eventually
 from agent.refusals import kind_of
 from contract.record import process_ref
 
+AGENT = Path(__file__).parents[2] / "agent"
 STATS = (
     "(APIServer pid=71) INFO 11-22 13:13:36 [loggers.py:335] Engine 000: Avg prompt throughput: 45.5 tokens/s, "
     "Avg generation throughput: 65.8 tokens/s, Running: 1 reqs, Waiting: 0 reqs, GPU KV cache usage: 3.0%, "
@@ -132,7 +135,7 @@ async def test_a_real_agent_pushes_and_writes_to_real_servers(start_agent, loki,
         assert await agent.stop() == 0
 
         assert "tracetail_server" not in monitoring.get(f"{url}/metrics")
-        assert prometheus.query("tracetail_agent_remote_write_samples_total{result='sent'}", time.time())
+        assert prometheus.query("tracetail_agent_info", time.time() + 1) == []
 
 
 async def test_a_secret_that_cannot_be_read_is_told_and_tried_again(start_agent, state_dir, tmp_path):
@@ -148,6 +151,28 @@ async def test_a_secret_that_cannot_be_read_is_told_and_tried_again(start_agent,
 
     await monitoring.eventually_async(failed_twice, "two failed pushes")
     assert any("No such file" in line for line in agent.errors)
+
+
+async def test_every_metric_has_its_row_in_the_documentation(start_agent, loki, state_dir):
+    _launch(state_dir)
+    url = "http://127.0.0.1:1"
+    agent = await start_agent(f'[agent]\npushgateway_url = "{url}"\nremote_write_url = "{url}"\n')
+    await loki.until(lambda: len(loki.stored) == 3)
+
+    async def observed():
+        return "tracetail_server_generation_tokens_per_second{" in await agent.metrics()
+
+    await monitoring.eventually_async(observed, "the observers were told")
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `(tracetail_\w+)` \|", page, re.MULTILINE))
+    families = text_string_to_metric_families(await agent.metrics())
+    reported = {f"{f.name}_total" if f.type == "counter" else f.name for f in families if f.samples}
+    reported = {name for name in reported if not name.endswith("_created")}
+
+    assert reported - documented == set()
+    code = "".join(path.read_text(encoding="utf-8") for path in AGENT.glob("*.py"))
+    for name in documented:
+        assert re.sub(r"^tracetail_(?:server_|agent_dropped_)|_total$", "", name) in code, name
 
 
 @pytest.mark.parametrize(

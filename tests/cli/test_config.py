@@ -34,13 +34,23 @@ def test_environment_overrides_the_file(tmp_path):
     [
         ('[loki]\nurll = "x"', {}, r"tracetail\.toml: unknown key loki\.urll; did you mean url\?"),
         ("[lokki]", {}, r"tracetail\.toml: unknown table \[lokki\]; did you mean loki\?"),
-        ("[store]\nretention_days = 'x'", {}, r"tracetail\.toml: store\.retention_days: Expected `float`, got `str`"),
+        ("[store]\nretention_days = 'x'", {}, r"tracetail\.toml: store\.retention_days: expected a number, got text"),
         ("[store\n", {}, r"tracetail\.toml cannot be read: .*line 1"),
+        ('[[agent.sources]]\nglobb = "x"', {}, r"agent\.sources\[0\]: unknown key globb; did you mean glob\?"),
+        ('[agent]\nlisten = "foo"', {}, r"tracetail\.toml: agent\.listen is 'foo'; expected host:port"),
+        ("", {"TRACETAIL_STORE_LISTEN": ""}, r"TRACETAIL_STORE_LISTEN: store\.listen is ''; expected host:port"),
+        ('[agent]\ntimezone = "Mars/X"', {}, r"agent\.timezone is 'Mars/X'; expected a zone"),
+        ("", {"TRACETAIL_LOKI_URL": "localhost:3100"}, r"TRACETAIL_LOKI_URL: .*expected a URL"),
+        (
+            '[loki]\nurl = "http://u:hunter2@h"',
+            {},
+            r"loki\.url holds a user or password; put .* loki\.password_file$",
+        ),
         ("loki = 3", {}, r"loki must be a table"),
         (
             "",
             {"TRACETAIL_STORE_RETENTION_DAYS": "x"},
-            "TRACETAIL_STORE_RETENTION_DAYS: store.retention_days: Expected",
+            "TRACETAIL_STORE_RETENTION_DAYS: store.retention_days: expected",
         ),
         ("", {"TRACETAIL_AGENT_LISTENN": "x"}, "TRACETAIL_AGENT_LISTENN; did you mean TRACETAIL_AGENT_LISTEN"),
     ],
@@ -83,7 +93,17 @@ def test_config_check_says_what_it_checked(tmp_path):
         [sys.executable, "-m", "cli.main", "config", "check", str(path)], capture_output=True, text=True, check=False
     )
     assert run.returncode == 2
-    assert run.stderr == f"error: {path}: agent.listen: Expected `str`, got `int`\n"
+    assert run.stderr == f"error: {path}: agent.listen: expected text, got a whole number\n"
+
+
+def test_config_check_looks_into_the_tables_of_services(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text('[launcher.services.q]\nmodelNam = "x"\n')
+    run = subprocess.run(
+        [sys.executable, "-m", "cli.main", "config", "check", str(path)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert "launcher.services.q: unknown parameter 'modelNam'; did you mean modelName?" in run.stderr
 
 
 def test_schema_of_the_parameters_knows_the_original_keys():

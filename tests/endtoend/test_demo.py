@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 
 def run_demo(tmp_path):
@@ -63,3 +64,37 @@ def test_a_demo_that_cannot_run_says_why(tmp_path):
     assert run.returncode == 1
     assert "Traceback" not in run.stderr
     assert variable in run.stderr
+
+
+def test_a_proxy_of_the_environment_is_not_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    run = run_demo(tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_an_interrupted_demo_stops_what_it_started(tmp_path):
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "demo"],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if "2. a server" in line:
+            break
+    process.terminate()
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert "interrupted" in errors
+    assert not list(tmp_path.glob("tracetail-demo-*"))
+    assert not [path for path in Path("/proc").glob("[0-9]*") if str(tmp_path).encode() in environ_of(path)]
+
+
+def environ_of(process: Path) -> bytes:
+    try:
+        return (process / "environ").read_bytes()
+    except OSError:
+        return b""

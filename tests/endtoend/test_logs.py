@@ -98,7 +98,7 @@ def test_follows_also_a_launch_that_is_behind_the_other(store):
         (["--trace-id", 'a"b'], 2, "traceId"),
         (["--trace-id", "t1", "--since", "yesterday"], 2, "6h"),
         (["--launch", "../x"], 2, "launch id"),
-        (["--trace-id", "nothing-here"], 1, 'no lines of {traceId="nothing-here"}'),
+        (["--trace-id", "nothing-here"], 1, 'no lines match {traceId="nothing-here"}'),
         (["--trace-id", "t1", "--regex", "("], 1, "Loki answered 400"),
     ],
 )

@@ -88,3 +88,12 @@ def test_uses_a_store_that_already_runs(up, bare_machine):
     process.terminate()
     assert process.wait(60) == 0
     assert list(parts_of(bare_machine).values()) == ["store"]
+
+
+def test_a_state_directory_that_cannot_be_used_is_named(bare_machine, tmp_path):
+    (tmp_path / "file").touch()
+    bare_machine.environ["TRACETAIL_STATE_DIR"] = str(tmp_path / "file" / "state")
+    run = bare_machine.tracetail("up")
+    assert run.returncode == 1
+    assert f"the state directory {tmp_path}/file/state cannot be used" in run.stderr
+    assert "Traceback" not in run.stderr

@@ -40,7 +40,7 @@ async def running_panel(loki_url, **settings):
     server = PanelServer(
         PanelSettings(**{"tick_seconds": 0.05, "heartbeat_seconds": 0.5, **settings}), LokiSettings(url=loki_url)
     )
-    runner = web.AppRunner(server.app(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
+    runner = server.runner()
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"

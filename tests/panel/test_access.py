@@ -214,6 +214,9 @@ async def test_origins_are_those_configured(guarded):
     mine = {**bearer(token()), "Origin": ORIGIN}
     async with guarded.session.get(guarded.url + "/api/logs?traceId=trace-a", headers=mine) as response:
         assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+    async with guarded.session.get(guarded.url + "/api/logs/stream?traceId=trace-a", headers=mine) as response:
+        assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
     other = {**bearer(token()), "Origin": "https://evil.example"}
     async with guarded.session.get(guarded.url + "/api/logs?traceId=trace-a", headers=other) as response:
         assert response.status == 403

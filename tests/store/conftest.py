@@ -25,6 +25,13 @@ def store(make_store):
     return make_store()
 
 
+@pytest.fixture(scope="module")
+def shared_store(tmp_path_factory):
+    """One store for the tests of a module that do not mind each other's streams."""
+    with StoreProcess(tmp_path_factory.mktemp("shared")) as store:
+        yield store
+
+
 @pytest.fixture
 def now_ns():
     return time.time_ns()

@@ -58,7 +58,9 @@ class StoreProcess:
                 text=True,
             )
         line = self.process.stdout.readline()
-        assert line.startswith(READY_LINE), (line, self.errors.read_text())
+        if not line.startswith(READY_LINE):
+            self.kill()
+            raise AssertionError(f"the store did not start: {line!r} {self.errors.read_text()}")
         self.url = line.removeprefix(READY_LINE).strip()
         return self
 

@@ -132,47 +132,52 @@ export class LogDocument {
     return added;
   }
 
+  /** The first hole of unknown size, null if there is none. */
+  get unknownHole() {
+    return this.blocks.find((each) => each.entries === null && each.counts === null) ?? null;
+  }
+
   /**
-   * Take in the server's index: checkpoints {time, counts}, each with the lines of every source before its time.
-   * Holes of unknown size become holes of known size. covered: the lines of every source when the index was made.
+   * Give a hole its size, from the server's index: checkpoints {time, counts}, each with the lines of every source
+   * before its time, and end, those before the hole's end. All that is before the hole must be known.
    */
-  applyIndex(checkpoints, covered) {
-    for (let i = 0; i < this.blocks.length; i++) {
-      const hole = this.blocks[i];
-      if (hole.entries !== null || hole.counts !== null) continue;
-      const edges = checkpoints.filter(
-        (each) => compareKeys(each.time, hole.from) > 0 && compareKeys(each.time, hole.to) < 0,
-      );
-      // Only a hole at the beginning can be counted from the checkpoints alone: what is behind it is loaded.
-      const behind = {};
-      for (const later of this.blocks.slice(i + 1)) {
-        if (later.counts === null) return false;
-        for (const source in later.counts) behind[source] = (behind[source] ?? 0) + later.counts[source];
+  sizeHole(hole, checkpoints, end) {
+    const index = this.blocks.indexOf(hole);
+    if (index < 0 || hole.counts !== null) return;
+    let reached = this.numbersBefore(hole);
+    if (reached === null) return;
+    const parts = [];
+    let from = hole.from;
+    const inside = checkpoints.filter(
+      (each) => compareKeys(each.time, hole.from) > 0 && compareKeys(each.time, hole.to) < 0,
+    );
+    for (const edge of [...inside, { time: hole.to, counts: end }]) {
+      const counts = {};
+      for (const source in edge.counts) {
+        const lines = edge.counts[source] - (reached[source] ?? 0);
+        if (lines > 0) counts[source] = lines;
       }
-      const before = {};
-      for (const earlier of this.blocks.slice(0, i)) {
-        for (const source in earlier.counts) before[source] = (before[source] ?? 0) + earlier.counts[source];
-      }
-      const end = {};
-      for (const source in covered) end[source] = Math.max(0, covered[source] - (behind[source] ?? 0));
-      const parts = [];
-      let from = hole.from;
-      let reached = before;
-      for (const edge of [...edges, { time: hole.to, counts: end }]) {
-        const counts = {};
-        for (const source in edge.counts) {
-          const lines = edge.counts[source] - (reached[source] ?? 0);
-          if (lines > 0) counts[source] = lines;
-        }
+      if (totalOf(counts) > 0) {
         parts.push(block(from, edge.time, null, counts));
         from = edge.time;
-        reached = { ...reached, ...edge.counts };
       }
-      this.blocks.splice(i, 1, ...parts.filter((part) => totalOf(part.counts) > 0));
-      this.version++;
-      return true;
+      reached = { ...reached, ...edge.counts };
     }
-    return false;
+    if (parts.length) parts[parts.length - 1].to = hole.to;
+    this.blocks.splice(index, 1, ...parts);
+    this.version++;
+  }
+
+  /** The line with this number in a log, as {block} of where it is; null while that is unknown. */
+  blockOfNumber(source, number) {
+    let before = 0;
+    for (const each of this.blocks) {
+      if (each.counts === null) return null;
+      const lines = each.counts[source] ?? 0;
+      if (number <= before + lines) return { block: each, offset: number - before - 1 };
+      before += lines;
+    }
+    return null;
   }
 
   /** Let go of loaded blocks that are far from the given ones, until at most `keep` lines are here. */

@@ -1,15 +1,22 @@
 // <tracetail-panel>: one element that shows the log of one trace, live.
 //
-// Attributes (and properties of the same name in camel case): src, trace-id, launch-id, token, locale, theme.
-// Events: ready, token-needed, state, phase, first-error, line-selected, gap.
+// Attributes (and properties of the same names in camel case): src, trace-id, launch-id, token, locale, theme, line.
+// Methods: seek(place), follow(), setFilter({level, process}).
+// Events: ready, token-needed, state, phase, first-error, line-selected, gap, trace-chosen.
 
 import { ApiError, PanelApi } from "./access.js";
-import { appendPieces, pieces } from "./ansi.js";
-import { BLOCK_LINES, LogDocument } from "./document.js";
+import { appendPieces, pieces, plain } from "./ansi.js";
+import { Charts } from "./charts.js";
+import { BLOCK_LINES, LogDocument, totalOf } from "./document.js";
 import { element, icon, ICONS } from "./dom.js";
-import { bytes, duration, lineTime } from "./format.js";
+import { bytes, fullTime, lineTime } from "./format.js";
+import { helpElement } from "./help.js";
+import { Histogram } from "./histogram.js";
+import { compareKeys, FIRST, LAST, milliseconds } from "./keys.js";
+import { LaunchHead, stateElement, TAGS } from "./launches.js";
 import { messagesFor } from "./messages.js";
 import { buildRows, ROW_HOLE, rowText } from "./rows.js";
+import { SearchBar } from "./search.js";
 import { LiveStream } from "./stream.js";
 import { stylesheet } from "./style.js";
 import { LogView } from "./view.js";
@@ -17,33 +24,46 @@ import { LogView } from "./view.js";
 const ROW_PIXELS = 20;
 const KEEP_LINES = 12_000;
 const FIRST_PAGE = 400;
+const WHOLE_HOLE = 2_500; // a hole of known size up to this is fetched at once
 const TEXT_SHOWN = 4_000;
-const TAGS = ["#4f86b5", "#b5804f", "#6f9f63", "#9a6fae", "#5a9f9f", "#b56a7d", "#8b8b4f", "#7277b5"];
+const COPY_LINES_MAX = 50_000;
+const OVERVIEW_MS = 5_000;
+const INDEX_MS = 400;
+const FILTERED_MS = 300;
+const BAD_LEVELS = "error,critical";
 const HERE = new URL(import.meta.url).origin;
 
 export class TracetailPanel extends HTMLElement {
-  static observedAttributes = ["src", "trace-id", "launch-id", "token", "locale", "theme"];
+  static observedAttributes = ["src", "trace-id", "launch-id", "token", "locale", "theme", "line"];
 
   constructor() {
     super();
     this.attachShadow({ mode: "open" });
     this.shadowRoot.adoptedStyleSheets = [stylesheet()];
-    this.reset();
-    this.settings = { wrap: false, fold: false, times: "absolute", zone: "local" };
+    this.settings = { wrap: false, fold: false, times: "absolute", zone: "local", charts: false };
+    this.filter = { level: "", process: "" };
+    this.chosenLaunch = "";
     this.darkScheme = matchMedia("(prefers-color-scheme: dark)");
     this.applyTheme = this.applyTheme.bind(this);
+    this.reset();
   }
 
   reset() {
     this.log = new LogDocument();
     this.launches = [];
+    this.firstError = null;
+    this.resetView();
+  }
+
+  /** Forget what belongs to one way of looking at the log. */
+  resetView() {
     this.unfolded = new Set();
     this.expanded = new Map();
     this.unseen = 0;
     this.pending = [];
-    this.selected = null;
-    this.link = "connecting";
-    this.lokiDown = false;
+    this.selection = null;
+    this.match = null;
+    this.indexing = null;
   }
 
   get src() { return this.getAttribute("src") || HERE; }
@@ -58,6 +78,8 @@ export class TracetailPanel extends HTMLElement {
   set locale(value) { this.setAttribute("locale", value); }
   get theme() { return this.getAttribute("theme") || "auto"; }
   set theme(value) { this.setAttribute("theme", value); }
+  get line() { return this.getAttribute("line") || ""; }
+  set line(value) { this.setAttribute("line", value); }
 
   connectedCallback() {
     this.darkScheme.addEventListener("change", this.applyTheme);
@@ -71,16 +93,16 @@ export class TracetailPanel extends HTMLElement {
     this.darkScheme.removeEventListener("change", this.applyTheme);
     removeEventListener("online", this.online);
     this.close();
-    this.view?.destroy();
-    this.view = null;
+    this.unbuild();
   }
 
   attributeChangedCallback(name, before, after) {
-    if (!this.isConnected || before === after || !this.view) return;
+    if (!this.view || before === after) return;
     if (name === "theme") this.applyTheme();
     else if (name === "locale") this.rebuild();
+    else if (name === "line") { if (after) this.seek(after); }
     else if (name === "token") { this.tokenValue = undefined; this.tokenChanged(); }
-    else this.open();
+    else { this.chosenLaunch = ""; this.open(); }
   }
 
   say(name, detail) {
@@ -90,54 +112,68 @@ export class TracetailPanel extends HTMLElement {
   applyTheme() {
     const dark = this.theme === "dark" || (this.theme !== "light" && this.darkScheme.matches);
     this.dataset.theme = dark ? "dark" : "light";
+    this.histogram?.draw();
+    this.charts?.draw();
   }
 
   // --- building -----------------------------------------------------------------------------------------------------
 
   build() {
-    this.text = messagesFor(this.locale);
-    const t = this.text;
-    this.lang = /^zh/i.test(this.locale) ? "zh" : "en";
-    const button = (name, path, act) =>
-      element("button", { class: "icon", type: "button", title: t[name], "aria-label": t[name], onclick: act }, icon(path));
-    this.parts = {
-      head: element("div", { class: "head" }),
-      phases: element("div", { class: "phases", role: "list", "aria-label": t.phases, hidden: true }),
-      cause: element("div", { class: "cause", role: "alert", hidden: true }),
-      wrapButton: button("wrap", ICONS.wrap, () => this.toggle("wrap")),
-      foldButton: button("fold", ICONS.fold, () => this.toggle("fold")),
+    const t = (this.text = messagesFor(this.locale));
+    this.shadowRoot.host.setAttribute("lang", /^zh/i.test(this.locale) ? "zh" : "en");
+    const button = (name, path, act, pressed) =>
+      element("button", {
+        class: "icon", type: "button", title: t[name], "aria-label": t[name], onclick: act,
+        "aria-pressed": pressed === undefined ? undefined : String(pressed),
+      }, icon(path));
+    this.head = new LaunchHead(t, {
+      line: (key) => this.seek(key),
+      launch: (launchId) => this.chooseLaunch(launchId),
+      cause: (exit, launch) => this.toCause(exit, launch),
+    });
+    this.searchBar = new SearchBar(t, {
+      search: (query, which) => this.search(which),
+      filter: (filter) => this.setFilter(filter),
+      leave: () => this.parts.scroller.focus(),
+    });
+    this.histogram = new Histogram({ label: t.histogram, onTime: (time) => this.seek(time) });
+    this.charts = new Charts(t, { onTime: (time) => this.seek(time) });
+    const p = (this.parts = {
+      wrap: button("wrap", ICONS.wrap, () => this.toggle("wrap"), this.settings.wrap),
+      fold: button("fold", ICONS.fold, () => this.toggle("fold"), this.settings.fold),
+      charts: button("charts", ICONS.charts, () => this.toggle("charts"), this.settings.charts),
+      download: button("download", ICONS.download, () => this.downloadMenu()),
       scroller: element("div", { class: "scroller", tabindex: "0", role: "log", "aria-label": t.log, "aria-live": "off" }),
-      sizer: element("div", { class: "sizer" }),
+      sizer: element("div", { class: "sizer", role: "presentation" }),
       notice: element("div", { class: "notice", hidden: true }),
-      jump: element("button", { class: "jump", type: "button", hidden: true, onclick: () => this.toEnd() }),
-      follow: element("button", { class: "follow", type: "button", onclick: () => this.toEnd() }),
-      count: element("span", {}),
+      jump: element("button", { class: "jump", type: "button", hidden: true, onclick: () => this.follow() }),
+      follow: element("button", { class: "follow", type: "button", onclick: () => this.follow() }),
+      count: element("span", { class: "count" }),
+      selection: element("span", { class: "selection", role: "status" }),
       link: element("span", { class: "link", role: "status" }, element("span", { class: "dot" }), element("span", {})),
-    };
-    const p = this.parts;
-    p.tools = element(
-      "div",
-      { class: "tools", role: "toolbar", "aria-label": t.toolbar },
-      element("span", { class: "group" },
-        button("start", ICONS.top, () => this.toStart()),
-        button("end", ICONS.bottom, () => this.toEnd()),
-        button("firstError", ICONS.error, () => this.toFirstError())),
+    });
+    p.scroller.append(p.sizer);
+    const tools = element("div", { class: "tools", role: "toolbar", "aria-label": t.toolbar },
+      this.searchBar.element,
+      this.searchBar.filters,
       element("span", { class: "spacer" }),
       element("span", { class: "group" },
-        p.wrapButton,
-        p.foldButton,
+        button("start", ICONS.top, () => this.toStart()),
+        button("end", ICONS.bottom, () => this.follow()),
+        button("firstError", ICONS.error, () => this.toFirstError()),
+        button("gotoTime", ICONS.goto, () => this.askPlace())),
+      element("span", { class: "group" },
+        p.wrap, p.fold, p.charts,
         button("times", ICONS.clock, () => this.nextTimes()),
         button("zone", ICONS.zone, () => this.nextZone()),
+        p.download,
         button("theme", ICONS.theme, () => { this.theme = this.dataset.theme === "dark" ? "light" : "dark"; }),
-        element("button", { class: "icon word", type: "button", onclick: () => this.nextLocale() }, t.language)),
-    );
-    p.scroller.append(p.sizer);
-    this.panel = element(
-      "div",
-      { class: "panel" },
-      p.head, p.phases, p.cause, p.tools, p.notice, p.scroller, p.jump,
-      element("div", { class: "foot" }, p.follow, p.count, element("span", { class: "spacer" }), p.link),
-    );
+        button("help", ICONS.help, () => this.showHelp()),
+        element("button", { class: "icon word", type: "button", onclick: () => this.nextLocale() }, t.language)));
+    this.panel = element("div", { class: "panel" },
+      ...this.head.elements, this.histogram.element, this.charts.element, tools, p.notice, p.scroller, p.jump,
+      element("div", { class: "foot" }, p.follow, p.count, p.selection, element("span", { class: "spacer" }), p.link));
+    this.panel.addEventListener("keydown", (event) => this.key(event));
     this.shadowRoot.replaceChildren(this.panel);
     this.view = new LogView(p.scroller, p.sizer, {
       rowHeight: ROW_PIXELS,
@@ -147,21 +183,39 @@ export class TracetailPanel extends HTMLElement {
       onFollow: () => this.showFollow(),
     });
     this.view.canFollow = () => this.tailIsHere;
-    p.scroller.classList.toggle("wrap", this.settings.wrap);
     this.view.wrap = this.settings.wrap;
-    p.scroller.addEventListener("keydown", (event) => this.key(event));
-    this.showSettings();
-    this.showLaunches();
+    p.scroller.classList.toggle("wrap", this.settings.wrap);
+    this.charts.element.hidden = !this.settings.charts;
+    this.histogram.zone = this.settings.zone;
+    this.head.show(this.launches, this.chosenLaunch);
     this.showLink();
     this.showFollow();
   }
 
-  rebuild() {
-    const following = this.view?.following;
+  unbuild() {
     this.view?.destroy();
+    this.head?.destroy();
+    this.histogram?.destroy();
+    this.charts?.destroy();
+    this.view = null;
+  }
+
+  /** Build again in another language. */
+  rebuild() {
+    const following = this.view.following;
+    const { query, only } = this.searchBar;
+    const points = this.charts.points;
+    const { stepMs, slices } = this.histogram;
+    this.unbuild();
     this.build();
+    Object.assign(this.searchBar, { query, only });
+    this.searchBar.input.value = query.q;
+    this.searchBar.setFilter(this.filter);
+    this.charts.show(points);
+    if (stepMs) this.histogram.show({ stepMs, slices });
     this.showRows();
-    this.view.follow(following);
+    if (following) this.view.follow(true);
+    this.showProcesses();
   }
 
   nextLocale() {
@@ -170,9 +224,13 @@ export class TracetailPanel extends HTMLElement {
 
   toggle(name) {
     this.settings[name] = !this.settings[name];
+    this.parts[name].setAttribute("aria-pressed", String(this.settings[name]));
     if (name === "wrap") this.view.setWrap(this.settings.wrap);
-    else this.showRows();
-    this.showSettings();
+    else if (name === "fold") this.showRows();
+    else {
+      this.charts.element.hidden = !this.settings.charts;
+      if (this.settings.charts) this.loadCharts();
+    }
   }
 
   nextTimes() {
@@ -183,12 +241,8 @@ export class TracetailPanel extends HTMLElement {
 
   nextZone() {
     this.settings.zone = this.settings.zone === "local" ? "utc" : "local";
+    this.histogram.zone = this.settings.zone;
     this.view.refresh();
-  }
-
-  showSettings() {
-    this.parts.wrapButton.setAttribute("aria-pressed", String(this.settings.wrap));
-    this.parts.foldButton.setAttribute("aria-pressed", String(this.settings.fold));
   }
 
   // --- opening ------------------------------------------------------------------------------------------------------
@@ -197,6 +251,10 @@ export class TracetailPanel extends HTMLElement {
     this.stream?.stop();
     this.stream = null;
     this.opening?.abort();
+    clearTimeout(this.reopening);
+    clearTimeout(this.overviewTimer);
+    clearTimeout(this.filteredTimer);
+    this.overviewTimer = this.filteredTimer = 0;
   }
 
   async open() {
@@ -204,100 +262,116 @@ export class TracetailPanel extends HTMLElement {
     this.reset();
     this.api = new PanelApi(this.src, () => this.token);
     this.view.follow(false);
+    this.histogram.show({ stepMs: 1000, slices: [] });
+    this.charts.show([]);
     this.showRows();
-    this.showLaunches();
-    if (!this.traceId && !this.launchId) {
-      await this.choose();
-      return;
-    }
+    this.head.show([], "");
+    this.notice(null);
+    this.setLink("connecting");
     const opening = (this.opening = new AbortController());
-    this.link = "connecting";
-    this.showLink();
     try {
-      const page = await this.api.get("/api/logs", { ...this.scope(), limit: FIRST_PAGE }, opening.signal);
-      if (opening.signal.aborted) return;
-      this.notice(null);
-      this.openedTrace = page.traceId;
-      this.log.reset(page.lines, { before: page.more, after: false });
-      this.showRows();
-      this.view.follow(true);
-      this.say("ready", { traceId: page.traceId });
-      this.listen(page.cursor);
+      if (!this.traceId && !this.launchId) await this.offerLaunches();
+      else await this.openLog(opening.signal);
     } catch (error) {
-      if (opening.signal.aborted) return;
-      if (error instanceof ApiError && (error.status === 401 || error.status === 403)) this.needToken(error.code);
+      if (opening.signal.aborted || !this.view) return;
+      if (isRefusal(error)) this.needToken(error.code);
       else {
-        this.link = "lost";
-        this.showLink();
+        this.setLink("lost");
         this.notice([element("h2", {}, this.text.error), error.message]);
-        this.reopening = setTimeout(() => this.isConnected && this.open(), 3000);
+        this.reopening = setTimeout(() => this.open(), 3000);
       }
     }
   }
 
+  async openLog(signal) {
+    const page = await this.api.get("/api/logs", { ...this.scope(), limit: FIRST_PAGE }, signal);
+    if (signal.aborted) return;
+    // The trace of a launchId is known from here on, and the stream is of the whole trace.
+    this.openedTrace = page.traceId;
+    this.takeTail(page);
+    this.listen(page.cursor);
+    this.say("ready", { traceId: page.traceId });
+    this.refreshOverview();
+    if (this.line) this.seek(this.line);
+  }
+
+  takeTail(page) {
+    this.log.reset(page.lines, { before: page.more, after: false });
+    for (const gap of page.gaps ?? []) this.addGap(gap);
+    this.notice(page.lines.length || this.isFiltered ? null : [this.text.empty], false);
+    this.showRows();
+    this.view.follow(true);
+    this.numberLines();
+  }
+
+  /** The trace, the launch and the filters: what every question to the server has in it. */
   scope() {
-    return { traceId: this.traceId, launchId: this.launchId };
+    return {
+      traceId: this.traceId || this.openedTrace,
+      launchId: this.launchId || this.chosenLaunch,
+      level: this.filter.level,
+      process: this.filter.process,
+      ...(this.filter.q ? { q: this.filter.q, regex: this.filter.regex, case: this.filter.case } : {}),
+    };
+  }
+
+  get isFiltered() {
+    return Boolean(this.filter.level || this.filter.process || this.filter.q);
   }
 
   listen(cursor) {
-    this.stream = new LiveStream(this.api, this.scope(), cursor, {
+    this.stream = new LiveStream(this.api, { traceId: this.openedTrace }, cursor, {
       lines: (data) => this.arrived(data),
       launches: (launches) => this.takeLaunches(launches),
       status: (status) => { this.lokiDown = status.loki !== "ok"; this.showLink(); },
-      link: (link) => { this.link = link; if (link === "live") this.lokiDown = false; this.showLink(); },
+      link: (link) => this.setLink(link),
       tokenNeeded: (code) => this.needToken(code),
     });
   }
 
-  async choose() {
-    try {
-      const { launches } = await this.api.get("/api/launches");
-      const t = this.text;
-      const items = launches.map((launch) => {
-        const link = element(
-          "a",
-          { href: `?traceId=${encodeURIComponent(launch.traceId)}`, onclick: (event) => {
-            if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-            event.preventDefault();
-            this.traceId = launch.traceId;
-            this.say("trace-chosen", { traceId: launch.traceId });
-          } },
-          element("span", { class: "state", "data-state": launch.state }, element("span", { class: "dot" })),
-          element("span", { class: "title" }, launch.modelName),
-          element("span", { class: "state", "data-state": launch.state }, t.state[launch.state] ?? launch.state),
-          element("small", {}, `${launch.launchId} · ${launch.host} · ${launch.traceId}`),
-        );
-        return element("li", {}, link);
-      });
-      this.notice([
-        element("h2", {}, t.recent),
-        items.length ? element("ul", { class: "choices" }, ...items) : t.noLaunches,
-      ]);
-    } catch (error) {
-      if (error instanceof ApiError && (error.status === 401 || error.status === 403)) this.needToken(error.code);
-      else this.notice([element("h2", {}, this.text.error), error.message]);
-    }
+  async offerLaunches() {
+    const { launches } = await this.api.get("/api/launches");
+    const t = this.text;
+    const items = launches.map((launch) =>
+      element("li", {}, element("a", {
+        href: `?traceId=${encodeURIComponent(launch.traceId)}`,
+        onclick: (event) => {
+          if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+          event.preventDefault();
+          this.traceId = launch.traceId;
+          this.say("trace-chosen", { traceId: launch.traceId });
+        },
+      },
+      element("span", { class: "state", "data-state": launch.state }, element("span", { class: "dot" })),
+      element("span", { class: "title" }, launch.modelName),
+      stateElement(t, launch.state),
+      element("small", {}, `${launch.launchId} · ${launch.host} · ${launch.traceId}`))));
+    this.setLink("");
+    this.notice([
+      element("h2", {}, t.recent),
+      items.length ? element("ul", { class: "choices" }, ...items) : element("p", {}, t.noLaunches),
+    ]);
   }
 
   needToken(code) {
     this.say("token-needed", { code });
     const t = this.text;
+    const told = { token_expired: t.tokenExpired, token_missing: t.tokenNeeded }[code] ?? t.tokenRefused;
     const input = element("input", { type: "password", autocomplete: "off", "aria-label": t.tokenNeeded });
-    this.notice([
-      element("h2", {}, code === "token_expired" ? t.tokenExpired : code === "token_missing" ? t.tokenNeeded : t.tokenRefused),
-      element("form", { onsubmit: (event) => { event.preventDefault(); this.token = input.value.trim(); } },
-        input, element("button", { type: "submit" }, t.useToken)),
-    ], this.log.empty);
+    const form = element("form", { onsubmit: (event) => { event.preventDefault(); this.token = input.value.trim(); } },
+      input, element("button", { type: "submit" }, t.useToken));
+    this.setLink("lost");
+    this.notice([element("h2", {}, told), form], this.log.empty);
   }
 
   tokenChanged() {
-    if (!this.isConnected || !this.view) return;
+    if (!this.view) return;
+    if (!this.stream) { this.open(); return; }
     this.notice(null);
-    if (this.stream) this.stream.retry();
-    else this.open();
+    this.stream.retry();
   }
 
-  /** Show a message instead of the log (or, alone = false, above it). */
+  /** Show a message in place of the log, or (alone = false) above it. */
   notice(children, alone = true) {
     this.parts.notice.hidden = children === null;
     this.parts.scroller.hidden = children !== null && alone;
@@ -307,223 +381,603 @@ export class TracetailPanel extends HTMLElement {
   // --- lines --------------------------------------------------------------------------------------------------------
 
   get tailIsHere() {
-    const blocks = this.log.blocks;
+    const { blocks } = this.log;
     return blocks.length === 0 || blocks[blocks.length - 1].entries !== null;
   }
 
   arrived(data) {
-    this.pending.push(...data.lines);
-    for (const gap of data.gaps ?? []) this.say("gap", gap);
-    if (!this.taking) {
-      this.taking = requestAnimationFrame(() => {
-        this.taking = 0;
-        this.takePending();
-      });
-      // A page in the background gets no frames; its lines are taken in all the same.
-      if (document.hidden) { cancelAnimationFrame(this.taking); this.taking = 0; this.takePending(); }
+    if (!this.parts.notice.hidden && data.lines.length) this.notice(null);
+    this.charts.take(data.lines);
+    this.watchForErrors(data.lines);
+    this.refreshOverviewSoon();
+    for (const gap of data.gaps ?? []) this.addGap(gap);
+    if (this.isFiltered) {
+      this.filteredTimer ||= setTimeout(() => this.takeFiltered(), FILTERED_MS);
+      return;
     }
+    this.pending.push(...data.lines);
+    // A page in the background gets no frames; its lines are taken in all the same.
+    if (document.hidden) this.takePending();
+    else this.taking ||= requestAnimationFrame(() => this.takePending());
   }
 
   takePending() {
-    const lines = this.pending;
+    cancelAnimationFrame(this.taking);
+    this.taking = 0;
+    if (!this.view) return;
+    const launchId = this.launchId || this.chosenLaunch;
+    const lines = launchId ? this.pending.filter((line) => line.source === launchId) : this.pending;
     this.pending = [];
-    const wanted = this.launchId ? lines.filter((line) => line.source === this.launchId) : lines;
-    const added = this.log.add(wanted);
-    if (!added) return;
-    if (!this.view.following) this.unseen += added;
+    this.added(this.log.add(lines));
+  }
+
+  added(count) {
+    if (!count) return;
+    if (!this.view.following) this.unseen += count;
     this.evict();
     this.showRows();
+  }
+
+  /** With a filter the server chooses the lines: what is new of them is asked for, at most every FILTERED_MS. */
+  async takeFiltered() {
+    const { log } = this;
+    try {
+      for (let more = this.tailIsHere; more && this.log === log; ) {
+        const after = log.last?.id;
+        const page = await this.api.get("/api/logs", {
+          ...this.scope(), ...(after ? { after } : { start: FIRST }), direction: "forward", limit: BLOCK_LINES,
+        });
+        if (this.log !== log || !this.view) return;
+        this.added(log.add(page.lines));
+        more = page.more;
+      }
+    } catch (error) {
+      if (isRefusal(error)) this.needToken(error.code);
+    } finally {
+      this.filteredTimer = 0;
+    }
+  }
+
+  addGap({ time, reason }) {
+    this.say("gap", { time, reason });
+    this.log.add([{ id: `${time}-ffffffffffffffff`, time, source: "", kind: "gap", text: this.text.gapCrowded }]);
+  }
+
+  watchForErrors(lines) {
+    if (this.firstError) return;
+    const found = lines.find((line) => line.level === "error" || line.level === "critical");
+    if (found) this.foundFirstError(found);
+  }
+
+  foundFirstError(line) {
+    this.firstError = line;
+    this.say("first-error", { id: line.id, time: line.time, text: line.text });
   }
 
   evict() {
     const near = this.view.visibleBlocks;
     for (const row of this.view.visibleRows()) if (row.entry) near.add(this.log.blockAt(row.entry.id));
-    if (this.view.following || near.size === 0) near.add(this.log.blocks[this.log.blocks.length - 1]);
+    const { blocks } = this.log;
+    if (this.view.following || near.size === 0) near.add(blocks[blocks.length - 1]);
     this.log.evict(near, KEEP_LINES);
   }
 
   async loadHole(block, side) {
     if (block.loading || block.failed) return;
     block.loading = true;
-    const atEnd = side === "end";
+    const { log } = this;
+    const lines = block.counts === null ? null : totalOf(block.counts);
+    const whole = lines !== null && lines <= WHOLE_HOLE;
+    const atEnd = !whole && side === "end";
     try {
       const page = await this.api.get("/api/logs", {
         ...this.scope(),
         start: block.from,
         before: block.to,
         direction: atEnd ? "backward" : "forward",
-        limit: BLOCK_LINES,
+        limit: whole ? lines + 100 : BLOCK_LINES,
       });
-      this.log.fill(block, page.lines, { more: page.more, atEnd });
-      for (const gap of page.gaps ?? []) this.say("gap", gap);
+      if (this.log !== log || !this.view) return;
+      log.fill(block, page.lines, { more: page.more, atEnd });
+      for (const gap of page.gaps ?? []) this.addGap(gap);
       this.evict();
       this.showRows();
+      if (block.counts === null) this.numberLines();
     } catch (error) {
       block.failed = error.message;
+      if (isRefusal(error)) this.needToken(error.code);
+      this.view?.refresh();
+    } finally {
       block.loading = false;
-      this.view.refresh();
+    }
+  }
+
+  /** Learn the sizes of the holes from the server's index; line numbers follow from them. */
+  async numberLines() {
+    if (this.indexing || this.isFiltered) return;
+    const { log } = this;
+    const indexing = (this.indexing = {});
+    try {
+      for (let hole = log.unknownHole; hole; hole = log.unknownHole) {
+        const parameters = { ...this.scope(), before: hole.to === LAST ? undefined : hole.to };
+        const index = await this.api.get("/api/logs/index", parameters);
+        if (this.log !== log || this.indexing !== indexing || !this.view) return;
+        if (!index.complete) await new Promise((resolve) => setTimeout(resolve, INDEX_MS));
+        else if (log.blocks.includes(hole) && !hole.loading) {
+          log.sizeHole(hole, index.checkpoints, index.counts);
+          this.showRows();
+        } else await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    } catch {
+      // Without an index there are no numbers; the log is read all the same.
+    } finally {
+      if (this.indexing === indexing) this.indexing = null;
     }
   }
 
   showRows() {
     if (!this.view) return;
-    this.rows = buildRows(this.log, { fold: this.settings.fold, unfolded: this.unfolded });
-    const last = this.log.total;
-    this.parts.sizer.style.setProperty("--numbers", `${String(last ?? 9999).length}ch`);
-    this.view.setRows(this.rows);
+    const rows = buildRows(this.log, { fold: this.settings.fold, unfolded: this.unfolded });
+    this.parts.sizer.style.setProperty("--numbers", `${Math.max(3, String(this.log.total ?? 0).length)}ch`);
+    this.view.setRows(rows);
     this.showFollow();
   }
 
   renderRow(into, row) {
     if (row.type === ROW_HOLE) {
-      into.className = "hole";
-      const { block } = row;
-      const label = element("span", {}, block.failed ? this.text.loadFailed : this.text.loading);
-      if (block.failed) label.addEventListener("click", () => { block.failed = ""; this.view.refresh(); });
-      into.replaceChildren(label);
+      this.renderHole(into, row.block);
       return;
     }
     const { entry } = row;
     const isEvent = entry.kind === "event";
-    into.className = `row${isEvent ? " event" : ""}${row.continues ? " continues" : ""}${this.selected === row.key ? " selected" : ""}`;
+    const isGap = entry.kind === "gap" || (isEvent && /^(?:gap|dropped)\b/.test(entry.text));
+    const classes = ["row"];
+    if (isGap) classes.push("gap");
+    else if (isEvent) classes.push("event");
+    if (row.continues) classes.push("continues");
+    if (this.isSelected(row)) classes.push("selected");
+    if (this.match && row.parts.some((part) => part.id === this.match)) classes.push("cursor");
+    into.className = classes.join(" ");
     if (entry.level) into.dataset.level = entry.level;
     else delete into.dataset.level;
     const gutter = element("span", { class: "gutter" });
-    gutter.append(element("span", { class: "number", title: row.entry.id }, row.number === null ? "" : String(row.number)));
+    gutter.append(element("span", {
+      class: "number", title: fullTime(entry.id, this.settings.zone), onclick: (event) => this.select(row, event.shiftKey),
+    }, this.isFiltered || row.number === null ? "" : String(row.number)));
     const shown = lineTime(entry.id, { mode: this.settings.times, zone: this.settings.zone, origin: this.origin });
     if (shown) gutter.append(element("span", { class: "time" }, shown));
     if (this.launches.length > 1) {
       const tag = element("span", { class: "tag", title: entry.source });
-      tag.style.setProperty("--tag", this.tagOf(entry.source));
+      const index = this.launches.findIndex((launch) => launch.launchId === entry.source);
+      tag.style.setProperty("--tag", index < 0 ? "var(--fg-faint)" : TAGS[index % TAGS.length]);
       gutter.append(tag);
     }
     const text = element("span", { class: "text" });
     this.fillText(text, row);
     into.replaceChildren(gutter, text);
-    row.tall = false;
+  }
+
+  renderHole(into, block) {
+    into.className = "hole";
+    delete into.dataset.level;
+    const label = element("span", {}, block.failed ? `${this.text.loadFailed} (${block.failed})` : this.text.loading);
+    if (block.failed) {
+      label.addEventListener("click", () => {
+        block.failed = "";
+        this.view.refresh();
+      });
+    }
+    into.replaceChildren(label);
   }
 
   fillText(into, row) {
     const text = rowText(row);
     const limit = this.expanded.get(row.key) ?? TEXT_SHOWN;
-    appendPieces(into, pieces(text.length > limit ? text.slice(0, limit) : text), this.searchPattern);
+    appendPieces(into, pieces(text.length > limit ? text.slice(0, limit) : text), this.searchBar.pattern);
+    const more = (label, act) => into.append(element("button", { class: "more", type: "button", onclick: act }, label));
     if (text.length > limit) {
-      into.append(element("button", { class: "more", type: "button", onclick: () => {
+      more(this.text.moreText(bytes(text.length - limit)), () => {
         this.expanded.set(row.key, limit * 8);
         this.view.refresh();
-      } }, this.text.moreText(bytes(text.length - limit))));
+      });
     }
-    if (row.folded && !row.open) {
-      into.append(element("button", { class: "more", type: "button", onclick: () => {
-        this.unfolded.add(row.key);
+    if (row.folded) {
+      more(`${row.open ? "▾" : "▸"} ${this.text.unfold(row.folded)}`, () => {
+        if (!this.unfolded.delete(row.key)) this.unfolded.add(row.key);
         this.showRows();
-      } }, `▸ ${this.text.unfold(row.folded)}`));
+      });
     }
     if (row.redraws) into.append(element("span", { class: "chip" }, this.text.redraws(row.redraws)));
   }
 
-  tagOf(source) {
-    const index = this.launches.findIndex((launch) => launch.launchId === source);
-    return index < 0 ? "var(--fg-faint)" : TAGS[index % TAGS.length];
-  }
-
   get origin() {
-    return this.launches[0]?.startedAt ?? this.log.first?.id;
+    const launch = this.launches.find((each) => each.launchId === (this.launchId || this.chosenLaunch));
+    return (launch ?? this.launches[0])?.startedAt ?? this.log.first?.id;
   }
 
   // --- moving -------------------------------------------------------------------------------------------------------
 
   moved() {
-    if (this.view?.following || (this.view?.atEnd && this.tailIsHere)) this.unseen = 0;
-    if (this.parts) this.showJump();
-  }
-
-  async jumpTo(parameters, atEnd) {
-    const page = await this.api.get("/api/logs", { ...this.scope(), limit: FIRST_PAGE, ...parameters });
-    this.log.reset(page.lines, atEnd ? { before: page.more, after: false } : { before: false, after: page.more });
-    this.showRows();
+    if (!this.view) return;
+    if (this.view.following || (this.view.atEnd && this.tailIsHere)) this.unseen = 0;
+    const visible = this.view.visibleRows().filter((row) => row.entry);
+    this.histogram.mark(visible[0]?.entry.id, visible[visible.length - 1]?.entry.id);
+    this.showJump();
   }
 
   async toStart() {
-    this.view.follow(false);
-    if (this.log.blocks[0]?.entries === null) {
-      const hole = this.log.blocks[0];
-      if (hole.counts === null) await this.loadStart(hole);
-    }
-    this.view.virtualizer.scrollToOffset(0);
-  }
-
-  async loadStart(hole) {
-    if (hole.loading) return;
-    hole.loading = true;
-    const page = await this.api.get("/api/logs", {
-      ...this.scope(), start: hole.from, before: hole.to, direction: "forward", limit: BLOCK_LINES,
+    await this.guarded(async () => {
+      this.view.follow(false);
+      const first = this.log.blocks[0];
+      if (first?.entries === null && first.counts === null) await this.loadHole(first, "start");
+      this.view.virtualizer.scrollToOffset(0);
     });
-    this.log.fill(hole, page.lines, { more: page.more, atEnd: false });
-    this.showRows();
   }
 
-  toEnd() {
-    this.unseen = 0;
-    this.view.follow(true);
-    this.view.toEnd();
-    this.showFollow();
+  /** Go to the end and stay there. */
+  follow() {
+    this.guarded(async () => {
+      if (!this.tailIsHere) {
+        const last = this.log.blocks[this.log.blocks.length - 1];
+        await this.loadHole(last, "end");
+      }
+      this.unseen = 0;
+      this.view.follow(true);
+      this.view.toEnd();
+      this.showFollow();
+    });
   }
 
   async toFirstError() {
-    const page = await this.api.get("/api/logs", {
-      ...this.scope(), level: "error,critical", direction: "forward", limit: 1,
+    await this.guarded(async () => {
+      const page = await this.api.get("/api/logs", {
+        ...this.scope(), level: BAD_LEVELS, direction: "forward", start: FIRST, limit: 1,
+      });
+      const line = page.lines.find((each) => each.kind !== "event") ?? page.lines[0];
+      if (!line) return;
+      if (!this.firstError) this.foundFirstError(line);
+      await this.show(line.id);
     });
-    if (page.lines.length) await this.toLine(page.lines[0].id);
   }
 
-  /** Show a line, wherever in the log it is. */
-  async toLine(id) {
+  /** Go to the line that the cause of the end was read from. */
+  async toCause(exit, launch) {
+    const evidence = (exit.evidence ?? []).map((line) => line.trim()).find(Boolean);
+    await this.guarded(async () => {
+      if (evidence) {
+        const found = await this.api.get("/api/logs", {
+          ...this.scope(), launchId: launch.launchId, q: evidence.slice(0, 300), case: true,
+          direction: "forward", start: FIRST, limit: 5,
+        });
+        const line = found.lines.find((each) => each.kind !== "event");
+        if (line) {
+          await this.show(line.id);
+          return;
+        }
+      }
+      await this.toFirstError();
+    });
+  }
+
+  /** Go to a line (its id), or to the first line from a time on (nanoseconds, or an ISO date). */
+  async seek(place) {
+    await this.guarded(async () => {
+      const key = /^\d+(-[0-9a-f]+)?$/.test(place) ? place : `${Date.parse(place)}000000`;
+      if (key.startsWith("NaN")) return;
+      if (key.includes("-")) {
+        await this.show(key);
+        return;
+      }
+      const page = await this.api.get("/api/logs", { ...this.scope(), start: key, direction: "forward", limit: 1 });
+      if (page.lines.length) await this.show(page.lines[0].id);
+      else this.follow();
+    });
+  }
+
+  /** Bring a line into sight, wherever in the log it is, and select it. */
+  async show(id) {
     this.view.follow(false);
     const target = this.log.blockAt(id);
-    if (target && target.entries === null) {
-      const around = { ...this.scope(), limit: BLOCK_LINES / 2 };
-      const [before, after] = await Promise.all([
-        this.api.get("/api/logs", { ...around, start: target.from, before: id, direction: "backward" }),
-        this.api.get("/api/logs", { ...around, start: id, before: target.to, direction: "forward" }),
-      ]);
-      this.log.open(target, before, after);
-      this.evict();
+    if (target?.entries === null) {
+      if (target.counts !== null && totalOf(target.counts) <= WHOLE_HOLE) await this.loadHole(target, "start");
+      else await this.openHole(target, id);
     }
-    this.selected = id;
+    const entry = this.log.blockAt(id)?.entries?.find((each) => each.id === id);
+    this.selection = { from: id, to: id };
     this.showRows();
     this.view.scrollToKey(id);
     this.view.refresh();
+    this.showSelection();
+    if (entry) this.say("line-selected", { id, time: entry.time, text: entry.text, url: this.linkTo(id) });
   }
 
-  key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const page = this.parts.scroller.clientHeight - ROW_PIXELS * 2;
-    const actions = {
-      j: () => this.view.scrollBy(ROW_PIXELS),
-      k: () => this.view.scrollBy(-ROW_PIXELS),
-      ArrowDown: () => this.view.scrollBy(ROW_PIXELS),
-      ArrowUp: () => this.view.scrollBy(-ROW_PIXELS),
-      PageDown: () => this.view.scrollBy(page),
-      PageUp: () => this.view.scrollBy(-page),
-      " ": () => this.view.scrollBy(event.shiftKey ? -page : page),
-      g: () => this.toStart(),
-      Home: () => this.toStart(),
-      G: () => this.toEnd(),
-      End: () => this.toEnd(),
-      e: () => this.toFirstError(),
-      w: () => this.toggle("wrap"),
-      z: () => this.toggle("fold"),
-      t: () => this.nextTimes(),
-    };
-    const act = actions[event.key];
-    if (act) {
-      event.preventDefault();
-      act();
+  async openHole(hole, id) {
+    const around = { ...this.scope(), limit: BLOCK_LINES / 2 };
+    const [before, after] = await Promise.all([
+      this.api.get("/api/logs", { ...around, start: hole.from, before: id, direction: "backward" }),
+      this.api.get("/api/logs", { ...around, start: id, before: hole.to, direction: "forward" }),
+    ]);
+    this.log.open(hole, before, after);
+    this.evict();
+    this.showRows();
+    this.numberLines();
+  }
+
+  /** Do something that asks the server; what goes wrong is told in the foot. */
+  async guarded(act) {
+    try {
+      await act();
+    } catch (error) {
+      if (isRefusal(error)) this.needToken(error.code);
+      else this.tell(error.message);
     }
   }
 
-  // --- what is known of the launches --------------------------------------------------------------------------------
+  askPlace() {
+    this.closeLayers();
+    const t = this.text;
+    const problem = element("small", { role: "alert" });
+    const input = element("input", { placeholder: t.goto, "aria-label": t.goto });
+    const box = element("div", { class: "goto layer" }, input, problem);
+    input.addEventListener("keydown", async (event) => {
+      event.stopPropagation();
+      if (event.key === "Escape") this.closeLayers();
+      if (event.key !== "Enter") return;
+      if (await this.goTo(input.value.trim())) this.closeLayers();
+      else problem.textContent = t.gotoUnknown;
+    });
+    this.panel.append(box);
+    input.focus();
+  }
+
+  async goTo(text) {
+    if (/^\d+$/.test(text)) return this.goToNumber(Number(text));
+    const since = /^\+(?:(\d+):)?(\d+(?:\.\d+)?)s?$/.exec(text);
+    if (since && this.origin) {
+      const seconds = Number(since[1] ?? 0) * 60 + Number(since[2]);
+      await this.seek(`${Math.floor(milliseconds(this.origin) + seconds * 1000)}000000`);
+      return true;
+    }
+    const clock = /^(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,3}))?)?$/.exec(text);
+    if (clock && this.origin) {
+      const date = new Date(milliseconds(this.log.last?.id ?? this.origin));
+      const parts = [Number(clock[1]), Number(clock[2]), Number(clock[3] ?? 0), Number((clock[4] ?? "0").padEnd(3, "0"))];
+      if (this.settings.zone === "utc") date.setUTCHours(...parts);
+      else date.setHours(...parts);
+      await this.seek(`${date.getTime()}000000`);
+      return true;
+    }
+    if (Number.isNaN(Date.parse(text))) return false;
+    await this.seek(text);
+    return true;
+  }
+
+  async goToNumber(number) {
+    const sources = Object.keys(this.log.blocks.reduce((all, each) => Object.assign(all, each.counts), {}));
+    const launch = this.head && (this.chosenLaunch || this.launchId);
+    const source = sources.includes(launch) ? launch : sources[0];
+    let found = source && this.log.blockOfNumber(source, number);
+    if (!found) return false;
+    if (found.block.entries === null) {
+      await this.loadHole(found.block, "start");
+      found = this.log.blockOfNumber(source, number);
+    }
+    const entry = found?.block.entries?.filter((each) => each.source === source)[found.offset];
+    if (entry) await this.show(entry.id);
+    return Boolean(entry);
+  }
+
+  // --- search, filters, selection -----------------------------------------------------------------------------------
+
+  /** which: first (from what is in sight on), next or previous. */
+  async search(which) {
+    const t = this.text;
+    const { query } = this.searchBar;
+    const asked = (this.asked = {});
+    if (!query.q) {
+      this.match = null;
+      this.searchBar.showResult("");
+      this.view.refresh();
+      return;
+    }
+    this.searchBar.showResult(t.searching);
+    this.view.refresh();
+    const seen = this.view.visibleRows().find((row) => row.entry)?.entry.id;
+    const parameters = { ...this.scope(), ...query };
+    if (which === "previous") parameters.before = this.match ?? seen ?? LAST;
+    else if (which === "next" && this.match) parameters.after = this.match;
+    try {
+      let found = await this.api.get("/api/logs/search", parameters);
+      if (!found.line && found.count) {
+        // Round the corner: from the other end.
+        delete parameters.after;
+        parameters.before = which === "previous" ? LAST : undefined;
+        found = await this.api.get("/api/logs/search", parameters);
+      }
+      if (this.asked !== asked) return;
+      this.match = found.line?.id ?? null;
+      this.searchBar.showResult(found.line ? t.matches(found.number.toLocaleString(), found.count.toLocaleString()) : t.noMatch);
+      if (this.match) await this.show(this.match);
+    } catch (error) {
+      if (this.asked === asked) this.searchBar.showResult(error.message.slice(0, 80));
+    }
+  }
+
+  /** Show only lines of these levels and of this process. */
+  async setFilter(filter) {
+    const next = { level: "", process: "", ...filter };
+    if (JSON.stringify(next) === JSON.stringify(this.filter)) return;
+    this.filter = next;
+    this.searchBar.setFilter(next);
+    await this.reload();
+  }
+
+  async chooseLaunch(launchId) {
+    this.chosenLaunch = launchId;
+    this.head.show(this.launches, launchId);
+    await this.reload();
+    this.refreshOverview();
+  }
+
+  /** Read the log anew as it is to be seen now, around the line that was in sight. */
+  async reload() {
+    if (!this.stream) return;
+    const following = this.view.following;
+    const seen = this.view.visibleRows().find((row) => row.entry)?.entry.id;
+    const log = (this.log = new LogDocument());
+    this.resetView();
+    await this.guarded(async () => {
+      if (following || !seen) {
+        const page = await this.api.get("/api/logs", { ...this.scope(), limit: FIRST_PAGE });
+        if (this.log !== log) return;
+        this.takeTail(page);
+      } else {
+        const around = { ...this.scope(), limit: FIRST_PAGE / 2 };
+        const [before, after] = await Promise.all([
+          this.api.get("/api/logs", { ...around, before: seen, direction: "backward" }),
+          this.api.get("/api/logs", { ...around, start: seen, direction: "forward" }),
+        ]);
+        if (this.log !== log) return;
+        log.reset([...before.lines, ...after.lines], { before: before.more, after: after.more });
+        this.showRows();
+        const place = after.lines[0] ?? before.lines[before.lines.length - 1];
+        if (place) this.view.scrollToKey(place.id, "start");
+        this.numberLines();
+      }
+      this.notice(this.log.empty ? [this.text.nothingMatches] : null, false);
+      this.showFollow();
+    });
+  }
+
+  isSelected(row) {
+    const { selection } = this;
+    if (!selection) return false;
+    return row.parts.some(
+      (part) => compareKeys(part.id, selection.from) >= 0 && compareKeys(part.id, selection.to) <= 0,
+    );
+  }
+
+  select(row, extend) {
+    const { id } = row.entry;
+    const first = row.parts[0].id;
+    if (extend && this.selection) {
+      const [a, b] = [this.selection.anchor ?? this.selection.from, id];
+      this.selection = compareKeys(a, b) <= 0 ? { from: a, to: b, anchor: a } : { from: first, to: a, anchor: a };
+    } else if (this.selection?.from === first && this.selection.to === id) {
+      this.selection = null;
+    } else {
+      this.selection = { from: first, to: id, anchor: first };
+      this.say("line-selected", { id, time: row.entry.time, text: rowText(row), url: this.linkTo(id) });
+    }
+    this.showSelection();
+    this.view.refresh();
+  }
+
+  showSelection() {
+    const { selection } = this;
+    const t = this.text;
+    this.parts.selection.replaceChildren(
+      ...(selection
+        ? [
+            element("button", { type: "button", onclick: () => this.copyLines() }, t.copyLines),
+            element("button", { type: "button", onclick: () => this.copyLink() }, t.copyLink),
+          ]
+        : []),
+    );
+  }
+
+  linkTo(id) {
+    const link = new URL("/panel", this.src);
+    link.searchParams.set("traceId", this.traceId || this.openedTrace || "");
+    link.hash = `line=${id}`;
+    return link.href;
+  }
+
+  async copyLink() {
+    if (this.selection) await this.copy(this.linkTo(this.selection.from));
+  }
+
+  /** Copy the selected lines, those that are not loaded too. */
+  async copyLines() {
+    if (!this.selection) return;
+    await this.guarded(async () => {
+      const { from, to } = this.selection;
+      const lines = [];
+      let start = from;
+      for (let more = true; more && lines.length < COPY_LINES_MAX; ) {
+        const page = await this.api.get("/api/logs", {
+          ...this.scope(), start, before: `${to}0`, direction: "forward", limit: 5000,
+        });
+        lines.push(...page.lines);
+        more = page.more;
+        if (page.lines.length) start = `${page.lines[page.lines.length - 1].id}0`;
+      }
+      let text = "";
+      for (const line of lines) text += plain(line.text) + (line.kind === "cut" ? "" : "\n");
+      await this.copy(text);
+    });
+  }
+
+  async copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // In a frame without the permission: through a text field.
+      const field = element("textarea", { value: text });
+      this.panel.append(field);
+      field.select();
+      const copied = document.execCommand("copy");
+      field.remove();
+      if (!copied) {
+        this.tell(this.text.copyFailed);
+        return;
+      }
+    }
+    this.tell(this.text.copied);
+  }
+
+  // --- from afar ----------------------------------------------------------------------------------------------------
+
+  refreshOverviewSoon() {
+    this.overviewTimer ||= setTimeout(() => this.refreshOverview(), OVERVIEW_MS);
+  }
+
+  async refreshOverview() {
+    clearTimeout(this.overviewTimer);
+    this.overviewTimer = 0;
+    const { launchId, traceId } = this.scope();
+    const ids = { traceId, launchId };
+    try {
+      const [histogram, facets] = await Promise.all([
+        this.api.get("/api/logs/histogram", ids),
+        this.api.get("/api/logs/facets", ids),
+      ]);
+      if (!this.view) return;
+      this.histogram.show(histogram);
+      this.facets = facets;
+      this.showProcesses();
+      this.moved();
+      if (!this.firstError && (facets.levels.error || facets.levels.critical)) {
+        const page = await this.api.get("/api/logs", { ...ids, level: BAD_LEVELS, direction: "forward", start: FIRST, limit: 1 });
+        if (page.lines.length && !this.firstError) this.foundFirstError(page.lines[0]);
+      }
+    } catch {
+      // The overview is an extra: the log itself tells when the server cannot be reached.
+    }
+    if (this.settings.charts && this.charts.points.length === 0) this.loadCharts();
+  }
+
+  showProcesses() {
+    if (this.facets) this.searchBar.showProcesses(this.facets.processes);
+  }
+
+  async loadCharts() {
+    const { launchId, traceId } = this.scope();
+    await this.guarded(async () => {
+      const { points } = await this.api.get("/api/logs/stats", { traceId, launchId });
+      this.charts.show(points);
+    });
+  }
 
   takeLaunches(launches) {
     const before = new Map(this.launches.map((launch) => [launch.launchId, launch]));
@@ -535,93 +989,135 @@ export class TracetailPanel extends HTMLElement {
         this.say("phase", { launchId: launch.launchId, ...phase });
       }
     }
-    this.showLaunches();
+    this.head.show(launches, this.launchId || this.chosenLaunch);
     if (before.size !== launches.length) this.view.refresh();
   }
 
-  get currentLaunch() {
-    return this.launches.find((launch) => launch.launchId === this.launchId) ?? this.launches[this.launches.length - 1];
+  // --- keyboard, layers, foot ---------------------------------------------------------------------------------------
+
+  key(event) {
+    const target = event.composedPath()[0];
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(?:INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) return;
+    if (target.tagName === "BUTTON" && (event.key === " " || event.key === "Enter")) return;
+    const page = this.parts.scroller.clientHeight - ROW_PIXELS * 2;
+    const down = (pixels) => this.view.scrollBy(pixels);
+    const actions = {
+      j: () => down(ROW_PIXELS), ArrowDown: () => down(ROW_PIXELS),
+      k: () => down(-ROW_PIXELS), ArrowUp: () => down(-ROW_PIXELS),
+      PageDown: () => down(page), PageUp: () => down(-page), " ": () => down(event.shiftKey ? -page : page),
+      g: () => this.toStart(), Home: () => this.toStart(),
+      G: () => this.follow(), End: () => this.follow(), f: () => this.follow(),
+      e: () => this.toFirstError(),
+      "/": () => { this.searchBar.input.focus(); this.searchBar.input.select(); },
+      n: () => this.search("next"), N: () => this.search("previous"),
+      ":": () => this.askPlace(),
+      1: () => this.setFilter({ process: this.filter.process }),
+      2: () => this.setFilter({ process: this.filter.process, level: "info,warning,error,critical" }),
+      3: () => this.setFilter({ process: this.filter.process, level: "warning,error,critical" }),
+      4: () => this.setFilter({ process: this.filter.process, level: BAD_LEVELS }),
+      w: () => this.toggle("wrap"), z: () => this.toggle("fold"), c: () => this.toggle("charts"),
+      t: () => this.nextTimes(), u: () => this.nextZone(),
+      y: () => this.copyLines(), l: () => this.copyLink(), d: () => this.downloadMenu(),
+      "?": () => this.showHelp(),
+      Escape: () => this.escape(),
+    };
+    const act = actions[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
   }
 
-  showLaunches() {
-    const { head, phases, cause } = this.parts;
-    const launch = this.currentLaunch;
+  escape() {
+    if (this.closeLayers()) return;
+    this.selection = null;
+    this.showSelection();
+    if (this.searchBar.input.value) this.searchBar.clear();
+    this.view.refresh();
+  }
+
+  /** Close what lies over the log; says whether there was something. */
+  closeLayers() {
+    const layers = this.panel.querySelectorAll(".layer");
+    for (const layer of layers) layer.remove();
+    if (layers.length) this.parts.scroller.focus();
+    return layers.length > 0;
+  }
+
+  showHelp() {
+    if (this.closeLayers()) return;
+    const help = helpElement(this.text, () => this.closeLayers());
+    help.classList.add("layer");
+    this.panel.append(help);
+    help.focus();
+  }
+
+  downloadMenu() {
+    if (this.closeLayers()) return;
     const t = this.text;
-    phases.hidden = cause.hidden = true;
-    head.hidden = !launch;
-    if (!launch) return;
-    const facts = [launch.engine, launch.host, launch.port && `${t.port} ${launch.port}`, launch.env, launch.launchId];
-    head.replaceChildren(
-      element("span", { class: "state", "data-state": launch.state, role: "status" },
-        element("span", { class: "dot" }), t.state[launch.state] ?? launch.state),
-      element("span", { class: "title", title: launch.modelName }, launch.modelName),
-      element("span", { class: "facts" }, ...facts.filter(Boolean).map((fact) => element("span", {}, String(fact)))),
-    );
-    if (launch.phases.length) {
-      phases.hidden = false;
-      phases.replaceChildren(...launch.phases.map((phase) => this.phaseElement(phase)));
-    }
-    const exit = launch.exit;
-    if (exit && (exit.cause || launch.state === "failed" || launch.state === "crashed")) {
-      cause.hidden = false;
-      const how = [
-        exit.exitCode !== undefined && `${t.exitCode} ${exit.exitCode}`,
-        exit.signal && `${t.signal} ${exit.signal}`,
-      ].filter(Boolean);
-      cause.replaceChildren(
-        element("b", {}, exit.cause || t.state[launch.state]),
-        element("span", {}, how.join(", ")),
-        element("span", { class: "hint" }, exit.hint ?? ""),
-        element("button", { type: "button", onclick: () => this.toCause(exit) }, t.showLine),
-      );
-    }
+    const choice = (label, format) =>
+      element("button", { type: "button", role: "menuitem", onclick: () => { this.closeLayers(); this.download(format); } }, label);
+    const menu = element("div", { class: "menu layer", role: "menu", "aria-label": t.download },
+      choice(t.downloadText, "text"), choice(t.downloadJson, "jsonl"));
+    const button = this.parts.download.getBoundingClientRect();
+    const panel = this.panel.getBoundingClientRect();
+    menu.style.top = `${button.bottom - panel.top + 4}px`;
+    menu.style.right = `${Math.max(4, panel.right - button.right)}px`;
+    this.panel.append(menu);
+    menu.firstChild.focus();
   }
 
-  async toCause(exit) {
-    const evidence = (exit.evidence ?? []).map((line) => line.trim()).find(Boolean);
-    if (evidence) {
-      const found = await this.api.get("/api/logs", {
-        ...this.scope(), q: evidence.slice(0, 300), case: true, direction: "forward", limit: 1,
-      });
-      const line = found.lines.find((each) => each.kind !== "event");
-      if (line) { await this.toLine(line.id); return; }
-    }
-    await this.toFirstError();
+  async download(format) {
+    await this.guarded(async () => {
+      const blob = await this.api.blob("/api/logs/download", { ...this.scope(), format });
+      const url = URL.createObjectURL(blob);
+      const name = `${this.launchId || this.chosenLaunch || this.openedTrace}.${format === "text" ? "log" : "jsonl"}`;
+      element("a", { href: url, download: name }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    });
   }
 
-  phaseElement(phase) {
-    const made = element("button", { class: "phase", type: "button", role: "listitem",
-      title: `${phase.name} ${duration(phase.seconds)}`, onclick: () => this.toLine(`${phase.at}`) },
-      `${phase.name} ${duration(phase.seconds)}`);
-    made.style.flexGrow = String(Math.max(0.2, phase.seconds ?? 0));
-    return made;
+  setLink(link) {
+    this.link = link;
+    if (link === "live") this.lokiDown = false;
+    this.showLink();
   }
-
-  // --- what the foot says -------------------------------------------------------------------------------------------
 
   showLink() {
     const t = this.text;
     const state = this.lokiDown ? "loki" : this.link;
     const label = { live: t.live, connecting: t.connecting, lost: t.reconnecting, loki: t.lokiDown }[state];
+    this.parts.link.hidden = !label;
     this.parts.link.dataset.link = state;
-    this.parts.link.lastChild.textContent = label;
+    this.parts.link.lastChild.textContent = label ?? "";
+  }
+
+  /** Say something for a moment, in the foot. */
+  tell(message) {
+    clearTimeout(this.telling);
+    this.parts.count.textContent = message;
+    this.telling = setTimeout(() => { this.telling = 0; this.showFollow(); }, 2500);
   }
 
   showFollow() {
+    if (!this.view) return;
     const t = this.text;
-    const following = Boolean(this.view?.following);
+    const { following } = this.view;
     this.parts.follow.setAttribute("aria-pressed", String(following));
     this.parts.follow.textContent = following ? `● ${t.following}` : `○ ${t.follow}`;
     const total = this.log.total;
-    this.parts.count.textContent = total === null ? "" : t.lines(total.toLocaleString());
+    if (!this.telling) this.parts.count.textContent = total === null ? "" : t.lines(total.toLocaleString());
     this.showJump();
   }
 
   showJump() {
-    const show = !this.view?.following && this.unseen > 0;
+    const show = !this.view.following && this.unseen > 0;
     this.parts.jump.hidden = !show;
     if (show) this.parts.jump.textContent = `${this.text.newLines(this.unseen.toLocaleString())} ↓`;
   }
+}
+
+function isRefusal(error) {
+  return error instanceof ApiError && (error.status === 401 || error.status === 403);
 }
 
 if (!customElements.get("tracetail-panel")) customElements.define("tracetail-panel", TracetailPanel);

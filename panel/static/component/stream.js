@@ -35,8 +35,10 @@ export class LiveStream {
       if (this.stopped) return;
       this.on.link("lost");
       if (refused) {
+        // The pause begins first: whoever is told may have a new token at once.
+        const paused = this.pause(3_600_000);
         this.on.tokenNeeded(refused);
-        await this.pause(3_600_000);
+        await paused;
       } else {
         await this.pause(this.retryMs * (0.75 + Math.random() / 2));
         this.retryMs = Math.min(RETRY_MAX_MS, this.retryMs * 2);

@@ -19,6 +19,7 @@ const CSS = String.raw`
   --mark: var(--tracetail-match, #ffe58a);
   --mark-now: var(--tracetail-match-current, #ffb454);
   --bar-info: #b9c7d3;
+  --bar-warn: #dcb45a;
   --bar-debug: #d9dcdf;
   --font: var(--tracetail-font, system-ui, -apple-system, "Segoe UI", "PingFang SC", "Noto Sans CJK SC", sans-serif);
   --mono: var(--tracetail-font-mono, ui-monospace, "SF Mono", "Cascadia Mono", "JetBrains Mono", Menlo, Consolas,
@@ -53,6 +54,7 @@ const CSS = String.raw`
   --mark: var(--tracetail-match, #5b4a12);
   --mark-now: var(--tracetail-match-current, #8a5a12);
   --bar-info: #44525f;
+  --bar-warn: #a8853a;
   --bar-debug: #333a42;
   color-scheme: dark;
 }
@@ -118,6 +120,42 @@ button[aria-pressed="true"] { background: var(--accent-soft); color: var(--accen
 .icon { padding: 2px 5px; color: var(--fg-quiet); }
 .icon.word { font-size: 12px; }
 
+.launches { display: flex; gap: 4px; padding: 0 8px 6px; overflow-x: auto; scrollbar-width: thin; }
+.launches button { font-size: 12px; display: inline-flex; align-items: center; gap: 5px; border-color: var(--line); flex: none; }
+.launches .tag { width: 8px; height: 8px; margin: 0; }
+.histogram { position: relative; height: 32px; margin: 0 10px 5px; cursor: crosshair; flex: none; }
+.histogram canvas { width: 100%; height: 30px; display: block; }
+.range { position: absolute; top: 0; bottom: 0; background: color-mix(in srgb, var(--accent) 18%, transparent);
+  border-left: 1px solid var(--accent); border-right: 1px solid var(--accent); pointer-events: none; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 4px 18px; padding: 4px 10px 6px; flex: none; }
+.chart { margin: 0; min-width: 0; }
+.chart canvas { width: 100%; height: 56px; display: block; border-bottom: 1px solid var(--line); cursor: crosshair; }
+.chart figcaption { font-size: 11.5px; color: var(--fg-quiet); display: flex; gap: 12px; white-space: nowrap; overflow: hidden; }
+.key i { display: inline-block; width: 9px; height: 2px; margin: 0 5px 3px 0; background: var(--accent); }
+.key-1 i { background: var(--fg-faint); }
+.key b { font-weight: 600; color: var(--fg); font-variant-numeric: tabular-nums; }
+.search { width: clamp(110px, 24cqi, 300px); padding: 2px 8px; border-color: var(--line); background: var(--bg); min-width: 0; }
+.searching { min-width: 0; }
+.result { color: var(--fg-quiet); font-size: 12px; padding: 0 4px; white-space: nowrap; font-variant-numeric: tabular-nums; }
+select { border-color: var(--line); background: var(--bg); padding: 2px 4px; font-size: 12px; max-width: 150px; height: 26px; }
+.goto { position: absolute; top: 8px; left: 50%; transform: translateX(-50%); z-index: 5; background: var(--bg-raised);
+  border: 1px solid var(--line); border-radius: 8px; box-shadow: 0 6px 24px rgb(0 0 0 / .2); padding: 8px; width: min(420px, 92%); }
+.goto input { width: 100%; border-color: var(--line); padding: 4px 8px; background: var(--bg); }
+.goto small { color: var(--bad); }
+.help { position: absolute; inset: 0; margin: auto; width: min(480px, 94%); height: fit-content; max-height: 92%; overflow: auto;
+  background: var(--bg); border: 1px solid var(--line); border-radius: 10px; box-shadow: 0 12px 48px rgb(0 0 0 / .28);
+  padding: 16px 20px; z-index: 6; overscroll-behavior: contain; }
+.help h2 { font-size: 15px; margin: 0 0 8px; }
+.help table { border-collapse: collapse; width: 100%; margin-bottom: 10px; }
+.help th { text-align: left; font-weight: 400; padding: 2px 14px 2px 0; white-space: nowrap; }
+.help button { border-color: var(--line); }
+kbd { font: 11.5px var(--mono); border: 1px solid var(--line); border-bottom-width: 2px; border-radius: 4px; padding: 0 5px; margin-right: 4px;
+  background: var(--bg-raised); }
+.menu { position: absolute; right: 8px; z-index: 5; background: var(--bg); border: 1px solid var(--line); border-radius: 8px;
+  box-shadow: 0 6px 24px rgb(0 0 0 / .2); padding: 4px; display: flex; flex-direction: column; }
+.menu button { text-align: left; }
+.selection { display: inline-flex; gap: 2px; align-items: center; }
+.selection button { color: var(--accent); }
 .scroller {
   flex: 1 1 0; min-height: 0; overflow: auto; position: relative; overscroll-behavior: contain; overflow-anchor: none;
   border-top: 1px solid var(--line); background: var(--bg); font: var(--size)/var(--row) var(--mono); tab-size: 8;
@@ -140,6 +178,8 @@ button[aria-pressed="true"] { background: var(--accent-soft); color: var(--accen
 .row.event .text { color: var(--accent); font-family: var(--font); font-size: 12px; }
 .row.event[data-level="error"] .text, .row.event.bad .text { color: var(--bad); }
 .row.selected { background: var(--accent-soft); }
+.row.gap { background: var(--warn-soft); border-left-color: var(--warn); }
+.row.gap .text { color: var(--warn); font-family: var(--font); }
 .row.cursor { box-shadow: inset 0 0 0 1px var(--accent); }
 .gutter {
   position: sticky; left: 0; z-index: 1; display: flex; flex: none; background: inherit; color: var(--fg-faint);
@@ -216,10 +256,22 @@ mark { background: var(--mark); color: inherit; border-radius: 2px; }
 .choices a:hover { background: var(--bg-hover); }
 .choices small { color: var(--fg-faint); grid-column: 2 / 4; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 [hidden] { display: none !important; }
-@container (max-width: 520px) {
-  .head { padding: 6px 8px 5px; gap: 4px 8px; }
-  .facts { flex-basis: 100%; order: 5; }
-  .time { display: none; }
+@container (max-width: 620px) {
+  .head { padding: 6px 8px 5px; gap: 2px 8px; }
+  .title { flex: 1 1 0; }
+  .facts { flex-basis: 100%; order: 5; font-size: 12px; }
+  .tools { padding: 4px 5px; gap: 2px; }
+  .tools .spacer { display: none; }
+  .searching { flex: 1 1 100%; }
+  .search { flex: 1 1 0; width: auto; min-width: 60px; }
+  .histogram, .phases { margin-left: 6px; margin-right: 6px; }
+  .cause { padding: 6px 8px; }
+  .foot { padding: 3px 6px; gap: 4px; overflow: hidden; }
+  .number { padding: 0 5px 0 2px; min-width: 20px; }
+  .time { padding-right: 6px; font-size: 11px; }
+  select { max-width: 104px; }
+  .charts { display: flex; overflow-x: auto; gap: 12px; scrollbar-width: thin; }
+  .chart { flex: 0 0 200px; }
 }
 .panel { container-type: inline-size; }
 `;

@@ -87,7 +87,7 @@ export class LogView {
 
   /** Let the rows in sight be made anew: what they show has changed. */
   refresh() {
-    this.clear();
+    for (const element of this.elements.values()) element.row = null;
     this.schedule();
   }
 

@@ -1,0 +1,82 @@
+"""`tracetail doctor`: looks at everything that has to be right, and says what to do where it is not."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import click
+
+from cli import configuration
+from cli.findings import OK, PROBLEM, WARNING, Finding, ok, problem
+
+_MARKS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), PROBLEM: ("✗", "red")}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Check this machine's set-up and say what to do.
+
+    Pushes one line to Loki, under service_name="tracetail-doctor", and reads it back; changes nothing else. The exit
+    status is 1 if there is a problem, else 0.
+    """
+    findings = asyncio.run(_all(ctx.obj, show=not as_json))
+    if as_json:
+        click.echo(json.dumps([finding._asdict() for finding in findings], ensure_ascii=False, indent=2))
+    else:
+        problems = sum(finding.level == PROBLEM for finding in findings)
+        warnings = sum(finding.level == WARNING for finding in findings)
+        click.echo(f"\n{_count(problems, 'problem')}, {_count(warnings, 'warning')}")
+    sys.exit(any(finding.level == PROBLEM for finding in findings))
+
+
+async def _all(config: str | None, *, show: bool) -> list[Finding]:
+    findings = []
+    async for finding in examine(config):
+        findings.append(finding)
+        if show:
+            _print(finding)
+    return findings
+
+
+async def examine(config: str | None) -> AsyncIterator[Finding]:
+    """Yield every finding as it is made. config: the --config path, if one was named."""
+    from cli import service_checks
+
+    try:
+        settings = configuration.load(config)
+        path = configuration.config_path(config, os.environ)
+    except configuration.ConfigurationError as error:
+        yield problem("configuration", str(error), "correct it; `tracetail config example` shows every option")
+        return
+    yield ok("configuration", str(path) if path else "no file: defaults and environment variables only")
+    for finding in _of_this_machine(settings):
+        yield finding
+    for check in (service_checks.check_loki, service_checks.check_parts, service_checks.check_metrics):
+        async for finding in check(settings):
+            yield finding
+
+
+def _of_this_machine(settings: configuration.Configuration) -> Iterator[Finding]:
+    from cli import machine_checks
+
+    yield from machine_checks.check_secrets(settings)
+    yield from machine_checks.check_addresses(settings)
+    yield from machine_checks.check_state_dir(os.environ)
+    yield from machine_checks.check_launches(settings, os.environ)
+    yield from machine_checks.check_disk(os.environ)
+    yield from machine_checks.check_limits()
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _print(finding: Finding) -> None:
+    mark, colour = _MARKS[finding.level]
+    click.echo(f"{click.style(mark, fg=colour)} {finding.subject}: {finding.text}")
+    if finding.advice:
+        click.echo(f"    → {finding.advice}")

@@ -1,0 +1,13 @@
+"""Plain HTTP to addresses that the user named, or of this machine: never through a proxy of the environment."""
+
+import urllib.request
+from http.client import HTTPResponse
+from typing import cast
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""`http_proxy` is meant for the internet: a proxy cannot reach loopback, nor, mostly, a Loki in the same network."""
+
+
+def open_direct(request: urllib.request.Request | str, timeout_seconds: float) -> HTTPResponse:
+    """Send a request without a proxy. Raises what urllib raises: HTTPError for a status from 400 on, else OSError."""
+    return cast("HTTPResponse", _DIRECT.open(request, timeout=timeout_seconds))

@@ -1,0 +1,96 @@
+"""The configuration reference, as Markdown: `python -m cli.reference > docs/configuration.md` writes it anew."""
+
+import json
+import sys
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+
+from cli import configuration
+
+_HEAD = """\
+# Configuration
+
+Nothing needs configuring on one machine. Beyond that there is one TOML file, the first of these that exists:
+
+1. what `--config FILE` names,
+2. what `$TRACETAIL_CONFIG` names,
+3. `~/.config/tracetail/tracetail.toml`,
+4. `/etc/tracetail/tracetail.toml`.
+
+Each key can also be set by an environment variable, which goes before the file: `[loki] url` is `TRACETAIL_LOKI_URL`.
+Lists are given there separated by commas, tables as JSON.
+
+`tracetail config example` prints a file with every option and its default, `tracetail config check` validates one,
+`tracetail config schema` prints JSON Schema for an editor. An unknown key or a wrong type is an error that names
+file, key and what was expected. `tracetail doctor` checks whether what is configured works.
+
+Secrets never stand in the configuration: an option that ends in `_file` names a file that holds one.
+
+```toml
+[loki]
+url = "https://loki.example.com"
+tenant = "llm-test"
+bearer_token_file = "/etc/tracetail/secrets/loki"
+
+[launcher.services.qwen-7b]
+modelName = "qwen-7b"
+modelPath = "/data/models/qwen-7b"
+port = 8000
+pythonBin = "/opt/llm/venv/bin/python"
+```
+"""
+
+_ABOUT = {
+    "loki": "The Loki, or embedded store, that agent, panel and `tracetail logs` talk to.",
+    "agent": "What the agent follows, how it ships, and how its metrics leave.",
+    "launcher": "Defaults of launches.",
+    "panel": "The log panel and its API.",
+    "store": "The embedded store.",
+}
+
+
+def render_reference() -> str:
+    """Return the page."""
+    parts = [_HEAD]
+    table = None
+    for option in configuration.options():
+        if option.table != table:
+            table = option.table
+            parts.append(f"\n## [{table}]\n\n{_ABOUT[table]}\n\n| key | default | what |\n|---|---|---|\n")
+        parts.append(_row(option.key, option.default, option.description))
+        if option.key == "sources":
+            nested = _sources(option.type)
+    parts.append(nested)
+    return "".join(parts)
+
+
+def _sources(kind: Any) -> str:
+    """Return the section of the one option that is a list of tables."""
+    (struct,) = get_args(kind)
+    rows = ["\n## [[agent.sources]]\n\nOne table for each kind of files that no keeper wrote.\n\n"]
+    rows.append("| key | default | what |\n|---|---|---|\n")
+    defaults = {field.name: field.default for field in msgspec.structs.fields(struct)}
+    for key, hint in get_type_hints(struct, include_extras=True).items():
+        default = defaults[key]
+        rows.append(_row(key, "" if default is msgspec.NODEFAULT else default, get_args(hint)[1].description))
+    return "".join(rows)
+
+
+def _row(key: str, default: Any, description: str) -> str:
+    shown = "" if default in ("", msgspec.UNSET) or _is_factory(default) else f"`{json.dumps(default)}`"
+    text = description.replace("|", "&#124;").replace("<", "&lt;")
+    return f"| `{key}` | {shown} | {text} |\n"
+
+
+def _is_factory(default: Any) -> bool:
+    return default is msgspec.NODEFAULT or (isinstance(default, list | dict) and not default)
+
+
+def main() -> None:
+    """Print the page."""
+    sys.stdout.write(render_reference())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""The checks of `tracetail doctor` that talk to others: Loki, agent, panel, Pushgateway, remote-write receiver."""
+
+import asyncio
+import email.utils
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator
+
+import aiohttp
+
+from agent import encoding
+from agent.delivery import make_body
+from agent.remote_write import RefusedError, RemoteWriter, UnavailableError
+from agent.remote_write import encode as encode_samples
+from agent.reporting import authorization
+from agent.sender import Answer, LokiClient, QueryRefusedError, UnreachableError
+from cli.configuration import Configuration
+from cli.findings import Finding, ok, problem, warning
+from contract import logql
+from contract.labels import ENV, HOST, METADATA_LEVEL, SERVICE_NAME
+from contract.loki import READY_PATH, LokiSettings
+
+READ_BACK_SECONDS = 15.0
+CLOCK_WARNING_SECONDS = 5.0
+CLOCK_PROBLEM_SECONDS = 300.0
+"""Loki refuses what is more than ten minutes ahead of its clock, and the agent does not believe more than five."""
+LAG_WARNING_BYTES = 64 << 20
+_TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+async def check_loki(settings: Configuration) -> AsyncIterator[Finding]:
+    """Push one line and read it back, as agent and panel would; compare the clocks on the way."""
+    loki = settings.loki
+    try:
+        async with LokiClient(loki) as client, aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+            skew, error = await _loki_is_ready(session, loki)
+            if error:
+                yield problem("loki", f"{loki.url} does not answer: {error}", _how_to_reach(settings))
+                return
+            if skew is not None:
+                yield judge_clock(skew)
+            async for finding in _round_trip(client, loki):
+                yield finding
+    except ValueError as error:  # a setting's file that cannot be used
+        yield problem("loki", str(error), "correct the setting")
+
+
+async def _loki_is_ready(session: aiohttp.ClientSession, loki: LokiSettings) -> tuple[float | None, str]:
+    """Return how far our clock is ahead of Loki's (None if it does not tell), and why it cannot be reached."""
+    try:
+        async with session.get(
+            loki.url.rstrip("/") + READY_PATH,
+            headers=loki.headers(),
+            ssl=loki.ssl_context(),
+            proxy=loki.proxy or None,
+        ) as answer:
+            date = answer.headers.get("Date")
+            # Loki's Date has whole seconds: half of one is the best guess of the rest.
+            theirs = email.utils.parsedate_to_datetime(date).timestamp() + 0.5 if date else None
+            return (None if theirs is None else time.time() - theirs), ""
+    except (aiohttp.ClientError, OSError) as error:
+        return None, _why(error)
+
+
+def _why(error: Exception) -> str:
+    """Return the reason in the system's own words where there are some."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    number = getattr(cause, "errno", None)
+    return os.strerror(number) if number and number > 0 else str(cause) or type(cause).__name__
+
+
+def judge_clock(ahead_seconds: float) -> Finding:
+    """Return the finding about a clock that is so far ahead of Loki's."""
+    off = f"this machine's clock is {abs(ahead_seconds):.0f} s {'ahead of' if ahead_seconds > 0 else 'behind'} Loki's"
+    if abs(ahead_seconds) > CLOCK_PROBLEM_SECONDS:
+        return problem("clock", f"{off}: lines will be refused or found at the wrong time", "switch NTP on: chrony")
+    if abs(ahead_seconds) > CLOCK_WARNING_SECONDS:
+        return warning("clock", off, "switch NTP on: chrony or systemd-timesyncd")
+    return ok("clock", "agrees with Loki's")
+
+
+def _how_to_reach(settings: Configuration) -> str:
+    if settings.loki.url.rstrip("/") == f"http://{settings.store.listen}":
+        return "start the embedded store (tracetail store, or tracetail up), or set loki.url to your Loki"
+    return "look at loki.url, loki.proxy and loki.ca_file, and whether Loki runs"
+
+
+async def _round_trip(client: LokiClient, loki: LokiSettings) -> AsyncIterator[Finding]:
+    labels = {SERVICE_NAME: "tracetail-doctor", ENV: "test", HOST: socket.gethostname()}
+    text = f"tracetail doctor was here: {secrets.token_hex(8)}"
+    now = time.time_ns()
+    meta = encoding.metadata({METADATA_LEVEL: "info"}) if loki.structured_metadata else b""
+    body = make_body(labels, [encoding.Entry(now, text.encode(), meta)])
+    try:
+        answer = await client.push(body.data)
+    except UnreachableError as error:
+        yield problem("loki", f"a push was not answered: {error}", "look at loki.url and what is in front of Loki")
+        return
+    if answer.status != 204:
+        yield _refused_push(answer)
+        return
+    query = f"{logql.selector(labels)} |= {logql.quote(text)}"
+    begin = time.monotonic()
+    try:
+        while not (found := await client.entries(query, now - 1, now + 1)):
+            if time.monotonic() - begin > READ_BACK_SECONDS:
+                yield problem(
+                    "loki",
+                    f"a line that was pushed to {loki.url} was not found within {READ_BACK_SECONDS:.0f} s",
+                    "look whether reading goes to the same Loki and tenant as writing (loki.tenant)",
+                )
+                return
+            await asyncio.sleep(0.1)
+    except QueryRefusedError as error:
+        yield problem("loki", f"reading is refused: {error}", "panel, logs and the agent's restart need to read")
+        return
+    except UnreachableError as error:
+        yield problem("loki", f"a query was not answered: {error}", "look at what is in front of Loki")
+        return
+    yield ok("loki", f"a line was pushed to {loki.url} and read back after {time.monotonic() - begin:.1f} s")
+    if loki.structured_metadata and found[0].labels.get(METADATA_LEVEL) != "info":
+        yield warning(
+            "loki",
+            "structured metadata did not come back: levels cannot be filtered by",
+            "switch allow_structured_metadata on in Loki (schema v13), or set loki.structured_metadata = false",
+        )
+
+
+def _refused_push(answer: Answer) -> Finding:
+    said = f"a push was answered {answer.status}: {answer.text[:200]}"
+    if "structured metadata" in answer.text:
+        return problem(
+            "loki", said, "switch allow_structured_metadata on in Loki, or set loki.structured_metadata = false"
+        )
+    if answer.status in (401, 403):
+        return problem("loki", said, "look at loki.bearer_token_file, loki.username, loki.tenant")
+    if answer.status == 404:
+        return problem("loki", said, "loki.url must be the base address, without /loki/api/v1/push")
+    return problem("loki", said, "look at Loki's limits and log")
+
+
+async def check_parts(settings: Configuration) -> AsyncIterator[Finding]:
+    """Ask agent and panel how they are."""
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+        yield await _agent(session, settings)
+        yield await _panel(session, settings)
+
+
+async def _agent(session: aiohttp.ClientSession, settings: Configuration) -> Finding:
+    address = f"http://{settings.agent.listen}"
+    not_running = "start it: systemctl start tracetail-agent, tracetail agent, or tracetail up"
+    try:
+        headers = authorization("", "", settings.agent.secret_file)
+        async with session.get(f"{address}/status", headers=headers) as answer:
+            if answer.status != 200:
+                text = (await answer.text())[:200]
+                return problem(
+                    "agent", f"{address} answered {answer.status}: {text}", "is another program at agent.listen?"
+                )
+            status = await answer.json(content_type=None)
+    except aiohttp.ClientConnectorError:
+        return warning("agent", f"no agent answers at {address}: nothing is shipped", not_running)
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return problem("agent", f"{address} did not answer: {error}", "is another program at agent.listen?")
+    if not status["healthy"]:
+        return problem("agent", f"it cannot ship: {status['error']}", "nothing is lost; see the finding about Loki")
+    backlog = sum(source["backlogBytes"] for source in status["sources"])
+    rejected = sum(source["rejected"] for source in status["sources"])
+    if backlog > LAG_WARNING_BYTES:
+        return warning(
+            "agent", f"{backlog >> 20} MiB wait to be shipped", "look at Loki's limits and the agent's log"
+        )
+    if rejected:
+        return warning("agent", f"Loki refused {rejected} lines", "the reasons are in the agent's log and journal")
+    return ok("agent", f"ships {len(status['sources'])} logs to {status['loki']}")
+
+
+async def _panel(session: aiohttp.ClientSession, settings: Configuration) -> Finding:
+    address = f"http://{settings.panel.listen}"
+    try:
+        async with session.get(f"{address}/healthz") as answer:
+            if answer.status == 200:
+                return ok("panel", f"answers at {address}")
+            if answer.status == 503:
+                return problem("panel", "it cannot read from Loki", "see the finding about Loki")
+            return problem("panel", f"{address} answered {answer.status}", "is another program at panel.listen?")
+    except aiohttp.ClientConnectorError:
+        return warning("panel", f"no panel answers at {address}", "start it, if it is to run on this machine")
+    except (aiohttp.ClientError, OSError) as error:
+        return problem("panel", f"{address} did not answer: {error}", "is another program at panel.listen?")
+
+
+async def check_metrics(settings: Configuration) -> AsyncIterator[Finding]:
+    """Ask the Pushgateway and the remote-write receiver, where they are configured."""
+    agent = settings.agent
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+        if agent.pushgateway_url:
+            yield await _pushgateway(session, agent.pushgateway_url.rstrip("/"))
+        if agent.remote_write_url:
+            yield await _remote_write(session, settings)
+
+
+async def _pushgateway(session: aiohttp.ClientSession, url: str) -> Finding:
+    try:
+        async with session.get(f"{url}/-/ready") as answer:
+            if answer.status == 200:
+                return ok("metrics", f"the Pushgateway at {url} is ready")
+            said = f"{url}/-/ready answered {answer.status}"
+    except (aiohttp.ClientError, OSError) as error:
+        said = f"{url} does not answer: {_why(error)}"
+    return problem("metrics", f"the Pushgateway: {said}", "look at agent.pushgateway_url")
+
+
+async def _remote_write(session: aiohttp.ClientSession, settings: Configuration) -> Finding:
+    url = settings.agent.remote_write_url
+    agent = settings.agent
+    writer = RemoteWriter(
+        session,
+        url,
+        headers=lambda: authorization(
+            agent.remote_write_username, agent.remote_write_password_file, agent.remote_write_bearer_token_file
+        ),
+    )
+    try:
+        await writer.send(encode_samples([]))
+    except (RefusedError, UnavailableError) as error:
+        return problem(
+            "metrics",
+            f"remote write: {error}",
+            "look at agent.remote_write_url; Prometheus needs --web.enable-remote-write-receiver",
+        )
+    return ok("metrics", f"{url} takes samples")

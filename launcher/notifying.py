@@ -1,0 +1,45 @@
+"""`notify`: reports a launch's state to a callback, as a step of its own."""
+
+import time
+
+from contract import record
+from launcher import plan, registry, reporter
+from launcher.params import ParametersError
+from launcher.result import OK, UNHEALTHY, Result
+
+_EVENTS = {
+    record.READY: "ready",
+    record.FAILED: "failed",
+    record.STOPPED: "stopped",
+    record.CRASHED: "crashed",
+    record.STARTING: "starting",
+    record.STOPPING: "stopping",
+}
+
+
+def notify(launch: registry.Launch, url: str) -> Result:
+    """Report what is true of a launch now; what the receiver does not take stays in the outbox.
+
+    Args:
+        launch: whose state.
+        url: where to; empty: the callbackUrl of its start.
+
+    Raises ParametersError if there is no URL.
+
+    """
+    begun = time.monotonic()
+    try:
+        settings = plan.read(launch.dir)
+        wanted, token = settings["callbackUrl"], settings["callbackTokenFile"]
+    except (OSError, ValueError, KeyError):
+        wanted, token = "", ""
+    if not (url or wanted):
+        raise ParametersError("there is no callbackUrl: name one")
+    path = reporter.prepare(launch.dir, _EVENTS[launch.state], url or wanted, token, state=launch.state)
+    taken = reporter.deliver(path, time.monotonic() + reporter.TRY_SECONDS)
+    seconds = time.monotonic() - begun
+    if taken:
+        return Result("notify", OK, launch.record, launch.state, seconds)
+    cause = f"{url or wanted} did not take it within {reporter.TRY_SECONDS:g} s"
+    hint = "it stays in the outbox, the agent goes on trying"
+    return Result("notify", UNHEALTHY, launch.record, launch.state, seconds, cause, hint)

@@ -1,0 +1,82 @@
+"""Starts a service anew after a crash: a new launch of the same trace, after a pause that grows.
+
+    python -I -m launcher.restarting <crashed launch's directory> <new launchId>
+
+A child of the keeper whose server has crashed. The new launch exists from the beginning, so that it can be seen, and
+stopped, while it waits.
+"""
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+from contract import events, record
+from contract.record import LaunchDir, LaunchLock, Record
+from launcher import adoption, plan, registry, starting
+from launcher import params as parameters
+from launcher.backoff import next_attempt, pause
+from launcher.plan import Plan
+from launcher.result import LOCKED, Refusal
+
+
+def restart(crashed: LaunchDir, launch_id: str) -> None:
+    """Wait, then start the crashed launch's service anew."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    before = plan.read(crashed)
+    old = crashed.read()
+    attempt = next_attempt(before, old, time.time()) or 1
+    state_dir = crashed.path.parent.parent
+    params = parameters.from_object({**before["params"], "traceId": old["traceId"], "instanceId": old["instanceId"]})
+    launch, lock, draft = starting.make_launch(params, state_dir, launch_id)
+    with lock:
+        ref = record.process_ref(starting.own_pid())
+        assert ref is not None
+        draft["keeper"] = ref
+        lock.write(draft)
+        if signal.sigtimedwait({signal.SIGTERM}, pause(attempt)) is not None:
+            _end(launch, lock, draft, record.STOPPED, None)
+            return
+        try:
+            doing = {"action": "restart on crash", "traceId": params.trace_id}
+            with registry.operation_lock(state_dir, draft["service"], doing):
+                _start(params, before, attempt, launch, lock, draft)
+        except registry.BusyError as busy:
+            _end(launch, lock, draft, record.FAILED, Refusal(LOCKED, str(busy)))
+        except Refusal as refusal:
+            _end(launch, lock, draft, record.FAILED, refusal)
+
+
+def _start(
+    params: parameters.Params, before: Plan, attempt: int, launch: LaunchDir, lock: LaunchLock, draft: Record
+) -> None:
+    state_dir = launch.path.parent.parent
+    others = [other for other in registry.launches(state_dir) if other.record["launchId"] != draft["launchId"]]
+    running = next((one for one in others if one.live and one.record["service"] == draft["service"]), None)
+    if running is not None:
+        raise Refusal(LOCKED, f"launch {running.record['launchId']} runs already")
+    same = {"workDir": before["workDir"], "params": before["params"]}
+    starting.prepare(params, state_dir, attempt, (launch, lock, draft), same)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    adoption.spawn_keeper(launch, lock)
+
+
+def _end(launch: LaunchDir, lock: LaunchLock, draft: Record, state: str, refusal: Refusal | None) -> None:
+    draft["state"] = state
+    draft["endedAt"] = starting.now()
+    if refusal is None:
+        draft["exit"] = {"code": None, "signal": None, "cause": "stopped before it was started anew"}
+        starting.say(launch, draft, events.EXITED, state=state, cause=draft["exit"]["cause"])
+    else:
+        starting.write_refusal(launch, draft, refusal)
+    lock.write(draft)
+
+
+def main() -> int:
+    """Restart the launch whose directory is named."""
+    restart(LaunchDir(Path(sys.argv[1])), sys.argv[2])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The documentation: it builds without a warning, and says what the code does."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli.reference import render_reference
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    pytest.importorskip("material", reason="needs the extra docs: pip install -e '.[docs]'")
+    site = tmp_path_factory.mktemp("site")
+    run = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "NO_MKDOCS_2_WARNING": "1"},
+    )
+    return run, site
+
+
+def test_the_site_builds_without_a_warning(site):
+    run, _ = site
+
+    assert run.returncode == 0, run.stderr
+    assert "WARNING" not in run.stderr, run.stderr
+
+
+def test_pages_load_nothing_from_elsewhere(site):
+    _, directory = site
+    for page in directory.rglob("*.html"):
+        loaded = re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="(https?://[^"]+)"', page.read_text("utf-8"))
+        assert not [url for url in loaded if 'rel="canonical"' not in url], page
+
+
+def test_the_configuration_reference_is_that_of_the_code():
+    assert (DOCS / "configuration.md").read_text("utf-8") == render_reference(), (
+        "run: python -m cli.reference > docs/configuration.md"
+    )
+
+
+def test_every_alert_has_its_section_in_the_operations_page():
+    groups = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text("utf-8"))["groups"]
+    alerts = {rule["alert"] for group in groups for rule in group["rules"]}
+    sections = set(re.findall(r"^### (Tracetail\w+)$", (DOCS / "operations.md").read_text("utf-8"), re.MULTILINE))
+
+    assert sections == alerts
+
+
+def test_every_command_that_the_pages_name_exists():
+    from cli.main import _COMMANDS
+
+    for page in DOCS.rglob("*.md"):
+        text = page.read_text("utf-8")
+        blocks = "\n".join(re.findall(r"^ *```sh\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL))
+        code = re.findall(r"`(tracetail [^`\n]+)`", text) + re.findall(r"^ *(tracetail .*)$", blocks, re.MULTILINE)
+        for line in code:
+            command = line.split()[1]
+            assert command in _COMMANDS or command.startswith("-"), f"{page.name}: {line}"
+
+
+def test_files_that_the_pages_name_are_there():
+    for page in DOCS.rglob("*.md"):
+        for path in re.findall(r"`((?:deploy|examples|bench)/[\w./@-]+)`", page.read_text("utf-8")):
+            assert (ROOT / path).exists() or list(ROOT.glob(path)), f"{page.name}: {path}"
+
+
+@pytest.mark.parametrize("page", ["index", "installation", "first-launch", "faq"])
+def test_what_a_first_time_user_needs_is_there_in_chinese(page):
+    text = (DOCS / "zh" / f"{page}.md").read_text("utf-8")
+
+    assert len(re.findall(r"[\u4e00-\u9fff]", text)) > 300
+    english = (DOCS / f"{page}.md").read_text("utf-8")
+    assert set(re.findall(r"^```(\w+)", text, re.MULTILINE)) <= set(re.findall(r"^```(\w+)", english, re.MULTILINE))

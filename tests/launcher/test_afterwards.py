@@ -1,0 +1,299 @@
+"""What happens when the launcher is gone: callbacks, restarts after a crash, retention."""
+
+import http.server
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from contract import outbox
+from contract.logline import render_stamp
+from contract.record import is_alive
+from launcher import backoff
+
+READY = [["text", "ready now\n"], ["stay"]]
+
+
+class Receiver:
+    """A test platform's callback endpoint: remembers what is posted, refuses as often as it is told."""
+
+    def __init__(self, refusals=0):
+        self.posts = []
+        self.headers = []
+        self.refusals = refusals
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if receiver.refusals:
+                    receiver.refusals -= 1
+                    self.send_response(503)
+                else:
+                    receiver.headers.append(dict(self.headers))
+                    receiver.posts.append(body)
+                    self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/api/report/llm-start"
+        self._thread = threading.Thread(target=self.server.serve_forever)
+        self._thread.start()
+
+    def close(self):
+        self.server.shutdown()
+        self._thread.join()
+        self.server.server_close()
+
+    def events(self):
+        return [post["event"] for post in self.posts]
+
+
+@pytest.fixture
+def receiver():
+    made = Receiver()
+    yield made
+    made.close()
+
+
+def test_ready_and_stopped_are_reported(world, wait_until, receiver, free_port, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    port = free_port()
+    started = world.start(
+        [["serve", port, []], ["stay"]],
+        port=port,
+        readyWhen="port",
+        callbackUrl=receiver.url,
+        callbackTokenFile=str(token),
+        jobId="j-1",
+        traceId="t-1",
+        instanceId="42",
+    )
+    wait_until(lambda: receiver.events() == ["ready"])
+    assert world.run("stop", "--model-name", "m").status == 0
+    wait_until(lambda: receiver.events() == ["ready", "stopped"])
+    launch = world.launch(started.result)
+    record = launch.read()
+    post = receiver.posts[0]
+    assert (post["model"], post["port"], post["pid"]) == ("m", port, record["server"]["pid"])
+    assert post["log_file"] == record["logFile"]
+    assert (post["traceId"], post["instanceId"], post["jobId"]) == ("t-1", "42", "j-1")
+    assert post["launchId"] == launch.launch_id
+    assert receiver.headers[0]["Authorization"] == "Bearer s3cret"
+    assert receiver.posts[0]["eventId"] != receiver.posts[1]["eventId"]
+    wait_until(lambda: not outbox.pending(launch.outbox_path))
+
+
+def test_a_failure_is_reported_with_cause_and_masked_tail(world, wait_until, receiver):
+    steps = [
+        ["text", "api_key='hunter2hunter2'\nValueError: No available memory for the cache blocks.\n"],
+        ["exit", 1],
+    ]
+    started = world.start(steps, callbackUrl=receiver.url)
+    assert started.status == 10
+    assert started.result["cause"] == "no memory is left for the KV cache"
+    wait_until(lambda: receiver.events() == ["failed"])
+    post = receiver.posts[0]
+    assert post["exit"]["cause"] == "no memory is left for the KV cache"
+    assert post["exit"]["evidence"] == ["ValueError: No available memory for the cache blocks."]
+    assert "hunter2" not in json.dumps(post)
+    assert "hunter2" not in started.stdout
+    assert post["tail"][-1].startswith("ValueError")
+    event = next(e for e in world.events(world.launch(started.result)) if e.name == "failed")
+    assert event.fields["cause"] == post["exit"]["cause"]
+
+
+def test_a_receiver_that_is_busy_is_asked_again(world, wait_until, receiver):
+    receiver.refusals = 2
+    launch = world.launch(world.start([["exit", 1]], callbackUrl=receiver.url).result)
+    wait_until(lambda: receiver.events() == ["failed"])
+    wait_until(lambda: not outbox.pending(launch.outbox_path))
+
+
+def test_a_receiver_that_hangs_changes_nothing_and_leaves_the_callback_in_the_outbox(world, wait_until):
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        url = f"http://127.0.0.1:{hanging.getsockname()[1]}/"
+        begun = time.monotonic()
+        started = world.start(READY, callbackUrl=url)
+        assert started.status == 0
+        assert world.run("stop", "--model-name", "m").status == 0
+        assert time.monotonic() - begun < 60
+        launch = world.launch(started.result)
+        wait_until(lambda: len(outbox.pending(launch.outbox_path)) == 2)
+    for path in outbox.pending(launch.outbox_path):
+        assert json.loads(path.read_bytes())["url"] == url
+
+
+def test_a_crash_starts_it_anew_with_the_same_trace(world, wait_until, tmp_path):
+    go = tmp_path / "go"
+    steps = [["text", "ready now\n"], ["wait", str(go)], ["exit", 3]]
+    first = world.launch(world.start(steps, restart="on-crash", traceId="t-1").result)
+    go.touch()
+    assert world.ended(first)["state"] == "crashed"
+    event = next(e for e in world.events(first) if e.name == "restarted")
+    second = wait_until(lambda: next((one for one in world.launches() if one.path != first.path), None))
+    assert event.fields == {"launchId": second.launch_id, "attempt": "1"}
+    assert second.read()["traceId"] == "t-1"
+    assert [e.name for e in world.events(first)][-1] == "exited"
+    third = wait_until(lambda: next(iter(world.launches()[2:]), None))  # the file is still there: it crashes again
+    assert world.run("stop", "--launch", third.launch_id).status == 0
+    wait_until(lambda: third.read()["state"] in ("stopped", "crashed"))
+    go.unlink()
+    for launch in world.launches():
+        world.run("stop", "--launch", launch.launch_id)
+
+
+def test_a_waiting_restart_can_be_stopped(world, wait_until):
+    launch = world.launch(
+        world.start([["text", "ready now\n"], ["sleep", 0.1], ["exit", 3]], restart="on-crash").result
+    )
+    world.ended(launch)
+    second = wait_until(lambda: next((one for one in world.launches() if one.path != launch.path), None))
+    stopped = world.run("stop", "--launch", second.launch_id)
+    assert stopped.status == 0
+    assert second.read()["state"] in ("stopped", "crashed")
+    assert not world.members(second)
+
+
+def test_backoff_grows_and_ends():
+    settings = {"restart": "on-crash", "attempt": 0}
+    ready = {"readyAt": render_stamp(1_000_000_000_000, 0).decode()}
+    assert backoff.next_attempt(settings, ready, 1001.0) == 1
+    assert backoff.next_attempt({**settings, "attempt": 4}, ready, 1001.0) == 5
+    assert backoff.next_attempt({**settings, "attempt": 5}, ready, 1001.0) is None
+    assert backoff.next_attempt({**settings, "attempt": 5}, ready, 1000.0 + 600.0) == 1
+    assert backoff.next_attempt({**settings, "restart": "never"}, ready, 1001.0) is None
+    assert [backoff.pause(n) for n in (1, 2, 3, 4, 5, 9)] == [1, 2, 4, 8, 16, 60]
+
+
+def test_warmup_smoke_and_notify_exist_alone(world, wait_until, receiver, free_port):
+    port = free_port()
+    assert world.run("warmup", "--model-name", "m").status == 2
+    started = world.start(
+        [["serve", port, ["m"]], ["stay"]],
+        port=port,
+        readyWhen="http",
+        warmup=True,
+        smoke={"prompt": "hi", "pattern": "said hi"},
+    )
+    assert started.status == 0, started.stdout
+    assert world.run("warmup", "--model-name", "m").status == 0
+    assert world.run("smoke", "--model-name", "m").status == 0
+    assert world.run("smoke", "--model-name", "m", "--prompt", "x", "--pattern", "said x$").status == 0
+    wrong = world.run("smoke", "--model-name", "m", "--prompt", "x", "--pattern", "y$")
+    assert (wrong.status, "does not match" in wrong.result["cause"]) == (21, True)
+    assert world.run("notify", "--model-name", "m").status == 2
+    assert world.run("notify", "--model-name", "m", "--callback-url", receiver.url).status == 0
+    assert receiver.events() == ["ready"]
+    assert world.run("stop", "--model-name", "m").status == 0
+    assert world.run("warmup", "--model-name", "m").status == 3
+
+
+def test_a_wrong_answer_fails_the_start(world, free_port):
+    port = free_port()
+    smoke = {"prompt": "hi", "pattern": "never"}
+    started = world.start([["serve", port, ["m"]], ["stay"]], port=port, readyWhen="http", smoke=smoke)
+    assert started.status == 10
+    assert started.result["cause"].startswith("smoke test: the answer 'you said hi' does not match")
+
+
+def ship(launch, *, complete=True):
+    """Say what the agent would say once it has shipped all."""
+    segments = {path: Path(path).stat().st_size for path in launch.read()["segments"] if Path(path).exists()}
+    content = {"schema": 1, "segments": segments, "lines": 1, "rejected": 0, "redacted": 0, "complete": complete}
+    launch.shipped_path.write_text(json.dumps(content))
+
+
+def test_gc_removes_what_is_old_and_shipped_and_nothing_else(world):
+    launches = [world.launch(world.start([["exit", 1]]).result) for _ in range(3)]
+    running = world.launch(world.start(READY).result)
+    for launch in launches:
+        world.ended(launch)
+    ship(launches[0])
+    ship(launches[1])
+    assert world.run("gc", "--keep-days", "0", "--dry-run").status == 0
+    assert all(launch.path.exists() for launch in launches)
+    kept = Path(launches[2].read()["logFile"])
+    gone = Path(launches[0].read()["logFile"])
+    answer = world.run("gc", "--keep-days", "0", "--json")
+    assert {Path(one["path"]).name for one in json.loads(answer.stdout)} >= {launches[0].launch_id, gone.name}
+    assert [launch.path.exists() for launch in launches] == [False, False, True]
+    assert (gone.exists(), kept.exists(), running.path.exists()) == (False, True, True)
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_keep_logs_deletes_shipped_segments_only(world, wait_until, tmp_path):
+    much, more = tmp_path / "much", tmp_path / "more"
+    much.write_bytes(b"x" * 100 + b"\n")
+    much.write_bytes(much.read_bytes() * 40_000)
+    steps = [["text", "ready now\n"], ["file", str(much)], ["wait", str(more)], ["file", str(much)], ["stay"]]
+    launch = world.launch(world.start(steps, maxLogMB=1, keepLogs=2).result)
+    wait_until(lambda: len(launch.read()["segments"]) >= 6)
+    assert all(Path(path).exists() for path in launch.read()["segments"])
+    ship(launch, complete=False)
+    shipped = list(json.loads(launch.shipped_path.read_text())["segments"])[:-1]
+    more.touch()
+    wait_until(lambda: len(launch.read()["segments"]) >= 12)
+    wait_until(lambda: not any(Path(path).exists() for path in shipped))
+    unshipped = [path for path in launch.read()["segments"] if path not in shipped]
+    assert all(Path(path).exists() for path in unshipped[1:])
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_ps_lists_what_runs_and_json_is_for_programs(world):
+    assert world.run("ps").stdout == "nothing runs\n"
+    started = world.start(READY, traceId="t-1")
+    listed = json.loads(world.run("ps", "--json").stdout)
+    assert [(one["launchId"], one["state"], one["traceId"]) for one in listed] == [
+        (started.result["launchId"], "ready", "t-1")
+    ]
+    assert started.result["launchId"] in world.run("ps").stdout
+    world.run("stop", "--model-name", "m")
+    assert world.run("ps").stdout == "nothing runs\n"
+    assert started.result["launchId"] in world.run("ps", "--all").stdout
+
+
+def test_a_record_of_a_newer_version_is_told_and_left_alone(world):
+    launch = world.launch(world.start([["exit", 1]]).result)
+    world.ended(launch)
+    record = launch.read() | {"schema": 99}
+    launch.record_path.write_text(json.dumps(record))
+    listed = world.run("ps", "--all")
+    assert "update tracetail" in listed.stderr
+    assert world.run("gc", "--keep-days", "0").status == 0
+    assert launch.record_path.exists()
+    assert world.start(READY).status == 0
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_keeper_is_not_ended_by_hangups_or_interrupts(world, wait_until):
+    launch = world.launch(world.start(READY).result)
+    record = launch.read()
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+        os.kill(record["keeper"]["pid"], number)
+    assert world.run("status", "--model-name", "m").status == 0
+    assert is_alive(record["keeper"])
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_the_keeper_stays_small(world, wait_until, tmp_path):
+    much = tmp_path / "much"
+    much.write_bytes(b"x" * 150 + b"\n")
+    much.write_bytes(much.read_bytes() * 100_000 + b"\n" * 1_000_000 + b"y" * 3_000_000)
+    done = tmp_path / "done"
+    steps = [["text", "ready now\n"], ["file", str(much)], ["touch", str(done)], ["stay"]]
+    launch = world.launch(world.start(steps).result)
+    wait_until(done.exists)
+    status = Path(f"/proc/{launch.read()['keeper']['pid']}/status").read_text()
+    peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+    assert peak < 24 * 1024, f"{peak} KiB"
+    assert world.run("stop", "--model-name", "m").status == 0

@@ -1,0 +1,189 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.logql_strategies import log_queries, metrics
+
+from store.logql import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    Drop,
+    Grouping,
+    Json,
+    LineFilter,
+    Logfmt,
+    LogQLError,
+    LogQuery,
+    Matcher,
+    Quantity,
+    RangeAggregation,
+    VectorAggregation,
+    json_path,
+    parse,
+    parse_bytes,
+    parse_duration,
+    parse_go_duration,
+    unparse,
+)
+
+SELECTOR = (Matcher("a", "=", "b"),)
+SYMBOLS = '{ } ( ) [ ] , = != =~ !~ |= |~ | == > >= < <= + - * / # ` \\ . _ " \0 模 \ud800'
+WORDS = "or and by without json logfmt regexp drop keep sum rate count_over_time offset vector --strict unwrap topk"
+VALUES = '5m 1.5 10KB "x" "(" `y` a b'
+ALL_WORDS = (SYMBOLS + " " + WORDS + " " + VALUES).split(" ")
+
+
+@given(log_queries | metrics)
+def test_a_printed_query_parses_to_the_same_tree(query):
+    assert parse(unparse(query)) == query
+
+
+@given(st.lists(st.sampled_from(ALL_WORDS), max_size=30).map(" ".join) | st.text(max_size=60))
+def test_any_text_is_a_query_or_refused_but_never_fails_otherwise(text):
+    try:
+        query = parse(text)
+    except LogQLError:
+        return
+    assert parse(unparse(query)) == query
+
+
+@given(log_queries | metrics, st.data())
+def test_a_damaged_query_is_a_query_or_refused_but_never_fails_otherwise(query, data):
+    text = unparse(query)
+    at = data.draw(st.integers(0, len(text)))
+    length = data.draw(st.integers(0, 5))
+    damaged = text[:at] + data.draw(st.sampled_from(ALL_WORDS)) + text[at + length :]
+    with contextlib.suppress(LogQLError):
+        parse(damaged)
+
+
+@pytest.mark.parametrize(
+    ("text", "stages"),
+    [
+        ('|= "x"', (LineFilter("|=", ("x",)),)),
+        ('!= "x" |~ `\\d+`', (LineFilter("!=", ("x",)), LineFilter("|~", ("\\d+",)))),
+        ('|= "x" or "y" or "z"', (LineFilter("|=", ("x", "y", "z")),)),
+        ("| json", (Json(),)),
+        ("| logfmt --strict --keep-empty", (Logfmt(strict=True, keep_empty=True),)),
+        ("| drop x, y", (Drop(("x", "y")),)),
+        (
+            '| x="1" or y>2 and z="3"',
+            (
+                AnyOf(
+                    (
+                        Matcher("x", "=", "1"),
+                        AllOf((Comparison("y", ">", Quantity("number", 2, "2")), Matcher("z", "=", "3"))),
+                    )
+                ),
+            ),
+        ),
+        ('| x="1", y="2" z="3"', (AllOf((Matcher("x", "=", "1"), Matcher("y", "=", "2"), Matcher("z", "=", "3"))),)),
+        ("| x == 1.5e3", (Comparison("x", "==", Quantity("number", 1500, "1.5e3")),)),
+        ("| x = 5", (Comparison("x", "==", Quantity("number", 5, "5")),)),
+        ("| x >= 1h30m", (Comparison("x", ">=", Quantity("duration", 5400 * 10**9, "1h30m")),)),
+        ("| x < 1.5kb", (Comparison("x", "<", Quantity("bytes", 1500, "1.5kb")),)),
+        ("# a comment\n| json # another", (Json(),)),
+        ('| json_y="z"', (Matcher("json_y", "=", "z"),)),
+    ],
+)
+def test_stages(text, stages):
+    assert parse('{a="b"} ' + text) == LogQuery(SELECTOR, stages)
+
+
+def test_metric_queries_in_their_various_spellings():
+    counted = RangeAggregation("count_over_time", LogQuery(SELECTOR, (LineFilter("|=", ("x",)),)), 300 * 10**9)
+    for text in (
+        'count_over_time({a="b"} |= "x" [5m])',
+        'count_over_time({a="b"}[5m] |= "x")',
+        'count_over_time(({a="b"} |= "x")[300s])',
+        '(count_over_time(({a="b"} |= "x" [5m])))',
+    ):
+        assert parse(text) == counted
+    summed = VectorAggregation("sum", counted, Grouping(without=False, names=("l", "m")))
+    for text in (
+        'sum by (l, m) (count_over_time({a="b"} |= "x" [5m]))',
+        'sum(count_over_time({a="b"} |= "x" [5m])) by (l,m)',
+    ):
+        assert parse(text) == summed
+
+
+def test_strings_have_the_escapes_of_go():
+    assert parse('{a="\\u6a21\\n\\t\\x41\\101\\\\\\""}') == LogQuery((Matcher("a", "=", '模\n\tAA\\"'),))
+    assert parse("{a=`\\n`}") == LogQuery((Matcher("a", "=", "\\n"),))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'topk(3, rate({a="b"}[1m]))',
+        'sum(rate({a="b"}[1m])) / 2',
+        'sum(rate({a="b"}[1m])) > 5',
+        'rate({a="b"}[1m]) or rate({a="c"}[1m])',
+        "1 + 1",
+        '{a="b"} | line_format "{{.x}}"',
+        '{a="b"} | label_format x=y',
+        '{a="b"} | pattern "<_>"',
+        '{a="b"} | unpack',
+        '{a="b"} | decolorize',
+        '{a="b"} |> "<_> x"',
+        '{a="b"} | x = ip("10.0.0.0/8")',
+        'max_over_time({a="b"} | unwrap x [1m])',
+        'count_over_time({a="b"} | unwrap x [1m])',
+        'quantile_over_time(0.99, {a="b"} | unwrap x [1m])',
+        'absent_over_time({a="b"}[1m])',
+        'stddev(rate({a="b"}[1m]))',
+        'label_replace(rate({a="b"}[1m]), "x", "$1", "y", "(.*)")',
+        "vector(1) * 2",
+    ],
+)
+def test_what_only_loki_can_do_is_refused_by_name(text):
+    with pytest.raises(LogQLError, match=r"the embedded store does not support .*Loki does"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        '{a=~".*"}',
+        '{a!="b"}',
+        '{a="b"',
+        '{a="b}',
+        '{a="b"} | = "c"',
+        '{a="b"} |~ "("',
+        '{a=~"("}',
+        '{a="\\q"}',
+        '{a="b"} | x > "c"',
+        'rate({a="b"})',
+        'rate({a="b"}[0s])',
+        'rate({a="b"}[5])',
+        '{a="b"} | json x="a..b"',
+        '{a="b"} | regexp "no name"',
+        'sum by (x) (rate({a="b"}[1m])) by (y)',
+        'sum({a="b"})',
+        "(" * 5000,
+        '{a="b"} | ' + "(" * 3000 + 'x="y"' + ")" * 3000,
+        '{a="' + "x" * 70_000 + '"}',
+    ],
+)
+def test_what_is_no_query_is_refused(text):
+    with pytest.raises(LogQLError, match="parse error"):
+        parse(text)
+
+
+def test_quantities():
+    assert parse_duration("1d2h") == 26 * 3600 * 10**9
+    assert parse_duration("1.5s") == 1_500_000_000
+    assert parse_go_duration("-1m") == -60 * 10**9
+    assert parse_go_duration("1d") is None
+    assert parse_go_duration("0") == 0
+    assert parse_bytes("1.5 GiB") == 3 * 2**29
+    assert parse_bytes("5MB") == 5_000_000
+    assert parse_bytes("five") is None
+
+
+def test_json_paths():
+    assert json_path('a.b[0]["c d"]') == ("a", "b", 0, "c d")

@@ -1,0 +1,306 @@
+"""What is pushed is stored once, in order, and stays: across restarts, merges and retention."""
+
+import secrets
+import sqlite3
+import time
+
+import pytest
+
+from store import writer as writer_module
+from store.block import Entries
+from store.database import Database
+from store.limits import TimeWindow
+from store.logql import parse
+from store.push import PushedStream
+from store.query import Budget, LogRequest, run_log_query
+from store.reader import Reader
+from store.writer import Retention, Writer
+
+SECOND = 10**9
+HOUR = 3600 * SECOND
+QUERY = '{traceId="t1"}'
+
+
+@pytest.fixture
+def labels():
+    """A stream that no other test of this module writes to."""
+    return {"traceId": secrets.token_hex(8)}
+
+
+def lines(store, labels, now_ns):
+    found = store.entries(f'{{traceId="{labels["traceId"]}"}}', now_ns - 30 * HOUR, now_ns + HOUR)
+    return [line for _, line, _ in found]
+
+
+def test_a_replay_changes_nothing_not_even_after_a_restart(store, labels, now_ns):
+    values = [[now_ns + i, f"line {i % 3}", {"level": "info"}] for i in range(100)]
+    for _ in range(3):
+        assert store.push(labels, values).status == 204
+    store.stop()
+    store.start()
+    assert store.push(labels, [*values[50:], [now_ns + 100, "new"]]).status == 204
+    assert lines(store, labels, now_ns) == [v[1] for v in values] + ["new"]
+
+
+def test_entries_differ_by_time_line_or_metadata(shared_store, labels, now_ns):
+    values = [
+        [now_ns, "a"],
+        [now_ns, "b"],
+        [now_ns, "a", {"k": "1"}],
+        [now_ns, "a", {"k": "2"}],
+        [now_ns + 1, "a"],
+        [now_ns, "a", {"k": "1"}],
+        [now_ns, "a"],
+    ]
+    assert shared_store.push(labels, values).status == 204
+    assert shared_store.push(labels, values[::-1]).status == 204
+    assert sorted(lines(shared_store, labels, now_ns)) == ["a", "a", "a", "a", "b"]
+
+
+def test_late_entries_are_put_in_their_place(shared_store, labels, now_ns):
+    assert shared_store.push(labels, [[now_ns, "third"], [now_ns - 2 * SECOND, "first"]]).status == 204
+    assert shared_store.push(labels, [[now_ns - SECOND, "second"]]).status == 204
+    assert lines(shared_store, labels, now_ns) == ["first", "second", "third"]
+
+
+def test_what_is_too_far_behind_is_refused_and_the_rest_is_stored(shared_store, labels, now_ns):
+    assert shared_store.push(labels, [[now_ns, "newest"]]).status == 204
+    refused = shared_store.push(
+        labels, [[now_ns - 2 * HOUR, "old"], [now_ns + 1, "fine"], [now_ns - HOUR + SECOND, "late"]]
+    )
+    assert refused.status == 400
+    assert "entry too far behind" in refused.text
+    assert "total ignored: 1 out of 3" in refused.text
+    assert lines(shared_store, labels, now_ns) == ["late", "newest", "fine"]
+    # In another stream the same time is fine.
+    assert shared_store.push({"traceId": labels["traceId"] + "-2"}, [[now_ns - 2 * HOUR, "old"]]).status == 204
+
+
+def test_the_rule_is_judged_entry_by_entry_as_in_loki(shared_store, labels, now_ns):
+    """An old entry that comes before a new one in its request is not behind anything yet."""
+    assert shared_store.push(labels, [[now_ns - 2 * HOUR, "old"], [now_ns, "new"]]).status == 204
+    assert lines(shared_store, labels, now_ns) == ["old", "new"]
+
+
+def test_too_old_too_new_and_too_long_are_refused_and_the_rest_is_stored(shared_store, labels, now_ns):
+    refused = shared_store.push(
+        labels,
+        [
+            [now_ns - 8 * 24 * HOUR, "ancient"],
+            [now_ns + 11 * 60 * SECOND, "from the future"],
+            [now_ns, "x" * 262_145],
+            [now_ns, "m", {"k": "v" * 70_000}],
+            [now_ns, "y" * 262_144],
+            [2**63 - 1, "overflow"],
+        ],
+    )
+    assert refused.status == 400
+    for words in (
+        "timestamp too old",
+        "timestamp too new",
+        "max entry size '262144'",
+        "structured metadata too large",
+    ):
+        assert words in refused.text
+    assert lines(shared_store, labels, now_ns) == ["y" * 262_144]
+
+
+def test_times_outside_of_64_bits_are_refused_whatever_the_settings(make_store, labels, now_ns):
+    store = make_store(reject_older_than_days=0, reject_newer_than_minutes=0)
+    for bad in (2**63 - 1, -1, 2**64 + 5, -(2**70)):
+        assert store.push(labels, [[bad, "x"], [now_ns, "fine"]]).status == 400
+    assert lines(store, labels, now_ns) in (["fine"], [])
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ({f"l{i}": "x" for i in range(16)}, "label names; limit 15"),
+        ({f"l{i}": "x" for i in range(10_000)}, "label names; limit 15"),
+        ({"a": "v" * 2049}, "label value too long"),
+        ({"a" * 1025: "v"}, "label name too long"),
+    ],
+)
+def test_a_stream_with_bad_labels_is_refused_and_the_others_are_stored(shared_store, labels, now_ns, bad, words):
+    refused = shared_store.push_json(
+        {
+            "streams": [
+                {"stream": bad, "values": [[str(now_ns), "bad"]]},
+                {"stream": labels, "values": [[str(now_ns), "good"]]},
+            ]
+        }
+    )
+    assert refused.status == 400
+    assert words in refused.text
+    assert lines(shared_store, labels, now_ns) == ["good"]
+
+
+def test_lines_are_kept_byte_for_byte(shared_store, labels, now_ns):
+    odd = [
+        "",
+        " ",
+        "nul \0 inside",
+        "cr \r inside",
+        "lf \n inside",
+        "\n",
+        "模型加载完成 ✓",
+        "\x1b[31mred",
+        "tail \ufffd",
+    ]
+    assert shared_store.push(labels, [[now_ns + i, line] for i, line in enumerate(odd)]).status == 204
+    assert lines(shared_store, labels, now_ns) == odd
+
+
+# ---- the writer by itself, with small blocks and a clock of its own
+
+
+class Clock:
+    def __init__(self, now_ns):
+        self.now_ns = now_ns
+
+    def __call__(self):
+        return self.now_ns
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = Database(tmp_path / "store.db")
+    database.open()
+    yield database
+    database.close()
+
+
+def stream(times, text="x", trace_id="t1"):
+    entries = Entries(list(times), [f"{text} {t}".encode() for t in times], [0] * len(times), [(("level", "info"),)])
+    return PushedStream((("traceId", trace_id),), entries)
+
+
+def stored_times(database, query=QUERY):
+    reader = Reader(database)
+    with reader.snapshot() as snapshot:
+        request = LogRequest(parse(query), 0, 2**62, 10**6, backward=False)
+        found = [e.time for e in run_log_query(snapshot, request, Budget(60, 2**30))]
+    reader.close()
+    return found
+
+
+def block_rows(database):
+    with sqlite3.connect(database.path) as connection:
+        rows = connection.execute("SELECT level, count FROM block ORDER BY id").fetchall()
+    connection.close()
+    return rows
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_small_blocks_are_merged_and_nothing_is_lost(database):
+    writer = Writer(database, TimeWindow(None, None), Retention(None, None))
+    writer.start()
+    for i in range(3 * writer_module.MERGE_COUNT + 5):
+        assert not writer.push([stream([1000 + i, 1001 + i])], 1).result(60)
+    wait_for(lambda: len(block_rows(database)) == 3 + 5)
+    writer.stop()
+    assert [level for level, _ in block_rows(database)] == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert stored_times(database) == list(range(1000, 1000 + 3 * writer_module.MERGE_COUNT + 6))
+    assert writer.counts.duplicates == 3 * writer_module.MERGE_COUNT + 4
+
+
+def test_a_large_push_is_stored_in_blocks_of_a_page_each(database, monkeypatch):
+    monkeypatch.setattr(writer_module, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(writer_module, "BLOCK_FULL_BYTES", 1000)
+    writer = Writer(database, TimeWindow(None, None), Retention(None, None))
+    writer.start()
+    assert not writer.push([stream(range(1000))], 1).result(60)
+    writer.stop()
+    assert len(block_rows(database)) > 3
+    assert stored_times(database) == list(range(1000))
+
+
+def test_entries_older_than_the_retention_are_deleted_and_their_streams_with_them(database):
+    clock = Clock(1000 * HOUR)
+    writer = Writer(database, TimeWindow(None, None), Retention(24 * HOUR, None), clock_ns=clock)
+    writer.start()
+    assert not writer.push([stream([980 * HOUR]), stream([999 * HOUR], trace_id="t2")], 1).result(60)
+    clock.now_ns = 1005 * HOUR
+    writer._retention_due = 0.0
+    wait_for(lambda: len(block_rows(database)) == 1)
+    writer.stop()
+    assert stored_times(database) == []
+    assert stored_times(database, '{traceId="t2"}') == [999 * HOUR]
+    with sqlite3.connect(database.path) as connection:
+        assert connection.execute("SELECT count(*) FROM stream").fetchone() == (1,)
+        assert connection.execute("SELECT DISTINCT value FROM label WHERE name = 'traceId'").fetchall() == [("t2",)]
+    connection.close()
+
+
+def test_retention_goes_on_in_small_pieces_while_pushes_keep_coming(database):
+    clock = Clock(1000 * HOUR)
+    writer = Writer(database, TimeWindow(None, None), Retention(24 * HOUR, None), clock_ns=clock)
+    writer._retention_due = float("inf")
+    writer.start()
+    for i in range(100):
+        assert not writer.push([stream([1000 * HOUR], trace_id=f"old-{i}")], 1).result(60)
+    clock.now_ns = 1100 * HOUR
+    writer._retention_due = 0.0
+    deleted_after_push = []
+    while not deleted_after_push or deleted_after_push[-1] < 100:
+        time_ns = clock.now_ns + len(deleted_after_push)
+        assert not writer.push([stream([time_ns])], 1).result(60)
+        deleted_after_push.append(writer.counts.deleted_blocks)
+    writer.stop()
+    assert len(set(deleted_after_push)) > 4
+    assert stored_times(database) == [clock.now_ns + n for n in range(len(deleted_after_push))]
+
+
+def test_the_oldest_entries_go_when_the_file_is_too_large_and_the_file_shrinks(database, monkeypatch):
+    import os
+
+    monkeypatch.setattr(writer_module, "RETENTION_SECONDS", 0.0)
+    size = 2_000_000
+    writer = Writer(database, TimeWindow(None, None), Retention(None, size))
+    writer.start()
+    for i in range(80):
+        entries = Entries([i * SECOND], [os.urandom(100_000).hex().encode()[:100_000]], [0], [()])
+        assert not writer.push([PushedStream((("traceId", "t1"),), entries)], 1).result(60)
+    wait_for(lambda: pages(database) <= size + 2 * writer_module.VACUUM_PAGES * 4096)
+    writer.stop()
+    kept = stored_times(database)
+    assert 10 < len(kept) < 60
+    assert kept == [i * SECOND for i in range(80 - len(kept), 80)]
+
+
+def pages(database):
+    with sqlite3.connect(database.path) as connection:
+        [count] = connection.execute("PRAGMA page_count").fetchone()
+    connection.close()
+    return count * 4096
+
+
+def test_very_many_empty_lines_are_stored_in_several_blocks(database):
+    writer = Writer(database, TimeWindow(None, None), Retention(None, None))
+    writer.start()
+    count = 200_000
+    empty = PushedStream((("traceId", "t1"),), Entries(range(count), [b""] * count, [0] * count, [()]))
+    assert not writer.push([empty], 1).result(60)
+    writer.stop()
+    assert all(entries <= writer_module.BLOCK_BYTES // 16 for _, entries in block_rows(database))
+    assert stored_times(database) == list(range(count))
+
+
+def test_when_tidying_fails_pushes_go_on(database, monkeypatch):
+    def broken(*_):
+        raise sqlite3.OperationalError("no space for tidying")
+
+    writer = Writer(database, TimeWindow(None, None), Retention(None, None))
+    monkeypatch.setattr(writer, "_merge_one", broken)
+    writer.start()
+    for i in range(40):
+        assert not writer.push([stream([i])], 1).result(60)
+    assert writer.is_alive
+    writer.stop()
+    assert stored_times(database) == list(range(40))
