@@ -17,7 +17,7 @@ import orjson
 from aiohttp import WSCloseCode, web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from contract.access import refusal
+from contract.access import foreign_page, refusal
 from store import aggregate, params
 from store.aggregate import Steps
 from store.answers import json_answer, matrix_json, streams_json, success_answer, text_answer, vector_json
@@ -153,6 +153,11 @@ class Server:
         except web.HTTPException as error:
             if error.status == 404:
                 return text_answer(404, f"{request.path} is not a path of the embedded store; Loki may have it")
+            if isinstance(error, web.HTTPMethodNotAllowed):
+                allowed = ", ".join(sorted(error.allowed_methods))
+                answer = text_answer(405, f"{request.method} is not allowed on {request.path}, only {allowed}")
+                answer.headers["Allow"] = allowed
+                return answer
             raise
         except (LogQLError, ParameterError, PushError, QueryLimitError) as error:
             return text_answer(400, str(error))
@@ -172,9 +177,11 @@ class Server:
             return text_answer(429, str(error))
 
     def _refusal(self, request: web.Request) -> str | None:
+        headers = request.headers
         if not self._secret:
-            return refusal(request.headers.get("Host"), request.headers)
-        given = request.headers.get("Authorization", "")
+            page = foreign_page(headers.get("Origin"), headers.get("Sec-Fetch-Site"))
+            return page or refusal(headers.get("Host"), headers)
+        given = headers.get("Authorization", "")
         wanted = f"Bearer {self._secret}"
         if request.path == "/ready" or hmac.compare_digest(given.encode(), wanted.encode()):
             return None
