@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -300,6 +301,14 @@ def test_a_client_that_goes_away_ends_its_query(make_store, now_ns):
     deadline = time.monotonic() + 60
     while b'status="499"' not in store.call("GET", "/metrics").body:
         assert time.monotonic() < deadline
+
+
+def test_a_very_long_query_is_answered(shared_store, now_ns):
+    query = '{traceId="t1"}' + ' |= "x"' * 9000
+    assert shared_store.query_range(query, now_ns - HOUR, now_ns).status == 200
+    form = urllib.parse.urlencode({"query": query})
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert shared_store.call("POST", "/loki/api/v1/query_range", body=form, headers=headers).status == 200
 
 
 # ---- nonsense
