@@ -341,6 +341,24 @@ def test_nonsense_is_a_400(shared_store, params):
     assert answer.text.strip()
 
 
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("query", {"query": 'rate({a="b"}[99999y])', "time": str(2**63 - 1)}),
+        ("query", {"query": 'rate({a="b"}[1m] offset -99999y)', "time": str(2**63 - 1)}),
+        ("query_range", {"query": 'rate({a="b"}[1m])', "start": str(2**63 - 3), "end": str(2**63 - 1), "step": "1s"}),
+        ("query_range", {"query": '{a="b"}', "since": "99999y"}),
+        ("labels", {"start": str(1 - 2**63), "end": str(2**63 - 1)}),
+        ("labels", {"since": "99999y"}),
+        ("label/a/values", {"since": "99999y", "end": str(2**63 - 1)}),
+        ("series", {"since": "99999y", "end": str(2**63 - 1)}),
+    ],
+)
+def test_times_at_the_ends_of_the_world_are_answered(shared_store, path, params):
+    answer = shared_store.call("GET", f"/loki/api/v1/{path}", params)
+    assert answer.status == 200, answer
+
+
 def test_unknown_paths_are_a_404_that_names_loki(shared_store):
     for path in ("/loki/api/v1/patterns", "/loki/api/v1/index/volume", "/api/prom/push", "/nope"):
         answer = shared_store.call("GET", path)
