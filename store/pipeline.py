@@ -62,11 +62,6 @@ class Pipeline:
         """The labels on which it depends whether an entry stays, before any parser."""
 
     @property
-    def needs_lines(self) -> bool:
-        """Say whether the result depends on the lines at all."""
-        return bool(self.line_tests or self._from_parser)
-
-    @property
     def parses(self) -> bool:
         """Say whether labels depend on the lines."""
         return bool(self._from_parser)

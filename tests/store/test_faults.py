@@ -196,6 +196,19 @@ def run(store):
     )
 
 
+@pytest.mark.parametrize("damage", ["entries_index = x'00'", "entries_text = x'00'", "entries_index = x''"])
+def test_a_damaged_block_is_said_so_and_the_rest_is_answered(store, now_ns, damage):
+    store.push({"traceId": "t1"}, [[now_ns, "x"]])
+    store.push({"traceId": "t2"}, [[now_ns, "y"]])
+    with sqlite3.connect(store.database) as connection:
+        connection.execute(f"UPDATE block SET {damage} WHERE id = 1")
+    connection.close()
+    answer = store.query_range('{traceId="t1"}', now_ns - HOUR, now_ns + HOUR)
+    assert (answer.status, "damaged" in answer.text) == (500, True)
+    assert lines(store, "t2", now_ns) == ["y"]
+    assert store.push({"traceId": "t1"}, [[now_ns + 1, "z"]]).status == 204
+
+
 # ---- requests that ask for too much
 
 
