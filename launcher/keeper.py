@@ -118,6 +118,7 @@ class Keeper:
         self._plan: plan.Plan = plan.read(launch)
         self._record: Record = launch.read()
         self._engine = engines.load(self._record["engine"])
+        self._output = Output(self._launch.output_path)
         self._stop_requested = False
         self._stop_reason = "asked to stop"
         self._child = 0
@@ -138,6 +139,8 @@ class Keeper:
         self._give_up_at: float | None = None
         self._next_sweep = 0.0
         self._stuck: list[processes.Process] = []
+        self._left_behind = 0
+        """How many processes a server that ended by itself left."""
         self._started = time.monotonic()
         self._phase_started = self._started
         self._deadline = float("inf")
@@ -164,7 +167,6 @@ class Keeper:
         found = recovery.find(self._plan["log"], position.read())
         position.close()
         stamper = Stamper(self._record["traceId"], self._record["instanceId"], found.last_ns)
-        self._output = Output(self._launch.output_path)
         taken = recovery.complete(found, self._output, stamper)
         self._open_log(stamper, segment=found.segment, size=found.size + taken)
         self._take_office()
@@ -186,8 +188,6 @@ class Keeper:
         self._loop()
 
     def _open_log(self, stamper: Stamper, *, segment: int, size: int) -> None:
-        if not hasattr(self, "_output"):
-            self._output = Output(self._launch.output_path)
         position = PositionFile(self._launch.path / "position")
         self._log = LaunchLog(self._plan["log"], stamper, position, self._wake.call, segment=segment, size=size)
         self._pump = Pump(self._output, self._log, self._watch)
@@ -403,6 +403,7 @@ class Keeper:
         if not left:
             return True
         if self._kill_at is None:
+            self._left_behind = len(left)
             patience = LEFT_BEHIND_SECONDS if self._server_gone else self._plan["stopTimeoutSec"]
             self._kill_at = now + patience
             self._give_up_at = self._kill_at + KILL_ROUNDS_SECONDS
@@ -496,6 +497,10 @@ class Keeper:
         before = " before it was ready" if was == record.STARTING else ""
         if self._exit_signal:
             return f"killed by {self._exit_signal}{before}"
+        if self._exit_code == 0 and self._left_behind:
+            return (
+                f"exited with status 0{before} and left {self._left_behind} processes: it must stay in the foreground"
+            )
         if self._exit_code is None:
             return f"ended{before}, with nobody there to see its status"
         return f"exited with status {self._exit_code}{before}"

@@ -35,7 +35,7 @@ _SECRET_FLAG = re.compile(r"(?i)(?:^|[-_])(?:key|keys|token|password|passwd|secr
 _POWERJOB_SCRIPT = re.compile(r"(?:shell|python)_(\d+)\.(?:sh|py)\b")
 
 Listener = Callable[[str, Record, list[Phase]], None]
-"""Told what happens while we wait: `launched`, `joined`, `phases` (with the new ones) or `restarting`."""
+"""Told what happens: `launched`, `joined`, `restarting`, `phases` (new ones), `waiting` (again and again)."""
 
 
 def start(params: Params, state_dir: Path, listener: Listener, *, scope: bool = False) -> Result:
@@ -395,6 +395,7 @@ def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool)
         if len(phases) > told:
             listener("phases", found.record, phases[told:])
             told = len(phases)
+        listener("waiting", found.record, [])
         seconds = time.monotonic() - begun
         if found.state == record.READY:
             return Result("start", OK, found.record, found.state, seconds, reused=reused)
