@@ -74,7 +74,7 @@ const ENGLISH = {
   port: "port",
   exitCode: "exit status",
   signal: "signal",
-  redraws: (n) => `${n} redraws`,
+  redraws: (n) => `${n} ${n === 1 ? "redraw" : "redraws"}`,
   more: (n) => `… ${n} more. Show`,
   moreText: (size) => `… ${size} more. Show`,
   unfold: (n) => `${n} more ${n === 1 ? "line" : "lines"}`,
