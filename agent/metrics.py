@@ -46,9 +46,10 @@ class Metrics:
             "tracetail_agent_retries", "Pushes to be repeated.", ["cause"], registry=self.registry
         )
         self._retries.labels("unreachable")
-        self.push_seconds = Histogram(
+        self._push_seconds = Histogram(
             "tracetail_agent_push_seconds",
-            "How long a push took until it was answered, whatever the answer.",
+            "How long pushes took, by answer: a status, or unreachable.",
+            ["answer"],
             buckets=PUSH_SECONDS_BUCKETS,
             registry=self.registry,
         )
@@ -66,6 +67,10 @@ class Metrics:
             self._lines.labels(level).inc(count)
         self._read.inc(size)
         self._redacted.inc(redacted)
+
+    def pushed(self, answer: str, seconds: float) -> None:
+        """Count a push; answer is the status, or `unreachable` if there was none."""
+        self._push_seconds.labels(answer).observe(seconds)
 
     def delivered(self, entries: int, size: int) -> None:
         """Count entries that Loki acknowledged."""

@@ -54,7 +54,9 @@ async def test_metrics_tell_of_lines_and_of_the_server_that_printed_them(start_a
     assert found["tracetail_agent_entries_acknowledged_total"] == [({}, 3)]
     assert found["tracetail_agent_redacted_secrets_total"] == [({}, 1)]
     assert found["tracetail_agent_dropped_bytes_total"] == [({}, 700)]
-    assert found["tracetail_agent_push_seconds_count"][0][1] >= 1
+    ((answer, pushes),) = found["tracetail_agent_push_seconds_count"]
+    assert answer == {"answer": "204"}
+    assert pushes >= 1
     assert found["tracetail_agent_journal_bytes"][0][1] > 0
     assert found["tracetail_agent_info"][0][0]["version"]
     of_source = {"source": launch.launch_id, "kind": "launch", "service_name": "Qwen/Qwen2-7B"}
@@ -101,6 +103,7 @@ async def test_a_backlog_is_a_lag_in_bytes_and_in_seconds(start_agent, state_dir
     await monitoring.eventually_async(lags, "the lag grows")
     found = _samples(await agent.metrics())
     assert ({"cause": "unreachable"}) in [labels for labels, _ in found["tracetail_agent_retries_total"]]
+    assert [labels for labels, _ in found["tracetail_agent_push_seconds_count"]] == [{"answer": "unreachable"}]
     assert found["tracetail_agent_sources_under_way"] == [({}, 1)]
 
 
