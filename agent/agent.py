@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from aiohttp import web
 
 from agent.delivery import Delivery
 from agent.discovery import BadSettingsError, Discovery
+from agent.files import FileSource, Inodes
 from agent.journal import Journal
 from agent.launches import Adopter, Outboxes, ShippedFiles
 from agent.ledger import Ledger
@@ -29,10 +30,18 @@ from agent.status import make_app
 from contract.access import check_bind, parse_listen
 from contract.loki import LokiSettings
 from contract.redaction import DEFAULT_PATTERNS, Pattern, Redactor
+from contract.state import launches_dir
 
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_EVERY_SECONDS = 1.0
+TROUBLE_SECONDS = 2.0
+"""Before a source that could not be read is tried again."""
+QUIET_SECONDS = 10.0
+"""A log in which nothing happened for so long is looked at less often, if there are many."""
+HOT_MAX = 256
+"""So many logs are looked at ten times a second; of the others a twentieth each time."""
+_TURNS = 20
 STOP_SECONDS = 5.0
 """How long the end may take: what is not acknowledged by then stays in the journal."""
 
@@ -64,6 +73,8 @@ class Agent:
             settings, self.metrics.registry, state_dirs, journal=journal_path(state_dirs[0]), host=host
         )
         self._sources: dict[str, Source] = {}
+        self._turn = 0
+        self._inodes = Inodes()
         self._tasks: set[asyncio.Task[None]] = set()
         self._shipped = ShippedFiles()
         self._adopter = Adopter()
@@ -96,11 +107,13 @@ class Agent:
         try:
             async with LokiClient(self._loki) as client:
                 pipeline = self._pipeline(client)
+                self._inodes = await pipeline.ledger.inodes()
                 discovery = Discovery(
                     self._state_dirs,
                     self._settings,
                     self._host,
                     await pipeline.ledger.completed(),
+                    self._inodes,
                 )
                 async with (
                     _listening(
@@ -118,6 +131,7 @@ class Agent:
                     outboxes = asyncio.create_task(Outboxes(self._state_dirs).run(), name="outboxes")
                     try:
                         announce(address)
+                        await self._take_up_what_is_gone(pipeline)
                         await self._follow(pipeline, discovery)
                     finally:
                         outboxes.cancel()
@@ -184,28 +198,54 @@ class Agent:
                 await asyncio.wait_for(self._ended.wait(), LOOK_EVERY_SECONDS)
         await self._finish(pipeline, discovery)
 
+    async def _take_up_what_is_gone(self, pipeline: Pipeline) -> None:
+        """Finish what was begun with logs that are not there any more, and that discovery cannot find."""
+        for name, labels in (await pipeline.ledger.begun_files()).items():
+            path = Path(name)
+            if not await asyncio.to_thread(path.exists):
+                self._sources[name] = FileSource(path, labels, self._inodes)
+        for launch_id, batches in (await pipeline.ledger.begun_launches()).items():
+            if not any((launches_dir(state_dir) / launch_id).exists() for state_dir in self._state_dirs):
+                task = asyncio.create_task(pipeline.settle(batches), name=f"settle {launch_id}")
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
     def _look(self, pipeline: Pipeline, discovery: Discovery, *, at_once: bool = False) -> None:
         """Take up new sources, and begin to ship wherever there is something to read."""
         for source in discovery.scan():
-            self._sources[source.key] = source
+            self._sources.setdefault(source.key, source)
         now = time.monotonic()
-        for source in self._sources.values():
+        for source in self._in_turn(everything=at_once):
             if not source.busy and (at_once or now >= source.not_before) and (not source.open or source.look()):
                 source.busy = True
                 task = asyncio.create_task(self._ship(pipeline, source), name=f"ship {source.key}")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
+    def _in_turn(self, *, everything: bool) -> Iterable[Source]:
+        """Return the sources to look at now: all of them, or the lively ones and some of the quiet ones."""
+        self._turn = (self._turn + 1) % _TURNS
+        if everything or len(self._sources) <= HOT_MAX:
+            return self._sources.values()
+        return [
+            source
+            for place, source in enumerate(self._sources.values())
+            if place % _TURNS == self._turn or not source.open or source.changed_within(QUIET_SECONDS)
+        ]
+
     async def _ship(self, pipeline: Pipeline, source: Source) -> None:
         try:
             await pipeline.ship(source)
+            source.trouble = ""
         except OSError as error:
-            log.error("cannot follow %s: %s", source.key, error)  # noqa: TRY400  (a trace would say no more)
-            source.not_before = time.monotonic() + HOUSEKEEPING_EVERY_SECONDS
+            if source.trouble != str(error):
+                log.error("cannot follow %s: %s", source.key, error)  # noqa: TRY400  (a trace would say no more)
+            source.trouble = str(error)
+            source.not_before = time.monotonic() + TROUBLE_SECONDS
         except Exception:
             # One source that cannot be followed must not be the end of the others.
             log.exception("cannot follow %s; trying again", source.key)
-            source.not_before = time.monotonic() + HOUSEKEEPING_EVERY_SECONDS
+            source.not_before = time.monotonic() + TROUBLE_SECONDS
         finally:
             source.busy = False
 

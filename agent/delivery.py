@@ -21,6 +21,7 @@ from typing import Any
 from agent import encoding, refusals
 from agent.backoff import SLOW_SECONDS, Backoff
 from agent.encoding import Entry
+from agent.follower import FileRow, Fingerprint
 from agent.journal import Journal, JournalFullError
 from agent.metrics import Metrics
 from agent.rate import RateCap
@@ -53,13 +54,13 @@ class Batch:
     """A range of a file on its way, and what changes once all of it is acknowledged."""
 
     source_id: int
-    file_id: int | None
-    """None for what the agent itself has to say."""
+    file: FileRow | None
     start: int
     end: int
-    tail: bytes
-    """The bytes before `end`, by which the file is known again."""
+    fingerprint: Fingerprint
+    """By what the file is known again once the position is at `end`."""
     lines: int
+    """None in what the agent itself has to say."""
     redacted: int
     state: Mapping[str, Any]
     """The parser's, after the last line."""
@@ -132,19 +133,16 @@ class Delivery:
 
     async def deliver(self, batch: Batch) -> Outcome:
         """Deliver a batch; return when every entry is acknowledged or among the rejected."""
-        batch_id = await self._write(lambda db: _insert_batch(db, batch))
+        batch_id, file_id = await self._write(lambda db: _insert_batch(db, batch))
+        if batch.file is not None:
+            batch.file.id = file_id
         batch.bodies.clear()  # the journal has them: nothing of them is held while Loki cannot be reached
         return await self._finish(batch_id, left_behind=False)
 
-    async def settle(self, source_id: int) -> Outcome | None:
-        """Deliver what a crash or an ending left of a source's batch; None if nothing was left."""
-        rows = await self._write(
-            lambda db: db.execute("SELECT id FROM batches WHERE source_id = ? ORDER BY id", (source_id,)).fetchall()
-        )
-        outcome = None
-        for row in rows:
-            outcome = await self._finish(row["id"], left_behind=True)
-        return outcome
+    async def settle(self, batches: list[int]) -> None:
+        """Deliver what a crash or an ending left of these batches."""
+        for batch_id in batches:
+            await self._finish(batch_id, left_behind=True)
 
     async def _finish(self, batch_id: int, *, left_behind: bool) -> Outcome:
         outcome = Outcome()
@@ -359,27 +357,43 @@ def _rfc3339(time_ns: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanos:09d}Z"
 
 
-def _insert_batch(db: sqlite3.Connection, batch: Batch) -> int:
+def _insert_batch(db: sqlite3.Connection, batch: Batch) -> tuple[int, int]:
+    """Write a batch, and its file if the journal does not know it; return their ids."""
+    file_id = 0
+    if batch.file is not None:
+        file_id = batch.file.id or _insert_file(db, batch.source_id, batch.file)
     batch_id = db.execute(
-        "INSERT INTO batches (source_id, file_id, start, end, tail, lines, entries, redacted, completes, state)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO batches (source_id, file_id, start, end, head, tail, lines, entries, redacted, completes, state)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             batch.source_id,
-            batch.file_id,
+            file_id or None,
             batch.start,
             batch.end,
-            batch.tail,
+            batch.fingerprint.head,
+            batch.fingerprint.tail,
             batch.lines,
-            0 if batch.file_id is None else sum(body.entries for body in batch.bodies),
+            sum(body.entries for body in batch.bodies) if batch.lines else 0,
             batch.redacted,
             batch.completes,
             json.dumps(batch.state),
         ),
     ).lastrowid
     assert batch_id is not None
+    db.execute("UPDATE files SET size = max(size, ?) WHERE id = ?", (batch.fingerprint.size, file_id))
     for body in batch.bodies:
         _insert_intent(db, batch_id, body, retimed=False)
-    return batch_id
+    return batch_id, file_id
+
+
+def _insert_file(db: sqlite3.Connection, source_id: int, row: FileRow) -> int:
+    file_id = db.execute(
+        "INSERT INTO files (source_id, path, device, inode, position, head, tail, size, seen_ns)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (source_id, row.path, row.device, row.inode, row.position, row.head, row.tail, row.size, row.seen_ns),
+    ).lastrowid
+    assert file_id is not None
+    return file_id
 
 
 def _insert_intent(db: sqlite3.Connection, batch_id: int, body: Body, *, retimed: bool) -> Intent:
@@ -423,7 +437,8 @@ def _acknowledge(db: sqlite3.Connection, intent: Intent) -> None:
         return
     batch = db.execute("SELECT * FROM batches WHERE id = ?", (intent.batch_id,)).fetchone()
     db.execute(
-        "UPDATE files SET position = ?, tail = ? WHERE id = ?", (batch["end"], batch["tail"], batch["file_id"])
+        "UPDATE files SET position = ?, head = ?, tail = ? WHERE id = ?",
+        (batch["end"], batch["head"], batch["tail"], batch["file_id"]),
     )
     db.execute(
         "UPDATE sources SET state = ?, lines = lines + ?, bytes = bytes + ?, entries = entries + ?,"

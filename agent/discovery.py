@@ -23,8 +23,10 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
+from agent.files import FileSource, Inodes
+from agent.follower import Follower
 from agent.settings import AgentSettings, SourceSettings
-from agent.sources import FileSource, LaunchSource, Source
+from agent.sources import LaunchSource, Source
 from contract.labels import (
     HOST,
     INSTANCE_ID,
@@ -109,8 +111,11 @@ class Discovery:
         settings: AgentSettings,
         host: str,
         completed: set[str],
+        inodes: Inodes,
     ) -> None:
         """host: this machine's name. completed: launches that need not be followed any more.
+
+        inodes: which files are followed already, under whatever name.
 
         Raises BadSettingsError.
         """
@@ -118,6 +123,7 @@ class Discovery:
         self._launches = [launches_dir(path) for path in state_dirs]
         self._settings = settings
         self._host = host
+        self._inodes = inodes
         self._known = set(completed)
         self._waiting: set[Path] = set()
         self._marks: dict[Path, int] = {}
@@ -181,11 +187,25 @@ class Discovery:
         for source in self._settings.sources:
             self._watch(_base_of(source.glob), recursive="**" in source.glob)
             for name in glob.iglob(source.glob, recursive=True):  # noqa: PTH207  (an absolute pattern)
-                if name in self._known or name.endswith(COMPRESSED) or not Path(name).is_file():
+                if name in self._known or name.endswith(COMPRESSED) or self._is_followed(name):
                     continue
                 self._known.add(name)
                 labels = _source_labels(name, source, self._settings, self._host)
-                yield FileSource(Path(name), labels, plain=source.format == "plain")
+                yield FileSource(Path(name), labels, self._inodes, plain=source.format == "plain")
+
+    def _is_followed(self, name: str) -> bool:
+        """Say whether this is no file, or one that was followed under another name before it was rotated."""
+        path = Path(name)
+        if not path.is_file():
+            return True
+        try:
+            follower = Follower(path)
+        except OSError:
+            return False  # its source says what is wrong
+        try:
+            return not self._inodes.is_free(follower, name)
+        finally:
+            follower.close()
 
     def _watch(self, directory: Path, *, recursive: bool) -> None:
         if str(directory) in self._watched or not directory.is_dir():

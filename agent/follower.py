@@ -1,6 +1,7 @@
 """One open file, read from a position on in blocks of whole lines."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,38 @@ class Block(NamedTuple):
     unfinished: bool
     behind: bool
     """More of the file is there to read."""
+
+
+@dataclass(slots=True)
+class FileRow:
+    """A file of a source as the journal knows it."""
+
+    path: str
+    device: int
+    inode: int
+    head: bytes
+    """Its first bytes, to know it again."""
+    tail: bytes = b""
+    """The bytes before the position, to see that it is still the same."""
+    position: int = 0
+    """Every byte before it is acknowledged or among the rejected lines."""
+    size: int = 0
+    """The largest size that was seen."""
+    seen_ns: int = 0
+    """When it was first seen."""
+    done: bool = False
+    id: int = 0
+    """In the journal; 0 if it is not there yet."""
+
+
+class Fingerprint(NamedTuple):
+    """By what a file is known again."""
+
+    head: bytes
+    """Its first bytes."""
+    tail: bytes
+    """The bytes before the position."""
+    size: int
 
 
 class Follower:
@@ -64,6 +97,10 @@ class Follower:
         """Return the bytes before position."""
         start = max(0, position - TAIL_BYTES)
         return os.pread(self._descriptor, position - start, start)
+
+    def fingerprint(self, position: int) -> Fingerprint:
+        """Return by what this file is known again when everything before position is read."""
+        return Fingerprint(self.head()[:position], self.tail(position), self.size)
 
     def go_back(self, position: int) -> None:
         """Read on from there: not all of the last block was taken. The next ones are small, then they grow again."""

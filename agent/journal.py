@@ -30,6 +30,7 @@ CREATE TABLE sources (
     id INTEGER PRIMARY KEY,
     key TEXT NOT NULL UNIQUE,           -- launchId, or the path of a file that no keeper wrote
     kind TEXT NOT NULL,                 -- launch, file
+    labels TEXT NOT NULL DEFAULT '{}',  -- of its streams, but for ids in its lines; JSON
     first_seen_ns INTEGER NOT NULL,
     state TEXT NOT NULL DEFAULT '{}',   -- of the parser, at the position; JSON
     lines INTEGER NOT NULL DEFAULT 0,   -- acknowledged
@@ -48,6 +49,8 @@ CREATE TABLE files (
     position INTEGER NOT NULL DEFAULT 0,
     head BLOB NOT NULL DEFAULT x'',     -- the first bytes, to know the file again
     tail BLOB NOT NULL DEFAULT x'',     -- the bytes before the position, to see that it is still the same file
+    size INTEGER NOT NULL DEFAULT 0,    -- the largest that was seen
+    seen_ns INTEGER NOT NULL DEFAULT 0, -- when it was first seen
     done INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX files_of_source ON files(source_id);
@@ -57,6 +60,7 @@ CREATE TABLE batches (
     file_id INTEGER REFERENCES files(id) ON DELETE CASCADE,
     start INTEGER NOT NULL,
     end INTEGER NOT NULL,
+    head BLOB NOT NULL,
     tail BLOB NOT NULL,
     lines INTEGER NOT NULL,
     entries INTEGER NOT NULL,

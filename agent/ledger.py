@@ -8,9 +8,11 @@ from datetime import tzinfo
 from typing import Any
 
 from agent.delivery import Delivery
+from agent.files import ROWS_MAX, Inodes
+from agent.follower import FileRow
 from agent.journal import Journal
 from agent.parsing import LineParser
-from agent.sources import FileRow, Source
+from agent.sources import Source
 from agent.times import EngineTimes
 
 
@@ -37,9 +39,10 @@ class Ledger:
 
     async def open(self, source: Source, delivery: Delivery) -> None:
         """Deliver what was left of the source's last batch, then take up its position and state."""
-        source.id = await self._journal.write(lambda db: _source_id(db, source, self._clock_ns()))
-        await delivery.settle(source.id)
-        row, files = await self._journal.write(lambda db: _load(db, source.id))
+        source.id, row, files, leftovers = await self._journal.write(lambda db: _open(db, source, self._clock_ns()))
+        if leftovers:
+            await delivery.settle(leftovers)
+            _, row, files, _ = await self._journal.write(lambda db: _open(db, source, self._clock_ns()))
         source.lines = row["lines"]
         source.bytes = row["bytes"]
         source.rejected = row["rejected"]
@@ -55,36 +58,79 @@ class Ledger:
         )
         source.open = True
 
-    async def know_file(self, source: Source) -> None:
-        """Make sure that the journal knows the file that the source reads from."""
-        row = source.file
-        if not row.id:
-            row.id = await self._journal.write(lambda db: _insert_file(db, source.id, row))
+    async def begun_files(self) -> dict[str, dict[str, str]]:
+        """Return the paths, with their labels, of files that were begun and not finished."""
+        rows = await self._journal.write(
+            lambda db: db.execute(
+                "SELECT DISTINCT key, labels FROM sources JOIN files ON files.source_id = sources.id"
+                " WHERE kind = 'file' AND NOT done"
+            ).fetchall()
+        )
+        return {row["key"]: json.loads(row["labels"]) for row in rows}
+
+    async def begun_launches(self) -> dict[str, list[int]]:
+        """Return the launches, with the batches, of which a batch is under way."""
+        rows = await self._journal.write(
+            lambda db: db.execute(
+                "SELECT key, batches.id FROM sources JOIN batches ON batches.source_id = sources.id"
+                " WHERE kind = 'launch' ORDER BY batches.id"
+            ).fetchall()
+        )
+        begun: dict[str, list[int]] = {}
+        for row in rows:
+            begun.setdefault(row["key"], []).append(row["id"])
+        return begun
+
+    async def inodes(self) -> Inodes:
+        """Return which source reads, or has read, which file that no keeper wrote."""
+        rows = await self._journal.write(
+            lambda db: db.execute(
+                "SELECT key, device, inode, head FROM files JOIN sources ON sources.id = source_id"
+                " WHERE kind = 'file' ORDER BY files.id"
+            ).fetchall()
+        )
+        return Inodes({(row["device"], row["inode"]): (row["key"], row["head"]) for row in rows})
+
+    async def finish_files(self, source: Source) -> None:
+        """Note the files that need not be opened any more."""
+        rows = [row.id for row in source.finished]
+        source.finished.clear()
+        await self._journal.write(lambda db: _finish_files(db, source.id, rows))
 
 
-def _source_id(db: sqlite3.Connection, source: Source, now_ns: int) -> int:
+def _open(db: sqlite3.Connection, source: Source, now_ns: int) -> tuple[int, Any, list[FileRow], list[int]]:
+    """Return a source's id, row and files, and the batches that were under way."""
     db.execute(
-        "INSERT INTO sources (key, kind, first_seen_ns) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING",
-        (source.key, source.kind, now_ns),
+        "INSERT INTO sources (key, kind, labels, first_seen_ns) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (key) DO UPDATE SET labels = excluded.labels",
+        (source.key, source.kind, json.dumps(source.own_labels), now_ns),
     )
-    source_id = db.execute("SELECT id FROM sources WHERE key = ?", (source.key,)).fetchone()[0]
-    assert isinstance(source_id, int)
-    return source_id
+    row = db.execute("SELECT * FROM sources WHERE key = ?", (source.key,)).fetchone()
+    files = db.execute("SELECT * FROM files WHERE source_id = ? ORDER BY id", (row["id"],)).fetchall()
+    batches = db.execute("SELECT id FROM batches WHERE source_id = ? ORDER BY id", (row["id"],)).fetchall()
+    return row["id"], row, [_row_of(file) for file in files], [batch["id"] for batch in batches]
 
 
-def _load(db: sqlite3.Connection, source_id: int) -> tuple[Any, list[FileRow]]:
-    row = db.execute("SELECT * FROM sources WHERE id = ?", (source_id,)).fetchone()
-    files = db.execute("SELECT * FROM files WHERE source_id = ? ORDER BY id", (source_id,)).fetchall()
-    return row, [
-        FileRow(f["id"], f["path"], f["device"], f["inode"], f["position"], f["head"], f["tail"], bool(f["done"]))
-        for f in files
-    ]
+def _row_of(file: sqlite3.Row) -> FileRow:
+    return FileRow(
+        path=file["path"],
+        device=file["device"],
+        inode=file["inode"],
+        head=file["head"],
+        tail=file["tail"],
+        position=file["position"],
+        size=file["size"],
+        seen_ns=file["seen_ns"],
+        done=bool(file["done"]),
+        id=file["id"],
+    )
 
 
-def _insert_file(db: sqlite3.Connection, source_id: int, row: FileRow) -> int:
-    file_id = db.execute(
-        "INSERT INTO files (source_id, path, device, inode, position, head, tail) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (source_id, row.path, row.device, row.inode, row.position, row.head, row.tail),
-    ).lastrowid
-    assert file_id is not None
-    return file_id
+def _finish_files(db: sqlite3.Connection, source_id: int, rows: list[int]) -> None:
+    """Mark files as done; they are remembered for a while, in case they come back under another name."""
+    db.executemany("UPDATE files SET done = 1 WHERE id = ?", [(row,) for row in rows])
+    db.execute(
+        "DELETE FROM files WHERE source_id = ? AND done AND id NOT IN"
+        " (SELECT id FROM files WHERE source_id = ? ORDER BY id DESC LIMIT ?)",
+        (source_id, source_id, ROWS_MAX),
+    )

@@ -16,11 +16,11 @@ from typing import NamedTuple, Protocol
 from agent import encoding
 from agent.delivery import Batch, Body, Delivery
 from agent.encoding import Columns
-from agent.follower import Block
+from agent.follower import Block, FileRow, Fingerprint
 from agent.ledger import Ledger
 from agent.metrics import Metrics
 from agent.parsing import Parsed
-from agent.sources import Source
+from agent.sources import Gap, Source
 from contract import events
 from contract.labels import ENTRY_MAX_BYTES, METADATA_KIND, METADATA_LEVEL
 from contract.logline import MARK_CUT, render_event
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_SECONDS = 0.1
 BODY_MAX_BYTES = 1 << 20
 """Before compression. Loki hides a repeated batch of this size; a larger one partly shows."""
-BLOCKS_AT_ONCE = 4
+BLOCKS_AT_ONCE = 8
 _LEVELS_KNOWN_MAX = 8192
 TEXT_MAX_BYTES = ENTRY_MAX_BYTES - 2048
 """Longer texts become several entries: Loki's limit is for text and structured metadata together."""
@@ -118,14 +118,23 @@ class Pipeline:
                 source.not_before = time.monotonic() + self.linger_seconds
                 return
 
+    async def settle(self, batches: list[int]) -> None:
+        """Deliver what is left of batches whose log is not there any more."""
+        async with self.room:
+            await self.delivery.settle(batches)
+
     async def _ship_next(self, source: Source) -> Shipped | None:
         """Ship what can be read at once; None if there is nothing."""
         block = source.read()
+        if source.finished:
+            await self.ledger.finish_files(source)
+        if source.gap is not None:
+            await self._ship_gap(source, source.gap)
+            return Shipped(behind=True)
         if block is None:
             if source.exhausted and not source.complete:
                 await self._ship_receipt(source)
             return None
-        await self.ledger.know_file(source)
         batch, observed = self._prepare(source, block)
         behind = block.behind or batch.end < block.end
         source.go_on_at(batch.end)
@@ -149,10 +158,10 @@ class Pipeline:
         end = block.start + taken
         batch = Batch(
             source_id=source.id,
-            file_id=source.file.id,
+            file=source.file,
             start=block.start,
             end=end,
-            tail=source.tail(end),
+            fingerprint=source.fingerprint(end),
             lines=lines,
             redacted=redacted,
             state=source.parser.state(),
@@ -172,15 +181,28 @@ class Pipeline:
         await self.delivery.deliver(self.event_batch(source, text, completes=True))
         source.complete = True
 
-    def event_batch(self, source: Source, text: str, *, completes: bool = False) -> Batch:
-        """Return a batch with one event of the agent's own."""
+    async def _ship_gap(self, source: Source, gap: Gap) -> None:
+        """Say in the stream which bytes of a file are lost; with that they count as dealt with."""
+        row = gap.row
+        text = render_event(events.GAP, file=row.path, **{"from": row.position}, to=gap.end, reason=gap.reason)
+        log.warning("%s", text)
+        self.metrics.gaps.inc(gap.end - row.position)
+        batch = self.event_batch(source, text, file=row, position=gap.end)
+        await self.delivery.deliver(batch)
+        row.position = gap.end
+        source.gap = None
+
+    def event_batch(
+        self, source: Source, text: str, *, completes: bool = False, file: FileRow | None = None, position: int = 0
+    ) -> Batch:
+        """Return a batch with one event of the agent's own; with its acknowledgement file is at position."""
         entries = source.parser.event(text.encode(), self.clock_ns())
         return Batch(
             source_id=source.id,
-            file_id=None,
-            start=0,
-            end=0,
-            tail=b"",
+            file=file,
+            start=position,
+            end=position,
+            fingerprint=Fingerprint(file.head, b"", 0) if file else Fingerprint(b"", b"", 0),
             lines=0,
             redacted=0,
             state=source.parser.state(),

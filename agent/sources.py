@@ -1,44 +1,37 @@
-"""The logs that are followed: a launch's segments, or a file that matches a configured glob."""
+"""What a log is to the pipeline, and the kind that a keeper writes: the segments of a launch."""
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.delivery import Batch, Outcome
-from agent.follower import Block, Follower
+from agent.follower import Block, FileRow, Fingerprint, Follower
 from agent.parsing import LineParser  # noqa: TC001  (a class attribute is annotated with it)
 from contract.labels import launch_labels
 from contract.record import ENDED_STATES, LaunchDir, Record, RecordError, is_alive
 
 log = logging.getLogger(__name__)
 
-FLUSH_AFTER_SECONDS = 2.0
-"""An unfinished line of a file that no keeper wrote is sent, as a `cut`, when nothing came for so long."""
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Bytes of a file that vanished before they were read."""
 
-@dataclass(slots=True)
-class FileRow:
-    """A file of a source as the journal knows it."""
-
-    id: int
-    path: str
-    device: int
-    inode: int
-    position: int
-    head: bytes
-    tail: bytes
-    done: bool
+    row: FileRow
+    end: int
+    reason: str
 
 
 class Source:
     """One log. `look` says whether there is something to read, `read` returns it, `advance` is told what is safe."""
 
-    kind = "file"
+    kind: str
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, own_labels: Mapping[str, str]) -> None:
+        """own_labels: of its streams, but for ids that its lines tell."""
         self.key = key
+        self.own_labels = own_labels
         self.id = 0
         self.parser: LineParser
         self.files: list[FileRow] = []
@@ -51,6 +44,12 @@ class Source:
         self.bytes = 0
         self.rejected = 0
         self.redacted = 0
+        self.trouble = ""
+        """Why it cannot be read; empty if it can."""
+        self.finished: list[FileRow] = []
+        """Files that were read to their end and will not grow; the journal does not know it yet."""
+        self.gap: Gap | None = None
+        """Bytes that are lost for good, to be told of before anything else."""
         self.not_before = 0.0
         """Monotonic time before which no further batch is begun (linger)."""
 
@@ -58,7 +57,7 @@ class Source:
         """Take note that nothing before the batch's end has to be sent any more."""
         row = self.file
         row.position = batch.end
-        row.tail = batch.tail
+        row.head, row.tail, _ = batch.fingerprint
         self.lines += batch.lines
         self.bytes += batch.end - batch.start
         self.rejected += outcome.rejected
@@ -67,7 +66,7 @@ class Source:
 
     def labels(self) -> Mapping[str, str]:
         """Return the labels of the stream."""
-        raise NotImplementedError
+        return self.own_labels
 
     def close(self) -> None:
         """Close what is open."""
@@ -90,13 +89,18 @@ class Source:
         """Nothing more will come, and all that came is read."""
         return False
 
+    def changed_within(self, seconds: float) -> bool:
+        """Say whether something came in the last seconds; a log that is quiet is looked at less often."""
+        del seconds
+        return True
+
     @property
     def file(self) -> FileRow:
         """The file that the last block was read from."""
         raise NotImplementedError
 
-    def tail(self, position: int) -> bytes:
-        """Return the bytes of the file at hand before position."""
+    def fingerprint(self, position: int) -> Fingerprint:
+        """Return by what the file at hand is known again, when everything before position is read."""
         raise NotImplementedError
 
     def backlog(self) -> int:
@@ -111,10 +115,9 @@ class LaunchSource(Source):
 
     def __init__(self, launch: LaunchDir, record: Record, labels: Mapping[str, str]) -> None:
         """labels: added to those of the launch."""
-        super().__init__(launch.launch_id)
+        super().__init__(launch.launch_id, {**labels, **launch_labels(record)})
         self.launch = launch
         self.record = record
-        self._labels = {**labels, **launch_labels(record)}
         self._record_mark = (0, 0)
         self.segments: list[Path] = []
         self._index = 0
@@ -122,10 +125,6 @@ class LaunchSource(Source):
         self._ended = False
         self._flushed = False
         self._take_segments()
-
-    def labels(self) -> Mapping[str, str]:
-        """Return the labels of the stream."""
-        return self._labels
 
     def close(self) -> None:
         """Close what is open."""
@@ -237,9 +236,7 @@ class LaunchSource(Source):
         row = next((row for row in self.files if row.path == path), None)
         if row is None:
             assert self._follower is not None
-            row = FileRow(
-                0, path, self._follower.device, self._follower.inode, 0, self._follower.head(), b"", done=False
-            )
+            row = FileRow(path, self._follower.device, self._follower.inode, self._follower.head())
             self.files.append(row)
         return row
 
@@ -248,99 +245,10 @@ class LaunchSource(Source):
         assert self._follower is not None
         self._follower.go_back(position)
 
-    def tail(self, position: int) -> bytes:
-        """Return the bytes of the file at hand before position."""
+    def fingerprint(self, position: int) -> Fingerprint:
+        """Return by what the file at hand is known again."""
         assert self._follower is not None
-        return self._follower.tail(position)
-
-    def backlog(self) -> int:
-        """Return how many bytes are written and not acknowledged."""
-        return max(0, self._follower.size - self.file.position) if self._follower else 0
-
-
-class FileSource(Source):
-    """A file that no keeper wrote, through its rotations."""
-
-    def __init__(self, path: Path, labels: Mapping[str, str], *, plain: bool = False) -> None:
-        """plain: no format is looked for in its lines."""
-        super().__init__(str(path))
-        self.path = path
-        self.plain = plain
-        self._labels = dict(labels)
-        self._follower: Follower | None = None
-        self._row: FileRow | None = None
-        self._changed_at = time.monotonic()
-
-    def labels(self) -> Mapping[str, str]:
-        """Return the labels of the stream."""
-        ids = self.parser.ids
-        return self._labels | {"traceId": ids.trace_id, "instanceId": ids.instance_id} if ids else self._labels
-
-    def close(self) -> None:
-        """Close what is open."""
-        if self._follower is not None:
-            self._follower.close()
-            self._follower = None
-
-    def look(self) -> bool:
-        """Say whether there may be something to do."""
-        if self._follower is None:
-            return self.path.exists()
-        if self._follower.has_more():
-            self._changed_at = time.monotonic()
-            return True
-        if self._follower.size > self._follower.position:
-            return time.monotonic() - self._changed_at > FLUSH_AFTER_SECONDS
-        return False
-
-    def read(self) -> Block | None:
-        """Return the next block."""
-        if self._follower is None and not self._open():
-            return None
-        assert self._follower is not None
-        self._follower.status()
-        stale = time.monotonic() - self._changed_at > FLUSH_AFTER_SECONDS
-        return self._follower.read(flush=stale)
-
-    def _open(self) -> bool:
-        try:
-            self._follower = Follower(self.path)
-        except OSError as error:
-            log.error("cannot read %s: %s", self.path, error)  # noqa: TRY400
-            return False
-        self._row = next(
-            (r for r in self.files if (r.device, r.inode) == (self._follower.device, self._follower.inode)), None
-        )
-        if self._row is None:
-            self._row = FileRow(
-                0,
-                str(self.path),
-                self._follower.device,
-                self._follower.inode,
-                0,
-                self._follower.head(),
-                b"",
-                done=False,
-            )
-            self.files.append(self._row)
-        self._follower.position = self._row.position
-        return True
-
-    @property
-    def file(self) -> FileRow:
-        """Return the file that the last block was read from."""
-        assert self._row is not None
-        return self._row
-
-    def go_on_at(self, position: int) -> None:
-        """Read on from there."""
-        assert self._follower is not None
-        self._follower.go_back(position)
-
-    def tail(self, position: int) -> bytes:
-        """Return the bytes of the file at hand before position."""
-        assert self._follower is not None
-        return self._follower.tail(position)
+        return self._follower.fingerprint(position)
 
     def backlog(self) -> int:
         """Return how many bytes are written and not acknowledged."""

@@ -1,10 +1,13 @@
 """The world of the agent's tests: a Loki stand-in, a state directory, real agent processes."""
 
+import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from support.agent_loki import LokiStandIn
+from support.agent_loki import LokiStandIn, StoreFront
 from support.agent_process import AgentProcess
 
 
@@ -14,6 +17,23 @@ async def loki() -> AsyncIterator[LokiStandIn]:
     await stand_in.start()
     yield stand_in
     await stand_in.stop()
+
+
+@pytest.fixture
+async def front(tmp_path: Path) -> AsyncIterator[StoreFront]:
+    """Return a front that can misbehave before a real store."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+    environ |= {"TRACETAIL_STATE_DIR": str(tmp_path / "store"), "TRACETAIL_STORE_LISTEN": "127.0.0.1:0"}
+    command = (sys.executable, "-m", "cli.main", "store")
+    store = await asyncio.create_subprocess_exec(*command, env=environ, stdout=-1, stderr=asyncio.subprocess.DEVNULL)
+    assert store.stdout is not None
+    line = (await store.stdout.readline()).decode()
+    stand_in = StoreFront(line.split()[-1])
+    await stand_in.start()
+    yield stand_in
+    await stand_in.stop()
+    store.kill()
+    await store.wait()
 
 
 @pytest.fixture

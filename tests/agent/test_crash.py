@@ -1,11 +1,19 @@
 """Each line once, whatever dies at whatever moment."""
 
 import asyncio
+import random
 from pathlib import Path
 
+import pytest
 from aiohttp import web
-from support.agent_loki import LokiStandIn, Stored
-from support.agent_process import Launch
+from support.agent_loki import Behaviour, LokiStandIn, Stored, StoreFront
+from support.agent_process import AgentProcess, Launch
+
+
+@pytest.fixture
+def loki(front: StoreFront) -> StoreFront:
+    """The front of these tests stands before a real store."""
+    return front
 
 
 async def test_kill_after_loki_stored_a_batch_and_before_it_answered(
@@ -34,18 +42,63 @@ async def test_kill_after_loki_stored_a_batch_and_before_it_answered(
     assert [len(body) for body in loki.bodies[1:]] == [len(loki.bodies[-1])]
 
 
-async def test_kill_while_a_server_prints_a_thousand_lines_a_second(
-    start_agent, loki: LokiStandIn, state_dir: Path
-) -> None:
+@pytest.mark.timeout(400)
+async def test_each_line_once_after_fifty_kills(start_agent, loki: StoreFront, state_dir: Path) -> None:
+    await kill_again_and_again(start_agent, loki, state_dir, cycles=50)
+
+
+@pytest.mark.soak
+async def test_each_line_once_after_five_hundred_kills(start_agent, loki: StoreFront, state_dir: Path) -> None:
+    await kill_again_and_again(start_agent, loki, state_dir, cycles=500)
+
+
+async def kill_again_and_again(start_agent, loki: StoreFront, state_dir: Path, cycles: int) -> None:
+    """kill -9 while a server prints about 1,000 lines a second.
+
+    Every other kill comes from the front, after the store has taken a batch and before the agent is answered.
+    """
     launch = Launch(state_dir)
-    agent = await start_agent()
-    for second in range(3):
-        for step in range(20):
-            launch.print(*(f"line {second * 1000 + step * 50 + n}" for n in range(50)))
-            await asyncio.sleep(0.05)
-            if step == 10:
-                await agent.kill()
-                agent = await start_agent()
-    await loki.until(lambda: len(loki.stored) >= 3000)
-    assert loki.lines() == [f"line {n}" for n in range(3000)]
-    assert await agent.stop() == 0
+    printed = 0
+    stop = asyncio.Event()
+
+    async def print_on() -> None:
+        nonlocal printed
+        while not stop.is_set():
+            launch.print(*(f"(APIServer pid=1) INFO 11-22 13:12:10 [a.py:1] line {printed + n}" for n in range(20)))
+            printed += 20
+            await asyncio.sleep(0.02)
+
+    printing = asyncio.create_task(print_on())
+    by_front = 0
+    for cycle in range(cycles):
+        agent = await start_agent()
+        if cycle % 2:
+            killed = asyncio.Event()
+            loki.behaviours.append(store_then_kill(agent, killed))
+            async with asyncio.timeout(60):
+                await killed.wait()
+            by_front += 1
+        else:
+            pushes = len(loki.bodies)
+            await loki.until(lambda pushes=pushes: len(loki.bodies) > pushes, 60)
+            await asyncio.sleep(random.uniform(0, 0.3))
+        await agent.kill()
+    stop.set()
+    await printing
+    launch.end()
+    await start_agent()
+    await loki.until(lambda: loki.count_over_time('{traceId=~".+"} |= "receipt "') == 1, 60)
+    assert by_front >= cycles * 2 // 5
+    assert loki.count_over_time('{traceId=~".+"} |= "] line "') == printed
+    assert [line.rpartition("] ")[2] for line in loki.lines()] == [f"line {number}" for number in range(printed)]
+
+
+def store_then_kill(agent: AgentProcess, killed: asyncio.Event) -> Behaviour:
+    async def behave(entries: list[Stored], loki: LokiStandIn) -> web.StreamResponse | None:
+        loki.store(entries)
+        agent.process.kill()
+        await agent.process.wait()
+        killed.set()
+        return None
+
+    return behave

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.agent_loki import Behaviour, LokiStandIn, Stored
+from support.agent_loki import Behaviour, LokiStandIn, Stored, StoreFront
 from support.agent_process import Launch, eventually
 
 from agent.agent import journal_path
@@ -75,6 +75,12 @@ def go_time(time_ns: int) -> str:
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
     fraction = f".{nanos:09d}".rstrip("0").rstrip(".")
     return f"{text}{fraction} +0000 UTC"
+
+
+@pytest.fixture
+def loki(front: StoreFront) -> StoreFront:
+    """The front of these tests stands before a real store."""
+    return front
 
 
 def rejected_rows(state_dir: Path) -> list[sqlite3.Row]:

@@ -6,10 +6,14 @@ repeated one is stored once; success is 204; a query returns structured metadata
 
 import asyncio
 import importlib.util
+import json
 import re
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.parse
+import urllib.request
 from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
@@ -17,6 +21,9 @@ from typing import Any, NamedTuple
 
 import cramjam
 from aiohttp import web
+
+from contract import logql
+from contract.labels import LAUNCH_LABELS, METADATA_NAMES
 
 PROTO = Path(__file__).parent.parent / "agent" / "push.proto"
 _LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
@@ -164,3 +171,86 @@ async def _half(request: web.Request) -> web.StreamResponse:
     assert request.transport is not None
     request.transport.abort()
     return response
+
+
+class StoreFront(LokiStandIn):
+    """The same front before a real store, which keeps what it lets through and answers the queries."""
+
+    def __init__(self, store_url: str) -> None:
+        super().__init__()
+        self._store_url = store_url
+        self._seen: list[Stored] = []
+
+    @property
+    def stored(self) -> dict[Stored, None]:
+        return dict.fromkeys(self.entries())
+
+    @stored.setter
+    def stored(self, value: dict[Stored, None]) -> None:
+        assert not value
+
+    def store(self, entries: list[Stored]) -> None:
+        if entries:
+            body = encode(entries)
+            request = urllib.request.Request(
+                self._store_url + "/loki/api/v1/push", body, {"Content-Type": "application/x-protobuf"}
+            )
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                assert answer.status == 204
+
+    def entries(self) -> list[Stored]:
+        """Return everything that the store holds, page by page."""
+        found: dict[Stored, None] = {}
+        start = 0
+        while True:
+            params = {"query": '{traceId=~".+"}', "start": start, "end": 2**62, "limit": 5000, "direction": "forward"}
+            page = sorted(self._ask(params), key=lambda entry: entry.time_ns)
+            fresh = [entry for entry in page if entry not in found]
+            found.update(dict.fromkeys(fresh))
+            if len(page) < 5000 or not fresh:
+                return list(found)
+            start = page[-1].time_ns
+
+    def count_over_time(self, selector: str) -> int:
+        """Return how many entries the store counts."""
+        params = {"query": f"sum(count_over_time({selector}[30d]))", "time": str(time.time_ns())}
+        with urllib.request.urlopen(self._url("query", params), timeout=30) as answer:
+            result = json.load(answer)["data"]["result"]
+        return int(float(result[0]["value"][1])) if result else 0
+
+    def _ask(self, params: dict[str, Any]) -> list[Stored]:
+        with urllib.request.urlopen(self._url("query_range", params), timeout=30) as answer:
+            result = json.load(answer)["data"]["result"]
+        found = []
+        for stream in result:
+            pairs = stream["stream"]
+            metadata = tuple((name, value) for name, value in pairs.items() if name in METADATA_NAMES)
+            labels = logql.selector({name: value for name, value in pairs.items() if name in LAUNCH_LABELS})
+            found += [Stored(labels, int(time_ns), line, metadata) for time_ns, line in stream["values"]]
+        return found
+
+    def _url(self, path: str, params: dict[str, Any]) -> str:
+        return f"{self._store_url}/loki/api/v1/{path}?{urllib.parse.urlencode(params)}"
+
+    async def _query(self, request: web.Request) -> web.StreamResponse:
+        self.queries.append(dict(request.query))
+        self.changed.set()
+        if self.query_status != 200:
+            return web.Response(status=self.query_status, text="no")
+        url = self._url("query_range", dict(request.query))
+        data = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=30).read())
+        return web.Response(body=data, content_type="application/json")
+
+
+def encode(entries: list[Stored]) -> bytes:
+    """Return a push request with these entries, made by the real protobuf library."""
+    request = push_request()()
+    streams: dict[str, Any] = {}
+    for entry in entries:
+        if entry.labels not in streams:
+            streams[entry.labels] = request.streams.add(labels=entry.labels)
+        made = streams[entry.labels].entries.add(line=entry.line)
+        made.timestamp.seconds, made.timestamp.nanos = divmod(entry.time_ns, 1_000_000_000)
+        for name, value in entry.metadata:
+            made.structuredMetadata.add(name=name, value=value)
+    return bytes(cramjam.snappy.compress_raw(request.SerializeToString()))

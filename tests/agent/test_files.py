@@ -1,0 +1,367 @@
+"""Files that no keeper wrote, and all that happens to them: nothing that can be read is lost, nothing is repeated."""
+
+import asyncio
+import gzip
+import os
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+from support.agent_loki import LokiStandIn
+from support.agent_process import eventually
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    path = tmp_path / "logs"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def follow(start_agent, logs: Path):
+    """Start an agent that follows `logs/*.log`, or another glob below logs."""
+
+    async def start(glob: str = "*.log", more: str = ""):
+        config = f'[agent]\n[[agent.sources]]\nglob = "{logs}/{glob}"\nlabels = {{job = "test"}}\n{more}'
+        return await start_agent(config)
+
+    return start
+
+
+def append(path: Path, *lines: str, end: str = "\n") -> None:
+    with path.open("a") as file:
+        file.write("".join(line + end for line in lines))
+
+
+def numbered(start: int, end: int) -> list[str]:
+    return [f"line {number}" for number in range(start, end)]
+
+
+async def all_of(loki: LokiStandIn, lines: list[str]) -> None:
+    await loki.until(lambda: len(loki.stored) >= len(lines))
+    assert loki.lines() == lines
+
+
+def gaps(loki: LokiStandIn) -> list[str]:
+    return [line for line in loki.lines(events=True) if line.startswith("gap ")]
+
+
+async def test_a_file_is_followed_with_its_labels(follow, loki: LokiStandIn, logs: Path) -> None:
+    await follow("*/*.log", 'path_pattern = "/(?P<team>[a-z]+)/(?P<service>[a-z]+)[.]log$"\n')
+    (logs / "llm").mkdir()
+    append(logs / "llm" / "serving.log", *numbered(0, 3))
+    await all_of(loki, numbered(0, 3))
+    labels = loki.entries()[0].labels
+    assert 'job="test"' in labels
+    assert 'team="llm", service="serving"' in labels
+    assert f'filename="{logs}/llm/serving.log"' in labels
+
+
+async def test_ids_in_a_prefix_hold_from_that_line_on(follow, loki: LokiStandIn, logs: Path) -> None:
+    append(logs / "a.log", "before", "[traceId=t1 instanceId=i1] INFO 11-22 13:12:10 [a.py:1] x", "after")
+    append(logs / "a.log", "(A pid=1) [traceId=t2 instanceId=i2] INFO 11-22 13:12:10 [a.py:1] y")
+    await follow()
+    await loki.until(lambda: len(loki.stored) == 4)
+    ids = [
+        ("t1" if 'traceId="t1"' in e.labels else "t2" if 'traceId="t2"' in e.labels else "") for e in loki.entries()
+    ]
+    assert ids == ["", "t1", "t1", "t2"]
+
+
+async def test_rename_and_create(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, *numbered(0, 100))
+    await follow()
+    await loki.until(lambda: len(loki.stored) == 100)
+    append(path, *numbered(100, 200))
+    path.rename(logs / "app.log.1")
+    append(logs / "app.log.1", "written after the rename")
+    append(path, *numbered(200, 300))
+    await all_of(loki, [*numbered(0, 200), "written after the rename", *numbered(200, 300)])
+
+
+async def test_the_old_writer_goes_on_long_after_the_rename(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, "one")
+    await follow()
+    await loki.until(lambda: len(loki.stored) == 1)
+    path.rename(logs / "app.log.1")
+    append(path, "two")
+    await loki.until(lambda: len(loki.stored) == 2)
+    append(logs / "app.log.1", "late")
+    await all_of(loki, ["one", "two", "late"])
+
+
+async def test_rename_twice_between_two_looks(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, *numbered(0, 10))
+    await follow()
+    await loki.until(lambda: len(loki.stored) == 10)
+    path.rename(logs / "app.log.2")
+    append(path, *numbered(10, 20))
+    path.rename(logs / "app.log.1")
+    append(path, *numbered(20, 30))
+    await all_of(loki, numbered(0, 30))
+
+
+async def test_copytruncate(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, *numbered(0, 100))
+    agent = await follow()
+    await loki.until(lambda: len(loki.stored) == 100)
+    for start in (100, 200):
+        append(path, *numbered(start, start + 100))
+        shutil.copy(path, logs / f"app.log.{start // 100}")
+        os.truncate(path, 0)
+    append(path, *numbered(300, 310))
+    await all_of(loki, numbered(0, 310))
+    assert gaps(loki) == []
+    assert await agent.stop() == 0
+
+
+async def test_copytruncate_while_the_agent_is_down(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, *numbered(0, 100))
+    agent = await follow()
+    await loki.until(lambda: len(loki.stored) == 100)
+    await agent.stop()
+    append(path, *numbered(100, 200))
+    shutil.copy(path, logs / "app.log.1")
+    os.truncate(path, 0)
+    append(path, *numbered(200, 210))
+    await follow()
+    await all_of(loki, numbered(0, 210))
+
+
+async def test_truncate_in_place_tells_of_what_was_lost(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, *numbered(0, 10))
+    await follow()
+    await loki.until(lambda: len(loki.stored) == 10)
+    os.truncate(path, 0)
+    append(path, "anew")
+    await all_of(loki, [*numbered(0, 10), "anew"])
+    assert gaps(loki) == []
+
+
+async def test_a_file_that_shrinks_and_grows_past_its_old_size_is_read_from_its_start(
+    follow, loki: LokiStandIn, logs: Path
+) -> None:
+    path = logs / "app.log"
+    append(path, *numbered(0, 10))
+    await follow()
+    await loki.until(lambda: len(loki.stored) == 10)
+    path.write_text("".join(f"other {number}\n" for number in range(1000)))
+    await all_of(loki, [*numbered(0, 10), *(f"other {number}" for number in range(1000))])
+
+
+async def test_what_is_deleted_while_open_is_read_to_its_end(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, *numbered(0, 10))
+    await follow()
+    await loki.until(lambda: len(loki.stored) == 10)
+    with path.open("a") as writer:
+        path.unlink()
+        writer.writelines(line + "\n" for line in numbered(10, 20))
+        writer.flush()
+        await loki.until(lambda: len(loki.stored) == 20)
+        writer.write("and on\n")
+        writer.flush()
+        await loki.until(lambda: len(loki.stored) == 21)
+    append(path, "another file")
+    await all_of(loki, [*numbered(0, 20), "and on", "another file"])
+
+
+async def test_what_is_deleted_while_the_agent_is_down_becomes_a_gap(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, *numbered(0, 10))
+    agent = await follow()
+    await loki.until(lambda: len(loki.stored) == 10)
+    position = path.stat().st_size
+    reached = asyncio.Event()
+
+    async def stall(entries, loki) -> None:
+        reached.set()
+        await asyncio.sleep(3600)
+
+    # A batch is under way that never arrives: the agent knows of bytes that are not acknowledged.
+    append(path, *numbered(10, 20))
+    loki.always = stall
+    await reached.wait()
+    await agent.kill()
+    append(path, *numbered(20, 30))
+    path.unlink()
+    append(path, "another file")
+    loki.always = None
+    await follow()
+    await loki.until(lambda: "another file" in loki.lines())
+    assert loki.lines() == [*numbered(0, 20), "another file"]
+    assert position > 0
+
+
+async def test_known_bytes_that_vanished_are_named_in_the_gap(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, "x" * 3000)
+    agent = await follow(more="")
+    await loki.until(lambda: len(loki.stored) == 1)
+    await agent.stop()
+    # Written, seen by an agent that could not deliver it all, and gone.
+    append(path, *("y" * 900_000 for _ in range(3)))
+    size = path.stat().st_size
+    reached = asyncio.Event()
+
+    async def stall(entries, loki) -> None:
+        reached.set()
+        await asyncio.sleep(3600)
+
+    loki.always = stall
+    agent = await follow()
+    await reached.wait()
+    await agent.kill()
+    path.unlink()
+    loki.always = None
+    await follow()
+    await loki.until(lambda: len(gaps(loki)) == 1)
+    [gap] = gaps(loki)
+    assert f"file={path}" in gap
+    assert f"to={size}" in gap
+    assert 'reason="deleted before it was read"' in gap
+
+
+async def test_rename_while_the_agent_is_down(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, *numbered(0, 10))
+    agent = await follow()
+    await loki.until(lambda: len(loki.stored) == 10)
+    await agent.stop()
+    append(path, *numbered(10, 20))
+    path.rename(logs / "app.log.2")
+    append(path, *numbered(20, 30))
+    path.rename(logs / "app.log.1")
+    append(path, *numbered(30, 40))
+    await follow()
+    await all_of(loki, numbered(0, 40))
+
+
+async def test_rotated_and_compressed_while_the_agent_is_down(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, *numbered(0, 10))
+    agent = await follow()
+    await loki.until(lambda: len(loki.stored) == 10)
+    await agent.stop()
+    append(path, *numbered(10, 20))
+    with gzip.open(logs / "app.log.1.gz", "wb") as packed:
+        packed.write(path.read_bytes())
+    path.unlink()
+    append(path, *numbered(20, 30))
+    await follow()
+    await all_of(loki, numbered(0, 30))
+
+
+async def test_an_inode_that_is_used_again_for_other_content_is_a_new_file(
+    follow, loki: LokiStandIn, logs: Path
+) -> None:
+    path = logs / "app.log"
+    append(path, *numbered(0, 10))
+    agent = await follow()
+    await loki.until(lambda: len(loki.stored) == 10)
+    await agent.stop()
+    # The same inode with other content: what a file system does that gives a freed number to the next file.
+    with path.open("r+") as file:
+        file.truncate(0)
+        file.writelines(f"other {number}\n" for number in range(20))
+    await follow()
+    await all_of(loki, [*numbered(0, 10), *(f"other {number}" for number in range(20))])
+
+
+async def test_a_symlink_that_is_flipped(follow, loki: LokiStandIn, logs: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    append(first, *numbered(0, 10))
+    (logs / "app.log").symlink_to(first)
+    await follow()
+    await loki.until(lambda: len(loki.stored) == 10)
+    append(first, *numbered(10, 20))
+    append(second, *numbered(20, 30))
+    (logs / "next").symlink_to(second)
+    (logs / "next").replace(logs / "app.log")
+    await all_of(loki, numbered(0, 30))
+
+
+async def test_rotated_files_that_match_the_glob_themselves_are_not_read_again(
+    follow, loki: LokiStandIn, logs: Path
+) -> None:
+    path = logs / "app.log"
+    append(logs / "app.log.1", "older")
+    append(path, *numbered(0, 10))
+    agent = await follow("*.log*")
+    await loki.until(lambda: len(loki.stored) == 11)
+    (logs / "app.log.1").rename(logs / "app.log.2")
+    path.rename(logs / "app.log.1")
+    append(path, *numbered(10, 20))
+    await loki.until(lambda: len(loki.stored) == 21)
+    await agent.stop()
+    append(path, "last")
+    await follow("*.log*")
+    await loki.until(lambda: "last" in loki.lines())
+    assert sorted(loki.lines()) == sorted(["older", "last", *numbered(0, 20)])
+
+
+async def test_a_directory_that_appears_later_and_is_renamed(follow, loki: LokiStandIn, logs: Path) -> None:
+    await follow("**/*.log")
+    deep = logs / "a" / "b"
+    deep.mkdir(parents=True)
+    append(deep / "x.log", *numbered(0, 10))
+    await loki.until(lambda: len(loki.stored) == 10)
+    with (deep / "x.log").open("a") as writer:
+        (logs / "a").rename(logs / "c")
+        writer.writelines(line + "\n" for line in numbered(10, 20))
+        writer.flush()
+        await all_of(loki, numbered(0, 20))
+    append(logs / "c" / "b" / "y.log", "new")
+    await all_of(loki, [*numbered(0, 20), "new"])
+
+
+async def test_a_last_line_without_newline_is_sent_as_cut_and_goes_on(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, "whole")
+    append(path, "unfin", end="")
+    await follow()
+    await loki.until(lambda: len(loki.stored) == 2)
+    assert dict(loki.entries()[1].metadata)["kind"] == "cut"
+    append(path, "ished")
+    await loki.until(lambda: len(loki.stored) == 3)
+    assert loki.lines() == ["whole", "unfin", "ished"]
+
+
+async def test_a_line_of_5_mb_is_sent_in_parts_and_none_is_lost(follow, loki: LokiStandIn, logs: Path) -> None:
+    line = "".join(f"{number:07d}ä" for number in range(600_000))
+    append(logs / "app.log", "before", line, "after")
+    await follow()
+    await loki.until(lambda: "after" in loki.lines(), 60)
+    parts = loki.entries()
+    assert (parts[0].line, parts[-1].line) == ("before", "after")
+    assert "".join(part.line for part in parts[1:-1]) == line
+    assert [dict(part.metadata).get("kind") for part in parts[1:-1]] == ["cut"] * (len(parts) - 3) + [None]
+    assert max(len(part.line.encode()) for part in parts) <= 262_144
+
+
+async def test_descriptors_of_finished_files_are_closed_and_many_idle_files_are_no_burden(
+    follow, loki: LokiStandIn, logs: Path
+) -> None:
+    count = 1500
+    for number in range(count):
+        append(logs / f"{number}.log", f"file {number}")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
+    try:
+        agent = await follow()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    await loki.until(lambda: len(loki.stored) == count, 90)
+    assert sorted(loki.lines()) == sorted(f"file {number}" for number in range(count))
+    descriptors = Path(f"/proc/{agent.process.pid}/fd")
+    await eventually(lambda: len(list(descriptors.iterdir())) < 500)
+    append(logs / "700.log", "more")
+    await loki.until(lambda: "more" in loki.lines())
