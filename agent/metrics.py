@@ -5,7 +5,14 @@ Other collectors (of the servers on this machine, say) register with the same re
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from agent.refusals import KINDS, OTHER
 
@@ -16,6 +23,8 @@ class Metrics:
     """The agent's own counters."""
 
     def __init__(self) -> None:
+        # Else each counter has a second series, and they all tell when the agent was started.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._entries = Counter(
             "tracetail_agent_entries_acknowledged", "Entries that Loki acknowledged.", registry=self.registry
