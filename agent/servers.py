@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from agent.engine_stats import FIELDS, find_stats
 from agent.gpu import Gpus, usage_of
 from agent.processes import ProcessTable, Roots, Usage, usage
+from contract.labels import launch_labels
 from contract.record import (
     CRASHED,
     ENDED_STATES,
@@ -164,10 +165,10 @@ class ServerMetrics(Collector):
                     launch = LaunchDir(path)
                     # A launch may vanish between two looks at it (gc), or have no record yet; a record that is
                     # unreadable is reported by those who act on it.
-                    with contextlib.suppress(OSError, RecordError, KeyError):
+                    with contextlib.suppress(OSError, RecordError, KeyError, ValueError):
                         changed = launch.record_path.stat().st_mtime_ns
                         known = self._records.get(path)
-                        record = known[1] if known is not None and known[0] == changed else launch.read()
+                        record = known[1] if known is not None and known[0] == changed else _checked(launch.read())
                         ended = record["state"] in ENDED_STATES
                         states[path] = record["state"] if ended else launch.effective_state(record)
                         found[path] = (changed, record)
@@ -310,6 +311,15 @@ def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
 
 def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
     return CounterMetricFamily(f"tracetail_server_{name}", text, labels=(*LAUNCH_LABEL_NAMES, *labels))
+
+
+def _checked(record: Record) -> Record:
+    """Return the record. Raises KeyError or ValueError if a series could not be made of it."""
+    launch_labels(record)
+    for key in ("startedAt", "readyAt", "endedAt"):
+        if key in record:
+            _seconds(str(record[key]))
+    return record
 
 
 def _roots(record: Record) -> Roots:

@@ -271,6 +271,10 @@ def test_unreadable_records_do_not_hide_the_others(world):
     bad.mkdir()
     (bad / "record.json").write_text(json.dumps({"schema": 99}))
     (launches_dir(world.state_dir) / "20261122T211230-cccccc").mkdir()
+    for number, wrong in enumerate(({"modelName": None}, {"startedAt": "yesterday"}, {"traceId": None})):
+        launch = world.launch(f"20261122T21124{number}-dddddd")
+        record = {**json.loads(launch.record_path.read_bytes()), **wrong}
+        launch.record_path.write_text(json.dumps({key: value for key, value in record.items() if value is not None}))
 
     assert set(world.read()["up"]) == {(A,)}
 
