@@ -240,7 +240,7 @@ def _state_families(launches: list[_Launch]) -> Iterator[Metric]:
         for state in STATES:
             states.add_metric((*launch.labels, state), float(launch.state == state))
         port = record.get("port")
-        more = (record["instanceId"], record.get("jobId", ""), str(port or ""), record.get("logFile", ""))
+        more = (record["instanceId"], record.get("jobId") or "", str(port or ""), record.get("logFile") or "")
         info.add_metric((*launch.labels, *more), 1)
         restarts.add_metric(launch.labels, launch.attempt)
     yield from (up, states, info, restarts)
@@ -273,14 +273,14 @@ def _end_families(launches: list[_Launch]) -> Iterator[Metric]:
     for launch in launches:
         if launch.state not in ENDED_STATES:
             continue
-        end = launch.record.get("exit", {})
+        end = launch.record.get("exit") or {}
         name = end.get("signal") or ""
         code = end.get("code")
         if code is None and name in signal.Signals.__members__:
             code = 128 + signal.Signals[name]
         if code is not None:
             codes.add_metric(launch.labels, code)
-        ends.add_metric((*launch.labels, launch.state, kind_of_cause(end.get("cause", "")), name), 1)
+        ends.add_metric((*launch.labels, launch.state, kind_of_cause(end.get("cause") or ""), name), 1)
     yield from (codes, ends)
 
 
@@ -342,7 +342,7 @@ def _attempts(records: list[Record]) -> dict[str, int]:
 def _sum_by_name(record: Record) -> Iterable[tuple[str, float]]:
     """Return the phases; one that occurs twice (several workers) once, with its time added up."""
     total: dict[str, float] = {}
-    for phase in record.get("phases", []):
+    for phase in record.get("phases") or []:
         total[phase["name"]] = total.get(phase["name"], 0.0) + phase["seconds"]
     return total.items()
 

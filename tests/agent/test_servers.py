@@ -215,6 +215,13 @@ def test_the_end_tells_exit_status_and_cause(world, end, code):
     assert found["exit_info"] == {(A, "failed", end["cause"], end["signal"] or ""): 1}
 
 
+def test_what_is_null_in_a_record_is_as_if_it_were_absent(world):
+    nothing = dict.fromkeys(("exit", "phases", "jobId", "logFile", "port"))
+    world.launch(state="failed", endedAt=(STARTED + timedelta(seconds=5)).isoformat(), **nothing)
+
+    assert world.read()["exit_info"] == {(A, "failed", "", ""): 1}
+
+
 @pytest.mark.parametrize(
     ("cause", "kind"),
     [
