@@ -42,6 +42,8 @@ LAUNCH_LABEL_NAMES = ("launch_id", "trace_id", "service_name", "env", "engine", 
 """On every series of a launch: the values of its labels in Loki, under names that follow Prometheus' conventions."""
 
 CAUSE_MAX_CHARACTERS = 100
+OBSERVED_MAX = 2_000
+"""Launches whose lines are remembered; a look forgets those that are gone, but nobody may ever look."""
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 _STATS_HELP = {
@@ -109,6 +111,8 @@ class ServerMetrics(Collector):
         """
         with self._observing:
             observed = self._observed.setdefault(launch_id, _Observed())
+            if len(self._observed) > OBSERVED_MAX:
+                del self._observed[next(iter(self._observed))]
             observed.lines.update(levels)
             for stats in find_stats(block):
                 observed.stats.setdefault(stats.engine_index, {}).update(stats.values)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from agent import servers
 from agent.gpu import Gpus
 from agent.servers import ServerMetrics, kind_of_cause
 from contract.record import LaunchDir, LaunchLock, process_ref
@@ -310,6 +311,13 @@ def test_throughput_of_the_log_is_a_gauge_until_the_launch_ends(world):
     found = world.read()
     assert "generation_tokens_per_second" not in found
     assert found["log_lines_total"] == {(A, "info"): 2, (A, "error"): 1}
+
+
+def test_what_is_remembered_is_bounded_even_if_nobody_looks(world):
+    for number in range(servers.OBSERVED_MAX + 100):
+        world.metrics.observe(f"20261122T211210-{number:06x}", b"", {"info": 1})
+
+    assert len(world.metrics._observed) == servers.OBSERVED_MAX
 
 
 def test_lines_are_noted_while_a_look_is_under_way(world):
