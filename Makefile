@@ -54,7 +54,7 @@ $(VENV)/.docs: $(VENV)/.dev
 	@touch $@
 
 soak: $(VENV)/.dev ## Repeat the fault tests many times over
-	$(BIN)/pytest -m soak --timeout 7200 $(ARGS)
+	TRACETAIL_TEST_EXPLORE=1 $(BIN)/pytest -m soak --timeout 7200 $(ARGS)
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

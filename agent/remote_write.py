@@ -91,6 +91,12 @@ def encode(series: Iterable[Series]) -> bytes:
     return bytes(cramjam.snappy.compress_raw(message))
 
 
+def batches(series: Sequence[Series]) -> list[Batch]:
+    """Return the requests that carry these samples."""
+    cuts = (series[start : start + SAMPLES_PER_REQUEST] for start in range(0, len(series), SAMPLES_PER_REQUEST))
+    return [Batch(len(cut), encode(cut)) for cut in cuts]
+
+
 def _time_series(one: Series) -> bytes:
     labels = b"".join(
         _field(1, _field(1, name.encode()) + _field(2, value.encode(errors="replace"))) for name, value in one.labels
@@ -177,12 +183,11 @@ class RemoteWriteQueue:
             "tracetail_agent_remote_write_pending_samples", "Samples that wait to be sent.", registry=registry
         )
 
-    def put(self, series: Sequence[Series]) -> None:
-        """Append samples, cut into requests; give up the oldest requests if that is too much."""
-        for start in range(0, len(series), SAMPLES_PER_REQUEST):
-            cut = series[start : start + SAMPLES_PER_REQUEST]
-            self._batches.append(Batch(len(cut), encode(cut)))
-            self._held += len(cut)
+    def put(self, batches: Iterable[Batch]) -> None:
+        """Append requests; give up the oldest if that is too much."""
+        for batch in batches:
+            self._batches.append(batch)
+            self._held += batch.samples
         while self._held > self._samples_max and len(self._batches) > 1:
             self._done(self._batches[0], "dropped")
         self._pending.set(self._held)
@@ -230,19 +235,26 @@ async def write_regularly(
     try:
         while True:
             milliseconds = int(now() * 1000)
-            series = await asyncio.to_thread(take_samples, registry, labels, milliseconds)
-            known = [one.labels for one in series]
-            queue.put([*series, *stale_markers(before, known, milliseconds)])
-            before = known
+            before, ready = await asyncio.to_thread(_look, registry, labels, milliseconds, before)
+            queue.put(ready)
             wake.set()
             await asyncio.sleep(interval_seconds)
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
-        queue.put(stale_markers(before, (), int(now() * 1000)))
+        queue.put(batches(stale_markers(before, (), int(now() * 1000))))
         with contextlib.suppress(UnavailableError, TimeoutError):
             async with asyncio.timeout(LAST_SENDING_SECONDS):
                 await queue.drain(writer)
+
+
+def _look(
+    registry: CollectorRegistry, labels: Mapping[str, str], milliseconds: int, before: Iterable[Labels]
+) -> tuple[list[Labels], list[Batch]]:
+    """Return the series that there are now, and the requests that tell of them and of those that have gone."""
+    series = take_samples(registry, labels, milliseconds)
+    known = [one.labels for one in series]
+    return known, batches([*series, *stale_markers(before, known, milliseconds)])
 
 
 async def _send_all(queue: RemoteWriteQueue, writer: RemoteWriter, wake: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ start until some minutes after its end, so that the end is seen; then they go: a
 """
 
 import contextlib
+import re
 import signal
 import threading
 from collections import Counter
@@ -39,7 +40,8 @@ STATES = (STARTING, READY, STOPPING, STOPPED, FAILED, CRASHED)
 LAUNCH_LABEL_NAMES = ("launch_id", "trace_id", "service_name", "env", "engine", "host")
 """On every series of a launch: the values of its labels in Loki, under names that follow Prometheus' conventions."""
 
-CAUSE_MAX_CHARACTERS = 120
+CAUSE_MAX_CHARACTERS = 100
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 _STATS_HELP = {
     "prompt_tokens_per_second": "Prompt tokens per second, by the engine's last stats line.",
@@ -91,7 +93,8 @@ class ServerMetrics(Collector):
         self._keep_ended_seconds = keep_ended_seconds
         self._now = now
         self._gpus = gpus
-        self._lock = threading.Lock()
+        self._collecting = threading.Lock()
+        self._observing = threading.Lock()
         self._processes = ProcessTable()
         self._observed: dict[str, _Observed] = {}
         self._cpu: dict[str, float] = {}
@@ -99,8 +102,11 @@ class ServerMetrics(Collector):
         self._records: dict[Path, tuple[int, Record]] = {}
 
     def observe(self, launch_id: str, block: bytes, levels: Mapping[str, int]) -> None:
-        """Take note of lines of a launch: the block they stand in, and how many of them have which level."""
-        with self._lock:
+        """Take note of lines of a launch: the block they stand in, and how many of them have which level.
+
+        Does not wait for a look that is under way: it is called where lines are shipped.
+        """
+        with self._observing:
             observed = self._observed.setdefault(launch_id, _Observed())
             observed.lines.update(levels)
             for stats in find_stats(block):
@@ -112,7 +118,7 @@ class ServerMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return all series as of now."""
-        with self._lock:
+        with self._collecting:
             launches = self._look()
             devices = self._gpus.look() if self._gpus is not None and launches else []
             families = [
@@ -177,7 +183,8 @@ class ServerMetrics(Collector):
         return self._ended.setdefault(record["launchId"], self._now())
 
     def _forget_all_but(self, launch_ids: set[str]) -> None:
-        self._observed = {key: value for key, value in self._observed.items() if key in launch_ids}
+        with self._observing:
+            self._observed = {key: value for key, value in self._observed.items() if key in launch_ids}
         self._cpu = {key: value for key, value in self._cpu.items() if key in launch_ids}
 
     def _usage_families(self, launches: list[_Launch]) -> Iterator[Metric]:
@@ -205,17 +212,18 @@ class ServerMetrics(Collector):
     def _observed_families(self, launches: list[_Launch]) -> Iterator[Metric]:
         lines = _counter("log_lines", "Lines of the launch's log that the agent parsed, by level.", "level")
         stats = {name: _gauge(name, _STATS_HELP[name], "engine_index") for name in FIELDS}
-        for launch in launches:
-            observed = self._observed.get(launch.record["launchId"])
-            if observed is None:
-                continue
-            for level, count in observed.lines.items():
-                lines.add_metric((*launch.labels, level), count)
-            if launch.state in ENDED_STATES:
-                continue
-            for index, values in observed.stats.items():
-                for name, value in values.items():
-                    stats[name].add_metric((*launch.labels, str(index)), value)
+        with self._observing:
+            for launch in launches:
+                observed = self._observed.get(launch.record["launchId"])
+                if observed is None:
+                    continue
+                for level, count in observed.lines.items():
+                    lines.add_metric((*launch.labels, level), count)
+                if launch.state in ENDED_STATES:
+                    continue
+                for index, values in observed.stats.items():
+                    for name, value in values.items():
+                        stats[name].add_metric((*launch.labels, str(index)), value)
         yield lines
         yield from stats.values()
 
@@ -254,7 +262,13 @@ def _start_families(launches: list[_Launch]) -> Iterator[Metric]:
 
 def _end_families(launches: list[_Launch]) -> Iterator[Metric]:
     codes = _gauge("exit_code", "Exit status of the server, 128 + its number for a signal.")
-    ends = _gauge("exit_info", "How the launch ended and why; always 1.", "state", "cause", "signal")
+    ends = _gauge(
+        "exit_info",
+        "How the launch ended and why, without numbers and details; always 1.",
+        "state",
+        "cause",
+        "signal",
+    )
     for launch in launches:
         if launch.state not in ENDED_STATES:
             continue
@@ -265,9 +279,16 @@ def _end_families(launches: list[_Launch]) -> Iterator[Metric]:
             code = 128 + signal.Signals[name]
         if code is not None:
             codes.add_metric(launch.labels, code)
-        cause = end.get("cause", "")[:CAUSE_MAX_CHARACTERS]
-        ends.add_metric((*launch.labels, launch.state, cause, name), 1)
+        ends.add_metric((*launch.labels, launch.state, kind_of_cause(end.get("cause", "")), name), 1)
     yield from (codes, ends)
+
+
+def kind_of_cause(cause: str) -> str:
+    """Return a cause without what differs from launch to launch: its numbers, and its details after a colon.
+
+    As a label it then says the same of the same failure, and takes few values. The launch's log has the whole text.
+    """
+    return _NUMBER.sub("…", cause.partition(": ")[0])[:CAUSE_MAX_CHARACTERS]
 
 
 def _gpu_families(launches: list[_Launch], devices: list[dict[int, tuple[int, float | None]]]) -> Iterator[Metric]:

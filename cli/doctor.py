@@ -67,6 +67,7 @@ def _of_this_machine(settings: configuration.Configuration) -> Iterator[Finding]
     yield from machine_checks.check_addresses(settings)
     yield from machine_checks.check_state_dir(os.environ)
     yield from machine_checks.check_launches(settings, os.environ)
+    yield from machine_checks.check_survival(settings, os.environ)
     yield from machine_checks.check_disk(os.environ)
     yield from machine_checks.check_limits()
 

@@ -1,10 +1,12 @@
 """`tracetail start`, `stop`, `restart`, `status`, `apply`, `ps` and their kin: the launcher's commands."""
 
+import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -71,13 +73,13 @@ def _state_dir() -> Path:
     return state.state_dir(os.environ)
 
 
-def _finish(result: Result) -> None:
+def _finish(result: Result) -> NoReturn:
     """Print how it ended, for people and then for programs, and exit."""
     shown = result.to_object()
     if result.tail:
         click.echo("last lines of the log:")
         for line in result.tail[-20:]:
-            click.echo("  " + line)
+            click.echo("  " + "".join(c if c.isprintable() or c == "\t" else "?" for c in line))
     if shown.get("cause"):
         click.echo(f"{'cause' if result.status else 'note'}: {shown['cause']}", err=False)
     if shown.get("hint"):
@@ -86,7 +88,7 @@ def _finish(result: Result) -> None:
     sys.exit(result.status)
 
 
-def _bad(action: str, error: ParametersError, record: Record | None = None) -> None:
+def _bad(action: str, error: ParametersError, record: Record | None = None) -> NoReturn:
     click.echo(f"error: {error}", err=True)
     click.echo(Result(action, BAD_PARAMETERS, record, cause=str(error)).line())
     sys.exit(BAD_PARAMETERS)
@@ -99,39 +101,46 @@ def _listen(what: str, record: Record, phases: list[Phase]) -> None:
     elif what == "joined":
         click.echo(f"launch {record['launchId']} of {record['service']} is there already: waiting until it is ready")
     elif what == "restarting":
-        click.echo(f"stopping launch {record['launchId']} of {record['service']}, started with other parameters")
+        click.echo(f"stopping launch {record['launchId']} of {record['service']} first")
     for phase in phases:
         click.echo(f"{phase['name']} {phase['seconds']:.1f} s")
     sys.stdout.flush()
 
 
+_scope_option = click.option(
+    "--scope", is_flag=True, help="In a systemd scope of its own: a restart of the caller's service spares it."
+)
+
+
 @click.command()
 @_parameter_options
+@_scope_option
 @click.pass_context
-def start(ctx: click.Context, /, given: str | None, **flags: Any) -> None:
+def start(ctx: click.Context, /, given: str | None, scope: bool, **flags: Any) -> None:
     """Start an inference server and wait until it is ready."""
-    _start("start", ctx, given, flags)
+    _start("start", ctx, given, flags, scope=scope)
 
 
-def _start(action: str, ctx: click.Context, given: str | None, flags: Mapping[str, Any]) -> None:
+def _start(action: str, ctx: click.Context, given: str | None, flags: Mapping[str, Any], *, scope: bool) -> None:
     from launcher import starting
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_interrupted(signal.SIGTERM)))
     values: dict[str, Any] = {}
     try:
         values = _values(given, flags)
         params = parameters.from_object(values, _services(ctx) if "service" in values else None)
     except ParametersError as error:
         _bad(action, error, _refuse_bad(values, error))
-        return
+    if params.action not in ("start", action):
+        _bad(action, ParametersError(f"action is {params.action}: use `tracetail apply`, or leave it out"))
     if params.script_path and params.engine != "custom":
         click.echo(f"warning: scriptPath {params.script_path} is ignored: engine {params.engine} has its own command")
     if params.callback_url.startswith("http://") and params.callback_token_file:
         click.echo("warning: callbackTokenFile goes to callbackUrl unencrypted: use https")
     try:
-        result = starting.start(params, _state_dir(), _listen)
+        result = starting.start(params, _state_dir(), _listen, scope=scope)
     except KeyboardInterrupt:
-        click.echo("\ninterrupted: the launch goes on by itself; `tracetail ps` shows it, `tracetail stop` ends it")
-        sys.exit(130)
+        sys.exit(_interrupted(signal.SIGINT))
     if not result.status:
         shown = result.to_object()
         verb = "runs already" if result.reused else "is ready"
@@ -139,12 +148,18 @@ def _start(action: str, ctx: click.Context, given: str | None, flags: Mapping[st
     _finish(result._replace(action=action))
 
 
+def _interrupted(number: signal.Signals) -> int:
+    """Say what becomes of the launch; return the exit status of a program that a signal ended."""
+    click.echo(f"\nended by {number.name}: the launch goes on; `tracetail ps` shows it, `tracetail stop` ends it")
+    return 128 + number
+
+
 def _at(shown: Mapping[str, Any]) -> str:
     return f" at {shown['url']}" if "url" in shown else ""
 
 
 def _refuse_bad(values: Mapping[str, Any], error: ParametersError) -> Record | None:
-    """Leave a refused launch for bad parameters, if they name a valid traceId to find it by."""
+    """Leave a refused launch for bad parameters, if they name a valid traceId by which it will be found."""
     from contract.identity import InvalidIdError, check_id
     from launcher import starting
 
@@ -160,7 +175,8 @@ def _refuse_bad(values: Mapping[str, Any], error: ParametersError) -> Record | N
         except (KeyError, ParametersError):
             continue
         kept[name] = values[name]
-    kept.setdefault("modelName", "unknown")
+    if not str(kept.get("modelName") or "\n").isprintable():
+        kept["modelName"] = "unknown"
     try:
         check_id("instanceId", kept.get("instanceId", ""))
     except InvalidIdError:
@@ -196,7 +212,6 @@ def _stop(action: str, given: str | None, launch_id: str, flags: Mapping[str, An
         launches = selection.live(_state_dir())
     except ParametersError as error:
         _bad(action, error)
-        return
     if not launches:
         click.echo(f"nothing runs of {selection.describe()}")
     result = stopping.stop(launches, _state_dir())
@@ -208,13 +223,14 @@ def _stop(action: str, given: str | None, launch_id: str, flags: Mapping[str, An
 @click.command()
 @_parameter_options
 @click.option("--launch", "launch_id", metavar="ID", default="", help="Exactly this launch.")
+@_scope_option
 @click.pass_context
-def restart(ctx: click.Context, /, given: str | None, launch_id: str, **flags: Any) -> None:
+def restart(ctx: click.Context, /, given: str | None, launch_id: str, scope: bool, **flags: Any) -> None:
     """Stop a server if it runs, then start it: as named, or as it was started before."""
-    _restart(ctx, given, launch_id, flags)
+    _restart(ctx, given, launch_id, flags, scope=scope)
 
 
-def _restart(ctx: click.Context, given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None:
+def _restart(ctx: click.Context, given: str | None, launch_id: str, flags: Mapping[str, Any], *, scope: bool) -> None:
     from launcher.selection import Selection
 
     try:
@@ -223,10 +239,7 @@ def _restart(ctx: click.Context, given: str | None, launch_id: str, flags: Mappi
             values = {**_params_before(Selection(values, launch_id=launch_id)), **values}
     except ParametersError as error:
         _bad("restart", error)
-        return
-    import json
-
-    _start("restart", ctx, json.dumps({**values, "ifRunning": "restart"}), {})
+    _start("restart", ctx, json.dumps({**values, "ifRunning": "restart"}), {}, scope=scope)
 
 
 def _params_before(selection: "Selection") -> dict[str, Any]:
@@ -259,7 +272,6 @@ def _status(given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None
         selection = Selection(_values(given, flags), launch_id=launch_id)
     except ParametersError as error:
         _bad("status", error)
-        return
     result = statuses.status(selection, _state_dir())
     shown = result.to_object()
     click.echo(f"{shown.get('service', selection.describe())} is {shown.get('state')}" + _at(shown))
@@ -268,23 +280,21 @@ def _status(given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None
 
 @click.command()
 @_parameter_options
+@_scope_option
 @click.pass_context
-def apply(ctx: click.Context, /, given: str | None, **flags: Any) -> None:
+def apply(ctx: click.Context, /, given: str | None, scope: bool, **flags: Any) -> None:
     """Do what the parameter `action` says."""
     try:
         values = _values(given, flags)
     except ParametersError as error:
         _bad("apply", error)
-        return
-    import json
-
     action = values.get("action", "start")
 
     text = json.dumps(values)
     if action == "start":
-        _start("start", ctx, text, {})
+        _start("start", ctx, text, {}, scope=scope)
     elif action == "restart":
-        _restart(ctx, text, "", {})
+        _restart(ctx, text, "", {}, scope=scope)
     elif action == "stop":
         _stop("stop", text, "", {})
     elif action == "status":
@@ -320,8 +330,6 @@ def ps(everything: bool, as_json: bool) -> None:
         if everything or launch.live
     ]
     if as_json:
-        import json
-
         click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     elif rows:
         _table(rows, ("launchId", "service", "state", "pid", "engine", "traceId", "cause"))
@@ -375,8 +383,6 @@ def gc(keep_days: float | None, keep_launches: int | None, dry_run: bool, as_jso
         )
     )
     if as_json:
-        import json
-
         click.echo(json.dumps([{"path": str(one.path), "bytes": one.bytes} for one in removed], indent=2))
         return
     for one in removed:
@@ -429,7 +435,6 @@ def _probe_model(
         result = modelcheck.warm_up(launch) if action == "warmup" else modelcheck.smoke(launch, asked)
     except ParametersError as error:
         _bad(action, error)
-        return
     if result.status == OK:
         click.echo(f"{result.to_object()['service']} answered after {result.seconds:.1f} s")
     _finish(result)
@@ -448,7 +453,6 @@ def notify(given: str | None, launch_id: str, callback_url: str | None, **flags:
         result = notifying.notify(launch, callback_url or values.get("callbackUrl") or "")
     except ParametersError as error:
         _bad("notify", error)
-        return
     if result.status == OK:
         click.echo(f"the receiver took that launch {launch.record['launchId']} is {launch.state}")
     _finish(result)

@@ -8,6 +8,7 @@ import pwd
 import resource
 import shutil
 import stat
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -152,6 +153,51 @@ def _launch(launch: LaunchDir) -> Iterator[Finding]:
     log = Path(record["logFile"]) if record.get("logFile") else None
     if log is not None and log.exists() and not os.access(log, os.R_OK):
         yield problem("launches", f"{log} may not be read", "run the agent as a member of the group that owns it")
+
+
+def check_survival(
+    settings: Configuration, environ: Mapping[str, str], proc: Path = Path("/proc")
+) -> Iterator[Finding]:
+    """Look for servers that systemd would end together with the unit whose job has started them."""
+    held: dict[str, list[str]] = {}
+    for directory in [Path(path) for path in settings.agent.state_dirs] or existing_state_dirs(environ):
+        for path in sorted(launches_dir(directory).glob("*/")):
+            try:
+                record = LaunchDir(path).read()
+            except (OSError, RecordError):
+                continue
+            keeper = record.get("keeper")
+            if keeper is not None and is_alive(keeper) and (unit := _unit_of(keeper["pid"], proc)):
+                held.setdefault(unit, []).append(record["launchId"])
+    for unit, launches in held.items():
+        if _kill_mode(unit) in ("control-group", "mixed"):
+            yield warning(
+                "survival",
+                f"stopping {unit} would end {', '.join(launches)}, which its job has started",
+                f"give {unit} the drop-in deploy/systemd/worker.service.d/tracetail.conf (KillMode=process)",
+            )
+
+
+def _unit_of(pid: int, proc: Path) -> str | None:
+    """Return the service in whose control group a process is; None for a scope, a session, or no systemd."""
+    try:
+        lines = (proc / str(pid) / "cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    # cgroups(7): `0::/path` with cgroup v2, `N:name=systemd:/path` before.
+    paths = [line.split(":", 2)[2] for line in lines if line.startswith("0::") or ":name=systemd:" in line]
+    last = [path.rpartition("/")[2] for path in paths]
+    return next((name for name in last if name.endswith(".service")), None)
+
+
+def _kill_mode(unit: str) -> str | None:
+    """Return what systemd does with what is left in a unit that is stopped; None if it cannot be asked."""
+    if shutil.which("systemctl") is None:
+        return None
+    run = subprocess.run(
+        ["systemctl", "show", "--property=KillMode", "--value", unit], capture_output=True, text=True, check=False
+    )
+    return run.stdout.strip() or None
 
 
 def check_disk(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -36,7 +36,9 @@ def put(outbox: Path, callback: Callback) -> Path:
     """Write a callback (anew: with its attempts counted) and return its file."""
     outbox.mkdir(mode=0o770, exist_ok=True)
     path = outbox / f"{callback['body']['eventId']}.json"
-    replace_file(path, json.dumps(callback, ensure_ascii=False).encode())
+    # The group's agent may deliver it, but a password in the URL is for its owner's eyes only.
+    mode = 0o600 if "@" in callback["url"].partition("//")[2].partition("/")[0] else 0o640
+    replace_file(path, json.dumps(callback, ensure_ascii=False).encode(), mode)
     return path
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from contract import record
 from contract.record import LaunchDir, LaunchLock, is_alive
 from launcher import processes, registry
 
@@ -20,9 +21,21 @@ def needs_keeper(launch: registry.Launch) -> bool:
 
 
 def adopt(launch: LaunchDir) -> bool:
-    """Start a keeper that goes on with a launch; True as soon as there is one, or the launch has ended."""
-    spawn_keeper(launch, None)
-    return wait_for(lambda: launch.lock_held() or not needs_keeper(registry.look(launch)), WAIT_SECONDS)
+    """Start a keeper that goes on with a launch; True as soon as one is in office, or the launch has ended."""
+    pid = spawn_keeper(launch, None)
+
+    def in_office() -> bool:
+        now = registry.look(launch)
+        keeper = now.record.get("keeper")
+        ended = now.record["state"] in record.ENDED_STATES
+        return ended or (now.kept and keeper is not None and is_alive(keeper))
+
+    def gone() -> bool:
+        process = processes.read(pid)
+        return process is None or process.state in "ZX"
+
+    wait_for(lambda: in_office() or gone(), WAIT_SECONDS)
+    return in_office()
 
 
 def settled(launch: LaunchDir) -> registry.Launch:
@@ -37,10 +50,18 @@ def settled(launch: LaunchDir) -> registry.Launch:
     return registry.look(launch)
 
 
-def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None) -> int:
-    """Start a keeper and return its pid. With a lock that is held, it starts the launch; without, it adopts it."""
+def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None, *, scope: bool = False) -> int:
+    """Start a keeper and return its pid. With a lock that is held, it starts the launch; without, it adopts it.
+
+    With scope, systemd moves it (and so the server) out of the control group of whoever starts it: a scheduler's
+    worker that runs as a systemd service would otherwise take its servers along when it is restarted.
+    """
     command = [sys.executable, "-I", "-m", "launcher.keeper", str(launch.path)]
     command.append("adopt" if lock is None else str(lock.descriptor))
+    if scope:
+        user = [] if os.geteuid() == 0 else ["--user"]
+        unit = f"--unit=tracetail-{launch.launch_id}"
+        command = ["systemd-run", "--scope", *user, "--quiet", "--collect", unit, "--", *command]
     environ = {name: value for name, value in os.environ.items() if name != processes.TAG}
     environ[processes.KEEPER_TAG] = launch.launch_id
     # One malloc arena: the keeper's threads are few, and it has to stay small.

@@ -37,6 +37,7 @@ KILL_ROUNDS_SECONDS = 10.0
 """What SIGKILL does not end in this time (a process stuck in the kernel) is left, and told."""
 LOG_CLOSE_SECONDS = 3.0
 PROBE_SECONDS = 0.25
+POLL_MAX_SECONDS = 3600.0
 ADOPT = "adopt"
 
 
@@ -306,7 +307,7 @@ class Keeper:
         if self._server_gone or self._failure is not None or self._stop_requested:
             times.append(self._next_sweep - now)
         timeout = min((t for t in times if t is not None), default=None)
-        poller.poll(None if timeout is None else max(0.0, timeout) * 1000)
+        poller.poll(None if timeout is None else min(max(0.0, timeout), POLL_MAX_SECONDS) * 1000)
         self._wake.clear()
 
     def _reap(self) -> None:
@@ -333,7 +334,7 @@ class Keeper:
         self._server_gone = True
         self._exit_code = code if code >= 0 else None
         self._exit_signal = signal.Signals(-code).name if code < 0 else None
-        if self._in_pre_start and not self._stop_requested:
+        if self._in_pre_start and not self._stop_requested and self._failure is None:
             how = f"exit status {code}" if code >= 0 else f"killed by {self._exit_signal}"
             self._failure = (EXIT_BEFORE_READY, f"preStart failed: {how}", "its output is in the log")
 
@@ -365,7 +366,12 @@ class Keeper:
             self._failure = (EXIT_BEFORE_READY, self._probe.failure, "the server answers, but not as `smoke` asks")
         elif now >= self._deadline:
             missing = self._probe.last if self._probe is not None else "the awaited line did not appear"
-            cause = f"not ready after {self._plan['ready']['timeoutSec']:g} s: {missing}"
+            limit = f"{self._plan['ready']['timeoutSec']:g} s"
+            cause = (
+                f"preStart did not end within {limit}"
+                if self._in_pre_start
+                else f"not ready after {limit}: {missing}"
+            )
             self._failure = (EXIT_NOT_READY_IN_TIME, cause, "raise readyTimeoutSec if it only needs more time")
 
     def _become_ready(self) -> None:

@@ -101,6 +101,27 @@ FIELDS = {f.encode_name: f.name for f in msgspec.structs.fields(Params)}
 _ALIASES = {**FIELDS, **{attribute: attribute for attribute in FIELDS.values()}, "maxLogMb": "max_log_mb"}
 _BY_ATTRIBUTE = {attribute: name for name, attribute in FIELDS.items()}
 
+_CHOICES = {
+    "action": ("start", "stop", "restart", "status"),
+    "engine": engines.NAMES,
+    "env": ENVS,
+    "ifRunning": ("reuse", "restart", "fail"),
+    "restart": ("never", "on-crash"),
+}
+_WORDS = (
+    ("`int` <= 65535", "a port from 1 to 65535"),
+    ("`int` >= 1", "a number from 1"),
+    ("`array`", "a list"),
+    ("`object`", "an object"),
+    ("`str`", "a string"),
+    ("`bool`", "true or false"),
+    ("`float`", "a number"),
+    ("`int`", "a whole number"),
+    (" | null", ""),
+    ("`null`", "null"),
+)
+_MAY_HOLD_SECRETS = frozenset({"environ", "args", "command", "preStart", "callbackUrl", "smoke"})
+
 # Two starts that differ only in these are the same start.
 NOT_COMPARED = frozenset(
     {
@@ -154,7 +175,8 @@ def normalize(given: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     for key, value in given.items():
         attribute = _ALIASES.get(key)
         if attribute is None:
-            close = difflib.get_close_matches(key, [*FIELDS, *FIELDS.values()], n=1, cutoff=0.5)
+            by_case = [name for name in FIELDS if name.lower() == key.lower().replace("_", "").replace("-", "")]
+            close = by_case or difflib.get_close_matches(key, [*FIELDS, *FIELDS.values()], n=1, cutoff=0.5)
             hint = f"; did you mean {close[0]}?" if close else f"; known are: {', '.join(FIELDS)}"
             raise ParametersError(f"{where}unknown parameter {key!r}{hint}")
         name = _BY_ATTRIBUTE[attribute]
@@ -193,14 +215,27 @@ def convert(values: dict[str, Any]) -> Params:
     try:
         return msgspec.convert(values, Params)
     except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `$.")
-        key = place.removesuffix("`")
-        if not key:
-            raise ParametersError(str(error)) from error
-        top = re.split(r"[.\[]", key)[0]
-        shown = json.dumps(values.get(top), ensure_ascii=False, default=str)
-        message = message.replace("`int` <= 65535", "a port from 1 to 65535").replace("`int` >= 1", "a number from 1")
-        raise ParametersError(f"{key} is {_shorten(shown)}: {message[0].lower()}{message[1:]}") from error
+        message, _, place = str(error).partition(" - at `")
+        raise ParametersError(
+            _explain(message, place.removesuffix("`").removeprefix("$").lstrip("."), values)
+        ) from error
+
+
+def _explain(message: str, key: str, values: Mapping[str, Any]) -> str:
+    """Return what is wrong with one parameter, in the words of JSON, and never a value that may be secret."""
+    top = re.split(r"[.\[]", key)[0]
+    message = message[0].lower() + message[1:]
+    for theirs, ours in _WORDS:
+        message = message.replace(theirs, ours)
+    choices = _CHOICES.get(top)
+    if choices and isinstance(values.get(top), str):
+        message = f"expected one of {', '.join(choices)}"
+    if key.endswith("[...]") and isinstance(values.get(top), dict):
+        wrong = [name for name, value in values[top].items() if not isinstance(value, str)]
+        key = f"{top}.{wrong[0]}" if wrong else top
+    if top in _MAY_HOLD_SECRETS or not isinstance(values.get(top), (str, int, float)):
+        return f"{key}: {message}"
+    return f"{key} is {_shorten(json.dumps(values[top], ensure_ascii=False))}: {message}"
 
 
 def _complete(params: Params) -> Params:
@@ -240,7 +275,7 @@ def _complete(params: Params) -> Params:
     changes["python_bin"] = params.python_bin or "python3"
     for name, url in (("callbackUrl", params.callback_url),):
         if url and not re.match(r"https?://[^/\s]+", url):
-            raise ParametersError(f"{name} is {_shorten(url)!r}: expected http://… or https://…")
+            raise ParametersError(f"{name}: expected http://… or https://…, not {url.partition(':')[0][:20]}:…")
     for name in params.environ:
         if not _ENV_NAME.fullmatch(name):
             raise ParametersError(f"environ: {name!r} is not the name of a variable")

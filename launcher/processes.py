@@ -1,8 +1,9 @@
 """Which processes belong to a launch, and how they are ended.
 
 A process belongs to a launch if it is the server, is in the server's session or process group, carries the launch's
-tag in its environment, or descends from one that does. The keeper is a child subreaper, so what the server leaves
-behind becomes its child and cannot get lost, whatever it did to its session, title and environment.
+tag in its environment, prints to the launch's FIFO, or descends from one that does. The keeper is a child subreaper,
+so what the server leaves behind becomes its child and cannot get lost, whatever it did to its session, title and
+environment.
 """
 
 import contextlib
@@ -111,7 +112,11 @@ def members(
         if process.pid in spared:
             continue
         in_session = server_pid in (process.pid, process.session, process.group)
-        if (in_session and not _is_keeper(process.pid)) or environment_value(process.pid, TAG) == launch_id:
+        if (
+            (in_session and not _is_keeper(process.pid))
+            or environment_value(process.pid, TAG) == launch_id
+            or _prints_to(process.pid, f"/launches/{launch_id}/output")
+        ):
             found.add(process.pid)
     children: dict[int, list[int]] = {}
     for process in processes.values():
@@ -123,6 +128,17 @@ def members(
                 found.add(child)
                 queue.append(child)
     return [processes[pid] for pid in sorted(found)]
+
+
+def _prints_to(pid: int, fifo: str) -> bool:
+    """Say whether a process's stdout or stderr is a launch's FIFO: it may have shed all other signs of its origin."""
+    for descriptor in (1, 2):
+        try:
+            if os.readlink(f"/proc/{pid}/fd/{descriptor}").endswith(fifo):  # noqa: PTH115  (one call per process)
+                return True
+        except OSError:
+            return False
+    return False
 
 
 def _is_keeper(pid: int) -> bool:

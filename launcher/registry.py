@@ -65,9 +65,11 @@ def unreadable(state_dir: Path) -> Iterator[str]:
     for path in sorted(root.iterdir()) if root.is_dir() else ():
         if is_launch_id(path.name):
             try:
-                LaunchDir(path).read()
+                look(LaunchDir(path))
             except (record.RecordError, PermissionError) as error:
                 yield str(error)
+            except KeyError as error:
+                yield f"{path / 'record.json'} is not a whole launch record: it has no {error}"
             except FileNotFoundError:
                 continue  # being made, or removed, at this moment
 

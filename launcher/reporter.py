@@ -5,17 +5,20 @@
 A child of the keeper, which must stay small and must not wait. What it cannot deliver the agent delivers later.
 """
 
+import base64
 import contextlib
+import json
 import os
 import sys
 import time
-import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
 
 from contract import outbox
+from contract.access import is_loopback
 from contract.logline import MARK_EVENT, parse_line
 from contract.record import LaunchDir, Record
 from contract.redaction import Redactor
@@ -70,28 +73,40 @@ def tail_of(segments: list[str], count: int = TAIL_LINES) -> list[str]:
     return masked.decode(errors="replace").split("\n") if texts else []
 
 
-def masked(value: Any) -> Any:
+def masked(value: Any, redactor: Redactor) -> Any:
     """Return value with the secrets in all its strings masked."""
     if isinstance(value, str):
-        return Redactor().redact(value.encode())[0].decode(errors="replace")
+        return redactor.redact(value.encode())[0].decode(errors="replace")
     if isinstance(value, list):
-        return [masked(item) for item in value]
+        return [masked(item, redactor) for item in value]
     if isinstance(value, dict):
-        return {key: masked(item) for key, item in value.items()}
+        return {key: masked(item, redactor) for key, item in value.items()}
     return value
 
 
-def post(callback: outbox.Callback) -> None:
-    """Deliver a callback. Raises OSError (urllib's errors are such) if nobody took it."""
-    import json  # noqa: PLC0415  (beside its only use)
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect is a failure: the callback, and its token, are for the host that was named."""
 
+    def redirect_request(self, *_: object) -> None:
+        """Follow nothing; urllib then raises the redirect as an error."""
+
+
+def post(callback: outbox.Callback) -> None:
+    """Deliver a callback. Raises OSError (urllib's errors are such) or ValueError if nobody took it."""
+    parts = urllib.parse.urlsplit(callback["url"])
     headers = {"Content-Type": "application/json", "User-Agent": "tracetail"}
     if callback["tokenFile"]:
         headers["Authorization"] = "Bearer " + Path(callback["tokenFile"]).read_text(encoding="utf-8").strip()
-    request = urllib.request.Request(  # noqa: S310  (the parameters allow http and https only)
-        callback["url"], json.dumps(callback["body"]).encode(), headers, method="POST"
-    )
-    with urllib.request.urlopen(request, timeout=REQUEST_SECONDS):  # noqa: S310
+    elif parts.username is not None:
+        pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    data = json.dumps(callback["body"]).encode()
+    request = urllib.request.Request(url, data, headers, method="POST")  # noqa: S310  (http and https only: params)
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
+    if is_loopback(parts.hostname or ""):
+        handlers.append(urllib.request.ProxyHandler({}))
+    with urllib.request.build_opener(*handlers).open(request, timeout=REQUEST_SECONDS):
         pass
 
 
@@ -126,7 +141,7 @@ def prepare(launch: LaunchDir, event: str, url: str, token_file: str, *, state: 
         "tokenFile": token_file,
         "createdAt": time.time(),
         "attempts": 0,
-        "body": masked(said),
+        "body": masked(said, Redactor()),
     }
     return outbox.put(launch.outbox_path, callback)
 

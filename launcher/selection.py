@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from contract.identity import InvalidIdError, check_id, is_launch_id
+from contract.record import LaunchDir, RecordError
+from contract.state import launches_dir
 from launcher import registry
 from launcher.params import ParametersError, normalize
 
@@ -39,7 +41,14 @@ class Selection:
         return all(launch.record.get(name) == value for name, value in self._wanted.items())
 
     def find(self, state_dir: Path) -> list[registry.Launch]:
-        """Return the launches that are meant, newest first."""
+        """Return the launches that are meant, newest first. Raises ParametersError for an unreadable record."""
+        if self._launch_id:
+            try:
+                return [registry.look(LaunchDir(launches_dir(state_dir) / self._launch_id))]
+            except FileNotFoundError:
+                return []
+            except (RecordError, KeyError, OSError) as error:
+                raise ParametersError(f"the record of launch {self._launch_id} cannot be used: {error}") from error
         return [launch for launch in registry.launches(state_dir) if self.matches(launch)]
 
     def live(self, state_dir: Path) -> list[registry.Launch]:

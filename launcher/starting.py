@@ -31,19 +31,33 @@ from launcher.stamping import Stamper
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 60.0
 """How long after its own time-outs a keeper may take to say how it ended."""
+_SECRET_FLAG = re.compile(r"(?i)(?:^|[-_])(?:key|keys|token|password|passwd|secret)$")
 _POWERJOB_SCRIPT = re.compile(r"(?:shell|python)_(\d+)\.(?:sh|py)\b")
 
 Listener = Callable[[str, Record, list[Phase]], None]
 """Told what happens while we wait: `launched`, `joined`, `phases` (with the new ones) or `restarting`."""
 
 
-def start(params: Params, state_dir: Path, listener: Listener, *, attempt: int = 0) -> Result:
-    """Start the service that the parameters describe, and wait until it is ready or has failed."""
+def start(params: Params, state_dir: Path, listener: Listener, *, scope: bool = False) -> Result:
+    """Start the service that the parameters describe, and wait until it is ready or has failed.
+
+    Args:
+        params: what to start.
+        state_dir: where launches are kept.
+        listener: told what happens meanwhile.
+        scope: put the launch into a systemd scope of its own, so that it outlives the service that starts it.
+
+    """
     begun = time.monotonic()
     service = registry.service_name(params.env, params.model_name, params.port)
     try:
         with registry.operation_lock(state_dir, service, {"action": "start", "traceId": params.trace_id}):
-            return _start_locked(params, state_dir, listener, begun, attempt)
+            begun_launch = _launch(params, state_dir, listener, scope=scope)
+        # Waiting needs no lock: meanwhile others may join this start, or stop it.
+        if isinstance(begun_launch, Result):
+            return begun_launch._replace(action="start", seconds=time.monotonic() - begun)
+        launch, reused = begun_launch
+        return _await(launch, listener, begun, reused=reused)
     except registry.BusyError as busy:
         hint = "wait until it has ended, then try again"
         found = None
@@ -66,11 +80,11 @@ def _of_os_error(error: OSError) -> tuple[str, str]:
     )
 
 
-def _start_locked(params: Params, state_dir: Path, listener: Listener, begun: float, attempt: int) -> Result:
-    wanted = parameters.to_object(params)
+def _launch(params: Params, state_dir: Path, listener: Listener, *, scope: bool) -> tuple[LaunchDir, bool] | Result:
+    """Find or make the launch that is wanted; return it and whether it was there, or how a stop before it failed."""
     running = find_running(state_dir, params)
     if running is not None:
-        same = parameters.same_start(_params_of(running), wanted)
+        same = parameters.same_start(_params_of(running), parameters.to_object(params))
         choice = params.if_running or ("reuse" if same else "restart")
         if choice == "fail":
             raise Refusal(
@@ -80,16 +94,16 @@ def _start_locked(params: Params, state_dir: Path, listener: Listener, begun: fl
             )
         if choice == "reuse" and running.state != record.STOPPING:
             listener("joined", running.record, [])
-            return _await(running.dir, listener, begun, reused=True)
+            return running.dir, True
         listener("restarting", running.record, [])
         stopped = stopping.stop_launch(running)
         if stopped.status != OK:
-            return stopped._replace(action="start", seconds=time.monotonic() - begun)
-    launch, lock = prepare(params, state_dir, attempt)
+            return stopped
+    launch, lock = prepare(params, state_dir, attempt=0)
     with lock:
-        adoption.spawn_keeper(launch, lock)
+        adoption.spawn_keeper(launch, lock, scope=scope)
     listener("launched", launch.read(), [])
-    return _await(launch, listener, begun, reused=False)
+    return launch, False
 
 
 def find_running(state_dir: Path, params: Params) -> registry.Launch | None:
@@ -169,8 +183,7 @@ def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[L
                 raise
     lock = LaunchLock(launch)
     lock.acquire()
-    log = log_plan(params, state_dir, launch.launch_id)
-    path = str(plan.segment_path(log, 1))
+    path = str(log_path(params, state_dir, launch.launch_id))
     draft: Record = {
         "schema": record.SCHEMA,
         "launchId": launch.launch_id,
@@ -206,17 +219,23 @@ def own_pid() -> int:
     return os.getpid()
 
 
-def log_plan(params: Params, state_dir: Path, launch_id: str) -> LogPlan:
-    """Return where the log of a launch goes."""
+def _log_of(draft: Record, params: Params | None = None) -> LogPlan:
+    """Return where the log of a launch goes; without params, for its only line."""
+    path = Path(draft["logFile"])
+    return {
+        "directory": str(path.parent),
+        "stem": path.name.removesuffix(".log"),
+        "maxBytes": (params or parameters.EMPTY).max_log_mb * 1024 * 1024,
+        "keep": (params or parameters.EMPTY).keep_logs,
+    }
+
+
+def log_path(params: Params, state_dir: Path, launch_id: str) -> Path:
+    """Return the first segment of a launch's log."""
     root = Path(params.log_dir).absolute() if params.log_dir else state_dir / "logs"
     date = time.strptime(launch_id[:15], "%Y%m%dT%H%M%S")
-    stem = f"{identity.slug(params.model_name)}-{time.strftime('%Y-%m-%d_%H%M%S', date)}-{launch_id[-6:]}"
-    return {
-        "directory": str(root / params.env / (params.engine or "custom")),
-        "stem": stem,
-        "maxBytes": params.max_log_mb * 1024 * 1024,
-        "keep": params.keep_logs,
-    }
+    name = f"{identity.slug(params.model_name)}-{time.strftime('%Y-%m-%d_%H%M%S', date)}-{launch_id[-6:]}.log"
+    return root / params.env / (params.engine or "custom") / name
 
 
 def _plan(params: Params, command: engines.Command, launch: LaunchDir, draft: Record, attempt: int) -> Plan:
@@ -254,12 +273,7 @@ def _plan(params: Params, command: engines.Command, launch: LaunchDir, draft: Re
                 "maxTokens": params.smoke.max_tokens,
             },
         },
-        "log": {
-            "directory": str(Path(draft["logFile"]).parent),
-            "stem": Path(draft["logFile"]).name.removesuffix(".log"),
-            "maxBytes": params.max_log_mb * 1024 * 1024,
-            "keep": params.keep_logs,
-        },
+        "log": _log_of(draft, params),
         "stopTimeoutSec": params.stop_timeout_sec,
         "callbackUrl": params.callback_url,
         "callbackTokenFile": params.callback_token_file,
@@ -282,21 +296,30 @@ def _launch_environ(draft: Record) -> dict[str, str]:
 
 
 def mask_argv(argv: list[str]) -> list[str]:
-    """Return a command line without the secrets in it."""
+    """Return a command line without its secrets: what follows a flag that sounds like one, up to the next flag."""
     from contract.redaction import Redactor  # noqa: PLC0415  (needs google-re2, which takes its time to load)
 
     redactor = Redactor()
     masked = []
-    secret_follows = False
+    secret = False
     for word in argv:
-        text = (
-            "***"
-            if secret_follows
-            else redactor.redact(word.encode(errors="surrogateescape"))[0].decode("utf-8", "replace")
-        )
-        secret_follows = word in ("--api-key", "--hf-token", "--password", "--token", "--admin-api-key")
-        masked.append(text)
+        flag, equals, _ = word.partition("=")
+        if word.startswith("-"):
+            secret = _SECRET_FLAG.search(flag) is not None
+            if secret and equals:
+                masked.append(flag + "=***")
+                continue
+        elif secret:
+            masked.append("***")
+            continue
+        masked.append(redactor.redact(word.encode(errors="surrogateescape"))[0].decode(errors="replace"))
     return masked
+
+
+def _mask(text: str) -> str:
+    from contract.redaction import Redactor  # noqa: PLC0415  (as above)
+
+    return Redactor().redact(text.encode(errors="replace"))[0].decode(errors="replace")
 
 
 def scheduler_instance() -> str:
@@ -312,6 +335,7 @@ def scheduler_instance() -> str:
 
 def refuse(params: Params, state_dir: Path, refusal: Refusal) -> Record | None:
     """Leave a launch that tells why there was none, so that its trace is not empty; None if not even that works."""
+    refusal = Refusal(refusal.status, _mask(refusal.cause), _mask(refusal.hint))
     try:
         launch, lock, draft = make_launch(params, state_dir)
     except OSError:
@@ -354,15 +378,8 @@ def write_refusal(launch: LaunchDir, draft: Record, refusal: Refusal) -> None:
 
 def say(launch: LaunchDir, draft: Record, event: str, **fields: object) -> None:
     """Write the only event of a launch that never had a server."""
-    path = Path(draft["logFile"])
-    log: LogPlan = {
-        "directory": str(path.parent),
-        "stem": path.name.removesuffix(".log"),
-        "maxBytes": 1 << 20,
-        "keep": 1,
-    }
     stamper = Stamper(draft["traceId"], draft["instanceId"])
-    written = LaunchLog(log, stamper, PositionFile(launch.path / "position"), lambda: None)
+    written = LaunchLog(_log_of(draft), stamper, PositionFile(launch.path / "position"), lambda: None)
     written.event(event, **fields)
     written.close(1.0)
 
@@ -382,13 +399,16 @@ def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool)
         if found.state == record.READY:
             return Result("start", OK, found.record, found.state, seconds, reused=reused)
         if adoption.needs_keeper(found):
-            adoption.adopt(launch)
+            if not adoption.adopt(launch):
+                cause, hint = "no keeper stays with the launch", f"see {launch.path / 'keeper.log'}"
+                return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause, hint)
         elif found.record["state"] in record.ENDED_STATES:
             from launcher.reporter import tail_of  # noqa: PLC0415  (only for a start that failed)
 
             status = found.record.get("exit", {}).get("exitStatus", EXITED_BEFORE_READY)
             tail = tail_of(found.record.get("segments", []))
-            return Result("start", status, found.record, found.state, seconds, tail=tail)
+            cause = "it was stopped before it was ready" if found.state == record.STOPPED else ""
+            return Result("start", status, found.record, found.state, seconds, cause, tail=tail)
         elif time.monotonic() > deadline:
             cause = "the keeper does not say how the start ended"
             return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause=cause)

@@ -105,7 +105,8 @@ def _kill_rest(launch: registry.Launch) -> None:
                 now = launch.dir.read()
                 if now["state"] in registry.LIVE_STATES:
                     now["state"] = record.STOPPED
-                    lock.write(now)
+                    with contextlib.suppress(OSError):  # a full disk: what is true is seen from the processes
+                        lock.write(now)
 
 
 def _what_is_left(found: Record) -> list[str]:

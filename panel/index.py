@@ -148,11 +148,12 @@ class LineIndexes:
         try:
             more = True
             while more:
+                began = time.monotonic()
                 page = await self._reader.forward(index.query, index.position, key, limit=_PAGE)
                 index.take(page.entries)
                 more = page.more
-                # Between two pages those who read the log live come first.
-                await asyncio.sleep(0)
+                # Those who wait for lines come first: the index takes at most two thirds of Loki's time.
+                await asyncio.sleep((time.monotonic() - began) / 2)
         except LokiError as error:
             _log.warning("the line numbers of %s are not there yet: %s", index.query, error)
             return index.position

@@ -9,6 +9,7 @@ https://grafana.com/docs/loki/latest/reference/loki-http-api/#ingest-logs and Lo
 
 import codecs
 import functools
+import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -88,6 +89,16 @@ def decode(body: bytes, content_type: str, content_encoding: str, max_bytes: int
     if encoding not in ("", "identity", "snappy"):
         raise PushError(f"Content-Encoding {content_encoding!r} is not supported with protobuf; it is always snappy")
     return decode_protobuf(_unsnap(body, max_bytes))
+
+
+def claimed_size(body: bytes, content_type: str, content_encoding: str) -> float:
+    """Return what a body says that it unpacks to; infinity if it does not say or is corrupt."""
+    if content_type.partition(";")[0].strip().lower() == "application/json":
+        return len(body) if content_encoding.strip().lower() in ("", "identity") else math.inf
+    try:
+        return cramjam.snappy.decompress_raw_len(body)
+    except (cramjam.DecompressionError, ValueError, OverflowError):
+        return math.inf
 
 
 def _inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:

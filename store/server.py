@@ -26,7 +26,7 @@ from store.logql import LogQLError, LogQuery, Matcher, parse, parse_selector
 from store.metrics import Metrics
 from store.params import ParameterError, TimeRange
 from store.priority import QueryPriority
-from store.push import BodyTooLargeError, PushedStream, PushError, decode
+from store.push import BodyTooLargeError, PushedStream, PushError, claimed_size, decode
 from store.query import Budget, LogRequest, QueryLimitError, QueryTimeoutError, run_log_query
 from store.reader import Reader, Snapshot
 from store.room import Room
@@ -37,6 +37,8 @@ from store.writer import UnavailableError, Writer
 QUERY_THREADS = 4
 QUERIES_WAITING_MAX = 64
 MEGABYTE = 1024 * 1024
+DECODE_AT_ONCE_BYTES = 64 * 1024
+"""Smaller pushes are not worth a thread."""
 TIME_MAX = 2**63 - 1
 TAIL_HEARTBEAT_SECONDS = 30.0
 
@@ -191,13 +193,12 @@ class Server:
             body = await request.read()
             if not body:
                 raise PushError("EOF: the body is empty")
-            streams = await asyncio.get_running_loop().run_in_executor(
-                self._decoding,
-                self._decode,
-                body,
-                request.headers.get("Content-Type", ""),
-                request.headers.get("Content-Encoding", ""),
-            )
+            kind, encoding = request.headers.get("Content-Type", ""), request.headers.get("Content-Encoding", "")
+            if claimed_size(body, kind, encoding) <= DECODE_AT_ONCE_BYTES:
+                streams = decode(body, kind, encoding, self._max_body)
+            else:
+                loop = asyncio.get_running_loop()
+                streams = await loop.run_in_executor(self._decoding, self._decode, body, kind, encoding)
             if not streams:
                 return text_answer(422, "error at least one valid stream is required for ingestion")
             refusals = await asyncio.wrap_future(self._writer.push(streams, len(body)))

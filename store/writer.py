@@ -162,9 +162,9 @@ class Writer:
         self._connection = self._database.writer()
         try:
             while (jobs := self._take()) is not None:
-                self._priority.give_way()
                 if jobs:
                     self._store_group(jobs)
+                self._priority.give_way()
                 if time.monotonic() >= self._tidy_after:
                     self._tidy()
         finally:
@@ -217,7 +217,10 @@ class Writer:
         before = Counts(**{name: getattr(self.counts, name) for name in Counts.__slots__})
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            results = [self._store(job.streams) for job in jobs]
+            results = []
+            for job in jobs:
+                self._priority.give_way()
+                results.append(self._store(job.streams))
             self._connection.execute("COMMIT")
         except BaseException:
             self.counts = before

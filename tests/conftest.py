@@ -5,6 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+EXPLORE_VARIABLE = "TRACETAIL_TEST_EXPLORE"
+"""Set to let hypothesis look for new cases at random; otherwise every run looks at the same ones."""
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile("explore" if os.environ.get(EXPLORE_VARIABLE) else "same")
 
 REQUIRE_PROGRAMS_VARIABLE = "TRACETAIL_TEST_REQUIRE_PROGRAMS"
 """Set where every program is installed: a missing one then fails its tests instead of skipping them."""

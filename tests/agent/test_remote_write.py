@@ -17,6 +17,7 @@ from agent.remote_write import (
     RemoteWriter,
     Series,
     UnavailableError,
+    batches,
     encode,
     stale_markers,
     take_samples,
@@ -134,9 +135,9 @@ async def test_what_a_real_prometheus_refuses_is_not_sent_again(session, tmp_pat
         registry = CollectorRegistry()
         queue = RemoteWriteQueue(registry)
         now = int(time.time() * 1000)
-        queue.put([_one("fine", now)])
-        queue.put([_one("fine", now - 10_000)])
-        queue.put([_one("fine_too", now)])
+        queue.put(batches([_one("fine", now)]))
+        queue.put(batches([_one("fine", now - 10_000)]))
+        queue.put(batches([_one("fine_too", now)]))
 
         await queue.drain(RemoteWriter(session, server.write_url))
 
@@ -207,7 +208,7 @@ async def test_what_cannot_be_taken_now_is_kept_in_order(session, status):
         writer = RemoteWriter(session, receiver.url)
         receiver.answers = [(204, {}), (status, {"Retry-After": "17"})]
         for name in "abc":
-            queue.put([_one(name)])
+            queue.put(batches([_one(name)]))
 
         with pytest.raises(UnavailableError) as caught:
             await queue.drain(writer)
@@ -223,8 +224,8 @@ async def test_a_refused_request_is_dropped_counted_and_passed(session):
     queue = RemoteWriteQueue(registry)
     async with Receiver() as receiver:
         receiver.answers = [(400, {})]
-        queue.put([_one("a"), _one("b")])
-        queue.put([_one("c")])
+        queue.put(batches([_one("a"), _one("b")]))
+        queue.put(batches([_one("c")]))
         await queue.drain(RemoteWriter(session, receiver.url))
 
     assert receiver.taken == [encode([_one("c")])]
@@ -244,7 +245,7 @@ async def test_the_oldest_is_given_up_when_too_much_waits(session):
     registry = CollectorRegistry()
     queue = RemoteWriteQueue(registry, samples_max=4)
     for name in "abc":
-        queue.put([_one(name), _one(name + "2")])
+        queue.put(batches([_one(name), _one(name + "2")]))
 
     async with Receiver() as receiver:
         await queue.drain(RemoteWriter(session, receiver.url))
@@ -256,7 +257,7 @@ async def test_the_oldest_is_given_up_when_too_much_waits(session):
 async def test_many_samples_are_cut_into_requests(session, write_request):
     queue = RemoteWriteQueue(CollectorRegistry())
     async with Receiver() as receiver:
-        queue.put([_one(f"m{number}") for number in range(remote_write.SAMPLES_PER_REQUEST + 5)])
+        queue.put(batches([_one(f"m{number}") for number in range(remote_write.SAMPLES_PER_REQUEST + 5)]))
         await queue.drain(RemoteWriter(session, receiver.url))
 
     assert [len(_decoded(write_request, body).timeseries) for body in receiver.taken] == [2000, 5]

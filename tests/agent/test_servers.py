@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from agent.gpu import Gpus
-from agent.servers import ServerMetrics
+from agent.servers import ServerMetrics, kind_of_cause
 from contract.record import LaunchDir, LaunchLock, process_ref
 from contract.state import launches_dir
 
@@ -214,6 +215,20 @@ def test_the_end_tells_exit_status_and_cause(world, end, code):
     assert found["exit_info"] == {(A, "failed", end["cause"], end["signal"] or ""): 1}
 
 
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        ("CUDA out of memory", "CUDA out of memory"),
+        ("only 3.2 of 79.1 GiB are free on cuda:0", "only … of … GiB are free on cuda:…"),
+        ("port 8000 is held by pid 812: python -m http.server", "port … is held by pid …"),
+        ("x" * 1000, "x" * 100),
+        ("", ""),
+    ],
+)
+def test_the_same_failure_has_the_same_cause_as_a_label(cause, kind):
+    assert kind_of_cause(cause) == kind
+
+
 def test_an_ended_launch_is_seen_for_a_while_and_then_gone(world):
     world.launch(state="stopped", endedAt=(STARTED + timedelta(seconds=100)).isoformat())
     world.metrics.observe(A, b"", {"error": 1})
@@ -284,6 +299,29 @@ def test_throughput_of_the_log_is_a_gauge_until_the_launch_ends(world):
     found = world.read()
     assert "generation_tokens_per_second" not in found
     assert found["log_lines_total"] == {(A, "info"): 2, (A, "error"): 1}
+
+
+def test_lines_are_noted_while_a_look_is_under_way(world):
+    world.launch(process=world.server())
+    looking, go_on = threading.Event(), threading.Event()
+
+    def slow_state_dirs():
+        looking.set()
+        assert go_on.wait(60)
+        return [world.state_dir]
+
+    metrics = ServerMetrics(slow_state_dirs, keep_ended_seconds=600, now=lambda: world.clock)
+    scrape = threading.Thread(target=lambda: list(metrics.collect()))
+    scrape.start()
+    try:
+        assert looking.wait(60)
+        noted = threading.Thread(target=metrics.observe, args=(A, b"", {"info": 1}), daemon=True)
+        noted.start()
+        noted.join(60)
+        assert not noted.is_alive(), "observe waits for the look"
+    finally:
+        go_on.set()
+        scrape.join()
 
 
 class FakeNvml:

@@ -177,6 +177,38 @@ def test_a_state_directory_of_the_agent_that_does_not_exist(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("cgroup", "kill_mode", "named"),
+    [
+        ("0::/system.slice/powerjob-worker.service\n", "control-group", True),
+        ("1:name=systemd:/system.slice/powerjob-worker.service\n0::/\n", "mixed", True),
+        ("0::/system.slice/powerjob-worker.service\n", "process", False),
+        ("0::/system.slice/run-r3.scope\n", "control-group", False),
+        ("0::/\n", "control-group", False),
+    ],
+)
+def test_servers_that_would_be_ended_with_the_worker(tmp_path, monkeypatch, cgroup, kill_mode, named):
+    state = tmp_path / "state"
+    state.mkdir()
+    launch = Launch(state, keeper=process_ref(os.getpid()))
+    cgroups = tmp_path / "proc" / str(os.getpid()) / "cgroup"
+    cgroups.parent.mkdir(parents=True)
+    cgroups.write_text(cgroup)
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text(f'#!/bin/sh\n[ "$4" = powerjob-worker.service ] && echo {kill_mode}\n')
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(systemctl.parent), prepend=":")
+    settings = load(tmp_path, f'[agent]\nstate_dirs = ["{state}"]\n')
+
+    findings = list(machine_checks.check_survival(settings, {}, tmp_path / "proc"))
+
+    if named:
+        advised(findings, WARNING, "stopping powerjob-worker.service", launch.launch_id, "KillMode=process")
+    else:
+        assert findings == []
+
+
+@pytest.mark.parametrize(
     ("free", "inodes", "level"), [(100, 10**6, OK), (5, 10**6, WARNING), (100, 50, WARNING), (0.5, 10**6, PROBLEM)]
 )
 def test_room_on_the_disk(free, inodes, level):

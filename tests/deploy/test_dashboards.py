@@ -119,7 +119,7 @@ def world(tmp_path_factory):
             run = machine.tracetail("start", **parameters, port=port, args=["--stats-seconds", "0.2"])
             assert run.returncode == 0, run.stdout + run.stderr
             other = monitoring.free_port()
-            failing = machine.tracetail("start", **parameters, port=other, args=["--fail-at", "model loaded"])
+            failing = machine.tracetail("start", **parameters, port=other, args=["--fail-at", "weights"])
             assert failing.returncode == 10, failing.stdout + failing.stderr
             world = World(machine, prometheus, result_of(run), result_of(failing))
 

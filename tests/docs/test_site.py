@@ -1,9 +1,11 @@
 """The documentation: it builds without a warning, and says what the code does."""
 
+import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -43,6 +45,20 @@ def test_pages_load_nothing_from_elsewhere(site):
         assert not [url for url in loaded if 'rel="canonical"' not in url], page
 
 
+def test_links_out_of_the_documentation_are_shown_as_paths():
+    specification = importlib.util.spec_from_file_location("hooks", DOCS / "hooks.py")
+    hooks = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(hooks)
+
+    text = "[store/x.py](../store/x.py) [the units](../deploy/systemd) [a](../faq.md#b) ![i](../i.png)"
+
+    def on(page):
+        return hooks.on_page_markdown(text, SimpleNamespace(file=SimpleNamespace(src_uri=page)))
+
+    assert on("zh/index.md") == text
+    assert on("index.md") == "`store/x.py` the units (`deploy/systemd`) a (`faq.md#b`) ![i](../i.png)"
+
+
 def test_the_configuration_reference_is_that_of_the_code():
     assert (DOCS / "configuration.md").read_text("utf-8") == render_reference(), (
         "run: python -m cli.reference > docs/configuration.md"
@@ -53,8 +69,10 @@ def test_every_alert_has_its_section_in_the_operations_page():
     groups = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text("utf-8"))["groups"]
     alerts = {rule["alert"] for group in groups for rule in group["rules"]}
     sections = set(re.findall(r"^### (Tracetail\w+)$", (DOCS / "operations.md").read_text("utf-8"), re.MULTILINE))
+    rows = set(re.findall(r"^\| (Tracetail\w+) \|", (DOCS / "zh/operations.md").read_text("utf-8"), re.MULTILINE))
 
     assert sections == alerts
+    assert rows == alerts
 
 
 def test_every_command_that_the_pages_name_exists():
@@ -75,7 +93,7 @@ def test_files_that_the_pages_name_are_there():
             assert (ROOT / path).exists() or list(ROOT.glob(path)), f"{page.name}: {path}"
 
 
-@pytest.mark.parametrize("page", ["index", "installation", "first-launch", "faq"])
+@pytest.mark.parametrize("page", ["index", "installation", "first-launch", "operations", "faq"])
 def test_what_a_first_time_user_needs_is_there_in_chinese(page):
     text = (DOCS / "zh" / f"{page}.md").read_text("utf-8")
 

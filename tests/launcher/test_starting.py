@@ -282,3 +282,89 @@ def test_secrets_are_masked_wherever_parameters_are_shown(world, tmp_path):
     assert "hf_abc" not in shown
     assert (launch.path / "plan.json").stat().st_mode & 0o777 == 0o600
     assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_an_identical_start_joins_one_that_is_loading(world, tmp_path, wait_until):
+    go = tmp_path / "go"
+    steps = [["wait", str(go)], ["text", "ready now\n"], ["stay"]]
+    with world.popen("start", "--params", world.params(steps)) as first:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        with world.popen("start", "--params", world.params(steps)) as second:
+            line = second.stdout.readline()
+            assert "is there already" in line
+            go.touch()
+            assert (first.wait(30), second.wait(30)) == (0, 0)
+    assert len(world.launches()) == 1
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_server_that_is_loading_can_be_stopped_while_its_start_waits(world, wait_until):
+    with world.popen("start", "--params", world.params([["stay"]])) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        assert world.run("stop", "--model-name", "m").status == 0
+        told = launcher.stdout.read()
+        assert launcher.wait(30) == 10
+    assert "it was stopped before it was ready" in told
+    assert world.launches()[0].read()["state"] == "stopped"
+
+
+def test_a_pre_start_that_hangs_is_a_time_out(world):
+    started = world.start([["stay"]], preStart=["sleep", "600"], readyTimeoutSec=0.5, stopTimeoutSec=1)
+    assert (started.status, started.result["cause"]) == (11, "preStart did not end within 0.5 s")
+
+
+def test_a_huge_time_out_is_as_good_as_none(world):
+    started = world.start([["sleep", 0.3], ["text", "ready now\n"], ["stay"]], readyTimeoutSec=1e9)
+    assert started.status == 0
+    assert not (world.launch(started.result).path / "keeper.log").read_bytes()
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_keeper_that_cannot_stay_is_told_and_not_started_again_and_again(world, wait_until, monkeypatch):
+    with world.popen("start", "--params", world.params([["stay"]])) as launcher:
+        launch = wait_until(lambda: next((one for one in world.launches() if "server" in one.read()), None))
+        record = launch.read()
+        (launch.path / "plan.json").rename(launch.path / "plan.away")  # no keeper can do without it
+        os.kill(record["keeper"]["pid"], 9)
+        told = launcher.stdout.read()
+        assert launcher.wait(60) == 11
+    assert "no keeper stays with the launch" in told
+    assert (launch.path / "keeper.log").read_text().count("FileNotFoundError") <= 2
+    (launch.path / "plan.away").rename(launch.path / "plan.json")
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_start_that_is_terminated_says_that_the_launch_goes_on(world, wait_until):
+    with world.popen("start", "--params", world.params([["stay"]])) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        launcher.terminate()
+        assert "ended by SIGTERM: the launch goes on" in launcher.stdout.read()
+        assert launcher.wait(30) == 143
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_scope_asks_systemd_for_one(world, tmp_path):
+    fake = tmp_path / "bin" / "systemd-run"
+    fake.parent.mkdir()
+    fake.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n'
+    )
+    fake.chmod(0o755)
+    world.environ["PATH"] = f"{fake.parent}:{world.environ['PATH']}"
+    started = world.run("start", "--scope", "--params", world.params([["text", "ready now\n"], ["stay"]]))
+    assert started.status == 0
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith("--scope ")
+    assert f"--unit=tracetail-{started.result['launchId']}" in asked
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_the_instance_id_of_a_powerjob_script_is_found(world, tmp_path):
+    script = tmp_path / "shell_4711.sh"
+    command = " ".join(f"'{word}'" for word in world.command("start", "--params", f"@{tmp_path}/params"))
+    (tmp_path / "params").write_text(world.params([["text", "ready now\n"], ["stay"]]))
+    script.write_text(f"{command}\necho done\n")
+    done = subprocess.run(["sh", str(script)], env=world.environ, capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout.splitlines()[-2].removeprefix("TRACETAIL_RESULT "))
+    assert result["instanceId"] == "4711"
+    assert world.run("stop", "--model-name", "m").status == 0

@@ -166,3 +166,25 @@ def test_twenty_cycles_leave_no_process_and_no_port(world, free_port):
 @pytest.mark.soak
 def test_a_hundred_cycles_leave_no_process_and_no_port(world, free_port):
     cycles(world, free_port, 100)
+
+
+def test_a_child_that_shed_every_sign_is_found_after_the_keeper_died(world, wait_until, tmp_path):
+    up = tmp_path / "up"
+    child = [["empty-environment"], ["touch", str(up)], ["stay"]]
+    launch = world.launch(world.start([["fork-away", child], *READY]).result)
+    wait_until(up.exists)
+    os.kill(launch.read()["keeper"]["pid"], signal.SIGKILL)
+    wait_until(lambda: not launch.lock_held())
+    left = [process.ref() for process in world.members(launch)]
+    assert len(left) == 2
+    assert world.run("stop", "--model-name", "m").status == 0
+    assert not any(is_alive(ref) for ref in left)
+
+
+def test_an_unusable_record_is_told_instead_of_a_success(world):
+    launch = world.launch(world.start([["exit", 1]]).result)
+    world.ended(launch)
+    launch.record_path.write_text('{"schema": 1}')
+    stopped = world.run("stop", "--launch", launch.launch_id)
+    assert (stopped.status, "cannot be used" in stopped.stderr) == (2, True)
+    assert "is not a whole launch record" in world.run("ps").stderr

@@ -26,6 +26,7 @@ const KEEP_LINES = 12_000;
 const FIRST_PAGE = 400;
 const WHOLE_HOLE = 2_500; // a hole of known size up to this is fetched at once
 const TEXT_SHOWN = 4_000;
+const LOADS_MAX = 3;
 const COPY_LINES_MAX = 50_000;
 const OVERVIEW_MS = 5_000;
 const INDEX_MS = 400;
@@ -43,6 +44,7 @@ export class TracetailPanel extends HTMLElement {
     this.settings = { wrap: false, fold: false, times: "absolute", zone: "local", charts: false };
     this.filter = { level: "", process: "" };
     this.chosenLaunch = "";
+    this.loads = 0;
     this.darkScheme = matchMedia("(prefers-color-scheme: dark)");
     this.applyTheme = this.applyTheme.bind(this);
     this.reset();
@@ -462,9 +464,12 @@ export class TracetailPanel extends HTMLElement {
     this.log.evict(near, KEEP_LINES);
   }
 
-  async loadHole(block, side) {
-    if (block.loading || block.failed) return;
+  /** wanted: somebody goes there; otherwise it is only in sight. */
+  async loadHole(block, side, wanted = false) {
+    // What is waited for is what is in sight: while a few loads are under way, no further ones queue up behind them.
+    if (block.loading || block.failed || (this.loads >= LOADS_MAX && !wanted)) return;
     block.loading = true;
+    this.loads++;
     const { log } = this;
     const lines = block.counts === null ? null : totalOf(block.counts);
     const whole = lines !== null && lines <= WHOLE_HOLE;
@@ -489,6 +494,8 @@ export class TracetailPanel extends HTMLElement {
       this.view?.refresh();
     } finally {
       block.loading = false;
+      this.loads--;
+      this.view?.schedule();
     }
   }
 
@@ -609,7 +616,7 @@ export class TracetailPanel extends HTMLElement {
     await this.guarded(async () => {
       this.view.follow(false);
       const first = this.log.blocks[0];
-      if (first?.entries === null && first.counts === null) await this.loadHole(first, "start");
+      if (first?.entries === null && first.counts === null) await this.loadHole(first, "start", true);
       this.view.virtualizer.scrollToOffset(0);
     });
   }
@@ -619,7 +626,7 @@ export class TracetailPanel extends HTMLElement {
     this.guarded(async () => {
       if (!this.tailIsHere) {
         const last = this.log.blocks[this.log.blocks.length - 1];
-        await this.loadHole(last, "end");
+        await this.loadHole(last, "end", true);
       }
       this.unseen = 0;
       this.view.follow(true);
@@ -679,7 +686,7 @@ export class TracetailPanel extends HTMLElement {
     this.view.follow(false);
     const target = this.log.blockAt(id);
     if (target?.entries === null) {
-      if (target.counts !== null && totalOf(target.counts) <= WHOLE_HOLE) await this.loadHole(target, "start");
+      if (target.counts !== null && totalOf(target.counts) <= WHOLE_HOLE) await this.loadHole(target, "start", true);
       else await this.openHole(target, id);
     }
     const entry = this.log.blockAt(id)?.entries?.find((each) => each.id === id);
@@ -759,7 +766,7 @@ export class TracetailPanel extends HTMLElement {
     let found = source && this.log.blockOfNumber(source, number);
     if (!found) return false;
     if (found.block.entries === null) {
-      await this.loadHole(found.block, "start");
+      await this.loadHole(found.block, "start", true);
       found = this.log.blockOfNumber(source, number);
     }
     const entry = found?.block.entries?.filter((each) => each.source === source)[found.offset];

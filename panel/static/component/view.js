@@ -12,6 +12,7 @@ import { ROW_HOLE } from "./rows.js";
 
 const HEIGHT_MAX = 12_000_000; // below what every browser can scroll (Firefox: 17.8 million pixels)
 const END_PIXELS = 6;
+const RESTING_MS = 90;
 
 export class LogView {
   /** renderRow(element, row): fill a row's element. onHole(block, side): a hole came into sight. onMove(): scrolled. */
@@ -30,6 +31,7 @@ export class LogView {
     this.scheduled = 0;
     this.dragging = false;
     this.scale = 1;
+    this.topBefore = 0;
     this.virtualizer = new Virtualizer(this.options());
     this.unmount = this.virtualizer._didMount();
     this.virtualizer._willUpdate();
@@ -109,6 +111,7 @@ export class LogView {
     const items = this.virtualizer.getVirtualItems();
     this.sizer.style.height = `${this.virtualizer.getTotalSize()}px`;
     const shown = new Set();
+    let previous = null;
     for (const item of items) {
       const row = this.rows[item.index];
       if (!row) continue;
@@ -118,12 +121,15 @@ export class LogView {
         if (!element) {
           element = document.createElement("div");
           this.elements.set(row.key, element);
-          this.sizer.append(element);
         }
         element.row = row;
         element.setAttribute("data-index", String(item.index));
         this.renderRow(element, row);
       }
+      // In the order in which they are read: for screen readers, and for text that is selected over several rows.
+      const place = previous ? previous.nextSibling : this.sizer.firstChild;
+      if (place !== element) this.sizer.insertBefore(element, place);
+      previous = element;
       if (element.top !== item.start) {
         element.top = item.start;
         element.style.transform = `translateY(${item.start}px)`;
@@ -140,14 +146,22 @@ export class LogView {
         this.elements.delete(key);
       }
     }
+    this.topBefore = this.scroller.scrollTop;
     this.onMove();
   }
 
   /** A hole is in sight: say from which side it is looked at. */
   needed(block, item) {
     const top = this.scroller.scrollTop;
-    const bottom = top + this.scroller.clientHeight;
+    const height = this.scroller.clientHeight;
+    const bottom = top + height;
     if (item.end < top - 400 || item.start > bottom + 400) return;
+    if (Math.abs(top - this.topBefore) > height && !this.following) {
+      // The scrollbar is being dragged through the log: load where it comes to rest, not what flies by.
+      clearTimeout(this.resting);
+      this.resting = setTimeout(() => this.schedule(), RESTING_MS);
+      return;
+    }
     this.onHole(block, item.start >= top - 40 ? "start" : "end");
   }
 
@@ -221,6 +235,7 @@ export class LogView {
 
   destroy() {
     cancelAnimationFrame(this.scheduled);
+    clearTimeout(this.resting);
     this.resized.disconnect();
     removeEventListener("pointerup", this.released);
     this.unmount?.();

@@ -1,0 +1,130 @@
+"""No secret gets out: not by messages, not by command lines, not by redirects or proxies."""
+
+import http.server
+import json
+import threading
+
+import pytest
+
+from contract import outbox
+from launcher import params as parameters
+from launcher.reporter import post
+from launcher.starting import mask_argv
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"environ": {"MY_PASSWORD": "zzsecret", "B": None}}, "environ.B: expected a string, got null"),
+        ({"args": "--api-key zzsecret"}, "args: expected a list, got a string"),
+        ({"callbackUrl": "htps://u:zzsecret@h/"}, "callbackUrl: expected http://… or https://…, not htps:…"),
+        ({"args": ["--api-key", "zzsecret", None]}, "args[2]: expected a string, got null"),
+        ({"environ": "PASSWORD=zzsecret"}, "environ: expected an object, got a string"),
+        ({"engine": "tgi"}, 'engine is "tgi": expected one of vllm, sglang, mindie, custom'),
+        ({"modelname": "m"}, "unknown parameter 'modelname'; did you mean modelName?"),
+    ],
+)
+def test_a_message_names_the_parameter_and_never_a_secret(given, says):
+    with pytest.raises(parameters.ParametersError) as caught:
+        parameters.from_object({"modelName": "m", "modelPath": "/x"} | given)
+    assert says in str(caught.value)
+    assert "zzsecret" not in str(caught.value)
+
+
+def test_a_refused_start_does_not_keep_the_secret_of_its_parameters(world):
+    given = {"modelName": "m", "modelPath": "/", "traceId": "t-1", "callbackUrl": "htps://u:zzsecret@h/"}
+    refused = world.run("start", "--params", json.dumps(given))
+    assert refused.status == 2
+    launch = world.launch(refused.result)
+    assert "zzsecret" not in refused.stdout + refused.stderr + launch.record_path.read_text()
+
+
+def test_a_refused_model_name_with_a_newline_is_not_kept(world):
+    refused = world.run("start", "--params", '{"modelName": "a\\nb", "modelPath": "/", "traceId": "t-1"}')
+    assert world.launch(refused.result).read()["modelName"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--api-key", "zz1"],
+        ["--api-key", "zz1", "zz2"],
+        ["--hf_token", "zz1"],
+        ["--token=zz1"],
+        ["--api_key=zz1"],
+        ["--db-password", "zz1"],
+    ],
+)
+def test_a_command_line_is_shown_without_its_secrets(words):
+    shown = mask_argv(["vllm", "serve", *words, "--port", "8000"])
+    assert "zz" not in " ".join(shown)
+    assert shown[-2:] == ["--port", "8000"]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.seen.append(dict(self.headers))
+        self.send_response(302 if self.server.location else 204)
+        if self.server.location:
+            self.send_header("Location", self.server.location)
+        self.end_headers()
+
+    def do_GET(self):
+        self.do_POST()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def endpoint():
+    servers = []
+
+    def make(location=""):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.seen, server.location = [], location
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        servers.append((server, thread))
+        return server
+
+    yield make
+    for server, thread in servers:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def callback(url, token=""):
+    return {"url": url, "tokenFile": token, "createdAt": 0.0, "attempts": 0, "body": {"eventId": "e1"}}
+
+
+def test_a_redirect_is_a_failure_and_takes_no_token_along(endpoint, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("zzsecret")
+    other = endpoint()
+    here = endpoint(f"http://127.0.0.1:{other.server_port}/elsewhere")
+    with pytest.raises(OSError, match="302"):
+        post(callback(f"http://127.0.0.1:{here.server_port}/", str(token)))
+    assert other.seen == []
+
+
+def test_credentials_in_the_url_are_sent_as_such(endpoint):
+    server = endpoint()
+    post(callback(f"http://bob:p%40w@127.0.0.1:{server.server_port}/cb"))
+    assert server.seen[0]["Authorization"] == "Basic Ym9iOnBAdw=="
+
+
+def test_a_proxy_is_not_used_for_this_machine(endpoint, monkeypatch):
+    server = endpoint()
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    post(callback(f"http://127.0.0.1:{server.server_port}/cb"))
+    assert len(server.seen) == 1
+
+
+def test_a_callback_with_a_password_is_for_its_owner_only(tmp_path):
+    path = outbox.put(tmp_path / "outbox", callback("http://bob:pw@host/cb"))
+    assert path.stat().st_mode & 0o777 == 0o600
+    path = outbox.put(tmp_path / "outbox", callback("http://host/cb@x"))
+    assert path.stat().st_mode & 0o777 == 0o640
