@@ -84,11 +84,6 @@ class LaunchLog:
         """Return the paths of all segments so far, deleted ones included: they name the parts of the log."""
         return [str(segment_path(self._plan, number)) for number in range(1, self._segment + 1)]
 
-    @property
-    def full(self) -> bool:
-        """Say whether the next block of lines might be dropped."""
-        return self.writer.pending > QUEUE_MAX_BYTES // 2
-
     def lines(self, texts: Sequence[bytes], marks: Sequence[str | None] | None, consumed: int) -> bool:
         """Write lines that stand for `consumed` bytes of the FIFO; False if they are dropped for lack of room."""
         length = sum(map(len, texts)) + len(texts) * self._stamper.overhead
