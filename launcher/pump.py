@@ -116,11 +116,13 @@ class Pump:
             self._draining = False
             self._log.report_dropped()
             return self._move()
-        waiting = min(self._output.waiting(), BLOCK_BYTES)
-        if not waiting:
-            return False
-        data = self._taken + self._output.take(waiting)
+        # What is taken already comes first: of short lines a block is more than is split off at once.
+        room = max(0, BLOCK_BYTES - len(self._taken))
+        waiting = min(self._output.waiting(), room)
+        data = self._taken + (self._output.take(waiting) if waiting else b"")
         lines = split(data)
+        if not waiting and not lines.consumed:
+            return False
         self._watch(data[: lines.consumed])
         self._taken = data[lines.consumed :]
         thinned = self._redraws.thin(lines, self.clock())

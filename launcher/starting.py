@@ -319,14 +319,14 @@ def refuse(params: Params, state_dir: Path, refusal: Refusal) -> Record | None:
     refusal = Refusal(refusal.status, _mask(refusal.cause), _mask(refusal.hint))
     try:
         launch, lock, draft = make_launch(params, state_dir)
+        with lock:
+            draft["state"] = record.FAILED
+            draft["endedAt"] = draft["startedAt"]
+            write_refusal(launch, draft, refusal)
+            lock.write(draft)
+        report_refusal(launch, params.callback_url, params.callback_token_file)
     except OSError:
         return None
-    with lock:
-        draft["state"] = record.FAILED
-        draft["endedAt"] = draft["startedAt"]
-        write_refusal(launch, draft, refusal)
-        lock.write(draft)
-    report_refusal(launch, params.callback_url, params.callback_token_file)
     return draft
 
 

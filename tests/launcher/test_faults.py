@@ -58,6 +58,9 @@ def test_a_full_disk_never_holds_up_the_server_and_stop_still_ends_it(world, wai
     assert started.returncode == 0, started.stdout + started.stderr
     wait_until(done.exists)
     launch = world.launches()[0]
+    status = Path(f"/proc/{launch.read()['keeper']['pid']}/status").read_text()
+    peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+    assert peak < 24 * 1024, f"{peak} KiB"
     stopped = world.run("stop", "--model-name", "m")
     assert (stopped.status, stopped.result["state"]) == (0, "stopped")
     assert not world.members(launch)
@@ -99,7 +102,7 @@ def test_a_disk_that_was_full_gets_a_line_about_what_was_dropped(world, wait_unt
     wait_until(lambda: b" event] dropped " in log.read_bytes())
     assert world.run("stop", "--model-name", "m").status == 0
     dropped = [event for event in world.events(launch) if event.name == "dropped"]
-    assert "No space left" in dropped[0].fields["reason"]
+    assert any("No space left" in event.fields["reason"] for event in dropped)
     kept = world.output(launch).count(b"\n")
     assert kept + sum(int(event.fields["lines"]) for event in dropped) == 200_001
 
@@ -121,6 +124,21 @@ def test_a_full_disk_costs_the_oldest_segment(world, wait_until, tmp_path, small
     wait_until(lambda: b"line 7999 of a flood" in told())
     assert f'reason="{first.name} is deleted: the disk is full"'.encode() in told()
     assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_stop_on_a_full_state_directory_ends_the_server_and_says_so(world, wait_until, small_disk):
+    world.state = small_disk
+    world.environ["TRACETAIL_STATE_DIR"] = str(small_disk)
+    launch = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
+    ballast = fill(small_disk, 0)
+    stopped = world.run("stop", "--model-name", "m")
+    assert stopped.status == 0, stopped.stdout + stopped.stderr
+    assert not world.members(launch)
+    assert world.start([["stay"]]).status == 15
+    ballast.unlink()
+    assert world.run("status", "--model-name", "m").status == 3
+    world.ended(launch)
+    assert world.events(launch)[-1].name == "exited"
 
 
 def test_a_log_directory_without_room_is_refused(world, tmp_path, monkeypatch):
