@@ -8,6 +8,7 @@ library, `contract` and `launcher` modules that do the same.
 """
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -219,6 +220,7 @@ class Keeper:
             self._tell_phases()
             if self._record["state"] == record.STARTING and not self._server_gone and self._failure is None:
                 self._judge_readiness()
+            self._make_room()
             if self._log.segments() != self._record.get("segments"):
                 self._save()
                 shipped = read_shipped(self._launch.shipped_path)
@@ -233,6 +235,16 @@ class Keeper:
             ):
                 break
         self._finish()
+
+    def _make_room(self) -> None:
+        """Give up the oldest segment when the disk is full: what the server prints now matters more."""
+        error = self._log.writer.error
+        if error is None or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return
+        deleted = pruning.make_room(self._log.segments()[:-1])
+        if deleted is not None:
+            path, size = deleted
+            self._log.event(events.DROPPED, bytes=size, reason=f"{path.name} is deleted: the disk is full")
 
     def _wait(self) -> None:
         poller = select.poll()

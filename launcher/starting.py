@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -194,7 +195,7 @@ def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[L
         "env": params.env,
         "modelName": params.model_name,
         "servedName": params.served_name or params.model_name,
-        "engine": params.engine or "custom",
+        "engine": params.engine or parameters.default_engine(params.command),
         "host": socket.gethostname(),
         "port": params.port,
         "devices": params.devices,
@@ -214,11 +215,6 @@ def now() -> str:
     return render_stamp(moment, local_offset_seconds(moment)).decode()
 
 
-def own_pid() -> int:
-    """Return the pid of this process."""
-    return os.getpid()
-
-
 def _log_of(draft: Record, params: Params | None = None) -> LogPlan:
     """Return where the log of a launch goes; without params, for its only line."""
     path = Path(draft["logFile"])
@@ -235,7 +231,8 @@ def log_path(params: Params, state_dir: Path, launch_id: str) -> Path:
     root = Path(params.log_dir).absolute() if params.log_dir else state_dir / "logs"
     date = time.strptime(launch_id[:15], "%Y%m%dT%H%M%S")
     name = f"{identity.slug(params.model_name)}-{time.strftime('%Y-%m-%d_%H%M%S', date)}-{launch_id[-6:]}.log"
-    return root / params.env / (params.engine or "custom") / name
+    engine = params.engine or parameters.default_engine(params.command)
+    return root / params.env / engine / name
 
 
 def _plan(params: Params, command: engines.Command, launch: LaunchDir, draft: Record, attempt: int) -> Plan:
@@ -322,14 +319,25 @@ def refuse(params: Params, state_dir: Path, refusal: Refusal) -> Record | None:
     refusal = Refusal(refusal.status, _mask(refusal.cause), _mask(refusal.hint))
     try:
         launch, lock, draft = make_launch(params, state_dir)
+        with lock:
+            draft["state"] = record.FAILED
+            draft["endedAt"] = draft["startedAt"]
+            write_refusal(launch, draft, refusal)
+            lock.write(draft)
+        report_refusal(launch, params.callback_url, params.callback_token_file)
     except OSError:
         return None
-    with lock:
-        draft["state"] = record.FAILED
-        draft["endedAt"] = draft["startedAt"]
-        write_refusal(launch, draft, refusal)
-        lock.write(draft)
     return draft
+
+
+def report_refusal(launch: LaunchDir, url: str, token_file: str) -> None:
+    """Have the callback of a launch without a keeper sent, in the background."""
+    if not url:
+        return
+    from launcher import reporter  # noqa: PLC0415  (as for the masks)
+
+    reporter.prepare(launch, record.FAILED, url, token_file)
+    adoption.run_detached([sys.executable, "-I", "-m", "launcher.reporter", str(launch.path), reporter.DELIVER])
 
 
 def write_refusal(launch: LaunchDir, draft: Record, refusal: Refusal) -> None:

@@ -58,39 +58,87 @@ def test_a_full_disk_never_holds_up_the_server_and_stop_still_ends_it(world, wai
     assert started.returncode == 0, started.stdout + started.stderr
     wait_until(done.exists)
     launch = world.launches()[0]
+    status = Path(f"/proc/{launch.read()['keeper']['pid']}/status").read_text()
+    peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+    assert peak < 24 * 1024, f"{peak} KiB"
     stopped = world.run("stop", "--model-name", "m")
     assert (stopped.status, stopped.result["state"]) == (0, "stopped")
     assert not world.members(launch)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: mounts a small file system")
-def test_a_disk_that_was_full_gets_a_line_about_what_was_dropped(world, wait_until, tmp_path):
-    logs, much, done, more = (tmp_path / name for name in ("logs", "much", "done", "more"))
-    logs.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=66m", "tmpfs", str(logs)], check=False)
-    if mounted.returncode:
+@pytest.fixture
+def small_disk(world, tmp_path):
+    """Return a directory on a file system of 66 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: mounts a small file system")
+    path = tmp_path / "logs"
+    path.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=66m", "tmpfs", str(path)], check=False).returncode:
         pytest.skip("may not mount here")
-    try:
-        much.write_bytes(LINES)
-        steps = [["text", "ready now\n"], ["wait", str(more)], ["file", str(much)], ["file", str(much)]]
-        steps += [["touch", str(done)], ["stay"]]
-        launch = world.launch(world.start(steps, logDir=str(logs)).result)
-        ballast = logs / "ballast"
-        with ballast.open("wb") as file:
-            file.write(b"x" * (66 * 1024 * 1024 - 512 * 1024))
-        more.touch()
-        wait_until(done.exists)
-        ballast.unlink()
-        log = Path(launch.read()["logFile"])
-        wait_until(lambda: b" event] dropped " in log.read_bytes())
-        assert world.run("stop", "--model-name", "m").status == 0
-        dropped = [event for event in world.events(launch) if event.name == "dropped"]
-        assert "No space left" in dropped[0].fields["reason"]
-        kept = world.output(launch).count(b"\n")
-        assert kept + sum(int(event.fields["lines"]) for event in dropped) == 200_001
-    finally:
-        world.clean()
-        subprocess.run(["umount", "-l", str(logs)], check=True)
+    yield path
+    world.clean()
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def fill(directory, spare):
+    """Fill a small disk but for so many bytes; return what does it."""
+    ballast = directory / "ballast"
+    with ballast.open("wb") as file:
+        file.write(b"x" * (os.statvfs(directory).f_bavail * os.statvfs(directory).f_frsize - spare))
+    return ballast
+
+
+def test_a_disk_that_was_full_gets_a_line_about_what_was_dropped(world, wait_until, tmp_path, small_disk):
+    much, done, more = (tmp_path / name for name in ("much", "done", "more"))
+    much.write_bytes(LINES)
+    steps = [["text", "ready now\n"], ["wait", str(more)], ["file", str(much)], ["file", str(much)]]
+    steps += [["touch", str(done)], ["stay"]]
+    launch = world.launch(world.start(steps, logDir=str(small_disk)).result)
+    ballast = fill(small_disk, 512 * 1024)
+    more.touch()
+    wait_until(done.exists)
+    ballast.unlink()
+    log = Path(launch.read()["logFile"])
+    wait_until(lambda: b" event] dropped " in log.read_bytes())
+    assert world.run("stop", "--model-name", "m").status == 0
+    dropped = [event for event in world.events(launch) if event.name == "dropped"]
+    assert any("No space left" in event.fields["reason"] for event in dropped)
+    kept = world.output(launch).count(b"\n")
+    assert kept + sum(int(event.fields["lines"]) for event in dropped) == 200_001
+
+
+def test_a_full_disk_costs_the_oldest_segment(world, wait_until, tmp_path, small_disk):
+    much, more = tmp_path / "much", tmp_path / "more"
+    much.write_bytes(LINES[: len(LINES) // 4])
+    steps = [["text", "ready now\n"], ["file", str(much)], ["wait", str(more)], ["flood", 8000, 4000], ["stay"]]
+    launch = world.launch(world.start(steps, logDir=str(small_disk), maxLogMB=1).result)
+    wait_until(lambda: len(launch.read()["segments"]) >= 3)
+    first = Path(launch.read()["segments"][0])
+    fill(small_disk, 64 * 1024)
+    more.touch()
+    wait_until(lambda: not first.exists())
+
+    def told():
+        return b"".join(Path(path).read_bytes() for path in launch.read()["segments"] if Path(path).exists())
+
+    wait_until(lambda: b"line 7999 of a flood" in told())
+    assert f'reason="{first.name} is deleted: the disk is full"'.encode() in told()
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_stop_on_a_full_state_directory_ends_the_server_and_says_so(world, wait_until, small_disk):
+    world.state = small_disk
+    world.environ["TRACETAIL_STATE_DIR"] = str(small_disk)
+    launch = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
+    ballast = fill(small_disk, 0)
+    stopped = world.run("stop", "--model-name", "m")
+    assert stopped.status == 0, stopped.stdout + stopped.stderr
+    assert not world.members(launch)
+    assert world.start([["stay"]]).status == 15
+    ballast.unlink()
+    assert world.run("status", "--model-name", "m").status == 3
+    world.ended(launch)
+    assert world.events(launch)[-1].name == "exited"
 
 
 def test_a_log_directory_without_room_is_refused(world, tmp_path, monkeypatch):

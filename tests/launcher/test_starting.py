@@ -151,15 +151,13 @@ def test_a_wrong_parameter_is_one_line_that_says_what_to_change(world, params, s
 def test_a_refused_start_is_found_by_its_trace(world, params):
     given = {**params, "traceId": "t-9"}
     refused = world.run("start", "--params", "-", stdin=json.dumps(given))
-    if "modelPat" in params:
-        assert refused.status == 2  # an unknown key: nothing in it can be relied on
-        return
     launch = world.launch(refused.result)
     line = world.lines(launch)[-1]
     assert (line.trace_id, line.mark) == ("t-9", "event")
     event = world.events(launch)[-1]
     assert event.name == "refused"
     assert event.fields["exitStatus"] == str(refused.status)
+    assert (event.fields["engine"], event.fields["model"]) == ("vllm", "m")
     assert launch.read()["state"] == "failed"
 
 
@@ -178,7 +176,14 @@ def test_a_service_of_the_configuration_gives_defaults(world, tmp_path):
     given = {"service": "mine", "readyWhen": "log:ready now"}
     started = world.run("--config", path, "start", "--params", json.dumps(given))
     assert started.status == 0, started.stdout
-    assert world.run("stop", "--model-name", "m").status == 0
+    named = '{"service": "mine"}'
+    assert world.run("--config", path, "status", "--params", named).status == 0
+    assert world.run("--config", path, "restart", "--params", named).status == 0
+    assert world.run("--config", path, "stop", "--params", named).status == 0
+    assert world.run("status", "--model-name", "m").status == 3
+    path.write_text("[launcher]\nservice = 1\n")
+    bad = world.run("--config", path, "stop", "--params", named)
+    assert (bad.status, "unknown key launcher.service" in bad.result["cause"]) == (2, True)
 
 
 def test_equal_parameters_reuse_and_others_restart(world):
