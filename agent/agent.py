@@ -38,10 +38,11 @@ HOUSEKEEPING_EVERY_SECONDS = 1.0
 TROUBLE_SECONDS = 2.0
 """Before a source that could not be read is tried again."""
 QUIET_SECONDS = 10.0
-"""A log in which nothing happened for so long is looked at less often, if there are many."""
-HOT_MAX = 256
-"""So many logs are looked at ten times a second; of the others a twentieth each time."""
-_TURNS = 20
+"""A log in which nothing happened for so long is looked at less often."""
+_QUIET_TURNS = 4
+"""Quiet logs are looked at every so many times."""
+_MANY = 256
+_QUIET_TURNS_OF_MANY = 20
 STOP_SECONDS = 5.0
 """How long the end may take: what is not acknowledged by then stays in the journal."""
 
@@ -194,8 +195,7 @@ class Agent:
             if now >= housekeeping:
                 housekeeping = now + HOUSEKEEPING_EVERY_SECONDS
                 await self._keep_house()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), LOOK_EVERY_SECONDS)
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
         await self._finish(pipeline, discovery)
 
     async def _take_up_what_is_gone(self, pipeline: Pipeline) -> None:
@@ -224,13 +224,14 @@ class Agent:
 
     def _in_turn(self, *, everything: bool) -> Iterable[Source]:
         """Return the sources to look at now: all of them, or the lively ones and some of the quiet ones."""
-        self._turn = (self._turn + 1) % _TURNS
-        if everything or len(self._sources) <= HOT_MAX:
+        self._turn += 1
+        if everything:
             return self._sources.values()
+        turns = _QUIET_TURNS if len(self._sources) <= _MANY else _QUIET_TURNS_OF_MANY
         return [
             source
             for place, source in enumerate(self._sources.values())
-            if place % _TURNS == self._turn or not source.open or source.changed_within(QUIET_SECONDS)
+            if (place + self._turn) % turns == 0 or not source.open or source.changed_within(QUIET_SECONDS)
         ]
 
     async def _ship(self, pipeline: Pipeline, source: Source) -> None:

@@ -108,6 +108,10 @@ class JournalTooNewError(JournalError):
     """A newer tracetail wrote this journal."""
 
 
+class JournalCorruptError(JournalError):
+    """A journal holds something else than a journal."""
+
+
 class JournalFullError(JournalError):
     """There is no room on disk for the journal; nothing was changed, the write may be tried again."""
 
@@ -122,7 +126,8 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
-        raise JournalError(f"the journal {path} cannot be opened: {error}") from error
+        kind = JournalError if isinstance(error, sqlite3.OperationalError) else JournalCorruptError
+        raise kind(f"the journal {path} cannot be opened: {error}") from error
     if version > VERSION:
         connection.close()
         raise JournalTooNewError(
@@ -156,9 +161,7 @@ class Journal:
             ) from error
         try:
             connection = self._checked()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise JournalError(f"the journal {self.path} cannot be used: {error}") from error
+        except JournalCorruptError:
             connection = self._begun_anew()
         self._thread = threading.Thread(target=self._work, args=(connection,), name="journal", daemon=True)
         self._thread.start()
@@ -175,9 +178,10 @@ class Journal:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise sqlite3.DatabaseError(found)
-        except sqlite3.Error:
+        except sqlite3.Error as error:
             connection.close()
-            raise
+            kind = JournalError if isinstance(error, sqlite3.OperationalError) else JournalCorruptError
+            raise kind(f"the journal {self.path} cannot be used: {error}") from error
         return connection
 
     def _begun_anew(self) -> sqlite3.Connection:

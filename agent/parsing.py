@@ -160,6 +160,9 @@ class LineParser:
                 known = records.json_line(text)
             records.level = known.level
             records.cut = False
+            if known.tells_nothing_else:
+                add_meta(known.meta)
+                continue
             if (request := text.find(formats.REQUEST)) >= 0:
                 add_meta(records.with_request(known.meta, text, request))
             else:
@@ -191,7 +194,7 @@ class LineParser:
             time_ns = self.last_ns + 1 if behind and self.last_ns else now_ns
         self.last_ns = last_ns = time_ns if time_ns > self.last_ns else self.last_ns + 1
         meta = known.meta
-        if formats.REQUEST in text:
+        if not known.tells_nothing_else:
             meta = self._records.with_request(meta, text, 0)
         if mark:
             meta += self._records.encode(kind=mark)
@@ -215,7 +218,9 @@ class LineParser:
             parsed.events.append((self.last_ns, text))
             return True
         known = self._records.add(text)
-        meta = self._records.with_request(known.meta, text, 0)
+        meta = known.meta
+        if not known.tells_nothing_else:
+            meta = self._records.with_request(meta, text, 0)
         if mark:
             meta += self._records.encode(kind=mark)
             self._records.cut = mark == _CUT

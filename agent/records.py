@@ -53,6 +53,8 @@ class Known(NamedTuple):
     level: Level
     may_be_stats: bool = False
     when: bytes | None = None
+    tells_nothing_else: bool = False
+    """It is a level and no more: an access line of uvicorn, or a line without a header."""
     ids: Ids | None = None
     """What VLLM_LOGGING_PREFIX printed in front."""
 
@@ -89,7 +91,7 @@ class Records:
         self.headers: dict[bytes, Known] = {}
         """By the text up to the first `]` and the blank behind it."""
         self.heads = {
-            f"{name}:".ljust(HEAD_BYTES).encode(): Known(level.meta, level)
+            f"{name}:".ljust(HEAD_BYTES).encode(): Known(level.meta, level, tells_nothing_else=True)
             for name in _UVICORN_LEVELS
             for level in (self._levels[formats.LEVELS[name]],)
         }
@@ -104,7 +106,7 @@ class Records:
         self._timeless: dict[bytes, Known] = {}
         """Headers without the time in them."""
         self._metas: dict[tuple[str, bytes | None, bytes | None, bytes | None], bytes] = {}
-        self._unheaded = {level: Known(level.meta, level) for level in self._levels.values()}
+        self._unheaded = {level: Known(level.meta, level, tells_nothing_else=True) for level in self._levels.values()}
 
     def state(self) -> dict[str, Any]:
         """Return what later lines depend on, as JSON can hold it."""
@@ -168,7 +170,7 @@ class Records:
         if header is formats.NONE and process is None and ids is None:
             return self._unheaded[level]
         meta = self._meta(level, header.process or process, header.pid or pid, header.source)
-        known = Known(meta, level, formats.may_be_stats(header), header.when, ids)
+        known = Known(meta, level, formats.may_be_stats(header), header.when, ids=ids)
         if header.exact and level.name == header.level:
             self._keep(text, header, known)
         return known
@@ -204,7 +206,7 @@ class Records:
         when = text[clock_end - _CLOCK_BYTES : clock_end]
         if when.translate(_DIGITS_ALIKE) != _CLOCK_SHAPE:
             return None
-        known = Known(known.meta, known.level, known.may_be_stats, when, known.ids)
+        known = Known(known.meta, known.level, known.may_be_stats, when, ids=known.ids)
         if len(self.headers) >= _KNOWN_MAX:
             self.headers.clear()
         self.headers[text[:end]] = known

@@ -1,6 +1,6 @@
 """Measures the agent: lines per CPU-second, memory, cost when nothing happens, time from write to store.
 
-    python bench/agent.py [--lines 2000000] [--only throughput,memory,idle,steady,latency,linear] [--json FILE]
+    python bench/agent.py [--lines 2000000] [--only throughput,linear,memory,idle,steady] [--json FILE]
 
 The log is made of the real vLLM logs in tests/data, over and over, with times that go on. The sink decodes nothing
 and answers 204. CPU seconds are the kernel's (user and system) of the agent process alone. Fluent Bit, Vector and
@@ -12,11 +12,14 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -223,10 +226,9 @@ def throughput(sink: Sink, count: int, *, stamped: bool) -> dict[str, Any]:
             agent = Agent(state, sink.url)
             wait_until(lambda: complete(launch))
         else:
-            config = f'[[agent.sources]]\nglob = "{log}"\nlabels = {{job = "bench"}}\n'
-            agent = Agent(state, sink.url, config)
+            agent = Agent(state, sink.url, f'[[agent.sources]]\nglob = "{log}"\nlabels = {{job = "bench"}}\n')
             size = log.stat().st_size
-            wait_until(lambda: _status(agent)["sources"] != [] and _status(agent)["sources"][0]["bytes"] == size)
+            wait_until(lambda: shipped_bytes(agent) == size)
         cpu = agent.cpu()
         result = {
             "lines": count,
@@ -234,32 +236,222 @@ def throughput(sink: Sink, count: int, *, stamped: bool) -> dict[str, Any]:
             "cpuSeconds": round(cpu, 2),
             "linesPerCpuSecond": round(count / cpu),
             "megabytesPerCpuSecond": round(log.stat().st_size / cpu / 1e6, 1),
-            "peakRssMiB": round(agent.peak() / 2**20, 1),
+            "peakMiB": round(agent.peak() / 2**20, 1),
         }
         agent.stop()
     return result
 
 
-def _status(agent: Agent) -> dict[str, Any]:
+def shipped_bytes(agent: Agent) -> int:
+    """Ask the agent, but not so often that it costs anything."""
+    time.sleep(0.5)
     with urllib.request.urlopen(agent.url + "/status") as response:
-        return json.load(response)
+        return sum(source["bytes"] for source in json.load(response)["sources"])
+
+
+def peer(name: str, sink: Sink, count: int) -> dict[str, Any] | None:
+    """Let another agent do the same file; None if it is not there."""
+    program = os.environ.get(name.upper().replace("-", "_")) or shutil.which(name)
+    if program is None:
+        return None
+    log = make_log(count, stamped=True)
+    with tempfile.TemporaryDirectory() as directory:
+        environ = dict(os.environ) | {"BENCH_LOG": str(log), "BENCH_PORT": str(sink.port), "BENCH_STATE": directory}
+        command = {
+            "fluent-bit": [program, "-c", str(PEERS / "fluent-bit.yaml")],
+            "vector": [program, "--quiet", "--config", str(PEERS / "vector.yaml")],
+            "alloy": [program, "run", "--storage.path", directory, str(PEERS / "alloy.alloy")],
+        }[name]
+        process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL)
+        seen = psutil.Process(process.pid)
+        # It has done its work when it has not used a tenth of a core for three seconds.
+        last, quiet, peak = 0.0, 0, 0
+        while quiet < 3:
+            time.sleep(1)
+            cpu = sum(seen.cpu_times()[:2])
+            peak = max(peak, seen.memory_info().rss)
+            quiet = quiet + 1 if cpu - last < 0.1 and cpu > 1 else 0
+            last = cpu
+        process.terminate()
+        process.wait()
+    return {
+        "lines": count,
+        "cpuSeconds": round(last, 2),
+        "linesPerCpuSecond": round(count / last),
+        "peakMiB": peak >> 20,
+    }
+
+
+def backlog_memory(sink: Sink, gigabytes: float) -> dict[str, Any]:
+    """Return the peak of memory with a backlog of this size, after half a minute of work on it."""
+    log = make_log(500_000, stamped=True)
+    with tempfile.TemporaryDirectory(dir=DATA) as directory:
+        state = Path(directory)
+        segments = []
+        for number in range(max(1, round(gigabytes * 1e9 / log.stat().st_size))):
+            segments.append(state / f"segment.{number}.log")
+            os.link(log, segments[-1])
+        launch = make_launch(state, segments)
+        agent = Agent(state, sink.url)
+        deadline = time.monotonic() + 30
+        while not complete(launch) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        result = {"backlogGB": gigabytes, "peakMiB": round(agent.peak() / 2**20, 1)}
+        agent.stop()
+    return result
+
+
+def many_sources(sink: Sink, count: int) -> dict[str, Any]:
+    """Return the peak of memory with this many files, each with some lines."""
+    content = next(lines(200, stamped=False))
+    with tempfile.TemporaryDirectory() as directory:
+        state = Path(directory)
+        (state / "logs").mkdir()
+        for number in range(count):
+            (state / "logs" / f"{number}.log").write_bytes(content)
+        agent = Agent(state, sink.url, f'[[agent.sources]]\nglob = "{state}/logs/*.log"\n')
+        wait_until(lambda: shipped_bytes(agent) == count * len(content), 600)
+        result = {"sources": count, "peakMiB": round(agent.peak() / 2**20, 1)}
+        agent.stop()
+    return result
+
+
+def idle(sink: Sink, files: int, seconds: float = 30) -> dict[str, Any]:
+    """Return the share of a core that following files costs in which nothing happens."""
+    with tempfile.TemporaryDirectory() as directory:
+        state = Path(directory)
+        (state / "logs").mkdir()
+        for number in range(files):
+            (state / "logs" / f"{number}.log").write_text("line\n")
+        agent = Agent(state, sink.url, f'[[agent.sources]]\nglob = "{state}/logs/*.log"\n')
+        wait_until(lambda: shipped_bytes(agent) == files * 5)
+        time.sleep(5)
+        before, began = agent.cpu(), time.monotonic()
+        time.sleep(seconds)
+        share = (agent.cpu() - before) / (time.monotonic() - began)
+        agent.stop()
+    return {"files": files, "percentOfACore": round(100 * share, 2)}
+
+
+def steady(seconds: float = 30, rate: int = 1000) -> dict[str, Any]:
+    """Return cost and time from write to found, with a real store, while lines are written at this rate."""
+    with tempfile.TemporaryDirectory() as directory:
+        state = Path(directory)
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("TRACETAIL_")} | {
+            "TRACETAIL_STATE_DIR": directory,
+            "TRACETAIL_STORE_LISTEN": "127.0.0.1:0",
+        }
+        store = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "store"], env=environ, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        assert store.stdout is not None
+        url = store.stdout.readline().split()[-1]
+        log = state / "live.log"
+        log.touch()
+        make_launch(state, [log], alive=True)
+        agent = Agent(state, url)
+        time.sleep(2)
+        before, began = agent.cpu(), time.monotonic()
+        writer = threading.Thread(target=_write_steadily, args=(log, seconds, rate))
+        writer.start()
+        waits = _measure_waits(url, int(seconds * rate))
+        writer.join()
+        share = (agent.cpu() - before) / (time.monotonic() - began)
+        agent.stop()
+        store.terminate()
+        store.wait()
+    waits.sort()
+    return {
+        "linesPerSecond": rate,
+        "percentOfACore": round(100 * share, 2),
+        "medianMs": round(waits[len(waits) // 2] * 1000),
+        "p99Ms": round(waits[len(waits) * 99 // 100] * 1000),
+    }
+
+
+def _write_steadily(log: Path, seconds: float, rate: int) -> None:
+    began = time.monotonic()
+    written = 0
+    with log.open("ab", buffering=0) as file:
+        while written < seconds * rate:
+            due = min(int(seconds * rate), int((time.monotonic() - began) * rate) + 1)
+            if due > written:
+                file.write(next(lines(due - written, stamped=True, start_ns=time.time_ns())))
+                written = due
+            time.sleep(0.002)
+
+
+def _measure_waits(url: str, count: int) -> list[float]:
+    """Ask the store again and again for what is new; return how long after its stamp each line was found."""
+    waits: list[float] = []
+    last = time.time_ns()
+    while len(waits) < count:
+        query = urllib.parse.urlencode(
+            {
+                "query": f'{{traceId="{TRACE}"}}',
+                "start": last + 1,
+                "end": 2**62,
+                "limit": 5000,
+                "direction": "forward",
+            }
+        )
+        with urllib.request.urlopen(f"{url}/loki/api/v1/query_range?{query}") as response:
+            result = json.load(response)["data"]["result"]
+        now = time.time_ns()
+        found = [int(value[0]) for stream in result for value in stream["values"]]
+        waits += [(now - time_ns) / 1e9 for time_ns in found]
+        last = max([last, *found])
+        time.sleep(0.01)
+    return waits
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run what is asked for and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=2_000_000)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--sink", action="store_true")
+    parser.add_argument("--only", default="throughput,memory,idle,steady,linear", help="which parts, with commas")
+    parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    parser.add_argument("--sink", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.sink:
         asyncio.run(run_sink())
         return
+    wanted = set(arguments.only.split(","))
+    figures: dict[str, Any] = {"machine": f"{os.cpu_count()} x {_processor()}, Python {sys.version.split()[0]}"}
+    print(figures["machine"], flush=True)
     sink = Sink()
+
+    def show(name: str, result: dict[str, Any] | None) -> None:
+        if result is not None:
+            figures[name] = result
+            print(f"| {name} | " + " | ".join(f"{key} {value:,}" for key, value in result.items()) + " |", flush=True)
+
     try:
-        for stamped in (True, False):
-            print("stamped" if stamped else "plain", throughput(sink, arguments.lines, stamped=stamped), flush=True)
+        if "throughput" in wanted:
+            show("agent, stamped by a keeper", throughput(sink, arguments.lines, stamped=True))
+            show("agent, unstamped", throughput(sink, arguments.lines, stamped=False))
+            for name in ("fluent-bit", "vector", "alloy"):
+                show(name, peer(name, sink, arguments.lines))
+        if "linear" in wanted:
+            show("agent, 200,000 lines", throughput(sink, 200_000, stamped=True))
+            show("agent, 20,000,000 lines", throughput(sink, 20_000_000, stamped=True))
+        if "memory" in wanted:
+            show("backlog of 10 MB", backlog_memory(sink, 0.01))
+            show("backlog of 10 GB", backlog_memory(sink, 10))
+            show("1,000 sources", many_sources(sink, 1000))
+        if "idle" in wanted:
+            show("idle", idle(sink, 100))
+        if "steady" in wanted:
+            show("steady", steady())
     finally:
         sink.stop()
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1))
+
+
+def _processor() -> str:
+    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return found[1] if found else "?"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -94,17 +95,46 @@ def _bad(action: str, error: ParametersError, record: Record | None = None) -> N
     sys.exit(BAD_PARAMETERS)
 
 
-def _listen(what: str, record: Record, phases: list[Phase]) -> None:
-    if what == "launched":
-        click.echo(f"launch {record['launchId']} of {record['service']}, traceId {record['traceId']}")
-        click.echo(f"log {record['logFile']}")
-    elif what == "joined":
-        click.echo(f"launch {record['launchId']} of {record['service']} is there already: waiting until it is ready")
-    elif what == "restarting":
-        click.echo(f"stopping launch {record['launchId']} of {record['service']} first")
-    for phase in phases:
-        click.echo(f"{phase['name']} {phase['seconds']:.1f} s")
-    sys.stdout.flush()
+class _Progress:
+    """Tells what happens while a start waits: lines for phases, and on a terminal a line that counts the seconds."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._terminal = sys.stdout.isatty()
+        self._shown = ""
+
+    def __call__(self, what: str, record: Record, phases: list[Phase]) -> None:
+        """Be told of something: see launcher.starting.Listener."""
+        if what == "waiting":
+            self._count(record)
+            return
+        self.clear()
+        if what == "launched":
+            click.echo(f"launch {record['launchId']} of {record['service']}, traceId {record['traceId']}")
+            click.echo(f"log {record['logFile']}")
+        elif what == "joined":
+            click.echo(
+                f"launch {record['launchId']} of {record['service']} is there already: waiting until it is ready"
+            )
+        elif what == "restarting":
+            click.echo(f"stopping launch {record['launchId']} of {record['service']} first")
+        for phase in phases:
+            click.echo(f"{phase['name']} {phase['seconds']:.1f} s")
+        sys.stdout.flush()
+
+    def clear(self) -> None:
+        """Take the counting line away."""
+        if self._shown:
+            click.echo("\r\x1b[K", nl=False)
+            self._shown = ""
+
+    def _count(self, record: Record) -> None:
+        last = record.get("phases", [])[-1:]
+        after = f", after: {last[0]['name']}" if last else ""
+        text = f"{record['service']} is starting: {time.monotonic() - self._begun:.0f} s{after}"
+        if self._terminal and text != self._shown:
+            click.echo(f"\r\x1b[K{text}", nl=False)
+            self._shown = text
 
 
 _scope_option = click.option(
@@ -137,10 +167,12 @@ def _start(action: str, ctx: click.Context, given: str | None, flags: Mapping[st
         click.echo(f"warning: scriptPath {params.script_path} is ignored: engine {params.engine} has its own command")
     if params.callback_url.startswith("http://") and params.callback_token_file:
         click.echo("warning: callbackTokenFile goes to callbackUrl unencrypted: use https")
+    progress = _Progress()
     try:
-        result = starting.start(params, _state_dir(), _listen, scope=scope)
+        result = starting.start(params, _state_dir(), progress, scope=scope)
     except KeyboardInterrupt:
         sys.exit(_interrupted(signal.SIGINT))
+    progress.clear()
     if not result.status:
         shown = result.to_object()
         verb = "runs already" if result.reused else "is ready"

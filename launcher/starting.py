@@ -15,6 +15,7 @@ from contract.state import DIRECTORY_MODE, launches_dir
 from launcher import adoption, engines, plan, preflight, processes, registry, stopping
 from launcher import params as parameters
 from launcher.launchlog import LaunchLog, PositionFile
+from launcher.masking import mask_flags
 from launcher.params import Params
 from launcher.plan import LogPlan, Plan
 from launcher.result import (
@@ -31,11 +32,10 @@ from launcher.stamping import Stamper
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 60.0
 """How long after its own time-outs a keeper may take to say how it ended."""
-_SECRET_FLAG = re.compile(r"(?i)(?:^|[-_])(?:key|keys|token|password|passwd|secret)$")
 _POWERJOB_SCRIPT = re.compile(r"(?:shell|python)_(\d+)\.(?:sh|py)\b")
 
 Listener = Callable[[str, Record, list[Phase]], None]
-"""Told what happens while we wait: `launched`, `joined`, `phases` (with the new ones) or `restarting`."""
+"""Told what happens: `launched`, `joined`, `restarting`, `phases` (new ones), `waiting` (again and again)."""
 
 
 def start(params: Params, state_dir: Path, listener: Listener, *, scope: bool = False) -> Result:
@@ -66,8 +66,8 @@ def start(params: Params, state_dir: Path, listener: Listener, *, scope: bool = 
         return Result("start", LOCKED, found, seconds=time.monotonic() - begun, cause=str(busy), hint=hint)
     except Refusal as refusal:
         found = refuse(params, state_dir, refusal)
-        seconds = time.monotonic() - begun
-        return Result("start", refusal.status, found, seconds=seconds, cause=refusal.cause, hint=refusal.hint)
+        cause, hint = _mask(refusal.cause), _mask(refusal.hint)
+        return Result("start", refusal.status, found, seconds=time.monotonic() - begun, cause=cause, hint=hint)
     except OSError as error:
         return Result("start", PREFLIGHT_FAILED, None, "failed", time.monotonic() - begun, *_of_os_error(error))
 
@@ -296,28 +296,12 @@ def _launch_environ(draft: Record) -> dict[str, str]:
 
 
 def mask_argv(argv: list[str]) -> list[str]:
-    """Return a command line without its secrets: what follows a flag that sounds like one, up to the next flag."""
-    from contract.redaction import Redactor  # noqa: PLC0415  (needs google-re2, which takes its time to load)
-
-    redactor = Redactor()
-    masked = []
-    secret = False
-    for word in argv:
-        flag, equals, _ = word.partition("=")
-        if word.startswith("-"):
-            secret = _SECRET_FLAG.search(flag) is not None
-            if secret and equals:
-                masked.append(flag + "=***")
-                continue
-        elif secret:
-            masked.append("***")
-            continue
-        masked.append(redactor.redact(word.encode(errors="surrogateescape"))[0].decode(errors="replace"))
-    return masked
+    """Return a command line without its secrets."""
+    return [_mask(word) for word in mask_flags(argv)]
 
 
 def _mask(text: str) -> str:
-    from contract.redaction import Redactor  # noqa: PLC0415  (as above)
+    from contract.redaction import Redactor  # noqa: PLC0415  (needs google-re2, which takes its time to load)
 
     return Redactor().redact(text.encode(errors="replace"))[0].decode(errors="replace")
 
@@ -395,6 +379,7 @@ def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool)
         if len(phases) > told:
             listener("phases", found.record, phases[told:])
             told = len(phases)
+        listener("waiting", found.record, [])
         seconds = time.monotonic() - begun
         if found.state == record.READY:
             return Result("start", OK, found.record, found.state, seconds, reused=reused)

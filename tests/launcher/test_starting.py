@@ -368,3 +368,28 @@ def test_the_instance_id_of_a_powerjob_script_is_found(world, tmp_path):
     result = json.loads(done.stdout.splitlines()[-2].removeprefix("TRACETAIL_RESULT "))
     assert result["instanceId"] == "4711"
     assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_server_that_goes_into_the_background_is_told_to_stay(world):
+    started = world.start([["fork-away", [["stay"]]], ["sleep", 0.5], ["exit", 0]])
+    assert started.status == 10
+    assert started.result["cause"].endswith("and left 1 processes: it must stay in the foreground")
+
+
+def test_a_terminal_sees_seconds_count_and_a_pipe_sees_lines(world):
+    steps = [["text", "non-default args: {}\n"], ["sleep", 1.2], ["text", "ready now\n"], ["stay"]]
+    leader, follower = os.openpty()
+    command = world.command("start", "--params", world.params(steps))
+    with subprocess.Popen(command, env=world.environ, stdout=follower, stderr=follower) as launcher:
+        os.close(follower)
+        seen = b""
+        while b"TRACETAIL_RESULT" not in seen:
+            seen += os.read(leader, 65536)
+        assert launcher.wait(30) == 0
+    os.close(leader)
+    assert b"is starting: 1 s, after: arguments read" in seen
+    assert world.run("stop", "--model-name", "m").status == 0
+    piped = world.start(steps)
+    assert "is starting" not in piped.stdout
+    assert "arguments read 0." in piped.stdout
+    assert world.run("stop", "--model-name", "m").status == 0

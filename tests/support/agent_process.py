@@ -50,6 +50,7 @@ class AgentProcess:
             **self._environ,
         }
         self.process = await asyncio.create_subprocess_exec(
+            *os.environ.get("AGENT_COMMAND_PREFIX", "").split(),
             sys.executable,
             "-m",
             "cli.main",

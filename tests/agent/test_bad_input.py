@@ -1,0 +1,142 @@
+"""What should not be: a clear message, the other logs go on, nothing is lost that can be kept."""
+
+import os
+import random
+import resource
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from support.agent_loki import LokiStandIn
+from support.agent_process import Launch, eventually
+
+from agent.agent import journal_path
+
+LINES = [f"line {number}" for number in range(200)]
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    path = tmp_path / "logs"
+    path.mkdir()
+    return path
+
+
+def config(logs: Path) -> str:
+    return f'[[agent.sources]]\nglob = "{logs}/*.log"\n'
+
+
+async def test_binary_garbage_and_nul_bytes_arrive_as_valid_text(
+    start_agent, loki: LokiStandIn, logs: Path, state_dir: Path
+) -> None:
+    data = random.Random(7).randbytes(300_000)
+    (logs / "garbage.log").write_bytes(data)
+    (logs / "nul.log").write_bytes(b"before\n" + b"\0" * 5000 + b"\nafter\n")
+    launch = Launch(state_dir)
+    launch.print(b"a\0b", b"\xff\xfe", b"caf\xc3")
+    agent = await start_agent(config(logs))
+    wanted = [line.removesuffix(b"\r").decode(errors="replace") for line in data.split(b"\n")]
+    await loki.until(lambda: len(loki.stored) >= len(wanted) + 6, 60)
+    found = [entry.line for entry in loki.entries() if "garbage.log" in entry.labels]
+    assert "\n".join(found) == "\n".join(wanted)
+    assert [e.line for e in loki.entries() if "nul.log" in e.labels] == ["before", "\0" * 5000, "after"]
+    assert [e.line for e in loki.entries() if "launchId" in e.labels] == ["a\0b", "��", "caf�"]
+    assert not [line for line in agent.errors if "Traceback" in line]
+
+
+async def test_a_line_of_50_mb_without_newline_takes_little_memory(
+    start_agent, loki: LokiStandIn, logs: Path, state_dir: Path
+) -> None:
+    with (logs / "long.log").open("wb") as file:
+        for _ in range(50):
+            file.write(b"x" * 1_000_000)
+    agent = await start_agent(config(logs))
+    await loki.until(lambda: sum(len(entry.line) for entry in loki.stored) == 50_000_000, 60)
+    status = Path(f"/proc/{agent.process.pid}/status").read_text()  # noqa: ASYNC240
+    peak = int(status.split("VmHWM:")[1].split()[0])
+    assert peak < 100 * 1024
+    launch = Launch(state_dir)
+    launch.print("others go on")
+    await loki.until(lambda: "others go on" in loki.lines())
+
+
+async def test_a_file_that_may_not_be_read_is_named_and_read_when_it_may(
+    start_agent, loki: LokiStandIn, logs: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret = logs / "secret.log"
+    secret.write_text("hidden\n")
+    secret.chmod(0)
+    if os.access(secret, os.R_OK):
+        if shutil.which("setpriv") is None:
+            pytest.skip("needs setpriv (util-linux) to try it as root")
+        capabilities = "-dac_override,-dac_read_search"
+        monkeypatch.setenv("AGENT_COMMAND_PREFIX", f"setpriv --bounding-set={capabilities} --inh-caps={capabilities}")
+    (logs / "open.log").write_text("shown\n")
+    agent = await start_agent(config(logs))
+    await loki.until(lambda: loki.lines() == ["shown"])
+    await eventually(lambda: any("secret.log" in line and "Permission denied" in line for line in agent.errors))
+    secret.chmod(0o600)
+    await loki.until(lambda: sorted(loki.lines()) == ["hidden", "shown"])
+    assert len([line for line in agent.errors if "secret.log" in line]) == 1
+
+
+async def test_a_corrupt_journal_is_put_aside_and_each_line_is_there_once(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    launch = Launch(state_dir)
+    launch.print(*LINES)
+    agent = await start_agent()
+    await loki.until(lambda: len(loki.stored) == 200)
+    await agent.stop()
+    journal = journal_path(state_dir)
+    journal.write_bytes(b"SQLite format 3\0" + b"no such thing" * 1000)
+    agent = await start_agent()
+    launch.print("more")
+    await loki.until(lambda: "more" in loki.lines())
+    assert loki.lines() == [*LINES, "more"]
+    [said] = [line for line in agent.errors if "corrupt" in line]
+    [aside] = journal.parent.glob("journal.db.corrupt-*")
+    assert str(aside) in said
+
+
+async def test_a_journal_of_a_newer_version_is_left_alone(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
+    journal = journal_path(state_dir)
+    journal.parent.mkdir(parents=True)
+    with sqlite3.connect(journal) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = journal.read_bytes()
+    with pytest.raises(AssertionError, match=r"has version 99, this tracetail knows .*: update tracetail"):
+        await start_agent()
+    assert journal.read_bytes() == before
+
+
+async def test_a_full_disk_stops_nothing_for_good(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
+    launch = Launch(state_dir)
+    launch.print("first")
+    agent = await start_agent()
+    await loki.until(lambda: len(loki.stored) == 1)
+    # No file of the agent may grow beyond this any more: what a full disk does to its journal.
+    _, hard = resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
+    launch.print(*LINES)
+    await eventually(lambda: any("free some room" in line for line in agent.errors))
+    assert (await agent.status())["healthy"] is False
+    assert loki.lines() == ["first"]
+    resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    await loki.until(lambda: len(loki.stored) == 201)
+    assert loki.lines() == ["first", *LINES]
+
+
+async def test_a_record_that_cannot_be_read_does_not_stop_the_others(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    broken = Launch(state_dir, 1)
+    broken.dir.record_path.write_text('{"schema": 1, "launchId": ')
+    newer = Launch(state_dir, 2)
+    newer.dir.record_path.write_text('{"schema": 9}')
+    launch = Launch(state_dir, 3)
+    launch.print("fine")
+    agent = await start_agent()
+    await loki.until(lambda: loki.lines() == ["fine"])
+    assert any("not valid JSON" in line for line in agent.errors)
+    assert any("update tracetail" in line for line in agent.errors)

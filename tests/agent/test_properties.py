@@ -1,0 +1,295 @@
+"""Properties that hold for any input: of splitting, of times, of encoding, of a restart at any point."""
+
+import itertools
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.agent_loki import decode
+
+from agent import encoding
+from agent.encoding import Columns, Entry
+from agent.follower import Follower
+from agent.parsing import LineParser
+from agent.pipeline import redact
+from agent.times import DAY, SECOND, EngineTimes
+from contract.logline import render_line
+from contract.redaction import Redactor
+
+NOW = 1_795_353_130_000_000_000
+
+texts = st.one_of(
+    st.binary(max_size=60).map(lambda data: data.replace(b"\n", b"|")),
+    st.sampled_from(
+        [
+            b"(APIServer pid=7) INFO 11-22 13:12:10 [api_server.py:90] Received request cmpl-0123456789abcdef-0: x",
+            b"(APIServer pid=7) WARNING 11-22 13:12:11 [vllm.py:1] careful",
+            b"(Worker pid=8) ERROR 11-22 13:12:11 [w.py:2] Traceback (most recent call last):",
+            b"(Worker pid=8) INFO 11-22 13:12:11 [w.py:2] Traceback (most recent call last):",
+            b"(Worker pid=8) INFO 11-22 13:12:11 [w.py:2] ValueError: no",
+            b'INFO:     127.0.0.1:57792 - "POST /v1/completions HTTP/1.1" 200 OK',
+            b"Traceback (most recent call last):",
+            b'  File "x.py", line 1, in <module>',
+            b"ValueError: no",
+            b"",
+            b"  indented",
+            b"\tindented",
+            b'{"asctime": "2026-11-22 13:39:30,975", "levelname": "ERROR", "process": 5, "message": "a \\", \\" b"}',
+            b'{"level": "warning", "message": "x"}',
+            b"[traceId=t1 instanceId=i1] (A pid=1) INFO 11-22 13:12:12 [a.py:1] own prefix",
+            b"api_key='geheim' and hf_abcdefghijklmnopqrst",
+            b"[2026-11-22 13:12:10 TP0] Decode batch",
+            b"/x/y.py:3: FutureWarning: old",
+        ]
+    ),
+)
+
+
+@st.composite
+def kept_logs(draw: st.DrawFn) -> bytes:
+    """A segment as a keeper writes it, with marks, and times that sometimes creep."""
+    time_ns = NOW
+    block = b""
+    for text in draw(st.lists(texts, min_size=1, max_size=40)):
+        time_ns += draw(st.sampled_from([1, 999, 400_000_000, 3_000_000_000]))
+        mark = draw(st.sampled_from([None, None, None, None, "cut", "redraw", "event"]))
+        block += render_line(time_ns, "t9", "i9", b"ready seconds=1" if mark == "event" else text, mark)
+    return block
+
+
+plain_logs = st.lists(texts, min_size=1, max_size=40).map(lambda lines: b"".join(line + b"\n" for line in lines))
+
+
+def entries_of(block: bytes, cuts: list[int], **options: bool) -> list[Entry]:
+    """Parse a log in blocks that end at these line ends; each block by a parser that the state alone connects."""
+    state = None
+    found: list[Entry] = []
+    start = 0
+    for end in [*cuts, len(block)]:
+        parser = LineParser(EngineTimes(NOW), state=state, **options)
+        while start < end:
+            parsed = parser.parse(block[start:end], NOW)
+            columns = parsed.entries
+            found += [
+                Entry(columns.time_ns(index), text, meta)
+                for index, (text, meta) in enumerate(zip(columns.texts, columns.metas, strict=True))
+            ]
+            start = end if parsed.stopped_at is None else start + parsed.stopped_at
+        state = parser.state()
+    return found
+
+
+def line_ends(block: bytes, draw: st.DataObject) -> list[int]:
+    ends = [place + 1 for place, byte in enumerate(block) if byte == 10]
+    return sorted(draw.draw(st.sets(st.sampled_from(ends), max_size=5)))
+
+
+@given(kept_logs(), st.data())
+def test_any_split_into_blocks_and_any_restart_between_them_gives_the_same_entries(
+    block: bytes, data: st.DataObject
+) -> None:
+    assert entries_of(block, line_ends(block, data)) == entries_of(block, [])
+
+
+@given(plain_logs, st.data())
+def test_the_same_for_files_that_no_keeper_wrote(block: bytes, data: st.DataObject) -> None:
+    whole = entries_of(block, [], ids_from_lines=True)
+    assert entries_of(block, line_ends(block, data), ids_from_lines=True) == whole
+
+
+@given(kept_logs())
+def test_times_strictly_increase_and_are_the_stamps(block: bytes) -> None:
+    times = [entry.time_ns for entry in entries_of(block, [])]
+    assert all(earlier < later for earlier, later in itertools.pairwise(times))
+    assert times[0] > NOW
+
+
+@given(plain_logs)
+def test_times_strictly_increase_without_stamps_too(block: bytes) -> None:
+    times = [entry.time_ns for entry in entries_of(block, [])]
+    assert all(earlier < later for earlier, later in itertools.pairwise(times))
+
+
+@given(kept_logs())
+def test_the_short_path_and_the_long_one_agree(block: bytes) -> None:
+    line_by_line = [place + 1 for place, byte in enumerate(block) if byte == 10]
+    # A fresh parser for every line knows no header: it never takes the short path.
+    assert entries_of(block, line_by_line[:-1]) == entries_of(block, [])
+
+
+@settings(max_examples=40)
+@given(st.binary(max_size=3000), st.lists(st.integers(0, 3000), max_size=6))
+def test_a_file_that_grows_in_any_steps_gives_the_same_lines(data: bytes, steps: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "log"
+        path.touch()
+        follower = Follower(path)
+        got = b""
+        done = 0
+        for step in [*sorted(steps), len(data)]:
+            with path.open("ab") as file:
+                file.write(data[done:step])
+            done = max(done, min(step, len(data)))
+            follower.status()
+            while (block := follower.read()) is not None:
+                assert block.data.endswith(b"\n")
+                got += block.data
+        follower.status()
+        while (block := follower.read(flush=True)) is not None:
+            got += block.data
+        follower.close()
+    assert got == data
+
+
+entries = st.lists(
+    st.tuples(
+        st.integers(0, 4 * 10**18),
+        st.text(max_size=200).map(str.encode),
+        st.dictionaries(st.sampled_from(["level", "pid", "kind"]), st.text(max_size=20), max_size=3),
+    ),
+    min_size=1,
+    max_size=1100,
+)
+
+
+@settings(max_examples=60)
+@given(entries)
+def test_decode_of_encode_is_the_identity_with_the_official_library_and_with_ours(rows: list) -> None:
+    labels = {"traceId": 't"\\\n', "service_name": "Qwen/Qwen2-7B"}
+    columns = Columns()
+    for time_ns, text, pairs in rows:
+        columns.add(time_ns, text, encoding.metadata(pairs))
+    body = encoding.encode_request(labels, columns.encode())
+    official = [(entry.time_ns, entry.line.encode(), dict(entry.metadata)) for entry in decode(body)]
+    assert official == rows
+    said, ours = encoding.decode_request(body)
+    assert said == '{traceId="t\\"\\\\\\n", service_name="Qwen/Qwen2-7B"}'
+    assert [(entry.time_ns, entry.text, encoding.decode_metadata(entry.meta)) for entry in ours] == rows
+
+
+def test_long_lines_and_many_entries_are_encoded_as_well() -> None:
+    columns = Columns()
+    for number in range(3000):
+        columns.add(NOW + number, b"x" * (number * 97 % 260_000), encoding.metadata({"level": "info"}))
+    found = decode(encoding.encode_request({"a": "b"}, columns.encode()))
+    assert [(entry.time_ns, len(entry.line)) for entry in found] == [(NOW + n, n * 97 % 260_000) for n in range(3000)]
+
+
+@given(st.lists(st.binary(max_size=80).map(lambda data: data.replace(b"\n", b"")), min_size=1, max_size=30))
+def test_redaction_keeps_lines_and_leaves_valid_utf8(lines: list[bytes]) -> None:
+    columns = Columns()
+    for line in lines:
+        columns.add(NOW, line, b"")
+    redact(columns, Redactor())
+    assert len(columns.texts) == len(lines)
+    for line, text in zip(lines, columns.texts, strict=True):
+        text.decode()
+        if b"***" not in text:
+            assert text == line.decode(errors="replace").encode()
+
+
+def at(text: str, zone: str = "UTC") -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()) * SECOND
+
+
+def parsed(first_seen: str, *whens: str, zone: str = "UTC") -> list[str]:
+    times = EngineTimes(at(first_seen), ZoneInfo(zone))
+    last = None
+    found = []
+    for when in whens:
+        last = times.parse(when.encode(), last)
+        assert last is not None
+        found.append(datetime.fromtimestamp(last / SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+    return found
+
+
+def test_the_year_turns_over() -> None:
+    assert parsed("2026-12-31T23:00:00", "12-31 23:59:59", "01-01 00:00:01") == [
+        "2026-12-31T23:59:59",
+        "2027-01-01T00:00:01",
+    ]
+    # A file first seen in the new year, begun in the old one.
+    assert parsed("2027-01-01T00:00:10", "12-31 23:59:59", "01-01 00:00:01") == [
+        "2026-12-31T23:59:59",
+        "2027-01-01T00:00:01",
+    ]
+
+
+def test_a_leap_day_is_in_the_last_leap_year() -> None:
+    assert parsed("2026-11-22T00:00:00", "02-29 12:00:00") == ["2024-02-29T12:00:00"]
+    assert parsed("2028-02-29T13:00:00", "02-29 12:00:00", "03-01 00:00:00") == [
+        "2028-02-29T12:00:00",
+        "2028-03-01T00:00:00",
+    ]
+
+
+def test_clocks_go_forward_and_back() -> None:
+    assert parsed("2026-03-29T00:00:00", "03-29 01:59:59", "03-29 03:00:00", zone="Europe/Berlin") == [
+        "2026-03-29T00:59:59",
+        "2026-03-29T01:00:00",
+    ]
+    # The hour from two to three comes twice: the second time it must not go back.
+    assert parsed(
+        "2026-10-25T00:00:00",
+        "10-25 02:30:00",
+        "10-25 02:59:59",
+        "10-25 02:00:01",
+        "10-25 03:00:00",
+        zone="Europe/Berlin",
+    ) == ["2026-10-25T00:30:00", "2026-10-25T00:59:59", "2026-10-25T01:00:01", "2026-10-25T02:00:00"]
+
+
+@given(st.integers(at("2000-01-01T00:00:00"), at("2099-01-01T00:00:00")), st.integers(0, 300))
+def test_a_time_without_a_year_is_found_again(first_seen_ns: int, days_before: int) -> None:
+    time_ns = (first_seen_ns // SECOND) * SECOND - days_before * DAY
+    when = datetime.fromtimestamp(time_ns // SECOND, UTC).strftime("%m-%d %H:%M:%S").encode()
+    assert EngineTimes(first_seen_ns, ZoneInfo("UTC")).parse(when, None) == time_ns
+
+
+def test_another_zone_and_a_zone_in_the_line() -> None:
+    assert parsed("2026-11-22T14:00:00", "11-22 21:12:10", zone="Asia/Shanghai") == ["2026-11-22T13:12:10"]
+    assert parsed("2026-11-22T14:00:00", "2026-11-22T21:12:10+08:00") == ["2026-11-22T13:12:10"]
+
+
+def lines_at(*lines: bytes, now_ns: int, state: dict | None = None) -> tuple[list[int], dict]:
+    parser = LineParser(EngineTimes(NOW, ZoneInfo("UTC")), state=state)
+    columns = parser.parse(b"".join(line + b"\n" for line in lines), now_ns).entries
+    return [columns.time_ns(index) for index in range(len(lines))], parser.state()
+
+
+def test_a_time_too_far_ahead_is_not_believed() -> None:
+    now = at("2026-11-22T13:00:00")
+    [found], _ = lines_at(b"INFO 11-22 13:04:00 [a.py:1] within five minutes", now_ns=now)
+    assert found == at("2026-11-22T13:04:00")
+    [found], _ = lines_at(b"INFO 11-22 13:06:00 [a.py:1] beyond", now_ns=now)
+    assert found == now
+
+
+def test_a_clock_that_is_set_back_an_hour_or_forward_a_day_never_turns_times_back() -> None:
+    now = at("2026-11-22T13:00:00")
+    first, state = lines_at(b"INFO 11-22 13:00:00 [a.py:1] x", b"no time", now_ns=now)
+    back, state = lines_at(b"INFO 11-22 12:00:00 [a.py:1] x", b"no time", now_ns=now - 3600 * SECOND, state=state)
+    forward, state = lines_at(b"no time", now_ns=now + DAY, state=state)
+    again, _ = lines_at(b"INFO 11-22 13:00:05 [a.py:1] x", now_ns=now, state=state)
+    times = [*first, *back, *forward, *again]
+    assert times == sorted(set(times))
+    assert back[0] == first[-1] + 1
+
+
+def test_many_lines_of_one_second_keep_their_order() -> None:
+    times, _ = lines_at(*[b"INFO 11-22 13:12:10 [a.py:1] x"] * 5000, now_ns=at("2026-11-22T13:12:11"))
+    start = at("2026-11-22T13:12:10")
+    assert times == list(range(start, start + 5000))
+
+
+@pytest.mark.parametrize("offset", [0, 1, 63, 64, 1023, 1024, 1025])
+def test_nanoseconds_are_encoded_alike_in_any_number(offset: int) -> None:
+    nanos = [n * 999_983 % SECOND for n in range(offset)] + [0, SECOND - 1]
+    fields = encoding.nanos_fields(nanos)
+    for number, data in zip(nanos, fields, strict=True):
+        assert len(data) == 5
+        assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data)) == number
