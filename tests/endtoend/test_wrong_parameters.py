@@ -53,3 +53,11 @@ def test_a_refused_start_is_found_by_its_trace(machine):
     assert "/does/not/exist" in text
     assert "exitStatus=15" in text
     wait_for(lambda: machine.tracetail("ps", "--json").returncode == 0, "ps")
+
+
+def test_a_start_refused_for_an_unknown_key_is_found_by_its_trace_too(machine):
+    run = start(machine, '{"modelName": "m", "modelPaht": "/x", "traceId": "trace-unknown-key"}')
+    assert run.returncode == 2
+    text = machine.wait_for_event("trace-unknown-key", "refused")
+    assert "modelPaht" in text
+    assert "exitStatus=2" in text
