@@ -164,14 +164,16 @@ class Delivery:
         while True:
             if wait := self._rate_cap.wait(len(intent.body)):
                 await self._pause(intent, wait)
+            begun = time.monotonic()
             try:
-                with self._metrics.push_seconds.time():
-                    answer = await self._loki.push(intent.body)
+                answer = await self._loki.push(intent.body)
             except UnreachableError as error:
+                self._metrics.pushed("unreachable", time.monotonic() - begun)
                 self._say(f"Loki cannot be reached at {self._loki.settings.url}: {error}")
                 self._metrics.retried("unreachable")
                 await self._pause(intent, backoff.wait())
                 continue
+            self._metrics.pushed(str(answer.status), time.monotonic() - begun)
             match refusals.verdict(answer):
                 case Verdict.DELIVERED:
                     self._delivered(intent)

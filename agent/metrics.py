@@ -5,7 +5,14 @@ Other collectors (of the servers on this machine, say) register with the same re
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from agent.refusals import KINDS, OTHER
 
@@ -16,6 +23,8 @@ class Metrics:
     """The agent's own counters."""
 
     def __init__(self) -> None:
+        # Else each counter has a second series, and they all tell when the agent was started.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._entries = Counter(
             "tracetail_agent_entries_acknowledged", "Entries that Loki acknowledged.", registry=self.registry
@@ -46,9 +55,10 @@ class Metrics:
             "tracetail_agent_retries", "Pushes to be repeated.", ["cause"], registry=self.registry
         )
         self._retries.labels("unreachable")
-        self.push_seconds = Histogram(
+        self._push_seconds = Histogram(
             "tracetail_agent_push_seconds",
-            "How long a push took until it was answered, whatever the answer.",
+            "How long pushes took, by answer: a status, or unreachable.",
+            ["answer"],
             buckets=PUSH_SECONDS_BUCKETS,
             registry=self.registry,
         )
@@ -66,6 +76,10 @@ class Metrics:
             self._lines.labels(level).inc(count)
         self._read.inc(size)
         self._redacted.inc(redacted)
+
+    def pushed(self, answer: str, seconds: float) -> None:
+        """Count a push; answer is the status, or `unreachable` if there was none."""
+        self._push_seconds.labels(answer).observe(seconds)
 
     def delivered(self, entries: int, size: int) -> None:
         """Count entries that Loki acknowledged."""

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from agent.engine_stats import FIELDS, find_stats
 from agent.gpu import Gpus, usage_of
 from agent.processes import ProcessTable, Roots, Usage, usage
+from contract.labels import launch_labels
 from contract.record import (
     CRASHED,
     ENDED_STATES,
@@ -41,6 +42,8 @@ LAUNCH_LABEL_NAMES = ("launch_id", "trace_id", "service_name", "env", "engine", 
 """On every series of a launch: the values of its labels in Loki, under names that follow Prometheus' conventions."""
 
 CAUSE_MAX_CHARACTERS = 100
+OBSERVED_MAX = 2_000
+"""Launches whose lines are remembered; a look forgets those that are gone, but nobody may ever look."""
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 _STATS_HELP = {
@@ -108,6 +111,8 @@ class ServerMetrics(Collector):
         """
         with self._observing:
             observed = self._observed.setdefault(launch_id, _Observed())
+            if len(self._observed) > OBSERVED_MAX:
+                del self._observed[next(iter(self._observed))]
             observed.lines.update(levels)
             for stats in find_stats(block):
                 observed.stats.setdefault(stats.engine_index, {}).update(stats.values)
@@ -164,10 +169,10 @@ class ServerMetrics(Collector):
                     launch = LaunchDir(path)
                     # A launch may vanish between two looks at it (gc), or have no record yet; a record that is
                     # unreadable is reported by those who act on it.
-                    with contextlib.suppress(OSError, RecordError, KeyError):
+                    with contextlib.suppress(OSError, RecordError, KeyError, ValueError):
                         changed = launch.record_path.stat().st_mtime_ns
                         known = self._records.get(path)
-                        record = known[1] if known is not None and known[0] == changed else launch.read()
+                        record = known[1] if known is not None and known[0] == changed else _checked(launch.read())
                         ended = record["state"] in ENDED_STATES
                         states[path] = record["state"] if ended else launch.effective_state(record)
                         found[path] = (changed, record)
@@ -239,7 +244,7 @@ def _state_families(launches: list[_Launch]) -> Iterator[Metric]:
         for state in STATES:
             states.add_metric((*launch.labels, state), float(launch.state == state))
         port = record.get("port")
-        more = (record["instanceId"], record.get("jobId", ""), str(port or ""), record.get("logFile", ""))
+        more = (record["instanceId"], record.get("jobId") or "", str(port or ""), record.get("logFile") or "")
         info.add_metric((*launch.labels, *more), 1)
         restarts.add_metric(launch.labels, launch.attempt)
     yield from (up, states, info, restarts)
@@ -272,14 +277,14 @@ def _end_families(launches: list[_Launch]) -> Iterator[Metric]:
     for launch in launches:
         if launch.state not in ENDED_STATES:
             continue
-        end = launch.record.get("exit", {})
+        end = launch.record.get("exit") or {}
         name = end.get("signal") or ""
         code = end.get("code")
         if code is None and name in signal.Signals.__members__:
             code = 128 + signal.Signals[name]
         if code is not None:
             codes.add_metric(launch.labels, code)
-        ends.add_metric((*launch.labels, launch.state, kind_of_cause(end.get("cause", "")), name), 1)
+        ends.add_metric((*launch.labels, launch.state, kind_of_cause(end.get("cause") or ""), name), 1)
     yield from (codes, ends)
 
 
@@ -312,6 +317,15 @@ def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
     return CounterMetricFamily(f"tracetail_server_{name}", text, labels=(*LAUNCH_LABEL_NAMES, *labels))
 
 
+def _checked(record: Record) -> Record:
+    """Return the record. Raises KeyError or ValueError if a series could not be made of it."""
+    launch_labels(record)
+    for key in ("startedAt", "readyAt", "endedAt"):
+        if key in record:
+            _seconds(str(record[key]))
+    return record
+
+
 def _roots(record: Record) -> Roots:
     """Return the pids of the record's processes that still are these very processes."""
     alive = [record[key]["pid"] if key in record and is_alive(record[key]) else None for key in ("keeper", "server")]
@@ -332,7 +346,7 @@ def _attempts(records: list[Record]) -> dict[str, int]:
 def _sum_by_name(record: Record) -> Iterable[tuple[str, float]]:
     """Return the phases; one that occurs twice (several workers) once, with its time added up."""
     total: dict[str, float] = {}
-    for phase in record.get("phases", []):
+    for phase in record.get("phases") or []:
         total[phase["name"]] = total.get(phase["name"], 0.0) + phase["seconds"]
     return total.items()
 

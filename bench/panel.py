@@ -312,11 +312,9 @@ async def viewers(loki: str, panel: Part, session: aiohttp.ClientSession, count:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as readers:
         reading = [asyncio.create_task(view(readers, panel.url, "bench-viewers", lines)) for _ in range(count)]
         await until_metric(session, panel, "tracetail_panel_viewers", count)
-        asked, cpu, began = (
-            await metric(session, panel, "tracetail_panel_loki_requests"),
-            panel.cpu_seconds(),
-            time.time(),
-        )
+        await until_quiet(session, panel)
+        asked = await metric(session, panel, "tracetail_panel_loki_requests")
+        cpu, began = panel.cpu_seconds(), time.time()
         await paced(pusher, 1000, seconds)
         if pusher.count < lines:
             await pusher.push(lines - pusher.count)

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import msgspec
@@ -37,12 +37,14 @@ def check(ctx: click.Context, file: str | None) -> None:
     named = file or ctx.obj
     try:
         loaded = configuration.load(named)
-        for name, table in loaded.launcher.services.items():
-            parameters.normalize(table, where=f"launcher.services.{name}: ")
         path = configuration.config_path(named, os.environ)
-    except (configuration.ConfigurationError, parameters.ParametersError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+    except configuration.ConfigurationError as error:
+        _fail(str(error))
+    for name, table in loaded.launcher.services.items():
+        try:
+            parameters.convert(parameters.normalize(table))
+        except parameters.ParametersError as error:
+            _fail(f"{path}: launcher.services.{name}: {error}")
     click.echo(f"ok: {path}" if path else "ok: no configuration file, defaults and environment variables only")
 
 
@@ -53,17 +55,28 @@ def schema(params: bool) -> None:
     click.echo(json.dumps(parameters.schema() if params else render_schema(), indent=2))
 
 
+def _fail(message: str) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(2)
+
+
 def render_example() -> str:
     """Return a configuration file in which every option stands with its default, commented out."""
     lines = [_HEAD]
-    table = None
-    for option in configuration.options():
-        if option.table != table:
-            table = option.table
-            lines.append(f"\n[{table}]")
-        lines.append(f"# {option.description}")
-        lines.append(f"# {option.key} = {_toml(option.default)}")
+    for table, options in configuration.tables().items():
+        lines.append(f"\n[{table}]")
+        lists = [option for option in options if configuration.keys_inside(option)]
+        lines += [line for option in options if option not in lists for line in _lines(option)]
+        for option in lists:
+            lines.append(f"\n# {option.description}: one such table for each")
+            lines.append(f"# [[{table}.{option.key}]]")
+            lines += [line for inside in configuration.keys_inside(option) for line in _lines(inside)]
     return "\n".join(lines) + "\n"
+
+
+def _lines(option: configuration.Option) -> list[str]:
+    value = '"…"' if option.default is configuration.REQUIRED else _toml(option.default)
+    return [f"# {option.description}", f"# {option.key} = {value}"]
 
 
 def render_schema() -> dict[str, Any]:

@@ -24,6 +24,12 @@ from store.settings import StoreSettings
 CONFIG_VARIABLE = "TRACETAIL_CONFIG"
 SYSTEM_CONFIG = Path("/etc/tracetail/tracetail.toml")
 _PREFIX = "TRACETAIL_"
+REQUIRED = None
+"""The default of a key that has none. (TOML has no null, so no option can mean it.)"""
+
+
+_Sources = Mapping[str, Mapping[str, str]]
+"""Where each key was set, by table and key: a file's path or a variable's name."""
 
 
 class ConfigurationError(ValueError):
@@ -56,15 +62,39 @@ class Option:
         return f"{_PREFIX}{self.table}_{self.key}".upper()
 
 
+def tables() -> dict[str, list[Option]]:
+    """Return every option, by table, in the order of the configuration."""
+    return {table: _options_of(table, struct) for table, struct in get_type_hints(Configuration).items()}
+
+
 def options() -> list[Option]:
     """Return every option in the order of the configuration."""
+    return [option for found in tables().values() for option in found]
+
+
+def keys_inside(option: Option) -> list[Option]:
+    """Return the keys of an option that is a list of tables, as `[[agent.sources]]`; none for any other option."""
+    inside = get_args(option.type) if get_origin(option.type) is list else ()
+    if not (inside and isinstance(inside[0], type) and issubclass(inside[0], msgspec.Struct)):
+        return []
+    return _options_of(f"{option.table}.{option.key}", inside[0])
+
+
+def _options_of(table: str, struct: Any) -> list[Option]:
     found = []
-    for table, struct in get_type_hints(Configuration).items():
-        defaults = struct()
-        for key, hint in get_type_hints(struct, include_extras=True).items():
-            kind, description = _described(hint)
-            found.append(Option(table, key, kind, getattr(defaults, key), description))
+    for key, hint in get_type_hints(struct, include_extras=True).items():
+        kind, description = _described(hint)
+        found.append(Option(table, key, kind, _default(struct, key), description))
     return found
+
+
+def _default(struct: Any, key: str) -> Any:
+    if dataclasses.is_dataclass(struct):
+        return next(field.default for field in dataclasses.fields(struct) if field.name == key)
+    field = next(field for field in msgspec.structs.fields(struct) if field.name == key)
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return REQUIRED if field.default is msgspec.NODEFAULT else field.default
 
 
 def _described(hint: Any) -> tuple[Any, str]:
@@ -92,52 +122,75 @@ def config_path(named: str | None, environ: Mapping[str, str]) -> Path | None:
 def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> Configuration:
     """Read the configuration. Raises ConfigurationError."""
     path = config_path(named, environ)
-    tables: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     if path is not None:
         try:
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+            given = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(f"{path} cannot be read: {error}") from error
     known = options()
-    _check_keys(tables, known, str(path))
-    sources = {table: dict.fromkeys(values, str(path)) for table, values in tables.items()}
+    _check_keys(given, known, str(path))
+    sources = {table: dict.fromkeys(values, str(path)) for table, values in given.items()}
     for option in _set_by_environment(environ, known):
-        tables.setdefault(option.table, {})[option.key] = _from_text(option, environ[option.variable])
+        given.setdefault(option.table, {})[option.key] = _from_text(option, environ[option.variable])
         sources.setdefault(option.table, {})[option.key] = option.variable
     values = {}
     for table, struct in get_type_hints(Configuration).items():
-        values[table] = _convert(table, tables.get(table, {}), struct, sources.get(table, {}))
-    if not values["loki"].url:
-        values["loki"] = dataclasses.replace(values["loki"], url=f"http://{values['store'].listen}")
+        values[table] = _convert(table, given.get(table, {}), struct, sources.get(table, {}))
     loaded = Configuration(**values)
+    _check_listen(loaded, sources)
+    if not loaded.loki.url:
+        loaded = msgspec.structs.replace(loaded, loki=_at_the_store(loaded))
     _check_values(loaded, sources)
     return loaded
 
 
-def _check_values(loaded: Configuration, sources: Mapping[str, Mapping[str, str]]) -> None:
-    """Look at what a type cannot express: addresses, a zone."""
+def store_url(store: StoreSettings) -> str:
+    """Return where the embedded store of these settings is reached from this machine."""
+    host, port = parse_listen("store.listen", store.listen)
+    if host in ("0.0.0.0", "::"):  # noqa: S104  (where it listens on all, it is reached on loopback)
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    def refuse(key: str, reason: str) -> NoReturn:
-        table, _, name = key.partition(".")
-        raise ConfigurationError(f"{sources.get(table, {}).get(name, 'the configuration')}: {reason}")
 
+def _at_the_store(loaded: Configuration) -> LokiSettings:
+    """Return the settings of `[loki]` for the embedded store: its address, and its secret if nothing else is set."""
+    loki = dataclasses.replace(loaded.loki, url=store_url(loaded.store))
+    if loaded.store.secret_file and not (loki.bearer_token_file or loki.username):
+        loki = dataclasses.replace(loki, bearer_token_file=loaded.store.secret_file)
+    return loki
+
+
+def _check_listen(loaded: Configuration, sources: _Sources) -> None:
     for table in ("agent", "panel", "store"):
         key = f"{table}.listen"
         try:
             parse_listen(key, getattr(loaded, table).listen)
         except ValueError as error:
-            refuse(key, str(error))
+            _refuse(sources, key, str(error))
+
+
+def _check_values(loaded: Configuration, sources: _Sources) -> None:
+    """Look at what a type cannot express."""
     url = urlsplit(loaded.loki.url)
     if url.scheme not in ("http", "https") or not url.hostname:
-        refuse("loki.url", f"loki.url is {loaded.loki.url!r}; expected a URL, for instance http://loki.example:3100")
+        reason = f"loki.url is {loaded.loki.url!r}; expected a URL, for instance http://loki.example:3100"
+        _refuse(sources, "loki.url", reason)
     if url.username is not None:
         # It would be shown wherever the address is: in messages, on status pages, to viewers of the panel.
-        refuse("loki.url", "loki.url holds a user or password; put them into loki.username and loki.password_file")
+        reason = "loki.url holds a user or password; put them into loki.username and loki.password_file"
+        _refuse(sources, "loki.url", reason)
     if loaded.agent.timezone:
         try:
             ZoneInfo(loaded.agent.timezone)
         except (ValueError, ZoneInfoNotFoundError):
-            refuse("agent.timezone", f"agent.timezone is {loaded.agent.timezone!r}; expected a zone as Europe/Berlin")
+            reason = f"agent.timezone is {loaded.agent.timezone!r}; expected a zone as Europe/Berlin"
+            _refuse(sources, "agent.timezone", reason)
+
+
+def _refuse(sources: _Sources, key: str, reason: str) -> NoReturn:
+    table, _, name = key.partition(".")
+    raise ConfigurationError(f"{sources.get(table, {}).get(name, 'the configuration')}: {reason}")
 
 
 def _check_keys(tables: dict[str, Any], known: list[Option], where: str) -> None:
@@ -156,10 +209,9 @@ def _check_keys(tables: dict[str, Any], known: list[Option], where: str) -> None
 
 def _set_by_environment(environ: Mapping[str, str], known: list[Option]) -> list[Option]:
     variables = {option.variable: option for option in known}
-    tables = tuple(f"{_PREFIX}{table}_".upper() for table in {option.table for option in known})
-    not_options = {"TRACETAIL_LAUNCH_ID"}
+    prefixes = tuple(f"{_PREFIX}{table}_".upper() for table in {option.table for option in known})
     for name in environ:
-        if name.startswith(tables) and name not in variables and name not in not_options:
+        if name.startswith(prefixes) and name not in variables:
             raise ConfigurationError(f"unknown environment variable {name}{_nearest(name, list(variables))}")
     return [option for name, option in variables.items() if name in environ]
 
@@ -192,22 +244,13 @@ def _convert(table: str, values: dict[str, Any], struct: Any, sources: dict[str,
         where = sources.get(top, "the configuration")
         unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
         if unknown:
-            reason = f"unknown key {unknown[1]}{_nearest(unknown[1], _keys_of_tables_in(struct, top))}"
+            option = next(option for option in _options_of(table, struct) if option.key == top)
+            known = [inside.key for inside in keys_inside(option)]
+            reason = f"unknown key {unknown[1]}{_nearest(unknown[1], known)}"
         else:
             reason = _PYTHON_NAMES.sub(lambda match: _PLAIN_NAMES.get(match[1], match[0]), message)
             reason = reason[:1].lower() + reason[1:]
         raise ConfigurationError(f"{where}: {table}.{key}: {reason}") from error
-
-
-def _keys_of_tables_in(struct: Any, key: str) -> list[str]:
-    """Return the keys of the tables that stand in a list: those of `[[agent.sources]]`."""
-    inside = get_args(_described(get_type_hints(struct, include_extras=True)[key])[0])
-    return [
-        name
-        for kind in inside
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-        for name in kind.__struct_fields__
-    ]
 
 
 _PYTHON_NAMES = re.compile(r"`(\w+)`")

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -42,8 +43,8 @@ def _parameter_options(command: Command) -> Command:
     return given(command)
 
 
-def _values(given: str | None, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters as given: the JSON object, flags on top."""
+def _raw(given: str | None) -> dict[str, Any]:
+    """Return the JSON object of --params as it is. Raises ParametersError."""
     if given is None:
         text = "{}"
     elif given == "-":
@@ -55,18 +56,32 @@ def _values(given: str | None, flags: Mapping[str, Any]) -> dict[str, Any]:
             raise ParametersError(f"--params {given}: {error}") from error
     else:
         text = given
-    values = parameters.normalize(parameters.parse_json(text))
+    return parameters.parse_json(text)
+
+
+def _values(given: str | Mapping[str, Any] | None, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters: the JSON object, flags on top. Raises ParametersError."""
+    values = parameters.normalize(given if isinstance(given, Mapping) else _raw(given))
     return {**values, **parameters.normalize({name: value for name, value in flags.items() if value is not None})}
 
 
-def _services(ctx: click.Context) -> Mapping[str, Mapping[str, Any]]:
+def _services(action: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return the services of the configuration; ends the command if it cannot be read."""
     from cli import configuration
 
     try:
-        return configuration.load(ctx.obj).launcher.services
+        return configuration.load(click.get_current_context().obj).launcher.services
     except configuration.ConfigurationError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(BAD_PARAMETERS)
+        _bad(action, ParametersError(str(error)))
+
+
+def _selection(action: str, values: dict[str, Any], launch_id: str) -> "Selection":
+    """Return which launches are meant, a service of the configuration being resolved. Raises ParametersError."""
+    from launcher.selection import Selection
+
+    if values.get("service"):
+        values = parameters.with_defaults(values, _services(action))
+    return Selection(values, launch_id=launch_id)
 
 
 def _state_dir() -> Path:
@@ -94,17 +109,46 @@ def _bad(action: str, error: ParametersError, record: Record | None = None) -> N
     sys.exit(BAD_PARAMETERS)
 
 
-def _listen(what: str, record: Record, phases: list[Phase]) -> None:
-    if what == "launched":
-        click.echo(f"launch {record['launchId']} of {record['service']}, traceId {record['traceId']}")
-        click.echo(f"log {record['logFile']}")
-    elif what == "joined":
-        click.echo(f"launch {record['launchId']} of {record['service']} is there already: waiting until it is ready")
-    elif what == "restarting":
-        click.echo(f"stopping launch {record['launchId']} of {record['service']} first")
-    for phase in phases:
-        click.echo(f"{phase['name']} {phase['seconds']:.1f} s")
-    sys.stdout.flush()
+class _Progress:
+    """Tells what happens while a start waits: lines for phases, and on a terminal a line that counts the seconds."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._terminal = sys.stdout.isatty()
+        self._shown = ""
+
+    def __call__(self, what: str, record: Record, phases: list[Phase]) -> None:
+        """Be told of something: see launcher.starting.Listener."""
+        if what == "waiting":
+            self._count(record)
+            return
+        self.clear()
+        if what == "launched":
+            click.echo(f"launch {record['launchId']} of {record['service']}, traceId {record['traceId']}")
+            click.echo(f"log {record['logFile']}")
+        elif what == "joined":
+            click.echo(
+                f"launch {record['launchId']} of {record['service']} is there already: waiting until it is ready"
+            )
+        elif what == "restarting":
+            click.echo(f"stopping launch {record['launchId']} of {record['service']} first")
+        for phase in phases:
+            click.echo(f"{phase['name']} {phase['seconds']:.1f} s")
+        sys.stdout.flush()
+
+    def clear(self) -> None:
+        """Take the counting line away."""
+        if self._shown:
+            click.echo("\r\x1b[K", nl=False)
+            self._shown = ""
+
+    def _count(self, record: Record) -> None:
+        last = record.get("phases", [])[-1:]
+        after = f", after: {last[0]['name']}" if last else ""
+        text = f"{record['service']} is starting: {time.monotonic() - self._begun:.0f} s{after}"
+        if self._terminal and text != self._shown:
+            click.echo(f"\r\x1b[K{text}", nl=False)
+            self._shown = text
 
 
 _scope_option = click.option(
@@ -115,20 +159,20 @@ _scope_option = click.option(
 @click.command()
 @_parameter_options
 @_scope_option
-@click.pass_context
-def start(ctx: click.Context, /, given: str | None, scope: bool, **flags: Any) -> None:
+def start(given: str | None, scope: bool, **flags: Any) -> None:
     """Start an inference server and wait until it is ready."""
-    _start("start", ctx, given, flags, scope=scope)
+    _start("start", given, flags, scope=scope)
 
 
-def _start(action: str, ctx: click.Context, given: str | None, flags: Mapping[str, Any], *, scope: bool) -> None:
+def _start(action: str, given: str | None, flags: Mapping[str, Any], *, scope: bool) -> None:
     from launcher import starting
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_interrupted(signal.SIGTERM)))
-    values: dict[str, Any] = {}
+    values: Mapping[str, Any] = {}
     try:
-        values = _values(given, flags)
-        params = parameters.from_object(values, _services(ctx) if "service" in values else None)
+        values = _raw(given)
+        values = _values(values, flags)
+        params = parameters.from_object(values, _services(action) if "service" in values else None)
     except ParametersError as error:
         _bad(action, error, _refuse_bad(values, error))
     if params.action not in ("start", action):
@@ -137,10 +181,12 @@ def _start(action: str, ctx: click.Context, given: str | None, flags: Mapping[st
         click.echo(f"warning: scriptPath {params.script_path} is ignored: engine {params.engine} has its own command")
     if params.callback_url.startswith("http://") and params.callback_token_file:
         click.echo("warning: callbackTokenFile goes to callbackUrl unencrypted: use https")
+    progress = _Progress()
     try:
-        result = starting.start(params, _state_dir(), _listen, scope=scope)
+        result = starting.start(params, _state_dir(), progress, scope=scope)
     except KeyboardInterrupt:
         sys.exit(_interrupted(signal.SIGINT))
+    progress.clear()
     if not result.status:
         shown = result.to_object()
         verb = "runs already" if result.reused else "is ready"
@@ -150,7 +196,9 @@ def _start(action: str, ctx: click.Context, given: str | None, flags: Mapping[st
 
 def _interrupted(number: signal.Signals) -> int:
     """Say what becomes of the launch; return the exit status of a program that a signal ended."""
-    click.echo(f"\nended by {number.name}: the launch goes on; `tracetail ps` shows it, `tracetail stop` ends it")
+    told = "the launch goes on; `tracetail ps` shows it, `tracetail stop` ends it"
+    click.echo(f"\nended by {number.name}: {told}")
+    click.echo(Result("start", 128 + number, cause=f"ended by {number.name}", hint=told).line())
     return 128 + number
 
 
@@ -163,6 +211,7 @@ def _refuse_bad(values: Mapping[str, Any], error: ParametersError) -> Record | N
     from contract.identity import InvalidIdError, check_id
     from launcher import starting
 
+    values = parameters.known(values)
     trace_id = values.get("traceId")
     try:
         check_id("traceId", trace_id if isinstance(trace_id, str) else "")
@@ -205,10 +254,9 @@ def stop(given: str | None, launch_id: str, **flags: Any) -> None:
 
 def _stop(action: str, given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None:
     from launcher import stopping
-    from launcher.selection import Selection
 
     try:
-        selection = Selection(_values(given, flags), launch_id=launch_id)
+        selection = _selection(action, _values(given, flags), launch_id)
         launches = selection.live(_state_dir())
     except ParametersError as error:
         _bad(action, error)
@@ -224,22 +272,19 @@ def _stop(action: str, given: str | None, launch_id: str, flags: Mapping[str, An
 @_parameter_options
 @click.option("--launch", "launch_id", metavar="ID", default="", help="Exactly this launch.")
 @_scope_option
-@click.pass_context
-def restart(ctx: click.Context, /, given: str | None, launch_id: str, scope: bool, **flags: Any) -> None:
+def restart(given: str | None, launch_id: str, scope: bool, **flags: Any) -> None:
     """Stop a server if it runs, then start it: as named, or as it was started before."""
-    _restart(ctx, given, launch_id, flags, scope=scope)
+    _restart(given, launch_id, flags, scope=scope)
 
 
-def _restart(ctx: click.Context, given: str | None, launch_id: str, flags: Mapping[str, Any], *, scope: bool) -> None:
-    from launcher.selection import Selection
-
+def _restart(given: str | None, launch_id: str, flags: Mapping[str, Any], *, scope: bool) -> None:
     try:
         values = _values(given, flags)
         if not {"modelPath", "command", "scriptPath", "service"} & set(values):
-            values = {**_params_before(Selection(values, launch_id=launch_id)), **values}
+            values = {**_params_before(_selection("restart", values, launch_id)), **values}
     except ParametersError as error:
         _bad("restart", error)
-    _start("restart", ctx, json.dumps({**values, "ifRunning": "restart"}), {}, scope=scope)
+    _start("restart", json.dumps({**values, "ifRunning": "restart"}), {}, scope=scope)
 
 
 def _params_before(selection: "Selection") -> dict[str, Any]:
@@ -266,10 +311,9 @@ def status(given: str | None, launch_id: str, **flags: Any) -> None:
 
 def _status(given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None:
     from launcher import status as statuses
-    from launcher.selection import Selection
 
     try:
-        selection = Selection(_values(given, flags), launch_id=launch_id)
+        selection = _selection("status", _values(given, flags), launch_id)
     except ParametersError as error:
         _bad("status", error)
     result = statuses.status(selection, _state_dir())
@@ -281,8 +325,7 @@ def _status(given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None
 @click.command()
 @_parameter_options
 @_scope_option
-@click.pass_context
-def apply(ctx: click.Context, /, given: str | None, scope: bool, **flags: Any) -> None:
+def apply(given: str | None, scope: bool, **flags: Any) -> None:
     """Do what the parameter `action` says."""
     try:
         values = _values(given, flags)
@@ -292,9 +335,9 @@ def apply(ctx: click.Context, /, given: str | None, scope: bool, **flags: Any) -
 
     text = json.dumps(values)
     if action == "start":
-        _start("start", ctx, text, {}, scope=scope)
+        _start("start", text, {}, scope=scope)
     elif action == "restart":
-        _restart(ctx, text, "", {}, scope=scope)
+        _restart(text, "", {}, scope=scope)
     elif action == "stop":
         _stop("stop", text, "", {})
     elif action == "status":
@@ -325,8 +368,7 @@ def ps(everything: bool, as_json: bool) -> None:
             "logFile": launch.record["logFile"],
             "cause": launch.record.get("exit", {}).get("cause"),
         }
-        for root in state.existing_state_dirs(os.environ)
-        for launch in registry.launches(root)
+        for launch in registry.launches(_state_dir())
         if everything or launch.live
     ]
     if as_json:
@@ -335,9 +377,8 @@ def ps(everything: bool, as_json: bool) -> None:
         _table(rows, ("launchId", "service", "state", "pid", "engine", "traceId", "cause"))
     else:
         click.echo("nothing runs" if not everything else "there are no launches")
-    for root in state.existing_state_dirs(os.environ):
-        for problem in registry.unreadable(root):
-            click.echo(f"warning: {problem}", err=True)
+    for problem in registry.unreadable(_state_dir()):
+        click.echo(f"warning: {problem}", err=True)
 
 
 def _table(rows: list[dict[str, Any]], names: tuple[str, ...]) -> None:
@@ -391,11 +432,9 @@ def gc(keep_days: float | None, keep_launches: int | None, dry_run: bool, as_jso
     click.echo(f"{'would remove' if dry_run else 'removed'} {len(removed)} files and directories, {total} bytes")
 
 
-def _meant(values: Mapping[str, Any], launch_id: str) -> "registry.Launch":
+def _meant(action: str, values: dict[str, Any], launch_id: str) -> "registry.Launch":
     """Return the one launch that is meant. Raises ParametersError."""
-    from launcher.selection import Selection
-
-    selection = Selection(values, launch_id=launch_id)
+    selection = _selection(action, values, launch_id)
     found = selection.live(_state_dir()) or selection.find(_state_dir())
     if not found:
         raise ParametersError(f"there is no launch of {selection.describe()}")
@@ -429,7 +468,7 @@ def _probe_model(
 
     try:
         values = _values(given, flags)
-        launch = _meant(values, launch_id)
+        launch = _meant(action, values, launch_id)
         if action == "smoke" and asked is None:
             asked = values.get("smoke")
         result = modelcheck.warm_up(launch) if action == "warmup" else modelcheck.smoke(launch, asked)
@@ -449,7 +488,7 @@ def notify(given: str | None, launch_id: str, callback_url: str | None, **flags:
 
     try:
         values = _values(given, flags)
-        launch = _meant(values, launch_id)
+        launch = _meant("notify", values, launch_id)
         result = notifying.notify(launch, callback_url or values.get("callbackUrl") or "")
     except ParametersError as error:
         _bad("notify", error)

@@ -2,9 +2,7 @@
 
 import json
 import sys
-from typing import Any, get_args, get_type_hints
-
-import msgspec
+from typing import Any
 
 from cli import configuration
 
@@ -53,38 +51,24 @@ _ABOUT = {
 def render_reference() -> str:
     """Return the page."""
     parts = [_HEAD]
-    table = None
-    for option in configuration.options():
-        if option.table != table:
-            table = option.table
-            parts.append(f"\n## [{table}]\n\n{_ABOUT[table]}\n\n| key | default | what |\n|---|---|---|\n")
-        parts.append(_row(option.key, option.default, option.description))
-        if option.key == "sources":
-            nested = _sources(option.type)
-    parts.append(nested)
+    for table, options in configuration.tables().items():
+        parts.append(_section(f"[{table}]", _ABOUT[table], options))
+        for option in options:
+            if inside := configuration.keys_inside(option):
+                about = f"{option.description[0].upper()}{option.description[1:]}: one such table for each."
+                parts.append(_section(f"[[{table}.{option.key}]]", about, inside))
     return "".join(parts)
 
 
-def _sources(kind: Any) -> str:
-    """Return the section of the one option that is a list of tables."""
-    (struct,) = get_args(kind)
-    rows = ["\n## [[agent.sources]]\n\nOne table for each kind of files that no keeper wrote.\n\n"]
-    rows.append("| key | default | what |\n|---|---|---|\n")
-    defaults = {field.name: field.default for field in msgspec.structs.fields(struct)}
-    for key, hint in get_type_hints(struct, include_extras=True).items():
-        default = defaults[key]
-        rows.append(_row(key, "" if default is msgspec.NODEFAULT else default, get_args(hint)[1].description))
-    return "".join(rows)
+def _section(title: str, about: str, options: list[configuration.Option]) -> str:
+    rows = [_row(option.key, option.default, option.description) for option in options]
+    return f"\n## {title}\n\n{about}\n\n| key | default | what |\n|---|---|---|\n{''.join(rows)}"
 
 
 def _row(key: str, default: Any, description: str) -> str:
-    shown = "" if default in ("", msgspec.UNSET) or _is_factory(default) else f"`{json.dumps(default)}`"
+    shown = "" if default in ("", [], {}, configuration.REQUIRED) else f"`{json.dumps(default)}`"
     text = description.replace("|", "&#124;").replace("<", "&lt;")
     return f"| `{key}` | {shown} | {text} |\n"
-
-
-def _is_factory(default: Any) -> bool:
-    return default is msgspec.NODEFAULT or (isinstance(default, list | dict) and not default)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from agent.remote_write import RefusedError, RemoteWriter, UnavailableError
 from agent.remote_write import encode as encode_samples
 from agent.reporting import authorization
 from agent.sender import Answer, LokiClient, QueryRefusedError, UnreachableError
-from cli.configuration import Configuration
+from cli.configuration import Configuration, store_url
 from cli.findings import Finding, ok, problem, warning
 from contract import logql
 from contract.labels import ENV, HOST, METADATA_LEVEL, SERVICE_NAME
@@ -82,7 +82,7 @@ def judge_clock(ahead_seconds: float) -> Finding:
 
 
 def _how_to_reach(settings: Configuration) -> str:
-    if settings.loki.url.rstrip("/") == f"http://{settings.store.listen}":
+    if settings.loki.url.rstrip("/") == store_url(settings.store):
         return "start the embedded store (tracetail store, or tracetail up), or set loki.url to your Loki"
     return "look at loki.url, loki.proxy and loki.ca_file, and whether Loki runs"
 

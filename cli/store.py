@@ -17,6 +17,7 @@ from contract.state import state_dir
 from store.backup import back_up
 from store.database import Database, DatabaseError
 from store.limits import TimeWindow
+from store.logql import parse
 from store.metrics import Metrics
 from store.priority import QueryPriority
 from store.reader import Reader
@@ -27,6 +28,8 @@ from store.writer import Retention, Stored, Writer
 
 _DAY_NS = 24 * 3600 * 10**9
 _MINUTE_NS = 60 * 10**9
+_REQUEST_LINE_MAX_BYTES = 256 * 1024
+"""Long queries stand in the address of a GET."""
 
 
 @click.group(invoke_without_command=True)
@@ -45,6 +48,8 @@ def store(ctx: click.Context) -> None:
     except (ValueError, OSError) as error:
         click.echo(f"tracetail store: {error}", err=True)
         sys.exit(2)
+    # The grammar is read at the first query, which should not be a person's.
+    parse("vector(1)")
     try:
         check_bind("the store", host, has_secret=bool(secret), secret_setting="[store] secret_file")  # noqa: S106  (a setting's name)
         asyncio.run(_serve(settings, host, port, secret))
@@ -104,7 +109,11 @@ async def _serve(settings: StoreSettings, host: str, port: int, secret: str) -> 
             clock_ns=time.time_ns,
         )
         runner = web.AppRunner(
-            server.application(), access_log=None, auto_decompress=False, handler_cancellation=True
+            server.application(),
+            access_log=None,
+            auto_decompress=False,
+            handler_cancellation=True,
+            max_line_size=_REQUEST_LINE_MAX_BYTES,
         )
         writer.start()
         await runner.setup()

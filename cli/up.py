@@ -95,7 +95,7 @@ class Stack:
         errors: IO[bytes] | None = None,
     ) -> None:
         self.loki_url = settings.loki.url
-        self._own_store = f"http://{settings.store.listen}"
+        self._own_store = configuration.store_url(settings.store)
         self._say = say
         self.parts = [Part(name, environ, config, errors) for name in ("store", "agent", "panel")]
 

@@ -7,6 +7,7 @@ reach it through a name that it controls: DNS rebinding) and no sign of a proxy 
 
 import ipaddress
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 
 class UnsafeBindError(ValueError):
@@ -54,6 +55,29 @@ def refusal(host_header: str | None, header_names: Iterable[str]) -> str | None:
     if host_header is None or not is_loopback(_host_of(host_header)):
         return f"this server has no secret configured and answers only to localhost, not to {host_header!r}"
     return None
+
+
+def foreign_page(origin: str | None, fetch_site: str | None) -> str | None:
+    """Return why a request that a browser makes for another site's page is refused, or None if it is none.
+
+    For servers without a secret: a web page may make the browser post to localhost and open WebSockets there.
+
+    Args:
+        origin: the request's Origin header.
+        fetch_site: its Sec-Fetch-Site header.
+
+    """
+    if fetch_site in ("cross-site", "same-site") or (origin is not None and not _is_loopback_origin(origin)):
+        return f"this server has no secret configured and does not answer to the page of {origin or 'another site'}"
+    return None
+
+
+def _is_loopback_origin(origin: str) -> bool:
+    try:
+        host = urlsplit(origin).hostname
+    except ValueError:
+        return False
+    return host is not None and is_loopback(host)
 
 
 def _host_of(host_header: str) -> str:

@@ -81,6 +81,19 @@ def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None, *, scope: bool = Fa
     return child.pid
 
 
+def run_detached(command: list[str]) -> None:
+    """Start a program that nobody waits for."""
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
+    child.returncode = 0
+
+
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
     """Wait until condition() is true, for at most this long; say whether it is."""
     deadline = time.monotonic() + seconds

@@ -17,7 +17,6 @@ READ_MAX_BYTES = 8 * 1024 * 1024
 """How much of the log's end is searched: a start-up's whole log, or what a crash after days printed."""
 LINE_MAX_BYTES = 4096
 """Causes stand at the beginning of a line."""
-EVIDENCE_MAX_LINES = 5
 _NOT_A_CAUSE = (b"DEBUG", b"INFO")
 
 

@@ -8,12 +8,12 @@ library, `contract` and `launcher` modules that do the same.
 """
 
 import contextlib
+import errno
 import os
 import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -22,72 +22,19 @@ from contract.logline import local_offset_seconds, parse_stamp, render_stamp
 from contract.record import LaunchDir, LaunchLock, Phase, Record
 from contract.shipped import read_shipped
 from launcher import backoff, diagnosis, engines, plan, probe, processes, pruning, recovery
+from launcher.ending import Sweep
 from launcher.launchlog import LaunchLog, PositionFile
 from launcher.output import Output
 from launcher.pump import Pump
+from launcher.readiness import ReadinessProbe
 from launcher.stamping import Stamper
 from launcher.watching import Watch
 
 EXIT_BEFORE_READY = 10
 EXIT_NOT_READY_IN_TIME = 11
-LEFT_BEHIND_SECONDS = 1.0
-"""How long what a dead server leaves behind may take to end by itself."""
-SWEEP_SECONDS = 0.1
-KILL_ROUNDS_SECONDS = 10.0
-"""What SIGKILL does not end in this time (a process stuck in the kernel) is left, and told."""
 LOG_CLOSE_SECONDS = 3.0
-PROBE_SECONDS = 0.25
 POLL_MAX_SECONDS = 3600.0
 ADOPT = "adopt"
-
-
-class ReadinessProbe(threading.Thread):
-    """Asks the server again and again whether it is ready."""
-
-    def __init__(self, ready: plan.ReadyPlan, api_key: str, wake: "Wakeup") -> None:
-        super().__init__(name="probe", daemon=True)
-        self._ready = ready
-        self._wake = wake
-        self._stopped = threading.Event()
-        self._target = probe.Target(probe.connect_host(ready["host"]), ready["port"] or 0, api_key)
-        self.passed = False
-        self.failure = ""
-        """A smoke test's answer was wrong: there is no use in waiting."""
-        self.last = "nothing listens yet"
-        """What was missing at the last try."""
-
-    def run(self) -> None:
-        """Ask until it is ready or nobody wants to know any more."""
-        while not self._stopped.is_set():
-            try:
-                self._check()
-            except probe.ProbeError as error:
-                self.last = str(error)
-            else:
-                self.passed = not self.failure
-                self._wake.call()
-                return
-            self._stopped.wait(PROBE_SECONDS)
-
-    def stop(self) -> None:
-        """Do not ask again."""
-        self._stopped.set()
-
-    def _check(self) -> None:
-        ready = self._ready
-        if ready["kind"] == plan.PORT:
-            probe.check_port(self._target)
-        elif ready["kind"] == plan.HTTP:
-            probe.check_ready_path(self._target, ready["path"])
-            if ready["modelsPath"]:
-                probe.check_model(self._target, ready["modelsPath"], ready["servedName"])
-        if ready["warmup"]:
-            probe.warm_up(self._target, ready["completionsPath"], ready["servedName"])
-        if ready["smoke"] is not None:
-            try:
-                probe.smoke_test(self._target, ready["completionsPath"], ready["servedName"], ready["smoke"])
-            except probe.ProbeError as error:
-                self.failure = f"smoke test: {error}"
 
 
 class Wakeup:
@@ -118,6 +65,7 @@ class Keeper:
         self._plan: plan.Plan = plan.read(launch)
         self._record: Record = launch.read()
         self._engine = engines.load(self._record["engine"])
+        self._output = Output(self._launch.output_path)
         self._stop_requested = False
         self._stop_reason = "asked to stop"
         self._child = 0
@@ -133,11 +81,7 @@ class Keeper:
         """Why the start failed although the server runs: exit status, cause, hint."""
         self._probe: ReadinessProbe | None = None
         self._alive_at: float | None = None
-        self._term_sent: set[tuple[int, int]] = set()
-        self._kill_at: float | None = None
-        self._give_up_at: float | None = None
-        self._next_sweep = 0.0
-        self._stuck: list[processes.Process] = []
+        self._sweep = Sweep(launch.launch_id, self._plan["stopTimeoutSec"], self._helpers, time.monotonic)
         self._started = time.monotonic()
         self._phase_started = self._started
         self._deadline = float("inf")
@@ -164,7 +108,6 @@ class Keeper:
         found = recovery.find(self._plan["log"], position.read())
         position.close()
         stamper = Stamper(self._record["traceId"], self._record["instanceId"], found.last_ns)
-        self._output = Output(self._launch.output_path)
         taken = recovery.complete(found, self._output, stamper)
         self._open_log(stamper, segment=found.segment, size=found.size + taken)
         self._take_office()
@@ -186,8 +129,6 @@ class Keeper:
         self._loop()
 
     def _open_log(self, stamper: Stamper, *, segment: int, size: int) -> None:
-        if not hasattr(self, "_output"):
-            self._output = Output(self._launch.output_path)
         position = PositionFile(self._launch.path / "position")
         self._log = LaunchLog(self._plan["log"], stamper, position, self._wake.call, segment=segment, size=size)
         self._pump = Pump(self._output, self._log, self._watch)
@@ -268,7 +209,7 @@ class Keeper:
         if self._plan["apiKeyFile"]:
             with contextlib.suppress(OSError):
                 api_key = Path(self._plan["apiKeyFile"]).read_text(encoding="utf-8").strip()
-        self._probe = ReadinessProbe(self._plan["ready"], api_key, self._wake)
+        self._probe = ReadinessProbe(self._plan["ready"], api_key, self._wake.call)
         self._probe.start()
 
     def _loop(self) -> None:
@@ -279,6 +220,7 @@ class Keeper:
             self._tell_phases()
             if self._record["state"] == record.STARTING and not self._server_gone and self._failure is None:
                 self._judge_readiness()
+            self._make_room()
             if self._log.segments() != self._record.get("segments"):
                 self._save()
                 shipped = read_shipped(self._launch.shipped_path)
@@ -288,9 +230,21 @@ class Keeper:
                 self._log.event(events.STOPPING, reason=self._stop_reason)
                 self._save()
             ending = self._server_gone or self._failure is not None or self._record["state"] == record.STOPPING
-            if ending and self._all_ended():
+            if ending and self._sweep.run(
+                self._record.get("server"), server_gone=self._server_gone, stopping=self._stop_requested
+            ):
                 break
         self._finish()
+
+    def _make_room(self) -> None:
+        """Give up the oldest segment when the disk is full: what the server prints now matters more."""
+        error = self._log.writer.error
+        if error is None or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return
+        deleted = pruning.make_room(self._log.segments()[:-1])
+        if deleted is not None:
+            path, size = deleted
+            self._log.event(events.DROPPED, bytes=size, reason=f"{path.name} is deleted: the disk is full")
 
     def _wait(self) -> None:
         poller = select.poll()
@@ -305,7 +259,7 @@ class Keeper:
             times.append(self._deadline - now if self._deadline != float("inf") else None)
             times.append(None if self._alive_at is None else self._alive_at - now)
         if self._server_gone or self._failure is not None or self._stop_requested:
-            times.append(self._next_sweep - now)
+            times.append(self._sweep.next_at - now)
         timeout = min((t for t in times if t is not None), default=None)
         poller.poll(None if timeout is None else min(max(0.0, timeout), POLL_MAX_SECONDS) * 1000)
         self._wake.clear()
@@ -391,35 +345,6 @@ class Keeper:
         self._save()
         self._report("ready")
 
-    def _all_ended(self) -> bool:
-        """End everything that belongs to the launch; True when nothing of it is left."""
-        now = time.monotonic()
-        if now < self._next_sweep:
-            return False
-        self._next_sweep = now + SWEEP_SECONDS
-        left = processes.members(
-            self._record["launchId"], self._record.get("server"), keeper=os.getpid(), spare=self._helpers
-        )
-        if not left:
-            return True
-        if self._kill_at is None:
-            patience = LEFT_BEHIND_SECONDS if self._server_gone else self._plan["stopTimeoutSec"]
-            self._kill_at = now + patience
-            self._give_up_at = self._kill_at + KILL_ROUNDS_SECONDS
-        elif self._server_gone and self._stop_requested:
-            self._kill_at = min(self._kill_at, now + LEFT_BEHIND_SECONDS)
-        number = signal.SIGKILL if now >= self._kill_at else signal.SIGTERM
-        for process in left:
-            if number == signal.SIGKILL or (process.pid, process.start_time) not in self._term_sent:
-                self._term_sent.add((process.pid, process.start_time))
-                with contextlib.suppress(PermissionError):
-                    processes.send(process, number)
-        assert self._give_up_at is not None
-        if now >= self._give_up_at:
-            self._stuck = left
-            return True
-        return False
-
     def _finish(self) -> None:
         """Write the last words, in the log, in the record and to whoever wants to be called."""
         if self._probe is not None:
@@ -461,8 +386,8 @@ class Keeper:
     def _judge_end(self, was: str) -> tuple[str, record.Exit]:
         how: record.Exit = {"code": self._exit_code, "signal": self._exit_signal}
         if was == record.STOPPING:
-            if self._stuck:
-                names = ", ".join(f"{p.pid} ({processes.command_line(p.pid)})" for p in self._stuck)
+            if self._sweep.stuck:
+                names = ", ".join(f"{p.pid} ({processes.command_line(p.pid)})" for p in self._sweep.stuck)
                 how["cause"] = f"processes do not end: {names}"
             return record.STOPPED, how
         if was == record.READY and self._record["engine"] == "custom" and self._exit_code == 0:
@@ -496,6 +421,10 @@ class Keeper:
         before = " before it was ready" if was == record.STARTING else ""
         if self._exit_signal:
             return f"killed by {self._exit_signal}{before}"
+        if self._exit_code == 0 and self._sweep.found:
+            return (
+                f"exited with status 0{before} and left {self._sweep.found} processes: it must stay in the foreground"
+            )
         if self._exit_code is None:
             return f"ended{before}, with nobody there to see its status"
         return f"exited with status {self._exit_code}{before}"

@@ -13,6 +13,7 @@ from launcher.plan import LogPlan, segment_path
 from launcher.segments import QUEUE_MAX_BYTES, SegmentWriter
 from launcher.stamping import Stamper
 
+_SLOW = "the disk is too slow"
 _POSITION = struct.Struct("<qqqq")
 
 
@@ -72,7 +73,7 @@ class LaunchLog:
         self._size = size
         self._dropped_lines = 0
         self._dropped_bytes = 0
-        self._dropped_reason = ""
+        self._dropped_reason = _SLOW
         self.writer = SegmentWriter(segment_path(plan, segment), wake)
 
     @property
@@ -84,18 +85,14 @@ class LaunchLog:
         """Return the paths of all segments so far, deleted ones included: they name the parts of the log."""
         return [str(segment_path(self._plan, number)) for number in range(1, self._segment + 1)]
 
-    @property
-    def full(self) -> bool:
-        """Say whether the next block of lines might be dropped."""
-        return self.writer.pending > QUEUE_MAX_BYTES // 2
-
     def lines(self, texts: Sequence[bytes], marks: Sequence[str | None] | None, consumed: int) -> bool:
         """Write lines that stand for `consumed` bytes of the FIFO; False if they are dropped for lack of room."""
         length = sum(map(len, texts)) + len(texts) * self._stamper.overhead
         if self.writer.pending + length > QUEUE_MAX_BYTES and self.writer.pending:
             self._dropped_lines += len(texts)
             self._dropped_bytes += sum(map(len, texts))
-            self._dropped_reason = str(self.writer.error or "the disk is too slow")
+            if self.writer.error is not None:
+                self._dropped_reason = str(self.writer.error)
             return False
         self.report_dropped()
         self._make_room(length)
@@ -117,12 +114,9 @@ class LaunchLog:
     def report_dropped(self) -> None:
         """Tell of dropped lines, once there is room for it."""
         if self._dropped_lines and self.writer.pending < QUEUE_MAX_BYTES // 2:
-            lines, size, self._dropped_lines, self._dropped_bytes = self._dropped_lines, self._dropped_bytes, 0, 0
-            self._append(
-                self._stamper.event(
-                    self._clock(), events.DROPPED, lines=lines, bytes=size, reason=self._dropped_reason
-                )
-            )
+            lines, size, reason = self._dropped_lines, self._dropped_bytes, self._dropped_reason
+            self._dropped_lines, self._dropped_bytes, self._dropped_reason = 0, 0, _SLOW
+            self._append(self._stamper.event(self._clock(), events.DROPPED, lines=lines, bytes=size, reason=reason))
 
     def close(self, seconds: float) -> None:
         """Write what is left, for at most this long."""

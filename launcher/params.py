@@ -7,7 +7,7 @@ import difflib
 import json
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -156,17 +156,25 @@ def from_object(given: Mapping[str, Any], services: Mapping[str, Mapping[str, An
         services: tables of defaults, by name.
 
     """
-    values = normalize(given)
+    return _complete(convert(with_defaults(normalize(given), services or {})))
+
+
+def with_defaults(values: dict[str, Any], services: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return parameters with the defaults of the service that they name. Raises ParametersError if there is none."""
     name = values.get("service")
-    if name:
-        tables = services or {}
-        if not isinstance(name, str) or name not in tables:
-            known = ", ".join(tables) or "none"
-            raise ParametersError(f"service {name!r} is not in the configuration; known are: {known}")
-        defaults = normalize(tables[name], where=f"launcher.services.{name}: ")
-        environ = {**_mapping(defaults.get("environ")), **_mapping(values.get("environ"))}
-        values = {**defaults, **values, **({"environ": environ} if environ else {})}
-    return _complete(convert(values))
+    if not name:
+        return values
+    if not isinstance(name, str) or name not in services:
+        known_names = ", ".join(services) or "none"
+        raise ParametersError(f"service {name!r} is not in the configuration; known are: {known_names}")
+    defaults = normalize(services[name], where=f"launcher.services.{name}: ")
+    environ = {**_mapping(defaults.get("environ")), **_mapping(values.get("environ"))}
+    return {**defaults, **values, **({"environ": environ} if environ else {})}
+
+
+def known(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of some parameters has a known key, in camelCase: the rest of a start that is refused."""
+    return {_BY_ATTRIBUTE[_ALIASES[key]]: value for key, value in given.items() if key in _ALIASES}
 
 
 def normalize(given: Mapping[str, Any], where: str = "") -> dict[str, Any]:
@@ -253,7 +261,7 @@ def _complete(params: Params) -> Params:
     if "\n" in params.job_id or len(params.job_id) > 200:
         raise ParametersError("jobId must be one line of at most 200 characters")
     changes: dict[str, Any] = {}
-    engine = params.engine or ("custom" if params.command else "vllm")
+    engine = params.engine or default_engine(params.command)
     changes["engine"] = engine
     known = engines.load(engine)
     if engine == "custom" and not params.command and params.script_path:
@@ -289,8 +297,13 @@ def _complete(params: Params) -> Params:
     return msgspec.structs.replace(params, **changes)
 
 
+def default_engine(command: Sequence[str]) -> str:
+    """Return the engine that is meant when none is named."""
+    return "custom" if command else "vllm"
+
+
 def _ready_when(params: Params, port: int | None) -> str:
-    by_engine = engines.load(params.engine or ("custom" if params.command else "vllm")).ready_when
+    by_engine = engines.load(params.engine or default_engine(params.command)).ready_when
     wanted = params.ready_when or ("alive" if port is None else by_engine)
     if wanted.startswith("log:"):
         _check_regex("readyWhen", wanted.removeprefix("log:"))

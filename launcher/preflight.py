@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+from contract.state import DIRECTORY_MODE
 from launcher import ports, registry
 from launcher.params import Params
 from launcher.result import PORT_HELD, PREFLIGHT_FAILED, Refusal
@@ -61,7 +62,7 @@ def _check_program(name: str, program: str, work_dir: str) -> None:
 def check_disk(log_dir: Path) -> None:
     """Raise Refusal if the log cannot be written, or would soon be full."""
     try:
-        log_dir.mkdir(parents=True, exist_ok=True)
+        log_dir.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     except OSError as error:
         raise Refusal(
             PREFLIGHT_FAILED, f"logDir {log_dir} cannot be made: {error.strerror}", "change logDir"

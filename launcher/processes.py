@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contract.record import ProcessRef, boot_id
+from launcher.masking import mask_flags
 
 TAG = "TRACETAIL_LAUNCH_ID"
 KEEPER_TAG = "TRACETAIL_KEEPER"
@@ -79,10 +80,10 @@ def environment_value(pid: int, name: str) -> str | None:
 
 
 def command_line(pid: int) -> str:
-    """Return a process's command line as text; its name in brackets if it shows none."""
+    """Return a process's command line as text, secrets masked; its name in brackets if it shows none."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-        text = b" ".join(words).decode(errors="replace")
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
+        text = " ".join(mask_flags(words))
         return text or "[" + Path(f"/proc/{pid}/comm").read_text(errors="replace").strip() + "]"
     except OSError:
         return "?"

@@ -1,4 +1,4 @@
-"""keepLogs: a running launch's oldest segments go when there are too many, but never before Loki has them."""
+"""Deletes a running launch's oldest segments: when there are too many, and Loki has them; when the disk is full."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,3 +23,13 @@ def prune(segments: Sequence[str], keep: int, shipped: Shipped | None) -> list[P
         path.unlink(missing_ok=True)
         deleted.append(path)
     return deleted
+
+
+def make_room(segments: Sequence[str]) -> tuple[Path, int] | None:
+    """Delete the oldest segment, because the disk is full; return it and its size, None if there is none."""
+    path = next((path for path in map(Path, segments) if path.exists()), None)
+    if path is None:
+        return None
+    size = path.stat().st_size
+    path.unlink(missing_ok=True)
+    return path, size

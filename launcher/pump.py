@@ -16,12 +16,8 @@ UNFINISHED_SECONDS = 0.2
 """A line that stands unfinished for this long is written as far as it has come."""
 POLL_SECONDS = 0.02
 """How often an unfinished line is looked at: the FIFO is readable all the time then."""
-PATIENCE_SECONDS = 0.05
-"""A write that takes longer is not waited for: the FIFO's buffer is what the server lives on meanwhile."""
-HOLD_SECONDS = 2.0
-"""So long a full memory may leave bytes in the FIFO, before lines are dropped: a disk that hiccups loses none."""
-HOLD_REFILL = 1 / 30
-"""How much of that comes back with each second: a disk that is always too slow does not slow the server down."""
+PATIENCE_SECONDS = 0.25
+"""A write that takes longer is not waited for. Meanwhile the server lives on the FIFO's buffer of 1 MiB."""
 FINISH_SECONDS = 5.0
 _BLOCKS_PER_TURN = 8
 
@@ -40,9 +36,6 @@ class Pump:
         self._draining = False
         self._unfinished_since: float | None = None
         self.clock = time.monotonic
-        self._hold_left = HOLD_SECONDS
-        self._hold_seen = self.clock()
-        self._holding = False
 
     @property
     def ready_to_poll(self) -> bool:
@@ -117,27 +110,19 @@ class Pump:
         self._draining = not self._log.writer.wait(PATIENCE_SECONDS)
         return True
 
-    def _hold(self) -> bool:
-        """Say whether the bytes stay in the FIFO for now, because memory is full and the disk may soon go on."""
-        now = self.clock()
-        passed, self._hold_seen = now - self._hold_seen, now
-        self._hold_left = min(HOLD_SECONDS, self._hold_left + passed * HOLD_REFILL)
-        if self._holding:
-            self._hold_left -= passed
-        self._holding = self._log.full and self._log.writer.error is None and self._hold_left > 0
-        return self._holding
-
     def _drain(self) -> bool:
         """Take what waits into memory, and split it there."""
         if self._log.writer.idle:
             self._draining = False
             self._log.report_dropped()
             return self._move()
-        waiting = min(self._output.waiting(), BLOCK_BYTES)
-        if not waiting or self._hold():
-            return False
-        data = self._taken + self._output.take(waiting)
+        # What is taken already comes first: of short lines a block is more than is split off at once.
+        room = max(0, BLOCK_BYTES - len(self._taken))
+        waiting = min(self._output.waiting(), room)
+        data = self._taken + (self._output.take(waiting) if waiting else b"")
         lines = split(data)
+        if not waiting and not lines.consumed:
+            return False
         self._watch(data[: lines.consumed])
         self._taken = data[lines.consumed :]
         thinned = self._redraws.thin(lines, self.clock())

@@ -1,12 +1,11 @@
 """Sends one callback: composes it, puts it into the outbox, tries to deliver it for some seconds.
 
-    python -I -m launcher.reporter <launchDir> <event>
+    python -I -m launcher.reporter <launchDir> <event or "deliver">
 
 A child of the keeper, which must stay small and must not wait. What it cannot deliver the agent delivers later.
 """
 
 import base64
-import contextlib
 import json
 import os
 import sys
@@ -24,6 +23,8 @@ from contract.record import LaunchDir, Record
 from contract.redaction import Redactor
 from launcher import plan
 
+DELIVER = "deliver"
+"""Instead of an event: deliver what is in the outbox already."""
 TRY_SECONDS = 10.0
 REQUEST_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 0.5
@@ -149,9 +150,12 @@ def prepare(launch: LaunchDir, event: str, url: str, token_file: str, *, state: 
 def main() -> int:
     """Report the event of the launch whose directory is named."""
     launch = LaunchDir(Path(sys.argv[1]))
-    settings = plan.read(launch)
-    path = prepare(launch, sys.argv[2], settings["callbackUrl"], settings["callbackTokenFile"])
-    with contextlib.suppress(KeyboardInterrupt):
+    if sys.argv[2] == DELIVER:
+        paths = outbox.pending(launch.outbox_path)
+    else:
+        settings = plan.read(launch)
+        paths = [prepare(launch, sys.argv[2], settings["callbackUrl"], settings["callbackTokenFile"])]
+    for path in paths:
         deliver(path, time.monotonic() + TRY_SECONDS)
     return 0
 

@@ -6,6 +6,7 @@ A child of the keeper whose server has crashed. The new launch exists from the b
 stopped, while it waits.
 """
 
+import os
 import signal
 import sys
 import time
@@ -30,21 +31,21 @@ def restart(crashed: LaunchDir, launch_id: str) -> None:
     params = parameters.from_object({**before["params"], "traceId": old["traceId"], "instanceId": old["instanceId"]})
     launch, lock, draft = starting.make_launch(params, state_dir, launch_id)
     with lock:
-        ref = record.process_ref(starting.own_pid())
+        ref = record.process_ref(os.getpid())
         assert ref is not None
         draft["keeper"] = ref
         lock.write(draft)
         if signal.sigtimedwait({signal.SIGTERM}, pause(attempt)) is not None:
-            _end(launch, lock, draft, record.STOPPED, None)
+            _end(params, launch, lock, draft, record.STOPPED, None)
             return
         try:
             doing = {"action": "restart on crash", "traceId": params.trace_id}
             with registry.operation_lock(state_dir, draft["service"], doing):
                 _start(params, before, attempt, launch, lock, draft)
         except registry.BusyError as busy:
-            _end(launch, lock, draft, record.FAILED, Refusal(LOCKED, str(busy)))
+            _end(params, launch, lock, draft, record.FAILED, Refusal(LOCKED, str(busy)))
         except Refusal as refusal:
-            _end(launch, lock, draft, record.FAILED, refusal)
+            _end(params, launch, lock, draft, record.FAILED, refusal)
 
 
 def _start(
@@ -61,7 +62,9 @@ def _start(
     adoption.spawn_keeper(launch, lock)
 
 
-def _end(launch: LaunchDir, lock: LaunchLock, draft: Record, state: str, refusal: Refusal | None) -> None:
+def _end(
+    params: parameters.Params, launch: LaunchDir, lock: LaunchLock, draft: Record, state: str, refusal: Refusal | None
+) -> None:
     draft["state"] = state
     draft["endedAt"] = starting.now()
     if refusal is None:
@@ -70,6 +73,8 @@ def _end(launch: LaunchDir, lock: LaunchLock, draft: Record, state: str, refusal
     else:
         starting.write_refusal(launch, draft, refusal)
     lock.write(draft)
+    if refusal is not None:
+        starting.report_refusal(launch, params.callback_url, params.callback_token_file)
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from contract.state import DIRECTORY_MODE
 
-QUEUE_MAX_BYTES = 3 * 1024 * 1024
+QUEUE_MAX_BYTES = 5 * 1024 * 1024
 """What may wait for the disk before lines are dropped; the keeper has to stay small."""
 RETRY_SECONDS = 0.2
 SEGMENT_MODE = 0o640

@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from contract.state import DIRECTORY_MODE, launches_dir
 from launcher import adoption, engines, plan, preflight, processes, registry, stopping
 from launcher import params as parameters
 from launcher.launchlog import LaunchLog, PositionFile
+from launcher.masking import mask_flags
 from launcher.params import Params
 from launcher.plan import LogPlan, Plan
 from launcher.result import (
@@ -31,11 +33,10 @@ from launcher.stamping import Stamper
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 60.0
 """How long after its own time-outs a keeper may take to say how it ended."""
-_SECRET_FLAG = re.compile(r"(?i)(?:^|[-_])(?:key|keys|token|password|passwd|secret)$")
 _POWERJOB_SCRIPT = re.compile(r"(?:shell|python)_(\d+)\.(?:sh|py)\b")
 
 Listener = Callable[[str, Record, list[Phase]], None]
-"""Told what happens while we wait: `launched`, `joined`, `phases` (with the new ones) or `restarting`."""
+"""Told what happens: `launched`, `joined`, `restarting`, `phases` (new ones), `waiting` (again and again)."""
 
 
 def start(params: Params, state_dir: Path, listener: Listener, *, scope: bool = False) -> Result:
@@ -66,8 +67,8 @@ def start(params: Params, state_dir: Path, listener: Listener, *, scope: bool = 
         return Result("start", LOCKED, found, seconds=time.monotonic() - begun, cause=str(busy), hint=hint)
     except Refusal as refusal:
         found = refuse(params, state_dir, refusal)
-        seconds = time.monotonic() - begun
-        return Result("start", refusal.status, found, seconds=seconds, cause=refusal.cause, hint=refusal.hint)
+        cause, hint = _mask(refusal.cause), _mask(refusal.hint)
+        return Result("start", refusal.status, found, seconds=time.monotonic() - begun, cause=cause, hint=hint)
     except OSError as error:
         return Result("start", PREFLIGHT_FAILED, None, "failed", time.monotonic() - begun, *_of_os_error(error))
 
@@ -194,7 +195,7 @@ def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[L
         "env": params.env,
         "modelName": params.model_name,
         "servedName": params.served_name or params.model_name,
-        "engine": params.engine or "custom",
+        "engine": params.engine or parameters.default_engine(params.command),
         "host": socket.gethostname(),
         "port": params.port,
         "devices": params.devices,
@@ -214,11 +215,6 @@ def now() -> str:
     return render_stamp(moment, local_offset_seconds(moment)).decode()
 
 
-def own_pid() -> int:
-    """Return the pid of this process."""
-    return os.getpid()
-
-
 def _log_of(draft: Record, params: Params | None = None) -> LogPlan:
     """Return where the log of a launch goes; without params, for its only line."""
     path = Path(draft["logFile"])
@@ -235,7 +231,8 @@ def log_path(params: Params, state_dir: Path, launch_id: str) -> Path:
     root = Path(params.log_dir).absolute() if params.log_dir else state_dir / "logs"
     date = time.strptime(launch_id[:15], "%Y%m%dT%H%M%S")
     name = f"{identity.slug(params.model_name)}-{time.strftime('%Y-%m-%d_%H%M%S', date)}-{launch_id[-6:]}.log"
-    return root / params.env / (params.engine or "custom") / name
+    engine = params.engine or parameters.default_engine(params.command)
+    return root / params.env / engine / name
 
 
 def _plan(params: Params, command: engines.Command, launch: LaunchDir, draft: Record, attempt: int) -> Plan:
@@ -296,28 +293,12 @@ def _launch_environ(draft: Record) -> dict[str, str]:
 
 
 def mask_argv(argv: list[str]) -> list[str]:
-    """Return a command line without its secrets: what follows a flag that sounds like one, up to the next flag."""
-    from contract.redaction import Redactor  # noqa: PLC0415  (needs google-re2, which takes its time to load)
-
-    redactor = Redactor()
-    masked = []
-    secret = False
-    for word in argv:
-        flag, equals, _ = word.partition("=")
-        if word.startswith("-"):
-            secret = _SECRET_FLAG.search(flag) is not None
-            if secret and equals:
-                masked.append(flag + "=***")
-                continue
-        elif secret:
-            masked.append("***")
-            continue
-        masked.append(redactor.redact(word.encode(errors="surrogateescape"))[0].decode(errors="replace"))
-    return masked
+    """Return a command line without its secrets."""
+    return [_mask(word) for word in mask_flags(argv)]
 
 
 def _mask(text: str) -> str:
-    from contract.redaction import Redactor  # noqa: PLC0415  (as above)
+    from contract.redaction import Redactor  # noqa: PLC0415  (needs google-re2, which takes its time to load)
 
     return Redactor().redact(text.encode(errors="replace"))[0].decode(errors="replace")
 
@@ -338,14 +319,25 @@ def refuse(params: Params, state_dir: Path, refusal: Refusal) -> Record | None:
     refusal = Refusal(refusal.status, _mask(refusal.cause), _mask(refusal.hint))
     try:
         launch, lock, draft = make_launch(params, state_dir)
+        with lock:
+            draft["state"] = record.FAILED
+            draft["endedAt"] = draft["startedAt"]
+            write_refusal(launch, draft, refusal)
+            lock.write(draft)
+        report_refusal(launch, params.callback_url, params.callback_token_file)
     except OSError:
         return None
-    with lock:
-        draft["state"] = record.FAILED
-        draft["endedAt"] = draft["startedAt"]
-        write_refusal(launch, draft, refusal)
-        lock.write(draft)
     return draft
+
+
+def report_refusal(launch: LaunchDir, url: str, token_file: str) -> None:
+    """Have the callback of a launch without a keeper sent, in the background."""
+    if not url:
+        return
+    from launcher import reporter  # noqa: PLC0415  (as for the masks)
+
+    reporter.prepare(launch, record.FAILED, url, token_file)
+    adoption.run_detached([sys.executable, "-I", "-m", "launcher.reporter", str(launch.path), reporter.DELIVER])
 
 
 def write_refusal(launch: LaunchDir, draft: Record, refusal: Refusal) -> None:
@@ -395,6 +387,7 @@ def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool)
         if len(phases) > told:
             listener("phases", found.record, phases[told:])
             told = len(phases)
+        listener("waiting", found.record, [])
         seconds = time.monotonic() - begun
         if found.state == record.READY:
             return Result("start", OK, found.record, found.state, seconds, reused=reused)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from contract import record
+from contract.logline import local_offset_seconds, render_stamp
 from contract.record import LaunchDir, LaunchLock, Record
 from launcher import adoption, plan, ports, processes, registry
 from launcher.result import LOCKED, OK, STOP_INCOMPLETE, Result
@@ -57,6 +58,12 @@ def stop_launch(launch: registry.Launch) -> Result:
     return Result("stop", OK, launch.record, launch.state, seconds)
 
 
+def moment() -> str:
+    """Return this moment as records hold it."""
+    now = time.time_ns()
+    return render_stamp(now, local_offset_seconds(now)).decode()
+
+
 def _stop_timeout(launch: registry.Launch) -> float:
     try:
         return plan.read(launch.dir)["stopTimeoutSec"]
@@ -105,6 +112,8 @@ def _kill_rest(launch: registry.Launch) -> None:
                 now = launch.dir.read()
                 if now["state"] in registry.LIVE_STATES:
                     now["state"] = record.STOPPED
+                    now["endedAt"] = moment()
+                    now["exit"] = {"code": None, "signal": "SIGKILL", "cause": "its keeper did not end it"}
                     with contextlib.suppress(OSError):  # a full disk: what is true is seen from the processes
                         lock.write(now)
 

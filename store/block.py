@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from operator import lt, sub
 from struct import Struct
+from struct import error as StructError  # noqa: N812  (it is a class)
 
 import cramjam
 import orjson
@@ -153,10 +154,6 @@ class Column:
     places: "array[int]"
     """For each entry 0 if it has no value, else n for the nth value."""
 
-    def value(self, place: int) -> str | None:
-        """Return the value at a place."""
-        return self.values[place - 1] if place else None
-
 
 def _columns_of(entries: Entries) -> dict[str, Column]:
     """Turn the sets of metadata into columns."""
@@ -199,16 +196,11 @@ class BlockIndex:
                 size = count * array(kind).itemsize
                 self.columns[name] = Column(values, _array_of(kind, index[at : at + size]))
                 at += size
-        except (cramjam.DecompressionError, ValueError, TypeError) as error:
+        except (cramjam.DecompressionError, StructError, ValueError, TypeError) as error:
             raise CorruptBlockError(f"a block's index cannot be read: {error}") from error
 
     def __len__(self) -> int:
         return len(self.times)
-
-    def metadata(self, position: int) -> Metadata:
-        """Return the structured metadata of one entry."""
-        places = ((name, column, column.places[position]) for name, column in self.columns.items())
-        return tuple((name, column.values[place - 1]) for name, column, place in places if place)
 
     def between(self, start: int, end: int) -> tuple[int, int]:
         """Return the positions of the entries with start <= time < end, as first and one after the last."""

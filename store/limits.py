@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from contract.labels import ENTRY_MAX_BYTES, LABEL_COUNT_MAX, LABEL_VALUE_MAX_BYTES
-from contract.logql import quote
+from contract.logql import selector
 from store.block import Entries, Labels, Metadata
 
 LABEL_NAME_MAX_BYTES = 1024
@@ -139,7 +139,7 @@ def _check_metadata(metadata: Metadata) -> str | None:
 
 
 def _shown(labels: Labels) -> str:
-    text = "{" + ", ".join(f"{name}={quote(value)}" for name, value in labels) + "}"
+    text = selector(dict(labels))
     return text if len(text) <= 1000 else text[:1000] + "…"
 
 

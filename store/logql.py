@@ -6,7 +6,6 @@ The grammar stands in `logql.lark`. Source of the language: https://grafana.com/
 import functools
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 from importlib import resources
 from itertools import accumulate
 from typing import Any
@@ -15,14 +14,10 @@ import lark
 import re2
 
 from contract.logql import quote
+from store.quantities import go_bytes, parse_duration
 
 QUERY_MAX_CHARACTERS = 65_536
 NESTING_MAX = 100
-_NANOS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_NANOS |= {"d": 24 * _NANOS["h"], "w": 7 * 24 * _NANOS["h"], "y": 365 * 24 * _NANOS["h"]}
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ns|us|µs|μs|ms|[smhdwy])")
-_GO_DURATION = re.compile(r"([+-]?)((?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|[smh]))+|0)")
-_BYTES = re.compile(r"(\d[\d,]*(?:\.\d*)?|\.\d+)\s*(?:([kmgtpe])(i?))?b?", re.IGNORECASE)
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`')
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
@@ -460,36 +455,12 @@ def _bracketed(part: LabelFilter) -> str:
 def _duration(nanos: int) -> str:
     sign, nanos = ("-", -nanos) if nanos < 0 else ("", nanos)
     for unit in ("h", "m", "s", "ms"):
-        if nanos % _NANOS[unit] == 0:
-            return f"{sign}{nanos // _NANOS[unit]}{unit}"
+        if nanos % parse_duration(f"1{unit}") == 0:
+            return f"{sign}{nanos // parse_duration(f'1{unit}')}{unit}"
     return f"{sign}{nanos}ns"
 
 
 # ---- words of the language
-
-
-def parse_duration(text: str) -> int:
-    """Return `1h30m` or `1d` in nanoseconds."""
-    nanos = sum(
-        int(Decimal(number) * _NANOS[unit.replace("μ", "µ")]) for number, unit in _DURATION_PART.findall(text)
-    )
-    return -nanos if text.startswith("-") else nanos
-
-
-def parse_go_duration(text: str) -> int | None:
-    """Return a label's value as nanoseconds, None if Go's time.ParseDuration would not take it."""
-    match = _GO_DURATION.fullmatch(text)
-    return None if match is None else parse_duration(match[1] + match[2])
-
-
-def parse_bytes(text: str) -> int | None:
-    """Return `5MB` or `1.5KiB` as a number of bytes, None if it is none."""
-    match = _BYTES.fullmatch(text.strip())
-    if match is None:
-        return None
-    number, unit, binary = match.groups()
-    power = " kmgtpe".index(unit.lower()) if unit else 0
-    return int(Decimal(number.replace(",", "")) * (1024 if binary else 1000) ** power)
 
 
 def _quantity(token: lark.Token) -> Quantity:
@@ -498,7 +469,7 @@ def _quantity(token: lark.Token) -> Quantity:
         return Quantity("number", float(text), text)
     if token.type == "DURATION":
         return Quantity("duration", parse_duration(text), text)
-    return Quantity("bytes", parse_bytes(text) or 0, text)
+    return Quantity("bytes", go_bytes(text), text)
 
 
 def _unquote(token: lark.Token) -> str:

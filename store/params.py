@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 
 from contract.loki import ENTRIES_PER_QUERY_MAX
 from store.aggregate import STEPS_MAX, Steps
-from store.logql import parse_duration
+from store.quantities import parse_duration
 
 LIMIT_DEFAULT = 100
 SINCE_DEFAULT_NS = 3600 * 10**9

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from store.block import Labels, Metadata
+from store.logfmt import LogfmtError, logfmt_pairs
 from store.logql import (
     AllOf,
     AnyOf,
@@ -25,15 +26,13 @@ from store.logql import (
     LineFilter,
     Logfmt,
     Matcher,
-    Quantity,
     Regexp,
     Stage,
     compile_matcher,
     compile_regex,
     json_path,
-    parse_bytes,
-    parse_go_duration,
 )
+from store.quantities import go_bytes, go_duration, go_number
 
 ERROR = "__error__"
 ERROR_DETAILS = "__error_details__"
@@ -61,11 +60,6 @@ class Pipeline:
         self._from_parser = [_compile(s) for s in others[first_parser:]]
         self.names = {name for stage in others[:first_parser] for name in _names(stage)}
         """The labels on which it depends whether an entry stays, before any parser."""
-
-    @property
-    def needs_lines(self) -> bool:
-        """Say whether the result depends on the lines at all."""
-        return bool(self.line_tests or self._from_parser)
 
     @property
     def parses(self) -> bool:
@@ -190,31 +184,25 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": lambda a, b: a < b,
     "<=": lambda a, b: a <= b,
 }
-_NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)|nan", re.IGNORECASE)
+_READ: dict[str, Callable[[str], float]] = {"number": go_number, "duration": go_duration, "bytes": go_bytes}
 
 
 def _comparison_stage(part: Comparison) -> LabelStage:
-    compare, wanted = _COMPARE[part.op], part.value.value
+    compare, read, wanted = _COMPARE[part.op], _READ[part.value.kind], part.value.value
 
     def stage(labels: LabelSet, _stream: Labels, _line: bytes) -> bool:
         text = labels.get(part.name)
         if text is None:
             return False
-        value = _value_of(part.value, text)
-        if value is None:
+        try:
+            value = read(text)
+        except ValueError as error:
             if not labels.get(ERROR):
-                labels[ERROR] = "LabelFilterErr"
-                labels[ERROR_DETAILS] = f"cannot compare {text!r} as {part.value.kind}"
+                _set_error(labels, "LabelFilterErr", str(error))
             return True
         return compare(value, wanted)
 
     return stage
-
-
-def _value_of(quantity: Quantity, text: str) -> float | None:
-    if quantity.kind == "number":
-        return float(text) if _NUMBER.fullmatch(text) else None
-    return parse_go_duration(text) if quantity.kind == "duration" else parse_bytes(text)
 
 
 def _drop_stage(part: Drop) -> LabelStage:
@@ -373,64 +361,6 @@ def _as_json(text: str, path: tuple[str | int, ...]) -> str:
 
 _plain_json_decoder = json.JSONDecoder(strict=False)
 
-_LOGFMT_GAP = re.compile(rb"[\x00-\x20]*")
-_LOGFMT_KEY = re.compile(rb'[^\x00-\x20="]*')
-_LOGFMT_VALUE = re.compile(rb'[^\x00-\x20="]*')
-_LOGFMT_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_LOGFMT_REST = re.compile(rb"[^\x00-\x20]*")
-
-
-def logfmt_pairs(line: bytes, *, strict: bool) -> Iterator[tuple[bytes, bytes] | None]:
-    """Yield keys and values of a line in logfmt; None for a piece that is not, after which strict ends."""
-    position = _end(_LOGFMT_GAP, line, 0)
-    while position < len(line):
-        pair, position = _logfmt_pair(line, position)
-        yield pair
-        if pair is None and strict:
-            return
-        position = _end(_LOGFMT_GAP, line, position)
-
-
-def _logfmt_pair(line: bytes, start: int) -> tuple[tuple[bytes, bytes] | None, int]:
-    """Return the pair at start, or None, and where to go on."""
-    key = _LOGFMT_KEY.match(line, start)
-    assert key is not None
-    at = key.end()
-    if at == len(line) or line[at] <= 0x20:
-        return (key[0], b""), at
-    if line[at] == 0x22 or not key[0]:
-        return None, _end(_LOGFMT_REST, line, at)
-    at += 1
-    if at >= len(line) or line[at] <= 0x20:
-        return (key[0], b""), at
-    if line[at] == 0x22:
-        quoted = _LOGFMT_QUOTED.match(line, at)
-        if quoted is None:
-            return None, len(line)
-        value = _logfmt_unquote(quoted[1])
-        return None if value is None else (key[0], value), quoted.end()
-    plain = _LOGFMT_VALUE.match(line, at)
-    assert plain is not None
-    at = plain.end()
-    if at < len(line) and line[at] > 0x20:
-        return None, _end(_LOGFMT_REST, line, at)
-    return (key[0], plain[0]), at
-
-
-def _end(pattern: re.Pattern[bytes], line: bytes, start: int) -> int:
-    """Return where what pattern matches at start ends."""
-    match = pattern.match(line, start)
-    return start if match is None else match.end()
-
-
-def _logfmt_unquote(quoted: bytes) -> bytes | None:
-    if b"\\" not in quoted:
-        return quoted
-    try:
-        return str(json.loads(b'"' + quoted + b'"', strict=False)).encode("utf-8", "replace")
-    except ValueError:
-        return None
-
 
 def _logfmt_stage(part: Logfmt) -> LabelStage:
     wanted = {e.expression: e.name for e in part.extractions}
@@ -439,20 +369,18 @@ def _logfmt_stage(part: Logfmt) -> LabelStage:
         for name in wanted.values():
             if not _has(stream, name):
                 labels[name] = ""
-        for pair in logfmt_pairs(line, strict=part.strict):
-            if pair is None:
-                if part.strict:
-                    _set_error(labels, "LogfmtParserErr", "logfmt syntax error")
-                continue
-            name = _label_name(pair[0].decode("utf-8", "replace"))
-            if wanted:
-                if name not in wanted and name not in wanted.values():
-                    continue
-                name = wanted.get(name, name)
-            if not name or not (pair[1] or part.keep_empty or wanted):
-                continue
-            value = pair[1].decode("utf-8", "replace").replace("\ufffd", " ")
-            labels[name + _EXTRACTED if _has(stream, name) else name] = value
+        try:
+            for key, value in logfmt_pairs(line, strict=part.strict):
+                name = _label_name(key.decode("utf-8", "replace"))
+                if wanted:
+                    if name not in wanted and name not in wanted.values():
+                        continue
+                    name = wanted.get(name, name)
+                if name and (value or part.keep_empty or wanted):
+                    shown = value.decode("utf-8", "replace").replace("\ufffd", " ")
+                    labels[name + _EXTRACTED if _has(stream, name) else name] = shown
+        except LogfmtError as error:
+            _set_error(labels, "LogfmtParserErr", str(error))
         return True
 
     return stage

@@ -57,19 +57,19 @@ class Snapshot:
             yield from self._connection.execute(
                 "SELECT s.id, s.labels FROM label l JOIN stream s ON s.id = l.stream "
                 "WHERE l.name = ? AND l.value = ? AND s.last >= ? AND s.first < ?",
-                (best.name, best.value, start, end),
+                (best.name, best.value, *_int64(start, end)),
             )
             return
         regex = next((m for m in selector if not compile_matcher(m)("")), None)
         if regex is None:
             yield from self._connection.execute(
-                "SELECT id, labels FROM stream WHERE last >= ? AND first < ?", (start, end)
+                "SELECT id, labels FROM stream WHERE last >= ? AND first < ?", _int64(start, end)
             )
             return
         yield from self._connection.execute(
             "SELECT s.id, s.labels FROM label l JOIN stream s ON s.id = l.stream "
             "WHERE l.name = ? AND s.last >= ? AND s.first < ?",
-            (regex.name, start, end),
+            (regex.name, *_int64(start, end)),
         )
 
     def _selectivity(self, matcher: Matcher) -> int:
@@ -88,7 +88,7 @@ class Snapshot:
             rows = self._connection.execute(
                 "SELECT id, stream, first, last, text_bytes FROM block "  # noqa: S608  (only question marks)
                 f"WHERE stream IN ({places}) AND first < ? AND last >= ?",
-                (*chunk, end, start),
+                (*chunk, *_int64(end, start)),
             )
             found.extend(BlockRef(*row) for row in rows)
         return found
@@ -106,7 +106,7 @@ class Snapshot:
         """Return the names of labels of streams that may have entries in this time."""
         rows = self._connection.execute(
             "SELECT DISTINCT l.name FROM stream s JOIN label l ON l.stream = s.id WHERE s.last >= ? AND s.first < ?",
-            (start, end),
+            _int64(start, end),
         )
         return sorted(row[0] for row in rows)
 
@@ -115,9 +115,14 @@ class Snapshot:
         rows = self._connection.execute(
             "SELECT DISTINCT l.value FROM label l JOIN stream s ON s.id = l.stream "
             "WHERE l.name = ? AND s.last >= ? AND s.first < ?",
-            (name, start, end),
+            (name, *_int64(start, end)),
         )
         return sorted(row[0] for row in rows)
+
+
+def _int64(*times: int) -> tuple[int, ...]:
+    """Return times as far as SQLite can hold them: nothing that is stored lies beyond."""
+    return tuple(min(max(time, -(2**63)), 2**63 - 1) for time in times)
 
 
 class Reader:

@@ -17,12 +17,12 @@ import orjson
 from aiohttp import WSCloseCode, web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from contract.access import refusal
+from contract.access import foreign_page, refusal
 from store import aggregate, params
 from store.aggregate import Steps
 from store.answers import json_answer, matrix_json, streams_json, success_answer, text_answer, vector_json
 from store.block import CorruptBlockError
-from store.logql import LogQLError, LogQuery, Matcher, parse, parse_selector
+from store.logql import LogQLError, LogQuery, Matcher, Query, parse, parse_selector
 from store.metrics import Metrics
 from store.params import ParameterError, TimeRange
 from store.priority import QueryPriority
@@ -39,6 +39,8 @@ QUERIES_WAITING_MAX = 64
 MEGABYTE = 1024 * 1024
 DECODE_AT_ONCE_BYTES = 64 * 1024
 """Smaller pushes are not worth a thread."""
+PARSE_AT_ONCE_CHARACTERS = 4096
+"""Longer queries take more than some 30 ms to parse, for which nobody else should wait."""
 TIME_MAX = 2**63 - 1
 TAIL_HEARTBEAT_SECONDS = 30.0
 
@@ -153,6 +155,11 @@ class Server:
         except web.HTTPException as error:
             if error.status == 404:
                 return text_answer(404, f"{request.path} is not a path of the embedded store; Loki may have it")
+            if isinstance(error, web.HTTPMethodNotAllowed):
+                allowed = ", ".join(sorted(error.allowed_methods))
+                answer = text_answer(405, f"{request.method} is not allowed on {request.path}, only {allowed}")
+                answer.headers["Allow"] = allowed
+                return answer
             raise
         except (LogQLError, ParameterError, PushError, QueryLimitError) as error:
             return text_answer(400, str(error))
@@ -172,9 +179,11 @@ class Server:
             return text_answer(429, str(error))
 
     def _refusal(self, request: web.Request) -> str | None:
+        headers = request.headers
         if not self._secret:
-            return refusal(request.headers.get("Host"), request.headers)
-        given = request.headers.get("Authorization", "")
+            page = foreign_page(headers.get("Origin"), headers.get("Sec-Fetch-Site"))
+            return page or refusal(headers.get("Host"), headers)
+        given = headers.get("Authorization", "")
         wanted = f"Bearer {self._secret}"
         if request.path == "/ready" or hmac.compare_digest(given.encode(), wanted.encode()):
             return None
@@ -232,9 +241,15 @@ class Server:
         finally:
             self._waiting -= 1
 
+    async def _parsed(self, given: Mapping[str, str]) -> Query:
+        text = given.get("query", "")
+        if len(text) <= PARSE_AT_ONCE_CHARACTERS:
+            return parse(text)
+        return await asyncio.get_running_loop().run_in_executor(self._queries, parse, text)
+
     async def _query_range(self, request: web.Request) -> web.Response:
         given = await _parameters(request)
-        query = parse(given.get("query", ""))
+        query = await self._parsed(given)
         wanted = params.time_range(given, self._clock_ns())
         if wanted.end <= wanted.start:
             raise ParameterError("end timestamp must not be before or equal to start time")
@@ -261,7 +276,7 @@ class Server:
 
     async def _query(self, request: web.Request) -> web.Response:
         given = await _parameters(request)
-        query = parse(given.get("query", ""))
+        query = await self._parsed(given)
         params.limit(given, most=TIME_MAX)
         if isinstance(query, LogQuery):
             raise LogQLError(
@@ -331,7 +346,7 @@ class Server:
 
     async def _tail(self, request: web.Request) -> web.StreamResponse:
         given = await _parameters(request)
-        query = parse(given.get("query", ""))
+        query = await self._parsed(given)
         if not isinstance(query, LogQuery):
             raise LogQLError("tail needs a log query, not a metric query")
         limit = params.limit(given)

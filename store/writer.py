@@ -153,6 +153,9 @@ class Writer:
         It raises UnavailableError if they could not be stored.
         """
         done: Future[Refusals] = Future()
+        if not self._thread.is_alive():
+            done.set_exception(UnavailableError("the writer has ended; restart the store and see its log"))
+            return done
         self._queue.put(_Job(streams, size, done))
         return done
 
@@ -168,7 +171,6 @@ class Writer:
                 if time.monotonic() >= self._tidy_after:
                     self._tidy()
         finally:
-            self._connection.execute("PRAGMA optimize")
             self._connection.close()
 
     def _take(self) -> list[_Job] | None:

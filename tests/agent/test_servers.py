@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from agent import servers
 from agent.gpu import Gpus
 from agent.servers import ServerMetrics, kind_of_cause
 from contract.record import LaunchDir, LaunchLock, process_ref
@@ -215,6 +216,13 @@ def test_the_end_tells_exit_status_and_cause(world, end, code):
     assert found["exit_info"] == {(A, "failed", end["cause"], end["signal"] or ""): 1}
 
 
+def test_what_is_null_in_a_record_is_as_if_it_were_absent(world):
+    nothing = dict.fromkeys(("exit", "phases", "jobId", "logFile", "port"))
+    world.launch(state="failed", endedAt=(STARTED + timedelta(seconds=5)).isoformat(), **nothing)
+
+    assert world.read()["exit_info"] == {(A, "failed", "", ""): 1}
+
+
 @pytest.mark.parametrize(
     ("cause", "kind"),
     [
@@ -271,6 +279,10 @@ def test_unreadable_records_do_not_hide_the_others(world):
     bad.mkdir()
     (bad / "record.json").write_text(json.dumps({"schema": 99}))
     (launches_dir(world.state_dir) / "20261122T211230-cccccc").mkdir()
+    for number, wrong in enumerate(({"modelName": None}, {"startedAt": "yesterday"}, {"traceId": None})):
+        launch = world.launch(f"20261122T21124{number}-dddddd")
+        record = {**json.loads(launch.record_path.read_bytes()), **wrong}
+        launch.record_path.write_text(json.dumps({key: value for key, value in record.items() if value is not None}))
 
     assert set(world.read()["up"]) == {(A,)}
 
@@ -299,6 +311,13 @@ def test_throughput_of_the_log_is_a_gauge_until_the_launch_ends(world):
     found = world.read()
     assert "generation_tokens_per_second" not in found
     assert found["log_lines_total"] == {(A, "info"): 2, (A, "error"): 1}
+
+
+def test_what_is_remembered_is_bounded_even_if_nobody_looks(world):
+    for number in range(servers.OBSERVED_MAX + 100):
+        world.metrics.observe(f"20261122T211210-{number:06x}", b"", {"info": 1})
+
+    assert len(world.metrics._observed) == servers.OBSERVED_MAX
 
 
 def test_lines_are_noted_while_a_look_is_under_way(world):

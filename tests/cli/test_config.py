@@ -1,10 +1,12 @@
 """The configuration: every option documented, every mistake named."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
 
+import msgspec
 import pytest
 
 from cli import configuration
@@ -64,14 +66,29 @@ def test_the_example_is_valid_documents_every_option_and_shows_the_defaults(tmp_
     text = render_example()
     for option in configuration.options():
         assert option.description, f"{option.table}.{option.key} needs a description"
-        assert f"# {option.description}\n# {option.key} = " in text
-    uncommented = "\n".join(
-        line.removeprefix("# ") if " = " in line and line.startswith("# ") else line for line in text.splitlines()
-    )
-    tables = tomllib.loads(uncommented.partition("\n\n")[2])
-    assert set(tables) == {"loki", "agent", "launcher", "panel", "store"}
-    shown = load(tmp_path, uncommented.partition("\n\n")[2])
-    assert shown == configuration.load(None, {"HOME": "/nonexistent"})
+        inside = configuration.keys_inside(option)
+        for shown in inside or [option]:
+            assert f"# {shown.description}\n# {shown.key} = " in text
+        if inside:
+            assert f"# [[{option.table}.{option.key}]]" in text
+    uncommented = re.sub(r"^# (?=\w+ = |\[\[)", "", text, flags=re.MULTILINE)
+    assert set(tomllib.loads(uncommented)) == {"loki", "agent", "launcher", "panel", "store"}
+    shown = load(tmp_path, uncommented)
+    assert [len(shown.agent.sources), len(shown.agent.redact)] == [1, 1]
+    lists_apart = msgspec.structs.replace(shown, agent=msgspec.structs.replace(shown.agent, sources=[], redact=[]))
+    assert lists_apart == configuration.load(None, {"HOME": "/nonexistent"})
+
+
+def test_without_a_url_the_stores_address_and_secret_are_used():
+    environ = {
+        "HOME": "/nonexistent",
+        "TRACETAIL_STORE_LISTEN": "0.0.0.0:3200",
+        "TRACETAIL_STORE_SECRET_FILE": "/run/secret",
+    }
+    loki = configuration.load(None, environ).loki
+    assert (loki.url, loki.bearer_token_file) == ("http://127.0.0.1:3200", "/run/secret")
+    elsewhere = configuration.load(None, {**environ, "TRACETAIL_LOKI_URL": "http://loki:3100"}).loki
+    assert (elsewhere.url, elsewhere.bearer_token_file) == ("http://loki:3100", "")
 
 
 def test_the_schema_knows_every_option():
@@ -104,6 +121,12 @@ def test_config_check_looks_into_the_tables_of_services(tmp_path):
     )
     assert run.returncode == 2
     assert "launcher.services.q: unknown parameter 'modelNam'; did you mean modelName?" in run.stderr
+    path.write_text('[launcher.services.q]\nport = "abc"\n')
+    run = subprocess.run(
+        [sys.executable, "-m", "cli.main", "config", "check", str(path)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert "launcher.services.q: port is" in run.stderr
 
 
 def test_schema_of_the_parameters_knows_the_original_keys():

@@ -43,3 +43,23 @@ def test_a_bad_address_is_refused_by_key(listen):
 def test_addresses_are_split():
     assert access.parse_listen("store.listen", "127.0.0.1:3100") == ("127.0.0.1", 3100)
     assert access.parse_listen("store.listen", "[::1]:0") == ("::1", 0)
+
+
+@pytest.mark.parametrize(
+    ("origin", "fetch_site", "passes"),
+    [
+        (None, None, True),
+        (None, "none", True),
+        ("http://localhost:8900", "same-origin", True),
+        ("http://127.0.0.1:3000", None, True),
+        ("http://[::1]:3000", None, True),
+        ("http://evil.example", None, False),
+        ("http://localhost.evil.example", None, False),
+        ("https://evil.example", "cross-site", False),
+        (None, "cross-site", False),
+        ("null", None, False),
+        ("http://[", None, False),
+    ],
+)
+def test_pages_of_other_sites_are_refused(origin, fetch_site, passes):
+    assert (access.foreign_page(origin, fetch_site) is None) == passes

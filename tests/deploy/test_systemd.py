@@ -10,6 +10,7 @@ import pytest
 
 SYSTEMD = Path(__file__).parents[2] / "deploy" / "systemd"
 UNITS = sorted(SYSTEMD.glob("*.service"))
+_STARTERS = ("agent", "server@")
 
 
 class _Unit(configparser.ConfigParser):
@@ -76,6 +77,16 @@ def test_the_agents_unit_leaves_open_what_a_keeper_and_the_metrics_need():
         assert closed not in service
     assert service["ReadWritePaths"] == "/var/lib/tracetail"
     assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
+
+
+def test_units_that_may_have_different_users_do_not_share_a_state_directory():
+    """systemd gives a StateDirectory to the user of the unit that starts: two users would take it from each other."""
+    of_launches = {_Unit(SYSTEMD / f"tracetail-{name}.service")["Service"]["StateDirectory"] for name in _STARTERS}
+    store = _Unit(SYSTEMD / "tracetail-store.service")["Service"]
+
+    assert of_launches == {"tracetail"}
+    assert store["StateDirectory"] == "tracetail-store"
+    assert store["Environment"] == f"TRACETAIL_STORE_PATH=%S/{store['StateDirectory']}/store.db"
 
 
 def test_units_run_commands_that_exist_as_nobody_privileged():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pyvrl import Transform
 from support.vrl import PROGRAM, Remap, vrl_pattern
 
 from contract.labels import LAUNCH_LABELS, METADATA_NAMES, METADATA_ORIGINAL_TIME
@@ -39,6 +40,15 @@ def test_vectors_own_unit_tests_hold(test):
 def test_a_wrong_unit_test_would_fail():
     with pytest.raises(ValueError, match="assertion failed"):
         Remap(then='assert_eq!(.message, "x")')("y", SEGMENT)
+
+
+def test_the_program_compiles_whether_or_not_the_types_of_the_fields_are_known():
+    program = PROGRAM.read_text(encoding="utf-8")
+    known = """.message = "a"\n.file = "/f"\n.host = "h"\n.timestamp = now()\n"""
+
+    for before in ("", known):
+        event = Transform(f"{before}{program}\n.").remap({"message": "a", "file": "/f", "host": "h"})
+        assert (event["message"], event["labels"]["host"]) == ("a", "h")
 
 
 def test_each_redaction_pattern_stands_in_the_program_in_the_same_order():

@@ -119,6 +119,15 @@ def test_a_receiver_that_is_busy_is_asked_again(world, wait_until, receiver):
     wait_until(lambda: not outbox.pending(launch.outbox_path))
 
 
+def test_a_refused_start_is_reported(world, wait_until, receiver):
+    given = {"modelName": "m", "modelPath": "/does/not/exist", "callbackUrl": receiver.url, "traceId": "t-1"}
+    refused = world.run("start", "--params", json.dumps(given))
+    assert refused.status == 15
+    wait_until(lambda: receiver.events() == ["failed"])
+    assert receiver.posts[0]["exit"]["cause"] == "modelPath /does/not/exist does not exist"
+    wait_until(lambda: not outbox.pending(world.launch(refused.result).outbox_path))
+
+
 def test_a_receiver_that_hangs_changes_nothing_and_leaves_the_callback_in_the_outbox(world, wait_until):
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         url = f"http://127.0.0.1:{hanging.getsockname()[1]}/"

@@ -151,15 +151,13 @@ def test_a_wrong_parameter_is_one_line_that_says_what_to_change(world, params, s
 def test_a_refused_start_is_found_by_its_trace(world, params):
     given = {**params, "traceId": "t-9"}
     refused = world.run("start", "--params", "-", stdin=json.dumps(given))
-    if "modelPat" in params:
-        assert refused.status == 2  # an unknown key: nothing in it can be relied on
-        return
     launch = world.launch(refused.result)
     line = world.lines(launch)[-1]
     assert (line.trace_id, line.mark) == ("t-9", "event")
     event = world.events(launch)[-1]
     assert event.name == "refused"
     assert event.fields["exitStatus"] == str(refused.status)
+    assert (event.fields["engine"], event.fields["model"]) == ("vllm", "m")
     assert launch.read()["state"] == "failed"
 
 
@@ -178,7 +176,14 @@ def test_a_service_of_the_configuration_gives_defaults(world, tmp_path):
     given = {"service": "mine", "readyWhen": "log:ready now"}
     started = world.run("--config", path, "start", "--params", json.dumps(given))
     assert started.status == 0, started.stdout
-    assert world.run("stop", "--model-name", "m").status == 0
+    named = '{"service": "mine"}'
+    assert world.run("--config", path, "status", "--params", named).status == 0
+    assert world.run("--config", path, "restart", "--params", named).status == 0
+    assert world.run("--config", path, "stop", "--params", named).status == 0
+    assert world.run("status", "--model-name", "m").status == 3
+    path.write_text("[launcher]\nservice = 1\n")
+    bad = world.run("--config", path, "stop", "--params", named)
+    assert (bad.status, "unknown key launcher.service" in bad.result["cause"]) == (2, True)
 
 
 def test_equal_parameters_reuse_and_others_restart(world):
@@ -367,4 +372,29 @@ def test_the_instance_id_of_a_powerjob_script_is_found(world, tmp_path):
     done = subprocess.run(["sh", str(script)], env=world.environ, capture_output=True, text=True, check=True)
     result = json.loads(done.stdout.splitlines()[-2].removeprefix("TRACETAIL_RESULT "))
     assert result["instanceId"] == "4711"
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_server_that_goes_into_the_background_is_told_to_stay(world):
+    started = world.start([["fork-away", [["stay"]]], ["sleep", 0.5], ["exit", 0]])
+    assert started.status == 10
+    assert started.result["cause"].endswith("and left 1 processes: it must stay in the foreground")
+
+
+def test_a_terminal_sees_seconds_count_and_a_pipe_sees_lines(world):
+    steps = [["text", "non-default args: {}\n"], ["sleep", 1.2], ["text", "ready now\n"], ["stay"]]
+    leader, follower = os.openpty()
+    command = world.command("start", "--params", world.params(steps))
+    with subprocess.Popen(command, env=world.environ, stdout=follower, stderr=follower) as launcher:
+        os.close(follower)
+        seen = b""
+        while b"TRACETAIL_RESULT" not in seen:
+            seen += os.read(leader, 65536)
+        assert launcher.wait(30) == 0
+    os.close(leader)
+    assert b"is starting: 1 s, after: arguments read" in seen
+    assert world.run("stop", "--model-name", "m").status == 0
+    piped = world.start(steps)
+    assert "is starting" not in piped.stdout
+    assert "arguments read 0." in piped.stdout
     assert world.run("stop", "--model-name", "m").status == 0

@@ -50,7 +50,7 @@ def test_no_line_is_lost_or_doubled_when_keepers_are_killed(world, wait_until, t
         assert world.run("keep", "--adopt", launch.launch_id).status == 0
         wait_until(launch.lock_held)
     wait_until(lambda: last_line_written(world, launch).endswith(b"%d of a flood" % (NUMBER - 1)))
-    assert kills > 2
+    assert kills >= 1
     assert world.output(launch) == b"ready now\n" + FLOOD
     assert is_alive(server)
     assert [event.name for event in world.events(launch)].count("adopted") == kills

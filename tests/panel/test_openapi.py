@@ -66,7 +66,7 @@ async def test_every_operation_answers_a_good_request_with_2xx(guarded):
     assert len(answered) == sum(len(operations) for operations in document["paths"].values())
 
 
-async def test_schemathesis_finds_no_answer_that_the_description_does_not_allow(guarded):
+async def test_schemathesis_finds_no_answer_that_the_description_does_not_allow(guarded, tmp_path):
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{guarded.url}/openapi.json"),
         *("--header", f"Authorization: Bearer {ADMIN}"),
@@ -77,6 +77,7 @@ async def test_schemathesis_finds_no_answer_that_the_description_does_not_allow(
         # A stream has no end; test_live and test_access ask it.
         *("--exclude-path", "/api/logs/stream"),
         *("--phases", "examples,fuzzing", "--max-examples", "15", "--seed", "1", "--generation-database", "none"),
+        cwd=tmp_path,  # it writes down what it found
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

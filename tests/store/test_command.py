@@ -57,6 +57,15 @@ def test_a_secret_is_wanted_of_every_request_but_ready(make_store, tmp_path):
     assert store.call("GET", "/loki/api/v1/labels", headers={"Authorization": "Bearer S3cret"}).status == 401
 
 
+def test_a_page_of_another_site_can_neither_push_nor_follow(store):
+    for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
+        headers |= {"Content-Type": "text/plain"}
+        assert store.call("POST", "/loki/api/v1/push", body=b"\x0a\x00", headers=headers).status == 403
+        assert store.call("GET", "/loki/api/v1/tail", {"query": '{a="b"}'}, headers=headers).status == 403
+    own = {"Origin": "http://localhost:8900", "Sec-Fetch-Site": "same-origin"}
+    assert store.call("GET", "/loki/api/v1/labels", headers=own).status == 200
+
+
 def test_without_a_secret_proxies_and_foreign_names_are_refused(store):
     assert store.call("GET", "/loki/api/v1/labels", headers={"Host": "evil.example"}).status == 403
     assert store.call("GET", "/loki/api/v1/labels", headers={"X-Forwarded-For": "10.0.0.1"}).status == 403

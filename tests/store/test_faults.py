@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -195,6 +196,19 @@ def run(store):
     )
 
 
+@pytest.mark.parametrize("damage", ["entries_index = x'00'", "entries_text = x'00'", "entries_index = x''"])
+def test_a_damaged_block_is_said_so_and_the_rest_is_answered(store, now_ns, damage):
+    store.push({"traceId": "t1"}, [[now_ns, "x"]])
+    store.push({"traceId": "t2"}, [[now_ns, "y"]])
+    with sqlite3.connect(store.database) as connection:
+        connection.execute(f"UPDATE block SET {damage} WHERE id = 1")
+    connection.close()
+    answer = store.query_range('{traceId="t1"}', now_ns - HOUR, now_ns + HOUR)
+    assert (answer.status, "damaged" in answer.text) == (500, True)
+    assert lines(store, "t2", now_ns) == ["y"]
+    assert store.push({"traceId": "t1"}, [[now_ns + 1, "z"]]).status == 204
+
+
 # ---- requests that ask for too much
 
 
@@ -302,6 +316,14 @@ def test_a_client_that_goes_away_ends_its_query(make_store, now_ns):
         assert time.monotonic() < deadline
 
 
+def test_a_very_long_query_is_answered(shared_store, now_ns):
+    query = '{traceId="t1"}' + ' |= "x"' * 9000
+    assert shared_store.query_range(query, now_ns - HOUR, now_ns).status == 200
+    form = urllib.parse.urlencode({"query": query})
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert shared_store.call("POST", "/loki/api/v1/query_range", body=form, headers=headers).status == 200
+
+
 # ---- nonsense
 
 
@@ -332,11 +354,30 @@ def test_nonsense_is_a_400(shared_store, params):
     assert answer.text.strip()
 
 
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("query", {"query": 'rate({a="b"}[99999y])', "time": str(2**63 - 1)}),
+        ("query", {"query": 'rate({a="b"}[1m] offset -99999y)', "time": str(2**63 - 1)}),
+        ("query_range", {"query": 'rate({a="b"}[1m])', "start": str(2**63 - 3), "end": str(2**63 - 1), "step": "1s"}),
+        ("query_range", {"query": '{a="b"}', "since": "99999y"}),
+        ("labels", {"start": str(1 - 2**63), "end": str(2**63 - 1)}),
+        ("labels", {"since": "99999y"}),
+        ("label/a/values", {"since": "99999y", "end": str(2**63 - 1)}),
+        ("series", {"since": "99999y", "end": str(2**63 - 1)}),
+    ],
+)
+def test_times_at_the_ends_of_the_world_are_answered(shared_store, path, params):
+    answer = shared_store.call("GET", f"/loki/api/v1/{path}", params)
+    assert answer.status == 200, answer
+
+
 def test_unknown_paths_are_a_404_that_names_loki(shared_store):
     for path in ("/loki/api/v1/patterns", "/loki/api/v1/index/volume", "/api/prom/push", "/nope"):
         answer = shared_store.call("GET", path)
         assert (answer.status, "Loki" in answer.text) == (404, True)
-    assert shared_store.call("GET", "/loki/api/v1/push").status == 405
+    wrong = shared_store.call("GET", "/loki/api/v1/push")
+    assert (wrong.status, "only POST" in wrong.text) == (405, True)
 
 
 def test_a_thousand_broken_requests_leave_the_store_well(shared_store, now_ns):

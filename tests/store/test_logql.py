@@ -22,11 +22,9 @@ from store.logql import (
     VectorAggregation,
     json_path,
     parse,
-    parse_bytes,
-    parse_duration,
-    parse_go_duration,
     unparse,
 )
+from store.quantities import go_bytes, go_duration, go_number, parse_duration
 
 SELECTOR = (Matcher("a", "=", "b"),)
 SYMBOLS = '{ } ( ) [ ] , = != =~ !~ |= |~ | == > >= < <= + - * / # ` \\ . _ " \0 模 \ud800'
@@ -152,6 +150,7 @@ def test_what_only_loki_can_do_is_refused_by_name(text):
         '{a!="b"}',
         '{a="b"',
         '{a="b}',
+        '{a="b",}',
         '{a="b"} | = "c"',
         '{a="b"} |~ "("',
         '{a=~"("}',
@@ -177,12 +176,29 @@ def test_what_is_no_query_is_refused(text):
 def test_quantities():
     assert parse_duration("1d2h") == 26 * 3600 * 10**9
     assert parse_duration("1.5s") == 1_500_000_000
-    assert parse_go_duration("-1m") == -60 * 10**9
-    assert parse_go_duration("1d") is None
-    assert parse_go_duration("0") == 0
-    assert parse_bytes("1.5 GiB") == 3 * 2**29
-    assert parse_bytes("5MB") == 5_000_000
-    assert parse_bytes("five") is None
+    assert go_duration("-1m") == -60 * 10**9
+    assert go_duration("0") == 0
+    assert go_bytes("1.5 GiB") == 3 * 2**29
+    assert go_bytes("5MB") == go_bytes("5,000,000") == 5_000_000
+    assert go_number("1e3") == 1000
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "message"),
+    [
+        (go_number, "abc", 'strconv.ParseFloat: parsing "abc": invalid syntax'),
+        (go_duration, "abc", 'time: invalid duration "abc"'),
+        (go_duration, "", 'time: invalid duration ""'),
+        (go_duration, "12.5", 'time: missing unit in duration "12.5"'),
+        (go_duration, "1d", 'time: unknown unit "d" in duration "1d"'),
+        (go_bytes, "five", 'strconv.ParseFloat: parsing "": invalid syntax'),
+        (go_bytes, "5 apples", "unhandled size name: apples"),
+    ],
+)
+def test_what_is_no_quantity_is_refused_as_go_does(read, text, message):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011  (the message is looked at)
+        read(text)
+    assert str(refused.value) == message
 
 
 def test_json_paths():

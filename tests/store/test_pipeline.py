@@ -89,7 +89,11 @@ def test_logfmt(line, found):
 
 def test_logfmt_flags_and_expressions():
     assert labels("| logfmt --keep-empty", "a= key") == {"a": "", "key": ""}
-    assert error_of("| logfmt --strict", "a=1 b=c=d e=2") == "LogfmtParserErr"
+    assert labels("| logfmt --strict", "a=1 b=c=d e=2") == {
+        "a": "1",
+        "__error__": "LogfmtParserErr",
+        "__error_details__": "logfmt syntax error at pos 8 : unexpected '='",
+    }
     assert labels("| logfmt --strict", "a=1 b=2") == {"a": "1", "b": "2"}
     assert labels('| logfmt x="a", b', "a=1 b=2 c=3") == {"x": "1", "b": "2"}
     assert labels('| logfmt x="missing"', "a=1") == {"x": ""}

@@ -221,13 +221,13 @@ def test_a_large_push_is_stored_in_blocks_of_a_page_each(database, monkeypatch):
     assert stored_times(database) == list(range(1000))
 
 
-def test_entries_older_than_the_retention_are_deleted_and_their_streams_with_them(database):
+def test_entries_older_than_the_retention_are_deleted_and_their_streams_with_them(database, monkeypatch):
+    monkeypatch.setattr(writer_module, "RETENTION_SECONDS", 0.05)
     clock = Clock(1000 * HOUR)
     writer = Writer(database, TimeWindow(None, None), Retention(24 * HOUR, None), clock_ns=clock)
     writer.start()
     assert not writer.push([stream([980 * HOUR]), stream([999 * HOUR], trace_id="t2")], 1).result(60)
     clock.now_ns = 1005 * HOUR
-    writer._retention_due = 0.0
     wait_for(lambda: len(block_rows(database)) == 1)
     writer.stop()
     assert stored_times(database) == []

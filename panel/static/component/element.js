@@ -30,6 +30,8 @@ const LOADS_MAX = 3;
 const COPY_LINES_MAX = 50_000;
 const OVERVIEW_MS = 5_000;
 const INDEX_MS = 400;
+const RETRY_MS = 3_000;
+const PATIENCE_MS = 10_000;
 const FILTERED_MS = 300;
 const BAD_LEVELS = "error,critical";
 const HERE = new URL(import.meta.url).origin;
@@ -300,10 +302,19 @@ export class TracetailPanel extends HTMLElement {
   takeTail(page) {
     this.log.reset(page.lines, { before: page.more, after: false });
     for (const gap of page.gaps ?? []) this.addGap(gap);
-    this.notice(page.lines.length || this.isFiltered ? null : [this.text.empty], false);
+    this.notice(page.lines.length || this.isFiltered ? null : this.emptyNotice());
     this.showRows();
     this.view.follow(true);
     this.numberLines();
+  }
+
+  emptyNotice() {
+    const t = this.text;
+    return [
+      element("h2", {}, t.empty(this.openedTrace)),
+      element("p", {}, t.emptyMeans),
+      element("ul", {}, ...t.emptyChecks.map((check) => element("li", {}, ...withCode(check)))),
+    ];
   }
 
   /** The trace, the launch and the filters: what every question to the server has in it. */
@@ -377,6 +388,7 @@ export class TracetailPanel extends HTMLElement {
   notice(children, alone = true) {
     this.parts.notice.hidden = children === null;
     this.parts.scroller.hidden = children !== null && alone;
+    this.panel.classList.toggle("bare", children !== null && alone);
     this.parts.notice.replaceChildren(...(children ?? []));
   }
 
@@ -481,7 +493,7 @@ export class TracetailPanel extends HTMLElement {
         before: block.to,
         direction: atEnd ? "backward" : "forward",
         limit: whole ? lines + 100 : BLOCK_LINES,
-      });
+      }, AbortSignal.timeout(PATIENCE_MS));
       if (this.log !== log || !this.view) return;
       log.fill(block, page.lines, { more: page.more, atEnd });
       for (const gap of page.gaps ?? []) this.addGap(gap);
@@ -491,6 +503,7 @@ export class TracetailPanel extends HTMLElement {
     } catch (error) {
       block.failed = error.message;
       if (isRefusal(error)) this.needToken(error.code);
+      else setTimeout(() => { block.failed = ""; this.view?.refresh(); }, RETRY_MS);
       this.view?.refresh();
     } finally {
       block.loading = false;
@@ -606,7 +619,7 @@ export class TracetailPanel extends HTMLElement {
 
   moved() {
     if (!this.view) return;
-    if (this.view.following || (this.view.atEnd && this.tailIsHere)) this.unseen = 0;
+    if (this.view.following || (this.view.nearEnd && this.tailIsHere)) this.unseen = 0;
     const visible = this.view.visibleRows().filter((row) => row.entry);
     this.histogram.mark(visible[0]?.entry.id, visible[visible.length - 1]?.entry.id);
     this.showJump();
@@ -1121,6 +1134,11 @@ export class TracetailPanel extends HTMLElement {
     this.parts.jump.hidden = !show;
     if (show) this.parts.jump.textContent = `${this.text.newLines(this.unseen.toLocaleString())} ↓`;
   }
+}
+
+/** Text with `code` in it, as nodes. */
+function withCode(text) {
+  return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
 }
 
 function isRefusal(error) {

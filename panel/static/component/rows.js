@@ -71,7 +71,7 @@ export function buildRows(document, { fold, unfolded }) {
         if (drawn) {
           drawn.redraws++;
           drawn.entry = entry;
-          drawn.number = number;
+          drawn.parts = [entry];
           continue;
         }
       } else if (!isEvent) redraw.delete(place);

@@ -244,7 +244,11 @@ mark { background: var(--mark); color: inherit; border-radius: 2px; }
   border-radius: 14px; padding: 3px 14px; box-shadow: 0 2px 10px rgb(0 0 0 / .22); z-index: 3; font-size: 12.5px;
 }
 .jump:hover:not(:disabled) { background: color-mix(in srgb, var(--accent) 85%, var(--fg)); }
-.notice { padding: 24px; color: var(--fg-quiet); max-width: 60ch; margin: 0 auto; overflow: auto; }
+.notice { padding: 24px; color: var(--fg-quiet); width: min(72ch, 100%); margin: 0 auto; overflow: auto; }
+.bare .notice { flex: 1 1 0; }
+.bare .tools, .bare .count, .bare .follow { visibility: hidden; height: 0; min-height: 0; padding: 0; border: 0; overflow: hidden; }
+.notice p { margin: 0 0 6px; } .notice ul:not(.choices) { margin: 0; padding-left: 18px; }
+code { font: 12px var(--mono); background: var(--bg-raised); border-radius: 4px; padding: 1px 4px; color: var(--fg); }
 .notice h2 { font-size: 14px; color: var(--fg); margin: 0 0 10px; }
 .notice form { display: flex; gap: 6px; margin-top: 10px; }
 .notice input { border-color: var(--line); padding: 3px 8px; flex: 1; min-width: 0; background: var(--bg); }

@@ -31,6 +31,8 @@ export class LogView {
     this.scheduled = 0;
     this.dragging = false;
     this.scale = 1;
+    // Kept here, because asking the element for them while rows are written would lay out the page in between.
+    this.height = scroller.clientHeight;
     this.topBefore = 0;
     this.virtualizer = new Virtualizer(this.options());
     this.unmount = this.virtualizer._didMount();
@@ -47,7 +49,7 @@ export class LogView {
       observeElementRect,
       observeElementOffset,
       scrollToFn: elementScroll,
-      overscan: 10,
+      overscan: 8,
       anchorTo: "end",
       followOnAppend: false,
       scrollEndThreshold: END_PIXELS,
@@ -146,14 +148,13 @@ export class LogView {
         this.elements.delete(key);
       }
     }
-    this.topBefore = this.scroller.scrollTop;
+    this.topBefore = this.top;
     this.onMove();
   }
 
   /** A hole is in sight: say from which side it is looked at. */
   needed(block, item) {
-    const top = this.scroller.scrollTop;
-    const height = this.scroller.clientHeight;
+    const { top, height } = this;
     const bottom = top + height;
     if (item.end < top - 400 || item.start > bottom + 400) return;
     if (Math.abs(top - this.topBefore) > height && !this.following) {
@@ -171,8 +172,8 @@ export class LogView {
 
   /** The rows in sight, the first and the last of them. */
   visibleRows() {
-    const top = this.scroller.scrollTop;
-    const bottom = top + this.scroller.clientHeight;
+    const { top } = this;
+    const bottom = top + this.height;
     return this.virtualizer
       .getVirtualItems()
       .filter((item) => item.end > top && item.start < bottom)
@@ -180,6 +181,15 @@ export class LogView {
       .filter(Boolean);
   }
 
+  get top() {
+    return this.virtualizer.scrollOffset ?? 0;
+  }
+
+  get nearEnd() {
+    return this.virtualizer.getTotalSize() - this.top - this.height <= END_PIXELS;
+  }
+
+  /** As the element itself has it now. */
   get atEnd() {
     return this.scroller.scrollHeight - this.scroller.scrollTop - this.scroller.clientHeight <= END_PIXELS;
   }
@@ -205,7 +215,10 @@ export class LogView {
 
   listen() {
     const scroller = this.scroller;
-    this.resized = new ResizeObserver(() => this.following && this.toEnd());
+    this.resized = new ResizeObserver(([entry]) => {
+      this.height = entry.contentRect.height;
+      if (this.following) this.toEnd();
+    });
     this.resized.observe(scroller);
     scroller.addEventListener("wheel", (event) => event.deltaY < 0 && this.movedByHand(true), { passive: true });
     scroller.addEventListener("touchmove", () => this.movedByHand(false), { passive: true });

@@ -1,0 +1,25 @@
+"""What the READMEs point at is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_every_link_picture_and_directory_of_the_readme_exists(name):
+    text = (ROOT / name).read_text("utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    directories = re.findall(r"`((?:deploy|docs|bench)/[\w/.-]*)`", text)
+    assert len(links) > 5
+    missing = [path for path in [*links, *directories] if not (ROOT / path).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_every_make_target_of_the_readme_exists(name):
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in re.findall(r"\bmake ([a-z][a-z-]+)", (ROOT / name).read_text("utf-8")):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -1,0 +1,97 @@
+"""What each engine is started with."""
+
+import json
+
+import pytest
+
+from launcher import engines
+from launcher import params as parameters
+
+
+def command(**given):
+    params = parameters.from_object({"modelName": "qwen", "modelPath": "/models/qwen"} | given)
+    return engines.load(params.engine).command(params)
+
+
+def test_vllm_is_served_by_its_command_where_that_works(tmp_path):
+    python = tmp_path / "bin" / "python"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "vllm").touch()
+    built = command(pythonBin=str(python), port=8001, args=["--tensor-parallel-size", 2])
+    assert built.argv[:4] == [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model"]
+    (tmp_path / "lib" / "python3.11" / "site-packages" / "vllm-0.32.0.dist-info").mkdir(parents=True)
+    built = command(pythonBin=str(python), port=8001, args=["--tensor-parallel-size", 2])
+    assert built.argv == [
+        *(str(tmp_path / "bin" / "vllm"), "serve", "/models/qwen", "--port", "8001"),
+        *("--served-model-name", "qwen", "--tensor-parallel-size", "2"),
+    ]
+
+
+def test_vllm_gets_its_key_where_ps_does_not_show_it(tmp_path):
+    (tmp_path / "key").write_text("secret\n")
+    built = command(apiKeyFile=str(tmp_path / "key"), args=["--served-model-name", "other"])
+    assert built.environ == {"VLLM_API_KEY": "secret"}
+    assert "secret" not in " ".join(built.argv)
+    assert built.argv.count("--served-model-name") == 1
+
+
+def test_sglang_listens_where_the_platform_can_probe_it():
+    built = command(engine="sglang", pythonBin="python3.11")
+    assert built.argv[:5] == ["python3.11", "-m", "sglang.launch_server", "--model-path", "/models/qwen"]
+    assert built.argv[built.argv.index("--host") + 1] == "0.0.0.0"
+    assert built.argv[built.argv.index("--port") + 1] == "8000"
+
+
+def test_mindie_gets_a_configuration_for_port_model_and_devices(tmp_path, monkeypatch):
+    base = tmp_path / "config.json"
+    model = {"modelName": "x", "worldSize": 1, "backendType": "atb"}
+    backend = {"npuDeviceIds": [[0]], "ModelDeployConfig": {"maxSeqLen": 2560, "ModelConfig": [model]}}
+    base.write_text(json.dumps({"ServerConfig": {"port": 1, "httpsEnabled": True}, "BackendConfig": backend}))
+    monkeypatch.setenv("MIES_CONFIG_JSON_PATH", str(base))
+    monkeypatch.setenv("MIES_INSTALL_PATH", "/opt/mindie-service")
+    built = command(engine="mindie", devices=[4, 5], args=["BackendConfig.ModelDeployConfig.maxSeqLen=4096"])
+    assert built.argv == ["/opt/mindie-service/bin/mindieservice_daemon"]
+    assert built.environ["MINDIE_LOG_TO_STDOUT"] == "1"
+    assert built.environ["MIES_CONFIG_JSON_PATH"] == "{launchDir}/mindie.json"
+    written = json.loads(built.files["mindie.json"])
+    assert written["ServerConfig"] == {
+        "port": 1025,
+        "httpsEnabled": True,
+        "ipAddress": "0.0.0.0",
+        "allowAllZeroIpListening": True,
+    }
+    deploy = written["BackendConfig"]["ModelDeployConfig"]
+    assert deploy["maxSeqLen"] == 4096
+    assert deploy["ModelConfig"] == [
+        {"modelName": "qwen", "worldSize": 2, "backendType": "atb", "modelWeightPath": "/models/qwen"}
+    ]
+    assert written["BackendConfig"]["npuDeviceIds"] == [[0, 1]]
+
+
+def test_mindie_says_what_is_wrong_with_its_configuration(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIES_CONFIG_JSON_PATH", str(tmp_path / "none.json"))
+    with pytest.raises(engines.EngineError, match=r"none\.json cannot be read"):
+        command(engine="mindie")
+
+
+def test_mindie_starts_for_real_with_the_written_file(world, tmp_path):
+    install = tmp_path / "mindie-service"
+    daemon = install / "bin" / "mindieservice_daemon"
+    daemon.parent.mkdir(parents=True)
+    daemon.write_text('#!/bin/sh\ncat "$MIES_CONFIG_JSON_PATH"\necho "Daemon start success!"\nexec sleep 600\n')
+    daemon.chmod(0o755)
+    (install / "conf").mkdir()
+    (install / "conf" / "config.json").write_text('{"BackendConfig": {}}')
+    world.environ["MIES_INSTALL_PATH"] = str(install)
+    started = world.run(
+        "start", "--model-name", "m", "--model-path", str(tmp_path), "--engine", "mindie", "--port", "18999"
+    )
+    assert started.status == 0, started.stdout
+    assert "daemon started" in started.stdout
+    assert b'"port": 18999' in world.output(world.launch(started.result))
+    assert world.run("stop", "--model-name", "m", "--port", "18999").status == 0
+
+
+def test_custom_fills_in_what_it_is_told():
+    built = command(command=["serve", "--port={port}", "{modelPath}", "{other}"], port=9000)
+    assert built.argv == ["serve", "--port=9000", "/models/qwen", "{other}"]

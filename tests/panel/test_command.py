@@ -1,0 +1,70 @@
+"""`tracetail panel` and `tracetail token`, as processes."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+
+import pytest
+
+from panel.access import Keys
+from panel.settings import PanelSettings
+
+SECRET = "a secret of more than thirty-two bytes, for tests"
+
+
+async def tracetail(*words, **environ):
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli.main", *words),
+        env={**os.environ, **environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_a_panel_says_where_it_listens_and_ends_cleanly_when_told():
+    process = await tracetail("panel", "--listen", "127.0.0.1:0")
+    async with asyncio.timeout(30):
+        line = (await process.stdout.readline()).decode()
+        assert re.fullmatch(r"tracetail panel: listening on http://127\.0\.0\.1:\d+\n", line)
+        process.send_signal(signal.SIGTERM)
+        rest, _ = await process.communicate()
+    assert (process.returncode, rest) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("listen", "status", "told"),
+    [("0.0.0.0:0", 1, "set panel.secret_file"), ("nonsense", 2, "expected host:port"), ("held", 1, "in use")],
+)
+async def test_an_address_that_cannot_be_used_is_told_in_one_line(listen, status, told):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        if listen == "held":
+            listen = f"127.0.0.1:{held.getsockname()[1]}"
+        process = await tracetail("panel", "--listen", listen)
+        async with asyncio.timeout(30):
+            _, errors = await process.communicate()
+    assert process.returncode == status
+    assert told in errors.decode()
+    assert errors.decode().count("\n") == 1
+
+
+async def test_a_minted_token_opens_its_trace(tmp_path):
+    (tmp_path / "secret").write_text(SECRET)
+    secret = str(tmp_path / "secret")
+    words = ("--trace-id", "t1", "--scope", "read", "--scope", "download", "--seconds", "60")
+    process = await tracetail("token", *words, TRACETAIL_PANEL_SECRET_FILE=secret)
+    output, _ = await process.communicate()
+    grant = Keys(PanelSettings(secret_file=secret)).grant("Bearer " + output.decode().strip())
+    assert (grant.traces, grant.scopes) == (frozenset({"t1"}), frozenset({"read", "download"}))
+    assert 50 < grant.seconds_left() <= 60
+
+
+async def test_without_a_secret_no_token_is_minted():
+    process = await tracetail("token", "--trace-id", "t1")
+    _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert "panel.secret_file is not set" in errors.decode()
