@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from contract import events, identity, record
-from contract.logline import local_offset_seconds, parse_stamp, render_stamp
+from contract.logline import parse_stamp
 from contract.record import LaunchDir, LaunchLock, Phase, Record
 from contract.shipped import read_shipped
 from launcher import backoff, diagnosis, engines, plan, probe, processes, pruning, recovery
@@ -27,11 +27,10 @@ from launcher.launchlog import LaunchLog, PositionFile
 from launcher.output import Output
 from launcher.pump import Pump
 from launcher.readiness import ReadinessProbe
-from launcher.stamping import Stamper
+from launcher.result import EXITED_BEFORE_READY, NOT_READY_IN_TIME
+from launcher.stamping import Stamper, moment
 from launcher.watching import Watch
 
-EXIT_BEFORE_READY = 10
-EXIT_NOT_READY_IN_TIME = 11
 LOG_CLOSE_SECONDS = 3.0
 POLL_MAX_SECONDS = 3600.0
 ADOPT = "adopt"
@@ -189,7 +188,7 @@ class Keeper:
         except OSError as error:
             self._server_gone = True
             cause = f"cannot run {argv[0]}: {error.strerror}"
-            self._failure = (EXIT_BEFORE_READY, cause, "check the path and its execute permission")
+            self._failure = (EXITED_BEFORE_READY, cause, "check the path and its execute permission")
             return 0
         finally:
             os.close(end)
@@ -290,7 +289,7 @@ class Keeper:
         self._exit_signal = signal.Signals(-code).name if code < 0 else None
         if self._in_pre_start and not self._stop_requested and self._failure is None:
             how = f"exit status {code}" if code >= 0 else f"killed by {self._exit_signal}"
-            self._failure = (EXIT_BEFORE_READY, f"preStart failed: {how}", "its output is in the log")
+            self._failure = (EXITED_BEFORE_READY, f"preStart failed: {how}", "its output is in the log")
 
     def _tell_phases(self) -> None:
         if not self._watch.passed:
@@ -317,7 +316,7 @@ class Keeper:
         if self._probe is not None and self._probe.passed:
             self._become_ready()
         elif self._probe is not None and self._probe.failure:
-            self._failure = (EXIT_BEFORE_READY, self._probe.failure, "the server answers, but not as `smoke` asks")
+            self._failure = (EXITED_BEFORE_READY, self._probe.failure, "the server answers, but not as `smoke` asks")
         elif now >= self._deadline:
             missing = self._probe.last if self._probe is not None else "the awaited line did not appear"
             limit = f"{self._plan['ready']['timeoutSec']:g} s"
@@ -326,12 +325,12 @@ class Keeper:
                 if self._in_pre_start
                 else f"not ready after {limit}: {missing}"
             )
-            self._failure = (EXIT_NOT_READY_IN_TIME, cause, "raise readyTimeoutSec if it only needs more time")
+            self._failure = (NOT_READY_IN_TIME, cause, "raise readyTimeoutSec if it only needs more time")
 
     def _become_ready(self) -> None:
         self._watch.active = False
         self._record["state"] = record.READY
-        self._record["readyAt"] = _now()
+        self._record["readyAt"] = moment()
         port = self._record["port"]
         if port is not None:
             self._record["url"] = probe.url(self._plan["ready"]["host"], port)
@@ -372,7 +371,7 @@ class Keeper:
         self._log.event(events.EXITED, state=state, **shown)
         self._log.close(LOG_CLOSE_SECONDS)
         self._record["state"] = state
-        self._record["endedAt"] = _now()
+        self._record["endedAt"] = moment()
         self._save()
         self._report(state)
         if attempt is not None:
@@ -392,9 +391,9 @@ class Keeper:
             return record.STOPPED, how
         if was == record.READY and self._record["engine"] == "custom" and self._exit_code == 0:
             return record.STOPPED, how
-        status, cause, hint = self._failure or (EXIT_BEFORE_READY, "", "")
+        status, cause, hint = self._failure or (EXITED_BEFORE_READY, "", "")
         found = diagnosis.of_log(self._engine, self._log.segments())
-        if found is not None and not (self._failure and status == EXIT_BEFORE_READY):
+        if found is not None and not (self._failure and status == EXITED_BEFORE_READY):
             how["cause"] = found.cause if not cause else f"{cause}; {found.cause}"
             how["hint"] = found.hint
             holder = self._port_holder() if found.about_port else ""
@@ -463,11 +462,6 @@ class Keeper:
 
     def _elapsed(self) -> float:
         return round(time.monotonic() - self._started, 3)
-
-
-def _now() -> str:
-    now = time.time_ns()
-    return render_stamp(now, local_offset_seconds(now)).decode()
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from launcher import params as parameters
 from launcher.backoff import next_attempt, pause
 from launcher.plan import Plan
 from launcher.result import LOCKED, Refusal
+from launcher.stamping import moment
 
 
 def restart(crashed: LaunchDir, launch_id: str) -> None:
@@ -66,7 +67,7 @@ def _end(
     params: parameters.Params, launch: LaunchDir, lock: LaunchLock, draft: Record, state: str, refusal: Refusal | None
 ) -> None:
     draft["state"] = state
-    draft["endedAt"] = starting.now()
+    draft["endedAt"] = moment()
     if refusal is None:
         draft["exit"] = {"code": None, "signal": None, "cause": "stopped before it was started anew"}
         starting.say(launch, draft, events.EXITED, state=state, cause=draft["exit"]["cause"])

@@ -1,5 +1,6 @@
 """Puts stamp and prefix in front of lines, thousands at a time."""
 
+import time
 from collections.abc import Sequence
 
 from contract.logline import local_offset_seconds, render_event, render_prefix, render_stamp
@@ -60,3 +61,9 @@ class Stamper:
     def event(self, now_ns: int, name: str, /, **fields: object) -> bytes:
         """Return an event's line."""
         return self.stamp([render_event(name, **fields).encode()], ["event"], now_ns)
+
+
+def moment() -> str:
+    """Return this moment as records hold it: RFC 3339, local offset, nine digits."""
+    now = time.time_ns()
+    return render_stamp(now, local_offset_seconds(now)).decode()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from contract import events, identity, record
-from contract.logline import local_offset_seconds, render_stamp
 from contract.record import LaunchDir, LaunchLock, Phase, Record
 from contract.state import DIRECTORY_MODE, launches_dir
 from launcher import adoption, engines, plan, preflight, processes, registry, stopping
@@ -28,7 +27,7 @@ from launcher.result import (
     Refusal,
     Result,
 )
-from launcher.stamping import Stamper
+from launcher.stamping import Stamper, moment
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 60.0
@@ -204,15 +203,9 @@ def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[L
         "segments": [path],
         "state": record.STARTING,
         "phases": [],
-        "startedAt": now(),
+        "startedAt": moment(),
     }
     return launch, lock, draft
-
-
-def now() -> str:
-    """Return this moment as records hold it."""
-    moment = time.time_ns()
-    return render_stamp(moment, local_offset_seconds(moment)).decode()
 
 
 def _log_of(draft: Record, params: Params | None = None) -> LogPlan:

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 from contract import record
-from contract.logline import local_offset_seconds, render_stamp
 from contract.record import LaunchDir, LaunchLock, Record
 from launcher import adoption, plan, ports, processes, registry
 from launcher.result import LOCKED, OK, STOP_INCOMPLETE, Result
+from launcher.stamping import moment
 
 GRACE_SECONDS = 20.0
 """How long after stopTimeoutSec a keeper may take: it kills, waits, writes its last words."""
@@ -56,12 +56,6 @@ def stop_launch(launch: registry.Launch) -> Result:
         cause = "not stopped completely: " + "; ".join(left)
         return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, seconds, cause, "end it by hand")
     return Result("stop", OK, launch.record, launch.state, seconds)
-
-
-def moment() -> str:
-    """Return this moment as records hold it."""
-    now = time.time_ns()
-    return render_stamp(now, local_offset_seconds(now)).decode()
 
 
 def _stop_timeout(launch: registry.Launch) -> float:

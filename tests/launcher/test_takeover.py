@@ -9,6 +9,7 @@ import time
 from contract.record import is_alive
 
 NUMBER = 4000
+MOMENTS = random.Random(20261122)
 RATE = 2000
 FLOOD = b"".join(b"line %d of a flood\n" % number for number in range(NUMBER))
 
@@ -44,7 +45,7 @@ def test_no_line_is_lost_or_doubled_when_keepers_are_killed(world, wait_until, t
     server = launch.read()["server"]
     kills = 0
     while not done.exists():
-        time.sleep(random.uniform(0.02, 0.2))  # the moment of the kill is what varies
+        time.sleep(MOMENTS.uniform(0.02, 0.2))  # the moment of the kill is what varies
         kill_keeper(launch)
         kills += 1
         assert world.run("keep", "--adopt", launch.launch_id).status == 0
@@ -127,7 +128,7 @@ def test_keepers_killed_at_full_speed_lose_nothing(world, wait_until, tmp_path):
     steps = [["text", "ready now\n"], ["file", str(much)], ["touch", str(done)], ["stay"]]
     launch = world.launch(world.start(steps).result)
     while not done.exists():
-        time.sleep(random.uniform(0.0, 0.1))
+        time.sleep(MOMENTS.uniform(0.0, 0.1))
         kill_keeper(launch)
         assert world.run("keep", "--adopt", launch.launch_id).status == 0
         wait_until(launch.lock_held)
