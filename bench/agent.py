@@ -385,7 +385,10 @@ def _measure_waits(url: str, count: int) -> list[float]:
     """Ask the store again and again for what is new; return how long after its stamp each line was found."""
     waits: list[float] = []
     last = time.time_ns()
+    deadline = time.monotonic() + 120
     while len(waits) < count:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"only {len(waits)} of {count} lines were found")
         query = urllib.parse.urlencode(
             {
                 "query": f'{{traceId="{TRACE}"}}',
