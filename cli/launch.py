@@ -15,7 +15,7 @@ from contract import state
 from contract.record import Phase, Record
 from launcher import params as parameters
 from launcher.params import ParametersError
-from launcher.result import BAD_PARAMETERS, OK, Refusal, Result
+from launcher.result import BAD_PARAMETERS, OK, REFUSED, Refusal, Result
 
 if TYPE_CHECKING:
     from launcher import registry
@@ -95,10 +95,14 @@ def _finish(result: Result) -> NoReturn:
         click.echo("last lines of the log:")
         for line in result.tail[-20:]:
             click.echo("  " + "".join(c if c.isprintable() or c == "\t" else "?" for c in line))
-    if shown.get("cause"):
-        click.echo(f"{'cause' if result.status else 'note'}: {shown['cause']}", err=False)
-    if shown.get("hint"):
-        click.echo(f"hint: {shown['hint']}")
+    cause, hint = shown.get("cause"), shown.get("hint")
+    if cause and result.status in REFUSED:
+        click.echo(f"error: {cause}{f'; {hint}' if hint else ''}", err=True)
+    else:
+        if cause:
+            click.echo(f"{'cause' if result.status else 'note'}: {cause}")
+        if hint:
+            click.echo(f"hint: {hint}")
     click.echo(result.line())
     sys.exit(result.status)
 

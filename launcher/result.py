@@ -17,6 +17,8 @@ STOP_INCOMPLETE = 14
 PREFLIGHT_FAILED = 15
 CHANGING = 20
 UNHEALTHY = 21
+REFUSED = frozenset({BAD_PARAMETERS, PORT_HELD, LOCKED, PREFLIGHT_FAILED})
+"""Nothing was started or stopped: what is told is an error, in one line on stderr."""
 
 MARK = "TRACETAIL_RESULT"
 

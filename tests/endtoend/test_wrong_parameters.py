@@ -38,10 +38,11 @@ def start(machine, params):
 def test_wrong_parameters_say_what_to_change_and_start_nothing(bare_machine, params, status, says):
     run = start(bare_machine, params)
     assert run.returncode == status, run.stdout + run.stderr
-    output = run.stdout + run.stderr
-    told = [line for line in output.splitlines() if says in line and not line.startswith("TRACETAIL_RESULT")]
-    assert len(told) == 1, output
-    assert "Traceback" not in output
+    problem = [line for line in run.stderr.splitlines() if line.strip()]
+    assert len(problem) == 1, run.stderr
+    assert problem[0].startswith("error: ")
+    assert says in problem[0]
+    assert "Traceback" not in run.stdout
     for launch in bare_machine.launches():
         assert "server" not in launch.read()
 
