@@ -4,6 +4,7 @@ import asyncio
 import email.utils
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from support import monitoring
 from support.agent_loki import LokiStandIn
 from support.agent_process import Launch
@@ -426,3 +428,78 @@ async def test_real_receivers_of_metrics_are_well(tmp_path):
         findings = await asyncio.wait_for(collected(service_checks.check_metrics(settings)), 60)
 
     assert [finding.level for finding in findings] == [OK, OK]
+
+
+async def _hang_up(request):
+    request.transport.close()
+    return web.Response()
+
+
+async def _taken(_):
+    return web.Response(status=204)
+
+
+async def _forbidden(_):
+    return web.Response(status=403, text="no reading")
+
+
+async def _without_metadata(request):
+    text = re.search(r'"(tracetail doctor was here: \w+)"', request.query["query"])[1]
+    values = [[request.query["start"], text]]
+    return web.json_response({"data": {"resultType": "streams", "result": [{"stream": {}, "values": values}]}})
+
+
+@pytest.mark.parametrize(
+    ("push", "query", "level", "words"),
+    [
+        (_hang_up, _forbidden, PROBLEM, "a push was not answered"),
+        (_taken, _forbidden, PROBLEM, "reading is refused"),
+        (_taken, _hang_up, PROBLEM, "a query was not answered"),
+        (_taken, _without_metadata, WARNING, "structured metadata did not come back"),
+    ],
+)
+async def test_a_loki_that_answers_only_in_part(tmp_path, push, query, level, words):
+    app = web.Application()
+    app.router.add_get("/ready", _ready)
+    app.router.add_post("/loki/api/v1/push", push)
+    app.router.add_get("/loki/api/v1/query_range", query)
+    async with TestServer(app) as server:
+        settings = load(tmp_path, f'[loki]\nurl = "http://127.0.0.1:{server.port}"\n')
+        findings = await collected(service_checks.check_loki(settings))
+
+    advised(findings, level, words)
+
+
+async def _ready(_):
+    return web.Response(text="ready")
+
+
+async def test_programs_at_the_addresses_of_agent_and_panel_that_do_not_speak_http(tmp_path):
+    def hang_up(_, writer):
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        settings = load(tmp_path, f'[agent]\nlisten = "{address}"\n[panel]\nlisten = "{address}"\n')
+        findings = await collected(service_checks.check_parts(settings))
+
+    advised(findings, PROBLEM, "did not answer", "agent.listen")
+    advised(findings, PROBLEM, "did not answer", "panel.listen")
+
+
+def test_records_and_logs_of_another_user(tmp_path, monkeypatch):
+    state = tmp_path / "state"
+    state.mkdir()
+    launch = Launch(state, 1, server=process_ref(os.getpid()))
+    settings = load(tmp_path, f'[agent]\nstate_dirs = ["{state}"]\n')
+    with monkeypatch.context() as without_rights:
+        without_rights.setattr(machine_checks.os, "access", lambda path, _: not str(path).endswith(".log"))
+        advised(list(machine_checks.check_launches(settings, {})), PROBLEM, ".log may not be read", "group")
+    with monkeypatch.context() as without_rights:
+
+        def refuse(_):
+            raise PermissionError
+
+        without_rights.setattr(machine_checks.LaunchDir, "read", refuse)
+        advised(list(machine_checks.check_launches(settings, {})), PROBLEM, "record.json may not be read", "group")
+    launch.lock.release()
