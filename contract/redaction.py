@@ -3,11 +3,9 @@
 Works on whole blocks of lines with google-re2, which is linear in the text whatever it holds. A pattern's first
 group is what is kept, the rest of its match becomes `***`. A pattern sees one line at a time, so lines stay lines.
 
-As a program (`python -m contract.redaction`) it filters stdin to stdout: the keeper, which must stay small, runs it
-as a child when it has lines to send.
+The keeper, which must stay small, does not import it: the reporter, a child of its, masks what a callback says.
 """
 
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -113,12 +111,3 @@ def _compile(name: str, regex: str, *, never_capture: bool = False) -> "re2._Reg
         return re2.compile(regex.encode(), options)
     except re2.error as error:
         raise InvalidPatternError(f"redaction pattern {name!r} is not valid: {error}") from error
-
-
-def main() -> None:
-    """Filter stdin to stdout."""
-    sys.stdout.buffer.write(Redactor().redact(sys.stdin.buffer.read())[0])
-
-
-if __name__ == "__main__":
-    main()
