@@ -17,7 +17,7 @@ from agent.delivery import Delivery
 from agent.discovery import BadSettingsError, Discovery
 from agent.files import FileSource, Inodes
 from agent.journal import Journal
-from agent.launches import Adopter, Outboxes, ShippedFiles
+from agent.launches import Adopter, Outboxes, ShippedFiles, untold
 from agent.ledger import Ledger
 from agent.metrics import Metrics
 from agent.pipeline import LOOK_EVERY_SECONDS, Pipeline, Room
@@ -109,11 +109,12 @@ class Agent:
             async with LokiClient(self._loki) as client:
                 pipeline = self._pipeline(client)
                 self._inodes = await pipeline.ledger.inodes()
+                completed = await pipeline.ledger.completed()
                 discovery = Discovery(
                     self._state_dirs,
                     self._settings,
                     self._host,
-                    await pipeline.ledger.completed(),
+                    completed - untold(self._state_dirs, completed),
                     self._inodes,
                 )
                 async with (
@@ -257,9 +258,11 @@ class Agent:
                 continue
             backlog += source.backlog()
             if isinstance(source, LaunchSource):
+                # Before it is told, not after: it may become complete while the file is written.
+                told = source.complete and not source.busy
                 await self._shipped.update(source)
                 await self._adopter.look(source)
-                if source.complete and not source.busy:
+                if told:
                     source.close()
                     self._shipped.forget(source)
                     del self._sources[source.key]
