@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import time
@@ -132,6 +133,7 @@ class Agent:
                     discovery.start()
                     outboxes = asyncio.create_task(Outboxes(self._state_dirs).run(), name="outboxes")
                     try:
+                        _freeze()
                         announce(address)
                         await self._take_up_what_is_gone(pipeline)
                         await self._follow(pipeline, discovery)
@@ -155,7 +157,7 @@ class Agent:
                 {
                     "key": source.key,
                     "kind": source.kind,
-                    "labels": dict(source.labels()) if source.open else {},
+                    "labels": dict(source.labels(source.parser.ids)) if source.open else {},
                     "lines": source.lines,
                     "bytes": source.bytes,
                     "rejected": source.rejected,
@@ -297,6 +299,12 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
         yield f"http://{shown}:{actual}"
     finally:
         await runner.cleanup()
+
+
+def _freeze() -> None:
+    """Spare the garbage collector what start-up made and never goes away: a tenth of all time went into it."""
+    gc.collect()
+    gc.freeze()
 
 
 def redactor_of(settings: AgentSettings) -> Redactor:
