@@ -94,11 +94,11 @@ def run_detached(command: list[str]) -> None:
     child.returncode = 0
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float, every: float = POLL_SECONDS) -> bool:
     """Wait until condition() is true, for at most this long; say whether it is."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= deadline:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(every)
     return True

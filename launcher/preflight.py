@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 
 from contract.state import DIRECTORY_MODE
-from launcher import ports, registry
+from launcher import engines, ports, registry
 from launcher.params import Params
 from launcher.result import PORT_HELD, PREFLIGHT_FAILED, Refusal
 
 DISK_MIN_BYTES = 64 * 1024 * 1024
 """Less room than this for the log is no start."""
+_DEVICE_FILES = {"CUDA_VISIBLE_DEVICES": "nvidia", "ASCEND_RT_VISIBLE_DEVICES": "davinci"}
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -75,6 +76,23 @@ def check_disk(log_dir: Path) -> None:
             PREFLIGHT_FAILED,
             f"only {free // 1024**2} MiB are free in {log_dir}",
             "make room (tracetail gc), or change logDir",
+        )
+
+
+def check_devices(params: Params, dev: Path = Path("/dev")) -> None:
+    """Raise Refusal if a device is named by an index that this machine does not have.
+
+    Seen from the device files (dev: where they are), which tell enough and cost nothing. A container may hold the
+    files of devices 4 and 5 only, which are its 0 and 1: an index is wrong if neither count nor name allows it.
+    """
+    name = _DEVICE_FILES[engines.load(params.engine).devices_variable]
+    there = {path.name.removeprefix(name) for path in dev.glob(f"{name}[0-9]*")}
+    wrong = [one for one in params.devices if one.isdigit() and int(one) >= len(there) and one not in there]
+    if there and wrong:
+        raise Refusal(
+            PREFLIGHT_FAILED,
+            f"there is no device {', '.join(wrong)}: this machine has {len(there)}",
+            "devices are numbered from 0: change `devices`",
         )
 
 

@@ -145,6 +145,7 @@ def prepare(
     """
     log_dir = Path(params.log_dir) if params.log_dir else state_dir / "logs"
     preflight.check_paths(params, log_dir)
+    preflight.check_devices(params)
     try:
         command = engines.load(params.engine).command(params)
     except (engines.EngineError, OSError) as error:

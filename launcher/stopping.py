@@ -1,6 +1,11 @@
-"""Stops launches: the keeper does it; here it is asked, waited for and checked."""
+"""Stops launches: the keeper does it; here it is asked, waited for and checked.
+
+A stop is proven when no process of the launch is left, its port is free, and, where NVML can tell, none of its
+processes holds memory of a device.
+"""
 
 import contextlib
+import functools
 import os
 import signal
 import time
@@ -9,6 +14,7 @@ from pathlib import Path
 from contract import record
 from contract.record import LaunchDir, LaunchLock, Record
 from launcher import adoption, plan, ports, processes, registry
+from launcher.devices import Devices, Use, held_by
 from launcher.result import LOCKED, OK, STOP_INCOMPLETE, Result
 from launcher.stamping import moment
 
@@ -17,6 +23,43 @@ GRACE_SECONDS = 20.0
 DEFAULT_STOP_SECONDS = 30.0
 PORT_SECONDS = 3.0
 """How long a port may take to become free after the last process is gone."""
+DEVICE_SECONDS = 10.0
+"""How long a driver may take to give back what the last process held; a longer stopTimeoutSec gives it longer."""
+LOOK_SECONDS = 0.2
+"""How often the launch's processes are looked at while they end."""
+
+
+class Members:
+    """The processes of a launch that were there at some time of its stop, to know what they hold after their end."""
+
+    def __init__(self, launch: registry.Launch) -> None:
+        self._launch = launch
+        self._seen: set[tuple[int, int]] = set()
+        server = launch.record.get("server")
+        if server is not None and server["bootId"] == record.boot_id():
+            self._seen.add((server["pid"], server["startTime"]))
+        self._note()
+
+    @functools.cached_property
+    def _devices(self) -> Devices | None:
+        """Looked for only once the stop is under way: a broken driver takes its time to say so."""
+        return Devices.find()
+
+    def look(self) -> None:
+        """Note who is there; nothing where no device could tell what they hold."""
+        if self._devices is not None and time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            self._note()
+
+    def hold(self) -> list[Use]:
+        """Return what they hold of devices' memory."""
+        return [] if self._devices is None else held_by(self._devices.uses(), self._seen)
+
+    def _note(self) -> None:
+        found = self._launch.record
+        keeper = found["keeper"]["pid"] if self._launch.kept and "keeper" in found else 0
+        for process in processes.members(found["launchId"], found.get("server"), keeper=keeper):
+            self._seen.add((process.pid, process.start_time))
+        self._looked_at = time.monotonic()
 
 
 def stop(launches: list[registry.Launch], state_dir: Path) -> Result:
@@ -42,19 +85,25 @@ def stop_launch(launch: registry.Launch) -> Result:
         adoption.adopt(launch.dir)
         launch = registry.look(launch.dir)
     timeout = _stop_timeout(launch)
+    members = Members(launch)
     if launch.kept:
         asked: set[int] = set()
-        adoption.wait_for(lambda: _ended(launch.dir, asked), timeout + GRACE_SECONDS)
+        adoption.wait_for(lambda: _ended(launch.dir, asked, members), timeout + GRACE_SECONDS)
         launch = registry.look(launch.dir)
     if launch.kept:
         _signal_keeper(launch.record, signal.SIGKILL)
     _kill_rest(launch)
     launch = registry.look(launch.dir)
-    left = _what_is_left(launch.record)
+    left, hint = _what_is_left(launch.record), "end it by hand"
+    if not left:
+        left, hint = (
+            _what_is_held(members, begun + timeout),
+            "nvidia-smi shows it; a device that keeps it needs a reset",
+        )
     seconds = time.monotonic() - begun
     if left:
         cause = "not stopped completely: " + "; ".join(left)
-        return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, seconds, cause, "end it by hand")
+        return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, seconds, cause, hint)
     return Result("stop", OK, launch.record, launch.state, seconds)
 
 
@@ -65,7 +114,7 @@ def _stop_timeout(launch: registry.Launch) -> float:
         return DEFAULT_STOP_SECONDS
 
 
-def _ended(launch: LaunchDir, asked: set[int]) -> bool:
+def _ended(launch: LaunchDir, asked: set[int], members: Members) -> bool:
     """Say whether a launch has ended; ask its keeper to end it, once each: a new one may just have come."""
     if not launch.lock_held():
         return True
@@ -73,6 +122,7 @@ def _ended(launch: LaunchDir, asked: set[int]) -> bool:
     keeper = found.get("keeper")
     if keeper is not None and keeper["pid"] not in asked and _signal_keeper(found, signal.SIGTERM):
         asked.add(keeper["pid"])
+    members.look()
     return False
 
 
@@ -125,6 +175,13 @@ def _what_is_left(found: Record) -> list[str]:
         if holder is not None:
             left.append(holder.describe())
     return left
+
+
+def _what_is_held(members: Members, until: float) -> list[str]:
+    """Wait until the launch's processes hold no device memory; say what they hold then (until: monotonic time)."""
+    seconds = max(DEVICE_SECONDS, until - time.monotonic())
+    adoption.wait_for(lambda: not members.hold(), seconds, every=LOOK_SECONDS)
+    return [use.describe() for use in members.hold()]
 
 
 def _is_free(found: Record, port: int) -> bool:
