@@ -24,6 +24,20 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 
 
+class _ResultCommand(click.Command):
+    """Ends with a TRACETAIL_RESULT line for a wrong flag too: a scheduler shows that line and nothing else."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            if error.ctx is not None:
+                click.echo(error.ctx.get_usage(), err=True)
+            _bad(self.name or "", ParametersError(error.format_message().rstrip(".")))
+
+
 def _parameter_options(command: Command) -> Command:
     """Give a command `--params` and one flag for each plain parameter."""
     for attribute, kind in reversed(parameters.flag_types().items()):
@@ -160,7 +174,7 @@ _scope_option = click.option(
 )
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_parameter_options
 @_scope_option
 def start(given: str | None, scope: bool, **flags: Any) -> None:
@@ -249,7 +263,7 @@ def _selection_options(command: Command) -> Command:
     )
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_selection_options
 def stop(given: str | None, launch_id: str, **flags: Any) -> None:
     """Stop a server and everything that belongs to its launch."""
@@ -272,7 +286,7 @@ def _stop(action: str, given: str | None, launch_id: str, flags: Mapping[str, An
     _finish(result._replace(action=action))
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_parameter_options
 @click.option("--launch", "launch_id", metavar="ID", default="", help="Exactly this launch.")
 @_scope_option
@@ -306,7 +320,7 @@ def _params_before(selection: "Selection") -> dict[str, Any]:
     return {name: value for name, value in kept.items() if name not in ("instanceId", "ifRunning")}
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_selection_options
 def status(given: str | None, launch_id: str, **flags: Any) -> None:
     """Tell the state of a service."""
@@ -326,7 +340,7 @@ def _status(given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None
     _finish(result)
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_parameter_options
 @_scope_option
 def apply(given: str | None, scope: bool, **flags: Any) -> None:
@@ -445,14 +459,14 @@ def _meant(action: str, values: dict[str, Any], launch_id: str) -> "registry.Lau
     return found[0]
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_selection_options
 def warmup(given: str | None, launch_id: str, **flags: Any) -> None:
     """Send a first request and wait for a token."""
     _probe_model("warmup", given, launch_id, flags, None)
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_selection_options
 @click.option("--prompt", default=None, help="What to send (else `smoke` of the parameters).")
 @click.option("--pattern", default=None, help="Regular expression that must be found in the answer.")
@@ -483,7 +497,7 @@ def _probe_model(
     _finish(result)
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_selection_options
 @click.option("--callback-url", default=None, help="Where to (else the callbackUrl of its start).")
 def notify(given: str | None, launch_id: str, callback_url: str | None, **flags: Any) -> None:
