@@ -49,9 +49,7 @@ class Found(NamedTuple):
 
 def find(log: LogPlan, position: Position | None) -> Found:
     """Look at the segments of a launch without a keeper."""
-    number = 1
-    while segment_path(log, number + 1).exists():
-        number += 1
+    number = last_segment(log, position)
     path = segment_path(log, number)
     tail = _read_from(path, -_TAIL_BYTES)
     size = path.stat().st_size if path.exists() else 0
@@ -62,6 +60,16 @@ def find(log: LogPlan, position: Position | None) -> Found:
     if position is not None and position.segment == number and position.consumed and position.size <= size:
         block = _read_from(path, position.size)
     return Found(path, number, size, last_ns, tail[tail.rfind(b"\n") + 1 :], block, position)
+
+
+def last_segment(log: LogPlan, position: Position | None) -> int:
+    """Return the number of the segment that was opened last: the oldest may be deleted, so the end is looked for."""
+    name = re.compile(re.escape(log["stem"]) + r"(?:\.(\d+))?\.log")
+    directory = Path(log["directory"])
+    found = (
+        [match for path in directory.iterdir() if (match := name.fullmatch(path.name))] if directory.is_dir() else []
+    )
+    return max([int(match[1] or 1) for match in found], default=position.segment if position else 1)
 
 
 def complete(found: Found, output: Output, stamper: Stamper) -> int:
