@@ -20,6 +20,7 @@ from launcher.result import BAD_PARAMETERS, OK, REFUSED, Refusal, Result
 if TYPE_CHECKING:
     from launcher import registry
     from launcher.selection import Selection
+    from launcher.settings import LauncherSettings
 
 Command = Callable[..., None]
 
@@ -79,22 +80,22 @@ def _values(given: str | Mapping[str, Any] | None, flags: Mapping[str, Any]) -> 
     return {**values, **parameters.normalize({name: value for name, value in flags.items() if value is not None})}
 
 
-def _services(action: str) -> Mapping[str, Mapping[str, Any]]:
-    """Return the services of the configuration; ends the command if it cannot be read."""
+def _settings() -> "LauncherSettings":
+    """Return the table [launcher] of the configuration. Raises ParametersError."""
     from cli import configuration
 
     try:
-        return configuration.load(click.get_current_context().obj).launcher.services
+        return configuration.load(click.get_current_context().obj).launcher
     except configuration.ConfigurationError as error:
-        _bad(action, ParametersError(str(error)))
+        raise ParametersError(str(error)) from error
 
 
-def _selection(action: str, values: dict[str, Any], launch_id: str) -> "Selection":
+def _selection(values: dict[str, Any], launch_id: str) -> "Selection":
     """Return which launches are meant, a service of the configuration being resolved. Raises ParametersError."""
     from launcher.selection import Selection
 
     if values.get("service"):
-        values = parameters.with_defaults(values, _services(action))
+        values = parameters.with_defaults(values, _settings().services)
     return Selection(values, launch_id=launch_id)
 
 
@@ -190,7 +191,8 @@ def _start(action: str, given: str | None, flags: Mapping[str, Any], *, scope: b
     try:
         values = _raw(given)
         values = _values(values, flags)
-        params = parameters.from_object(values, _services(action) if "service" in values else None)
+        settings = _settings()
+        params = parameters.from_object(values, settings.services)
     except ParametersError as error:
         _bad(action, error, _refuse_bad(values, error))
     if params.action not in ("start", action):
@@ -201,7 +203,7 @@ def _start(action: str, given: str | None, flags: Mapping[str, Any], *, scope: b
         click.echo("warning: callbackTokenFile goes to callbackUrl unencrypted: use https")
     progress = _Progress()
     try:
-        result = starting.start(params, _state_dir(), progress, scope=scope)
+        result = starting.start(params, _state_dir(), progress, min_free_bytes=settings.min_free_bytes, scope=scope)
     except KeyboardInterrupt:
         sys.exit(_interrupted(signal.SIGINT))
     progress.clear()
@@ -274,7 +276,7 @@ def _stop(action: str, given: str | None, launch_id: str, flags: Mapping[str, An
     from launcher import stopping
 
     try:
-        selection = _selection(action, _values(given, flags), launch_id)
+        selection = _selection(_values(given, flags), launch_id)
         launches = selection.live(_state_dir())
     except ParametersError as error:
         _bad(action, error)
@@ -299,7 +301,7 @@ def _restart(given: str | None, launch_id: str, flags: Mapping[str, Any], *, sco
     try:
         values = _values(given, flags)
         if not {"modelPath", "command", "scriptPath", "service"} & set(values):
-            values = {**_params_before(_selection("restart", values, launch_id)), **values}
+            values = {**_params_before(_selection(values, launch_id)), **values}
     except ParametersError as error:
         _bad("restart", error)
     _start("restart", json.dumps({**values, "ifRunning": "restart"}), {}, scope=scope)
@@ -331,7 +333,7 @@ def _status(given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None
     from launcher import status as statuses
 
     try:
-        selection = _selection("status", _values(given, flags), launch_id)
+        selection = _selection(_values(given, flags), launch_id)
     except ParametersError as error:
         _bad("status", error)
     result = statuses.status(selection, _state_dir())
@@ -433,26 +435,34 @@ def gc(keep_days: float | None, keep_launches: int | None, dry_run: bool, as_jso
     """Remove old records and segments that are shipped."""
     from launcher import retention
 
+    try:
+        min_free_bytes = _settings().min_free_bytes
+    except ParametersError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(BAD_PARAMETERS)
     removed = list(
         retention.collect(
             _state_dir(),
             keep_days=retention.DEFAULT_KEEP_DAYS if keep_days is None else keep_days,
             keep_launches=retention.DEFAULT_KEEP_LAUNCHES if keep_launches is None else keep_launches,
+            min_free_bytes=min_free_bytes,
             dry_run=dry_run,
         )
     )
     if as_json:
-        click.echo(json.dumps([{"path": str(one.path), "bytes": one.bytes} for one in removed], indent=2))
+        rows = [{"path": str(one.path), "bytes": one.bytes, "shipped": one.shipped} for one in removed]
+        click.echo(json.dumps(rows, indent=2))
         return
     for one in removed:
-        click.echo(f"{one.path}" + (f" {one.bytes} bytes" if one.bytes else ""))
+        lost = "" if one.shipped else ", given up for room: Loki does not have all of it"
+        click.echo(f"{one.path}" + (f" {one.bytes} bytes" if one.bytes else "") + lost)
     total = sum(one.bytes for one in removed)
     click.echo(f"{'would remove' if dry_run else 'removed'} {len(removed)} files and directories, {total} bytes")
 
 
-def _meant(action: str, values: dict[str, Any], launch_id: str) -> "registry.Launch":
+def _meant(values: dict[str, Any], launch_id: str) -> "registry.Launch":
     """Return the one launch that is meant. Raises ParametersError."""
-    selection = _selection(action, values, launch_id)
+    selection = _selection(values, launch_id)
     found = selection.live(_state_dir()) or selection.find(_state_dir())
     if not found:
         raise ParametersError(f"there is no launch of {selection.describe()}")
@@ -486,7 +496,7 @@ def _probe_model(
 
     try:
         values = _values(given, flags)
-        launch = _meant(action, values, launch_id)
+        launch = _meant(values, launch_id)
         if action == "smoke" and asked is None:
             asked = values.get("smoke")
         result = modelcheck.warm_up(launch) if action == "warmup" else modelcheck.smoke(launch, asked)
@@ -506,7 +516,7 @@ def notify(given: str | None, launch_id: str, callback_url: str | None, **flags:
 
     try:
         values = _values(given, flags)
-        launch = _meant("notify", values, launch_id)
+        launch = _meant(values, launch_id)
         result = notifying.notify(launch, callback_url or values.get("callbackUrl") or "")
     except ParametersError as error:
         _bad("notify", error)

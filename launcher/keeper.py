@@ -8,7 +8,6 @@ library, `contract` and `launcher` modules that do the same.
 """
 
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -81,6 +80,7 @@ class Keeper:
         self._probe: ReadinessProbe | None = None
         self._alive_at: float | None = None
         self._sweep = Sweep(launch.launch_id, self._plan["stopTimeoutSec"], self._helpers, time.monotonic)
+        self._room = pruning.RoomKeeper(self._plan["log"]["minFreeBytes"], launch.shipped_path)
         self._started = time.monotonic()
         self._phase_started = self._started
         self._deadline = float("inf")
@@ -236,14 +236,10 @@ class Keeper:
         self._finish()
 
     def _make_room(self) -> None:
-        """Give up the oldest segment when the disk is full: what the server prints now matters more."""
-        error = self._log.writer.error
-        if error is None or error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return
-        deleted = pruning.make_room(self._log.segments()[:-1])
-        if deleted is not None:
-            path, size = deleted
-            self._log.event(events.DROPPED, bytes=size, reason=f"{path.name} is deleted: the disk is full")
+        """Give up the oldest segments when the disk gets full: what the server prints now matters more."""
+        for gone in self._room.look(self._log.segments()[:-1], self._log.writer.error):
+            if not gone.shipped:
+                self._log.event(events.DROPPED, bytes=gone.bytes, reason=f"{gone.path.name} is deleted: {gone.why}")
 
     def _wait(self) -> None:
         poller = select.poll()
@@ -253,7 +249,7 @@ class Keeper:
         if self._server_descriptor >= 0 and not self._server_gone:
             poller.register(self._server_descriptor, select.POLLIN)
         now = time.monotonic()
-        times = [self._pump.timeout()]
+        times = [self._pump.timeout(), pruning.IDLE_CHECK_SECONDS if self._log.segment > 1 else None]
         if self._record["state"] == record.STARTING:
             times.append(self._deadline - now if self._deadline != float("inf") else None)
             times.append(None if self._alive_at is None else self._alive_at - now)
