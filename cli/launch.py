@@ -273,10 +273,11 @@ def stop(given: str | None, launch_id: str, **flags: Any) -> None:
 
 
 def _stop(action: str, given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None:
-    from launcher import stopping
+    from launcher import repair, stopping
 
     try:
         selection = _selection(_values(given, flags), launch_id)
+        repair.tell_ends(selection.find(_state_dir()))
         launches = selection.live(_state_dir())
     except ParametersError as error:
         _bad(action, error)
@@ -415,13 +416,13 @@ def keep(launch_id: str) -> None:
     """Take over a launch whose keeper is gone, and return at once."""
     from contract.identity import is_launch_id
     from contract.record import LaunchDir
-    from launcher import adoption
+    from launcher import repair
 
     launch = LaunchDir(state.launches_dir(_state_dir()) / launch_id)
     if not is_launch_id(launch_id) or not launch.record_path.exists():
         click.echo(f"error: there is no launch {launch_id!r} in {_state_dir()}", err=True)
         sys.exit(BAD_PARAMETERS)
-    if not adoption.adopt(launch):
+    if not repair.rescue(launch):
         click.echo(f"error: no keeper came up for launch {launch_id}: see {launch.path / 'keeper.log'}", err=True)
         sys.exit(1)
 

@@ -465,7 +465,8 @@ def main() -> int:
     launch = LaunchDir(Path(sys.argv[1]))
     if sys.argv[2] == ADOPT:
         lock = LaunchLock(launch)
-        if lock.acquire():  # else somebody keeps it already
+        # Else somebody keeps it already, or did until its end.
+        if lock.acquire() and launch.read()["state"] not in record.ENDED_STATES:
             Keeper(launch, lock).adopt()
     else:
         descriptor = int(sys.argv[2])

@@ -75,7 +75,7 @@ def _end(
         starting.write_refusal(draft, refusal)
     lock.write(draft)
     if refusal is not None:
-        starting.report_refusal(launch, params.callback_url, params.callback_token_file)
+        adoption.report(launch, record.FAILED, params.callback_url, params.callback_token_file)
 
 
 def main() -> int:

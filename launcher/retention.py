@@ -14,7 +14,7 @@ from typing import NamedTuple
 from contract import events
 from contract.record import LaunchDir, LaunchLock, Record
 from contract.shipped import read_shipped
-from launcher import postscript, pruning, registry
+from launcher import postscript, pruning, registry, repair
 from launcher.pruning import is_shipped
 
 DEFAULT_KEEP_DAYS = 14.0
@@ -45,6 +45,8 @@ def collect(
     are free then, the oldest closed segments of those that have ended go.
     """
     moment = time.time() if now is None else now
+    if not dry_run:
+        repair.tell_ends(registry.launches(state_dir))
     ended = [launch for launch in registry.launches(state_dir) if not launch.live]
     gone: set[str] = set()
     gained: Counter[int] = Counter()

@@ -3,7 +3,6 @@
 import os
 import re
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, cast
 from contract import events, identity, record
 from contract.record import LaunchDir, LaunchLock, Phase, Record
 from contract.state import DIRECTORY_MODE, launches_dir
-from launcher import adoption, engines, plan, postscript, preflight, processes, registry, stopping
+from launcher import adoption, engines, plan, postscript, preflight, processes, registry, repair, stopping
 from launcher import params as parameters
 from launcher.masking import mask_flags
 from launcher.params import Params
@@ -114,7 +113,7 @@ def find_running(state_dir: Path, params: Params) -> registry.Launch | None:
     for launch in registry.launches(state_dir):
         if launch.record["service"] == service and (launch.live or adoption.needs_keeper(launch)):
             if adoption.needs_keeper(launch):
-                adoption.adopt(launch.dir)
+                repair.rescue(launch.dir)
             found = adoption.settled(launch.dir)
             if found.live:
                 return found
@@ -315,20 +314,10 @@ def refuse(params: Params, state_dir: Path, refusal: Refusal) -> Record | None:
             draft["endedAt"] = draft["startedAt"]
             write_refusal(draft, refusal)
             lock.write(draft)
-        report_refusal(launch, params.callback_url, params.callback_token_file)
+        adoption.report(launch, record.FAILED, params.callback_url, params.callback_token_file)
     except OSError:
         return None
     return draft
-
-
-def report_refusal(launch: LaunchDir, url: str, token_file: str) -> None:
-    """Have the callback of a launch without a keeper sent, in the background."""
-    if not url:
-        return
-    from launcher import reporter  # noqa: PLC0415  (as for the masks)
-
-    reporter.prepare(launch, record.FAILED, url, token_file)
-    adoption.run_detached([sys.executable, "-I", "-m", "launcher.reporter", str(launch.path), reporter.DELIVER])
 
 
 def write_refusal(draft: Record, refusal: Refusal) -> None:
@@ -374,7 +363,7 @@ def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool)
         if found.state == record.READY:
             return Result("start", OK, found.record, found.state, seconds, reused=reused)
         if adoption.needs_keeper(found):
-            if not adoption.adopt(launch):
+            if not repair.rescue(launch):
                 cause, hint = "no keeper stays with the launch", f"see {launch.path / 'keeper.log'}"
                 return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause, hint)
         elif found.record["state"] in record.ENDED_STATES:

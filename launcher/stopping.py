@@ -12,15 +12,16 @@ import time
 from pathlib import Path
 
 from contract import record
-from contract.record import LaunchDir, LaunchLock, Record
-from launcher import adoption, plan, ports, processes, registry
+from contract.record import LaunchDir, Record
+from launcher import adoption, plan, ports, processes, registry, repair
 from launcher.devices import Devices, Use, held_by
 from launcher.result import LOCKED, OK, STOP_INCOMPLETE, Result
-from launcher.stamping import moment
 
 GRACE_SECONDS = 20.0
 """How long after stopTimeoutSec a keeper may take: it kills, waits, writes its last words."""
 DEFAULT_STOP_SECONDS = 30.0
+KILLED_SECONDS = 5.0
+"""How long a process may take to end by SIGKILL."""
 PORT_SECONDS = 3.0
 """How long a port may take to become free after the last process is gone."""
 DEVICE_SECONDS = 10.0
@@ -82,17 +83,17 @@ def stop_launch(launch: registry.Launch) -> Result:
     """Stop one launch, and prove that nothing of it is left."""
     begun = time.monotonic()
     if adoption.needs_keeper(launch):
-        adoption.adopt(launch.dir)
+        repair.rescue(launch.dir)
         launch = registry.look(launch.dir)
     timeout = _stop_timeout(launch)
     members = Members(launch)
-    if launch.kept:
-        asked: set[int] = set()
-        adoption.wait_for(lambda: _ended(launch.dir, asked, members), timeout + GRACE_SECONDS)
-        launch = registry.look(launch.dir)
-    if launch.kept:
-        _signal_keeper(launch.record, signal.SIGKILL)
-    _kill_rest(launch)
+    if launch.kept and not _stopped_by_keeper(launch.dir, timeout, members):
+        _signal_keeper(launch.dir.read(), signal.SIGKILL)
+        adoption.wait_for(lambda: not launch.dir.lock_held(), KILLED_SECONDS)
+        repair.replace(launch.dir)
+        _stopped_by_keeper(launch.dir, timeout, members)
+    _kill_rest(launch.dir.read())
+    repair.end(launch.dir, record.STOPPED, "stopped, but not by its keeper, which did not answer")
     launch = registry.look(launch.dir)
     left, hint = _what_is_left(launch.record), "end it by hand"
     if not left:
@@ -114,16 +115,21 @@ def _stop_timeout(launch: registry.Launch) -> float:
         return DEFAULT_STOP_SECONDS
 
 
-def _ended(launch: LaunchDir, asked: set[int], members: Members) -> bool:
-    """Say whether a launch has ended; ask its keeper to end it, once each: a new one may just have come."""
-    if not launch.lock_held():
-        return True
-    found = launch.read()
-    keeper = found.get("keeper")
-    if keeper is not None and keeper["pid"] not in asked and _signal_keeper(found, signal.SIGTERM):
-        asked.add(keeper["pid"])
-    members.look()
-    return False
+def _stopped_by_keeper(launch: LaunchDir, timeout: float, members: Members) -> bool:
+    """Ask a launch's keeper, and every one that comes after it, for the end; say whether it came in time."""
+    asked: set[int] = set()
+
+    def ended() -> bool:
+        if not launch.lock_held():
+            return True
+        found = launch.read()
+        keeper = found.get("keeper")
+        if keeper is not None and keeper["pid"] not in asked and _signal_keeper(found, signal.SIGTERM):
+            asked.add(keeper["pid"])
+        members.look()
+        return False
+
+    return adoption.wait_for(ended, timeout + GRACE_SECONDS)
 
 
 def _signal_keeper(found: Record, number: signal.Signals) -> bool:
@@ -137,29 +143,17 @@ def _signal_keeper(found: Record, number: signal.Signals) -> bool:
         return False
 
 
-def _kill_rest(launch: registry.Launch) -> None:
-    """End what the keeper has not ended, and correct a record that nobody else will."""
-    server = launch.record.get("server")
+def _kill_rest(found: Record) -> None:
+    """End what the keeper has not ended."""
 
     def none_left() -> bool:
-        left = processes.members(launch.record["launchId"], server)
+        left = processes.members(found["launchId"], found.get("server"))
         for process in left:
             with contextlib.suppress(PermissionError):
                 processes.send(process, signal.SIGKILL)
         return not left
 
-    adoption.wait_for(none_left, 5.0)
-    if launch.record["state"] in registry.LIVE_STATES:
-        lock = LaunchLock(launch.dir)
-        if lock.acquire():
-            with lock:
-                now = launch.dir.read()
-                if now["state"] in registry.LIVE_STATES:
-                    now["state"] = record.STOPPED
-                    now["endedAt"] = moment()
-                    now["exit"] = {"code": None, "signal": "SIGKILL", "cause": "its keeper did not end it"}
-                    with contextlib.suppress(OSError):  # a full disk: what is true is seen from the processes
-                        lock.write(now)
+    adoption.wait_for(none_left, KILLED_SECONDS)
 
 
 def _what_is_left(found: Record) -> list[str]:
