@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 
 from contract import events, identity, record
-from contract.logline import parse_stamp
+from contract.logline import Event, parse_stamp
 from contract.record import LaunchDir, LaunchLock, Phase, Record
 from contract.shipped import read_shipped
-from launcher import backoff, diagnosis, engines, plan, probe, processes, pruning, recovery
+from launcher import backoff, diagnosis, engines, plan, probe, processes, pruning, recovery, reserve
 from launcher.ending import Sweep
 from launcher.launchlog import LaunchLog, PositionFile
 from launcher.output import Output
@@ -106,6 +106,9 @@ class Keeper:
         position = PositionFile(self._launch.path / "position")
         found = recovery.find(self._plan["log"], position.read())
         position.close()
+        if found.last_event is not None and found.last_event.name == events.EXITED:
+            self._record_end(found.last_event)
+            return
         stamper = Stamper(self._record["traceId"], self._record["instanceId"], found.last_ns)
         taken = recovery.complete(found, self._output, stamper)
         self._open_log(stamper, segment=found.segment, size=found.size + taken)
@@ -369,9 +372,29 @@ class Keeper:
         self._record["state"] = state
         self._record["endedAt"] = moment()
         self._save()
+        reserve.release(self._launch)
         self._report(state)
         if attempt is not None:
             self._run("launcher.restarting", following)
+
+    def _record_end(self, exited: Event) -> None:
+        """Record an end that the log tells already: the keeper before could, or did, write no more than that."""
+        fields = exited.fields
+        how: record.Exit = {
+            "code": int(fields["exitCode"]) if "exitCode" in fields else None,
+            "signal": fields.get("signal"),
+        }
+        if "cause" in fields:
+            how["cause"] = fields["cause"]
+        if "hint" in fields:
+            how["hint"] = fields["hint"]
+        if "evidence" in fields:
+            how["evidence"] = fields["evidence"].split("\n")
+        self._record["state"] = fields["state"]
+        self._record["exit"] = how
+        self._record["endedAt"] = moment()
+        self._write_record()
+        self._report(fields["state"])
 
     def _restarts(self, state: str) -> int | None:
         """Return the number of the restart that follows this end, None if none does."""
@@ -450,11 +473,18 @@ class Keeper:
 
     def _save(self) -> None:
         self._record["segments"] = self._log.segments()
+        self._write_record()
+
+    def _write_record(self) -> None:
         try:
             self._lock.write(self._record)
-        except OSError as error:
-            # A full disk: the log's writer waits for room too, and the next change is saved in full.
-            print(f"cannot write the record: {error}", file=sys.stderr)  # noqa: T201  (keeper.log)
+        except OSError:
+            reserve.release(self._launch)
+            try:
+                self._lock.write(self._record)
+            except OSError as error:
+                # The log's writer waits for room too, and the next change is saved in full.
+                print(f"cannot write the record: {error}", file=sys.stderr)  # noqa: T201  (keeper.log)
 
     def _elapsed(self) -> float:
         return round(time.monotonic() - self._started, 3)

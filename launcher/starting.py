@@ -1,5 +1,6 @@
 """Starts a launch: looks whether it may, writes down what is to happen, starts the keeper, waits for the outcome."""
 
+import errno
 import os
 import re
 import socket
@@ -11,7 +12,7 @@ from typing import Any, cast
 from contract import events, identity, record
 from contract.record import LaunchDir, LaunchLock, Phase, Record
 from contract.state import DIRECTORY_MODE, launches_dir
-from launcher import adoption, engines, plan, postscript, preflight, processes, registry, repair, stopping
+from launcher import adoption, engines, plan, postscript, preflight, processes, registry, repair, reserve, stopping
 from launcher import params as parameters
 from launcher.masking import mask_flags
 from launcher.params import Params
@@ -66,17 +67,16 @@ def start(params: Params, state_dir: Path, listener: Listener, *, min_free_bytes
     except Refusal as refusal:
         found = refuse(params, state_dir, refusal)
         cause, hint = _mask(refusal.cause), _mask(refusal.hint)
-        return Result("start", refusal.status, found, seconds=time.monotonic() - begun, cause=cause, hint=hint)
+        return Result("start", refusal.status, found, record.FAILED, time.monotonic() - begun, cause, hint)
     except OSError as error:
         return Result("start", PREFLIGHT_FAILED, None, "failed", time.monotonic() - begun, *_of_os_error(error))
 
 
 def _of_os_error(error: OSError) -> tuple[str, str]:
     where = f" {error.filename}" if error.filename else ""
-    return (
-        f"cannot write{where}: {error.strerror or error}",
-        "check the state directory: TRACETAIL_STATE_DIR names another one",
-    )
+    other = "TRACETAIL_STATE_DIR names another state directory"
+    hint = f"make room (tracetail gc); {other}" if error.errno == errno.ENOSPC else f"check its owner; {other}"
+    return f"cannot write{where}: {error.strerror or error}", hint
 
 
 def _launch(
@@ -96,6 +96,7 @@ def _launch(
         if choice == "reuse" and running.state != record.STOPPING:
             listener("joined", running.record, [])
             return running.dir, True
+        _check(params, state_dir, min_free_bytes)  # before the running one is ended for nothing
         listener("restarting", running.record, [])
         stopped = stopping.stop_launch(running)
         if stopped.status != OK:
@@ -146,11 +147,7 @@ def prepare(
         overrides: entries of the plan that are not as the parameters say.
 
     """
-    log_dir = Path(params.log_dir) if params.log_dir else state_dir / "logs"
-    preflight.check_paths(params)
-    preflight.check_disk("logDir", log_dir, min_free_bytes)
-    preflight.check_disk("state directory", state_dir, min_free_bytes)
-    preflight.check_devices(params)
+    _check(params, state_dir, min_free_bytes)
     try:
         command = engines.load(params.engine).command(params)
     except (engines.EngineError, OSError) as error:
@@ -168,11 +165,21 @@ def prepare(
             for name, content in command.files.items():
                 record.replace_file(launch.path / name, content.encode(), mode=0o640)
             plan.write(launch, settings)
+            reserve.make(launch)
             lock.write(draft)
         except BaseException:
             lock.release()
             raise
     return launch, lock
+
+
+def _check(params: Params, state_dir: Path, min_free_bytes: int) -> None:
+    """Raise Refusal for what no claim is needed to see."""
+    log_dir = Path(params.log_dir) if params.log_dir else state_dir / "logs"
+    preflight.check_paths(params)
+    preflight.check_disk("logDir", log_dir, min_free_bytes)
+    preflight.check_disk("state directory", state_dir, min_free_bytes)
+    preflight.check_devices(params)
 
 
 def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[LaunchDir, LaunchLock, Record]:

@@ -72,6 +72,9 @@ def stop(launches: list[registry.Launch], state_dir: Path) -> Result:
     try:
         with registry.operation_lock(state_dir, service, {"action": "stop"}):
             results = [stop_launch(registry.look(launch.dir)) for launch in launches]
+    except OSError as error:
+        cause = f"cannot lock {service}: {error.strerror or error}"
+        return Result("stop", STOP_INCOMPLETE, launches[0].record, cause=cause, hint="check the state directory")
     except registry.BusyError as busy:
         hint = "wait until it has ended, then try again"
         return Result("stop", LOCKED, launches[0].record, cause=str(busy), hint=hint)
@@ -105,7 +108,9 @@ def stop_launch(launch: registry.Launch) -> Result:
     if left:
         cause = "not stopped completely: " + "; ".join(left)
         return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, seconds, cause, hint)
-    return Result("stop", OK, launch.record, launch.state, seconds)
+    # Where nothing can be written the record still says what was before.
+    ended = launch.record["state"] in record.ENDED_STATES
+    return Result("stop", OK, launch.record, launch.state if ended else record.STOPPED, seconds)
 
 
 def _stop_timeout(launch: registry.Launch) -> float:

@@ -133,14 +133,61 @@ def test_a_stop_on_a_full_state_directory_ends_the_server_and_says_so(world, wai
     world.environ["TRACETAIL_STATE_DIR"] = str(small_disk)
     launch = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
     ballast = fill(small_disk, 0)
+    notified = world.run("notify", "--launch", launch.launch_id, "--callback-url", "http://127.0.0.1:9/")
+    assert (notified.status, "No space left" in notified.result["cause"]) == (21, True)
     stopped = world.run("stop", "--model-name", "m")
     assert stopped.status == 0, stopped.stdout + stopped.stderr
+    assert stopped.result["state"] == "stopped"
     assert not world.members(launch)
-    assert world.start([["stay"]]).status == 15
+    refused = world.start([["stay"]])
+    assert (refused.status, refused.result["state"]) == (15, "failed")
+    assert "make room" in refused.result["hint"]
     ballast.unlink()
+    assert world.run("status", "--launch", launch.launch_id).result["state"] == "stopped"
+    assert launch.read()["state"] == "stopped"
+
+
+@pytest.fixture
+def read_only(world):
+    """Return what makes the state directory read-only for those who open anything from then on, and back."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: mounts a directory read-only")
+    mounted = []
+
+    def mount():
+        subprocess.run(["mount", "--bind", str(world.state), str(world.state)], check=True)
+        mounted.append(world.state)
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(world.state)], check=True)
+
+    def unmount():
+        while mounted:
+            subprocess.run(["umount", str(mounted.pop())], check=True)
+
+    yield mount, unmount
+    unmount()
+
+
+def test_what_runs_is_told_and_stopped_though_the_state_directory_is_read_only(world, read_only):
+    mount, unmount = read_only
+    launch = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
+    mount()
+    assert world.run("status", "--model-name", "m").status == 0
+    for name in ("m", "other"):  # a start that would have to end the running one first, and one that would not
+        refused = world.start([["stay"]], modelName=name)
+        assert (refused.status, refused.result["state"]) == (15, "failed")
+        assert not refused.stderr.startswith("Traceback")
+    assert launch.lock_held()
+    notified = world.run("notify", "--launch", launch.launch_id, "--callback-url", "http://127.0.0.1:9/")
+    assert (notified.status, "Read-only" in notified.result["cause"]) == (21, True)
+    stopped = world.run("stop", "--model-name", "m")
+    assert (stopped.status, stopped.result["state"]) == (0, "stopped")
+    assert not world.members(launch)
+    assert world.run("gc").status == 0
+    unmount()
     assert world.run("status", "--model-name", "m").status == 3
     world.ended(launch)
-    assert world.events(launch)[-1].name == "exited"
+    assert launch.read()["state"] == "stopped"
+    assert [event.name for event in world.events(launch)] == ["started", "ready", "stopping", "exited"]
 
 
 def test_a_log_directory_without_room_is_refused(world):

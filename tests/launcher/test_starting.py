@@ -219,6 +219,14 @@ def test_equal_parameters_reuse_and_others_restart(world):
     assert world.run("stop", "--model-name", "m").status == 0
 
 
+def test_a_restart_that_cannot_succeed_leaves_the_running_server_alone(world):
+    first = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
+    refused = world.start([["text", "ready now\n"], ["stay"]], workDir="/does/not/exist")
+    assert (refused.status, refused.result["cause"]) == (15, "workDir /does/not/exist is not a directory")
+    assert is_alive(first.read()["server"])
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
 def test_twenty_parallel_starts_start_one_server(world, tmp_path):
     starts = tmp_path / "starts"
     steps = [["append", str(starts)], ["sleep", 1], ["text", "ready now\n"], ["stay"]]
