@@ -263,9 +263,8 @@ def redact(entries: Columns, redactor: Redactor) -> int:
         entries.texts = block.split(b"\n")
     if not block.isascii():
         texts = entries.texts
-        for index, text in enumerate(texts):
-            if not text.isascii():
-                texts[index] = text.decode(errors="replace").encode()
+        for index in [index for index, text in enumerate(texts) if not text.isascii()]:
+            texts[index] = texts[index].decode(errors="replace").encode()
     return count
 
 
