@@ -158,10 +158,14 @@ def metadata(pairs: Mapping[str, str | bytes | None]) -> bytes:
     )
 
 
-def encode_request(labels: Mapping[str, str], entries: bytes) -> bytes:
-    """Return a push request with one stream, in the raw snappy form that Loki takes."""
+def encode_request(labels: Mapping[str, str], entries: Sequence[bytes]) -> bytes:
+    """Return a push request with one stream, in the raw snappy form that Loki takes.
+
+    entries: parts of the stream, each what Columns.encode() returns.
+    """
     head = _field(0x0A, selector(labels).encode())
-    return bytes(cramjam.snappy.compress_raw(b"\x0a" + varint(len(head) + len(entries)) + head + entries))
+    size = len(head) + sum(map(len, entries))
+    return bytes(cramjam.snappy.compress_raw(b"".join((b"\x0a", varint(size), head, *entries))))
 
 
 class Entry(NamedTuple):

@@ -9,12 +9,13 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from agent import encoding
-from agent.delivery import Batch, Body, Delivery, Rows, rows_from
+from agent.bodies import Bodies
+from agent.delivery import Batch, Delivery
 from agent.encoding import Columns
 from agent.follower import Block, FileRow, Fingerprint
 from agent.ledger import Ledger
@@ -32,6 +33,8 @@ LOOK_EVERY_SECONDS = 0.1
 BODY_MAX_BYTES = 1 << 20
 """Before compression. Loki hides a repeated batch of this size; a larger one partly shows."""
 BLOCKS_AT_ONCE = 8
+_PIECE_BYTES = 128 * 1024
+"""So much is parsed at once: it stays in the processor's cache."""
 _LEVELS_KNOWN_MAX = 8192
 TEXT_MAX_BYTES = ENTRY_MAX_BYTES - 2048
 """Longer texts become several entries: Loki's limit is for text and structured metadata together."""
@@ -146,17 +149,21 @@ class Pipeline:
         return Shipped(behind)
 
     def _prepare(self, source: Source, block: Block) -> tuple[Batch, Observed]:
-        """Parse, redact and encode a block."""
-        parsed = source.parser.parse(block.data, self.clock_ns(), behind=block.behind, unfinished=block.unfinished)
+        """Parse, redact and encode a block; piece by piece, so that no more than one is there as separate lines."""
         observed = Observed(source.own_labels)
-        bodies: list[Body] = []
+        bodies: dict[object, Bodies] = {}  # by the ids of their lines
         masked = 0
-        for stream in parsed.streams.values():
-            masked += redact(stream.entries, self.redactor)
-            self._note(observed, stream)
-            entries = self.fit(stream.entries)
-            source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
-            bodies += self.bodies(source.labels(stream.ids), entries, stream.rows)
+        for piece in _pieces(block.data):
+            unfinished = block.unfinished and not piece.endswith(b"\n")
+            parsed = source.parser.parse(piece, self.clock_ns(), behind=block.behind, unfinished=unfinished)
+            for ids, stream in parsed.streams.items():
+                masked += redact(stream.entries, self.redactor)
+                entries = self.fit(stream.entries)
+                source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
+                if ids not in bodies:
+                    bodies[ids] = Bodies(source.labels(ids), self.body_max_bytes)
+                bodies[ids].add(entries, [(entry, row + observed.lines) for entry, row in stream.rows])
+                self._note(observed, stream)
         self.metrics.read(observed.levels, len(block.data), masked)
         batch = Batch(
             source_id=source.id,
@@ -167,7 +174,7 @@ class Pipeline:
             lines=observed.lines,
             redacted=masked,
             state=source.parser.state(),
-            bodies=bodies,
+            bodies=[body for of_stream in bodies.values() for body in of_stream.finish()],
         )
         return batch, observed
 
@@ -198,7 +205,8 @@ class Pipeline:
         self, source: Source, text: str, *, completes: bool = False, file: FileRow | None = None, position: int = 0
     ) -> Batch:
         """Return a batch with one event of the agent's own; with its acknowledgement file is at position."""
-        entries = source.parser.event(text.encode(), self.clock_ns())
+        bodies = Bodies(source.labels(source.parser.ids), self.body_max_bytes)
+        bodies.add(source.parser.event(text.encode(), self.clock_ns()))
         return Batch(
             source_id=source.id,
             file=file,
@@ -208,7 +216,7 @@ class Pipeline:
             lines=0,
             redacted=0,
             state=source.parser.state(),
-            bodies=self.bodies(source.labels(source.parser.ids), entries),
+            bodies=bodies.finish(),
             completes=completes,
         )
 
@@ -228,19 +236,6 @@ class Pipeline:
             fitting.add(last_ns, rest, meta)
         return fitting
 
-    def bodies(self, labels: Mapping[str, str], entries: Columns, rows: Rows = ()) -> list[Body]:
-        """Return the requests for some entries: one, unless that would be over the limit."""
-        encoded = entries.encode()
-        count = len(entries.texts)
-        if len(encoded) <= self.body_max_bytes or count == 1:
-            data = encoding.encode_request(labels, encoded)
-            return [Body(labels, data, entries.time_ns(0), entries.time_ns(-1), count, rows)]
-        half = count // 2
-        return [
-            *self.bodies(labels, entries.part(0, half), rows),
-            *self.bodies(labels, entries.part(half, count), rows_from(rows, half)),
-        ]
-
     def _note(self, observed: Observed, stream: Stream) -> None:
         observed.lines += len(stream.entries.texts)
         observed.events += stream.events
@@ -254,6 +249,15 @@ class Pipeline:
                 level = encoding.decode_metadata(meta).get(METADATA_LEVEL, "info")
                 self._level_of_meta[meta] = level
             levels[level] = levels.get(level, 0) + count
+
+
+def _pieces(block: bytes) -> Iterator[bytes]:
+    """Cut a block behind line ends."""
+    start = 0
+    while start < len(block):
+        end = block.rfind(b"\n", start, start + _PIECE_BYTES) + 1 or block.find(b"\n", start) + 1 or len(block)
+        yield block[start:end]
+        start = end
 
 
 def redact(entries: Columns, redactor: Redactor) -> int:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.agent_loki import decode
 
 from agent import encoding
-from agent.delivery import rows_from
+from agent.bodies import rows_from
 from agent.encoding import Columns, Entry
 from agent.follower import Follower
 from agent.parsing import LineParser
@@ -184,7 +184,7 @@ def test_decode_of_encode_is_the_identity_with_the_official_library_and_with_our
     columns = Columns()
     for time_ns, text, pairs in rows:
         columns.add(time_ns, text, encoding.metadata(pairs))
-    body = encoding.encode_request(labels, columns.encode())
+    body = encoding.encode_request(labels, [columns.encode()])
     official = [(entry.time_ns, entry.line.encode(), dict(entry.metadata)) for entry in decode(body)]
     assert official == rows
     said, ours = encoding.decode_request(body)
@@ -196,7 +196,7 @@ def test_long_lines_and_many_entries_are_encoded_as_well() -> None:
     columns = Columns()
     for number in range(3000):
         columns.add(NOW + number, b"x" * (number * 97 % 260_000), encoding.metadata({"level": "info"}))
-    found = decode(encoding.encode_request({"a": "b"}, columns.encode()))
+    found = decode(encoding.encode_request({"a": "b"}, [columns.encode()]))
     assert [(entry.time_ns, len(entry.line)) for entry in found] == [(NOW + n, n * 97 % 260_000) for n in range(3000)]
 
 
