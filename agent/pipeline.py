@@ -155,6 +155,7 @@ class Pipeline:
         masked = 0
         for piece in _pieces(block.data):
             unfinished = block.unfinished and not piece.endswith(b"\n")
+            lines_before = observed.lines
             parsed = source.parser.parse(piece, self.clock_ns(), behind=block.behind, unfinished=unfinished)
             for ids, stream in parsed.streams.items():
                 masked += redact(stream.entries, self.redactor)
@@ -162,7 +163,7 @@ class Pipeline:
                 source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
                 if ids not in bodies:
                     bodies[ids] = Bodies(source.labels(ids), self.body_max_bytes)
-                bodies[ids].add(entries, [(entry, row + observed.lines) for entry, row in stream.rows])
+                bodies[ids].add(entries, [(entry, row + lines_before) for entry, row in stream.rows])
                 self._note(observed, stream)
         self.metrics.read(observed.levels, len(block.data), masked)
         batch = Batch(
