@@ -1,6 +1,7 @@
 """The checks of `tracetail doctor` that talk to others: Loki, agent, panel, Pushgateway, remote-write receiver."""
 
 import asyncio
+import dataclasses
 import email.utils
 import os
 import secrets
@@ -20,23 +21,25 @@ from cli.configuration import Configuration, store_url
 from cli.findings import Finding, ok, problem, warning
 from contract import logql
 from contract.labels import ENV, HOST, METADATA_LEVEL, SERVICE_NAME
-from contract.loki import READY_PATH, LokiSettings
+from contract.loki import LokiSettings
 
 READ_BACK_SECONDS = 15.0
 CLOCK_WARNING_SECONDS = 5.0
 CLOCK_PROBLEM_SECONDS = 300.0
 """Loki refuses what is more than ten minutes ahead of its clock, and the agent does not believe more than five."""
 LAG_WARNING_BYTES = 64 << 20
-_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_TIMEOUT_SECONDS = 10.0
+_TIMEOUT = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
 
 
 async def check_loki(settings: Configuration) -> AsyncIterator[Finding]:
     """Push one line and read it back, as agent and panel would; compare the clocks on the way."""
     loki = settings.loki
     try:
-        async with LokiClient(loki) as client, aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-            skew, error = await _loki_is_ready(session, loki)
-            if error:
+        async with LokiClient(dataclasses.replace(loki, timeout_seconds=_TIMEOUT_SECONDS)) as client:
+            try:
+                skew = await _clock_skew(client)
+            except UnreachableError as error:
                 yield problem("loki", f"{loki.url} does not answer: {error}", _how_to_reach(settings))
                 return
             if skew is not None:
@@ -47,21 +50,12 @@ async def check_loki(settings: Configuration) -> AsyncIterator[Finding]:
         yield problem("loki", str(error), "correct the setting")
 
 
-async def _loki_is_ready(session: aiohttp.ClientSession, loki: LokiSettings) -> tuple[float | None, str]:
-    """Return how far our clock is ahead of Loki's (None if it does not tell), and why it cannot be reached."""
-    try:
-        async with session.get(
-            loki.url.rstrip("/") + READY_PATH,
-            headers=loki.headers(),
-            ssl=loki.ssl_context(),
-            proxy=loki.proxy or None,
-        ) as answer:
-            date = answer.headers.get("Date")
-            # Loki's Date has whole seconds: half of one is the best guess of the rest.
-            theirs = email.utils.parsedate_to_datetime(date).timestamp() + 0.5 if date else None
-            return (None if theirs is None else time.time() - theirs), ""
-    except (aiohttp.ClientError, OSError) as error:
-        return None, _why(error)
+async def _clock_skew(client: LokiClient) -> float | None:
+    """Return how far our clock is ahead of Loki's; None if it does not tell. Raises UnreachableError."""
+    _, date = await client.ready()
+    # Loki's Date has whole seconds: half of one is the best guess of the rest.
+    theirs = email.utils.parsedate_to_datetime(date).timestamp() + 0.5 if date else None
+    return None if theirs is None else time.time() - theirs
 
 
 def _why(error: Exception) -> str:
