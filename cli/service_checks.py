@@ -15,13 +15,14 @@ from agent import encoding
 from agent.delivery import make_body
 from agent.remote_write import RefusedError, RemoteWriter, UnavailableError
 from agent.remote_write import encode as encode_samples
-from agent.reporting import authorization
+from agent.reporting import remote_write_headers
 from agent.sender import Answer, LokiClient, QueryRefusedError, UnreachableError
 from cli.configuration import Configuration, store_url
 from cli.findings import Finding, ok, problem, warning
 from contract import logql
 from contract.labels import ENV, HOST, METADATA_LEVEL, SERVICE_NAME
 from contract.loki import LokiSettings
+from contract.secret_file import read_secret
 
 READ_BACK_SECONDS = 15.0
 CLOCK_WARNING_SECONDS = 5.0
@@ -146,7 +147,8 @@ async def _agent(session: aiohttp.ClientSession, settings: Configuration) -> Fin
     address = f"http://{settings.agent.listen}"
     not_running = "start it: systemctl start tracetail-agent, tracetail agent, or tracetail up"
     try:
-        headers = authorization("", "", settings.agent.secret_file)
+        secret_file = settings.agent.secret_file
+        headers = {"Authorization": f"Bearer {read_secret('agent.secret_file', secret_file)}"} if secret_file else {}
         async with session.get(f"{address}/status", headers=headers) as answer:
             if answer.status != 200:
                 text = (await answer.text())[:200]
@@ -167,7 +169,7 @@ async def _agent(session: aiohttp.ClientSession, settings: Configuration) -> Fin
             "agent", f"{backlog >> 20} MiB wait to be shipped", "look at Loki's limits and the agent's log"
         )
     if rejected:
-        return warning("agent", f"Loki refused {rejected} lines", "the reasons are in the agent's log and journal")
+        return warning("agent", f"Loki refused {rejected} lines", "tracetail agent rejected tells which and why")
     return ok("agent", f"ships {len(status['sources'])} logs to {status['loki']}")
 
 
@@ -213,9 +215,7 @@ async def _remote_write(session: aiohttp.ClientSession, settings: Configuration)
     writer = RemoteWriter(
         session,
         url,
-        headers=lambda: authorization(
-            agent.remote_write_username, agent.remote_write_password_file, agent.remote_write_bearer_token_file
-        ),
+        headers=lambda: remote_write_headers(agent),
     )
     try:
         await writer.send(encode_samples([]))

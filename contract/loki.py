@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
+from contract.secret_file import SecretFileError, read_secret
+
 PUSH_PATH = "/loki/api/v1/push"
 QUERY_RANGE_PATH = "/loki/api/v1/query_range"
 QUERY_PATH = "/loki/api/v1/query"
@@ -66,9 +68,9 @@ class LokiSettings:
         if self.tenant:
             headers["X-Scope-OrgID"] = self.tenant
         if self.bearer_token_file:
-            headers["Authorization"] = "Bearer " + read_secret("loki.bearer_token_file", self.bearer_token_file)
+            headers["Authorization"] = "Bearer " + _secret("loki.bearer_token_file", self.bearer_token_file)
         elif self.username:
-            password = read_secret("loki.password_file", self.password_file) if self.password_file else ""
+            password = _secret("loki.password_file", self.password_file) if self.password_file else ""
             pair = base64.b64encode(f"{self.username}:{password}".encode()).decode()
             headers["Authorization"] = "Basic " + pair
         return headers
@@ -121,18 +123,11 @@ _ABOUT_THE_NAME = (62, 64)
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH (OpenSSL, x509_vfy.h)."""
 
 
-def read_secret(setting: str, path: str) -> str:
-    """Return the secret that a file holds, without white space around it. Raises LokiSettingsError."""
+def _secret(setting: str, path: str) -> str:
     try:
-        secret = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise LokiSettingsError(f"{setting} cannot be read: {path}: {reason}") from error
-    if not secret:
-        raise LokiSettingsError(f"{setting} is empty: {path}")
-    if not secret.isprintable():
-        raise LokiSettingsError(f"{setting} holds more than one line, or unprintable characters: {path}")
-    return secret
+        return read_secret(setting, path)
+    except SecretFileError as error:
+        raise LokiSettingsError(str(error)) from error
 
 
 def _check_proxy(proxy: str) -> None:
