@@ -156,43 +156,51 @@ class Outboxes:
         ) as session:
             try:
                 while True:
-                    for path in await asyncio.to_thread(self._due):
-                        self._begin(session, path)
+                    for directory, paths in await asyncio.to_thread(self._due):
+                        self._begin(session, directory, paths)
                     await asyncio.sleep(_OUTBOXES_EVERY_SECONDS)
             finally:
                 for task in self._under_way.values():
                     task.cancel()
                 await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
-    def _due(self) -> list[Path]:
-        """Return the callbacks whose time has come, the oldest of each launch first."""
+    def _due(self) -> list[tuple[Path, list[Path]]]:
+        """Return each outbox with the callbacks whose time has come, the oldest first."""
         now = time.monotonic()
-        outboxes = [outbox_dir for launches in self._launches for outbox_dir in launches.glob("*/outbox")]
-        waiting = [path for directory in outboxes for path in outbox.pending(directory)]
-        there = set(waiting)
+        outboxes = [directory for launches in self._launches for directory in launches.glob("*/outbox")]
+        waiting = {directory: outbox.pending(directory) for directory in outboxes}
+        there = {path for paths in waiting.values() for path in paths}
         self._waits = {path: wait for path, wait in self._waits.items() if path in there}
-        return [path for path in waiting if path not in self._waits or self._waits[path][0] <= now]
+        due = {
+            directory: [path for path in paths if path not in self._waits or self._waits[path][0] <= now]
+            for directory, paths in waiting.items()
+        }
+        return [(directory, paths) for directory, paths in due.items() if paths]
 
-    def _begin(self, session: aiohttp.ClientSession, path: Path) -> None:
-        """Begin to deliver a callback, unless its turn is later: the next look finds it again."""
-        directory = path.parent
-        receiver = _receiver(path)
+    def _begin(self, session: aiohttp.ClientSession, directory: Path, paths: list[Path]) -> None:
+        """Begin to deliver a launch's callbacks, unless its turn is later: the next look finds them again."""
+        receiver = _receiver(paths[0])
         if directory in self._under_way or len(self._under_way) >= _AT_ONCE or self._to[receiver] >= _AT_ONCE_TO_ONE:
             return
         self._to[receiver] += 1
-        task = asyncio.create_task(self._try(session, path), name=f"callback {path.stem}")
+        task = asyncio.create_task(self._deliver(session, paths), name=f"callbacks of {directory.parent.name}")
         self._under_way[directory] = task
 
         def ended(task: asyncio.Task[None]) -> None:
-            del self._under_way[directory]
+            del task, self._under_way[directory]
             self._to[receiver] -= 1
             if not self._to[receiver]:
                 del self._to[receiver]
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("cannot deliver the callback %s", path, exc_info=error)
-                self._wait(path)
 
         task.add_done_callback(ended)
+
+    async def _deliver(self, session: aiohttp.ClientSession, paths: list[Path]) -> None:
+        for path in paths:
+            try:
+                await self._try(session, path)
+            except Exception:
+                log.exception("cannot deliver the callback %s", path)
+                self._wait(path)
 
     async def _try(self, session: aiohttp.ClientSession, path: Path) -> None:
         """Deliver one callback, unless its keeper is just about it."""
