@@ -11,6 +11,7 @@ have been stored just before.
 import asyncio
 import json
 import logging
+import re
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,6 +29,7 @@ from agent.rate import RateCap
 from agent.refusals import Verdict
 from agent.sender import Answer, LokiClient, QueryRefusedError, UnreachableError
 from contract.labels import METADATA_ORIGINAL_TIME
+from contract.logline import parse_stamp
 from contract.logql import selector
 
 log = logging.getLogger(__name__)
@@ -237,6 +239,7 @@ class Delivery:
 
     async def _settle_refusal(self, intent: Intent, answer: Answer, outcome: Outcome) -> None:
         """Find out which entries a 400 is about. The others are stored."""
+        self.last_error = ""  # it is reached, and takes what is good
         refused = refusals.listed(answer.text)
         if refused is None or not refused.keys() <= set(_times(intent.body)):
             if intent.entries == 1:
@@ -259,8 +262,7 @@ class Delivery:
         again = []
         for entry in entries:
             if entry.time_ns in wanted:
-                original = encoding.metadata({METADATA_ORIGINAL_TIME: _rfc3339(entry.time_ns)})
-                again.append(Entry(time_ns, entry.text, entry.meta + original))
+                again.append(retimed(entry, time_ns, structured_metadata=self._loki.settings.structured_metadata))
                 time_ns += 1
         rejected = _chosen(intent, entries, refused.keys() - wanted)
         bodies = [make_body(intent.labels, again)]
@@ -270,6 +272,7 @@ class Delivery:
         self._metrics.retimed(len(again))
 
     async def _reject(self, intent: Intent, refused: Mapping[int, str], outcome: Outcome) -> None:
+        self.last_error = ""
         _, entries = encoding.decode_request(intent.body)
         rejected = _chosen(intent, entries, refused.keys())
         await self._write(lambda db: _reject_and_replace(db, intent, rejected, refused, []))
@@ -336,6 +339,28 @@ def make_body(labels: Mapping[str, str], entries: list[Entry], first_index: int 
     """Return the body that holds these entries."""
     data = encoding.encode_request(labels, encoding.columns_of(entries).encode())
     return Body(labels, data, entries[0].time_ns, entries[-1].time_ns, len(entries), first_index)
+
+
+def retimed(entry: Entry, time_ns: int, *, structured_metadata: bool) -> Entry:
+    """Return an entry as of another time; its own is told in its metadata, else in front of its text."""
+    own = _rfc3339(entry.time_ns)
+    if structured_metadata:
+        return Entry(time_ns, entry.text, entry.meta + encoding.metadata({METADATA_ORIGINAL_TIME: own}))
+    return Entry(time_ns, f"[{METADATA_ORIGINAL_TIME}={own}] ".encode() + entry.text, entry.meta)
+
+
+_ORIGINAL_TIME = re.compile(rf"\[{METADATA_ORIGINAL_TIME}=(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{9}}Z)\] ")
+
+
+def untimed(text: str, told: str | None) -> tuple[str, int | None]:
+    """Return the text of an entry as it was before it was sent again, and its own time; None if it was not.
+
+    told: its metadata original_time, if it has any.
+    """
+    match = None if told else _ORIGINAL_TIME.match(text)
+    if match:
+        told, text = match[1], text[match.end() :]
+    return text, parse_stamp(told.removesuffix("Z").encode() + b"+00:00") if told else None
 
 
 def _chosen(intent: Intent, entries: list[Entry], times: AbstractSet[int]) -> list[tuple[int | None, Entry]]:
@@ -500,6 +525,12 @@ def _reject_and_replace(
     )
     for body in bodies:
         _insert_intent(db, intent.batch_id, body, retimed=True)
+        # After a restart, too, the next lines of the stream come after what was sent again later.
+        db.execute(
+            "UPDATE batches SET state = json_set(state, '$.last_ns', max(?, json_extract(state, '$.last_ns')))"
+            " WHERE id = ?",
+            (body.last_ns, intent.batch_id),
+        )
     _acknowledge(db, intent)
 
 

@@ -196,7 +196,9 @@ class Pipeline:
         self, source: Source, text: str, *, completes: bool = False, file: FileRow | None = None, position: int = 0
     ) -> Batch:
         """Return a batch with one event of the agent's own; with its acknowledgement file is at position."""
-        entries = source.parser.event(text.encode(), self.clock_ns())
+        # A gap stands where it is in the log: what follows it keeps its own time.
+        begun_ns = source.parser.last_ns or source.begun_ns if file else 0
+        entries = source.parser.event(text.encode(), begun_ns or self.clock_ns())
         return Batch(
             source_id=source.id,
             file=file,

@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from agent.delivery import Batch, Outcome
@@ -34,6 +35,8 @@ class Source:
         """own_labels: of its streams, but for ids that its lines tell."""
         self.key = key
         self.own_labels = own_labels
+        self.begun_ns = 0
+        """When what it tells began, in nanoseconds since the epoch; 0 if that is not known."""
         self.id = 0
         self.parser: LineParser
         self.files: list[FileRow] = []
@@ -159,6 +162,8 @@ class LaunchSource(Source):
         super().__init__(launch.launch_id, {**labels, **launch_labels(record)})
         self.launch = launch
         self.record = record
+        if started_at := record.get("startedAt"):
+            self.begun_ns = round(datetime.fromisoformat(started_at).timestamp()) * 1_000_000_000
         self._record_mark = (0, 0)
         self.segments: list[Path] = []
         self._index = 0

@@ -10,11 +10,14 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import click
 
 from cli import configuration
+
+if TYPE_CHECKING:
+    from agent.verification import Report
 
 log = logging.getLogger(__name__)
 
@@ -164,9 +167,15 @@ def replay(ctx: click.Context, trace_id: str | None) -> None:
 
     try:
         taken, reasons = asyncio.run(run())
-    except (JournalError, UnreachableError) as error:
+    except UnreachableError as error:
+        _fail(f"Loki at {settings.loki.url} cannot be reached: {error}", 1)
+    except JournalError as error:
         _fail(str(error), 1)
-    click.echo(f"{taken} lines were taken")
+    except ValueError as error:  # a setting that cannot be used
+        _fail(str(error), 2)
+    click.echo(
+        f"{taken} {'line was' if taken == 1 else 'lines were'} taken" if taken or reasons else "nothing to replay"
+    )
     for reason in reasons:
         click.echo(f"not taken: {reason}", err=True)
     sys.exit(1 if reasons else 0)
@@ -186,17 +195,24 @@ def verify(ctx: click.Context, trace_id: str, as_json: bool) -> None:
     settings = _settings(ctx)
     state_dirs = _state_dirs(settings)
 
+    found, unreadable = launches_of(state_dirs, trace_id)
+    for reason in unreadable:
+        click.echo(f"warning: {reason}", err=True)
+
     async def run() -> list[Report]:
+        redactor = redactor_of(settings.agent)
         async with LokiClient(settings.loki) as loki:
             return [
-                await verify_launch(launch, record, journal_path(state_dirs[0]), redactor_of(settings.agent), loki)
-                for launch, record in launches_of(state_dirs, trace_id)
+                await verify_launch(launch, record, journal_path(state_dirs[0]), redactor, loki)
+                for launch, record in found
             ]
 
     try:
         reports = asyncio.run(run())
     except (UnreachableError, QueryRefusedError) as error:
         _fail(f"Loki at {settings.loki.url} cannot be asked: {error}", 1)
+    except ValueError as error:  # a setting that cannot be used
+        _fail(str(error), 2)
     complete = bool(reports) and all(report.complete for report in reports)
     if as_json:
         launches = [report.as_json() for report in reports]
@@ -204,16 +220,27 @@ def verify(ctx: click.Context, trace_id: str, as_json: bool) -> None:
     elif not reports:
         click.echo(f"no launch of trace {trace_id} is known on this machine", err=True)
     for report in [] if as_json else reports:
-        said = "complete" if report.complete else "NOT complete"
-        click.echo(
-            f"{report.launch_id} ({report.state}): {said}: {report.lines} lines on disk, {report.found} in Loki, "
-            f"{report.rejected} rejected, {report.redacted} secrets masked"
-        )
-        for gap in report.missing:
-            click.echo(f"  missing: {gap.file} bytes {gap.start} to {gap.end} ({gap.lines} lines)")
-        for name in report.gone:
-            click.echo(f"  not on disk any more: {name}")
+        _show(report)
     sys.exit(0 if complete else 1)
+
+
+def _show(report: "Report") -> None:
+    said = "complete" if report.complete else "NOT complete"
+    click.echo(
+        f"{report.launch_id} ({report.state}): {said}: {report.lines} lines on disk, {report.found} of them in Loki, "
+        f"{report.rejected} rejected, {report.redacted} secrets masked"
+    )
+    for gap in report.missing:
+        click.echo(f"  missing: {gap.file} bytes {gap.start} to {gap.end} ({gap.lines} lines)")
+    for lost in report.lost:
+        known = f"bytes {lost.start} to {lost.end}" if lost.end > lost.start else f"what came after byte {lost.start}"
+        click.echo(f"  lost: {lost.file} {known}: {lost.reason}")
+    for name in report.gone:
+        click.echo(f"  not on disk any more: {name}")
+    if report.gone and not report.receipt:
+        click.echo("  and its stream has no receipt by which what is gone could be counted")
+    if report.missing and report.runs:
+        click.echo("  it still runs: its last lines may be under way; try again in a moment")
 
 
 def _settings(ctx: click.Context) -> configuration.Configuration:

@@ -115,7 +115,7 @@ async def shown_to_work(start_agent, tracetail, loki: LokiStandIn, state_dir: Pa
     assert len(loki.bodies) == 3
     ran = await tracetail(url, config, "verify", "--trace-id", TRACE)
     assert ran.status == 0, ran
-    assert ": complete: 3 lines on disk, 3 in Loki" in ran.out
+    assert ": complete: 3 lines on disk, 3 of them in Loki" in ran.out
     ran = await tracetail(url, config, "doctor")
     assert f"a line was pushed to {url} and read back" in ran.out, ran
 

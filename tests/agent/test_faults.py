@@ -224,6 +224,23 @@ async def test_listed_entries_are_sent_again_later_and_the_rest_is_delivered_onc
     assert loki.lines()[-1] == "later"
 
 
+async def test_after_a_restart_nothing_comes_before_what_was_sent_again_later(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    launch = Launch(state_dir)
+    launch.print(*LINES)
+    loki.behaviours.append(refuse(lambda entry: entry.line == "line 3", too_far_behind(200)))
+    agent = await start_agent()
+    await loki.until(lambda: len(loki.stored) == 200)
+    # Its position is where it was left, with all that the parser knows of times.
+    await eventually(lambda: launch.dir.shipped_path.exists() and launch.shipped()["lines"] == 200)
+    await agent.stop()
+    launch.print("after the restart")
+    await start_agent()
+    await loki.until(lambda: len(loki.stored) == 201)
+    assert loki.lines()[-2:] == ["line 3", "after the restart"]
+
+
 async def test_refused_entries_that_are_not_listed_are_found_by_halves(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
