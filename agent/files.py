@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.follower import Block, FileRow, Fingerprint, Follower
+from agent.records import Ids
 from agent.sources import Source
 from contract.labels import INSTANCE_ID, TRACE_ID
 
@@ -126,9 +127,8 @@ class FileSource(Source):
         self._gone_at = 0.0
         """When there was nothing more at the path and nothing to read; 0 while there is."""
 
-    def labels(self) -> Mapping[str, str]:
-        """Return the labels of the stream."""
-        ids = self.parser.ids
+    def labels(self, ids: Ids | None) -> Mapping[str, str]:
+        """Return the labels of the stream of lines with these ids."""
         if ids is None:
             return self.own_labels
         return {**self.own_labels, TRACE_ID: ids.trace_id, INSTANCE_ID: ids.instance_id}
@@ -143,11 +143,6 @@ class FileSource(Source):
         """Return by what the file at hand is known again."""
         assert self._at is not None
         return self._at.follower.fingerprint(position)
-
-    def go_on_at(self, position: int) -> None:
-        """Read on from there."""
-        assert self._at is not None
-        self._at.follower.go_back(position)
 
     def backlog(self) -> int:
         """Return how many bytes are written and not acknowledged."""

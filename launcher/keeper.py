@@ -8,7 +8,6 @@ library, `contract` and `launcher` modules that do the same.
 """
 
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -18,10 +17,10 @@ import time
 from pathlib import Path
 
 from contract import events, identity, record
-from contract.logline import parse_stamp
+from contract.logline import Event, parse_stamp
 from contract.record import LaunchDir, LaunchLock, Phase, Record
 from contract.shipped import read_shipped
-from launcher import backoff, diagnosis, engines, plan, probe, processes, pruning, recovery
+from launcher import backoff, diagnosis, engines, plan, probe, processes, pruning, recovery, reserve
 from launcher.ending import Sweep
 from launcher.launchlog import LaunchLog, PositionFile
 from launcher.output import Output
@@ -81,6 +80,7 @@ class Keeper:
         self._probe: ReadinessProbe | None = None
         self._alive_at: float | None = None
         self._sweep = Sweep(launch.launch_id, self._plan["stopTimeoutSec"], self._helpers, time.monotonic)
+        self._room = pruning.RoomKeeper(self._plan["log"]["minFreeBytes"], launch.shipped_path)
         self._started = time.monotonic()
         self._phase_started = self._started
         self._deadline = float("inf")
@@ -106,6 +106,9 @@ class Keeper:
         position = PositionFile(self._launch.path / "position")
         found = recovery.find(self._plan["log"], position.read())
         position.close()
+        if found.last_event is not None and found.last_event.name == events.EXITED:
+            self._record_end(found.last_event)
+            return
         stamper = Stamper(self._record["traceId"], self._record["instanceId"], found.last_ns)
         taken = recovery.complete(found, self._output, stamper)
         self._open_log(stamper, segment=found.segment, size=found.size + taken)
@@ -236,14 +239,10 @@ class Keeper:
         self._finish()
 
     def _make_room(self) -> None:
-        """Give up the oldest segment when the disk is full: what the server prints now matters more."""
-        error = self._log.writer.error
-        if error is None or error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return
-        deleted = pruning.make_room(self._log.segments()[:-1])
-        if deleted is not None:
-            path, size = deleted
-            self._log.event(events.DROPPED, bytes=size, reason=f"{path.name} is deleted: the disk is full")
+        """Give up the oldest segments when the disk gets full: what the server prints now matters more."""
+        for gone in self._room.look(self._log.segments()[:-1], self._log.writer.error):
+            if not gone.shipped:
+                self._log.event(events.DROPPED, bytes=gone.bytes, reason=f"{gone.path.name} is deleted: {gone.why}")
 
     def _wait(self) -> None:
         poller = select.poll()
@@ -253,7 +252,7 @@ class Keeper:
         if self._server_descriptor >= 0 and not self._server_gone:
             poller.register(self._server_descriptor, select.POLLIN)
         now = time.monotonic()
-        times = [self._pump.timeout()]
+        times = [self._pump.timeout(), pruning.IDLE_CHECK_SECONDS if self._log.segment > 1 else None]
         if self._record["state"] == record.STARTING:
             times.append(self._deadline - now if self._deadline != float("inf") else None)
             times.append(None if self._alive_at is None else self._alive_at - now)
@@ -373,9 +372,29 @@ class Keeper:
         self._record["state"] = state
         self._record["endedAt"] = moment()
         self._save()
+        reserve.release(self._launch)
         self._report(state)
         if attempt is not None:
             self._run("launcher.restarting", following)
+
+    def _record_end(self, exited: Event) -> None:
+        """Record an end that the log tells already: the keeper before could, or did, write no more than that."""
+        fields = exited.fields
+        how: record.Exit = {
+            "code": int(fields["exitCode"]) if "exitCode" in fields else None,
+            "signal": fields.get("signal"),
+        }
+        if "cause" in fields:
+            how["cause"] = fields["cause"]
+        if "hint" in fields:
+            how["hint"] = fields["hint"]
+        if "evidence" in fields:
+            how["evidence"] = fields["evidence"].split("\n")
+        self._record["state"] = fields["state"]
+        self._record["exit"] = how
+        self._record["endedAt"] = moment()
+        self._write_record()
+        self._report(fields["state"])
 
     def _restarts(self, state: str) -> int | None:
         """Return the number of the restart that follows this end, None if none does."""
@@ -454,11 +473,18 @@ class Keeper:
 
     def _save(self) -> None:
         self._record["segments"] = self._log.segments()
+        self._write_record()
+
+    def _write_record(self) -> None:
         try:
             self._lock.write(self._record)
-        except OSError as error:
-            # A full disk: the log's writer waits for room too, and the next change is saved in full.
-            print(f"cannot write the record: {error}", file=sys.stderr)  # noqa: T201  (keeper.log)
+        except OSError:
+            reserve.release(self._launch)
+            try:
+                self._lock.write(self._record)
+            except OSError as error:
+                # The log's writer waits for room too, and the next change is saved in full.
+                print(f"cannot write the record: {error}", file=sys.stderr)  # noqa: T201  (keeper.log)
 
     def _elapsed(self) -> float:
         return round(time.monotonic() - self._started, 3)
@@ -469,7 +495,8 @@ def main() -> int:
     launch = LaunchDir(Path(sys.argv[1]))
     if sys.argv[2] == ADOPT:
         lock = LaunchLock(launch)
-        if lock.acquire():  # else somebody keeps it already
+        # Else somebody keeps it already, or did until its end.
+        if lock.acquire() and launch.read()["state"] not in record.ENDED_STATES:
             Keeper(launch, lock).adopt()
     else:
         descriptor = int(sys.argv[2])

@@ -1,15 +1,11 @@
 """What happens when the launcher is gone: callbacks, restarts after a crash, retention."""
 
-import http.server
 import json
 import os
 import signal
 import socket
-import threading
 import time
 from pathlib import Path
-
-import pytest
 
 from contract import outbox
 from contract.logline import render_stamp
@@ -17,51 +13,6 @@ from contract.record import is_alive
 from launcher import backoff
 
 READY = [["text", "ready now\n"], ["stay"]]
-
-
-class Receiver:
-    """A test platform's callback endpoint: remembers what is posted, refuses as often as it is told."""
-
-    def __init__(self, refusals=0):
-        self.posts = []
-        self.headers = []
-        self.refusals = refusals
-        receiver = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if receiver.refusals:
-                    receiver.refusals -= 1
-                    self.send_response(503)
-                else:
-                    receiver.headers.append(dict(self.headers))
-                    receiver.posts.append(body)
-                    self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/api/report/llm-start"
-        self._thread = threading.Thread(target=self.server.serve_forever)
-        self._thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self._thread.join()
-        self.server.server_close()
-
-    def events(self):
-        return [post["event"] for post in self.posts]
-
-
-@pytest.fixture
-def receiver():
-    made = Receiver()
-    yield made
-    made.close()
 
 
 def test_ready_and_stopped_are_reported(world, wait_until, receiver, free_port, tmp_path):

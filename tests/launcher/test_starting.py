@@ -140,6 +140,24 @@ def test_a_wrong_parameter_is_one_line_that_says_what_to_change(world, params, s
     assert all("server" not in launch.read() for launch in world.launches())
 
 
+@pytest.mark.parametrize("command", ["start", "stop", "restart", "status", "apply", "warmup", "smoke", "notify"])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--port", "abc"], "'abc' is not a valid integer"),
+        (["--prot", "1"], "o such option"),
+        (["--params"], "'--params' requires an argument"),
+        (["m"], "unexpected extra argument (m)"),
+    ],
+)
+def test_a_wrong_flag_ends_with_a_result_too(world, command, words, says):
+    refused = world.run(command, *words)
+    assert refused.status == 2
+    assert says in refused.stderr
+    assert says in refused.result["cause"]
+    assert (refused.result["action"], refused.result["exitStatus"]) == (command, 2)
+
+
 @pytest.mark.parametrize(
     "params",
     [
@@ -198,6 +216,14 @@ def test_equal_parameters_reuse_and_others_restart(world):
     assert other["launchId"] != first["launchId"]
     assert not is_alive(world.launch(first).read()["server"])
     assert [event.name for event in world.events(world.launch(first))][-2:] == ["stopping", "exited"]
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_restart_that_cannot_succeed_leaves_the_running_server_alone(world):
+    first = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
+    refused = world.start([["text", "ready now\n"], ["stay"]], workDir="/does/not/exist")
+    assert (refused.status, refused.result["cause"]) == (15, "workDir /does/not/exist is not a directory")
+    assert is_alive(first.read()["server"])
     assert world.run("stop", "--model-name", "m").status == 0
 
 

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 from contract.record import is_alive
 
@@ -109,6 +110,31 @@ def test_stop_without_a_keeper_ends_everything(world, wait_until, tmp_path):
     stopped = world.run("stop", "--model-name", "m")
     assert (stopped.status, stopped.result["state"]) == (0, "stopped")
     assert not world.members(launch)
+
+
+def test_a_log_whose_first_segments_are_deleted_goes_on_at_its_end(world, wait_until, tmp_path):
+    much, go = tmp_path / "much", tmp_path / "go"
+    much.write_bytes(FLOOD * 40)
+    steps = [["text", "ready now\n"], ["file", str(much)], ["wait", str(go)], ["text", "alone\n"], ["stay"]]
+    launch = world.launch(world.start(steps, maxLogMB=1).result)
+    wait_until(lambda: len(launch.read()["segments"]) >= 4)
+    segments = wait_until(lambda: steady(launch))
+    for path in segments[:2]:
+        Path(path).unlink()
+    kill_keeper(launch)
+    wait_until(lambda: not launch.lock_held())
+    go.touch()
+    assert world.run("status", "--model-name", "m").status == 0
+    wait_until(lambda: Path(segments[-1]).read_bytes().endswith(b"] alone\n"))
+    assert launch.read()["segments"] == segments
+    assert not Path(segments[0]).exists()
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def steady(launch):
+    """Return a launch's segments once all that the server printed is in them."""
+    segments = launch.read()["segments"]
+    return segments if Path(segments[-1]).read_bytes().endswith(FLOOD[-20:]) else None
 
 
 def test_only_one_keeper_adopts(world, wait_until):
