@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from agent import encoding
+from agent.budget import Budget, Share
 from agent.delivery import Batch, Body, Delivery, Rows, rows_from
 from agent.encoding import Columns
 from agent.follower import Block, FileRow, Fingerprint
@@ -102,6 +103,7 @@ class Pipeline:
     structured_metadata: bool = True
     clock_ns: Callable[[], int] = time.time_ns
     observers: list[Observer] = field(default_factory=list)
+    budget: Budget = field(default_factory=Budget)
     stopping: bool = False
     _level_of_meta: dict[bytes, str] = field(default_factory=dict)
 
@@ -111,8 +113,8 @@ class Pipeline:
             async with self.room:
                 await self.ledger.open(source, self.delivery)
         while not self.stopping:
-            async with self.room:
-                shipped = await self._ship_next(source)
+            async with self.budget.share() as share, self.room:
+                shipped = await self._ship_next(source, share)
             if shipped is None:
                 return
             if not shipped.behind:
@@ -124,22 +126,22 @@ class Pipeline:
         async with self.room:
             await self.delivery.settle(batches)
 
-    async def _ship_next(self, source: Source) -> Shipped | None:
+    async def _ship_next(self, source: Source, share: Share) -> Shipped | None:
         """Ship what can be read at once; None if there is nothing."""
         block = source.read()
         if source.finished:
             await self.ledger.finish_files(source)
         if source.gap is not None:
-            await self._ship_gap(source, source.gap)
+            await self._ship_gap(source, source.gap, share)
             return Shipped(behind=True)
         if block is None:
             if source.exhausted and not source.complete:
-                await self._ship_receipt(source)
+                await self._ship_receipt(source, share)
             return None
         batch, observed = self._prepare(source, block)
         behind = block.behind
         del block  # nothing of it is held while Loki cannot be reached
-        outcome = await self.delivery.deliver(batch)
+        outcome = await self.delivery.deliver(batch, share)
         source.acknowledged(batch, outcome)
         for observer in self.observers:
             observer(source, observed)
@@ -171,7 +173,7 @@ class Pipeline:
         )
         return batch, observed
 
-    async def _ship_receipt(self, source: Source) -> None:
+    async def _ship_receipt(self, source: Source, share: Share) -> None:
         """Say in the stream itself that all of the launch's log is there, and how much that is."""
         text = render_event(
             events.RECEIPT,
@@ -180,17 +182,17 @@ class Pipeline:
             rejected=source.rejected,
             redacted=source.redacted,
         )
-        await self.delivery.deliver(self.event_batch(source, text, completes=True))
+        await self.delivery.deliver(self.event_batch(source, text, completes=True), share)
         source.complete = True
 
-    async def _ship_gap(self, source: Source, gap: Gap) -> None:
+    async def _ship_gap(self, source: Source, gap: Gap, share: Share) -> None:
         """Say in the stream which bytes of a file are lost; with that they count as dealt with."""
         row = gap.row
         text = render_event(events.GAP, file=row.path, **{"from": row.position}, to=gap.end, reason=gap.reason)
         log.warning("%s", text)
         self.metrics.gaps.inc(gap.end - row.position)
         batch = self.event_batch(source, text, file=row, position=gap.end)
-        await self.delivery.deliver(batch)
+        await self.delivery.deliver(batch, share)
         row.position = gap.end
         source.gap = None
 

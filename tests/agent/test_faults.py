@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import re
 import sqlite3
 from collections.abc import Callable
@@ -163,6 +164,37 @@ async def test_a_batch_over_the_rate_limit_is_split(start_agent, loki: LokiStand
     await start_agent()
     await loki.until(lambda: len(loki.stored) == 200)
     assert loki.lines() == LINES
+
+
+async def test_a_batch_over_a_limit_that_is_not_told_is_split_in_the_end(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    async def limit(entries: list[Stored], loki: LokiStandIn) -> web.StreamResponse | None:
+        return web.Response(status=429, text="slow down") if len(entries) > 60 else None
+
+    launch = Launch(state_dir)
+    dice = random.Random(7)
+    lines = [dice.randbytes(1500).hex() for _ in range(100)]
+    launch.print(*lines)
+    loki.always = limit
+    await start_agent()
+    await loki.until(lambda: len(loki.stored) == 100, 60)
+    assert loki.lines() == lines
+
+
+async def test_a_line_that_a_proxy_finds_too_large_is_kept_and_the_others_go_on(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    async def limit(entries: list[Stored], loki: LokiStandIn) -> web.StreamResponse | None:
+        return web.Response(status=413) if sum(len(entry.line) for entry in entries) > 100_000 else None
+
+    launch = Launch(state_dir)
+    launch.print("before", "x" * 150_000, "after")
+    loki.always = limit
+    await start_agent()
+    await loki.until(lambda: loki.lines() == ["before", "after"])
+    await eventually(lambda: len(rejected_rows(state_dir)) == 1)
+    assert rejected_rows(state_dir)[0]["reason"] == "Loki answered 413"
 
 
 async def test_a_stream_that_is_held_up_does_not_hold_up_others(
