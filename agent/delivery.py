@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import re
 import sqlite3
 import time
 from bisect import bisect_right
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from agent import encoding, refusals
+from agent import encoding, original_time, refusals
 from agent.backoff import SLOW_SECONDS, Backoff
 from agent.budget import Share
 from agent.encoding import Entry
@@ -32,8 +31,6 @@ from agent.metrics import Metrics
 from agent.rate import RateCap
 from agent.refusals import Verdict
 from agent.sender import Answer, LokiClient, QueryRefusedError, UnreachableError
-from contract.labels import METADATA_ORIGINAL_TIME
-from contract.logline import parse_stamp
 from contract.logql import selector
 
 log = logging.getLogger(__name__)
@@ -282,7 +279,11 @@ class Delivery:
         again = []
         for entry in entries:
             if entry.time_ns in wanted:
-                again.append(retimed(entry, time_ns, structured_metadata=self._loki.settings.structured_metadata))
+                text, meta = entry.text, b""
+                if not original_time.is_told(entry):
+                    structured = self._loki.settings.structured_metadata
+                    text, meta = original_time.told(text, entry.time_ns, structured_metadata=structured)
+                again.append(Entry(time_ns, text, entry.meta + meta))
                 time_ns += 1
         rejected = _chosen(intent, entries, refused.keys() - wanted)
         bodies = [make_body(intent.labels, again)]
@@ -369,28 +370,6 @@ def make_body(labels: Mapping[str, str], entries: list[Entry], rows: Rows = ()) 
     return Body(labels, data, entries[0].time_ns, entries[-1].time_ns, len(entries), rows)
 
 
-def retimed(entry: Entry, time_ns: int, *, structured_metadata: bool) -> Entry:
-    """Return an entry as of another time; its own is told in its metadata, else in front of its text."""
-    own = _rfc3339(entry.time_ns)
-    if structured_metadata:
-        return Entry(time_ns, entry.text, entry.meta + encoding.metadata({METADATA_ORIGINAL_TIME: own}))
-    return Entry(time_ns, f"[{METADATA_ORIGINAL_TIME}={own}] ".encode() + entry.text, entry.meta)
-
-
-_ORIGINAL_TIME = re.compile(rf"\[{METADATA_ORIGINAL_TIME}=(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{9}}Z)\] ")
-
-
-def untimed(text: str, told: str | None) -> tuple[str, int | None]:
-    """Return the text of an entry as it was before it was sent again, and its own time; None if it was not.
-
-    told: its metadata original_time, if it has any.
-    """
-    match = None if told else _ORIGINAL_TIME.match(text)
-    if match:
-        told, text = match[1], text[match.end() :]
-    return text, parse_stamp(told.removesuffix("Z").encode() + b"+00:00") if told else None
-
-
 def _chosen(intent: Intent, entries: list[Entry], times: AbstractSet[int]) -> list[tuple[int | None, Entry]]:
     """Return the entries at these times, each with the line of the batch that it is, where that is known."""
     return [
@@ -402,11 +381,6 @@ def _chosen(intent: Intent, entries: list[Entry], times: AbstractSet[int]) -> li
 
 def _times(body: bytes) -> list[int]:
     return [entry.time_ns for entry in encoding.decode_request(body)[1]]
-
-
-def _rfc3339(time_ns: int) -> str:
-    seconds, nanos = divmod(time_ns, encoding.SECOND)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanos:09d}Z"
 
 
 def _insert_batch(db: sqlite3.Connection, batch: Batch) -> tuple[int, int]:

@@ -154,7 +154,7 @@ class Pipeline:
         bodies: list[Body] = []
         masked = 0
         for stream in parsed.streams.values():
-            masked += redact(stream.entries, self.redactor)
+            masked += redact(stream, self.redactor)
             self._note(observed, stream)
             entries = self.fit(stream.entries)
             source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
@@ -260,17 +260,27 @@ class Pipeline:
             levels[level] = levels.get(level, 0) + count
 
 
-def redact(entries: Columns, redactor: Redactor) -> int:
+def redact(stream: Stream, redactor: Redactor) -> int:
     """Mask the secrets in the texts, make them valid UTF-8; return how many were masked."""
+    entries = stream.entries
+    pieces: dict[int, bytes] = {}
+    in_pieces = 0
+    for index, piece in stream.pieces.items():
+        # A secret may begin in one piece of a line and end in the next.
+        pieces[index], found = redactor.redact_piece(piece.before, entries.texts[index], goes_on=piece.goes_on)
+        in_pieces += found
+        entries.texts[index] = b""
     block, count = redactor.redact(b"\n".join(entries.texts))
     if count:
         entries.texts = block.split(b"\n")
-    if not block.isascii():
-        texts = entries.texts
+    texts = entries.texts
+    for index, text in pieces.items():
+        texts[index] = text
+    if pieces or not block.isascii():
         for index, text in enumerate(texts):
             if not text.isascii():
                 texts[index] = text.decode(errors="replace").encode()
-    return count
+    return count + in_pieces
 
 
 def _parts(text: bytes) -> list[bytes]:

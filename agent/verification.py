@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent.delivery import untimed
 from agent.encoding import decode_metadata
 from agent.follower import Block, Follower
 from agent.journal import JournalError, connect
+from agent.original_time import untold
 from agent.parsing import LineParser
 from agent.pipeline import TEXT_MAX_BYTES, redact
 from agent.sender import LokiClient
@@ -31,6 +31,7 @@ from contract.redaction import Redactor
 from contract.state import launches_dir
 
 _QUERY_SPAN_NS = 7 * 86_400 * 1_000_000_000
+_OWN_TIME = METADATA_ORIGINAL_TIME.encode()
 _CLOCKS_APART_NS = 3600 * 1_000_000_000
 
 
@@ -166,12 +167,16 @@ def _compare(
     rejected: AbstractSet[int],
     report: Report,
 ) -> None:
-    entries = parser.parse(block.data, 0, unfinished=block.unfinished).stream(None).entries
-    report.redacted += redact(entries, redactor)
+    stream = parser.parse(block.data, 0, unfinished=block.unfinished).stream(None)
+    entries = stream.entries
+    report.redacted += redact(stream, redactor)
     at = block.start
     for index, line in enumerate(block.data.removesuffix(b"\n").split(b"\n")):
         end = min(at + len(line) + 1, block.end)
+        # One that had to be moved behind the one before it stands in Loki with its own time told.
         time_ns = entries.time_ns(index)
+        if _OWN_TIME in (meta := entries.metas[index]):
+            time_ns = untold("", decode_metadata(meta)[METADATA_ORIGINAL_TIME])[1] or time_ns
         text = entries.texts[index]
         report.lines += 1
         # A text over Loki's limit stands there in parts; the first of them has its time.
@@ -219,7 +224,7 @@ async def _entries_in_loki(record: Record, loki: LokiClient) -> _InLoki:
             if entry.labels.get(METADATA_KIND, unmarked) == MARK_EVENT and found.is_the_agents(entry.line):
                 continue
             found.lines += 1
-            text, original = untimed(entry.line, entry.labels.get(METADATA_ORIGINAL_TIME))
+            text, original = untold(entry.line, entry.labels.get(METADATA_ORIGINAL_TIME))
             found.texts[original or entry.time_ns] = hash(text)
         start = end + 1
     return found
@@ -252,7 +257,7 @@ def _rejected_times(journal: Path, launch_id: str) -> set[int]:
     for row in rows:
         if json.loads(row["labels"]).get(LAUNCH_ID) == launch_id:
             told = decode_metadata(row["meta"]).get(METADATA_ORIGINAL_TIME)
-            _, original = untimed(row["line"].decode(errors="replace"), told)
+            _, original = untold(row["line"].decode(errors="replace"), told)
             times.add(original or row["time_ns"])
     return times
 
