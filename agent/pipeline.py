@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from agent import encoding
 from agent.bodies import Bodies
+from agent.budget import Budget, Share
 from agent.delivery import Batch, Delivery
 from agent.encoding import Columns
 from agent.follower import Block, FileRow, Fingerprint
@@ -105,6 +106,7 @@ class Pipeline:
     structured_metadata: bool = True
     clock_ns: Callable[[], int] = time.time_ns
     observers: list[Observer] = field(default_factory=list)
+    budget: Budget = field(default_factory=Budget)
     stopping: bool = False
     _level_of_meta: dict[bytes, str] = field(default_factory=dict)
 
@@ -114,8 +116,8 @@ class Pipeline:
             async with self.room:
                 await self.ledger.open(source, self.delivery)
         while not self.stopping:
-            async with self.room:
-                shipped = await self._ship_next(source)
+            async with self.budget.share() as share, self.room:
+                shipped = await self._ship_next(source, share)
             if shipped is None:
                 return
             if not shipped.behind:
@@ -127,22 +129,22 @@ class Pipeline:
         async with self.room:
             await self.delivery.settle(batches)
 
-    async def _ship_next(self, source: Source) -> Shipped | None:
+    async def _ship_next(self, source: Source, share: Share) -> Shipped | None:
         """Ship what can be read at once; None if there is nothing."""
         block = source.read()
         if source.finished:
             await self.ledger.finish_files(source)
         if source.gap is not None:
-            await self._ship_gap(source, source.gap)
+            await self._ship_gap(source, source.gap, share)
             return Shipped(behind=True)
         if block is None:
             if source.exhausted and not source.complete:
-                await self._ship_receipt(source)
+                await self._ship_receipt(source, share)
             return None
         batch, observed = self._prepare(source, block)
         behind = block.behind
         del block  # nothing of it is held while Loki cannot be reached
-        outcome = await self.delivery.deliver(batch)
+        outcome = await self.delivery.deliver(batch, share)
         source.acknowledged(batch, outcome)
         for observer in self.observers:
             observer(source, observed)
@@ -158,7 +160,7 @@ class Pipeline:
             lines_before = observed.lines
             parsed = source.parser.parse(piece, self.clock_ns(), behind=block.behind, unfinished=unfinished)
             for ids, stream in parsed.streams.items():
-                masked += redact(stream.entries, self.redactor)
+                masked += redact(stream, self.redactor)
                 entries = self.fit(stream.entries)
                 source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
                 if ids not in bodies:
@@ -179,7 +181,7 @@ class Pipeline:
         )
         return batch, observed
 
-    async def _ship_receipt(self, source: Source) -> None:
+    async def _ship_receipt(self, source: Source, share: Share) -> None:
         """Say in the stream itself that all of the launch's log is there, and how much that is."""
         text = render_event(
             events.RECEIPT,
@@ -188,17 +190,17 @@ class Pipeline:
             rejected=source.rejected,
             redacted=source.redacted,
         )
-        await self.delivery.deliver(self.event_batch(source, text, completes=True))
+        await self.delivery.deliver(self.event_batch(source, text, completes=True), share)
         source.complete = True
 
-    async def _ship_gap(self, source: Source, gap: Gap) -> None:
+    async def _ship_gap(self, source: Source, gap: Gap, share: Share) -> None:
         """Say in the stream which bytes of a file are lost; with that they count as dealt with."""
         row = gap.row
         text = render_event(events.GAP, file=row.path, **{"from": row.position}, to=gap.end, reason=gap.reason)
         log.warning("%s", text)
         self.metrics.gaps.inc(gap.end - row.position)
         batch = self.event_batch(source, text, file=row, position=gap.end)
-        await self.delivery.deliver(batch)
+        await self.delivery.deliver(batch, share)
         row.position = gap.end
         source.gap = None
 
@@ -206,8 +208,10 @@ class Pipeline:
         self, source: Source, text: str, *, completes: bool = False, file: FileRow | None = None, position: int = 0
     ) -> Batch:
         """Return a batch with one event of the agent's own; with its acknowledgement file is at position."""
+        # A gap stands where it is in the log: what follows it keeps its own time.
+        begun_ns = source.parser.last_ns or source.begun_ns if file else 0
         bodies = Bodies(source.labels(source.parser.ids), self.body_max_bytes)
-        bodies.add(source.parser.event(text.encode(), self.clock_ns()))
+        bodies.add(source.parser.event(text.encode(), begun_ns or self.clock_ns()))
         return Batch(
             source_id=source.id,
             file=file,
@@ -261,16 +265,26 @@ def _pieces(block: bytes) -> Iterator[bytes]:
         start = end
 
 
-def redact(entries: Columns, redactor: Redactor) -> int:
+def redact(stream: Stream, redactor: Redactor) -> int:
     """Mask the secrets in the texts, make them valid UTF-8; return how many were masked."""
+    entries = stream.entries
+    pieces: dict[int, bytes] = {}
+    in_pieces = 0
+    for index, piece in stream.pieces.items():
+        # A secret may begin in one piece of a line and end in the next.
+        pieces[index], found = redactor.redact_piece(piece.before, entries.texts[index], goes_on=piece.goes_on)
+        in_pieces += found
+        entries.texts[index] = b""
     block, count = redactor.redact(b"\n".join(entries.texts))
     if count:
         entries.texts = block.split(b"\n")
-    if not block.isascii():
-        texts = entries.texts
+    texts = entries.texts
+    for index, text in pieces.items():
+        texts[index] = text
+    if pieces or not block.isascii():
         for index in [index for index, text in enumerate(texts) if not text.isascii()]:
             texts[index] = texts[index].decode(errors="replace").encode()
-    return count
+    return count + in_pieces
 
 
 def _parts(text: bytes) -> list[bytes]:

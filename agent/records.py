@@ -111,7 +111,7 @@ class Records:
         plain: every line is a record of its own, of level info.
         """
         self._plain = plain
-        self._structured = structured_metadata
+        self.structured_metadata = structured_metadata
         names = dict.fromkeys(formats.LEVELS.values())
         self._levels = {name: Level(name, self.encode(level=name)) for name in names}
         self._info = self._levels["info"]
@@ -359,7 +359,7 @@ class Records:
     def _with_request(self, meta: bytes, text: bytes) -> bytes:
         """Return meta with the id of the request that text speaks of, if it does."""
         request_id = formats.request_id(text)
-        if request_id is None or not self._structured:
+        if request_id is None or not self.structured_metadata:
             return meta
         return meta + _REQUEST_PAIR[len(request_id)] + request_id
 
@@ -374,7 +374,7 @@ class Records:
 
     def encode(self, **pairs: str | bytes | None) -> bytes:
         """Return metadata, encoded; nothing for a Loki without structured metadata."""
-        return encoding.metadata(pairs) if self._structured else b""
+        return encoding.metadata(pairs) if self.structured_metadata else b""
 
 
 def json_time(text: bytes) -> bytes:
