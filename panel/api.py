@@ -18,8 +18,9 @@ from panel.errors import NotFoundError, RequestError
 from panel.index import LineIndexes
 from panel.live import Feeds, Message, TooManyViewersError, gaps_of
 from panel.overview import STATS_FILTER, Overview
-from panel.reader import Reader
+from panel.reader import Page, Reader
 from panel.request import checked_id, grant_of, parameters, trace_of
+from panel.search import Search, TextQuery
 from panel.shared import SharedAnswers
 from panel.traces import Traces
 
@@ -115,6 +116,7 @@ class ReadingRoutes:
         self._feeds = feeds
         self._indexes = indexes
         self._overview = overview
+        self._search = Search(reader, overview)
         self._heartbeat_seconds = heartbeat_seconds
         self._shared = SharedAnswers(_OVERVIEW_SECONDS)
 
@@ -189,7 +191,11 @@ class ReadingRoutes:
         series = await self._traces.streams(trace_id) if newest else []
         start = max(start, Key(traces.earliest(series, self._traces.range()[0])))
         log_query = log_query_of(trace_id, query)
-        if backward:
+        if searches_text(query):
+            text_query = text_query_of(trace_id, query)
+            first = Key(await self._traces.start_ns(trace_id))
+            page = await self._search.page(text_query, first, start, end, limit=query.limit, backward=backward)
+        elif backward:
             page = await self._reader.backward(log_query, end, start, limit=query.limit)
         else:
             page = await self._reader.forward(log_query, start, end, limit=query.limit)
@@ -272,17 +278,17 @@ class ReadingRoutes:
     async def search(self, request: web.Request) -> web.Response:
         """Return the next match behind `after` or before `before`, its number, and how many there are."""
         query = parameters(request, SearchQuery)
-        trace_id, start = await self._scope(request, query)
-        log_query = log_query_of(trace_id, query)
+        if not query.q:
+            raise RequestError(400, "bad_parameter", "q is what is searched for")
+        trace_id, first = await self._scope(request, query)
+        text_query = text_query_of(trace_id, query)
         after, before = _bounds("", query.after, query.before)
         if query.before and not query.after:
-            page = await self._reader.backward(log_query, before, start, limit=1)
+            found = await self._search.previous_match(text_query, first, before)
         else:
-            page = await self._reader.forward(log_query, max(after, start), before, limit=1)
-        count = sum((await self._overview.count(log_query, start)).values())
-        match = page.entries[0] if page.entries else None
-        number = sum((await self._overview.count(log_query, start, match.key.time_ns)).values()) if match else 0
-        return json_answer({"count": count, "number": number, "line": match.as_json() if match else None})
+            found = await self._search.next_match(text_query, first, max(after, first), before)
+        line = found.line.as_json() if found.line else None
+        return json_answer({"count": found.count, "number": found.number, "line": line})
 
     async def histogram(self, request: web.Request) -> web.Response:
         """Return the lines by level over time."""
@@ -321,7 +327,15 @@ class ReadingRoutes:
         query = parameters(request, DownloadQuery)
         trace_id, first = await self._scope(request, query, DOWNLOAD)
         start, end = _bounds(query.start, "", query.before)
-        pieces = download.pages(self._reader, log_query_of(trace_id, query), max(start, first), end, query.format)
+        start = max(start, first)
+
+        async def read(position: Key, limit: int) -> Page:
+            if searches_text(query):
+                text_query = text_query_of(trace_id, query)
+                return await self._search.page(text_query, first, position, end, limit=limit, backward=False)
+            return await self._reader.forward(log_query_of(trace_id, query), position, end, limit=limit)
+
+        pieces = download.pages(read, start, query.format)
         name = f"{query.launch_id or trace_id}.{'log' if query.format == download.TEXT else 'jsonl'}"
         kind = "text/plain; charset=utf-8" if query.format == download.TEXT else "application/x-ndjson"
         response = web.StreamResponse(
@@ -340,24 +354,51 @@ class ReadingRoutes:
 
 def log_query_of(trace_id: str, query: LinesQuery) -> str:
     """Return the LogQL of the lines that the request wants. The traceId is the one that the token was checked for."""
-    selected = {names.TRACE_ID: trace_id}
-    if query.launch_id:
-        selected[names.LAUNCH_ID] = query.launch_id
-    if query.instance_id:
-        selected[names.INSTANCE_ID] = checked_id("instanceId", query.instance_id)
-    levels = [word for word in query.level.split(",") if word]
-    for level in levels:
-        if level not in logql.LEVELS:
-            raise RequestError(400, "bad_parameter", f"level {level!r} is not one of {', '.join(logql.LEVELS)}")
+    if searches_text(query):
+        return text_query_of(trace_id, query).log_query
     metadata = {names.METADATA_PROCESS: query.process, names.METADATA_KIND: query.kind}
     return logql.filtered(
-        logql.selector(selected),
-        levels=levels,
+        _streams_of(trace_id, query),
+        levels=_levels_of(query),
         contains=None if query.regex else query.q or None,
         matches=(query.q or None) if query.regex else None,
         ignore_case=not query.case,
         metadata={name: value for name, value in metadata.items() if value},
     )
+
+
+def searches_text(query: LinesQuery) -> bool:
+    """Say whether lines are wanted by their text, and not pieces of a certain kind."""
+    return bool(query.q) and not query.kind
+
+
+def text_query_of(trace_id: str, query: LinesQuery) -> TextQuery:
+    """Return the request's search. The traceId is the one that the token was checked for."""
+    return TextQuery(
+        streams=_streams_of(trace_id, query),
+        text=query.q,
+        regex=query.regex,
+        case=query.case,
+        levels=_levels_of(query),
+        process=query.process,
+    )
+
+
+def _streams_of(trace_id: str, query: LinesQuery) -> str:
+    selected = {names.TRACE_ID: trace_id}
+    if query.launch_id:
+        selected[names.LAUNCH_ID] = query.launch_id
+    if query.instance_id:
+        selected[names.INSTANCE_ID] = checked_id("instanceId", query.instance_id)
+    return logql.selector(selected)
+
+
+def _levels_of(query: LinesQuery) -> tuple[str, ...]:
+    levels = tuple(word for word in query.level.split(",") if word)
+    for level in levels:
+        if level not in logql.LEVELS:
+            raise RequestError(400, "bad_parameter", f"level {level!r} is not one of {', '.join(logql.LEVELS)}")
+    return levels
 
 
 def _bounds(start_text: str, after_text: str, before_text: str) -> tuple[Key, Key]:

@@ -160,6 +160,8 @@ async def test_what_is_posted_is_found(store, panel):
 async def test_an_expression_that_loki_refuses_is_told_as_such(store, panel):
     await fill(store, A, 1, start=time.time_ns())
     answer = await panel.get("/api/logs", traceId="t1", q="(", regex="true", status=400)
+    assert (answer["error"]["code"], "RE2" in answer["error"]["message"]) == ("bad_parameter", True)
+    answer = await panel.get("/api/logs", traceId="t1", q="(", regex="true", kind="cut", status=400)
     assert answer["error"]["code"] == "loki_refused"
     async with aiohttp.ClientSession() as session, session.get(store.url + "/ready") as response:
         assert response.status == 200
