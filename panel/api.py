@@ -1,7 +1,7 @@
 """The panel's reading routes: launches, logs, the live stream."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -99,6 +99,9 @@ class StreamQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     cursor: Annotated[str, Meta(max_length=100_000)] = ""
 
 
+_Q = TypeVar("_Q", bound=LinesQuery)
+
+
 class ReadingRoutes:
     """Answers from what is in Loki."""
 
@@ -110,6 +113,8 @@ class ReadingRoutes:
         indexes: LineIndexes,
         overview: Overview,
         heartbeat_seconds: float,
+        *,
+        keeps_metadata: bool,
     ) -> None:
         self._reader = reader
         self._traces = found
@@ -117,6 +122,7 @@ class ReadingRoutes:
         self._indexes = indexes
         self._overview = overview
         self._search = Search(reader, overview)
+        self._keeps_metadata = keeps_metadata
         self._heartbeat_seconds = heartbeat_seconds
         self._shared = SharedAnswers(_OVERVIEW_SECONDS)
 
@@ -162,6 +168,17 @@ class ReadingRoutes:
             raise NotFoundError(f"launchId {launch_id}")
         return json_answer(found[0])
 
+    def _lines_query(self, request: web.Request, kind: type[_Q]) -> _Q:
+        """Return the parameters. Raises RequestError, also for a filter that this Loki cannot answer."""
+        query = parameters(request, kind)
+        if not self._keeps_metadata and (query.level or query.process or query.kind):
+            raise RequestError(
+                400,
+                "no_metadata",
+                "this Loki keeps no levels, processes and kinds of lines (loki.structured_metadata = false)",
+            )
+        return query
+
     async def _scope(self, request: web.Request, query: LinesQuery, scope: str = READ) -> tuple[str, Key]:
         """Return the traceId that the request may read, and a place before its first line."""
         trace_id = await trace_of(
@@ -176,7 +193,7 @@ class ReadingRoutes:
 
     async def logs(self, request: web.Request) -> web.Response:
         """Return one page of lines, the newest ones unless a place is given."""
-        query = parameters(request, LogsQuery)
+        query = self._lines_query(request, LogsQuery)
         trace_id = await trace_of(
             request,
             self._traces,
@@ -204,6 +221,8 @@ class ReadingRoutes:
             "lines": [entry.as_json() for entry in page.entries],
             "more": page.more,
         }
+        if not self._keeps_metadata:
+            answer["metadata"] = False
         if page.crowded:
             answer["gaps"] = gaps_of(page)
         if newest:
@@ -260,7 +279,7 @@ class ReadingRoutes:
 
     async def index(self, request: web.Request) -> web.Response:
         """Return how many lines lie before a place, and before each checkpoint on the way, once they are counted."""
-        query = parameters(request, IndexQuery)
+        query = self._lines_query(request, IndexQuery)
         trace_id, start = await self._scope(request, query)
         end = _bounds("", "", query.before)[1]
         index = await self._indexes.up_to(log_query_of(trace_id, query), start, end)
@@ -277,7 +296,7 @@ class ReadingRoutes:
 
     async def search(self, request: web.Request) -> web.Response:
         """Return the next match behind `after` or before `before`, its number, and how many there are."""
-        query = parameters(request, SearchQuery)
+        query = self._lines_query(request, SearchQuery)
         if not query.q:
             raise RequestError(400, "bad_parameter", "q is what is searched for")
         trace_id, first = await self._scope(request, query)
@@ -292,7 +311,7 @@ class ReadingRoutes:
 
     async def histogram(self, request: web.Request) -> web.Response:
         """Return the lines by level over time."""
-        query = parameters(request, HistogramQuery)
+        query = self._lines_query(request, HistogramQuery)
         trace_id, start = await self._scope(request, query)
         log_query = log_query_of(trace_id, query)
         question = ("histogram", log_query, query.buckets)
@@ -302,7 +321,7 @@ class ReadingRoutes:
 
     async def facets(self, request: web.Request) -> web.Response:
         """Return which processes and levels speak in the log, and how many lines each has."""
-        query = parameters(request, LinesQuery)
+        query = self._lines_query(request, LinesQuery)
         trace_id, start = await self._scope(request, query)
         log_query = log_query_of(trace_id, query)
         return json_answer(await self._shared.get(("facets", log_query), lambda: self._facets(log_query, start)))
@@ -316,7 +335,7 @@ class ReadingRoutes:
 
     async def stats(self, request: web.Request) -> web.Response:
         """Return throughput, queue and cache over time, from the engine's own stats lines."""
-        query = parameters(request, LinesQuery)
+        query = self._lines_query(request, LinesQuery)
         trace_id, start = await self._scope(request, query)
         stats_query = f"{log_query_of(trace_id, query)} {STATS_FILTER}"
         points = await self._shared.get(("stats", stats_query), lambda: self._overview.stats(stats_query, start))
@@ -324,7 +343,7 @@ class ReadingRoutes:
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """Send the whole log, or a part of it, as a file."""
-        query = parameters(request, DownloadQuery)
+        query = self._lines_query(request, DownloadQuery)
         trace_id, first = await self._scope(request, query, DOWNLOAD)
         start, end = _bounds(query.start, "", query.before)
         start = max(start, first)

@@ -77,7 +77,7 @@ _LAUNCH = {
         "launchId": {"type": "string"},
         "traceId": {"type": "string"},
         "instanceId": {"type": "string"},
-        "state": {"type": "string", "description": "starting, ready, failed, stopping, stopped or crashed"},
+        "state": {"type": "string", "description": "starting, ready, failed, stopping, stopped, crashed or unknown"},
         "phases": {"type": "array", "items": {"type": "object"}},
         "exit": {"type": "object", "description": "exitCode, signal, cause, hint, evidence: how it ended, and why"},
     },

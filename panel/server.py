@@ -77,6 +77,7 @@ class PanelServer:
             self._indexes,
             self._overview,
             self.settings.heartbeat_seconds,
+            keeps_metadata=self.loki.keeps_metadata,
         )
         platform = PlatformRoutes(self._reader, self._traces, self._indexes, self._powerjob)
         app.add_routes(reading.routes())

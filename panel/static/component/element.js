@@ -150,6 +150,7 @@ export class TracetailPanel extends HTMLElement {
       scroller: element("div", { class: "scroller", tabindex: "0", role: "log", "aria-label": t.log, "aria-live": "off" }),
       sizer: element("div", { class: "sizer", role: "presentation" }),
       notice: element("div", { class: "notice", hidden: true }),
+      caveat: element("div", { class: "caveat", role: "note", hidden: true }, t.noMetadata),
       jump: element("button", { class: "jump", type: "button", hidden: true, onclick: () => this.follow() }),
       follow: element("button", { class: "follow", type: "button", onclick: () => this.follow() }),
       count: element("span", { class: "count" }),
@@ -175,7 +176,7 @@ export class TracetailPanel extends HTMLElement {
         button("help", ICONS.help, () => this.showHelp()),
         element("button", { class: "icon word", type: "button", onclick: () => this.nextLocale() }, t.language)));
     this.panel = element("div", { class: "panel" },
-      ...this.head.elements, this.histogram.element, this.charts.element, tools, p.notice, p.scroller, p.jump,
+      ...this.head.elements, p.caveat, this.histogram.element, this.charts.element, tools, p.notice, p.scroller, p.jump,
       element("div", { class: "foot" }, p.follow, p.count, p.selection, element("span", { class: "spacer" }), p.link));
     this.panel.addEventListener("keydown", (event) => this.key(event));
     this.shadowRoot.replaceChildren(this.panel);
@@ -192,6 +193,7 @@ export class TracetailPanel extends HTMLElement {
     this.charts.element.hidden = !this.settings.charts;
     this.histogram.zone = this.settings.zone;
     this.head.show(this.launches, this.chosenLaunch);
+    this.showCaveat();
     this.showLink();
     this.showFollow();
   }
@@ -292,11 +294,19 @@ export class TracetailPanel extends HTMLElement {
     if (signal.aborted) return;
     // The trace of a launchId is known from here on, and the stream is of the whole trace.
     this.openedTrace = page.traceId;
+    this.plainLoki = page.metadata === false;
+    this.showCaveat();
     this.takeTail(page);
     this.listen(page.cursor);
     this.say("ready", { traceId: page.traceId });
     this.refreshOverview();
     if (this.line) this.seek(this.line);
+  }
+
+  /** Without structured metadata in Loki there are lines and times: say so, rather than show wrong filters. */
+  showCaveat() {
+    this.parts.caveat.hidden = !this.plainLoki;
+    this.searchBar.filters.hidden = Boolean(this.plainLoki);
   }
 
   takeTail(page) {

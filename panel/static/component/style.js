@@ -106,6 +106,7 @@ button[aria-pressed="true"] { background: var(--accent-soft); color: var(--accen
   display: flex; align-items: baseline; gap: 4px 10px; flex-wrap: wrap; padding: 7px 10px; background: var(--bad-soft);
   border-top: 1px solid var(--line); border-left: 3px solid var(--bad);
 }
+.caveat { padding: 4px 10px; color: var(--warn); background: var(--warn-soft); border-bottom: 1px solid var(--line); }
 .cause b { color: var(--bad); font-weight: 600; }
 .cause .hint { color: var(--fg-quiet); }
 .cause button { color: var(--accent); padding: 0 5px; }
