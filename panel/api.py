@@ -297,8 +297,6 @@ class ReadingRoutes:
     async def search(self, request: web.Request) -> web.Response:
         """Return the next match behind `after` or before `before`, its number, and how many there are."""
         query = self._lines_query(request, SearchQuery)
-        if not query.q:
-            raise RequestError(400, "bad_parameter", "q is what is searched for")
         trace_id, first = await self._scope(request, query)
         text_query = text_query_of(trace_id, query)
         after, before = _bounds("", query.after, query.before)

@@ -210,6 +210,19 @@ async def test_a_platform_signs_with_its_own_key_pair(loki, tmp_path, start_pane
         await panel.get("/api/logs", traceId="trace-a", headers=forged, status=401)
 
 
+async def test_a_secret_that_is_replaced_holds_at_once_and_a_broken_file_changes_nothing(guarded, tmp_path):
+    fresh = "another secret of more than thirty-two bytes"
+    (tmp_path / "secret.new").write_text(fresh)
+    (tmp_path / "secret.new").replace(tmp_path / "secret")
+    await guarded.get("/api/logs", traceId="trace-a", headers=bearer(token()), status=401)
+    assert (await guarded.get("/api/logs", traceId="trace-a", headers=bearer(token(key=fresh))))["lines"]
+    (tmp_path / "secret").write_text("short")
+    (tmp_path / "admin").unlink()
+    await guarded.get("/api/logs", traceId="trace-a", status=401)
+    assert (await guarded.get("/api/logs", traceId="trace-a", headers=bearer(token(key=fresh))))["lines"]
+    assert (await guarded.get("/api/logs", traceId="trace-a", headers=bearer(ADMIN)))["lines"]
+
+
 async def test_origins_are_those_configured(guarded):
     mine = {**bearer(token()), "Origin": ORIGIN}
     async with guarded.session.get(guarded.url + "/api/logs?traceId=trace-a", headers=mine) as response:
