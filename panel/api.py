@@ -45,9 +45,9 @@ class LinesQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     trace_id: str = ""
     launch_id: str = ""
     instance_id: str = ""
-    level: str = ""
-    process: str = ""
-    kind: str = ""
+    level: Annotated[str, Meta(max_length=100)] = ""
+    process: Annotated[str, Meta(max_length=500)] = ""
+    kind: Annotated[str, Meta(max_length=100)] = ""
     q: Annotated[str, Meta(max_length=1000)] = ""
     regex: bool = False
     case: bool = False
@@ -90,13 +90,16 @@ class DownloadQuery(LinesQuery):
     format: Literal["text", "jsonl"] = "text"
 
 
+_Cursor = Annotated[str, Meta(max_length=cursor.MAX_CHARACTERS, pattern="^[A-Za-z0-9_-]*$")]
+
+
 class StreamQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     """Which trace to follow, and from where."""
 
     trace_id: str = ""
     launch_id: str = ""
     instance_id: str = ""
-    cursor: Annotated[str, Meta(max_length=100_000)] = ""
+    cursor: _Cursor = ""
 
 
 _Q = TypeVar("_Q", bound=LinesQuery)

@@ -153,5 +153,7 @@ async def test_events_become_launches_in_the_stream(loki, panel):
 
 
 async def test_a_cursor_that_is_none_is_refused(panel):
-    answer = await panel.get("/api/logs/stream", traceId="t1", cursor="nonsense!", status=400)
+    answer = await panel.get("/api/logs/stream", traceId="t1", cursor="nonsense", status=400)
+    assert answer["error"]["code"] == "bad_cursor"
+    answer = await panel.get("/api/logs/stream", traceId="t1", headers={"Last-Event-ID": "nonsense!"}, status=400)
     assert answer["error"]["code"] == "bad_cursor"
