@@ -38,6 +38,7 @@ const HERE = new URL(import.meta.url).origin;
 
 export class TracetailPanel extends HTMLElement {
   static observedAttributes = ["src", "trace-id", "launch-id", "token", "locale", "theme", "line"];
+  static restAfterMs = 30_000;
 
   constructor() {
     super();
@@ -88,6 +89,7 @@ export class TracetailPanel extends HTMLElement {
   connectedCallback() {
     this.darkScheme.addEventListener("change", this.applyTheme);
     addEventListener("online", (this.online = () => this.stream?.retry()));
+    document.addEventListener("visibilitychange", (this.visibility = () => this.visibilityChanged()));
     this.applyTheme();
     this.build();
     this.open();
@@ -96,8 +98,17 @@ export class TracetailPanel extends HTMLElement {
   disconnectedCallback() {
     this.darkScheme.removeEventListener("change", this.applyTheme);
     removeEventListener("online", this.online);
+    document.removeEventListener("visibilitychange", this.visibility);
+    clearTimeout(this.goingToRest);
     this.close();
     this.unbuild();
+  }
+
+  /** A tab that nobody looks at lets its connection go after a while; it goes on where it was. */
+  visibilityChanged() {
+    clearTimeout(this.goingToRest);
+    if (document.hidden) this.goingToRest = setTimeout(() => this.stream?.rest(), TracetailPanel.restAfterMs);
+    else this.stream?.wakeUp();
   }
 
   attributeChangedCallback(name, before, after) {
