@@ -152,6 +152,16 @@ async def test_without_a_token_only_what_holds_no_log_is_open(guarded):
             assert response.status == 200, path
 
 
+async def test_a_token_in_a_query_string_or_cookie_is_none_and_no_cookie_is_set(guarded):
+    for params, headers in (({"token": token()}, {}), ({"access_token": token()}, {}), ({}, {"Cookie": token()})):
+        query = {"traceId": "trace-a", **params}
+        async with guarded.session.get(guarded.url + "/api/logs", params=query, headers=headers) as response:
+            assert response.status == 401
+    for path in ("/panel", "/embed", "/api/logs?traceId=trace-a"):
+        async with guarded.session.get(guarded.url + path, headers=bearer(token())) as response:
+            assert "Set-Cookie" not in response.headers
+
+
 async def test_scopes_are_separate(guarded):
     reading, writing = bearer(token(scope="read")), bearer(token(scope="write"))
     answer = await guarded.get("/api/logs/download", traceId="trace-a", headers=reading, status=403)
