@@ -317,3 +317,38 @@ async def test_the_page_around_sets_colours_and_sizes(loki, browser, start_panel
             assert await page.evaluate(style, "background-color") == "rgb(1, 2, 3)"
             row = f"getComputedStyle({PANEL}.shadowRoot.querySelector('.row .text')).color"
             assert await page.evaluate(row) != "rgb(255, 0, 0)"
+
+
+async def test_without_a_token_the_panel_says_how_to_get_one_and_takes_one(loki, browser, tmp_path, start_panel):
+    loki.add(A, time.time_ns(), "INFO one", level="info")
+    (tmp_path / "secret").write_text("a secret of more than thirty-two bytes, for tests")
+    async with (
+        start_panel(loki.url, secret_file=str(tmp_path / "secret")) as panel,
+        opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page,
+    ):
+        await until(page, f"{PANEL}.parts.notice.textContent.includes('tracetail token --trace-id')")
+        assert not await page.get_by_text("Connection lost").is_visible()
+        await page.get_by_label("A token is needed").fill(panel.server.keys.mint(["t1"], seconds=60))
+        await page.keyboard.press("Enter")
+        await until(page, f"{SEEN}.join() === 'INFO one'")
+
+
+async def test_while_loki_is_down_the_panel_says_so_and_opens_the_log_when_it_is_back(loki, panel, browser):
+    loki.add(A, time.time_ns(), "INFO one", level="info")
+    loki.down = True
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{PANEL}.parts.notice.textContent.includes('Loki does not answer')")
+        loki.down = False
+        await until(page, f"{SEEN}.join() === 'INFO one'")
+
+
+async def test_the_recent_launches_are_offered_with_their_state_and_cause(loki, panel, browser):
+    crashed(loki)
+    async with opened(browser, f"{panel.url}/panel?locale=en") as page:
+        await until(page, f"{PANEL}.parts.notice.textContent.includes('Recent launches')")
+        assert re.search(
+            r"Crashed.*Qwen/Qwen2-7B.*CUDA out of memory", await page.locator(".choices").inner_text(), re.DOTALL
+        )
+        await page.locator(".choices a").click()
+        await until(page, f"{SEEN}.length > 0")
+        assert page.url.endswith("?traceId=t1")

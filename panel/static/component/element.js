@@ -9,7 +9,7 @@ import { appendPieces, pieces, plain } from "./ansi.js";
 import { Charts } from "./charts.js";
 import { BLOCK_LINES, LogDocument, totalOf } from "./document.js";
 import { element, icon, ICONS } from "./dom.js";
-import { bytes, fullTime, lineTime } from "./format.js";
+import { bytes, dayAndTime, fullTime, lineTime } from "./format.js";
 import { helpElement } from "./help.js";
 import { Histogram } from "./histogram.js";
 import { compareKeys, FIRST, LAST, milliseconds } from "./keys.js";
@@ -294,7 +294,8 @@ export class TracetailPanel extends HTMLElement {
       if (isRefusal(error)) this.needToken(error.code);
       else {
         this.setLink("lost");
-        this.notice([element("h2", {}, this.text.error), error.message]);
+        const heading = error.code === "loki_unavailable" ? this.text.lokiDown : this.text.error;
+        this.notice([element("h2", {}, heading), element("p", {}, error.message)]);
         this.reopening = setTimeout(() => this.open(), 3000);
       }
     }
@@ -376,9 +377,10 @@ export class TracetailPanel extends HTMLElement {
           this.say("trace-chosen", { traceId: launch.traceId });
         },
       },
-      element("span", { class: "state", "data-state": launch.state }, element("span", { class: "dot" })),
-      element("span", { class: "title" }, launch.modelName),
       stateElement(t, launch.state),
+      element("span", { class: "title" }, launch.modelName),
+      element("time", {}, launch.startedAt ? dayAndTime(launch.startedAt, this.settings.zone) : ""),
+      launch.exit?.cause ? element("span", { class: "why" }, launch.exit.cause) : null,
       element("small", {}, `${launch.launchId} · ${launch.host} · ${launch.traceId}`))));
     this.setLink("");
     this.notice([
@@ -394,8 +396,8 @@ export class TracetailPanel extends HTMLElement {
     const input = element("input", { type: "password", autocomplete: "off", "aria-label": t.tokenNeeded });
     const form = element("form", { onsubmit: (event) => { event.preventDefault(); this.token = input.value.trim(); } },
       input, element("button", { type: "submit" }, t.useToken));
-    this.setLink("lost");
-    this.notice([element("h2", {}, told), form], this.log.empty);
+    this.setLink("");
+    this.notice([element("h2", {}, told), element("p", {}, ...withCode(t.tokenMeans)), form], this.log.empty);
   }
 
   tokenChanged() {
