@@ -344,6 +344,13 @@ def test_a_pre_start_that_hangs_is_a_time_out(world):
     assert (started.status, started.result["cause"]) == (11, "preStart did not end within 0.5 s")
 
 
+def test_no_server_is_started_once_pre_start_was_too_late(world):
+    polite = ["sh", "-c", "trap 'exit 0' TERM; sleep 600 & wait"]
+    started = world.start([["stay"]], preStart=polite, readyTimeoutSec=0.5, stopTimeoutSec=1)
+    assert started.status == 11
+    assert [event.name for event in world.events(world.launch(started.result))] == ["failed", "exited"]
+
+
 def test_a_huge_time_out_is_as_good_as_none(world):
     started = world.start([["sleep", 0.3], ["text", "ready now\n"], ["stay"]], readyTimeoutSec=1e9)
     assert started.status == 0
