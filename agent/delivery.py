@@ -13,9 +13,11 @@ import json
 import logging
 import sqlite3
 import time
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from agent import encoding, refusals
@@ -36,6 +38,10 @@ _LOOKUPS_MAX = 5
 _SAY_AGAIN_AFTER_SECONDS = 60.0
 
 
+Rows = Sequence[tuple[int, int]]
+"""Which line of its batch an entry is: entry and line, for the first of every run of lines. Empty: not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """One request's body, and what the journal needs to know of it."""
@@ -45,8 +51,7 @@ class Body:
     first_ns: int
     last_ns: int
     entries: int
-    first_index: int | None = None
-    """Which entry of its batch the first one is, where they stand in one row."""
+    rows: Rows = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class Intent:
     first_ns: int
     last_ns: int
     entries: int
-    first_index: int | None
+    rows: Rows
     retimed: bool
 
     @classmethod
@@ -94,7 +99,7 @@ class Intent:
             row["first_ns"],
             row["last_ns"],
             row["entries"],
-            row["first_index"],
+            json.loads(row["rows"]),
             bool(row["retimed"]),
         )
 
@@ -228,10 +233,9 @@ class Delivery:
     async def _split(self, intent: Intent) -> None:
         _, entries = encoding.decode_request(intent.body)
         half = len(entries) // 2
-        first = intent.first_index
         bodies = [
-            make_body(intent.labels, entries[:half], first),
-            make_body(intent.labels, entries[half:], None if first is None else first + half),
+            make_body(intent.labels, entries[:half], intent.rows),
+            make_body(intent.labels, entries[half:], rows_from(intent.rows, half)),
         ]
         await self._write(lambda db: _replace(db, intent, bodies, retimed=intent.retimed))
 
@@ -332,17 +336,24 @@ class Delivery:
             log.error("%s", message)
 
 
-def make_body(labels: Mapping[str, str], entries: list[Entry], first_index: int | None = None) -> Body:
+def rows_from(rows: Rows, entry: int) -> Rows:
+    """Return the rows of the entries from this one on."""
+    if not rows:
+        return ()
+    begun = bisect_right(rows, entry, key=itemgetter(0)) - 1
+    return [(max(0, first - entry), row + max(0, entry - first)) for first, row in rows[begun:]]
+
+
+def make_body(labels: Mapping[str, str], entries: list[Entry], rows: Rows = ()) -> Body:
     """Return the body that holds these entries."""
     data = encoding.encode_request(labels, encoding.columns_of(entries).encode())
-    return Body(labels, data, entries[0].time_ns, entries[-1].time_ns, len(entries), first_index)
+    return Body(labels, data, entries[0].time_ns, entries[-1].time_ns, len(entries), rows)
 
 
 def _chosen(intent: Intent, entries: list[Entry], times: AbstractSet[int]) -> list[tuple[int | None, Entry]]:
-    """Return the entries at these times, each with its place in the batch."""
-    first = intent.first_index
+    """Return the entries at these times, each with the line of the batch that it is, where that is known."""
     return [
-        (None if first is None else first + index, entry)
+        (rows[0][1] if (rows := rows_from(intent.rows, index)) else None, entry)
         for index, entry in enumerate(entries)
         if entry.time_ns in times
     ]
@@ -398,7 +409,7 @@ def _insert_file(db: sqlite3.Connection, source_id: int, row: FileRow) -> int:
 
 def _insert_intent(db: sqlite3.Connection, batch_id: int, body: Body, *, retimed: bool) -> Intent:
     intent_id = db.execute(
-        "INSERT INTO intents (batch_id, labels, body, first_ns, last_ns, entries, first_index, retimed)"
+        "INSERT INTO intents (batch_id, labels, body, first_ns, last_ns, entries, rows, retimed)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             batch_id,
@@ -407,7 +418,7 @@ def _insert_intent(db: sqlite3.Connection, batch_id: int, body: Body, *, retimed
             body.first_ns,
             body.last_ns,
             body.entries,
-            body.first_index,
+            json.dumps(body.rows),
             retimed,
         ),
     ).lastrowid
@@ -420,7 +431,7 @@ def _insert_intent(db: sqlite3.Connection, batch_id: int, body: Body, *, retimed
         body.first_ns,
         body.last_ns,
         body.entries,
-        body.first_index,
+        body.rows,
         retimed,
     )
 

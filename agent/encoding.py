@@ -102,6 +102,13 @@ class Columns:
         self.texts.append(text)
         self.metas.append(meta)
 
+    def extend(self, seconds: list[bytes], nanos: list[int], texts: list[bytes], metas: list[bytes]) -> None:
+        """Add entries."""
+        self.seconds += seconds
+        self.nanos += nanos
+        self.texts += texts
+        self.metas += metas
+
     def time_ns(self, index: int) -> int:
         """Return the time of an entry."""
         return _varint(self.seconds[index], 3)[0] * SECOND + self.nanos[index]

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.follower import Block, FileRow, Fingerprint, Follower
+from agent.records import Ids
 from agent.sources import Gap, Source
 from contract.labels import INSTANCE_ID, TRACE_ID
 
@@ -99,9 +100,8 @@ class FileSource(Source):
         """Device, inode and size at which there was nothing to read at the path."""
         self._changed_at = time.monotonic()
 
-    def labels(self) -> Mapping[str, str]:
-        """Return the labels of the stream."""
-        ids = self.parser.ids
+    def labels(self, ids: Ids | None) -> Mapping[str, str]:
+        """Return the labels of the stream of lines with these ids."""
         if ids is None:
             return self.own_labels
         return {**self.own_labels, TRACE_ID: ids.trace_id, INSTANCE_ID: ids.instance_id}
@@ -116,11 +116,6 @@ class FileSource(Source):
         """Return by what the file at hand is known again."""
         assert self._at is not None
         return self._at.follower.fingerprint(position)
-
-    def go_on_at(self, position: int) -> None:
-        """Read on from there."""
-        assert self._at is not None
-        self._at.follower.go_back(position)
 
     def backlog(self) -> int:
         """Return how many bytes are written and not acknowledged."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 BLOCK_BYTES = 1 << 20
-BLOCK_BYTES_LEAST = 1 << 19
 HEAD_BYTES = 256
 TAIL_BYTES = 64
 PIECE_BYTES = 256 * 1024
@@ -68,7 +67,6 @@ class Follower:
         self.device = status.st_dev
         self.inode = status.st_ino
         self.size = status.st_size
-        self._limit = BLOCK_BYTES
         self._seen_size = -1
         """The size at which an unfinished line was left standing."""
 
@@ -102,23 +100,15 @@ class Follower:
         """Return by what this file is known again when everything before position is read."""
         return Fingerprint(self.head()[:position], self.tail(position), self.size)
 
-    def go_back(self, position: int) -> None:
-        """Read on from there: not all of the last block was taken. The next ones are small, then they grow again."""
-        if position != self.position:
-            self.position = position
-            self._limit = BLOCK_BYTES_LEAST
-
     def read(self, *, flush: bool = False) -> Block | None:
         """Return the next lines; None if there is no whole line yet.
 
         flush: an unfinished last line is returned as well.
         """
         start = self.position
-        limit = self._limit
-        data = os.pread(self._descriptor, limit, start)
+        data = os.pread(self._descriptor, BLOCK_BYTES, start)
         if not data:
             return None
-        self._limit = min(2 * limit, BLOCK_BYTES)
         cut = data.rfind(b"\n") + 1
         unfinished = False
         if not cut:
@@ -130,7 +120,7 @@ class Follower:
                 self._seen_size = start + len(data)
                 return None
             unfinished = True
-        behind = len(data) == limit
+        behind = len(data) == BLOCK_BYTES
         if cut < len(data):
             data = data[:cut]
         self.position = start + cut

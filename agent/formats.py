@@ -151,7 +151,7 @@ def _bracketed_or_dated(text: bytes, at: int) -> Header | None:
             if level:
                 return Header(level, m[3], m[2], m[5], m[1], m.end())
         if m := _SGLANG.match(text, at):
-            return Header("info", m[2].strip() or None, None, None, m[1], m.end())
+            return Header("info", m[2].strip() or None, None, None, m[1], m.end(), exact=True)
         if m := _BRACKETED.match(text, at):
             return Header(LEVELS[m[1].decode()], None, None, m[2], None, m.end())
     if (first == b"[" or first.isdigit()) and (m := _DATED.match(text, at)):

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -59,6 +59,19 @@ class ShippedFiles:
         """Drop what is remembered of a source that is complete."""
         self._written.pop(source.key, None)
         self._refused.discard(source.key)
+
+
+def untold(state_dirs: Sequence[Path], completed: Iterable[str]) -> set[str]:
+    """Return the launches of which all is shipped but whose shipped.json does not say so: the agent ended between."""
+    found = set()
+    for launch_id in completed:
+        for state_dir in state_dirs:
+            launch = LaunchDir(launches_dir(state_dir) / launch_id)
+            if launch.path.is_dir() and not (
+                (said := shipped.read_shipped(launch.shipped_path)) and said["complete"]
+            ):
+                found.add(launch_id)
+    return found
 
 
 class Adopter:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from agent import encoding
-from agent.delivery import Batch, Body, Delivery
+from agent.delivery import Batch, Body, Delivery, Rows, rows_from
 from agent.encoding import Columns
 from agent.follower import Block, FileRow, Fingerprint
 from agent.ledger import Ledger
 from agent.metrics import Metrics
-from agent.parsing import Parsed
+from agent.parsing import Stream
 from agent.sources import Gap, Source
 from contract import events
 from contract.labels import ENTRY_MAX_BYTES, METADATA_KIND, METADATA_LEVEL
@@ -37,16 +37,17 @@ TEXT_MAX_BYTES = ENTRY_MAX_BYTES - 2048
 """Longer texts become several entries: Loki's limit is for text and structured metadata together."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Observed:
     """What was in a batch that Loki has acknowledged, for those who report on servers."""
 
     labels: Mapping[str, str]
-    lines: int
-    levels: Mapping[str, int]
-    events: list[tuple[int, bytes]]
+    """Of the source, but for ids that its lines tell."""
+    lines: int = 0
+    levels: dict[str, int] = field(default_factory=dict)
+    events: list[tuple[int, bytes]] = field(default_factory=list)
     """Time and text of each event of the keeper; contract.logline.parse_event reads it."""
-    stats: list[tuple[int, bytes]]
+    stats: list[tuple[int, bytes]] = field(default_factory=list)
     """Time and text of each line of engine statistics."""
 
 
@@ -136,8 +137,7 @@ class Pipeline:
                 await self._ship_receipt(source)
             return None
         batch, observed = self._prepare(source, block)
-        behind = block.behind or batch.end < block.end
-        source.go_on_at(batch.end)
+        behind = block.behind
         del block  # nothing of it is held while Loki cannot be reached
         outcome = await self.delivery.deliver(batch)
         source.acknowledged(batch, outcome)
@@ -146,26 +146,28 @@ class Pipeline:
         return Shipped(behind)
 
     def _prepare(self, source: Source, block: Block) -> tuple[Batch, Observed]:
-        """Parse, redact and encode a block, as far as it is of one stream."""
+        """Parse, redact and encode a block."""
         parsed = source.parser.parse(block.data, self.clock_ns(), behind=block.behind, unfinished=block.unfinished)
-        taken = len(block.data) if parsed.stopped_at is None else parsed.stopped_at
-        redacted = redact(parsed.entries, self.redactor)
-        entries = self.fit(parsed.entries)
-        source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
-        lines = block.data.count(b"\n", 0, taken) + (block.unfinished and taken == len(block.data))
-        observed = self._observe(source, parsed, lines)
-        self.metrics.read(observed.levels, taken, redacted)
-        end = block.start + taken
+        observed = Observed(source.own_labels)
+        bodies: list[Body] = []
+        masked = 0
+        for stream in parsed.streams.values():
+            masked += redact(stream.entries, self.redactor)
+            self._note(observed, stream)
+            entries = self.fit(stream.entries)
+            source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
+            bodies += self.bodies(source.labels(stream.ids), entries, stream.rows)
+        self.metrics.read(observed.levels, len(block.data), masked)
         batch = Batch(
             source_id=source.id,
             file=source.file,
             start=block.start,
-            end=end,
-            fingerprint=source.fingerprint(end),
-            lines=lines,
-            redacted=redacted,
+            end=block.end,
+            fingerprint=source.fingerprint(block.end),
+            lines=observed.lines,
+            redacted=masked,
             state=source.parser.state(),
-            bodies=self.bodies(source.labels(), entries),
+            bodies=bodies,
         )
         return batch, observed
 
@@ -206,7 +208,7 @@ class Pipeline:
             lines=0,
             redacted=0,
             state=source.parser.state(),
-            bodies=self.bodies(source.labels(), entries),
+            bodies=self.bodies(source.labels(source.parser.ids), entries),
             completes=completes,
         )
 
@@ -226,22 +228,25 @@ class Pipeline:
             fitting.add(last_ns, rest, meta)
         return fitting
 
-    def bodies(self, labels: Mapping[str, str], entries: Columns, first_index: int = 0) -> list[Body]:
+    def bodies(self, labels: Mapping[str, str], entries: Columns, rows: Rows = ()) -> list[Body]:
         """Return the requests for some entries: one, unless that would be over the limit."""
         encoded = entries.encode()
         count = len(entries.texts)
         if len(encoded) <= self.body_max_bytes or count == 1:
             data = encoding.encode_request(labels, encoded)
-            return [Body(labels, data, entries.time_ns(0), entries.time_ns(-1), count, first_index)]
+            return [Body(labels, data, entries.time_ns(0), entries.time_ns(-1), count, rows)]
         half = count // 2
         return [
-            *self.bodies(labels, entries.part(0, half), first_index),
-            *self.bodies(labels, entries.part(half, count), first_index + half),
+            *self.bodies(labels, entries.part(0, half), rows),
+            *self.bodies(labels, entries.part(half, count), rows_from(rows, half)),
         ]
 
-    def _observe(self, source: Source, parsed: Parsed, lines: int) -> Observed:
-        levels: dict[str, int] = {}
-        for meta, count in Counter(parsed.entries.metas).items():
+    def _note(self, observed: Observed, stream: Stream) -> None:
+        observed.lines += len(stream.entries.texts)
+        observed.events += stream.events
+        observed.stats += stream.stats
+        levels = observed.levels
+        for meta, count in Counter(stream.entries.metas).items():
             level = self._level_of_meta.get(meta)
             if level is None:
                 if len(self._level_of_meta) >= _LEVELS_KNOWN_MAX:
@@ -249,20 +254,18 @@ class Pipeline:
                 level = encoding.decode_metadata(meta).get(METADATA_LEVEL, "info")
                 self._level_of_meta[meta] = level
             levels[level] = levels.get(level, 0) + count
-        return Observed(dict(source.labels()), lines, levels, parsed.events, parsed.stats)
 
 
 def redact(entries: Columns, redactor: Redactor) -> int:
     """Mask the secrets in the texts, make them valid UTF-8; return how many were masked."""
     block, count = redactor.redact(b"\n".join(entries.texts))
-    if not block.isascii():
-        try:
-            block.decode()
-        except UnicodeDecodeError:
-            entries.texts = [text.decode(errors="replace").encode() for text in block.split(b"\n")]
-            return count
     if count:
         entries.texts = block.split(b"\n")
+    if not block.isascii():
+        texts = entries.texts
+        for index, text in enumerate(texts):
+            if not text.isascii():
+                texts[index] = text.decode(errors="replace").encode()
     return count
 
 

@@ -147,7 +147,7 @@ class _SourceMetrics(Collector):
                 known = self._seen.get(source.key)
                 lag = known.lag if known else Lag()
                 lag.look(now, source.bytes, source.backlog())
-                seen[source.key] = _Seen(source.kind, source.labels().get(SERVICE_NAME, ""), lag)
+                seen[source.key] = _Seen(source.kind, source.own_labels.get(SERVICE_NAME, ""), lag)
         self._seen = seen
         self._under_way = under_way
 

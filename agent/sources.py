@@ -8,6 +8,7 @@ from pathlib import Path
 from agent.delivery import Batch, Outcome
 from agent.follower import Block, FileRow, Fingerprint, Follower
 from agent.parsing import LineParser  # noqa: TC001  (a class attribute is annotated with it)
+from agent.records import Ids
 from contract.labels import launch_labels
 from contract.record import ENDED_STATES, LaunchDir, Record, RecordError, is_alive
 
@@ -64,8 +65,9 @@ class Source:
         self.redacted += batch.redacted
         self.parser.last_ns = max(self.parser.last_ns, outcome.last_ns)
 
-    def labels(self) -> Mapping[str, str]:
-        """Return the labels of the stream."""
+    def labels(self, ids: Ids | None) -> Mapping[str, str]:
+        """Return the labels of the stream of lines with these ids."""
+        del ids
         return self.own_labels
 
     def close(self) -> None:
@@ -78,10 +80,6 @@ class Source:
 
     def read(self) -> Block | None:
         """Return the next block of the file at hand; None if there is nothing to read now."""
-        raise NotImplementedError
-
-    def go_on_at(self, position: int) -> None:
-        """Read on from there: not all of the last block was taken."""
         raise NotImplementedError
 
     @property
@@ -239,11 +237,6 @@ class LaunchSource(Source):
             row = FileRow(path, self._follower.device, self._follower.inode, self._follower.head())
             self.files.append(row)
         return row
-
-    def go_on_at(self, position: int) -> None:
-        """Read on from there."""
-        assert self._follower is not None
-        self._follower.go_back(position)
 
     def fingerprint(self, position: int) -> Fingerprint:
         """Return by what the file at hand is known again."""

@@ -136,7 +136,7 @@ def _compare(
     rejected: AbstractSet[int],
     report: Report,
 ) -> None:
-    entries = parser.parse(block.data, 0, unfinished=block.unfinished).entries
+    entries = parser.parse(block.data, 0, unfinished=block.unfinished).stream(None).entries
     report.redacted += redact(entries, redactor)
     at = block.start
     for index, line in enumerate(block.data.removesuffix(b"\n").split(b"\n")):

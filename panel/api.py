@@ -20,12 +20,15 @@ from panel.live import Feeds, Message, TooManyViewersError, gaps_of
 from panel.overview import STATS_FILTER, Overview
 from panel.reader import Reader
 from panel.request import checked_id, grant_of, parameters, trace_of
+from panel.shared import SharedAnswers
 from panel.traces import Traces
 
 PAGE_LINES = 500
 PAGE_LINES_MAX = 5000
 _WRITE_SECONDS = 60.0
 """A viewer that takes nothing for this long has gone."""
+_OVERVIEW_SECONDS = 2.0
+"""A view from afar may be this old: all who look at a trace share it."""
 
 
 class LaunchesQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -113,6 +116,7 @@ class ReadingRoutes:
         self._indexes = indexes
         self._overview = overview
         self._heartbeat_seconds = heartbeat_seconds
+        self._shared = SharedAnswers(_OVERVIEW_SECONDS)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -252,17 +256,18 @@ class ReadingRoutes:
         """Return how many lines lie before a place, and before each checkpoint on the way, once they are counted."""
         query = parameters(request, IndexQuery)
         trace_id, start = await self._scope(request, query)
-        end = min(_bounds("", "", query.before)[1], Key(self._traces.range()[1]))
+        end = _bounds("", "", query.before)[1]
         index = await self._indexes.up_to(log_query_of(trace_id, query), start, end)
         if index is None:
             return json_answer({"complete": False})
-        counts = await self._indexes.counts_before(index, end)
+        before = await self._indexes.before(index, end)
         shown = [
             {"time": str(checkpoint.time_ns), "counts": checkpoint.counts}
             for checkpoint in index.checkpoints[1:]
             if checkpoint.time_ns < end.time_ns
         ]
-        return json_answer({"complete": True, "checkpoints": shown, "counts": counts})
+        last = {source: str(key) for source, key in before.last.items()}
+        return json_answer({"complete": True, "checkpoints": shown, "counts": before.counts, "last": last})
 
     async def search(self, request: web.Request) -> web.Response:
         """Return the next match behind `after` or before `before`, its number, and how many there are."""
@@ -283,25 +288,33 @@ class ReadingRoutes:
         """Return the lines by level over time."""
         query = parameters(request, HistogramQuery)
         trace_id, start = await self._scope(request, query)
-        return json_answer(await self._overview.histogram(log_query_of(trace_id, query), start, query.buckets))
+        log_query = log_query_of(trace_id, query)
+        question = ("histogram", log_query, query.buckets)
+        return json_answer(
+            await self._shared.get(question, lambda: self._overview.histogram(log_query, start, query.buckets))
+        )
 
     async def facets(self, request: web.Request) -> web.Response:
         """Return which processes and levels speak in the log, and how many lines each has."""
         query = parameters(request, LinesQuery)
         trace_id, start = await self._scope(request, query)
         log_query = log_query_of(trace_id, query)
+        return json_answer(await self._shared.get(("facets", log_query), lambda: self._facets(log_query, start)))
+
+    async def _facets(self, log_query: str, start: Key) -> dict[str, Any]:
         processes, levels = await asyncio.gather(
             self._overview.count(log_query, start, by=(names.METADATA_PROCESS,)),
             self._overview.count(log_query, start, by=(names.METADATA_LEVEL,)),
         )
-        return json_answer({"processes": processes, "levels": levels})
+        return {"processes": processes, "levels": levels}
 
     async def stats(self, request: web.Request) -> web.Response:
         """Return throughput, queue and cache over time, from the engine's own stats lines."""
         query = parameters(request, LinesQuery)
         trace_id, start = await self._scope(request, query)
-        selected = log_query_of(trace_id, query)
-        return json_answer({"points": await self._overview.stats(f"{selected} {STATS_FILTER}", start)})
+        stats_query = f"{log_query_of(trace_id, query)} {STATS_FILTER}"
+        points = await self._shared.get(("stats", stats_query), lambda: self._overview.stats(stats_query, start))
+        return json_answer({"points": points})
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """Send the whole log, or a part of it, as a file."""

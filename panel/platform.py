@@ -12,7 +12,7 @@ from contract import logql
 from contract.record import ENDED_STATES
 from panel.access import READ
 from panel.answer import json_answer
-from panel.entry import Key
+from panel.entry import LAST_KEY, Key
 from panel.errors import NotFoundError, RequestError
 from panel.index import LineIndexes
 from panel.powerjob import PowerJob
@@ -105,8 +105,7 @@ class PlatformRoutes:
         start = Key(await self._traces.start_ns(trace_id))
         if line == 0:
             return start
-        end = Key(self._traces.range()[1])
-        index = await self._indexes.up_to(log_query, start, end, wait=_INDEX_SECONDS)
+        index = await self._indexes.up_to(log_query, start, LAST_KEY, wait=_INDEX_SECONDS)
         if index is None:
             raise RequestError(503, "counting", "the lines of this run are being counted; ask again in a few seconds")
         checkpoint = index.at_line(line)

@@ -49,7 +49,8 @@ class PanelServer:
         self._reader = Reader(self.loki)
         self._traces = Traces(self.loki, self._reader, settings)
         self.feeds = Feeds(self._reader, self._traces, settings)
-        self._indexes = LineIndexes(self._reader)
+        self._overview = Overview(self.loki, self._reader)
+        self._indexes = LineIndexes(self._reader, self._overview)
         self._powerjob = PowerJob.from_settings(settings)
         self._registry = CollectorRegistry()
         self._count = Counter(
@@ -74,7 +75,7 @@ class PanelServer:
             self._traces,
             self.feeds,
             self._indexes,
-            Overview(self.loki, self._reader),
+            self._overview,
             self.settings.heartbeat_seconds,
         )
         platform = PlatformRoutes(self._reader, self._traces, self._indexes, self._powerjob)

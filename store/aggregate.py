@@ -113,6 +113,27 @@ def _asks_for_labels(stage: object) -> bool:
     return isinstance(stage, Matcher | Comparison | AllOf | AnyOf)
 
 
+def runs(times: Sequence[int], steps: Steps, offset_ns: int, range_ns: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield runs of entries, whose times are in order, that count in the same steps.
+
+    Each as: from and before which entry, from and before which step. Entries that lie between the ranges,
+    which count nowhere, are left out. There are never more than two runs for each step, however many entries.
+    """
+    first, step, count = steps.first - offset_ns, steps.step, steps.count
+    reach = range_ns - 1
+    low = 0
+    while low < len(times):
+        begin = max((times[low] - first + step - 1) // step, 0)
+        end = min((times[low] + reach - first) // step + 1, count)
+        last = first + begin * step
+        if end < count:
+            last = min(last, first + end * step - reach - 1)
+        high = bisect_right(times, last, low)
+        if begin < end:
+            yield low, high, begin, end
+        low = high
+
+
 @dataclass(slots=True)
 class _Tally:
     """One series on its way: what begins and what ends to count at each step."""
@@ -143,7 +164,7 @@ class _Counting:
         by = None if grouping is None or grouping.without else (*grouping.names, ERROR)
         keys, labels = scan.labels_by(by, positions)
         series: dict[Key, _Tally] = {}
-        for low, high, begin, end in self._runs(times):
+        for low, high, begin, end in runs(times, self._steps, self._metric.offset_ns, self._metric.range_ns):
             for key, number in Counter(keys[low:high]).items():
                 if key not in series:
                     series[key] = self._tally(self._series_labels(labels[key], grouping))
@@ -153,25 +174,6 @@ class _Counting:
                 for key, length in zip(keys[low:high], lengths[low:high], strict=True):
                     series[key].amount[begin] += length
                     series[key].amount[end] -= length
-
-    def _runs(self, times: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
-        """Yield runs of entries that count in the same steps.
-
-        Each as: from and before which entry, from and before which step. Entries that lie between the ranges,
-        which count nowhere, are left out.
-        """
-        first, step, count = self._steps.first - self._metric.offset_ns, self._steps.step, self._steps.count
-        reach = self._metric.range_ns - 1
-        low = 0
-        while low < len(times):
-            begin = (times[low] - first + step - 1) // step
-            end = (times[low] + reach - first) // step + 1
-            last = min(first + begin * step, first + end * step - reach - 1)
-            high = bisect_right(times, last, low)
-            begin, end = max(begin, 0), min(end, count)
-            if begin < end:
-                yield low, high, begin, end
-            low = high
 
     def _tally(self, labels: Labels) -> _Tally:
         tally = self._tallies.get(labels)

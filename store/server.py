@@ -35,6 +35,8 @@ from store.tail import TAIL_SECONDS, Found, Tail, Tails, TooManyTailsError, hist
 from store.writer import UnavailableError, Writer
 
 QUERY_THREADS = 4
+METRIC_THREADS = 2
+"""Metric queries read whole logs: in threads of their own they never keep a page of lines waiting."""
 QUERIES_WAITING_MAX = 64
 MEGABYTE = 1024 * 1024
 DECODE_AT_ONCE_BYTES = 64 * 1024
@@ -63,6 +65,28 @@ _T = TypeVar("_T")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class QueryThreads:
+    """The threads of one kind of query, and how many queries have been asked and not answered."""
+
+    def __init__(self, threads: int, name: str) -> None:
+        self.pool = ThreadPoolExecutor(threads, name)
+        self._waiting = 0
+
+    async def run(self, function: Callable[[], _T]) -> _T:
+        """Run function in a thread. Raises HTTPTooManyRequests if too many wait for that already."""
+        if self._waiting >= QUERIES_WAITING_MAX:
+            raise web.HTTPTooManyRequests(text="too many outstanding requests\n")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.pool, function)
+        finally:
+            self._waiting -= 1
+
+    def shutdown(self) -> None:
+        """Wait for the queries that run; those that wait are given up."""
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
 class Server:
     """Connects Loki's HTTP API with the writer and the reader."""
 
@@ -87,9 +111,9 @@ class Server:
         self._secret = secret
         self._clock_ns = clock_ns
         self._max_body = int(settings.max_body_mb * MEGABYTE)
-        self._queries = ThreadPoolExecutor(QUERY_THREADS, "store-query")
+        self._queries = QueryThreads(QUERY_THREADS, "store-query")
+        self._metric_queries = QueryThreads(METRIC_THREADS, "store-metric")
         self._decoding = ThreadPoolExecutor(1, "store-decode")
-        self._waiting = 0
         self._sockets: set[web.WebSocketResponse] = set()
         # Bodies on their way together need no more memory than the largest one alone may.
         self._body_room = Room(self._max_body)
@@ -124,7 +148,8 @@ class Server:
             await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the store stops")
 
     async def _close(self, _: web.Application) -> None:
-        self._queries.shutdown(wait=True, cancel_futures=True)
+        self._queries.shutdown()
+        self._metric_queries.shutdown()
         self._decoding.shutdown(wait=True, cancel_futures=True)
 
     # ---- access and errors
@@ -221,10 +246,8 @@ class Server:
 
     # ---- queries
 
-    async def _in_thread(self, function: Callable[[Snapshot, Budget], _T]) -> _T:
+    async def _in_thread(self, function: Callable[[Snapshot, Budget], _T], threads: QueryThreads | None = None) -> _T:
         """Run function on a snapshot in a query thread; if the client goes away, the query is told to stop."""
-        if self._waiting >= QUERIES_WAITING_MAX:
-            raise web.HTTPTooManyRequests(text="too many outstanding requests\n")
         budget = Budget(self._settings.query_timeout_seconds, int(self._settings.query_memory_mb * MEGABYTE))
 
         def run() -> _T:
@@ -232,20 +255,17 @@ class Server:
             with self._priority, self._reader.snapshot() as snapshot:
                 return function(snapshot, budget)
 
-        self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._queries, run)
+            return await (threads or self._queries).run(run)
         except asyncio.CancelledError:
             budget.cancelled = True
             raise
-        finally:
-            self._waiting -= 1
 
     async def _parsed(self, given: Mapping[str, str]) -> Query:
         text = given.get("query", "")
         if len(text) <= PARSE_AT_ONCE_CHARACTERS:
             return parse(text)
-        return await asyncio.get_running_loop().run_in_executor(self._queries, parse, text)
+        return await asyncio.get_running_loop().run_in_executor(self._queries.pool, parse, text)
 
     async def _query_range(self, request: web.Request) -> web.Response:
         given = await _parameters(request)
@@ -267,7 +287,7 @@ class Server:
         def run(snapshot: Snapshot, budget: Budget) -> bytes:
             return matrix_json(aggregate.evaluate(snapshot, metric, steps, budget), steps)
 
-        return json_answer(await self._in_thread(run))
+        return json_answer(await self._in_thread(run, self._metric_queries))
 
     async def _log_query(self, log_request: LogRequest) -> web.Response:
         return json_answer(
@@ -290,7 +310,7 @@ class Server:
         def run(snapshot: Snapshot, budget: Budget) -> bytes:
             return vector_json(aggregate.evaluate(snapshot, metric, steps, budget), at)
 
-        return json_answer(await self._in_thread(run))
+        return json_answer(await self._in_thread(run, self._metric_queries))
 
     # ---- labels
 
@@ -389,7 +409,7 @@ class Server:
                 taking.cancel()
                 return
             stored, dropped = taking.result()
-            found = await asyncio.get_running_loop().run_in_executor(self._queries, select, tail.query, stored)
+            found = await asyncio.get_running_loop().run_in_executor(self._queries.pool, select, tail.query, stored)
             fresh = [one for one in found if one not in seen]
             for message in messages(fresh, dropped):
                 await socket.send_str(message.decode())

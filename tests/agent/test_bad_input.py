@@ -8,7 +8,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from support.agent_loki import LokiStandIn
+from aiohttp import web
+from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import Launch, eventually
 
 from agent.agent import journal_path
@@ -98,6 +99,33 @@ async def test_a_corrupt_journal_is_put_aside_and_each_line_is_there_once(
     [said] = [line for line in agent.errors if "corrupt" in line]
     [aside] = journal.parent.glob("journal.db.corrupt-*")
     assert str(aside) in said
+
+
+async def test_a_journal_of_the_version_before_is_taken_over_with_what_is_under_way(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    launch = Launch(state_dir)
+    launch.print(*LINES)
+
+    async def unavailable(entries: list[Stored], loki: LokiStandIn) -> web.StreamResponse:
+        del entries, loki
+        return web.Response(status=503)
+
+    loki.always = unavailable
+    agent = await start_agent()
+    await loki.until(lambda: len(loki.bodies) > 0)
+    await agent.kill()
+    with sqlite3.connect(journal_path(state_dir)) as connection:
+        connection.executescript(
+            "ALTER TABLE intents DROP COLUMN rows; ALTER TABLE intents ADD COLUMN first_index INTEGER;"
+            "UPDATE intents SET first_index = 0; PRAGMA user_version = 1;"
+        )
+    loki.always = None
+    await start_agent()
+    await loki.until(lambda: len(loki.stored) == 200)
+    assert loki.lines() == LINES
+    launch.print("more")
+    await loki.until(lambda: "more" in loki.lines())
 
 
 async def test_a_journal_of_a_newer_version_is_left_alone(start_agent, loki: LokiStandIn, state_dir: Path) -> None:

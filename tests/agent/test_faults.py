@@ -248,6 +248,23 @@ async def test_refused_entries_that_are_not_listed_are_found_by_halves(
     assert re.fullmatch(r"receipt lines=200 bytes=\d+ rejected=4 redacted=0", receipt)
 
 
+async def test_refused_lines_of_launches_that_print_into_one_file_are_found_there(
+    start_agent, loki: LokiStandIn, state_dir: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "shared.log"
+    lines = [f"[traceId=t{n % 3 // 2} instanceId=i1] INFO 11-22 13:12:10 [a.py:1] line {n}" for n in range(90)]
+    log.write_text("".join(line + "\n" for line in lines))
+    bad = {lines[n] for n in (0, 1, 2, 44, 45, 88, 89)}
+    loki.always = refuse(lambda entry: entry.line in bad, lambda refused: "some rule that nobody knows yet")
+    await start_agent(f'[[agent.sources]]\nglob = "{log}"\n')
+    await loki.until(lambda: len(loki.stored) == 83)
+    await eventually(lambda: len(rejected_rows(state_dir)) == 7)
+    data = log.read_bytes()
+    for row in rejected_rows(state_dir):
+        assert row["line"].decode() in bad
+        assert data[row["offset"] :].partition(b"\n")[0] == row["line"]
+
+
 async def test_labels_that_loki_refuses_reject_the_batch_without_trying_each_line(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:

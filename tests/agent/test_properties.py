@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from support.agent_loki import decode
 
 from agent import encoding
+from agent.delivery import rows_from
 from agent.encoding import Columns, Entry
 from agent.follower import Follower
 from agent.parsing import LineParser
 from agent.pipeline import redact
+from agent.records import Ids
 from agent.times import DAY, SECOND, EngineTimes
 from contract.logline import render_line
 from contract.redaction import Redactor
@@ -41,6 +43,10 @@ texts = st.one_of(
             b'{"asctime": "2026-11-22 13:39:30,975", "levelname": "ERROR", "process": 5, "message": "a \\", \\" b"}',
             b'{"level": "warning", "message": "x"}',
             b"[traceId=t1 instanceId=i1] (A pid=1) INFO 11-22 13:12:12 [a.py:1] own prefix",
+            b"[traceId=t2 instanceId=i2] (A pid=2) INFO 11-22 13:12:12 [a.py:1] that of another launch",
+            b"(APIServer pid=7) INFO 11-22 13:12:13 [api_server.py:90] a second later",
+            b"(APIServer pid=7) INFO no clock here! [api_server.py:90] a header's shape only",
+            b"[2026-11-22 13:12:10 TP0] Traceback (most recent call last):",
             b"api_key='geheim' and hf_abcdefghijklmnopqrst",
             b"[2026-11-22 13:12:10 TP0] Decode batch",
             b"/x/y.py:3: FutureWarning: old",
@@ -64,22 +70,19 @@ def kept_logs(draw: st.DrawFn) -> bytes:
 plain_logs = st.lists(texts, min_size=1, max_size=40).map(lambda lines: b"".join(line + b"\n" for line in lines))
 
 
-def entries_of(block: bytes, cuts: list[int], **options: bool) -> list[Entry]:
+def entries_of(block: bytes, cuts: list[int], **options: bool) -> list[tuple[Ids | None, Entry]]:
     """Parse a log in blocks that end at these line ends; each block by a parser that the state alone connects."""
     state = None
-    found: list[Entry] = []
+    found = []
     start = 0
     for end in [*cuts, len(block)]:
         parser = LineParser(EngineTimes(NOW), state=state, **options)
-        while start < end:
-            parsed = parser.parse(block[start:end], NOW)
-            columns = parsed.entries
-            found += [
-                Entry(columns.time_ns(index), text, meta)
-                for index, (text, meta) in enumerate(zip(columns.texts, columns.metas, strict=True))
-            ]
-            start = end if parsed.stopped_at is None else start + parsed.stopped_at
+        for stream, number in parser.parse(block[start:end], NOW).in_order():
+            columns = stream.entries
+            entry = Entry(columns.time_ns(number), columns.texts[number], columns.metas[number])
+            found.append((stream.ids, entry))
         state = parser.state()
+        start = end
     return found
 
 
@@ -101,16 +104,34 @@ def test_the_same_for_files_that_no_keeper_wrote(block: bytes, data: st.DataObje
     assert entries_of(block, line_ends(block, data), ids_from_lines=True) == whole
 
 
+@given(plain_logs)
+def test_each_line_goes_to_the_stream_of_its_ids_and_is_known_there_by_its_row(block: bytes) -> None:
+    parser = LineParser(EngineTimes(NOW), ids_from_lines=True)
+    parsed = parser.parse(block, NOW)
+    lines = block.split(b"\n")[:-1]
+    ids = None
+    wanted: dict[Ids | None, list[int]] = {}
+    for row, line in enumerate(lines):
+        if line.startswith(b"[traceId="):
+            ids = Ids("t1", "i1") if line.startswith(b"[traceId=t1") else Ids("t2", "i2")
+        wanted.setdefault(ids, []).append(row)
+    for stream in parsed.streams.values():
+        rows = [rows_from(stream.rows, entry)[0][1] for entry in range(len(stream.entries.texts))]
+        assert rows == wanted[stream.ids]
+        assert stream.entries.texts == [lines[row].removesuffix(b"\r") for row in rows]
+    assert parsed.streams.keys() == wanted.keys()
+
+
 @given(kept_logs())
 def test_times_strictly_increase_and_are_the_stamps(block: bytes) -> None:
-    times = [entry.time_ns for entry in entries_of(block, [])]
+    times = [entry.time_ns for _, entry in entries_of(block, [])]
     assert all(earlier < later for earlier, later in itertools.pairwise(times))
     assert times[0] > NOW
 
 
 @given(plain_logs)
 def test_times_strictly_increase_without_stamps_too(block: bytes) -> None:
-    times = [entry.time_ns for entry in entries_of(block, [])]
+    times = [entry.time_ns for _, entry in entries_of(block, [])]
     assert all(earlier < later for earlier, later in itertools.pairwise(times))
 
 
@@ -257,8 +278,8 @@ def test_another_zone_and_a_zone_in_the_line() -> None:
 
 def lines_at(*lines: bytes, now_ns: int, state: dict | None = None) -> tuple[list[int], dict]:
     parser = LineParser(EngineTimes(NOW, ZoneInfo("UTC")), state=state)
-    columns = parser.parse(b"".join(line + b"\n" for line in lines), now_ns).entries
-    return [columns.time_ns(index) for index in range(len(lines))], parser.state()
+    parsed = parser.parse(b"".join(line + b"\n" for line in lines), now_ns)
+    return [stream.entries.time_ns(number) for stream, number in parsed.in_order()], parser.state()
 
 
 def test_a_time_too_far_ahead_is_not_believed() -> None:

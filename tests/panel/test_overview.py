@@ -58,6 +58,38 @@ async def test_an_index_counts_lines_that_arrived_late(loki, panel):
     assert sum((await index_of(panel, traceId="t1"))["counts"].values()) == 1501
 
 
+async def test_a_line_that_arrives_minutes_late_is_counted_at_once(loki, panel):
+    start = fill(loki, 2500)
+    assert sum((await index_of(panel, traceId="t1"))["counts"].values()) == 2500
+    loki.add(LABELS, start + 5, "delivered after an outage")
+    answer = await index_of(panel, traceId="t1")
+    assert sum(answer["counts"].values()) == 2501
+    assert answer["checkpoints"][0]["counts"] == {LABELS["launchId"]: 1000}
+
+
+async def test_numbers_are_there_while_the_log_goes_on(loki, panel):
+    start = fill(loki, 300, start=time.time_ns() - 10**9, step_ns=1)
+    for index in range(20):
+        loki.add(LABELS, start + 1000 + index, f"more {index}")
+        answer = await panel.get("/api/logs/index", traceId="t1")
+        assert answer["complete"]
+        assert answer["counts"] == {LABELS["launchId"]: 301 + index}
+        assert answer["last"][LABELS["launchId"]].startswith(f"{start + 1000 + index}-")
+
+
+async def test_many_who_look_at_a_trace_share_its_views_from_afar(loki, panel):
+    fill(loki, 100)
+    for path in ("histogram", "facets", "stats"):
+        await panel.get(f"/api/logs/{path}", traceId="t2")
+        alone = -len(loki.queries)
+        await panel.get(f"/api/logs/{path}", traceId="t3")
+        alone += len(loki.queries)
+        before = len(loki.queries)
+        answers = await asyncio.gather(*(panel.get(f"/api/logs/{path}", traceId="t1") for _ in range(50)))
+        assert all(answer == answers[0] for answer in answers)
+        assert len(loki.queries) - before <= alone + 2, path
+
+
 async def test_the_search_counts_all_matches_and_finds_the_next_and_the_previous(loki, panel):
     fill(loki, 1200)
     found = await panel.get("/api/logs/search", traceId="t1", q="LINE 11")

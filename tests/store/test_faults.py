@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import urllib.parse
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import cramjam
@@ -298,6 +298,19 @@ def test_queries_beyond_what_may_wait_are_a_429(make_store, now_ns):
         ]
         statuses = {one.result().status for one in asked}
     assert statuses == {200, 429}
+
+
+def test_lines_are_answered_while_metric_queries_run_and_wait(make_store, now_ns):
+    store = make_store()
+    fill(store, now_ns, 20, 2000, size=500)
+    slow = 'sum(count_over_time({traceId=~".+"} |~ "(x+x+)+y" [1m]))'
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(store.query_range, slow, now_ns - HOUR, now_ns + HOUR, step="60s") for _ in range(20)]
+        wait(asked, return_when=FIRST_COMPLETED)
+        assert store.query_range('{traceId="t1"}', now_ns - HOUR, now_ns + HOUR, limit=10).status == 200
+        # Had the lines stood in the queue behind all of the counting, hardly any of it would be left to do.
+        assert sum(one.done() for one in asked) < len(asked) / 2
+        assert {one.result().status for one in asked} == {200}
 
 
 def test_a_client_that_goes_away_ends_its_query(make_store, now_ns):

@@ -7,9 +7,21 @@ import { compareKeys, FIRST, LAST } from "./keys.js";
 export const BLOCK_LINES = 1000;
 let nextBlock = 0;
 
-/** from (inclusive) and to (exclusive) are keys; counts: lines by source, null while unknown. */
-function block(from, to, entries, counts) {
-  return { id: `b${nextBlock++}`, from, to, entries, counts, loading: false, failed: "", measured: 0 };
+/**
+ * from (inclusive) and to (exclusive) are keys; counts: lines by source, null while unknown. Of a hole, last is the last
+ * line of each source that is among the counts, and arrived are the lines that came before there were counts; meanwhile
+ * are those that came while its lines were being fetched.
+ */
+function block(from, to, entries, counts, last = {}) {
+  return { id: `b${nextBlock++}`, from, to, entries, counts, last, arrived: [], meanwhile: [], loading: null, failed: "", measured: 0 };
+}
+
+/** Count a line that fell into a hole, unless it was there when its lines were counted: a log's lines come in order. */
+function countIn(hole, { source, id }) {
+  if (hole.last[source] !== undefined && compareKeys(id, hole.last[source]) <= 0) return false;
+  hole.counts[source] = (hole.counts[source] ?? 0) + 1;
+  hole.last[source] = id;
+  return true;
 }
 
 export function totalOf(counts) {
@@ -80,13 +92,14 @@ export class LogDocument {
       replacement = split(hole.from, hole.to, entries);
     } else if (atEnd) {
       const edge = entries[0].id;
-      replacement = [block(hole.from, edge, null, remaining(hole, entries)), ...split(edge, hole.to, entries)];
+      replacement = [remaining(hole, hole.from, edge, entries), ...split(edge, hole.to, entries)];
     } else {
       const edge = `${entries[entries.length - 1].id}0`;
-      replacement = [...split(hole.from, edge, entries), block(edge, hole.to, null, remaining(hole, entries))];
+      replacement = [...split(hole.from, edge, entries), remaining(hole, edge, hole.to, entries)];
     }
     this.blocks.splice(index, 1, ...replacement);
     this.version++;
+    this.add(hole.meanwhile);
   }
 
   /** Open a hole in its middle: before and after are the pages on both sides of a place in it. */
@@ -97,10 +110,11 @@ export class LogDocument {
     const from = before.more ? entries[0].id : hole.from;
     const to = after.more ? `${entries[entries.length - 1].id}0` : hole.to;
     const parts = split(from, to, entries);
-    if (before.more) parts.unshift(block(hole.from, from, null, null));
-    if (after.more) parts.push(block(to, hole.to, null, null));
+    if (before.more) parts.unshift(unknown(hole, hole.from, from));
+    if (after.more) parts.push(unknown(hole, to, hole.to));
     this.blocks.splice(index, 1, ...parts);
     this.version++;
+    this.add(hole.meanwhile);
   }
 
   /** Take in lines that arrived; returns how many were new. They may be older than what is here. */
@@ -116,7 +130,9 @@ export class LogDocument {
       }
       const target = this.blocks[index];
       if (target.entries === null) {
-        if (target.counts !== null) target.counts[entry.source] = (target.counts[entry.source] ?? 0) + 1;
+        if (target.loading) target.meanwhile.push(entry);
+        if (target.counts === null) target.arrived.push({ id: entry.id, source: entry.source });
+        else if (!countIn(target, entry)) continue;
         added++;
         continue;
       }
@@ -139,9 +155,10 @@ export class LogDocument {
 
   /**
    * Give a hole its size, from the server's index: checkpoints {time, counts}, each with the lines of every source
-   * before its time, and end, those before the hole's end. All that is before the hole must be known.
+   * before its time; counts, those before the hole's end, and last, the last of them. All that is before the hole must
+   * be known.
    */
-  sizeHole(hole, checkpoints, end) {
+  sizeHole(hole, { checkpoints, counts: end, last }) {
     const index = this.blocks.indexOf(hole);
     if (index < 0 || hole.counts !== null) return;
     let reached = this.numbersBefore(hole);
@@ -158,13 +175,17 @@ export class LogDocument {
         if (lines > 0) counts[source] = lines;
       }
       if (totalOf(counts) > 0) {
-        parts.push(block(from, edge.time, null, counts));
+        parts.push(block(from, edge.time, null, counts, { ...last }));
         from = edge.time;
       }
       reached = { ...reached, ...edge.counts };
     }
     if (parts.length) parts[parts.length - 1].to = hole.to;
     this.blocks.splice(index, 1, ...parts);
+    for (const line of hole.arrived) {
+      const part = parts.find((each) => compareKeys(line.id, each.to) < 0);
+      if (part) countIn(part, line);
+    }
     this.version++;
   }
 
@@ -194,6 +215,7 @@ export class LogDocument {
     for (const { each, index } of candidates) {
       if (loaded <= keep || distance(index) <= 1) break;
       loaded -= each.entries.length;
+      for (const entry of each.entries) each.last[entry.source] = entry.id;
       each.entries = null;
     }
     this.version++;
@@ -216,11 +238,18 @@ export class LogDocument {
   }
 }
 
-function remaining(hole, entries) {
-  if (hole.counts === null) return null;
+/** What is left of a hole, from one key to another, once these lines of it are here. */
+function remaining(hole, from, to, entries) {
+  if (hole.counts === null) return unknown(hole, from, to);
   const counts = { ...hole.counts };
   for (const entry of entries) counts[entry.source] = Math.max(0, (counts[entry.source] ?? 0) - 1);
-  return counts;
+  return block(from, to, null, counts, { ...hole.last });
+}
+
+function unknown(hole, from, to) {
+  const part = block(from, to, null, null);
+  part.arrived = hole.arrived.filter((line) => compareKeys(line.id, from) >= 0 && compareKeys(line.id, to) < 0);
+  return part;
 }
 
 function split(from, to, entries) {

@@ -478,10 +478,18 @@ export class TracetailPanel extends HTMLElement {
 
   /** wanted: somebody goes there; otherwise it is only in sight. */
   async loadHole(block, side, wanted = false) {
+    if (block.loading && wanted) await block.loading;
     // What is waited for is what is in sight: while a few loads are under way, no further ones queue up behind them.
-    if (block.loading || block.failed || (this.loads >= LOADS_MAX && !wanted)) return;
-    block.loading = true;
+    if (!this.log.blocks.includes(block) || block.loading || block.failed || (this.loads >= LOADS_MAX && !wanted)) return;
     this.loads++;
+    block.loading = this.fetchHole(block, side);
+    await block.loading;
+    block.loading = null;
+    this.loads--;
+    this.view?.schedule();
+  }
+
+  async fetchHole(block, side) {
     const { log } = this;
     const lines = block.counts === null ? null : totalOf(block.counts);
     const whole = lines !== null && lines <= WHOLE_HOLE;
@@ -505,10 +513,6 @@ export class TracetailPanel extends HTMLElement {
       if (isRefusal(error)) this.needToken(error.code);
       else setTimeout(() => { block.failed = ""; this.view?.refresh(); }, RETRY_MS);
       this.view?.refresh();
-    } finally {
-      block.loading = false;
-      this.loads--;
-      this.view?.schedule();
     }
   }
 
@@ -524,7 +528,7 @@ export class TracetailPanel extends HTMLElement {
         if (this.log !== log || this.indexing !== indexing || !this.view) return;
         if (!index.complete) await new Promise((resolve) => setTimeout(resolve, INDEX_MS));
         else if (log.blocks.includes(hole) && !hole.loading) {
-          log.sizeHole(hole, index.checkpoints, index.counts);
+          log.sizeHole(hole, index);
           this.showRows();
         } else await new Promise((resolve) => setTimeout(resolve, 50));
       }
@@ -697,7 +701,11 @@ export class TracetailPanel extends HTMLElement {
   /** Bring a line into sight, wherever in the log it is, and select it. */
   async show(id) {
     this.view.follow(false);
-    const target = this.log.blockAt(id);
+    let target = this.log.blockAt(id);
+    if (target?.loading) {
+      await target.loading;
+      target = this.log.blockAt(id);
+    }
     if (target?.entries === null) {
       if (target.counts !== null && totalOf(target.counts) <= WHOLE_HOLE) await this.loadHole(target, "start", true);
       else await this.openHole(target, id);
@@ -712,12 +720,19 @@ export class TracetailPanel extends HTMLElement {
   }
 
   async openHole(hole, id) {
+    const { log } = this;
     const around = { ...this.scope(), limit: BLOCK_LINES / 2 };
-    const [before, after] = await Promise.all([
+    hole.loading = Promise.all([
       this.api.get("/api/logs", { ...around, start: hole.from, before: id, direction: "backward" }),
       this.api.get("/api/logs", { ...around, start: id, before: hole.to, direction: "forward" }),
     ]);
-    this.log.open(hole, before, after);
+    try {
+      const [before, after] = await hole.loading;
+      if (this.log !== log || !this.view) return;
+      log.open(hole, before, after);
+    } finally {
+      hole.loading = null;
+    }
     this.evict();
     this.showRows();
     this.numberLines();

@@ -1,0 +1,44 @@
+import asyncio
+
+import pytest
+
+from panel.shared import SharedAnswers
+
+
+class Question:
+    def __init__(self):
+        self.asked = 0
+        self.may_answer = asyncio.Event()
+        self.error = None
+
+    async def __call__(self):
+        self.asked += 1
+        await self.may_answer.wait()
+        if self.error:
+            raise self.error
+        return self.asked
+
+
+async def test_one_who_goes_away_does_not_take_the_answer_from_the_others():
+    shared, question = SharedAnswers(2.0), Question()
+    first = asyncio.create_task(shared.get("q", question))
+    second = asyncio.create_task(shared.get("q", question))
+    await asyncio.sleep(0)
+    first.cancel()
+    question.may_answer.set()
+    assert await second == 1
+    assert first.cancelled()
+
+
+async def test_an_answer_holds_for_its_time_and_a_failure_not_at_all():
+    now = 0.0
+    shared, question = SharedAnswers(2.0, clock=lambda: now), Question()
+    question.may_answer.set()
+    assert [await shared.get("q", question), await shared.get("q", question)] == [1, 1]
+    now = 2.1
+    assert await shared.get("q", question) == 2
+    now, question.error = 5.0, ValueError("no")
+    with pytest.raises(ValueError, match="no"):
+        await shared.get("q", question)
+    question.error = None
+    assert await shared.get("q", question) == 4
