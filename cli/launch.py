@@ -105,7 +105,9 @@ def _state_dir() -> Path:
 
 def _finish(result: Result) -> NoReturn:
     """Print how it ended, for people and then for programs, and exit."""
-    shown = result.to_object()
+    from launcher.redacting import mask
+
+    shown = result.to_object(mask)
     if result.tail:
         click.echo("last lines of the log:")
         for line in result.tail[-20:]:
@@ -116,9 +118,11 @@ def _finish(result: Result) -> NoReturn:
     else:
         if cause:
             click.echo(f"{'cause' if result.status else 'note'}: {cause}")
+        for line in shown.get("evidence", ()):
+            click.echo(f"evidence: {line}")
         if hint:
             click.echo(f"hint: {hint}")
-    click.echo(result.line())
+    click.echo(result.line(mask))
     sys.exit(result.status)
 
 
@@ -325,21 +329,33 @@ def _params_before(selection: "Selection") -> dict[str, Any]:
 
 @click.command(cls=_ResultCommand)
 @_selection_options
-def status(given: str | None, launch_id: str, **flags: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object and nothing else, for programs.")
+def status(given: str | None, launch_id: str, as_json: bool, **flags: Any) -> None:
     """Tell the state of a service."""
-    _status(given, launch_id, flags)
+    _status(given, launch_id, flags, as_json=as_json)
 
 
-def _status(given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None:
+_STATUS_ROWS = ("launchId", "traceId", "instanceId", "engine", "pid", "startedAt", "readyAt", "endedAt", "logFile")
+
+
+def _status(given: str | None, launch_id: str, flags: Mapping[str, Any], *, as_json: bool = False) -> None:
     from launcher import status as statuses
+    from launcher.redacting import mask
 
     try:
         selection = _selection(_values(given, flags), launch_id)
     except ParametersError as error:
         _bad("status", error)
     result = statuses.status(selection, _state_dir())
-    shown = result.to_object()
+    shown = result.to_object(mask)
+    known: Mapping[str, Any] = {**(result.record or {}), **shown}
+    if as_json:
+        click.echo(json.dumps({**shown, **{name: known[name] for name in _STATUS_ROWS if name in known}}, indent=2))
+        sys.exit(result.status)
     click.echo(f"{shown.get('service', selection.describe())} is {shown.get('state')}" + _at(shown))
+    for name in _STATUS_ROWS:
+        if known.get(name):
+            click.echo(f"  {name:<10}  {known[name]}")
     _finish(result)
 
 
@@ -434,7 +450,7 @@ def keep(launch_id: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 def gc(keep_days: float | None, keep_launches: int | None, dry_run: bool, as_json: bool) -> None:
     """Remove old records and segments that are shipped."""
-    from launcher import retention
+    from launcher import pruning, retention
 
     try:
         min_free_bytes = _settings().min_free_bytes
@@ -459,6 +475,10 @@ def gc(keep_days: float | None, keep_launches: int | None, dry_run: bool, as_jso
         click.echo(f"{one.path}" + (f" {one.bytes} bytes" if one.bytes else "") + lost)
     total = sum(one.bytes for one in removed)
     click.echo(f"{'would remove' if dry_run else 'removed'} {len(removed)} files and directories, {total} bytes")
+    free = pruning.free_bytes(_state_dir()) if _state_dir().is_dir() else min_free_bytes
+    if free < min_free_bytes and not dry_run:
+        text = f"only {free // 1024**2} MiB are free, and nothing else of launches that have ended can go"
+        click.echo(f"warning: {text}: make room otherwise, or lower [launcher] min_free_disk_mb", err=True)
 
 
 def _meant(values: dict[str, Any], launch_id: str) -> "registry.Launch":

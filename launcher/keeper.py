@@ -61,7 +61,7 @@ class Keeper:
         self._phase_started = self._started
         ready = self._plan["ready"]
         self._watch = Watch(self._engine.phases, ready["pattern"] if ready["kind"] == plan.LOG else "")
-        self._readiness = Readiness(self._plan, self._watch, self._wake.call)
+        self._readiness = Readiness(self._plan, self._watch, self._wake.call, self._stranger_at_port)
 
     # The life of a launch, from top to bottom.
 
@@ -90,8 +90,7 @@ class Keeper:
         self._open_log(stamper, segment=found.segment, size=found.size + taken)
         self._take_office()
         self._log.event(events.ADOPTED, keeperPid=os.getpid())
-        elapsed = (time.time_ns() - parse_stamp(self._record["startedAt"].encode())) / 1e9
-        self._started -= max(0.0, elapsed)
+        self._started -= self._age()
         if "server" in self._record:
             self._child.take_over(self._record["server"])
         else:
@@ -347,6 +346,21 @@ class Keeper:
         left_behind = self._sweep.found
         return verdict.failed(was, self._child, self._failure, finding, left_behind=left_behind, port_holder=holder)
 
+    def _stranger_at_port(self) -> str:
+        """Return who listens at the port if it is surely not the engine.
+
+        A custom command may have somebody else listen for it, as `docker run` does.
+        """
+        if self._record["engine"] == "custom" or self._record["port"] is None:
+            return ""
+        from launcher import ports  # noqa: PLC0415  (once for each start)
+
+        holder = ports.holder(self._record["port"], self._plan["ready"]["host"])
+        if holder is None or holder.pid is None:
+            return ""
+        ours = processes.members(self._launch.launch_id, self._record.get("server"), keeper=os.getpid())
+        return "" if holder.pid in {process.pid for process in ours} else holder.describe()
+
     def _port_holder(self) -> str:
         from launcher import ports  # noqa: PLC0415  (only for a start that failed, and not small)
 
@@ -392,6 +406,16 @@ class Keeper:
             except OSError as error:
                 # The log's writer waits for room too, and the next change is saved in full.
                 print(f"cannot write the record: {error}", file=sys.stderr)  # noqa: T201  (keeper.log)
+
+    def _age(self) -> float:
+        """Return for how many seconds a launch that is taken over has run: by its server's age, if there is one.
+
+        The wall clock may have jumped since the start was written down.
+        """
+        server = self._record.get("server")
+        if server is not None and server["bootId"] == record.boot_id():
+            return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - server["startTime"] / processes.CLOCK_TICKS)
+        return max(0.0, (time.time_ns() - parse_stamp(self._record["startedAt"].encode())) / 1e9)
 
     def _elapsed(self) -> float:
         return round(time.monotonic() - self._started, 3)

@@ -21,6 +21,9 @@ TAG = "TRACETAIL_LAUNCH_ID"
 KEEPER_TAG = "TRACETAIL_KEEPER"
 """Marks a keeper and its helpers: no launch ends another launch's keeper."""
 
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+"""How many a second: start times are counted in them."""
+
 _PR_SET_CHILD_SUBREAPER = 36
 
 

@@ -19,13 +19,28 @@ class Readiness:
     """From the start of a server until it is ready, or until it is clear that it will not be."""
 
     def __init__(
-        self, settings: plan.Plan, watch: Watch, wake: Callable[[], None], clock: Callable[[], float] = time.monotonic
+        self,
+        settings: plan.Plan,
+        watch: Watch,
+        wake: Callable[[], None],
+        stranger: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Args: watch: sees the server's lines; wake: called, by a thread, when there is something new."""
+        """Take what is needed to judge.
+
+        Args:
+            settings: the launch's plan.
+            watch: sees the server's lines.
+            wake: called, by a thread, when there is something new.
+            stranger: called by that thread when the server seems to answer; says who answers in its place, if so.
+            clock: seconds, monotonic.
+
+        """
         self._settings = settings
         self._ready = settings["ready"]
         self._watch = watch
         self._wake = wake
+        self._stranger = stranger
         self._clock = clock
         self._probe: ReadinessProbe | None = None
         self._alive_at: float | None = None
@@ -77,17 +92,20 @@ class Readiness:
         if self._settings["apiKeyFile"]:
             with contextlib.suppress(OSError):
                 api_key = Path(self._settings["apiKeyFile"]).read_text(encoding="utf-8").strip()
-        self._probe = ReadinessProbe(self._ready, api_key, self._wake)
+        self._probe = ReadinessProbe(self._ready, api_key, self._wake, self._stranger)
         self._probe.start()
 
 
 class ReadinessProbe(threading.Thread):
     """Asks the server again and again whether it is ready."""
 
-    def __init__(self, ready: plan.ReadyPlan, api_key: str, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, ready: plan.ReadyPlan, api_key: str, wake: Callable[[], None], stranger: Callable[[], str]
+    ) -> None:
         super().__init__(name="probe", daemon=True)
         self._ready = ready
         self._wake = wake
+        self._stranger = stranger
         self._stopped = threading.Event()
         self._target = probe.Target(probe.connect_host(ready["host"]), ready["port"] or 0, api_key)
         self.passed = False
@@ -121,6 +139,9 @@ class ReadinessProbe(threading.Thread):
             probe.check_ready_path(self._target, ready["path"])
             if ready["modelsPath"]:
                 probe.check_model(self._target, ready["modelsPath"], ready["servedName"])
+        stranger = self._stranger()
+        if stranger:
+            raise probe.ProbeError(stranger)
         if ready["warmup"]:
             probe.warm_up(self._target, ready["completionsPath"], ready["servedName"])
         if ready["smoke"] is not None:

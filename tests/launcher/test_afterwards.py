@@ -222,6 +222,22 @@ def test_ps_lists_what_runs_and_json_is_for_programs(world):
     assert started.result["launchId"] in world.run("ps", "--all").stdout
 
 
+def test_status_is_a_table_for_people_and_json_for_programs(world):
+    started = world.start(READY, traceId="t-1").result
+    told = world.run("status", "--model-name", "m")
+    assert told.stdout.startswith("test/m is ready\n")
+    rows = dict(line.split(None, 1) for line in told.stdout.splitlines()[1:-1])
+    assert (rows["launchId"], rows["traceId"], rows["pid"]) == (started["launchId"], "t-1", str(started["pid"]))
+    assert rows["logFile"] == started["logFile"]
+    assert told.result["state"] == "ready"
+    as_json = world.run("status", "--model-name", "m", "--json")
+    assert json.loads(as_json.stdout)["readyAt"] == rows["readyAt"]
+    assert world.run("stop", "--model-name", "m").status == 0
+    stopped = world.run("status", "--model-name", "m", "--json")
+    assert (stopped.status, json.loads(stopped.stdout)["state"]) == (3, "stopped")
+    assert world.run("status", "--model-name", "nobody").stdout.startswith("modelName nobody is stopped\n")
+
+
 def test_a_record_of_a_newer_version_is_told_and_left_alone(world):
     launch = world.launch(world.start([["exit", 1]]).result)
     world.ended(launch)

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from contract.record import is_alive
+from launcher import engines, ports, registry
+
+FAKE_SERVER = Path(__file__).with_name("fake_server.py")
 
 
 def test_a_ready_server_is_told_with_all_that_is_known_of_it(world, free_port):
@@ -35,9 +38,24 @@ def test_a_ready_server_is_told_with_all_that_is_known_of_it(world, free_port):
     )
     assert result["url"] == f"http://127.0.0.1:{port}"
     launch = world.launch(result)
-    names = [event.name for event in world.events(launch)]
-    assert names == ["started", "ready"]
+    begun, ready = world.events(launch)
+    assert begun.name == "started"
+    shown = {name: begun.fields[name] for name in ("env", "engine", "model", "servedName", "port", "pid", "jobId")}
+    assert shown == {
+        "env": "test",
+        "engine": "custom",
+        "model": "m",
+        "servedName": "served",
+        "port": str(port),
+        "pid": str(result["pid"]),
+        "jobId": "7",
+    }
+    assert (begun.fields["launchId"], begun.fields["service"]) == (launch.launch_id, f"test/m:{port}")
+    assert (ready.name, ready.fields["url"]) == ("ready", result["url"])
     environ = Path(f"/proc/{result['pid']}/environ").read_bytes().split(b"\0")
+    assert {b"TRACETAIL_LAUNCH_ID=" + launch.launch_id.encode(), b"SPT_NOENV=1", b"PYTHONUNBUFFERED=1"} <= set(
+        environ
+    )
     assert b"TRACE_ID=4bf92f3577b34da6a3ce929d0e0e4736" in environ
     assert b"INSTANCE_ID=1008611" in environ
     assert any(pair.startswith(b"TRACEPARENT=00-4bf92f3577b34da6a3ce929d0e0e4736-") for pair in environ)
@@ -69,6 +87,71 @@ def test_a_crash_before_ready_is_told_at_once_with_the_last_lines(world, before)
     assert (failed.name, failed.fields["exitCode"], failed.fields["exitStatus"]) == ("failed", "7", "10")
     assert (exited.name, exited.fields["state"]) == ("exited", "failed")
     assert world.run("status", "--model-name", "m").status == 3
+
+
+PHASES = engines.load("vllm").phases
+
+
+@pytest.mark.parametrize("passed", range(len(PHASES) + 1))
+def test_a_server_that_dies_after_any_phase_is_told_with_the_phases_that_it_passed(world, passed):
+    lines = [f"INFO 11-22 13:12:10 [core.py:1] {phase.anchor.decode()}\n" for phase in PHASES[:passed]]
+    started = world.start([*(["text", line] for line in lines), ["exit", 1]], readyWhen="log:never")
+    assert (started.status, started.result["state"]) == (10, "failed")
+    names = [phase.name for phase in PHASES[:passed]]
+    launch = world.launch(started.result)
+    assert [phase["name"] for phase in launch.read()["phases"]] == names
+    assert [event.fields["name"] for event in world.events(launch) if event.name == "phase"] == names
+    assert all(f"{name} 0." in started.stdout for name in names)
+
+
+def test_the_cause_comes_with_its_evidence_and_without_secrets(world):
+    line = "ValueError: No available memory for the cache blocks. api_key='hunter2hunter2'"
+    started = world.start([["text", f"loading\n{line}\n"], ["exit", 1]])
+    assert started.result["cause"] == "no memory is left for the KV cache"
+    assert started.result["evidence"][0].startswith("ValueError: No available memory")
+    assert f"evidence: {started.result['evidence'][0]}\n" in started.stdout
+    assert "hunter2" not in started.stdout
+    status = world.run("status", "--model-name", "m")
+    assert (status.result["evidence"], status.result["hint"]) == (started.result["evidence"], started.result["hint"])
+    assert "hunter2" not in status.stdout
+
+
+def test_who_took_the_port_in_the_meantime_is_named(world, free_port, tmp_path, wait_until):
+    port, go = free_port(), tmp_path / "go"
+    steps = [["wait", str(go)], ["text", "OSError: [Errno 98] Address already in use\n"], ["exit", 1]]
+    with world.popen("start", "--params", world.params(steps, port=port)) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        command = [sys.executable, "-m", "http.server", str(port), "--bind", "0.0.0.0"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
+            wait_until(lambda: ports.holder(port))
+            go.touch()
+            told = launcher.stdout.read()
+            assert launcher.wait(30) == 10
+            other.kill()
+    record = world.launches()[0].read()
+    assert record["exit"]["cause"] == "the port is in use"
+    assert f"port {port} is held by pid {other.pid} ({sys.executable} -m http.server {port}" in record["exit"]["hint"]
+    assert record["exit"]["hint"] in told
+
+
+def test_another_server_at_the_port_does_not_pass_for_the_engine(world, free_port, tmp_path, wait_until):
+    port, go, probed = free_port(), tmp_path / "go", tmp_path / "probed"
+    steps = [["wait", str(go)], ["text", "OSError: [Errno 98] Address already in use\n"], ["exit", 1]]
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexec {sys.executable} {FAKE_SERVER} '{json.dumps(steps)}'\n")
+    python.chmod(0o755)
+    given = {"modelName": "m", "modelPath": str(tmp_path), "pythonBin": str(python), "port": port}
+    with world.popen("start", "--params", json.dumps(given)) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        others = [["serve", port, ["m"], str(probed)], ["stay"]]
+        with subprocess.Popen([sys.executable, FAKE_SERVER, json.dumps(others)]) as other:
+            wait_until(lambda: probed.exists() and probed.read_text().count("/v1/models") >= 2)
+            assert world.launches()[0].read()["state"] == "starting"
+            go.touch()
+            told = launcher.stdout.read()
+            assert launcher.wait(30) == 10
+            other.kill()
+    assert f"port {port} is held by pid {other.pid}" in told
 
 
 def test_a_server_killed_by_a_signal_is_told_as_such(world):
@@ -224,6 +307,29 @@ def test_a_restart_that_cannot_succeed_leaves_the_running_server_alone(world):
     refused = world.start([["text", "ready now\n"], ["stay"]], workDir="/does/not/exist")
     assert (refused.status, refused.result["cause"]) == (15, "workDir /does/not/exist is not a directory")
     assert is_alive(first.read()["server"])
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_what_to_do_with_a_running_service_can_be_told(world):
+    steps = [["text", "ready now\n"], ["stay"]]
+    first = world.start(steps).result
+    reused = world.start(steps, ifRunning="reuse", args=["other"])
+    assert (reused.result["launchId"], reused.result["reused"]) == (first["launchId"], True)
+    anew = world.start(steps, ifRunning="restart")
+    assert anew.status == 0
+    assert anew.result["launchId"] != first["launchId"]
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_another_operation_on_the_service_is_told(world):
+    with registry.operation_lock(world.state, "test/m", {"action": "stop"}):
+        busy = world.start([["stay"]], traceId="t-1")
+        assert busy.status == 13
+        assert f"another operation on test/m is running (pid {os.getpid()}, stop)" in busy.result["cause"]
+        assert world.events(world.launch(busy.result))[-1].fields["exitStatus"] == "13"
+    assert world.start([["text", "ready now\n"], ["stay"]]).status == 0
+    with registry.operation_lock(world.state, "test/m", {"action": "start"}):
+        assert world.run("stop", "--model-name", "m").status == 13
     assert world.run("stop", "--model-name", "m").status == 0
 
 
