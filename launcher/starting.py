@@ -155,7 +155,9 @@ def prepare(
         raise Refusal(PREFLIGHT_FAILED, str(error)) from error
     with registry.claims_lock(state_dir):
         own = made[0].launch_id if made else ""
-        others = [other for other in registry.launches(state_dir) if other.live and other.record["launchId"] != own]
+        others = [
+            other for other in registry.machine_launches(state_dir) if other.live and other.dir.launch_id != own
+        ]
         preflight.check_claims(params, others)
         preflight.check_port(params)
         launch, lock, draft = made or make_launch(params, state_dir)

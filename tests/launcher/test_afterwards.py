@@ -191,6 +191,18 @@ def test_gc_removes_what_is_old_and_shipped_and_nothing_else(world):
     assert world.run("stop", "--model-name", "m").status == 0
 
 
+def test_gc_removes_what_a_start_left_that_was_killed_before_it_had_a_record(world):
+    world.ended(world.launch(world.start([["exit", 1]]).result))
+    unmade = world.state / "launches" / "20260101T000000-abcdef"
+    unmade.mkdir()
+    (unmade / "plan.json").write_text("{}")
+    assert world.run("gc").status == 0
+    assert unmade.exists()  # it may be in the making
+    assert world.run("gc", "--keep-days", "0").status == 0
+    assert not unmade.exists()
+    assert len(world.launches()) == 1
+
+
 def test_keep_logs_deletes_shipped_segments_only(world, wait_until, tmp_path):
     much, more = tmp_path / "much", tmp_path / "more"
     much.write_bytes(b"x" * 100 + b"\n")

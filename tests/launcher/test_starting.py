@@ -399,6 +399,20 @@ def test_a_port_and_a_device_that_another_launch_loads_on_are_refused(world, fre
     assert world.run("stop", "--model-name", "other").status == 0
 
 
+def test_a_claim_in_another_state_directory_of_the_machine_is_seen(world, tmp_path, wait_until):
+    go, elsewhere = tmp_path / "go", {"TRACETAIL_STATE_DIR": str(tmp_path / "elsewhere")}
+    world.state = tmp_path / ".local" / "state" / "tracetail"  # that of the user
+    world.environ["TRACETAIL_STATE_DIR"] = str(world.state)
+    steps = [["wait", str(go)], ["text", "ready now\n"], ["stay"]]
+    with world.popen("start", "--params", world.params(steps, devices=[0])) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        refused = world.run("start", "--params", world.params(steps, devices=[0]), environ=elsewhere)
+        assert (refused.status, "still loading" in refused.result["cause"]) == (15, True)
+        go.touch()
+        assert launcher.wait(30) == 0
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
 def test_a_state_directory_that_cannot_be_written_is_told(world):
     world.environ["TRACETAIL_STATE_DIR"] = "/proc/nowhere"
     refused = world.start([["stay"]])
