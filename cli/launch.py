@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from launcher import registry
     from launcher.selection import Selection
     from launcher.settings import LauncherSettings
+
+TAIL_LINES = 20
+TAIL_MAX = 4000
+"""Characters of the last lines. PowerJob keeps 8 KB of what a job prints, of which the result is the last line."""
+TAIL_LINE_MAX = 400
 
 Command = Callable[..., None]
 
@@ -110,7 +115,7 @@ def _finish(result: Result) -> NoReturn:
     shown = result.to_object(mask)
     if result.tail:
         click.echo("last lines of the log:")
-        for line in result.tail[-20:]:
+        for line in _shortened(result.tail):
             click.echo("  " + "".join(c if c.isprintable() or c == "\t" else "?" for c in line))
     cause, hint = shown.get("cause"), shown.get("hint")
     if cause and result.status in REFUSED:
@@ -124,6 +129,19 @@ def _finish(result: Result) -> NoReturn:
             click.echo(f"hint: {hint}")
     click.echo(result.line(mask))
     sys.exit(result.status)
+
+
+def _shortened(tail: Sequence[str]) -> list[str]:
+    """Return the last lines as far as there is room for them."""
+    shown: list[str] = []
+    room = TAIL_MAX
+    for line in reversed(tail[-TAIL_LINES:]):
+        text = line if len(line) <= TAIL_LINE_MAX else line[:TAIL_LINE_MAX] + "…"
+        room -= len(text)
+        if room < 0:
+            break
+        shown.insert(0, text)
+    return shown
 
 
 def _bad(action: str, error: ParametersError, record: Record | None = None) -> NoReturn:

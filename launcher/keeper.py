@@ -95,6 +95,9 @@ class Keeper:
             self._child.take_over(self._record["server"])
         else:
             self._child.gone = True
+            self._failure = Failure(
+                EXITED_BEFORE_READY, self._why_never_started(), "see keeper.log beside its record"
+            )
         if self._record["state"] != record.STARTING:
             self._watch.active = False
         elif not self._child.gone:
@@ -102,6 +105,13 @@ class Keeper:
             self._readiness.begin()
         self._stop_requested = self._record["state"] == record.STOPPING
         self._loop()
+
+    def _why_never_started(self) -> str:
+        """Return why there is no server: the keeper before, or systemd-run in its place, may have said so."""
+        log = (self._launch.path / "keeper.log").read_bytes().decode(errors="replace").strip()
+        return "the server was not started: " + (
+            log.rpartition("\n")[2][:200] or "its keeper, or its start, was ended"
+        )
 
     def _open_log(self, stamper: Stamper, *, segment: int, size: int) -> None:
         position = PositionFile(self._launch.path / "position")

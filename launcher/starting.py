@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -102,6 +103,8 @@ def _launch(
         stopped = stopping.stop_launch(running)
         if stopped.status != OK:
             return stopped
+    if scope and shutil.which("systemd-run") is None:
+        raise Refusal(PREFLIGHT_FAILED, "--scope needs systemd-run, which is not there", "leave --scope out")
     launch, lock = prepare(params, state_dir, 0, min_free_bytes)
     with lock:
         adoption.spawn_keeper(launch, lock, scope=scope)

@@ -116,6 +116,15 @@ def test_the_cause_comes_with_its_evidence_and_without_secrets(world):
     assert "hunter2" not in status.stdout
 
 
+def test_a_failure_is_told_within_what_a_scheduler_keeps(world):
+    last = f"ValueError: No available memory for the cache blocks. {'y' * 3000}\n"
+    lines = [f"{n:02d} {'x' * 3000}\n" for n in range(40)]
+    started = world.start([["text", "".join(lines) + last], ["exit", 1]])
+    assert len(started.stdout) < 8000
+    assert started.result["cause"] == "no memory is left for the KV cache"
+    assert "  39 xxx" in started.stdout
+
+
 def test_who_took_the_port_in_the_meantime_is_named(world, free_port, tmp_path, wait_until):
     port, go = free_port(), tmp_path / "go"
     steps = [["wait", str(go)], ["text", "OSError: [Errno 98] Address already in use\n"], ["exit", 1]]
@@ -515,6 +524,23 @@ def test_scope_asks_systemd_for_one(world, tmp_path):
     assert asked.startswith("--scope ")
     assert f"--unit=tracetail-{started.result['launchId']}" in asked
     assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_scope_that_cannot_be_had_is_told(world, tmp_path):
+    fake = tmp_path / "bin" / "systemd-run"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho 'Failed to connect to bus: No medium found' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    path = world.environ["PATH"]
+    world.environ["PATH"] = f"{fake.parent}:{path}"
+    started = world.run("start", "--scope", "--params", world.params([["stay"]]))
+    assert (started.status, started.result["state"]) == (10, "failed")
+    assert started.result["cause"] == "the server was not started: Failed to connect to bus: No medium found"
+    fake.unlink()
+    (fake.parent / "python3").symlink_to(sys.executable)
+    world.environ["PATH"] = str(fake.parent)
+    started = world.run("start", "--scope", "--params", world.params([["stay"]]))
+    assert (started.status, "needs systemd-run" in started.result["cause"]) == (15, True)
 
 
 def test_the_instance_id_of_a_powerjob_script_is_found(world, tmp_path):
