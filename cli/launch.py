@@ -68,7 +68,10 @@ def _raw(given: str | None) -> dict[str, Any]:
     if given is None:
         text = "{}"
     elif given == "-":
-        text = sys.stdin.read()
+        try:
+            text = sys.stdin.buffer.read().decode()
+        except UnicodeDecodeError as error:
+            raise ParametersError(f"--params -: {error}") from error
     elif given.startswith("@"):
         try:
             text = Path(given[1:]).read_text(encoding="utf-8")

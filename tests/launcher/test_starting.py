@@ -221,6 +221,14 @@ def test_pre_start_runs_first_and_its_failure_fails_the_start(world):
         ('{"modelName": "m", "model_name": "n"}', 2, "given twice"),
         ('{"modelName": "m", "command": ["true"], "environ": {"A B": "c"}}', 2, "not the name of a variable"),
         ('{"modelName": "m", "service": "nope"}', 2, "service 'nope' is not in the configuration"),
+        ("[" * 100_000, 2, "nested too deeply"),
+        (
+            '{"modelName": "m", "command": ["true"], "environ": {"A": "b\\u0000"}}',
+            2,
+            "environ.A holds a NUL character",
+        ),
+        ('{"modelName": "m", "command": ["true"], "args": ["\\ud800"]}', 2, "args holds half of a character"),
+        ('{"modelName": "m\\ud800", "command": ["true"], "traceId": "t-1"}', 2, "modelName must be printable"),
     ],
 )
 def test_a_wrong_parameter_is_one_line_that_says_what_to_change(world, params, status, says):
@@ -277,6 +285,37 @@ def test_flags_and_files_do_as_well_as_json(world, tmp_path):
     started = world.run("start", "--params", f"@{path}", "--trace-id", "t-7", "--env", "dev")
     assert (started.status, started.result["traceId"], started.result["env"]) == (0, "t-7", "dev")
     assert world.run("stop", "--model-name", "m", "--env", "dev").status == 0
+
+
+def test_parameters_that_are_no_text_are_told(world):
+    command = world.command("start", "--params", "-")
+    done = subprocess.run(command, input=b"{\xff}", env=world.environ, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"can't decode byte 0xff" in done.stderr
+    assert done.stdout.startswith(b"TRACETAIL_RESULT ")
+
+
+def test_relative_paths_are_those_of_the_caller(world, tmp_path, wait_until, receiver):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "token").write_text("s3cret")
+    (tmp_path / "params").write_text(
+        world.params(
+            [["text", "ready now\n"], ["touch", "here"], ["stay"]],
+            workDir="sub",
+            logDir="~/mine",
+            callbackUrl=receiver.url,
+            callbackTokenFile="token",
+        )
+    )
+    command = world.command("start", "--params", "@params")
+    environ = world.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout.splitlines()[-1].removeprefix("TRACETAIL_RESULT "))
+    assert result["logFile"].startswith(str(tmp_path / "mine"))
+    wait_until((tmp_path / "sub" / "here").exists)
+    wait_until(lambda: receiver.events() == ["ready"])
+    assert receiver.headers[0]["Authorization"] == "Bearer s3cret"
+    assert world.run("stop", "--model-name", "m").status == 0
 
 
 def test_a_service_of_the_configuration_gives_defaults(world, tmp_path):
