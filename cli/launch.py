@@ -1,5 +1,6 @@
 """`tracetail start`, `stop`, `restart`, `status`, `apply`, `ps` and their kin: the launcher's commands."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,8 +15,9 @@ import click
 from contract import state
 from contract.record import Phase, Record
 from launcher import params as parameters
+from launcher.engines import flag_value
 from launcher.params import ParametersError
-from launcher.result import BAD_PARAMETERS, OK, REFUSED, Refusal, Result
+from launcher.result import BAD_PARAMETERS, OK, PREFLIGHT_FAILED, REFUSED, Refusal, Result
 
 if TYPE_CHECKING:
     from launcher import registry
@@ -31,17 +33,42 @@ Command = Callable[..., None]
 
 
 class _ResultCommand(click.Command):
-    """Ends with a TRACETAIL_RESULT line for a wrong flag too: a scheduler shows that line and nothing else."""
+    """Ends with a TRACETAIL_RESULT line whatever happens: a scheduler shows that line and nothing else."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
+        given = list(args)
         try:
             return super().make_context(info_name, args, parent, **extra)
         except click.UsageError as error:
             if error.ctx is not None:
                 click.echo(error.ctx.get_usage(), err=True)
-            _bad(self.name or "", ParametersError(error.format_message().rstrip(".")))
+            wrong = ParametersError(error.format_message().rstrip("."))
+            starts = self.name in ("start", "restart", "apply")
+            _bad(self.name or "", wrong, _refuse_bad(_flags_of(given), wrong) if starts else None)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            cause = f"{error.filename or 'the state directory'}: {error.strerror or error}"
+            result = Result(
+                self.name or "", PREFLIGHT_FAILED, cause=cause, hint="TRACETAIL_STATE_DIR names another one"
+            )
+            _finish(result)
+
+
+def _flags_of(args: list[str]) -> dict[str, Any]:
+    """Return what can be read of a command line that cannot be parsed: by which trace its refusal is to be found."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(ParametersError):
+        found = _raw(flag_value(args, "--params"))
+    for name in ("trace_id", "instance_id", "job_id", "model_name", "env", "engine"):
+        value = flag_value(args, "--" + name.replace("_", "-"))
+        if value is not None:
+            found[name] = value
+    return found
 
 
 def _parameter_options(command: Command) -> Command:

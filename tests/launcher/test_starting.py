@@ -258,6 +258,25 @@ def test_a_wrong_flag_ends_with_a_result_too(world, command, words, says):
     assert (refused.result["action"], refused.result["exitStatus"]) == (command, 2)
 
 
+def test_a_start_with_a_wrong_flag_is_found_by_its_trace(world):
+    refused = world.run("start", "--model-name", "m", "--port", "abc", "--trace-id", "t-9")
+    launch = world.launch(refused.result)
+    assert (launch.read()["traceId"], launch.read()["modelName"]) == ("t-9", "m")
+    assert "'abc' is not a valid integer" in world.events(launch)[-1].fields["cause"]
+    refused = world.run("apply", "--params", '{"modelName": "m", "traceId": "t-8"}', "--nonsense")
+    assert world.launch(refused.result).read()["traceId"] == "t-8"
+
+
+@pytest.mark.parametrize("command", ["start", "stop", "status"])
+def test_a_state_directory_that_cannot_be_looked_at_is_told(world, command):
+    world.environ["TRACETAIL_STATE_DIR"] = "/" + "x" * 300
+    words = ["--params", world.params([["stay"]])] if command == "start" else ["--model-name", "m"]
+    told = world.run(command, *words)
+    assert told.status == 15
+    assert "File name too long" in told.result["cause"]
+    assert "Traceback" not in told.stderr
+
+
 @pytest.mark.parametrize(
     "params",
     [
