@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,6 +22,7 @@ from agent.metrics import Metrics
 from agent.pipeline import LOOK_EVERY_SECONDS, Pipeline, Room
 from agent.rate import RateCap
 from agent.reporting import Reporting
+from agent.rounds import Rounds
 from agent.sender import LokiClient
 from agent.settings import AgentSettings
 from agent.sources import LaunchSource, Source
@@ -37,12 +38,6 @@ log = logging.getLogger(__name__)
 HOUSEKEEPING_EVERY_SECONDS = 1.0
 TROUBLE_SECONDS = 2.0
 """Before a source that could not be read is tried again."""
-QUIET_SECONDS = 10.0
-"""A log in which nothing happened for so long is looked at less often."""
-_QUIET_TURNS = 4
-"""Quiet logs are looked at every so many times."""
-_MANY = 256
-_QUIET_TURNS_OF_MANY = 20
 STOP_SECONDS = 5.0
 """How long the end may take: what is not acknowledged by then stays in the journal."""
 
@@ -67,7 +62,7 @@ class Agent:
             settings, self.metrics.registry, state_dirs, journal=journal_path(state_dirs[0]), host=host
         )
         self._sources: dict[str, Source] = {}
-        self._turn = 0
+        self._rounds = Rounds()
         self._inodes = Inodes()
         self._tasks: set[asyncio.Task[None]] = set()
         self._shipped = ShippedFiles()
@@ -197,9 +192,10 @@ class Agent:
     def _look(self, pipeline: Pipeline, discovery: Discovery, *, at_once: bool = False) -> None:
         """Take up new sources, and begin to ship wherever there is something to read."""
         for source in discovery.scan():
-            self._sources.setdefault(source.key, source)
+            if self._sources.setdefault(source.key, source) is source:
+                self._rounds.stir(source)
         now = time.monotonic()
-        for source in self._in_turn(everything=at_once):
+        for source in list(self._sources.values()) if at_once else self._rounds.next():
             if source.busy or not (at_once or now >= source.not_before):
                 continue
             try:
@@ -208,22 +204,11 @@ class Agent:
                 self._in_trouble(source, error)
                 continue
             if wanted:
+                self._rounds.stir(source)
                 source.busy = True
                 task = asyncio.create_task(self._ship(pipeline, source), name=f"ship {source.key}")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-
-    def _in_turn(self, *, everything: bool) -> Iterable[Source]:
-        """Return the sources to look at now: all of them, or the lively ones and some of the quiet ones."""
-        self._turn += 1
-        if everything:
-            return self._sources.values()
-        turns = _QUIET_TURNS if len(self._sources) <= _MANY else _QUIET_TURNS_OF_MANY
-        return [
-            source
-            for place, source in enumerate(self._sources.values())
-            if (place + self._turn) % turns == 0 or not source.open or source.changed_within(QUIET_SECONDS)
-        ]
 
     async def _ship(self, pipeline: Pipeline, source: Source) -> None:
         try:
@@ -267,6 +252,7 @@ class Agent:
                 source.close()
                 discovery.forget(source.key)
                 del self._sources[source.key]
+        self._rounds.sort(self._sources.values())
         self._reporting.look(self._sources.values(), under_way=len(self._tasks))
         self.metrics.backlog.set(backlog)
         self.metrics.sources.set(len(self._sources))

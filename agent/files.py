@@ -190,12 +190,13 @@ class FileSource(Source):
         if at is None:
             self._gone_at = 0.0 if standing or self._lingering else self._gone_at or now
             return standing is not None and standing != self._quiet
-        size = at.follower.status().st_size
+        in_place = standing is not None and standing[:2] == (at.follower.device, at.follower.inode)
+        size = at.follower.size = standing[2] if standing and in_place else at.follower.status().st_size
         if size != at.size:
             at.size = size
             at.changed_at = self._changed_at = now
             return True
-        if standing is None or standing[:2] != (at.follower.device, at.follower.inode):
+        if not in_place:
             at.left_at = at.left_at or now
             return now - max(at.changed_at, at.left_at) > DRAIN_SECONDS
         at.left_at = 0.0
