@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.follower import Block, FileRow, Fingerprint, Follower
-from agent.records import Ids
+from agent.headers import Ids
 from agent.sources import Source
 from contract.labels import INSTANCE_ID, TRACE_ID
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from agent.delivery import Batch, Outcome
 from agent.follower import Block, FileRow, Fingerprint, Follower
+from agent.headers import Ids
 from agent.parsing import LineParser  # noqa: TC001  (a class attribute is annotated with it)
-from agent.records import Ids
 from contract.labels import launch_labels
 from contract.record import ENDED_STATES, LaunchDir, Record, RecordError, is_alive
 from contract.shipped import read_shipped

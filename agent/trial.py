@@ -9,6 +9,7 @@ from agent import encoding
 from agent.agent import redactor_of, zone_of
 from agent.discovery import labels_of
 from agent.follower import BLOCK_BYTES
+from agent.headers import Headers
 from agent.parsing import LineParser
 from agent.pipeline import redact
 from agent.settings import AgentSettings
@@ -21,7 +22,7 @@ def tried(data: bytes, path: Path, settings: AgentSettings, host: str) -> Iterat
     """Yield what each line of a file with this content would become. Raises BadSettingsError."""
     now_ns = time.time_ns()
     redactor = redactor_of(settings)
-    parser = LineParser(EngineTimes(now_ns, zone_of(settings.timezone)), ids_from_lines=True)
+    parser = LineParser(EngineTimes(now_ns, zone_of(settings.timezone)), Headers(), ids_from_lines=True)
     labels = labels_of(str(path), settings, host)
     at = 0
     while at < len(data):
