@@ -5,7 +5,7 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -41,8 +41,8 @@ QUIET_SECONDS = 10.0
 """A log in which nothing happened for so long is looked at less often."""
 _QUIET_TURNS = 4
 """Quiet logs are looked at every so many times."""
-_MANY = 256
-_QUIET_TURNS_OF_MANY = 20
+_QUIET_TURNS_OF_MANY = ((5000, 50), (256, 20))
+"""Where there are more of them than so many, so many."""
 STOP_SECONDS = 5.0
 """How long the end may take: what is not acknowledged by then stays in the journal."""
 
@@ -67,6 +67,9 @@ class Agent:
             settings, self.metrics.registry, state_dirs, journal=journal_path(state_dirs[0]), host=host
         )
         self._sources: dict[str, Source] = {}
+        self._lively: list[Source] = []
+        self._quiet: list[Source] = []
+        """Of `_sources`, sorted anew every second."""
         self._turn = 0
         self._inodes = Inodes()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -142,7 +145,7 @@ class Agent:
                 {
                     "key": source.key,
                     "kind": source.kind,
-                    "labels": dict(source.labels(source.parser.ids)) if source.open else {},
+                    "labels": dict(source.labels(source.parser.ids) if source.open else source.own_labels),
                     "lines": source.lines,
                     "bytes": source.bytes,
                     "rejected": source.rejected,
@@ -197,33 +200,38 @@ class Agent:
     def _look(self, pipeline: Pipeline, discovery: Discovery, *, at_once: bool = False) -> None:
         """Take up new sources, and begin to ship wherever there is something to read."""
         for source in discovery.scan():
-            self._sources.setdefault(source.key, source)
+            if self._sources.setdefault(source.key, source) is source:
+                self._lively.append(source)
         now = time.monotonic()
-        for source in self._in_turn(everything=at_once):
-            if source.busy or not (at_once or now >= source.not_before):
-                continue
-            try:
-                wanted = not source.open or source.look()
-            except Exception as error:  # noqa: BLE001  (one that cannot be looked at must not be the end of the others)
-                self._in_trouble(source, error)
-                continue
-            if wanted:
-                source.busy = True
-                task = asyncio.create_task(self._ship(pipeline, source), name=f"ship {source.key}")
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-
-    def _in_turn(self, *, everything: bool) -> Iterable[Source]:
-        """Return the sources to look at now: all of them, or the lively ones and some of the quiet ones."""
         self._turn += 1
-        if everything:
-            return self._sources.values()
-        turns = _QUIET_TURNS if len(self._sources) <= _MANY else _QUIET_TURNS_OF_MANY
-        return [
-            source
-            for place, source in enumerate(self._sources.values())
-            if (place + self._turn) % turns == 0 or not source.open or source.changed_within(QUIET_SECONDS)
-        ]
+        turns = next((turns for more, turns in _QUIET_TURNS_OF_MANY if len(self._quiet) > more), _QUIET_TURNS)
+        for source in self._lively:
+            if not source.busy and (at_once or now >= source.not_before) and self._is_to_be_shipped(source):
+                self._begin_to_ship(pipeline, source)
+        for source in self._quiet if at_once else self._quiet[self._turn % turns :: turns]:
+            if not source.busy and now >= source.not_before and self._is_to_be_shipped(source):
+                self._begin_to_ship(pipeline, source)
+                self._lively.append(source)
+
+    def _is_to_be_shipped(self, source: Source) -> bool:
+        try:
+            return source.look() if source.open or source.asleep else True
+        except Exception as error:  # noqa: BLE001  (one that cannot be looked at must not be the end of the others)
+            self._in_trouble(source, error)
+            return False
+
+    def _begin_to_ship(self, pipeline: Pipeline, source: Source) -> None:
+        source.busy = True
+        task = asyncio.create_task(self._ship(pipeline, source), name=f"ship {source.key}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _sort(self) -> None:
+        """Tell the lively sources from the quiet ones."""
+        self._lively, self._quiet = [], []
+        for source in self._sources.values():
+            is_quiet = source.asleep or (source.open and not source.changed_within(QUIET_SECONDS))
+            (self._quiet if is_quiet else self._lively).append(source)
 
     async def _ship(self, pipeline: Pipeline, source: Source) -> None:
         try:
@@ -250,6 +258,10 @@ class Agent:
     async def _keep_house(self, discovery: Discovery) -> None:
         backlog = 0
         for source in list(self._sources.values()):
+            if source.is_gone and not source.busy:
+                source.close()
+                discovery.forget(source.key)
+                del self._sources[source.key]
             if not source.open:
                 continue
             backlog += source.backlog()
@@ -263,10 +275,7 @@ class Agent:
                     self._shipped.forget(source)
                     self._adopter.forget(source)
                     del self._sources[source.key]
-            elif isinstance(source, FileSource) and source.is_gone and not source.busy:
-                source.close()
-                discovery.forget(source.key)
-                del self._sources[source.key]
+        self._sort()
         self._reporting.look(self._sources.values(), under_way=len(self._tasks))
         self.metrics.backlog.set(backlog)
         self.metrics.sources.set(len(self._sources))

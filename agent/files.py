@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.delivery import Batch, Outcome
 from agent.follower import Block, FileRow, Fingerprint, Follower
 from agent.records import Ids
 from agent.sources import Source
@@ -42,7 +43,9 @@ LINGER_SECONDS = 60.0
 IDLE_SECONDS = 60.0
 """A file in which nothing happens is closed; it is opened again when its size changes."""
 OPEN_MAX = 400
-"""When so many are open, idle ones are closed at once."""
+"""When so many are open, idle ones are closed soon."""
+OPEN_MOST = 800
+"""When so many are open, each is closed as soon as it is read to its end."""
 FORGET_SECONDS = 600.0
 """A path at which there has been nothing for so long is not looked at any more, until a file is found there."""
 ROWS_MAX = 32
@@ -174,6 +177,11 @@ class FileSource(Source):
         return self._at is not None and self._at.follower.position != self._at.row.position
 
     @property
+    def asleep(self) -> bool:
+        """It was read to its end, and closed."""
+        return self._opened and not self.open
+
+    @property
     def is_gone(self) -> bool:
         """Nothing has stood at the path for so long that it need not be looked at any more."""
         return self._gone_at > 0 and time.monotonic() - self._gone_at > FORGET_SECONDS
@@ -206,10 +214,24 @@ class FileSource(Source):
             self._rest(at)
         return False
 
+    def acknowledged(self, batch: Batch, outcome: Outcome) -> None:
+        """Take note that nothing before the batch's end has to be sent any more."""
+        super().acknowledged(batch, outcome)
+        at = self._at
+        if at is None or self._inodes.open <= OPEN_MOST or batch.end < at.follower.status().st_size:
+            return
+        if self._stands_at_path(at.follower):
+            self._rest(at)
+
     def _rest(self, at: _Open) -> None:
         """Close a file that stands at the path and is read to its end, until something happens there."""
         self._quiet = (at.follower.device, at.follower.inode, at.follower.size)
         self._leave()
+        if not (self._waiting or self._lingering or self._gaps or self.gap or self._telling):
+            # The journal has the rest: parser and files are taken up from there when something happens.
+            self.open = False
+            self.files = []
+            del self.parser
 
     def read(self) -> Block | None:
         """Return the next block."""
@@ -236,9 +258,6 @@ class FileSource(Source):
             elif self._waiting:
                 self._leave()  # it stands at the path, and is taken up again after those that wait
             else:
-                read_all = at.follower.position == at.follower.size
-                if read_all and self._inodes.open > OPEN_MAX and self._stands_at_path(at.follower):
-                    self._rest(at)
                 return None
         return None
 

@@ -15,6 +15,8 @@ from support.agent_process import eventually
 from agent import files
 from agent.files import FileSource, Inodes
 from agent.follower import FileRow
+from agent.parsing import LineParser
+from agent.times import EngineTimes
 
 
 @pytest.fixture
@@ -508,3 +510,63 @@ async def test_descriptors_of_finished_files_are_closed_and_many_idle_files_are_
     await eventually(lambda: len(list(descriptors.iterdir())) < 500)
     append(logs / "700.log", "more")
     await loki.until(lambda: "more" in loki.lines())
+
+
+async def many_files(follow, loki: LokiStandIn, logs: Path, count: int, active: int, rounds: int) -> None:
+    """Follow many files, write to some of them all at once, again and again."""
+    for number in range(count):
+        (logs / str(number % 100)).mkdir(exist_ok=True)
+        append(logs / str(number % 100) / f"{number}.log", f"file {number}")
+    agent = await follow("**/*.log")
+    wanted = [f"file {number}" for number in range(count)]
+    await loki.until(lambda: len(loki.stored) == count, 200)
+    descriptors = Path(f"/proc/{agent.process.pid}/fd")
+    assert len(os.listdir(descriptors)) < 1000  # as many as most systems allow, though all were read just now
+    for turn in range(rounds):
+        for number in range(active):
+            append(logs / str(number % 100) / f"{number}.log", f"more {number} {turn}")
+            wanted.append(f"more {number} {turn}")
+        await loki.until(lambda: len(loki.stored) == len(wanted), 200)
+    assert sorted(loki.lines()) == sorted(wanted)
+    # Each body once: no source takes another one's batch for its own.
+    assert len(set(loki.bodies)) == len(loki.bodies)
+    assert agent.errors == []
+    await eventually(lambda: len(list(descriptors.iterdir())) < 500)
+    assert await agent.stop() == 0
+
+
+async def test_many_sources_that_are_active_at_once(follow, loki: LokiStandIn, logs: Path) -> None:
+    await many_files(follow, loki, logs, count=500, active=500, rounds=3)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_ten_thousand_files_of_which_a_thousand_are_active(follow, loki: LokiStandIn, logs: Path) -> None:
+    await many_files(follow, loki, logs, count=10_000, active=1000, rounds=5)
+
+
+async def test_a_file_that_was_closed_for_being_idle_goes_on_where_it_was(
+    follow, loki: LokiStandIn, logs: Path, tmp_path: Path
+) -> None:
+    inodes = Inodes()
+    source = FileSource(logs / "app.log", {}, inodes)
+    append(source.path, "x")
+    source.open = True
+    source.parser = LineParser(EngineTimes(0))
+    assert source.look()
+    assert source.read() is not None
+    source.file.position = 2
+    assert inodes.open == 1
+    source._rest(source._at)
+    assert source.asleep
+    assert inodes.open == 0
+    assert not source.look()
+    append(source.path, "y")
+    assert source.look()
+    # As the journal gives it back.
+    source.open = True
+    source.files = [FileRow(str(source.path), *source._quiet[:2], b"x\n", b"x\n", position=2, size=2, id=1)]
+    block = source.read()
+    assert block is not None
+    assert (block.data, block.start) == (b"y\n", 2)
+    source.close()
