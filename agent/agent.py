@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -12,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
 
+from agent import memory
 from agent.delivery import Delivery
 from agent.discovery import BadSettingsError, Discovery
 from agent.files import FileSource, Inodes
@@ -121,7 +121,7 @@ class Agent:
                     discovery.start()
                     outboxes = asyncio.create_task(Outboxes(self._state_dirs).run(), name="outboxes")
                     try:
-                        _freeze()
+                        memory.settle()
                         announce(address)
                         await self._take_up_what_is_gone(pipeline)
                         await self._follow(pipeline, discovery, ended)
@@ -307,12 +307,6 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
         yield f"http://{shown}:{actual}"
     finally:
         await runner.cleanup()
-
-
-def _freeze() -> None:
-    """Spare the garbage collector what start-up made and never goes away: a tenth of all time went into it."""
-    gc.collect()
-    gc.freeze()
 
 
 def redactor_of(settings: AgentSettings) -> Redactor:

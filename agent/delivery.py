@@ -14,15 +14,14 @@ import json
 import logging
 import sqlite3
 import time
-from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 from agent import encoding, original_time, refusals
 from agent.backoff import SLOW_SECONDS, Backoff
+from agent.bodies import Body, Rows, body_of, rows_from
 from agent.budget import Share
 from agent.encoding import Entry
 from agent.follower import FileRow, Fingerprint
@@ -40,22 +39,6 @@ _REFUSED_BEFORE_SPLIT = 5
 """Where a 429 does not say what the limit is, a request that was refused so often is tried in halves."""
 _SPLIT_LEAST_BYTES = 64 << 10
 _SAY_AGAIN_AFTER_SECONDS = 60.0
-
-
-Rows = Sequence[tuple[int, int]]
-"""Which line of its batch an entry is: entry and line, for the first of every run of lines. Empty: not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """One request's body, and what the journal needs to know of it."""
-
-    labels: Mapping[str, str]
-    data: bytes
-    first_ns: int
-    last_ns: int
-    entries: int
-    rows: Rows = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +230,8 @@ class Delivery:
         _, entries = encoding.decode_request(intent.body)
         half = len(entries) // 2
         bodies = [
-            make_body(intent.labels, entries[:half], intent.rows),
-            make_body(intent.labels, entries[half:], rows_from(intent.rows, half)),
+            body_of(intent.labels, entries[:half], intent.rows),
+            body_of(intent.labels, entries[half:], rows_from(intent.rows, half)),
         ]
         await self._write(lambda db: _replace(db, intent, bodies, retimed=intent.retimed))
 
@@ -284,7 +267,7 @@ class Delivery:
                 again.append(Entry(time_ns, text, entry.meta + meta))
                 time_ns += 1
         rejected = _chosen(intent, entries, refused.keys() - wanted)
-        bodies = [make_body(intent.labels, again)]
+        bodies = [body_of(intent.labels, again)]
         await self._write(lambda db: _reject_and_replace(db, intent, rejected, refused, bodies))
         self._metrics.delivered(intent.entries - len(refused), len(intent.body))
         self._count_rejected([entry for _, entry in rejected], refused, outcome)
@@ -333,7 +316,7 @@ class Delivery:
             return intent, False
         if not missing:
             return None, await self._write(lambda db: _acknowledge(db, intent))
-        bodies = [make_body(intent.labels, missing)]
+        bodies = [body_of(intent.labels, missing)]
         replaced: list[Intent] = await self._write(lambda db: _replace(db, intent, bodies, retimed=intent.retimed))
         return replaced[0], False
 
@@ -355,20 +338,6 @@ class Delivery:
         if now - self._said.get(key, -_SAY_AGAIN_AFTER_SECONDS) >= _SAY_AGAIN_AFTER_SECONDS:
             self._said[key] = now
             log.error("%s", message)
-
-
-def rows_from(rows: Rows, entry: int) -> Rows:
-    """Return the rows of the entries from this one on."""
-    if not rows:
-        return ()
-    begun = bisect_right(rows, entry, key=itemgetter(0)) - 1
-    return [(max(0, first - entry), row + max(0, entry - first)) for first, row in rows[begun:]]
-
-
-def make_body(labels: Mapping[str, str], entries: list[Entry], rows: Rows = ()) -> Body:
-    """Return the body that holds these entries."""
-    data = encoding.encode_request(labels, encoding.columns_of(entries).encode())
-    return Body(labels, data, entries[0].time_ns, entries[-1].time_ns, len(entries), rows)
 
 
 def _chosen(intent: Intent, entries: list[Entry], times: AbstractSet[int]) -> list[tuple[int | None, Entry]]:

@@ -22,8 +22,6 @@ from agent.times import AHEAD_MAX_NS, EngineTimes
 from contract import events
 from contract.logline import LINE_PATTERN, MARK_CUT, MARK_EVENT, parse_event, parse_stamp
 
-_CHUNK_LINES = 1024
-"""So many lines are taken together: few enough to stay in the processor's cache."""
 _ALIKE_LEAST = 4
 _SECONDS_MAX = 4096
 _KEEPERS_LINE = re.compile(LINE_PATTERN, re.DOTALL)
@@ -155,8 +153,7 @@ class LineParser:
         lines = block.split(b"\n")
         last_line = lines.pop()
         if self._records.headers_suffice(block):
-            for start in range(0, len(lines), _CHUNK_LINES):
-                self._take(lines[start : start + _CHUNK_LINES])
+            self._take(lines)
         else:
             for line in lines:
                 self._take_one(line)

@@ -9,13 +9,14 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from agent import encoding
+from agent.bodies import Bodies
 from agent.budget import Budget, Share
-from agent.delivery import Batch, Body, Delivery, Rows, rows_from
+from agent.delivery import Batch, Delivery
 from agent.encoding import Columns
 from agent.follower import Block, FileRow, Fingerprint
 from agent.ledger import Ledger
@@ -33,6 +34,8 @@ LOOK_EVERY_SECONDS = 0.1
 BODY_MAX_BYTES = 1 << 20
 """Before compression. Loki hides a repeated batch of this size; a larger one partly shows."""
 BLOCKS_AT_ONCE = 8
+_PIECE_BYTES = 128 * 1024
+"""So much is parsed at once: it stays in the processor's cache."""
 _LEVELS_KNOWN_MAX = 8192
 TEXT_MAX_BYTES = ENTRY_MAX_BYTES - 2048
 """Longer texts become several entries: Loki's limit is for text and structured metadata together."""
@@ -148,17 +151,22 @@ class Pipeline:
         return Shipped(behind)
 
     def _prepare(self, source: Source, block: Block) -> tuple[Batch, Observed]:
-        """Parse, redact and encode a block."""
-        parsed = source.parser.parse(block.data, self.clock_ns(), behind=block.behind, unfinished=block.unfinished)
+        """Parse, redact and encode a block; piece by piece, so that no more than one is there as separate lines."""
         observed = Observed(source.own_labels)
-        bodies: list[Body] = []
+        bodies: dict[object, Bodies] = {}  # by the ids of their lines
         masked = 0
-        for stream in parsed.streams.values():
-            masked += redact(stream, self.redactor)
-            self._note(observed, stream)
-            entries = self.fit(stream.entries)
-            source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
-            bodies += self.bodies(source.labels(stream.ids), entries, stream.rows)
+        for piece in _pieces(block.data):
+            unfinished = block.unfinished and not piece.endswith(b"\n")
+            lines_before = observed.lines
+            parsed = source.parser.parse(piece, self.clock_ns(), behind=block.behind, unfinished=unfinished)
+            for ids, stream in parsed.streams.items():
+                masked += redact(stream, self.redactor)
+                entries = self.fit(stream.entries)
+                source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
+                if ids not in bodies:
+                    bodies[ids] = Bodies(source.labels(ids), self.body_max_bytes)
+                bodies[ids].add(entries, [(entry, row + lines_before) for entry, row in stream.rows])
+                self._note(observed, stream)
         self.metrics.read(observed.levels, len(block.data), masked)
         batch = Batch(
             source_id=source.id,
@@ -169,7 +177,7 @@ class Pipeline:
             lines=observed.lines,
             redacted=masked,
             state=source.parser.state(),
-            bodies=bodies,
+            bodies=[body for of_stream in bodies.values() for body in of_stream.finish()],
         )
         return batch, observed
 
@@ -202,7 +210,8 @@ class Pipeline:
         """Return a batch with one event of the agent's own; with its acknowledgement file is at position."""
         # A gap stands where it is in the log: what follows it keeps its own time.
         begun_ns = source.parser.last_ns or source.begun_ns if file else 0
-        entries = source.parser.event(text.encode(), begun_ns or self.clock_ns())
+        bodies = Bodies(source.labels(source.parser.ids), self.body_max_bytes)
+        bodies.add(source.parser.event(text.encode(), begun_ns or self.clock_ns()))
         return Batch(
             source_id=source.id,
             file=file,
@@ -212,7 +221,7 @@ class Pipeline:
             lines=0,
             redacted=0,
             state=source.parser.state(),
-            bodies=self.bodies(source.labels(source.parser.ids), entries),
+            bodies=bodies.finish(),
             completes=completes,
         )
 
@@ -232,19 +241,6 @@ class Pipeline:
             fitting.add(last_ns, rest, meta)
         return fitting
 
-    def bodies(self, labels: Mapping[str, str], entries: Columns, rows: Rows = ()) -> list[Body]:
-        """Return the requests for some entries: one, unless that would be over the limit."""
-        encoded = entries.encode()
-        count = len(entries.texts)
-        if len(encoded) <= self.body_max_bytes or count == 1:
-            data = encoding.encode_request(labels, encoded)
-            return [Body(labels, data, entries.time_ns(0), entries.time_ns(-1), count, rows)]
-        half = count // 2
-        return [
-            *self.bodies(labels, entries.part(0, half), rows),
-            *self.bodies(labels, entries.part(half, count), rows_from(rows, half)),
-        ]
-
     def _note(self, observed: Observed, stream: Stream) -> None:
         observed.lines += len(stream.entries.texts)
         observed.events += stream.events
@@ -258,6 +254,15 @@ class Pipeline:
                 level = encoding.decode_metadata(meta).get(METADATA_LEVEL, "info")
                 self._level_of_meta[meta] = level
             levels[level] = levels.get(level, 0) + count
+
+
+def _pieces(block: bytes) -> Iterator[bytes]:
+    """Cut a block behind line ends."""
+    start = 0
+    while start < len(block):
+        end = block.rfind(b"\n", start, start + _PIECE_BYTES) + 1 or block.find(b"\n", start) + 1 or len(block)
+        yield block[start:end]
+        start = end
 
 
 def redact(stream: Stream, redactor: Redactor) -> int:
@@ -277,9 +282,8 @@ def redact(stream: Stream, redactor: Redactor) -> int:
     for index, text in pieces.items():
         texts[index] = text
     if pieces or not block.isascii():
-        for index, text in enumerate(texts):
-            if not text.isascii():
-                texts[index] = text.decode(errors="replace").encode()
+        for index in [index for index, text in enumerate(texts) if not text.isascii()]:
+            texts[index] = texts[index].decode(errors="replace").encode()
     return count + in_pieces
 
 

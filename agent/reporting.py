@@ -7,7 +7,6 @@ They leave in three ways, each switchable: scraped at /metrics (`agent.status`),
 import asyncio
 import base64
 import contextlib
-import importlib.metadata
 import logging
 import platform
 import time
@@ -29,7 +28,7 @@ from agent.remote_write import RemoteWriter, write_regularly
 from agent.servers import ServerMetrics
 from agent.settings import AgentSettings
 from agent.sources import Source
-from contract import events
+from contract import __version__, events
 from contract.labels import LAUNCH_ID, SERVICE_NAME
 from contract.logline import parse_event
 from contract.secret_file import read_secret
@@ -138,7 +137,6 @@ class _SourceMetrics(Collector):
         self._seen: dict[str, _Seen] = {}
         self._under_way = 0
         self._dropped: Counter[str] = Counter()
-        self._version = importlib.metadata.version("tracetail")
 
     def look(self, sources: Iterable[Source], under_way: int) -> None:
         now = time.monotonic()
@@ -191,7 +189,7 @@ class _SourceMetrics(Collector):
                 value=self._dropped[unit],
             )
         info = GaugeMetricFamily("tracetail_agent_info", "The agent's build; always 1.", labels=("version", "python"))
-        info.add_metric((self._version, platform.python_version()), 1)
+        info.add_metric((__version__, platform.python_version()), 1)
         yield info
 
     def _journal_bytes(self) -> int:

@@ -1,11 +1,12 @@
 """`tracetail start`, `stop`, `restart`, `status`, `apply`, `ps` and their kin: the launcher's commands."""
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -14,29 +15,60 @@ import click
 from contract import state
 from contract.record import Phase, Record
 from launcher import params as parameters
+from launcher.engines import flag_value
 from launcher.params import ParametersError
-from launcher.result import BAD_PARAMETERS, OK, REFUSED, Refusal, Result
+from launcher.result import BAD_PARAMETERS, OK, PREFLIGHT_FAILED, REFUSED, Refusal, Result
 
 if TYPE_CHECKING:
     from launcher import registry
     from launcher.selection import Selection
     from launcher.settings import LauncherSettings
 
+TAIL_LINES = 20
+TAIL_MAX = 4000
+"""Characters of the last lines. PowerJob keeps 8 KB of what a job prints, of which the result is the last line."""
+TAIL_LINE_MAX = 400
+
 Command = Callable[..., None]
 
 
 class _ResultCommand(click.Command):
-    """Ends with a TRACETAIL_RESULT line for a wrong flag too: a scheduler shows that line and nothing else."""
+    """Ends with a TRACETAIL_RESULT line whatever happens: a scheduler shows that line and nothing else."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
+        given = list(args)
         try:
             return super().make_context(info_name, args, parent, **extra)
         except click.UsageError as error:
             if error.ctx is not None:
                 click.echo(error.ctx.get_usage(), err=True)
-            _bad(self.name or "", ParametersError(error.format_message().rstrip(".")))
+            wrong = ParametersError(error.format_message().rstrip("."))
+            starts = self.name in ("start", "restart", "apply")
+            _bad(self.name or "", wrong, _refuse_bad(_flags_of(given), wrong) if starts else None)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            cause = f"{error.filename or 'the state directory'}: {error.strerror or error}"
+            result = Result(
+                self.name or "", PREFLIGHT_FAILED, cause=cause, hint="TRACETAIL_STATE_DIR names another one"
+            )
+            _finish(result)
+
+
+def _flags_of(args: list[str]) -> dict[str, Any]:
+    """Return what can be read of a command line that cannot be parsed: by which trace its refusal is to be found."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(ParametersError):
+        found = _raw(flag_value(args, "--params"))
+    for name in ("trace_id", "instance_id", "job_id", "model_name", "env", "engine"):
+        value = flag_value(args, "--" + name.replace("_", "-"))
+        if value is not None:
+            found[name] = value
+    return found
 
 
 def _parameter_options(command: Command) -> Command:
@@ -63,7 +95,10 @@ def _raw(given: str | None) -> dict[str, Any]:
     if given is None:
         text = "{}"
     elif given == "-":
-        text = sys.stdin.read()
+        try:
+            text = sys.stdin.buffer.read().decode()
+        except UnicodeDecodeError as error:
+            raise ParametersError(f"--params -: {error}") from error
     elif given.startswith("@"):
         try:
             text = Path(given[1:]).read_text(encoding="utf-8")
@@ -105,10 +140,12 @@ def _state_dir() -> Path:
 
 def _finish(result: Result) -> NoReturn:
     """Print how it ended, for people and then for programs, and exit."""
-    shown = result.to_object()
+    from launcher.redacting import mask
+
+    shown = result.to_object(mask)
     if result.tail:
         click.echo("last lines of the log:")
-        for line in result.tail[-20:]:
+        for line in _shortened(result.tail):
             click.echo("  " + "".join(c if c.isprintable() or c == "\t" else "?" for c in line))
     cause, hint = shown.get("cause"), shown.get("hint")
     if cause and result.status in REFUSED:
@@ -116,10 +153,25 @@ def _finish(result: Result) -> NoReturn:
     else:
         if cause:
             click.echo(f"{'cause' if result.status else 'note'}: {cause}")
+        for line in shown.get("evidence", ()):
+            click.echo(f"evidence: {line}")
         if hint:
             click.echo(f"hint: {hint}")
-    click.echo(result.line())
+    click.echo(result.line(mask))
     sys.exit(result.status)
+
+
+def _shortened(tail: Sequence[str]) -> list[str]:
+    """Return the last lines as far as there is room for them."""
+    shown: list[str] = []
+    room = TAIL_MAX
+    for line in reversed(tail[-TAIL_LINES:]):
+        text = line if len(line) <= TAIL_LINE_MAX else line[:TAIL_LINE_MAX] + "…"
+        room -= len(text)
+        if room < 0:
+            break
+        shown.insert(0, text)
+    return shown
 
 
 def _bad(action: str, error: ParametersError, record: Record | None = None) -> NoReturn:
@@ -325,21 +377,33 @@ def _params_before(selection: "Selection") -> dict[str, Any]:
 
 @click.command(cls=_ResultCommand)
 @_selection_options
-def status(given: str | None, launch_id: str, **flags: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object and nothing else, for programs.")
+def status(given: str | None, launch_id: str, as_json: bool, **flags: Any) -> None:
     """Tell the state of a service."""
-    _status(given, launch_id, flags)
+    _status(given, launch_id, flags, as_json=as_json)
 
 
-def _status(given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None:
+_STATUS_ROWS = ("launchId", "traceId", "instanceId", "engine", "pid", "startedAt", "readyAt", "endedAt", "logFile")
+
+
+def _status(given: str | None, launch_id: str, flags: Mapping[str, Any], *, as_json: bool = False) -> None:
     from launcher import status as statuses
+    from launcher.redacting import mask
 
     try:
         selection = _selection(_values(given, flags), launch_id)
     except ParametersError as error:
         _bad("status", error)
     result = statuses.status(selection, _state_dir())
-    shown = result.to_object()
+    shown = result.to_object(mask)
+    known: Mapping[str, Any] = {**(result.record or {}), **shown}
+    if as_json:
+        click.echo(json.dumps({**shown, **{name: known[name] for name in _STATUS_ROWS if name in known}}, indent=2))
+        sys.exit(result.status)
     click.echo(f"{shown.get('service', selection.describe())} is {shown.get('state')}" + _at(shown))
+    for name in _STATUS_ROWS:
+        if known.get(name):
+            click.echo(f"  {name:<10}  {known[name]}")
     _finish(result)
 
 
@@ -434,7 +498,7 @@ def keep(launch_id: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 def gc(keep_days: float | None, keep_launches: int | None, dry_run: bool, as_json: bool) -> None:
     """Remove old records and segments that are shipped."""
-    from launcher import retention
+    from launcher import pruning, retention
 
     try:
         min_free_bytes = _settings().min_free_bytes
@@ -459,6 +523,10 @@ def gc(keep_days: float | None, keep_launches: int | None, dry_run: bool, as_jso
         click.echo(f"{one.path}" + (f" {one.bytes} bytes" if one.bytes else "") + lost)
     total = sum(one.bytes for one in removed)
     click.echo(f"{'would remove' if dry_run else 'removed'} {len(removed)} files and directories, {total} bytes")
+    free = pruning.free_bytes(_state_dir()) if _state_dir().is_dir() else min_free_bytes
+    if free < min_free_bytes and not dry_run:
+        text = f"only {free // 1024**2} MiB are free, and nothing else of launches that have ended can go"
+        click.echo(f"warning: {text}: make room otherwise, or lower [launcher] min_free_disk_mb", err=True)
 
 
 def _meant(values: dict[str, Any], launch_id: str) -> "registry.Launch":

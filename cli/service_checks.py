@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 
 from agent import encoding
-from agent.delivery import make_body
+from agent.bodies import body_of
 from agent.remote_write import RefusedError, RemoteWriter, UnavailableError
 from agent.remote_write import encode as encode_samples
 from agent.reporting import remote_write_headers
@@ -87,7 +87,7 @@ async def _round_trip(client: LokiClient, loki: LokiSettings) -> AsyncIterator[F
     text = f"tracetail doctor was here: {secrets.token_hex(8)}"
     now = time.time_ns()
     meta = encoding.metadata({METADATA_LEVEL: "info"}) if loki.structured_metadata else b""
-    body = make_body(labels, [encoding.Entry(now, text.encode(), meta)])
+    body = body_of(labels, [encoding.Entry(now, text.encode(), meta)])
     try:
         answer = await client.push(body.data)
     except UnreachableError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contract import record
 from contract.record import LaunchDir, LaunchLock, is_alive
-from launcher import processes, registry
+from launcher import plan, processes, registry
 
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.02
@@ -57,7 +57,7 @@ def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None, *, scope: bool = Fa
     worker that runs as a systemd service would otherwise take its servers along when it is restarted.
     """
     command = [sys.executable, "-I", "-m", "launcher.keeper", str(launch.path)]
-    command.append("adopt" if lock is None else str(lock.descriptor))
+    command.append(plan.ADOPT if lock is None else str(lock.descriptor))
     if scope:
         user = [] if os.geteuid() == 0 else ["--user"]
         unit = f"--unit=tracetail-{launch.launch_id}"

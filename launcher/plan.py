@@ -9,6 +9,9 @@ from typing import Any, TypedDict, cast
 
 from contract.record import LaunchDir, Record, replace_file
 
+ADOPT = "adopt"
+"""A keeper's argument instead of the lock's descriptor: it takes over."""
+
 HTTP = "http"
 PORT = "port"
 ALIVE = "alive"

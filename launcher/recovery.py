@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contract.logline import (
+    HEAD_PATTERN,
     MARK_CUT,
     MARK_EVENT,
     MARK_REDRAW,
@@ -31,7 +32,7 @@ from launcher.stamping import Stamper
 
 _TAIL_BYTES = 2 * TEXT_MAX_BYTES + 4096
 """Enough to hold the last whole line and a torn one."""
-_HEAD = re.compile(rb"\S{35} \[traceId=\S+ instanceId=[^\s\]]+(?: (event|cut|redraw))?\] ")
+_HEAD = re.compile(HEAD_PATTERN)
 
 
 class Found(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from contract import record
 from contract.identity import is_launch_id
 from contract.record import LaunchDir, Record
-from contract.state import DIRECTORY_MODE, launches_dir
+from contract.state import DIRECTORY_MODE, existing_state_dirs, launches_dir
 
 LIVE_STATES = frozenset({record.STARTING, record.READY, record.STOPPING})
 
@@ -57,6 +57,13 @@ def launches(state_dir: Path) -> Iterator[Launch]:
     for name in sorted((name for name in names if is_launch_id(name)), reverse=True):
         with contextlib.suppress(OSError, record.RecordError, KeyError):
             yield look(LaunchDir(root / name))
+
+
+def machine_launches(state_dir: Path) -> Iterator[Launch]:
+    """Yield the launches of this machine that we may read: of this state directory, and of those that others use."""
+    for directory in dict.fromkeys((state_dir, *existing_state_dirs(os.environ))):
+        with contextlib.suppress(PermissionError):
+            yield from launches(directory)
 
 
 def unreadable(state_dir: Path) -> Iterator[str]:

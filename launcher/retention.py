@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contract import events
+from contract.identity import is_launch_id
 from contract.record import LaunchDir, LaunchLock, Record
 from contract.shipped import read_shipped
+from contract.state import launches_dir
 from launcher import postscript, pruning, registry, repair
 from launcher.pruning import is_shipped
 
@@ -47,6 +49,7 @@ def collect(
     moment = time.time() if now is None else now
     if not dry_run:
         repair.tell_ends(registry.launches(state_dir))
+    yield from _remove_unmade(state_dir, moment - keep_days * 86400, dry_run=dry_run)
     ended = [launch for launch in registry.launches(state_dir) if not launch.live]
     gone: set[str] = set()
     gained: Counter[int] = Counter()
@@ -88,6 +91,19 @@ def _remove(launch: registry.Launch, *, dry_run: bool) -> Iterator[Removed]:
             for path in map(Path, launch.record.get("segments", [])[:1]):
                 with contextlib.suppress(OSError):  # not empty: other launches' logs are in it
                     path.parent.rmdir()
+
+
+def _remove_unmade(state_dir: Path, before: float, *, dry_run: bool) -> Iterator[Removed]:
+    """Remove the directories of starts that were killed before they had a record. before: seconds since the epoch."""
+    root = launches_dir(state_dir)
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        launch = LaunchDir(path)
+        if not is_launch_id(path.name) or launch.record_path.exists() or launch.lock_held():
+            continue
+        if path.stat().st_mtime < before:
+            yield Removed(path, 0)
+            if not dry_run:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _make_room(

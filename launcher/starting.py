@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from launcher import params as parameters
 from launcher.masking import mask_flags
 from launcher.params import Params
 from launcher.plan import Plan
+from launcher.redacting import mask
 from launcher.result import (
     EXITED_BEFORE_READY,
     LOCKED,
@@ -66,7 +68,7 @@ def start(params: Params, state_dir: Path, listener: Listener, *, min_free_bytes
         return Result("start", LOCKED, found, seconds=time.monotonic() - begun, cause=str(busy), hint=hint)
     except Refusal as refusal:
         found = refuse(params, state_dir, refusal)
-        cause, hint = _mask(refusal.cause), _mask(refusal.hint)
+        cause, hint = mask(refusal.cause), mask(refusal.hint)
         return Result("start", refusal.status, found, record.FAILED, time.monotonic() - begun, cause, hint)
     except OSError as error:
         return Result("start", PREFLIGHT_FAILED, None, "failed", time.monotonic() - begun, *_of_os_error(error))
@@ -101,6 +103,8 @@ def _launch(
         stopped = stopping.stop_launch(running)
         if stopped.status != OK:
             return stopped
+    if scope and shutil.which("systemd-run") is None:
+        raise Refusal(PREFLIGHT_FAILED, "--scope needs systemd-run, which is not there", "leave --scope out")
     launch, lock = prepare(params, state_dir, 0, min_free_bytes)
     with lock:
         adoption.spawn_keeper(launch, lock, scope=scope)
@@ -154,7 +158,9 @@ def prepare(
         raise Refusal(PREFLIGHT_FAILED, str(error)) from error
     with registry.claims_lock(state_dir):
         own = made[0].launch_id if made else ""
-        others = [other for other in registry.launches(state_dir) if other.live and other.record["launchId"] != own]
+        others = [
+            other for other in registry.machine_launches(state_dir) if other.live and other.dir.launch_id != own
+        ]
         preflight.check_claims(params, others)
         preflight.check_port(params)
         launch, lock, draft = made or make_launch(params, state_dir)
@@ -291,13 +297,7 @@ def _launch_environ(draft: Record) -> dict[str, str]:
 
 def mask_argv(argv: list[str]) -> list[str]:
     """Return a command line without its secrets."""
-    return [_mask(word) for word in mask_flags(argv)]
-
-
-def _mask(text: str) -> str:
-    from contract.redaction import Redactor  # noqa: PLC0415  (needs google-re2, which takes its time to load)
-
-    return Redactor().redact(text.encode(errors="replace"))[0].decode(errors="replace")
+    return [mask(word) for word in mask_flags(argv)]
 
 
 def scheduler_instance() -> str:
@@ -313,7 +313,7 @@ def scheduler_instance() -> str:
 
 def refuse(params: Params, state_dir: Path, refusal: Refusal) -> Record | None:
     """Leave a launch that tells why there was none, so that its trace is not empty; None if not even that works."""
-    refusal = Refusal(refusal.status, _mask(refusal.cause), _mask(refusal.hint))
+    refusal = Refusal(refusal.status, mask(refusal.cause), mask(refusal.hint))
     try:
         launch, lock, draft = make_launch(params, state_dir)
         with lock:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.agent_loki import decode
 
 from agent import encoding
-from agent.delivery import rows_from
+from agent.bodies import rows_from
 from agent.encoding import Columns, Entry
 from agent.follower import Follower
 from agent.original_time import untold
@@ -186,7 +186,7 @@ def test_decode_of_encode_is_the_identity_with_the_official_library_and_with_our
     columns = Columns()
     for time_ns, text, pairs in rows:
         columns.add(time_ns, text, encoding.metadata(pairs))
-    body = encoding.encode_request(labels, columns.encode())
+    body = encoding.encode_request(labels, [columns.encode()])
     official = [(entry.time_ns, entry.line.encode(), dict(entry.metadata)) for entry in decode(body)]
     assert official == rows
     said, ours = encoding.decode_request(body)
@@ -198,7 +198,7 @@ def test_long_lines_and_many_entries_are_encoded_as_well() -> None:
     columns = Columns()
     for number in range(3000):
         columns.add(NOW + number, b"x" * (number * 97 % 260_000), encoding.metadata({"level": "info"}))
-    found = decode(encoding.encode_request({"a": "b"}, columns.encode()))
+    found = decode(encoding.encode_request({"a": "b"}, [columns.encode()]))
     assert [(entry.time_ns, len(entry.line)) for entry in found] == [(NOW + n, n * 97 % 260_000) for n in range(3000)]
 
 
@@ -397,7 +397,7 @@ def test_many_lines_of_one_second_keep_their_order() -> None:
 @pytest.mark.parametrize("offset", [0, 1, 63, 64, 1023, 1024, 1025])
 def test_nanoseconds_are_encoded_alike_in_any_number(offset: int) -> None:
     nanos = [n * 999_983 % SECOND for n in range(offset)] + [0, SECOND - 1]
-    fields = encoding.nanos_fields(nanos)
-    for number, data in zip(nanos, fields, strict=True):
-        assert len(data) == 5
-        assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data)) == number
+    seconds = [encoding.second(n // 100) for n in range(len(nanos))]
+    for number, second, data in zip(nanos, seconds, encoding.timestamps(seconds, nanos), strict=True):
+        assert data[:-5] == second
+        assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data[-5:])) == number

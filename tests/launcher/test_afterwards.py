@@ -191,6 +191,18 @@ def test_gc_removes_what_is_old_and_shipped_and_nothing_else(world):
     assert world.run("stop", "--model-name", "m").status == 0
 
 
+def test_gc_removes_what_a_start_left_that_was_killed_before_it_had_a_record(world):
+    world.ended(world.launch(world.start([["exit", 1]]).result))
+    unmade = world.state / "launches" / "20260101T000000-abcdef"
+    unmade.mkdir()
+    (unmade / "plan.json").write_text("{}")
+    assert world.run("gc").status == 0
+    assert unmade.exists()  # it may be in the making
+    assert world.run("gc", "--keep-days", "0").status == 0
+    assert not unmade.exists()
+    assert len(world.launches()) == 1
+
+
 def test_keep_logs_deletes_shipped_segments_only(world, wait_until, tmp_path):
     much, more = tmp_path / "much", tmp_path / "more"
     much.write_bytes(b"x" * 100 + b"\n")
@@ -220,6 +232,22 @@ def test_ps_lists_what_runs_and_json_is_for_programs(world):
     world.run("stop", "--model-name", "m")
     assert world.run("ps").stdout == "nothing runs\n"
     assert started.result["launchId"] in world.run("ps", "--all").stdout
+
+
+def test_status_is_a_table_for_people_and_json_for_programs(world):
+    started = world.start(READY, traceId="t-1").result
+    told = world.run("status", "--model-name", "m")
+    assert told.stdout.startswith("test/m is ready\n")
+    rows = dict(line.split(None, 1) for line in told.stdout.splitlines()[1:-1])
+    assert (rows["launchId"], rows["traceId"], rows["pid"]) == (started["launchId"], "t-1", str(started["pid"]))
+    assert rows["logFile"] == started["logFile"]
+    assert told.result["state"] == "ready"
+    as_json = world.run("status", "--model-name", "m", "--json")
+    assert json.loads(as_json.stdout)["readyAt"] == rows["readyAt"]
+    assert world.run("stop", "--model-name", "m").status == 0
+    stopped = world.run("status", "--model-name", "m", "--json")
+    assert (stopped.status, json.loads(stopped.stdout)["state"]) == (3, "stopped")
+    assert world.run("status", "--model-name", "nobody").stdout.startswith("modelName nobody is stopped\n")
 
 
 def test_a_record_of_a_newer_version_is_told_and_left_alone(world):

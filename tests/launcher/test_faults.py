@@ -262,6 +262,8 @@ def test_gc_gives_up_the_oldest_segments_when_room_is_missing(world, tmp_path, s
     fill(small_disk, 0)
     world.environ["TRACETAIL_LAUNCHER_MIN_FREE_DISK_MB"] = "60"
     assert world.run("gc").status == 0
+    world.environ["TRACETAIL_LAUNCHER_MIN_FREE_DISK_MB"] = str(1 << 40)
+    assert "nothing else of launches that have ended can go" in world.run("gc").stderr
     assert [path.exists() for path in [*old, *new]] == [path in (old[-1], new[-1]) for path in [*old, *new]]
 
 

@@ -7,7 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from contract.record import is_alive
+from contract.logline import render_stamp
+from contract.record import LaunchLock, is_alive
 
 NUMBER = 4000
 MOMENTS = random.Random(20261122)
@@ -71,6 +72,39 @@ def test_what_a_server_prints_while_nobody_keeps_it_is_read_by_the_next_keeper(w
     wait_until(done.exists)
     assert world.run("status", "--model-name", "m").status == 0
     wait_until(lambda: world.output(launch) == b"ready now\nalone\nand unfin")
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_server_without_a_keeper_prints_a_mebibyte_before_it_has_to_wait(world, wait_until, tmp_path):
+    go, done, much = tmp_path / "go", tmp_path / "done", tmp_path / "much"
+    much.write_bytes(b"x" * 99 + b"\n")
+    much.write_bytes(much.read_bytes() * 10_000)
+    steps = [["text", "ready now\n"], ["wait", str(go)], ["file", str(much)], ["touch", str(done)], ["stay"]]
+    launch = world.launch(world.start(steps).result)
+    kill_keeper(launch)
+    wait_until(lambda: not launch.lock_held())
+    go.touch()
+    wait_until(done.exists)
+    assert world.run("status", "--model-name", "m").status == 0
+    wait_until(lambda: world.output(launch) == b"ready now\n" + much.read_bytes())
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_clock_that_jumps_does_not_make_a_start_late(world, wait_until, tmp_path):
+    go = tmp_path / "go"
+    steps = [["wait", str(go)], ["text", "ready now\n"], ["stay"]]
+    with world.popen("start", "--params", world.params(steps, readyTimeoutSec=60)) as launcher:
+        launch = wait_until(lambda: next((one for one in world.launches() if "server" in one.read()), None))
+        launcher.kill()
+    kill_keeper(launch)
+    wait_until(lambda: not launch.lock_held())
+    with LaunchLock(launch) as lock:  # as if the clock had been an hour behind at the start
+        lock.write(launch.read() | {"startedAt": render_stamp(time.time_ns() - 3600 * 10**9, 0).decode()})
+    assert world.run("status", "--model-name", "m").status == 20
+    go.touch()
+    wait_until(lambda: launch.read()["state"] == "ready")
+    ready = next(event for event in world.events(launch) if event.name == "ready")
+    assert float(ready.fields["seconds"]) < 600
     assert world.run("stop", "--model-name", "m").status == 0
 
 
