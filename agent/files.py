@@ -263,8 +263,8 @@ class FileSource(Source):
 
     # Where the files are taken from
 
-    def _take_up(self) -> None:
-        """Find again what was being read when the agent ended, and what came since then."""
+    def _take_up(self, *, was_down: bool = True) -> None:
+        """Find again what was being read when the agent ended, or the file was closed, and what came since then."""
         unfinished = [row for row in self.files if not row.done]
         for row in unfinished:
             follower = self._find(row)
@@ -272,6 +272,8 @@ class FileSource(Source):
                 self._waiting.append((follower, row))
             elif row.size > row.position:
                 self._lose(row, row.size, "deleted before it was read")
+            elif not was_down:
+                self._mark_done(row)
             else:
                 self._lose(
                     row, row.position, "gone while the agent was down; what was written after this is not known"
@@ -366,7 +368,13 @@ class FileSource(Source):
             follower.close()
             self._quiet = standing
             return False
-        row = self._known_row(follower) or self._row_of(follower)
+        known = self._known_row(follower)
+        if known is None and any(not row.done for row in self.files):
+            # It was closed, and renamed or truncated before it was looked at again.
+            follower.close()
+            self._take_up(was_down=False)
+            return self.gap is None and self._next()
+        row = known or self._row_of(follower)
         self._opened_one(follower, row)
         follower.position = row.position
         self._at = _Open(row, follower, time.monotonic())
@@ -374,10 +382,9 @@ class FileSource(Source):
 
     def _known_row(self, follower: Follower) -> FileRow | None:
         for row in reversed(self.files):
-            if (row.device, row.inode) == (follower.device, follower.inode) and not row.done:
-                if follower.continues(row):
-                    return row
-                self._mark_done(row)
+            same = (row.device, row.inode) == (follower.device, follower.inode)
+            if same and not row.done and follower.continues(row):
+                return row
         return None
 
     def _row_of(self, follower: Follower) -> FileRow:

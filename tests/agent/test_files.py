@@ -546,6 +546,47 @@ async def test_ten_thousand_files_of_which_a_thousand_are_active(follow, loki: L
     await many_files(follow, loki, logs, count=10_000, active=1000, rounds=5)
 
 
+@pytest.mark.parametrize("how", ["renamed", "copied", "packed", "truncated"])
+async def test_what_is_written_to_a_closed_file_just_before_it_is_rotated_is_read(logs: Path, how: str) -> None:
+    source = FileSource(logs / "app.log", {}, Inodes())
+    append(source.path, "x")
+    source.open = True
+    source.parser = LineParser(EngineTimes(0))
+    assert source.read() is not None
+    source.file.position = 2
+    source._rest(source._at)
+    append(source.path, "y")
+    rotated = logs / "app.log.1"
+    if how == "renamed":
+        source.path.rename(rotated)
+    elif how == "copied":
+        shutil.copy(source.path, rotated)
+        os.truncate(source.path, 0)
+    elif how == "packed":
+        with gzip.open(logs / "app.log.1.gz", "wb") as packed:
+            packed.write(source.path.read_bytes())
+        source.path.unlink()
+    else:
+        os.truncate(source.path, 0)
+    append(source.path, "new and longer than before")
+    assert source.look()
+    # As the journal gives it back.
+    source.open = True
+    source.files = [FileRow(str(source.path), *source._quiet[:2], b"x\n", b"x\n", position=2, size=2, id=1)]
+    read = []
+
+    def until_new() -> bool:
+        if (block := source.read()) is not None:
+            read.append(block.data)
+            source.file.position = block.end
+        return b"new and longer than before\n" in read
+
+    await eventually(until_new)
+    assert source.gap is None
+    assert read == [*([b"y\n"] if how != "truncated" else []), b"new and longer than before\n"]
+    source.close()
+
+
 async def test_a_file_that_was_closed_for_being_idle_goes_on_where_it_was(
     follow, loki: LokiStandIn, logs: Path, tmp_path: Path
 ) -> None:
