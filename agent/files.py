@@ -63,11 +63,8 @@ class Inodes:
     """The source and what it knows of the file: an inode may be used again for another one."""
     held: Counter[Identity] = field(default_factory=Counter)
     """Files that are open. Their inodes cannot be used again."""
-
-    @property
-    def open(self) -> int:
-        """How many files are open."""
-        return self.held.total()
+    open: int = 0
+    """How many there are of them, counted along: it is asked for at every look."""
 
     def is_free(self, follower: Follower, key: str) -> bool:
         """Say whether no other source reads this file, or has read it."""
@@ -86,11 +83,13 @@ class Inodes:
     def hold(self, follower: Follower) -> None:
         """Count a file that was opened."""
         self.held[follower.device, follower.inode] += 1
+        self.open += 1
 
     def release(self, follower: Follower) -> None:
         """Close a file that was counted."""
         identity = follower.device, follower.inode
         self.held[identity] -= 1
+        self.open -= 1
         if not self.held[identity]:
             del self.held[identity]
         follower.close()
