@@ -137,7 +137,7 @@ class Agent:
                 {
                     "key": source.key,
                     "kind": source.kind,
-                    "labels": dict(source.labels(source.parser.ids)) if source.open else {},
+                    "labels": dict(source.labels(source.parser.ids) if source.open else source.own_labels),
                     "lines": source.lines,
                     "bytes": source.bytes,
                     "rejected": source.rejected,
@@ -196,19 +196,22 @@ class Agent:
                 self._rounds.stir(source)
         now = time.monotonic()
         for source in list(self._sources.values()) if at_once else self._rounds.next():
-            if source.busy or not (at_once or now >= source.not_before):
-                continue
-            try:
-                wanted = not source.open or source.look()
-            except Exception as error:  # noqa: BLE001  (one that cannot be looked at must not be the end of the others)
-                self._in_trouble(source, error)
-                continue
-            if wanted:
+            if not source.busy and (at_once or now >= source.not_before) and self._is_to_be_shipped(source):
                 self._rounds.stir(source)
-                source.busy = True
-                task = asyncio.create_task(self._ship(pipeline, source), name=f"ship {source.key}")
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._begin_to_ship(pipeline, source)
+
+    def _is_to_be_shipped(self, source: Source) -> bool:
+        try:
+            return source.look() if source.open or source.asleep else True
+        except Exception as error:  # noqa: BLE001  (one that cannot be looked at must not be the end of the others)
+            self._in_trouble(source, error)
+            return False
+
+    def _begin_to_ship(self, pipeline: Pipeline, source: Source) -> None:
+        source.busy = True
+        task = asyncio.create_task(self._ship(pipeline, source), name=f"ship {source.key}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _ship(self, pipeline: Pipeline, source: Source) -> None:
         try:
@@ -235,6 +238,10 @@ class Agent:
     async def _keep_house(self, discovery: Discovery) -> None:
         backlog = 0
         for source in list(self._sources.values()):
+            if source.is_gone and not source.busy:
+                source.close()
+                discovery.forget(source.key)
+                del self._sources[source.key]
             if not source.open:
                 continue
             backlog += source.backlog()
@@ -248,10 +255,6 @@ class Agent:
                     self._shipped.forget(source)
                     self._adopter.forget(source)
                     del self._sources[source.key]
-            elif isinstance(source, FileSource) and source.is_gone and not source.busy:
-                source.close()
-                discovery.forget(source.key)
-                del self._sources[source.key]
         self._rounds.sort(self._sources.values())
         self._reporting.look(self._sources.values(), under_way=len(self._tasks))
         self.metrics.backlog.set(backlog)

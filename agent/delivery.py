@@ -143,20 +143,21 @@ class Delivery:
     async def _finish(self, batch_id: int, share: Share | None) -> Outcome:
         """share: None for what was left behind, which is looked up first."""
         outcome = Outcome()
-        while True:
-            intent = await self._write(lambda db: _next_intent(db, batch_id))
-            if intent is None:
-                break
+        # Whether it is done is told by what is done: its number may be that of another batch at once.
+        done = False
+        while not done:
+            intent: Intent = await self._write(lambda db: _next_intent(db, batch_id))
             if share is None:
-                intent = await self._without_what_is_stored(intent)
-                if intent is None:
+                missing, done = await self._without_what_is_stored(intent)
+                if missing is None:
                     continue
-            await self._resolve(intent, outcome, share)
+                intent = missing
+            done = await self._resolve(intent, outcome, share)
             outcome.last_ns = max(outcome.last_ns, intent.last_ns)
         return outcome
 
-    async def _resolve(self, intent: Intent, outcome: Outcome, share: Share | None) -> None:
-        """Push until it is known of every entry what became of it, and write that down."""
+    async def _resolve(self, intent: Intent, outcome: Outcome, share: Share | None) -> bool:
+        """Push until it is known of every entry what became of it, and write that down; say if the batch is done."""
         backoff = Backoff()
         refused = 0
         while True:
@@ -175,15 +176,12 @@ class Delivery:
             match refusals.verdict(answer, one_entry=intent.entries == 1):
                 case Verdict.DELIVERED:
                     self._delivered(intent)
-                    await self._write(lambda db: _acknowledge(db, intent))
-                    return
+                    return bool(await self._write(lambda db: _acknowledge(db, intent)))
                 case Verdict.SOME_REFUSED:
-                    await self._settle_refusal(intent, answer, outcome)
-                    return
+                    return await self._settle_refusal(intent, answer, outcome)
                 case Verdict.ALL_REFUSED:
                     reason = answer.text or f"Loki answered {answer.status}"
-                    await self._reject(intent, dict.fromkeys(_times(intent.body), reason), outcome)
-                    return
+                    return await self._reject(intent, dict.fromkeys(_times(intent.body), reason), outcome)
                 case Verdict.TOO_MUCH:
                     self._say(f"Loki takes less than it is sent ({answer.status}): {answer.text[:300]}")
                     self._metrics.retried(str(answer.status))
@@ -192,7 +190,7 @@ class Delivery:
                         if self._should_split(intent, answer, refused):
                             await self._split(intent)
                             await self._sleep(backoff.wait(answer.retry_after))
-                            return
+                            return False
                         await self._pause(intent, backoff.wait(answer.retry_after))
                 case Verdict.SETTINGS:
                     setting = refusals.setting_to_look_at(answer)
@@ -237,8 +235,8 @@ class Delivery:
         ]
         await self._write(lambda db: _replace(db, intent, bodies, retimed=intent.retimed))
 
-    async def _settle_refusal(self, intent: Intent, answer: Answer, outcome: Outcome) -> None:
-        """Find out which entries a 400 is about. The others are stored."""
+    async def _settle_refusal(self, intent: Intent, answer: Answer, outcome: Outcome) -> bool:
+        """Find out which entries a 400 is about. The others are stored. Say if the batch is done."""
         self.last_error = ""  # it is reached, and takes what is good
         refused = refusals.listed(answer.text)
         if refused is None or not refused.keys() <= set(_times(intent.body)):
@@ -247,12 +245,12 @@ class Delivery:
             else:
                 # Halves, with unchanged times: what is stored already, Loki recognises.
                 await self._split(intent)
-                return
+                return False
         for_their_time = {ns for ns, reason in refused.items() if refusals.is_for_its_time(reason)}
         if for_their_time and not intent.retimed:
             await self._retime(intent, for_their_time, refused, outcome)
-        else:
-            await self._reject(intent, refused, outcome)
+            return False
+        return await self._reject(intent, refused, outcome)
 
     async def _retime(self, intent: Intent, wanted: set[int], refused: Mapping[int, str], outcome: Outcome) -> None:
         """Send entries that were refused for their time again, as of now; the decision goes to the journal first."""
@@ -275,23 +273,27 @@ class Delivery:
         self._count_rejected([entry for _, entry in rejected], refused, outcome)
         self._metrics.retimed(len(again))
 
-    async def _reject(self, intent: Intent, refused: Mapping[int, str], outcome: Outcome) -> None:
+    async def _reject(self, intent: Intent, refused: Mapping[int, str], outcome: Outcome) -> bool:
         self.last_error = ""
         _, entries = encoding.decode_request(intent.body)
         rejected = _chosen(intent, entries, refused.keys())
-        await self._write(lambda db: _reject_and_replace(db, intent, rejected, refused, []))
+        done: bool = await self._write(lambda db: _reject_and_replace(db, intent, rejected, refused, []))
         self._metrics.delivered(intent.entries - len(rejected), len(intent.body))
         self._count_rejected([entry for _, entry in rejected], refused, outcome)
         reason = next(iter(refused.values()))
         log.warning("Loki refused %d lines of %s: %s", len(rejected), selector(intent.labels), reason[:300])
+        return done
 
     def _count_rejected(self, rejected: Sequence[Entry], reasons: Mapping[int, str], outcome: Outcome) -> None:
         outcome.rejected += len(rejected)
         for entry in rejected:
             self._metrics.rejected(1, refusals.kind_of(reasons[entry.time_ns]))
 
-    async def _without_what_is_stored(self, intent: Intent) -> Intent | None:
-        """Return the intent less what Loki already has; None, and acknowledged, if it has all of it."""
+    async def _without_what_is_stored(self, intent: Intent) -> tuple[Intent | None, bool]:
+        """Return the intent less what Loki already has; None, and acknowledged, if it has all of it.
+
+        And whether the batch is done with that.
+        """
         backoff = Backoff()
         lookups = 0
         while True:
@@ -304,20 +306,19 @@ class Delivery:
                 lookups += 1
                 if error.status in (401, 403, 404, 405) or lookups >= _LOOKUPS_MAX:
                     log.warning("cannot look up what was stored before the restart, sending it again: %s", error)
-                    return intent
+                    return intent, False
             await self._sleep(backoff.wait())
         stored = {entry.time_ns for entry in found}
         _, entries = encoding.decode_request(intent.body)
         missing = [entry for entry in entries if entry.time_ns not in stored]
         self._metrics.looked_up(len(entries) - len(missing))
         if len(missing) == len(entries):
-            return intent
+            return intent, False
         if not missing:
-            await self._write(lambda db: _acknowledge(db, intent))
-            return None
+            return None, await self._write(lambda db: _acknowledge(db, intent))
         bodies = [body_of(intent.labels, missing)]
         replaced: list[Intent] = await self._write(lambda db: _replace(db, intent, bodies, retimed=intent.retimed))
-        return replaced[0]
+        return replaced[0], False
 
     async def _write(self, change: Callable[[sqlite3.Connection], Any]) -> Any:
         """Write to the journal; wait for room on a full disk."""
@@ -420,16 +421,17 @@ def _insert_intent(db: sqlite3.Connection, batch_id: int, body: Body, *, retimed
     )
 
 
-def _next_intent(db: sqlite3.Connection, batch_id: int) -> Intent | None:
+def _next_intent(db: sqlite3.Connection, batch_id: int) -> Intent:
+    """Return the oldest intent of a batch, which has one for as long as it is there."""
     row = db.execute("SELECT * FROM intents WHERE batch_id = ? ORDER BY first_ns, id LIMIT 1", (batch_id,)).fetchone()
-    return None if row is None else Intent.of_row(row)
+    return Intent.of_row(row)
 
 
-def _acknowledge(db: sqlite3.Connection, intent: Intent) -> None:
-    """Forget an intent; with the last one of its batch the position advances."""
+def _acknowledge(db: sqlite3.Connection, intent: Intent) -> bool:
+    """Forget an intent; with the last one of its batch the position advances. Say if that was the last one."""
     db.execute("DELETE FROM intents WHERE id = ?", (intent.id,))
     if db.execute("SELECT 1 FROM intents WHERE batch_id = ? LIMIT 1", (intent.batch_id,)).fetchone():
-        return
+        return False
     batch = db.execute("SELECT * FROM batches WHERE id = ?", (intent.batch_id,)).fetchone()
     db.execute(
         "UPDATE files SET position = ?, head = ?, tail = ? WHERE id = ?",
@@ -449,6 +451,7 @@ def _acknowledge(db: sqlite3.Connection, intent: Intent) -> None:
         ),
     )
     db.execute("DELETE FROM batches WHERE id = ?", (intent.batch_id,))
+    return True
 
 
 def _replace(db: sqlite3.Connection, intent: Intent, bodies: list[Body], *, retimed: bool) -> list[Intent]:
@@ -463,7 +466,7 @@ def _reject_and_replace(
     rejected: list[tuple[int | None, Entry]],
     reasons: Mapping[int, str],
     bodies: list[Body],
-) -> None:
+) -> bool:
     batch = db.execute(
         "SELECT batches.*, files.path FROM batches LEFT JOIN files ON files.id = file_id WHERE batches.id = ?",
         (intent.batch_id,),
@@ -501,7 +504,7 @@ def _reject_and_replace(
             " WHERE id = ?",
             (body.last_ns, intent.batch_id),
         )
-    _acknowledge(db, intent)
+    return _acknowledge(db, intent)
 
 
 def _offsets(batch: sqlite3.Row) -> list[int]:

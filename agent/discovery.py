@@ -4,6 +4,7 @@ Directories are watched (inotify, by watchdog), so that a new launch is seen at 
 for events that were missed and for file systems without events. Files themselves are not watched.
 """
 
+import contextlib
 import glob
 import logging
 import os
@@ -35,7 +36,7 @@ from contract.labels import (
     LAUNCH_LABELS,
     TRACE_ID,
 )
-from contract.record import LaunchDir, RecordError
+from contract.record import LaunchDir, Record, RecordError
 from contract.state import launches_dir
 
 log = logging.getLogger(__name__)
@@ -82,12 +83,30 @@ def _check(key: str, labels: Mapping[str, str], taken: int) -> None:
         )
 
 
-def labels_of(path: str, settings: AgentSettings, host: str) -> dict[str, str]:
-    """Return the labels that a file would have: those of the first source whose glob matches it."""
+def source_of(path: str, settings: AgentSettings) -> SourceSettings | None:
+    """Return the first source whose glob matches a file; None if it would not be followed."""
     for source in settings.sources:
         if path in glob.iglob(source.glob, recursive=True):  # noqa: PTH207  (an absolute pattern)
-            return _source_labels(path, source, settings, host)
+            return source
+    return None
+
+
+def labels_of(path: str, source: SourceSettings | None, settings: AgentSettings, host: str) -> dict[str, str]:
+    """Return the labels that a file of a source would have."""
+    if source is not None:
+        return _source_labels(path, source, settings, host)
     return {HOST: host, **settings.labels, FILENAME: path}
+
+
+def launch_of(path: str, state_dirs: Sequence[Path]) -> Record | None:
+    """Return the record of the launch of which a file is a segment; None if it is none."""
+    for directory in map(launches_dir, state_dirs):
+        for found in directory.glob("*/record.json"):
+            with contextlib.suppress(OSError, RecordError):
+                record = LaunchDir(found.parent).read()
+                if path in record.get("segments", ()):
+                    return record
+    return None
 
 
 def _source_labels(path: str, source: SourceSettings, settings: AgentSettings, host: str) -> dict[str, str]:

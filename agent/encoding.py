@@ -21,24 +21,11 @@ from typing import NamedTuple
 
 import cramjam
 
+from agent.protobuf import delimited, varint
 from contract.logql import selector
 
 SECOND = 1_000_000_000
 _TABLE = 8192
-
-
-def varint(value: int) -> bytes:
-    """Return value, not negative, as a protobuf varint."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _field(tag: int, data: bytes) -> bytes:
-    return bytes((tag,)) + varint(len(data)) + data
 
 
 def _head(length: int) -> bytes:
@@ -152,7 +139,7 @@ class Columns:
 def metadata(pairs: Mapping[str, str | bytes | None]) -> bytes:
     """Return the structured metadata of an entry; values that are None are left out."""
     return b"".join(
-        _field(0x1A, _field(0x0A, name.encode()) + _field(0x12, value.encode() if isinstance(value, str) else value))
+        delimited(3, delimited(1, name.encode()) + delimited(2, value.encode() if isinstance(value, str) else value))
         for name, value in pairs.items()
         if value is not None
     )
@@ -163,7 +150,7 @@ def encode_request(labels: Mapping[str, str], entries: Sequence[bytes]) -> bytes
 
     entries: parts of the stream, each what Columns.encode() returns.
     """
-    head = _field(0x0A, selector(labels).encode())
+    head = delimited(1, selector(labels).encode())
     size = len(head) + sum(map(len, entries))
     return bytes(cramjam.snappy.compress_raw(b"".join((b"\x0a", varint(size), head, *entries))))
 
@@ -221,7 +208,7 @@ def _entry(raw: bytes, start: int, end: int) -> Entry:
         elif number == 2:
             text = raw[a:b]
         else:
-            meta += _field(0x1A, raw[a:b])
+            meta += delimited(3, raw[a:b])
     return Entry(time_ns, text, meta)
 
 

@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.delivery import Batch, Outcome
 from agent.follower import Block, FileRow, Fingerprint, Follower
 from agent.headers import Ids
 from agent.sources import Source
@@ -42,7 +43,9 @@ LINGER_SECONDS = 60.0
 IDLE_SECONDS = 60.0
 """A file in which nothing happens is closed; it is opened again when its size changes."""
 OPEN_MAX = 400
-"""When so many are open, idle ones are closed at once."""
+"""When so many are open, idle ones are closed soon."""
+OPEN_MOST = 800
+"""When so many are open, each is closed as soon as it is read to its end."""
 FORGET_SECONDS = 600.0
 """A path at which there has been nothing for so long is not looked at any more, until a file is found there."""
 ROWS_MAX = 32
@@ -60,11 +63,8 @@ class Inodes:
     """The source and what it knows of the file: an inode may be used again for another one."""
     held: Counter[Identity] = field(default_factory=Counter)
     """Files that are open. Their inodes cannot be used again."""
-
-    @property
-    def open(self) -> int:
-        """How many files are open."""
-        return self.held.total()
+    open: int = 0
+    """How many there are of them, counted along: it is asked for at every look."""
 
     def is_free(self, follower: Follower, key: str) -> bool:
         """Say whether no other source reads this file, or has read it."""
@@ -83,11 +83,13 @@ class Inodes:
     def hold(self, follower: Follower) -> None:
         """Count a file that was opened."""
         self.held[follower.device, follower.inode] += 1
+        self.open += 1
 
     def release(self, follower: Follower) -> None:
         """Close a file that was counted."""
         identity = follower.device, follower.inode
         self.held[identity] -= 1
+        self.open -= 1
         if not self.held[identity]:
             del self.held[identity]
         follower.close()
@@ -174,6 +176,11 @@ class FileSource(Source):
         return self._at is not None and self._at.follower.position != self._at.row.position
 
     @property
+    def asleep(self) -> bool:
+        """It was read to its end, and closed."""
+        return self._opened and not self.open
+
+    @property
     def is_gone(self) -> bool:
         """Nothing has stood at the path for so long that it need not be looked at any more."""
         return self._gone_at > 0 and time.monotonic() - self._gone_at > FORGET_SECONDS
@@ -207,10 +214,24 @@ class FileSource(Source):
             self._rest(at)
         return False
 
+    def acknowledged(self, batch: Batch, outcome: Outcome) -> None:
+        """Take note that nothing before the batch's end has to be sent any more."""
+        super().acknowledged(batch, outcome)
+        at = self._at
+        if at is None or self._inodes.open <= OPEN_MOST or batch.end < at.follower.status().st_size:
+            return
+        if self._stands_at_path(at.follower):
+            self._rest(at)
+
     def _rest(self, at: _Open) -> None:
         """Close a file that stands at the path and is read to its end, until something happens there."""
         self._quiet = (at.follower.device, at.follower.inode, at.follower.size)
         self._leave()
+        if not (self._waiting or self._lingering or self._gaps or self.gap or self._telling):
+            # The journal has the rest: parser and files are taken up from there when something happens.
+            self.open = False
+            self.files = []
+            del self.parser
 
     def read(self) -> Block | None:
         """Return the next block."""
@@ -237,16 +258,13 @@ class FileSource(Source):
             elif self._waiting:
                 self._leave()  # it stands at the path, and is taken up again after those that wait
             else:
-                read_all = at.follower.position == at.follower.size
-                if read_all and self._inodes.open > OPEN_MAX and self._stands_at_path(at.follower):
-                    self._rest(at)
                 return None
         return None
 
     # Where the files are taken from
 
-    def _take_up(self) -> None:
-        """Find again what was being read when the agent ended, and what came since then."""
+    def _take_up(self, *, was_down: bool = True) -> None:
+        """Find again what was being read when the agent ended, or the file was closed, and what came since then."""
         unfinished = [row for row in self.files if not row.done]
         for row in unfinished:
             follower = self._find(row)
@@ -254,6 +272,8 @@ class FileSource(Source):
                 self._waiting.append((follower, row))
             elif row.size > row.position:
                 self._lose(row, row.size, "deleted before it was read")
+            elif not was_down:
+                self._mark_done(row)
             else:
                 self._lose(
                     row, row.position, "gone while the agent was down; what was written after this is not known"
@@ -348,7 +368,13 @@ class FileSource(Source):
             follower.close()
             self._quiet = standing
             return False
-        row = self._known_row(follower) or self._row_of(follower)
+        known = self._known_row(follower)
+        if known is None and any(not row.done for row in self.files):
+            # It was closed, and renamed or truncated before it was looked at again.
+            follower.close()
+            self._take_up(was_down=False)
+            return self.gap is None and self._next()
+        row = known or self._row_of(follower)
         self._opened_one(follower, row)
         follower.position = row.position
         self._at = _Open(row, follower, time.monotonic())
@@ -356,10 +382,9 @@ class FileSource(Source):
 
     def _known_row(self, follower: Follower) -> FileRow | None:
         for row in reversed(self.files):
-            if (row.device, row.inode) == (follower.device, follower.inode) and not row.done:
-                if follower.continues(row):
-                    return row
-                self._mark_done(row)
+            same = (row.device, row.inode) == (follower.device, follower.inode)
+            if same and not row.done and follower.continues(row):
+                return row
         return None
 
     def _row_of(self, follower: Follower) -> FileRow:

@@ -118,7 +118,7 @@ class Pipeline:
         while not self.stopping:
             async with self.budget.share() as share, self.room:
                 shipped = await self._ship_next(source, share)
-            if shipped is None:
+            if shipped is None or source.asleep:
                 return
             if not shipped.behind:
                 source.not_before = time.monotonic() + self.linger_seconds

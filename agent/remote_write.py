@@ -25,6 +25,7 @@ import aiohttp
 import cramjam
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from agent.protobuf import delimited, varint
 from contract.secret_file import SecretFileError
 
 _log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def stale_markers(before: Iterable[Labels], now: Iterable[Labels], milliseconds:
 
 def encode(series: Iterable[Series]) -> bytes:
     """Return the body of a request: a WriteRequest in snappy's block format."""
-    message = b"".join(_field(1, _time_series(one)) for one in series)
+    message = b"".join(delimited(1, _time_series(one)) for one in series)
     return bytes(cramjam.snappy.compress_raw(message))
 
 
@@ -101,23 +102,11 @@ def batches(series: Sequence[Series]) -> list[Batch]:
 
 def _time_series(one: Series) -> bytes:
     labels = b"".join(
-        _field(1, _field(1, name.encode()) + _field(2, value.encode(errors="replace"))) for name, value in one.labels
+        delimited(1, delimited(1, name.encode()) + delimited(2, value.encode(errors="replace")))
+        for name, value in one.labels
     )
-    sample = b"\x09" + struct.pack("<d", one.value) + b"\x10" + _varint(one.milliseconds)
-    return labels + _field(2, sample)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return bytes((number << 3 | 2,)) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    sample = b"\x09" + struct.pack("<d", one.value) + b"\x10" + varint(one.milliseconds)
+    return labels + delimited(2, sample)
 
 
 def _labels(name: str, labels: Mapping[str, str]) -> Labels:

@@ -125,6 +125,10 @@ class _Seen(NamedTuple):
     lag: Lag
 
 
+_NO_LAG = Lag()
+"""Of all sources that are asleep."""
+
+
 class _SourceMetrics(Collector):
     """What is true of the agent's sources and journal at the moment of the scrape."""
 
@@ -138,9 +142,13 @@ class _SourceMetrics(Collector):
         now = time.monotonic()
         seen = {}
         for source in sources:
-            if source.open:
-                known = self._seen.get(source.key)
-                lag = known.lag if known else Lag()
+            known = self._seen.get(source.key)
+            if source.asleep:
+                if known is None or known.lag is not _NO_LAG:
+                    known = _Seen(source.kind, source.own_labels.get(SERVICE_NAME, ""), _NO_LAG)
+                seen[source.key] = known
+            elif source.open:
+                lag = known.lag if known and known.lag is not _NO_LAG else Lag()
                 lag.look(now, source.bytes, source.backlog())
                 seen[source.key] = _Seen(source.kind, source.own_labels.get(SERVICE_NAME, ""), lag)
         self._seen = seen

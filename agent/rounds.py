@@ -8,8 +8,8 @@ QUIET_SECONDS = 10.0
 """A log in which nothing happened for so long is quiet."""
 _TURNS = 8
 """Quiet logs are looked at every so many times."""
-_MANY = 256
-_TURNS_OF_MANY = 20
+_TURNS_OF_MANY = ((5000, 50), (256, 20))
+"""Where there are more of them than so many, so many."""
 
 
 class Rounds:
@@ -22,8 +22,8 @@ class Rounds:
 
     def sort(self, sources: Collection[Source]) -> None:
         """Take these sources, and tell the lively from the quiet ones; call it every second or so."""
-        quiet = [source for source in sources if source.open and not source.changed_within(QUIET_SECONDS)]
-        turns = _TURNS if len(sources) <= _MANY else _TURNS_OF_MANY
+        quiet = [source for source in sources if _is_quiet(source)]
+        turns = next((turns for more, turns in _TURNS_OF_MANY if len(quiet) > more), _TURNS)
         self._quiet = [quiet[turn::turns] for turn in range(turns)]
         self._lively = set(sources).difference(quiet)
 
@@ -35,3 +35,7 @@ class Rounds:
         """Return the sources whose turn it is."""
         self._turn += 1
         return [*self._lively, *self._quiet[self._turn % len(self._quiet)]]
+
+
+def _is_quiet(source: Source) -> bool:
+    return source.asleep or (source.open and not source.changed_within(QUIET_SECONDS))

@@ -74,6 +74,16 @@ class Source:
         self.redacted += batch.redacted
         self.parser.last_ns = max(self.parser.last_ns, outcome.last_ns)
 
+    @property
+    def asleep(self) -> bool:
+        """Nothing of it is in memory but what look() needs to see that something happened; else it is open."""
+        return False
+
+    @property
+    def is_gone(self) -> bool:
+        """It need not be looked at any more."""
+        return False
+
     def labels(self, ids: Ids | None) -> Mapping[str, str]:
         """Return the labels of the stream of lines with these ids."""
         del ids

@@ -106,19 +106,26 @@ def _allow_many_open_files() -> None:
 @click.pass_context
 def try_file(ctx: click.Context, file: BinaryIO, as_json: bool) -> None:
     """Print how each line of FILE would be parsed, labelled and redacted, without sending anything."""
-    from agent.discovery import BadSettingsError
-    from agent.trial import tried
+    from agent.trial import Trial, tried
+    from contract.logql import selector
 
     settings = _settings(ctx)
     path = Path(file.name).absolute()
+    trial = Trial.of(path, settings.agent, _state_dirs(settings), socket.gethostname())
+    if not trial.followed:
+        click.echo(f"no glob of agent.sources matches {path}: the agent would not follow it; if it did:", err=True)
+    shown = None
     try:
-        for line in tried(file.read(), path, settings.agent, socket.gethostname()):
+        for line in tried(file.read(), trial, settings.agent, structured_metadata=settings.loki.structured_metadata):
             if as_json:
                 click.echo(json.dumps(line, ensure_ascii=False))
-            else:
-                about = " ".join(f"{key}={value}" for key, value in line["metadata"].items())
-                click.echo(f"{line['time']} {about} | {line['line']}")
-    except (BadSettingsError, ValueError) as error:
+                continue
+            if line["labels"] != shown:
+                shown = line["labels"]
+                click.echo(selector(shown))
+            about = "".join(f" {key}={value}" for key, value in line["metadata"].items())
+            click.echo(f"{line['time']}{about} | {line['line']}")
+    except ValueError as error:  # a setting that cannot be used
         _fail(str(error), 2)
 
 
@@ -146,7 +153,10 @@ def rejected(ctx: click.Context, trace_id: str | None, as_json: bool) -> None:
             place = f"{line.path or '?'}:{'?' if line.offset is None else line.offset}"
             click.echo(f"{place}\t{line.reason}\t{line.entry.text.decode(errors='replace')}")
     if not as_json:
-        click.echo(f"{len(lines)} rejected lines", err=True)
+        count = {0: "no line is", 1: "1 line is"}.get(len(lines), f"{len(lines)} lines are")
+        click.echo(f"{count} rejected", err=True)
+        if lines:
+            click.echo("`tracetail agent rejected replay` sends them again, when the cause is mended", err=True)
 
 
 @rejected.command()

@@ -206,3 +206,33 @@ async def test_try_shows_what_would_become_of_a_file(tmp_path: Path, tracetail, 
     assert first["labels"]["filename"] == str(log)
     assert second["labels"]["traceId"] == third["labels"]["traceId"] == "t2"
     assert loki.bodies == []
+
+
+async def test_try_shows_the_labels_a_plain_source_and_what_would_not_be_followed(
+    tmp_path: Path, tracetail, state_dir: Path
+) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("ERROR 11-22 13:12:10 [a.py:1] x\n[traceId=t2 instanceId=i2] INFO 11-22 13:12:10 [b.py:2] y\n")
+    config = f'[[agent.sources]]\nglob = "{tmp_path}/*.log"\nformat = "plain"\nlabels = {{job = "llm"}}\n'
+    ran = await tracetail("agent", "try", str(log), config=config)
+    assert (ran.status, ran.err) == (0, "")
+    labels, first, _ = ran.out.splitlines()
+    assert 'job="llm"' in labels
+    assert f'filename="{log}"' in labels
+    assert " level=info | ERROR" in first
+
+    ran = await tracetail("agent", "try", str(log))
+    assert f"no glob of agent.sources matches {log}" in ran.err
+    lines = ran.out.splitlines()
+    assert " level=error source=a.py:1 | ERROR" in lines[1]
+    assert 'traceId="t2"' in lines[2]
+    assert "source=b.py:2" in lines[3]
+
+    launch = Launch(state_dir)
+    launch.print("(A pid=1) INFO 11-22 13:12:10 [a.py:1] api_key='geheim'")
+    ran = await tracetail("agent", "try", str(launch.segments[0]), "--json")
+    assert ran.err == ""
+    line = json.loads(ran.out)
+    assert line["labels"]["launchId"] == launch.launch_id
+    assert line["line"].endswith("api_key='***'")
+    assert line["time"].startswith("2026-11-22T")

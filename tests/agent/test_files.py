@@ -8,6 +8,7 @@ import resource
 import shutil
 from pathlib import Path
 
+import psutil
 import pytest
 from support.agent_loki import LokiStandIn
 from support.agent_process import eventually
@@ -15,6 +16,8 @@ from support.agent_process import eventually
 from agent import files
 from agent.files import FileSource, Inodes
 from agent.follower import FileRow
+from agent.parsing import LineParser
+from agent.times import EngineTimes
 
 
 @pytest.fixture
@@ -508,3 +511,104 @@ async def test_descriptors_of_finished_files_are_closed_and_many_idle_files_are_
     await eventually(lambda: len(list(descriptors.iterdir())) < 500)
     append(logs / "700.log", "more")
     await loki.until(lambda: "more" in loki.lines())
+
+
+async def many_files(follow, loki: LokiStandIn, logs: Path, count: int, active: int, rounds: int) -> None:
+    """Follow many files, write to some of them all at once, again and again."""
+    for number in range(count):
+        (logs / str(number % 100)).mkdir(exist_ok=True)
+        append(logs / str(number % 100) / f"{number}.log", f"file {number}")
+    agent = await follow("**/*.log")
+    wanted = [f"file {number}" for number in range(count)]
+    await loki.until(lambda: len(loki.stored) == count, 200)
+    process = psutil.Process(agent.process.pid)
+    assert process.num_fds() < 1000  # as many as most systems allow, though all were read just now
+    for turn in range(rounds):
+        for number in range(active):
+            append(logs / str(number % 100) / f"{number}.log", f"more {number} {turn}")
+            wanted.append(f"more {number} {turn}")
+        await loki.until(lambda: len(loki.stored) == len(wanted), 200)
+    assert sorted(loki.lines()) == sorted(wanted)
+    # Each body once: no source takes another one's batch for its own.
+    assert len(set(loki.bodies)) == len(loki.bodies)
+    assert agent.errors == []
+    await eventually(lambda: process.num_fds() < 500)
+    assert await agent.stop() == 0
+
+
+async def test_many_sources_that_are_active_at_once(follow, loki: LokiStandIn, logs: Path) -> None:
+    await many_files(follow, loki, logs, count=500, active=500, rounds=3)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+async def test_ten_thousand_files_of_which_a_thousand_are_active(follow, loki: LokiStandIn, logs: Path) -> None:
+    await many_files(follow, loki, logs, count=10_000, active=1000, rounds=5)
+
+
+@pytest.mark.parametrize("how", ["renamed", "copied", "packed", "truncated"])
+async def test_what_is_written_to_a_closed_file_just_before_it_is_rotated_is_read(logs: Path, how: str) -> None:
+    source = FileSource(logs / "app.log", {}, Inodes())
+    append(source.path, "x")
+    source.open = True
+    source.parser = LineParser(EngineTimes(0))
+    assert source.read() is not None
+    source.file.position = 2
+    source._rest(source._at)
+    append(source.path, "y")
+    rotated = logs / "app.log.1"
+    if how == "renamed":
+        source.path.rename(rotated)
+    elif how == "copied":
+        shutil.copy(source.path, rotated)
+        os.truncate(source.path, 0)
+    elif how == "packed":
+        with gzip.open(logs / "app.log.1.gz", "wb") as packed:
+            packed.write(source.path.read_bytes())
+        source.path.unlink()
+    else:
+        os.truncate(source.path, 0)
+    append(source.path, "new and longer than before")
+    assert source.look()
+    # As the journal gives it back.
+    source.open = True
+    source.files = [FileRow(str(source.path), *source._quiet[:2], b"x\n", b"x\n", position=2, size=2, id=1)]
+    read = []
+
+    def until_new() -> bool:
+        if (block := source.read()) is not None:
+            read.append(block.data)
+            source.file.position = block.end
+        return b"new and longer than before\n" in read
+
+    await eventually(until_new)
+    assert source.gap is None
+    assert read == [*([b"y\n"] if how != "truncated" else []), b"new and longer than before\n"]
+    source.close()
+
+
+async def test_a_file_that_was_closed_for_being_idle_goes_on_where_it_was(
+    follow, loki: LokiStandIn, logs: Path, tmp_path: Path
+) -> None:
+    inodes = Inodes()
+    source = FileSource(logs / "app.log", {}, inodes)
+    append(source.path, "x")
+    source.open = True
+    source.parser = LineParser(EngineTimes(0))
+    assert source.look()
+    assert source.read() is not None
+    source.file.position = 2
+    assert inodes.open == 1
+    source._rest(source._at)
+    assert source.asleep
+    assert inodes.open == 0
+    assert not source.look()
+    append(source.path, "y")
+    assert source.look()
+    # As the journal gives it back.
+    source.open = True
+    source.files = [FileRow(str(source.path), *source._quiet[:2], b"x\n", b"x\n", position=2, size=2, id=1)]
+    block = source.read()
+    assert block is not None
+    assert (block.data, block.start) == (b"y\n", 2)
+    source.close()

@@ -1,0 +1,182 @@
+"""A crash at any step of a delivery: before or after any write to the journal, before or after Loki stores a body.
+
+The whole path runs in this process, with a real file and a real journal; only Loki is a dictionary, and a crash is an
+exception that nobody catches, after which all objects are made anew.
+"""
+
+import asyncio
+import itertools
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent import encoding
+from agent.delivery import Delivery
+from agent.files import FileSource, Inodes
+from agent.journal import Journal
+from agent.ledger import Ledger
+from agent.metrics import Metrics
+from agent.pipeline import Pipeline, Room
+from agent.sender import Answer, Found
+from contract.loki import LokiSettings
+from contract.redaction import Redactor
+
+T = TypeVar("T")
+NOW = 1_795_353_130_000_000_000
+SECOND = 1_000_000_000
+
+
+class CrashError(BaseException):
+    """The process is gone."""
+
+
+class Steps:
+    """Counts what is done, and ends it at some numbers."""
+
+    def __init__(self, crashes: set[int]) -> None:
+        self._crashes = crashes
+        self.done = 0
+
+    def step(self) -> None:
+        self.done += 1
+        if self.done in self._crashes:
+            raise CrashError
+
+
+class Store:
+    """What Loki does: stores what is good of a request, and says which is not in its own words, or in none."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.settings = LokiSettings(url="http://loki")
+        self.entries_by_time: dict[int, tuple[str, dict[str, str]]] = {}
+        self.bodies: list[list[tuple[int, bytes]]] = []
+        self._steps = steps
+
+    async def push(self, body: bytes) -> Answer:
+        self._steps.step()
+        _, entries = encoding.decode_request(body)
+        self.bodies.append([(entry.time_ns, entry.text) for entry in entries])
+        bad = []
+        for entry in entries:
+            metadata = encoding.decode_metadata(entry.meta)
+            line = entry.text.decode()
+            if "bad" in line or ("late" in line and "original_time" not in metadata):
+                bad.append(line)
+            else:
+                known = self.entries_by_time.setdefault(entry.time_ns, (line, metadata))
+                assert known == (line, metadata), "two entries of one time"
+        self._steps.step()
+        if not bad:
+            return Answer(204, "", 0.0)
+        is_late = len(entries) == 1 and "late" in bad[0]
+        return Answer(400, "entry has timestamp too old: x" if is_late else "some rule", 0.0)
+
+    async def entries(self, query: str, start_ns: int, end_ns: int) -> list[Found]:
+        self._steps.step()
+        return [
+            Found(time_ns, line, metadata)
+            for time_ns, (line, metadata) in sorted(self.entries_by_time.items())
+            if start_ns <= time_ns <= end_ns
+        ]
+
+
+class CrashingJournal(Journal):
+    def __init__(self, path: Path, steps: Steps) -> None:
+        super().__init__(path)
+        self._steps = steps
+
+    async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        self._steps.step()
+        done = await super().write(change)
+        self._steps.step()
+        return done
+
+
+lines = st.lists(
+    st.sampled_from(
+        [
+            "INFO 11-22 13:12:10 [a.py:1] good",
+            "no time at all",
+            "bad",
+            "late",
+            "api_key='geheim'",
+            "Traceback (most recent call last):",
+            "  indented",
+        ]
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+async def ship_all(
+    path: Path, store: Store, steps: Steps, clock: Callable[[], int], batch_bytes: int
+) -> dict[str, Any]:
+    """Ship a file, again and again from the beginning of a process, until one lives to its end."""
+    journal_path = path.with_suffix(".db")
+    while True:
+        journal = CrashingJournal(journal_path, steps)
+        journal.open()
+        source = FileSource(path, {"job": "x"}, Inodes())
+        try:
+            metrics = Metrics()
+            room = Room()
+            delivery = Delivery(journal, store, metrics, sleep=room.pause, clock_ns=clock)  # type: ignore[arg-type]
+            ledger = Ledger(journal, zone=ZoneInfo("UTC"), clock_ns=clock)
+            pipeline = Pipeline(
+                ledger, delivery, Redactor(), metrics, room, body_max_bytes=batch_bytes, clock_ns=clock
+            )
+            await pipeline.ship(source)
+        except CrashError:
+            pass
+        else:
+            return {"lines": source.lines, "bytes": source.bytes, "rejected": source.rejected}
+        finally:
+            source.close()
+            await asyncio.to_thread(journal.close)
+
+
+@settings(max_examples=60, deadline=None)
+@given(lines, st.sets(st.integers(1, 60), max_size=6), st.sampled_from([16, 120, 1 << 20]))
+def test_after_a_crash_at_any_step_each_line_is_there_once_with_the_time_it_was_given_first(
+    texts: list[str], crashes: set[int], batch_bytes: int
+) -> None:
+    numbered = [f"{text} {number}" for number, text in enumerate(texts)]
+    ticks = itertools.count()
+
+    def clock() -> int:
+        return NOW + next(ticks) * SECOND  # a line that was parsed once more would get another time
+
+    steps = Steps(crashes)
+    store = Store(steps)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "app.log"
+        path.write_text("".join(line + "\n" for line in numbered))
+        counted = asyncio.run(ship_all(path, store, steps, clock, batch_bytes))
+        with sqlite3.connect(path.with_suffix(".db")) as db:
+            rejected = [row[0].decode() for row in db.execute("SELECT line FROM rejected")]
+            left = db.execute("SELECT (SELECT count(*) FROM intents) + (SELECT count(*) FROM batches)").fetchone()[0]
+            offsets = [row[0] for row in db.execute("SELECT offset FROM rejected WHERE offset IS NOT NULL")]
+        size = path.stat().st_size
+        data = path.read_bytes()
+    shown = [line.replace("'geheim'", "'***'") for line in numbered]
+    stored = [line for _, (line, _) in sorted(store.entries_by_time.items())]
+    assert sorted(stored) == sorted(line for line in shown if not line.startswith("bad"))
+    assert sorted(rejected) == sorted(line for line in shown if line.startswith("bad"))
+    in_order = [line for line in stored if not line.startswith("late")]
+    assert in_order == [line for line in shown if not line.startswith(("bad", "late"))]
+    assert left == 0
+    assert counted == {"lines": len(texts), "bytes": size, "rejected": len(rejected)}
+    assert all(data[offset:].startswith(b"bad") for offset in offsets)
+    # Every body that was ever sent said the same of the same line, but for those that were sent again later.
+    times: dict[bytes, set[int]] = {}
+    for body in store.bodies:
+        for time_ns, text in body:
+            times.setdefault(text, set()).add(time_ns)
+    assert all(len(seen) == 1 for text, seen in times.items() if not text.startswith(b"late"))
