@@ -196,7 +196,10 @@ class FileSource(Source):
         at = self._at
         if at is None:
             self._gone_at = 0.0 if standing or self._lingering else self._gone_at or now
-            return standing is not None and standing != self._quiet
+            if standing is not None and standing != self._quiet:
+                return True
+            self.caught_up_at = now
+            return False
         in_place = standing is not None and standing[:2] == (at.follower.device, at.follower.inode)
         size = at.follower.size = standing[2] if standing and in_place else at.follower.status().st_size
         if size != at.size:
@@ -210,6 +213,7 @@ class FileSource(Source):
         idle = now - at.changed_at
         if size > at.follower.position:
             return idle > FLUSH_AFTER_SECONDS
+        self.caught_up_at = now
         if idle > IDLE_SECONDS or (self._inodes.open > OPEN_MAX and idle > FLUSH_AFTER_SECONDS):
             self._rest(at)
         return False

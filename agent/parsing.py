@@ -24,6 +24,7 @@ from contract import events
 from contract.logline import LINE_PATTERN, MARK_CUT, MARK_EVENT, parse_event, parse_stamp
 
 _ALIKE_LEAST = 4
+_BEGINNING_LINES = 1000
 _SECONDS_MAX = 16
 _KEEPERS_LINE = re.compile(LINE_PATTERN, re.DOTALL)
 _NANOS_AT = 20
@@ -115,6 +116,7 @@ class LineParser:
         self.last_ns: int = state.get("last_ns", 0)
         self._engine_ns: int | None = state.get("engine_ns")
         self._headers = headers
+        self._plain = plain
         self._records = Records(state.get("records", {}), headers, plain=plain)
         self._fixed = b""
         """What stands between the nanoseconds of a keeper's stamp and the text; empty before the first such line."""
@@ -140,6 +142,20 @@ class LineParser:
             "records": self._records.state(),
             "before": None if self._before is None else self._before.decode("latin-1"),
         }
+
+    def begin(self, block: bytes, now_ns: int) -> None:
+        """Look for the first time in the block a log begins with: lines before it that have none get the same."""
+        self._now_ns = now_ns
+        records = Records({}, self._headers, plain=self._plain)
+        for line in block.split(b"\n", _BEGINNING_LINES)[:_BEGINNING_LINES]:
+            if keepers := _keepers_line(line):
+                self.last_ns = parse_stamp(keepers[1]) - 1
+                return
+            [told] = records.add(line).told
+            when = json_time(line) if told.when is JSON_TIME else told.when
+            if when is not None and (time_ns := self._engine_time(when)) is not None:
+                self.last_ns = time_ns - 1
+                return
 
     def parse(self, block: bytes, now_ns: int, *, behind: bool = False, unfinished: bool = False) -> Parsed:
         """Return the entries of a block of lines.

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,6 +61,8 @@ class Source:
         """Further ones, to be told after it."""
         self._telling: FileRow | None = None
         """The file of the gap that is being told."""
+        self.caught_up_at = -math.inf
+        """Monotonic time at which there was nothing more to read."""
         self.not_before = 0.0
         """Monotonic time before which no further batch is begun (linger)."""
 
