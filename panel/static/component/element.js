@@ -469,9 +469,11 @@ export class TracetailPanel extends HTMLElement {
     this.say("first-error", { id: line.id, time: line.time, text: line.text });
   }
 
-  evict() {
-    const near = this.view.visibleBlocks;
-    for (const row of this.view.visibleRows()) if (row.entry) near.add(this.log.blockAt(row.entry.id));
+  /** Let go of what is far from what is in sight; fresh is a line that was just fetched, if any. */
+  evict(fresh) {
+    // By keys and not by the blocks themselves: what was a hole a moment ago may be another block now.
+    const near = new Set(this.view.shownRows.map((row) => this.log.blockAt(row.entry?.id ?? row.block.from)));
+    if (fresh) near.add(this.log.blockAt(fresh.id));
     const { blocks } = this.log;
     if (this.view.following || near.size === 0) near.add(blocks[blocks.length - 1]);
     this.log.evict(near, KEEP_LINES);
@@ -506,7 +508,7 @@ export class TracetailPanel extends HTMLElement {
       if (this.log !== log || !this.view) return;
       log.fill(block, page.lines, { more: page.more, atEnd });
       for (const gap of page.gaps ?? []) this.addGap(gap);
-      this.evict();
+      this.evict(page.lines[0]);
       this.showRows();
       if (block.counts === null) this.numberLines();
     } catch (error) {
@@ -682,10 +684,10 @@ export class TracetailPanel extends HTMLElement {
       const [before, after] = await hole.loading;
       if (this.log !== log || !this.view) return;
       log.open(hole, before, after);
+      this.evict(after.lines[0] ?? before.lines[0]);
     } finally {
       hole.loading = null;
     }
-    this.evict();
     this.showRows();
     this.numberLines();
   }
