@@ -235,14 +235,24 @@ class Platform:
         return web.json_response({"token": self.token})
 
 
-def example(heading):
+def example(page, heading):
     """Return the page that the documentation gives under a heading."""
-    text = (DOCS / "embedding.md").read_text(encoding="utf-8")
+    text = (DOCS / page).read_text(encoding="utf-8")
     return re.search(r"```html\n(.*?)```", text.partition(f"## {heading}\n")[2], re.DOTALL)[1]
 
 
-@pytest.mark.parametrize("heading", ["The element", "The frame"])
-async def test_the_pages_of_the_documentation_work_as_they_stand(loki, browser, tmp_path, start_panel, heading):
+@pytest.mark.parametrize(
+    ("document", "heading"),
+    [
+        ("embedding.md", "The element"),
+        ("embedding.md", "The frame"),
+        ("zh/embedding.md", "元素"),
+        ("zh/embedding.md", "iframe"),
+    ],
+)
+async def test_the_pages_of_the_documentation_work_as_they_stand(
+    loki, browser, tmp_path, start_panel, document, heading
+):
     loki.add({**A, "traceId": "4bf92f35"}, time.time_ns(), "INFO the right trace", level="info")
     (tmp_path / "secret").write_text("a secret of more than thirty-two bytes, for tests")
     async with (
@@ -251,13 +261,13 @@ async def test_the_pages_of_the_documentation_work_as_they_stand(loki, browser, 
     ):
         platform.token = panel.server.keys.mint(["4bf92f35"], seconds=60)
         platform.html = (
-            example(heading)
+            example(document, heading)
             .replace("https://panel.example", panel.url)
             .replace("https://platform.example", platform.url)
         )
         async with opened(browser, platform.url) as page:
             frame = page
-            if heading == "The frame":
+            if heading in ("The frame", "iframe"):
                 await until(page, "frames.length === 1")
                 frame = page.frames[1]
             await until(frame, f"Boolean({PANEL})")
