@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 BLOCK_BYTES = 1 << 20
-BLOCK_BYTES_LEAST = 1 << 19
 HEAD_BYTES = 256
 TAIL_BYTES = 64
 PIECE_BYTES = 256 * 1024
@@ -68,7 +67,6 @@ class Follower:
         self.device = status.st_dev
         self.inode = status.st_ino
         self.size = status.st_size
-        self._limit = BLOCK_BYTES
         self._seen_size = -1
         """The size at which an unfinished line was left standing."""
 
@@ -85,9 +83,9 @@ class Follower:
         return status
 
     def has_more(self) -> bool:
-        """Say whether there may be a whole line to read. One system call: this runs ten times a second."""
+        """Say whether there may be a whole line to read, or the file was cut. One system call: ten times a second."""
         self.size = os.fstat(self._descriptor).st_size
-        return self.size > self.position and self.size != self._seen_size
+        return self.size not in (self.position, self._seen_size)
 
     def head(self) -> bytes:
         """Return the first bytes of the file."""
@@ -102,11 +100,12 @@ class Follower:
         """Return by what this file is known again when everything before position is read."""
         return Fingerprint(self.head()[:position], self.tail(position), self.size)
 
-    def go_back(self, position: int) -> None:
-        """Read on from there: not all of the last block was taken. The next ones are small, then they grow again."""
-        if position != self.position:
-            self.position = position
-            self._limit = BLOCK_BYTES_LEAST
+    def continues(self, row: FileRow) -> bool:
+        """Say whether this file is what the journal knows: the same first bytes, the same before the position."""
+        if os.fstat(self._descriptor).st_size < row.position:
+            return False
+        head = self.head()[: len(row.head)]
+        return head == row.head and (not row.tail or self.tail(row.position) == row.tail)
 
     def read(self, *, flush: bool = False) -> Block | None:
         """Return the next lines; None if there is no whole line yet.
@@ -114,11 +113,9 @@ class Follower:
         flush: an unfinished last line is returned as well.
         """
         start = self.position
-        limit = self._limit
-        data = os.pread(self._descriptor, limit, start)
+        data = os.pread(self._descriptor, BLOCK_BYTES, start)
         if not data:
             return None
-        self._limit = min(2 * limit, BLOCK_BYTES)
         cut = data.rfind(b"\n") + 1
         unfinished = False
         if not cut:
@@ -130,7 +127,7 @@ class Follower:
                 self._seen_size = start + len(data)
                 return None
             unfinished = True
-        behind = len(data) == limit
+        behind = len(data) == BLOCK_BYTES
         if cut < len(data):
             data = data[:cut]
         self.position = start + cut

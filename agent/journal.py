@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-VERSION = 1
+VERSION = 2
 _T = TypeVar("_T")
 
 _SCHEMA = """
@@ -76,7 +76,7 @@ CREATE TABLE intents (
     first_ns INTEGER NOT NULL,
     last_ns INTEGER NOT NULL,
     entries INTEGER NOT NULL,
-    first_index INTEGER,                -- of its first entry in the batch; NULL if some were left out
+    rows TEXT NOT NULL DEFAULT '[]',    -- which line of the batch an entry is, for the first of every run; JSON
     retimed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE rejected (
@@ -94,6 +94,15 @@ CREATE TABLE rejected (
     rejected_at REAL NOT NULL
 ) STRICT;
 """
+
+_CHANGES = (
+    "",
+    """
+    ALTER TABLE intents DROP COLUMN first_index;
+    ALTER TABLE intents ADD COLUMN rows TEXT NOT NULL DEFAULT '[]';
+    """,
+)
+"""By version: what makes the next version of it."""
 
 
 class JournalError(Exception):
@@ -113,7 +122,7 @@ class JournalCorruptError(JournalError):
 
 
 class JournalFullError(JournalError):
-    """There is no room on disk for the journal; nothing was changed, the write may be tried again."""
+    """There is no room on disk, or another program holds it; nothing was changed, the write may be tried again."""
 
 
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
@@ -173,8 +182,10 @@ class Journal:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 2000")
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version < VERSION:
+                changes = "".join(_CHANGES[version:]) if version else _SCHEMA
+                connection.executescript(f"BEGIN; {changes} PRAGMA user_version = {VERSION}; COMMIT;")
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise sqlite3.DatabaseError(found)
@@ -251,6 +262,8 @@ class Journal:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             return JournalFullError(f"the journal {self.path} cannot be written: {error}; free some room on its disk")
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return JournalFullError(f"the journal {self.path} cannot be written: {error}; another program holds it")
         return error
 
 

@@ -3,42 +3,86 @@
 A parser belongs to one source and remembers what later lines depend on: the last time, the record at hand, the ids.
 Its state is saved with the position in the journal, so that a restart yields the same entries.
 
-The lines of a keeper take a short path when their header was seen before: no object is made per line but the
-columns' own bytes, no regular expression runs.
+Lines are taken many at a time, column by column: no object is made per line but the columns' own bytes. What is out
+of the ordinary (an event, a mark, a stamp that is not later than the one before) is taken line by line.
 """
 
 import re
+from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from operator import lt
+from typing import Any, NamedTuple
 
-from agent import encoding, formats
+from agent import encoding, original_time
 from agent.encoding import Columns
-from agent.records import HEAD_BYTES, JSON_TIME, Ids, Records
+from agent.records import JSON_TIME, Ids, Records, Taken, Told, json_time
 from agent.times import AHEAD_MAX_NS, EngineTimes
 from contract import events
 from contract.logline import LINE_PATTERN, MARK_CUT, MARK_EVENT, parse_event, parse_stamp
 
+_ALIKE_LEAST = 4
 _SECONDS_MAX = 4096
 _KEEPERS_LINE = re.compile(LINE_PATTERN, re.DOTALL)
 _NANOS_AT = 20
 _OFFSET_AT = 29
-_NO_KEEPER = b"\n"
-"""Equals no part of a line: the short path is closed until a keeper's line was seen."""
+_BEHIND_DIGITS = b":"
 _EVENT = MARK_EVENT.encode()
 _CUT = MARK_CUT.encode()
-_STATS = b"throughput"
+PIECE_TAIL_BYTES = 4096
+"""So much of a line that was cut is remembered, for a secret that begins in it and ends in the next piece."""
 _GRAVE_EVENTS = {events.FAILED: "error", events.REFUSED: "error", events.DROPPED: "warning", events.GAP: "warning"}
+
+
+class Piece(NamedTuple):
+    """What an entry is a piece of: a line that was cut."""
+
+    before: bytes
+    """What stands before it in its line, or the end of that; empty for the first piece."""
+    goes_on: bool
+    """The line goes on after it."""
+
+
+@dataclass(slots=True)
+class Stream:
+    """The entries of lines with the same ids, and what observers want to know of them."""
+
+    ids: Ids | None
+    """None: none were told so far."""
+    entries: Columns = field(default_factory=Columns)
+    rows: list[tuple[int, int]] = field(default_factory=list)
+    """Which line of the block an entry is: entry and line, for the first of every run of lines."""
+    events: list[tuple[int, bytes]] = field(default_factory=list)
+    """Time and text of the keeper's events."""
+    stats: list[tuple[int, bytes]] = field(default_factory=list)
+    """Time and text of the engine's statistics."""
+    pieces: dict[int, Piece] = field(default_factory=dict)
+    """By the number of the entry."""
 
 
 @dataclass(slots=True)
 class Parsed:
-    """The entries of some lines, and what observers want to know of them."""
+    """The entries of some lines, one per line."""
 
-    entries: Columns = field(default_factory=Columns)
-    stopped_at: int | None = None
-    """The byte of the block at which a line with other ids begins; what follows was not taken."""
-    events: list[tuple[int, bytes]] = field(default_factory=list)
-    stats: list[tuple[int, bytes]] = field(default_factory=list)
+    streams: dict[Ids | None, Stream] = field(default_factory=dict)
+
+    def stream(self, ids: Ids | None) -> Stream:
+        """Return the stream with these ids, which is there from now on."""
+        found = self.streams.get(ids)
+        if found is None:
+            found = self.streams[ids] = Stream(ids)
+        return found
+
+    def in_order(self) -> Iterator[tuple[Stream, int]]:
+        """Yield the stream and the number of its entry for each line, as they stand in the log."""
+        runs = []
+        for stream in self.streams.values():
+            ends = [entry for entry, _ in stream.rows[1:]] + [len(stream.entries.texts)]
+            runs += [(row, stream, entry, end) for (entry, row), end in zip(stream.rows, ends, strict=True)]
+        for _, stream, entry, end in sorted(runs, key=lambda run: run[0]):
+            for number in range(entry, end):
+                yield stream, number
 
 
 class LineParser:
@@ -56,7 +100,7 @@ class LineParser:
         """Begin with the first line, or where `state` (what state() returned) was taken.
 
         plain: no format is looked for in the lines.
-        ids_from_lines: a line's prefix may change the ids, and so end a run of lines of one stream.
+        ids_from_lines: a line's prefix may change the ids, and so the stream.
         """
         state = state or {}
         self._times = times
@@ -66,11 +110,20 @@ class LineParser:
         self.last_ns: int = state.get("last_ns", 0)
         self._engine_ns: int | None = state.get("engine_ns")
         self._records = Records(state.get("records", {}), structured_metadata=structured_metadata, plain=plain)
-        self._fixed = _NO_KEEPER
-        """What stands between the nanoseconds of a stamp and the text: offset, ids."""
+        self._fixed = b""
+        """What stands between the nanoseconds of a keeper's stamp and the text; empty before the first such line."""
         self._seconds: dict[bytes, tuple[int, bytes]] = {}
         """By the stamp up to the nanoseconds: that second in nanoseconds since the epoch, and encoded."""
-        self._short_path = True
+        before = state.get("before")
+        self._before: bytes | None = None if before is None else before.encode("latin-1")
+        """The end of the line that the next one continues; None if the last one was not cut."""
+        self._parsed = Parsed()
+        self._stream = Stream(None)
+        """Where entries go."""
+        self._row = 0
+        """The line of the block at hand."""
+        self._now_ns = 0
+        self._behind = False
 
     def state(self) -> dict[str, Any]:
         """Return what the next lines depend on, as JSON can hold it."""
@@ -79,6 +132,7 @@ class LineParser:
             "last_ns": self.last_ns,
             "engine_ns": self._engine_ns,
             "records": self._records.state(),
+            "before": None if self._before is None else self._before.decode("latin-1"),
         }
 
     def parse(self, block: bytes, now_ns: int, *, behind: bool = False, unfinished: bool = False) -> Parsed:
@@ -91,18 +145,21 @@ class LineParser:
             unfinished: the last line has no line end (yet): it becomes a `cut`.
 
         """
-        parsed = Parsed()
+        parsed = self._parsed = Parsed()
+        self._row = 0
+        self._now_ns = now_ns
+        self._behind = behind
+        self._turn_to(self.ids)
         lines = block.split(b"\n")
         last_line = lines.pop()
-        self._short_path = self._records.headers_suffice(block)
-        if self._short_path:
-            taken = self._parse_fast(lines, parsed, now_ns, behind)
+        if self._records.headers_suffice(block):
+            self._take(lines)
         else:
-            taken = self._parse_each(lines, parsed, now_ns, behind)
-        if taken < len(lines):
-            parsed.stopped_at = sum(map(len, lines[:taken])) + taken
-        elif unfinished and last_line and not self._parse_line(last_line, parsed, now_ns, behind, MARK_CUT):
-            parsed.stopped_at = len(block) - len(last_line)
+            for line in lines:
+                self._take_one(line)
+        if unfinished and last_line:
+            self._take_one(last_line, MARK_CUT)
+        parsed.streams = {ids: stream for ids, stream in parsed.streams.items() if stream.entries.texts}
         return parsed
 
     def event(self, text: bytes, now_ns: int) -> Columns:
@@ -112,144 +169,194 @@ class LineParser:
         columns.add(self.last_ns, text, self._event_meta(text))
         return columns
 
-    def _parse_fast(self, lines: list[bytes], parsed: Parsed, now_ns: int, behind: bool) -> int:
-        """Take lines; return how many were taken. `self._parse_line` is for lines that no keeper wrote as usual."""
-        entries = parsed.entries
-        add_second, add_nanos = entries.seconds.append, entries.nanos.append
-        add_text, add_meta = entries.texts.append, entries.metas.append
-        records = self._records
-        heads, headers, further_on, json = records.heads, records.headers, records.further_on, records.json
-        seconds = self._seconds
+    def _take(self, lines: list[bytes]) -> None:
+        """Take lines: together, wherever they are alike."""
+        while lines and not self._fixed:
+            taken = self._take_unstamped(lines)
+            if taken < len(lines):
+                self._take_one(lines[taken])
+            lines = lines[taken + 1 :]
         fixed = self._fixed
-        start = _OFFSET_AT + len(fixed)
-        last_ns = self.last_ns
-        for index, line in enumerate(lines):
-            if line[_OFFSET_AT:start] != fixed or (second := seconds.get(line[:_NANOS_AT])) is None:
-                self.last_ns = last_ns
-                if not self._parse_line(line, parsed, now_ns, behind):
-                    return index
-                last_ns = self.last_ns
-                fixed = self._fixed
-                start = _OFFSET_AT + len(fixed)
-                continue
-            text = line[start:]
-            nanos = int(line[_NANOS_AT:_OFFSET_AT])
-            time_ns = second[0] + nanos
-            if time_ns > last_ns:
-                last_ns = time_ns
-                add_second(second[1])
-                add_nanos(nanos)
-            else:
-                last_ns += 1
-                add_second(encoding.second(last_ns // encoding.SECOND))
-                add_nanos(last_ns % encoding.SECOND)
-            add_text(text)
-            known = heads.get(text[:HEAD_BYTES])
-            if known is None:
-                if text[:1] == b" ":
-                    known = records.indented(text)
-                else:
-                    end = text.find(b"]") + 2
-                    known = headers.get(text[:end])
-                    if known is further_on:
-                        end = text.find(b"]", end) + 2
-                        known = headers.get(text[:end])
-                    if known is None:
-                        known = records.add_unknown(text)
-            elif known is json:
-                known = records.json_line(text)
-            records.level = known.level
-            records.cut = False
-            if known.tells_nothing_else:
-                add_meta(known.meta)
-                continue
-            if (request := text.find(formats.REQUEST)) >= 0:
-                add_meta(records.with_request(known.meta, text, request))
-            else:
-                add_meta(known.meta)
-            if known.may_be_stats and _STATS in text:
-                parsed.stats.append((last_ns, text))
-        self.last_ns = last_ns
-        return len(lines)
+        text_at = _OFFSET_AT + len(fixed)
+        odd = [place for place, line in enumerate(lines) if line[_OFFSET_AT:text_at] != fixed]
+        if lines and len(odd) == len(lines):
+            self._fixed = b""
+        start = 0
+        for end in (*odd, len(lines)):
+            alike = lines[start:end]
+            if len(alike) < _ALIKE_LEAST or fixed != self._fixed or not self._take_stamped(alike):
+                for line in alike:
+                    self._take_one(line)
+            if end < len(lines):
+                self._take_one(lines[end])
+            start = end + 1
 
-    def _parse_each(self, lines: list[bytes], parsed: Parsed, now_ns: int, behind: bool) -> int:
-        for index, line in enumerate(lines):
-            if not self._parse_line(line, parsed, now_ns, behind):
-                return index
-        return len(lines)
-
-    def _parse_line(self, line: bytes, parsed: Parsed, now_ns: int, behind: bool, mark: str | None = None) -> bool:
-        """Take any line; False if it begins other ids while there are entries of others: it was not taken."""
-        keepers = _KEEPERS_LINE.fullmatch(line) if line[:1].isdigit() else None
-        if keepers and (time_ns := _time_of(keepers[1])) is not None:
-            return self._parse_kept(line, keepers, time_ns, parsed)
-        text = line[:-1] if line.endswith(b"\r") else line
-        known = self._records.add(text)
-        if known.ids is not None and self._ids_from_lines and not self._begins(known.ids, parsed):
+    def _take_stamped(self, lines: list[bytes]) -> bool:
+        """Take ordinary lines of a keeper; False, and nothing is taken, if their stamps do not strictly increase."""
+        digits = [line[_NANOS_AT:_OFFSET_AT] for line in lines]
+        if not b"".join(digits).isdigit() or sorted(lines) != lines:
             return False
-        time_ns = None
-        if known.when is not None:
-            time_ns = self._engine_time(self._records.json_when if known.when is JSON_TIME else known.when, now_ns)
-        if time_ns is None:
-            time_ns = self.last_ns + 1 if behind and self.last_ns else now_ns
-        self.last_ns = last_ns = time_ns if time_ns > self.last_ns else self.last_ns + 1
-        meta = known.meta
-        if not known.tells_nothing_else:
-            meta = self._records.with_request(meta, text, 0)
-        if mark:
-            meta += self._records.encode(kind=mark)
-            self._records.cut = mark == MARK_CUT
-        parsed.entries.add(last_ns, text, meta)
-        if known.may_be_stats and _STATS in text:
-            parsed.stats.append((last_ns, text))
-        return True
-
-    def _parse_kept(self, line: bytes, keepers: re.Match[bytes], time_ns: int, parsed: Parsed) -> bool:
-        """Take a line of a keeper that is not an ordinary one, or the first of its second."""
-        ids = Ids(keepers[2].decode(), keepers[3].decode())
-        if self._ids_from_lines and not self._begins(ids, parsed):
-            return False
-        self._learn(line, keepers, time_ns)
-        self.last_ns = max(time_ns, self.last_ns + 1)
-        text = keepers[5]
-        mark = keepers[4]
-        if mark == _EVENT:
-            parsed.entries.add(self.last_ns, text, self._event_meta(text))
-            parsed.events.append((self.last_ns, text))
-            return True
-        known = self._records.add(text)
-        meta = known.meta
-        if not known.tells_nothing_else:
-            meta = self._records.with_request(meta, text, 0)
-        if mark:
-            meta += self._records.encode(kind=mark)
-            self._records.cut = mark == _CUT
-        parsed.entries.add(self.last_ns, text, meta)
-        if known.may_be_stats and _STATS in text:
-            parsed.stats.append((self.last_ns, text))
-        return True
-
-    def _begins(self, ids: Ids, parsed: Parsed) -> bool:
-        """Take up the ids of a line; False if they are others than those of the entries before it."""
-        if ids != self.ids:
-            if parsed.entries.texts:
+        nanos = list(map(int, digits))
+        seconds: list[bytes] = []
+        base = start = 0
+        while start < len(lines):
+            before_nanos = lines[start][:_NANOS_AT]
+            known = self._second(before_nanos)
+            if known is None or (start == 0 and known[0] + nanos[0] <= self.last_ns):
                 return False
-            self.ids = ids
+            base, encoded = known
+            end = bisect_left(lines, before_nanos + _BEHIND_DIGITS, start)
+            of_second = nanos[start:end]
+            if not all(map(lt, of_second, islice(of_second, 1, None))):
+                return False
+            seconds += [encoded] * (end - start)
+            start = end
+        self.last_ns = base + nanos[-1]
+        text_at = _OFFSET_AT + len(self._fixed)
+        texts = [line[text_at:] for line in lines]
+        taken = self._records.take(texts)
+        self._note_piece(texts[0])
+        self._add(seconds, nanos, texts, taken)
         return True
 
-    def _learn(self, line: bytes, keepers: re.Match[bytes], time_ns: int) -> None:
-        """Keep what the short path needs: what stands between stamp and text, and the second of the stamp."""
-        if keepers[4] is None:
-            fixed = line[_OFFSET_AT : keepers.start(5)]
-            if fixed != self._fixed or len(self._seconds) >= _SECONDS_MAX:
-                self._fixed = fixed
+    def _second(self, before_nanos: bytes) -> tuple[int, bytes] | None:
+        """Return the second that a stamp is in, in nanoseconds and encoded; None if it is not a stamp."""
+        known = self._seconds.get(before_nanos)
+        if known is None:
+            keepers = _keepers_line(before_nanos + b"000000000" + self._fixed)
+            if keepers is None:
+                return None
+            if len(self._seconds) >= _SECONDS_MAX:
                 self._seconds.clear()
-            base = time_ns - time_ns % encoding.SECOND
-            self._seconds[line[:_NANOS_AT]] = base, encoding.second(base // encoding.SECOND)
+            base = parse_stamp(keepers[1])
+            known = self._seconds[before_nanos] = base, encoding.second(base // encoding.SECOND)
+        return known
 
-    def _engine_time(self, when: bytes, now_ns: int) -> int | None:
+    def _take_unstamped(self, lines: list[bytes]) -> int:
+        """Take lines up to the first that a keeper wrote; return how many that are."""
+        count = next((place for place, line in enumerate(lines) if _keepers_line(line)), len(lines))
+        texts = [line[:-1] if line.endswith(b"\r") else line for line in lines[:count]]
+        self._place(texts, self._records.take(texts))
+        return count
+
+    def _take_one(self, line: bytes, mark: str | None = None) -> None:
+        """Take any line."""
+        keepers = _keepers_line(line)
+        if keepers is not None:
+            self._take_kept(line, keepers)
+        else:
+            text = line[:-1] if line.endswith(b"\r") else line
+            self._place([text], self._records.add(text, mark), cut=mark == MARK_CUT)
+
+    def _take_kept(self, line: bytes, keepers: re.Match[bytes]) -> None:
+        """Take any line of a keeper."""
+        if self._ids_from_lines and (ids := Ids(keepers[2].decode(), keepers[3].decode())) != self.ids:
+            self._turn_to(ids)
+        mark, text = keepers[4], keepers[5]
+        if mark is None and (fixed := line[_OFFSET_AT : keepers.start(5)]) != self._fixed:
+            self._fixed = fixed
+            self._seconds.clear()
+        own_ns = parse_stamp(keepers[1])
+        self.last_ns = max(own_ns, self.last_ns + 1)
+        if mark == _EVENT:
+            taken = Taken([self._event_meta(text)], [], [])
+            self._stream.events.append((self.last_ns, text))
+        else:
+            taken = self._records.add(text, mark.decode() if mark else None)
+            self._note_piece(text, cut=mark == _CUT)
+        texts = [text]
+        if own_ns != self.last_ns:
+            self._tell_own_time(0, own_ns, texts, taken)
+        seconds, nanos = divmod(self.last_ns, encoding.SECOND)
+        self._add([encoding.second(seconds)], [nanos], texts, taken)
+
+    def _place(self, texts: list[bytes], taken: Taken, *, cut: bool = False) -> None:
+        """Add lines without a stamp: the engine's time is theirs, and the ids that stand in front of them.
+
+        cut: the only one of them goes on.
+        """
+        seconds: list[bytes] = []
+        nanos: list[int] = []
+        turns: list[tuple[int, Ids]] = []
+        late: list[tuple[int, int]] = []
+        ids = self.ids
+        previous: Told | None = None
+        time_ns: int | None = None
+        last_ns = self.last_ns
+        base = -encoding.SECOND
+        encoded = b""
+        for place, told in enumerate(taken.told):
+            if told is not previous:
+                previous = told
+                if self._ids_from_lines and told.ids is not None and told.ids != ids:
+                    ids = told.ids
+                    turns.append((place, ids))
+                time_ns = None if told.when is None else self._engine_time(told.when)
+            if told.when is JSON_TIME:
+                time_ns = self._engine_time(json_time(texts[place]))
+            if time_ns is not None:
+                if time_ns > last_ns:
+                    last_ns = time_ns
+                else:
+                    last_ns += 1
+                    if last_ns - time_ns > AHEAD_MAX_NS:
+                        late.append((place, time_ns))
+            elif (self._behind and last_ns) or self._now_ns <= last_ns:
+                last_ns += 1
+            else:
+                last_ns = self._now_ns
+            if not 0 <= last_ns - base < encoding.SECOND:
+                base = last_ns - last_ns % encoding.SECOND
+                encoded = encoding.second(base // encoding.SECOND)
+            seconds.append(encoded)
+            nanos.append(last_ns - base)
+        self.last_ns = last_ns
+        whole = texts[0] if texts else b""
+        for place, own_ns in late:
+            self._tell_own_time(place, own_ns, texts, taken)
+        start = 0
+        for end, next_ids in (*turns, (len(texts), None)):
+            if start < end:
+                if start == 0:
+                    self._note_piece(whole, cut=cut)
+                here = slice(start, end)
+                self._add(seconds[here], nanos[here], texts[here], taken.part(start, end))
+            if next_ids is not None:
+                self._turn_to(next_ids)
+            start = end
+
+    def _note_piece(self, text: bytes, *, cut: bool = False) -> None:
+        """Note of the next entry, before it is added, what it is a piece of, if it is one."""
+        if not cut and self._before is None:
+            return
+        before = self._before or b""
+        self._stream.pieces[len(self._stream.entries.texts)] = Piece(before, cut)
+        self._before = (before + text[-PIECE_TAIL_BYTES:])[-PIECE_TAIL_BYTES:] if cut else None
+
+    def _tell_own_time(self, place: int, own_ns: int, texts: list[bytes], taken: Taken) -> None:
+        """Let a line that is moved behind the one before it tell its own time."""
+        structured = self._records.structured_metadata
+        texts[place], meta = original_time.told(texts[place], own_ns, structured_metadata=structured)
+        taken.metas[place] += meta
+
+    def _turn_to(self, ids: Ids | None) -> None:
+        """Let entries go to the stream with these ids from now on."""
+        self.ids = ids
+        self._stream = self._parsed.stream(ids)
+        self._stream.rows.append((len(self._stream.entries.texts), self._row))
+
+    def _add(self, seconds: list[bytes], nanos: list[int], texts: list[bytes], taken: Taken) -> None:
+        """Add lines to the stream at hand."""
+        entries = self._stream.entries
+        first = len(entries.texts)
+        entries.extend(seconds, nanos, texts, taken.metas)
+        for place in taken.stats:
+            self._stream.stats.append((entries.time_ns(first + place), texts[place]))
+        self._row += len(texts)
+
+    def _engine_time(self, when: bytes) -> int | None:
         time_ns = self._times.parse(when, self._engine_ns)
-        if time_ns is None or time_ns > now_ns + AHEAD_MAX_NS:
+        if time_ns is None or time_ns > self._now_ns + AHEAD_MAX_NS:
             return None
         self._engine_ns = time_ns
         return time_ns
@@ -262,8 +369,14 @@ class LineParser:
         return self._records.encode(level=level, kind=MARK_EVENT)
 
 
-def _time_of(stamp: bytes) -> int | None:
-    try:
-        return parse_stamp(stamp)
-    except ValueError:
+def _keepers_line(line: bytes) -> re.Match[bytes] | None:
+    """Return the groups of a line that a keeper wrote; None if it is none."""
+    if not line[:1].isdigit():
         return None
+    found = _KEEPERS_LINE.fullmatch(line)
+    if found is not None:
+        try:
+            parse_stamp(found[1])
+        except ValueError:
+            return None
+    return found

@@ -34,7 +34,7 @@ class EngineTimes:
         """
         if when in self._cache:
             cached = self._cache[when]
-            if cached is None or last_ns is None or cached + DAY >= last_ns:
+            if cached is None or last_ns is None or -SECOND <= cached - last_ns <= DAY:
                 return cached
         found = self._parse(when, last_ns)
         if len(self._cache) >= _CACHED_MAX:

@@ -27,15 +27,16 @@ def tried(data: bytes, path: Path, settings: AgentSettings, host: str) -> Iterat
     while at < len(data):
         end = data.rfind(b"\n", at, at + BLOCK_BYTES) + 1 or len(data)
         parsed = parser.parse(data[at:end], now_ns, behind=True, unfinished=not data.endswith(b"\n", at, end))
-        entries = parsed.entries
-        redact(entries, redactor)
-        ids = {TRACE_ID: parser.ids.trace_id, INSTANCE_ID: parser.ids.instance_id} if parser.ids else {}
-        for index, (text, meta) in enumerate(zip(entries.texts, entries.metas, strict=True)):
-            time_ns = entries.time_ns(index)
+        for stream in parsed.streams.values():
+            redact(stream, redactor)
+        for stream, number in parsed.in_order():
+            entries = stream.entries
+            time_ns = entries.time_ns(number)
+            ids = {TRACE_ID: stream.ids.trace_id, INSTANCE_ID: stream.ids.instance_id} if stream.ids else {}
             yield {
                 "time": render_stamp(time_ns, local_offset_seconds(time_ns)).decode(),
                 "labels": labels | ids,
-                "metadata": encoding.decode_metadata(meta),
-                "line": text.decode(),
+                "metadata": encoding.decode_metadata(entries.metas[number]),
+                "line": entries.texts[number].decode(),
             }
-        at = end if parsed.stopped_at is None else at + parsed.stopped_at
+        at = end

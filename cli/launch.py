@@ -1,11 +1,12 @@
 """`tracetail start`, `stop`, `restart`, `status`, `apply`, `ps` and their kin: the launcher's commands."""
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -14,14 +15,60 @@ import click
 from contract import state
 from contract.record import Phase, Record
 from launcher import params as parameters
+from launcher.engines import flag_value
 from launcher.params import ParametersError
-from launcher.result import BAD_PARAMETERS, OK, REFUSED, Refusal, Result
+from launcher.result import BAD_PARAMETERS, OK, PREFLIGHT_FAILED, REFUSED, Refusal, Result
 
 if TYPE_CHECKING:
     from launcher import registry
     from launcher.selection import Selection
+    from launcher.settings import LauncherSettings
+
+TAIL_LINES = 20
+TAIL_MAX = 4000
+"""Characters of the last lines. PowerJob keeps 8 KB of what a job prints, of which the result is the last line."""
+TAIL_LINE_MAX = 400
 
 Command = Callable[..., None]
+
+
+class _ResultCommand(click.Command):
+    """Ends with a TRACETAIL_RESULT line whatever happens: a scheduler shows that line and nothing else."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        given = list(args)
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            if error.ctx is not None:
+                click.echo(error.ctx.get_usage(), err=True)
+            wrong = ParametersError(error.format_message().rstrip("."))
+            starts = self.name in ("start", "restart", "apply")
+            _bad(self.name or "", wrong, _refuse_bad(_flags_of(given), wrong) if starts else None)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            cause = f"{error.filename or 'the state directory'}: {error.strerror or error}"
+            result = Result(
+                self.name or "", PREFLIGHT_FAILED, cause=cause, hint="TRACETAIL_STATE_DIR names another one"
+            )
+            _finish(result)
+
+
+def _flags_of(args: list[str]) -> dict[str, Any]:
+    """Return what can be read of a command line that cannot be parsed: by which trace its refusal is to be found."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(ParametersError):
+        found = _raw(flag_value(args, "--params"))
+    for name in ("trace_id", "instance_id", "job_id", "model_name", "env", "engine"):
+        value = flag_value(args, "--" + name.replace("_", "-"))
+        if value is not None:
+            found[name] = value
+    return found
 
 
 def _parameter_options(command: Command) -> Command:
@@ -48,7 +95,10 @@ def _raw(given: str | None) -> dict[str, Any]:
     if given is None:
         text = "{}"
     elif given == "-":
-        text = sys.stdin.read()
+        try:
+            text = sys.stdin.buffer.read().decode()
+        except UnicodeDecodeError as error:
+            raise ParametersError(f"--params -: {error}") from error
     elif given.startswith("@"):
         try:
             text = Path(given[1:]).read_text(encoding="utf-8")
@@ -65,22 +115,22 @@ def _values(given: str | Mapping[str, Any] | None, flags: Mapping[str, Any]) -> 
     return {**values, **parameters.normalize({name: value for name, value in flags.items() if value is not None})}
 
 
-def _services(action: str) -> Mapping[str, Mapping[str, Any]]:
-    """Return the services of the configuration; ends the command if it cannot be read."""
+def _settings() -> "LauncherSettings":
+    """Return the table [launcher] of the configuration. Raises ParametersError."""
     from cli import configuration
 
     try:
-        return configuration.load(click.get_current_context().obj).launcher.services
+        return configuration.load(click.get_current_context().obj).launcher
     except configuration.ConfigurationError as error:
-        _bad(action, ParametersError(str(error)))
+        raise ParametersError(str(error)) from error
 
 
-def _selection(action: str, values: dict[str, Any], launch_id: str) -> "Selection":
+def _selection(values: dict[str, Any], launch_id: str) -> "Selection":
     """Return which launches are meant, a service of the configuration being resolved. Raises ParametersError."""
     from launcher.selection import Selection
 
     if values.get("service"):
-        values = parameters.with_defaults(values, _services(action))
+        values = parameters.with_defaults(values, _settings().services)
     return Selection(values, launch_id=launch_id)
 
 
@@ -90,10 +140,12 @@ def _state_dir() -> Path:
 
 def _finish(result: Result) -> NoReturn:
     """Print how it ended, for people and then for programs, and exit."""
-    shown = result.to_object()
+    from launcher.redacting import mask
+
+    shown = result.to_object(mask)
     if result.tail:
         click.echo("last lines of the log:")
-        for line in result.tail[-20:]:
+        for line in _shortened(result.tail):
             click.echo("  " + "".join(c if c.isprintable() or c == "\t" else "?" for c in line))
     cause, hint = shown.get("cause"), shown.get("hint")
     if cause and result.status in REFUSED:
@@ -101,10 +153,25 @@ def _finish(result: Result) -> NoReturn:
     else:
         if cause:
             click.echo(f"{'cause' if result.status else 'note'}: {cause}")
+        for line in shown.get("evidence", ()):
+            click.echo(f"evidence: {line}")
         if hint:
             click.echo(f"hint: {hint}")
-    click.echo(result.line())
+    click.echo(result.line(mask))
     sys.exit(result.status)
+
+
+def _shortened(tail: Sequence[str]) -> list[str]:
+    """Return the last lines as far as there is room for them."""
+    shown: list[str] = []
+    room = TAIL_MAX
+    for line in reversed(tail[-TAIL_LINES:]):
+        text = line if len(line) <= TAIL_LINE_MAX else line[:TAIL_LINE_MAX] + "…"
+        room -= len(text)
+        if room < 0:
+            break
+        shown.insert(0, text)
+    return shown
 
 
 def _bad(action: str, error: ParametersError, record: Record | None = None) -> NoReturn:
@@ -160,7 +227,7 @@ _scope_option = click.option(
 )
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_parameter_options
 @_scope_option
 def start(given: str | None, scope: bool, **flags: Any) -> None:
@@ -176,7 +243,8 @@ def _start(action: str, given: str | None, flags: Mapping[str, Any], *, scope: b
     try:
         values = _raw(given)
         values = _values(values, flags)
-        params = parameters.from_object(values, _services(action) if "service" in values else None)
+        settings = _settings()
+        params = parameters.from_object(values, settings.services)
     except ParametersError as error:
         _bad(action, error, _refuse_bad(values, error))
     if params.action not in ("start", action):
@@ -187,7 +255,7 @@ def _start(action: str, given: str | None, flags: Mapping[str, Any], *, scope: b
         click.echo("warning: callbackTokenFile goes to callbackUrl unencrypted: use https")
     progress = _Progress()
     try:
-        result = starting.start(params, _state_dir(), progress, scope=scope)
+        result = starting.start(params, _state_dir(), progress, min_free_bytes=settings.min_free_bytes, scope=scope)
     except KeyboardInterrupt:
         sys.exit(_interrupted(signal.SIGINT))
     progress.clear()
@@ -249,7 +317,7 @@ def _selection_options(command: Command) -> Command:
     )
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_selection_options
 def stop(given: str | None, launch_id: str, **flags: Any) -> None:
     """Stop a server and everything that belongs to its launch."""
@@ -257,10 +325,11 @@ def stop(given: str | None, launch_id: str, **flags: Any) -> None:
 
 
 def _stop(action: str, given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None:
-    from launcher import stopping
+    from launcher import repair, stopping
 
     try:
-        selection = _selection(action, _values(given, flags), launch_id)
+        selection = _selection(_values(given, flags), launch_id)
+        repair.tell_ends(selection.find(_state_dir()))
         launches = selection.live(_state_dir())
     except ParametersError as error:
         _bad(action, error)
@@ -272,7 +341,7 @@ def _stop(action: str, given: str | None, launch_id: str, flags: Mapping[str, An
     _finish(result._replace(action=action))
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_parameter_options
 @click.option("--launch", "launch_id", metavar="ID", default="", help="Exactly this launch.")
 @_scope_option
@@ -285,7 +354,7 @@ def _restart(given: str | None, launch_id: str, flags: Mapping[str, Any], *, sco
     try:
         values = _values(given, flags)
         if not {"modelPath", "command", "scriptPath", "service"} & set(values):
-            values = {**_params_before(_selection("restart", values, launch_id)), **values}
+            values = {**_params_before(_selection(values, launch_id)), **values}
     except ParametersError as error:
         _bad("restart", error)
     _start("restart", json.dumps({**values, "ifRunning": "restart"}), {}, scope=scope)
@@ -306,27 +375,39 @@ def _params_before(selection: "Selection") -> dict[str, Any]:
     return {name: value for name, value in kept.items() if name not in ("instanceId", "ifRunning")}
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_selection_options
-def status(given: str | None, launch_id: str, **flags: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object and nothing else, for programs.")
+def status(given: str | None, launch_id: str, as_json: bool, **flags: Any) -> None:
     """Tell the state of a service."""
-    _status(given, launch_id, flags)
+    _status(given, launch_id, flags, as_json=as_json)
 
 
-def _status(given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None:
+_STATUS_ROWS = ("launchId", "traceId", "instanceId", "engine", "pid", "startedAt", "readyAt", "endedAt", "logFile")
+
+
+def _status(given: str | None, launch_id: str, flags: Mapping[str, Any], *, as_json: bool = False) -> None:
     from launcher import status as statuses
+    from launcher.redacting import mask
 
     try:
-        selection = _selection("status", _values(given, flags), launch_id)
+        selection = _selection(_values(given, flags), launch_id)
     except ParametersError as error:
         _bad("status", error)
     result = statuses.status(selection, _state_dir())
-    shown = result.to_object()
+    shown = result.to_object(mask)
+    known: Mapping[str, Any] = {**(result.record or {}), **shown}
+    if as_json:
+        click.echo(json.dumps({**shown, **{name: known[name] for name in _STATUS_ROWS if name in known}}, indent=2))
+        sys.exit(result.status)
     click.echo(f"{shown.get('service', selection.describe())} is {shown.get('state')}" + _at(shown))
+    for name in _STATUS_ROWS:
+        if known.get(name):
+            click.echo(f"  {name:<10}  {known[name]}")
     _finish(result)
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_parameter_options
 @_scope_option
 def apply(given: str | None, scope: bool, **flags: Any) -> None:
@@ -399,13 +480,13 @@ def keep(launch_id: str) -> None:
     """Take over a launch whose keeper is gone, and return at once."""
     from contract.identity import is_launch_id
     from contract.record import LaunchDir
-    from launcher import adoption
+    from launcher import repair
 
     launch = LaunchDir(state.launches_dir(_state_dir()) / launch_id)
     if not is_launch_id(launch_id) or not launch.record_path.exists():
         click.echo(f"error: there is no launch {launch_id!r} in {_state_dir()}", err=True)
         sys.exit(BAD_PARAMETERS)
-    if not adoption.adopt(launch):
+    if not repair.rescue(launch):
         click.echo(f"error: no keeper came up for launch {launch_id}: see {launch.path / 'keeper.log'}", err=True)
         sys.exit(1)
 
@@ -417,42 +498,54 @@ def keep(launch_id: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 def gc(keep_days: float | None, keep_launches: int | None, dry_run: bool, as_json: bool) -> None:
     """Remove old records and segments that are shipped."""
-    from launcher import retention
+    from launcher import pruning, retention
 
+    try:
+        min_free_bytes = _settings().min_free_bytes
+    except ParametersError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(BAD_PARAMETERS)
     removed = list(
         retention.collect(
             _state_dir(),
             keep_days=retention.DEFAULT_KEEP_DAYS if keep_days is None else keep_days,
             keep_launches=retention.DEFAULT_KEEP_LAUNCHES if keep_launches is None else keep_launches,
+            min_free_bytes=min_free_bytes,
             dry_run=dry_run,
         )
     )
     if as_json:
-        click.echo(json.dumps([{"path": str(one.path), "bytes": one.bytes} for one in removed], indent=2))
+        rows = [{"path": str(one.path), "bytes": one.bytes, "shipped": one.shipped} for one in removed]
+        click.echo(json.dumps(rows, indent=2))
         return
     for one in removed:
-        click.echo(f"{one.path}" + (f" {one.bytes} bytes" if one.bytes else ""))
+        lost = "" if one.shipped else ", given up for room: Loki does not have all of it"
+        click.echo(f"{one.path}" + (f" {one.bytes} bytes" if one.bytes else "") + lost)
     total = sum(one.bytes for one in removed)
     click.echo(f"{'would remove' if dry_run else 'removed'} {len(removed)} files and directories, {total} bytes")
+    free = pruning.free_bytes(_state_dir()) if _state_dir().is_dir() else min_free_bytes
+    if free < min_free_bytes and not dry_run:
+        text = f"only {free // 1024**2} MiB are free, and nothing else of launches that have ended can go"
+        click.echo(f"warning: {text}: make room otherwise, or lower [launcher] min_free_disk_mb", err=True)
 
 
-def _meant(action: str, values: dict[str, Any], launch_id: str) -> "registry.Launch":
+def _meant(values: dict[str, Any], launch_id: str) -> "registry.Launch":
     """Return the one launch that is meant. Raises ParametersError."""
-    selection = _selection(action, values, launch_id)
+    selection = _selection(values, launch_id)
     found = selection.live(_state_dir()) or selection.find(_state_dir())
     if not found:
         raise ParametersError(f"there is no launch of {selection.describe()}")
     return found[0]
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_selection_options
 def warmup(given: str | None, launch_id: str, **flags: Any) -> None:
     """Send a first request and wait for a token."""
     _probe_model("warmup", given, launch_id, flags, None)
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_selection_options
 @click.option("--prompt", default=None, help="What to send (else `smoke` of the parameters).")
 @click.option("--pattern", default=None, help="Regular expression that must be found in the answer.")
@@ -472,7 +565,7 @@ def _probe_model(
 
     try:
         values = _values(given, flags)
-        launch = _meant(action, values, launch_id)
+        launch = _meant(values, launch_id)
         if action == "smoke" and asked is None:
             asked = values.get("smoke")
         result = modelcheck.warm_up(launch) if action == "warmup" else modelcheck.smoke(launch, asked)
@@ -483,7 +576,7 @@ def _probe_model(
     _finish(result)
 
 
-@click.command()
+@click.command(cls=_ResultCommand)
 @_selection_options
 @click.option("--callback-url", default=None, help="Where to (else the callbackUrl of its start).")
 def notify(given: str | None, launch_id: str, callback_url: str | None, **flags: Any) -> None:
@@ -492,7 +585,7 @@ def notify(given: str | None, launch_id: str, callback_url: str | None, **flags:
 
     try:
         values = _values(given, flags)
-        launch = _meant("notify", values, launch_id)
+        launch = _meant(values, launch_id)
         result = notifying.notify(launch, callback_url or values.get("callbackUrl") or "")
     except ParametersError as error:
         _bad("notify", error)

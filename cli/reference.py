@@ -42,7 +42,7 @@ pythonBin = "/opt/llm/venv/bin/python"
 _ABOUT = {
     "loki": "The Loki, or embedded store, that agent, panel and `tracetail logs` talk to.",
     "agent": "What the agent follows, how it ships, and how its metrics leave.",
-    "launcher": "Defaults of launches.",
+    "launcher": "What holds for all launches, and defaults of single ones.",
     "panel": "The log panel and its API.",
     "store": "The embedded store.",
 }

@@ -26,11 +26,13 @@ STAMP_BYTES = 35
 """Every stamp has this length: `2026-11-22T21:12:10.123456789+08:00`."""
 
 _ID = ID_PATTERN.encode()
-LINE_PATTERN = (
+HEAD_PATTERN = (
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}[+-]\d\d:\d\d)"
-    rb" \[traceId=(" + _ID + rb") instanceId=(" + _ID + rb")(?: (event|cut|redraw))?\] (.*)"
+    rb" \[traceId=(" + _ID + rb") instanceId=(" + _ID + rb")(?: (event|cut|redraw))?\] "
 )
-"""Groups: stamp, traceId, instanceId, mark or none, text."""
+"""What stands before the text. Groups: stamp, traceId, instanceId, mark or none."""
+LINE_PATTERN = HEAD_PATTERN + rb"(.*)"
+"""Groups: those of the head, text."""
 
 _LINE = re.compile(LINE_PATTERN, re.DOTALL)
 _EVENT_NAME = re.compile(r"[a-z][a-z-]*")

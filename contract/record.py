@@ -34,6 +34,9 @@ ENDED_STATES = frozenset({FAILED, STOPPED, CRASHED})
 _FLOCK = struct.Struct("hhqqi4x")
 _WHOLE_FILE_EXCLUSIVE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
+START_TIME = 19
+"""Where process_stat has the start time, in clock ticks after boot."""
+
 # The value of these constants is the same on every Linux architecture; Python names them from 3.9 on.
 _SETLK = fcntl.F_OFD_SETLK
 _GETLK = fcntl.F_OFD_GETLK
@@ -239,21 +242,25 @@ def boot_id() -> str:
 
 def process_ref(pid: int) -> ProcessRef | None:
     """Return the reference of a live process, None if there is none with this pid."""
-    stat = _read_stat(pid)
-    return None if stat is None else {"pid": pid, "startTime": stat[1], "bootId": boot_id()}
+    stat = process_stat(pid)
+    return None if stat is None else {"pid": pid, "startTime": int(stat[START_TIME]), "bootId": boot_id()}
 
 
 def is_alive(ref: ProcessRef) -> bool:
     """Say whether this very process still runs (a zombie does not)."""
-    stat = _read_stat(ref["pid"])
-    return stat is not None and stat[0] not in "ZX" and stat[1] == ref["startTime"] and boot_id() == ref["bootId"]
+    stat = process_stat(ref["pid"])
+    if stat is None or stat[0] in (b"Z", b"X"):
+        return False
+    return int(stat[START_TIME]) == ref["startTime"] and boot_id() == ref["bootId"]
 
 
-def _read_stat(pid: int) -> tuple[str, int] | None:
-    """Return state letter and start time of /proc/<pid>/stat (proc(5)); the name in it may hold anything."""
+def process_stat(pid: int) -> list[bytes] | None:
+    """Return the fields of /proc/<pid>/stat (proc(5)) from the third, the state, on; None if there is no process.
+
+    The second, the name, may hold anything, blanks and brackets too.
+    """
     try:
         data = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return None
-    fields = data[data.rindex(b")") + 2 :].split()
-    return fields[0].decode(), int(fields[19])
+    return data[data.rindex(b")") + 2 :].split()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contract import record
 from contract.record import LaunchDir, LaunchLock, is_alive
-from launcher import processes, registry
+from launcher import plan, processes, registry
 
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.02
@@ -57,7 +57,7 @@ def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None, *, scope: bool = Fa
     worker that runs as a systemd service would otherwise take its servers along when it is restarted.
     """
     command = [sys.executable, "-I", "-m", "launcher.keeper", str(launch.path)]
-    command.append("adopt" if lock is None else str(lock.descriptor))
+    command.append(plan.ADOPT if lock is None else str(lock.descriptor))
     if scope:
         user = [] if os.geteuid() == 0 else ["--user"]
         unit = f"--unit=tracetail-{launch.launch_id}"
@@ -94,11 +94,21 @@ def run_detached(command: list[str]) -> None:
     child.returncode = 0
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+def report(launch: LaunchDir, event: str, url: str, token_file: str) -> None:
+    """Have a callback of a launch without a keeper sent, in the background; nothing without a URL."""
+    if not url:
+        return
+    from launcher import reporter  # noqa: PLC0415  (needs google-re2, which takes its time to load)
+
+    reporter.prepare(launch, event, url, token_file)
+    run_detached([sys.executable, "-I", "-m", "launcher.reporter", str(launch.path), reporter.DELIVER])
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, every: float = POLL_SECONDS) -> bool:
     """Wait until condition() is true, for at most this long; say whether it is."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= deadline:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(every)
     return True

@@ -35,7 +35,11 @@ def notify(launch: registry.Launch, url: str) -> Result:
         wanted, token = "", ""
     if not (url or wanted):
         raise ParametersError("there is no callbackUrl: name one")
-    path = reporter.prepare(launch.dir, _EVENTS[launch.state], url or wanted, token, state=launch.state)
+    try:
+        path = reporter.prepare(launch.dir, _EVENTS[launch.state], url or wanted, token, state=launch.state)
+    except OSError as error:
+        cause = f"cannot write into {launch.dir.outbox_path}: {error.strerror or error}"
+        return Result("notify", UNHEALTHY, launch.record, launch.state, time.monotonic() - begun, cause)
     taken = reporter.deliver(path, time.monotonic() + reporter.TRY_SECONDS)
     seconds = time.monotonic() - begun
     if taken:

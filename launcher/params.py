@@ -5,6 +5,7 @@
 
 import difflib
 import json
+import os
 import re
 import typing
 from collections.abc import Mapping, Sequence
@@ -141,6 +142,8 @@ def parse_json(text: str) -> dict[str, Any]:
     """Return the object in a JSON text. Raises ParametersError."""
     try:
         value = json.loads(text)
+    except RecursionError as error:
+        raise ParametersError("the parameters are not valid JSON: nested too deeply") from error
     except ValueError as error:
         raise ParametersError(f"the parameters are not valid JSON: {error}") from error
     if not isinstance(value, dict):
@@ -287,14 +290,34 @@ def _complete(params: Params) -> Params:
     for name in params.environ:
         if not _ENV_NAME.fullmatch(name):
             raise ParametersError(f"environ: {name!r} is not the name of a variable")
-    for name, words in (("command", params.command), ("args", params.args), ("preStart", params.pre_start)):
-        if any("\0" in word for word in words):
-            raise ParametersError(f"{name} holds a NUL character")
+    for name, value in to_object(params).items():
+        _check_text(name, value)
+    for attribute in ("model_path", "python_bin"):
+        changes[attribute] = os.path.expanduser(changes.get(attribute) or getattr(params, attribute))  # noqa: PTH111
+    for attribute in ("work_dir", "log_dir", "api_key_file", "callback_token_file"):
+        path = getattr(params, attribute)
+        # The keeper and its helpers run in another directory than the caller.
+        changes[attribute] = os.path.abspath(os.path.expanduser(path)) if path else ""  # noqa: PTH100, PTH111
     if (params.warmup or params.smoke) and port is None:
         raise ParametersError("warmup and smoke need a port")
     if params.smoke is not None:
         _check_regex("smoke.pattern", params.smoke.pattern)
     return msgspec.structs.replace(params, **changes)
+
+
+def _check_text(name: str, value: Any) -> None:
+    """Raise ParametersError for text that no process can be given."""
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            _check_text(f"{name}.{key}", inside)
+    elif isinstance(value, list):
+        for inside in value:
+            _check_text(name, inside)
+    elif isinstance(value, str):
+        if "\0" in value:
+            raise ParametersError(f"{name} holds a NUL character")
+        if any("\ud800" <= c <= "\udfff" for c in value):
+            raise ParametersError(f"{name} holds half of a character (a lone surrogate)")
 
 
 def default_engine(command: Sequence[str]) -> str:

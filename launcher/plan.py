@@ -7,7 +7,10 @@ import json
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from contract.record import LaunchDir, replace_file
+from contract.record import LaunchDir, Record, replace_file
+
+ADOPT = "adopt"
+"""A keeper's argument instead of the lock's descriptor: it takes over."""
 
 HTTP = "http"
 PORT = "port"
@@ -51,6 +54,8 @@ class LogPlan(TypedDict):
     """The segments' name without its ending."""
     maxBytes: int
     keep: int
+    minFreeBytes: int
+    """With less room than this on its disk the log gives up its oldest segments."""
 
 
 class Plan(TypedDict):
@@ -87,6 +92,18 @@ def read(launch: LaunchDir) -> Plan:
 def write(launch: LaunchDir, plan: Plan) -> None:
     """Write the plan, for its owner's eyes only."""
     replace_file(plan_path(launch), json.dumps(plan, ensure_ascii=False, indent=1).encode(), mode=0o600)
+
+
+def log_of(found: Record, *, max_mb: int = 200, keep: int = 20, min_free_bytes: int = 0) -> LogPlan:
+    """Return where the log of a launch is, and its limits (of no matter to who adds a line at its end)."""
+    path = Path(found["logFile"])
+    return {
+        "directory": str(path.parent),
+        "stem": path.name.removesuffix(".log"),
+        "maxBytes": max_mb * 1024 * 1024,
+        "keep": keep,
+        "minFreeBytes": min_free_bytes,
+    }
 
 
 def segment_path(log: LogPlan, number: int) -> Path:

@@ -21,7 +21,6 @@ from launcher import processes
 _LISTEN = "0A"
 _TIME_WAIT = "06"
 _SYS_PIDFD_GETFD = 438
-_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Holder(NamedTuple):
@@ -138,7 +137,7 @@ def _of_process(port: int, pid: int, *, listening: bool) -> Holder:
     process = processes.read(pid)
     seconds = None
     if process is not None:
-        seconds = max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - process.start_time / _CLOCK_TICKS)
+        seconds = max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - process.start_time / processes.CLOCK_TICKS)
     return Holder(port, pid, processes.command_line(pid), seconds, listening)
 
 

@@ -6,16 +6,15 @@ import shutil
 from pathlib import Path
 
 from contract.state import DIRECTORY_MODE
-from launcher import ports, registry
+from launcher import engines, ports, pruning, registry
 from launcher.params import Params
 from launcher.result import PORT_HELD, PREFLIGHT_FAILED, Refusal
 
-DISK_MIN_BYTES = 64 * 1024 * 1024
-"""Less room than this for the log is no start."""
+_DEVICE_FILES = {"CUDA_VISIBLE_DEVICES": "nvidia", "ASCEND_RT_VISIBLE_DEVICES": "davinci"}
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
-def check_paths(params: Params, log_dir: Path) -> None:
+def check_paths(params: Params) -> None:
     """Raise Refusal if a path is not what it has to be."""
     if params.model_path:
         _check_model(params.model_path)
@@ -30,7 +29,6 @@ def check_paths(params: Params, log_dir: Path) -> None:
     _check_program("command" if params.engine == "custom" else "pythonBin", program, params.work_dir)
     if params.pre_start:
         _check_program("preStart", params.pre_start[0], params.work_dir)
-    check_disk(log_dir)
 
 
 def _check_model(model_path: str) -> None:
@@ -59,22 +57,41 @@ def _check_program(name: str, program: str, work_dir: str) -> None:
         )
 
 
-def check_disk(log_dir: Path) -> None:
-    """Raise Refusal if the log cannot be written, or would soon be full."""
+def check_disk(name: str, directory: Path, min_free_bytes: int) -> None:
+    """Raise Refusal if a directory cannot be written, or has less room than this. name: what it is."""
     try:
-        log_dir.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     except OSError as error:
         raise Refusal(
-            PREFLIGHT_FAILED, f"logDir {log_dir} cannot be made: {error.strerror}", "change logDir"
+            PREFLIGHT_FAILED, f"{name} {directory} cannot be made: {error.strerror}", f"change the {name}"
         ) from error
-    if not os.access(log_dir, os.W_OK | os.X_OK):
-        raise Refusal(PREFLIGHT_FAILED, f"logDir {log_dir} is not writable", "change its owner, or change logDir")
-    free = shutil.disk_usage(log_dir).free
-    if free < DISK_MIN_BYTES:
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise Refusal(
+            PREFLIGHT_FAILED, f"{name} {directory} is not writable", f"change its owner, or change the {name}"
+        )
+    free = pruning.free_bytes(directory)
+    if free < min_free_bytes:
         raise Refusal(
             PREFLIGHT_FAILED,
-            f"only {free // 1024**2} MiB are free in {log_dir}",
-            "make room (tracetail gc), or change logDir",
+            f"only {free // 1024**2} MiB are free in {directory}, {min_free_bytes // 1024**2} are kept free",
+            f"make room (tracetail gc), change the {name}, or lower [launcher] min_free_disk_mb",
+        )
+
+
+def check_devices(params: Params, dev: Path = Path("/dev")) -> None:
+    """Raise Refusal if a device is named by an index that this machine does not have.
+
+    Seen from the device files (dev: where they are), which tell enough and cost nothing. A container may hold the
+    files of devices 4 and 5 only, which are its 0 and 1: an index is wrong if neither count nor name allows it.
+    """
+    name = _DEVICE_FILES[engines.load(params.engine).devices_variable]
+    there = {path.name.removeprefix(name) for path in dev.glob(f"{name}[0-9]*")}
+    wrong = [one for one in params.devices if one.isdigit() and int(one) >= len(there) and one not in there]
+    if there and wrong:
+        raise Refusal(
+            PREFLIGHT_FAILED,
+            f"there is no device {', '.join(wrong)}: this machine has {len(there)}",
+            "devices are numbered from 0: change `devices`",
         )
 
 

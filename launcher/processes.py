@@ -14,12 +14,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from contract.record import ProcessRef, boot_id
+from contract.record import START_TIME, ProcessRef, boot_id, process_stat
 from launcher.masking import mask_flags
 
 TAG = "TRACETAIL_LAUNCH_ID"
 KEEPER_TAG = "TRACETAIL_KEEPER"
 """Marks a keeper and its helpers: no launch ends another launch's keeper."""
+
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+"""How many a second: start times are counted in them."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -49,12 +52,10 @@ def become_subreaper() -> None:
 
 def read(pid: int) -> Process | None:
     """Return one process, None if there is none."""
-    try:
-        data = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
+    stat = process_stat(pid)
+    if stat is None:
         return None
-    fields = data[data.rindex(b")") + 2 :].split()
-    return Process(pid, fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
+    return Process(pid, stat[0].decode(), int(stat[1]), int(stat[2]), int(stat[3]), int(stat[START_TIME]))
 
 
 def table() -> dict[int, Process]:

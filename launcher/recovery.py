@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contract.logline import (
+    HEAD_PATTERN,
     MARK_CUT,
     MARK_EVENT,
     MARK_REDRAW,
     STAMP_BYTES,
     TEXT_MAX_BYTES,
+    Event,
     local_offset_seconds,
+    parse_event,
     parse_line,
     parse_stamp,
     render_stamp,
@@ -29,7 +32,7 @@ from launcher.stamping import Stamper
 
 _TAIL_BYTES = 2 * TEXT_MAX_BYTES + 4096
 """Enough to hold the last whole line and a torn one."""
-_HEAD = re.compile(rb"\S{35} \[traceId=\S+ instanceId=[^\s\]]+(?: (event|cut|redraw))?\] ")
+_HEAD = re.compile(HEAD_PATTERN)
 
 
 class Found(NamedTuple):
@@ -45,13 +48,13 @@ class Found(NamedTuple):
     block: bytes | None
     """What stands in the segment of the last lines that the FIFO may still hold; None if it holds none."""
     position: Position | None
+    last_event: Event | None
+    """What the keeper said in the last whole line, if it is the keeper's."""
 
 
 def find(log: LogPlan, position: Position | None) -> Found:
     """Look at the segments of a launch without a keeper."""
-    number = 1
-    while segment_path(log, number + 1).exists():
-        number += 1
+    number = last_segment(log, position)
     path = segment_path(log, number)
     tail = _read_from(path, -_TAIL_BYTES)
     size = path.stat().st_size if path.exists() else 0
@@ -61,7 +64,18 @@ def find(log: LogPlan, position: Position | None) -> Found:
     block = None
     if position is not None and position.segment == number and position.consumed and position.size <= size:
         block = _read_from(path, position.size)
-    return Found(path, number, size, last_ns, tail[tail.rfind(b"\n") + 1 :], block, position)
+    torn = tail[tail.rfind(b"\n") + 1 :]
+    return Found(path, number, size, last_ns, torn, block, position, _last_event(tail))
+
+
+def last_segment(log: LogPlan, position: Position | None) -> int:
+    """Return the number of the segment that was opened last: the oldest may be deleted, so the end is looked for."""
+    name = re.compile(re.escape(log["stem"]) + r"(?:\.(\d+))?\.log")
+    directory = Path(log["directory"])
+    found = (
+        [match for path in directory.iterdir() if (match := name.fullmatch(path.name))] if directory.is_dir() else []
+    )
+    return max([int(match[1] or 1) for match in found], default=position.segment if position else 1)
 
 
 def complete(found: Found, output: Output, stamper: Stamper) -> int:
@@ -153,6 +167,11 @@ def _head_of(found: Found, stamper: Stamper) -> tuple[bytes, bytes]:
             stamper.last_ns = time_ns
             return head, head[len(found.torn) :]
     return found.torn, b""
+
+
+def _last_event(tail: bytes) -> Event | None:
+    line = parse_line(tail[: max(0, tail.rfind(b"\n"))].rpartition(b"\n")[2])
+    return parse_event(line.text.decode(errors="replace")) if line is not None and line.mark == MARK_EVENT else None
 
 
 def _last_stamp(tail: bytes) -> int:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from contract import record
 from contract.identity import is_launch_id
 from contract.record import LaunchDir, Record
-from contract.state import DIRECTORY_MODE, launches_dir
+from contract.state import DIRECTORY_MODE, existing_state_dirs, launches_dir
 
 LIVE_STATES = frozenset({record.STARTING, record.READY, record.STOPPING})
 
@@ -59,6 +59,13 @@ def launches(state_dir: Path) -> Iterator[Launch]:
             yield look(LaunchDir(root / name))
 
 
+def machine_launches(state_dir: Path) -> Iterator[Launch]:
+    """Yield the launches of this machine that we may read: of this state directory, and of those that others use."""
+    for directory in dict.fromkeys((state_dir, *existing_state_dirs(os.environ))):
+        with contextlib.suppress(PermissionError):
+            yield from launches(directory)
+
+
 def unreadable(state_dir: Path) -> Iterator[str]:
     """Yield why launches cannot be read, for those that cannot."""
     root = launches_dir(state_dir)
@@ -98,8 +105,9 @@ def operation_lock(state_dir: Path, service: str, doing: dict[str, Any]) -> Iter
             holder = _read_holder(descriptor)
             who = f" (pid {holder['pid']}, {holder.get('action', '?')})" if "pid" in holder else ""
             raise BusyError(f"another operation on {service} is running{who}", holder) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({**doing, "pid": os.getpid(), "since": time.time()}).encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps({**doing, "pid": os.getpid(), "since": time.time()}).encode(), 0)
         yield
     finally:
         os.close(descriptor)
@@ -118,8 +126,15 @@ def claims_lock(state_dir: Path) -> Iterator[None]:
 
 def _open_lock(state_dir: Path, name: str) -> int:
     directory = state_dir / "locks"
-    directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-    return os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    try:
+        directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        return os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    except OSError as error:
+        # What runs is stopped even if nothing can be written any more: the lock needs no more than a reader.
+        try:
+            return os.open(directory / name, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            raise error from None
 
 
 def _read_holder(descriptor: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from contract import events, record
 from contract.record import LaunchDir, LaunchLock, Record
-from launcher import adoption, plan, registry, starting
+from launcher import adoption, plan, postscript, registry, starting
 from launcher import params as parameters
 from launcher.backoff import next_attempt, pause
 from launcher.plan import Plan
@@ -58,7 +58,7 @@ def _start(
     if running is not None:
         raise Refusal(LOCKED, f"launch {running.record['launchId']} runs already")
     same = {"workDir": before["workDir"], "params": before["params"]}
-    starting.prepare(params, state_dir, attempt, (launch, lock, draft), same)
+    starting.prepare(params, state_dir, attempt, before["log"]["minFreeBytes"], (launch, lock, draft), same)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     adoption.spawn_keeper(launch, lock)
 
@@ -70,12 +70,12 @@ def _end(
     draft["endedAt"] = moment()
     if refusal is None:
         draft["exit"] = {"code": None, "signal": None, "cause": "stopped before it was started anew"}
-        starting.say(launch, draft, events.EXITED, state=state, cause=draft["exit"]["cause"])
+        postscript.say(draft, events.EXITED, state=state, cause=draft["exit"]["cause"])
     else:
-        starting.write_refusal(launch, draft, refusal)
+        starting.write_refusal(draft, refusal)
     lock.write(draft)
     if refusal is not None:
-        starting.report_refusal(launch, params.callback_url, params.callback_token_file)
+        adoption.report(launch, record.FAILED, params.callback_url, params.callback_token_file)
 
 
 def main() -> int:

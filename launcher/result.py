@@ -1,7 +1,7 @@
 """What start, stop, restart and status end with: the exit status and the line that a scheduler's result shows."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from contract.record import Record
@@ -21,6 +21,8 @@ REFUSED = frozenset({BAD_PARAMETERS, PORT_HELD, LOCKED, PREFLIGHT_FAILED})
 """Nothing was started or stopped: what is told is an error, in one line on stderr."""
 
 MARK = "TRACETAIL_RESULT"
+EVIDENCE_MAX = 500
+"""Characters of a line of evidence: a scheduler keeps a few thousand of the whole result."""
 
 
 class Refusal(Exception):  # noqa: N818  (the word of the design)
@@ -49,8 +51,8 @@ class Result(NamedTuple):
     tail: Sequence[str] = ()
     """The server's last lines, secrets masked, if it failed."""
 
-    def to_object(self) -> dict[str, Any]:
-        """Return what stands after TRACETAIL_RESULT."""
+    def to_object(self, mask: Callable[[str], str] = str) -> dict[str, Any]:
+        """Return what stands after TRACETAIL_RESULT. mask: hides secrets in what may quote the server's lines."""
         record = self.record or {}
         ended = record.get("exit", {})
         server = record.get("server")
@@ -73,11 +75,12 @@ class Result(NamedTuple):
             "url": record.get("url"),
             "logFile": record.get("logFile"),
             "seconds": round(self.seconds, 3),
-            "cause": self.cause or ended.get("cause"),
-            "hint": self.hint or ended.get("hint"),
+            "cause": mask(self.cause or ended.get("cause") or ""),
+            "hint": mask(self.hint or ended.get("hint") or ""),
+            "evidence": [] if self.cause else [mask(line)[:EVIDENCE_MAX] for line in ended.get("evidence", [])],
         }
-        return {name: value for name, value in values.items() if value not in (None, "")}
+        return {name: value for name, value in values.items() if value not in (None, "", [])}
 
-    def line(self) -> str:
+    def line(self, mask: Callable[[str], str] = str) -> str:
         """Return the last line of the output."""
-        return f"{MARK} {json.dumps(self.to_object(), ensure_ascii=False)}"
+        return f"{MARK} {json.dumps(self.to_object(mask), ensure_ascii=False)}"

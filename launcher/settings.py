@@ -7,9 +7,23 @@ from msgspec import Meta
 
 
 class LauncherSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """Defaults of launches."""
+    """What holds for all launches, and defaults of single ones."""
+
+    min_free_disk_mb: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="MiB to keep free on the disks of state and logs: with less no server is started, and the "
+            "oldest closed segments go, shipped or not",
+        ),
+    ] = 64
 
     services: Annotated[
         dict[str, dict[str, Any]],
         Meta(description="named tables of default parameters: [launcher.services.<name>], used by `service`"),
     ] = {}
+
+    @property
+    def min_free_bytes(self) -> int:
+        """What to keep free, in bytes."""
+        return self.min_free_disk_mb * 1024 * 1024

@@ -1,9 +1,10 @@
 """Starts a launch: looks whether it may, writes down what is to happen, starts the keeper, waits for the outcome."""
 
+import errno
 import os
 import re
+import shutil
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import Any, cast
 from contract import events, identity, record
 from contract.record import LaunchDir, LaunchLock, Phase, Record
 from contract.state import DIRECTORY_MODE, launches_dir
-from launcher import adoption, engines, plan, preflight, processes, registry, stopping
+from launcher import adoption, engines, plan, postscript, preflight, processes, registry, repair, reserve, stopping
 from launcher import params as parameters
-from launcher.launchlog import LaunchLog, PositionFile
 from launcher.masking import mask_flags
 from launcher.params import Params
-from launcher.plan import LogPlan, Plan
+from launcher.plan import Plan
+from launcher.redacting import mask
 from launcher.result import (
     EXITED_BEFORE_READY,
     LOCKED,
@@ -27,7 +28,7 @@ from launcher.result import (
     Refusal,
     Result,
 )
-from launcher.stamping import Stamper, moment
+from launcher.stamping import moment
 
 POLL_SECONDS = 0.05
 GRACE_SECONDS = 60.0
@@ -38,13 +39,14 @@ Listener = Callable[[str, Record, list[Phase]], None]
 """Told what happens: `launched`, `joined`, `restarting`, `phases` (new ones), `waiting` (again and again)."""
 
 
-def start(params: Params, state_dir: Path, listener: Listener, *, scope: bool = False) -> Result:
+def start(params: Params, state_dir: Path, listener: Listener, *, min_free_bytes: int, scope: bool = False) -> Result:
     """Start the service that the parameters describe, and wait until it is ready or has failed.
 
     Args:
         params: what to start.
         state_dir: where launches are kept.
         listener: told what happens meanwhile.
+        min_free_bytes: what is kept free on the disks of state and log.
         scope: put the launch into a systemd scope of its own, so that it outlives the service that starts it.
 
     """
@@ -52,7 +54,7 @@ def start(params: Params, state_dir: Path, listener: Listener, *, scope: bool = 
     service = registry.service_name(params.env, params.model_name, params.port)
     try:
         with registry.operation_lock(state_dir, service, {"action": "start", "traceId": params.trace_id}):
-            begun_launch = _launch(params, state_dir, listener, scope=scope)
+            begun_launch = _launch(params, state_dir, listener, min_free_bytes, scope=scope)
         # Waiting needs no lock: meanwhile others may join this start, or stop it.
         if isinstance(begun_launch, Result):
             return begun_launch._replace(action="start", seconds=time.monotonic() - begun)
@@ -66,21 +68,22 @@ def start(params: Params, state_dir: Path, listener: Listener, *, scope: bool = 
         return Result("start", LOCKED, found, seconds=time.monotonic() - begun, cause=str(busy), hint=hint)
     except Refusal as refusal:
         found = refuse(params, state_dir, refusal)
-        cause, hint = _mask(refusal.cause), _mask(refusal.hint)
-        return Result("start", refusal.status, found, seconds=time.monotonic() - begun, cause=cause, hint=hint)
+        cause, hint = mask(refusal.cause), mask(refusal.hint)
+        return Result("start", refusal.status, found, record.FAILED, time.monotonic() - begun, cause, hint)
     except OSError as error:
         return Result("start", PREFLIGHT_FAILED, None, "failed", time.monotonic() - begun, *_of_os_error(error))
 
 
 def _of_os_error(error: OSError) -> tuple[str, str]:
     where = f" {error.filename}" if error.filename else ""
-    return (
-        f"cannot write{where}: {error.strerror or error}",
-        "check the state directory: TRACETAIL_STATE_DIR names another one",
-    )
+    other = "TRACETAIL_STATE_DIR names another state directory"
+    hint = f"make room (tracetail gc); {other}" if error.errno == errno.ENOSPC else f"check its owner; {other}"
+    return f"cannot write{where}: {error.strerror or error}", hint
 
 
-def _launch(params: Params, state_dir: Path, listener: Listener, *, scope: bool) -> tuple[LaunchDir, bool] | Result:
+def _launch(
+    params: Params, state_dir: Path, listener: Listener, min_free_bytes: int, *, scope: bool
+) -> tuple[LaunchDir, bool] | Result:
     """Find or make the launch that is wanted; return it and whether it was there, or how a stop before it failed."""
     running = find_running(state_dir, params)
     if running is not None:
@@ -95,11 +98,14 @@ def _launch(params: Params, state_dir: Path, listener: Listener, *, scope: bool)
         if choice == "reuse" and running.state != record.STOPPING:
             listener("joined", running.record, [])
             return running.dir, True
+        _check(params, state_dir, min_free_bytes)  # before the running one is ended for nothing
         listener("restarting", running.record, [])
         stopped = stopping.stop_launch(running)
         if stopped.status != OK:
             return stopped
-    launch, lock = prepare(params, state_dir, attempt=0)
+    if scope and shutil.which("systemd-run") is None:
+        raise Refusal(PREFLIGHT_FAILED, "--scope needs systemd-run, which is not there", "leave --scope out")
+    launch, lock = prepare(params, state_dir, 0, min_free_bytes)
     with lock:
         adoption.spawn_keeper(launch, lock, scope=scope)
     listener("launched", launch.read(), [])
@@ -112,7 +118,7 @@ def find_running(state_dir: Path, params: Params) -> registry.Launch | None:
     for launch in registry.launches(state_dir):
         if launch.record["service"] == service and (launch.live or adoption.needs_keeper(launch)):
             if adoption.needs_keeper(launch):
-                adoption.adopt(launch.dir)
+                repair.rescue(launch.dir)
             found = adoption.settled(launch.dir)
             if found.live:
                 return found
@@ -130,6 +136,7 @@ def prepare(
     params: Params,
     state_dir: Path,
     attempt: int,
+    min_free_bytes: int,
     made: tuple[LaunchDir, LaunchLock, Record] | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> tuple[LaunchDir, LaunchLock]:
@@ -139,34 +146,46 @@ def prepare(
         params: what to start.
         state_dir: the state directory.
         attempt: how many restarts after a crash went before.
+        min_free_bytes: what is kept free on the disks of state and log.
         made: a launch that exists already, with its lock and the beginning of its record.
         overrides: entries of the plan that are not as the parameters say.
 
     """
-    log_dir = Path(params.log_dir) if params.log_dir else state_dir / "logs"
-    preflight.check_paths(params, log_dir)
+    _check(params, state_dir, min_free_bytes)
     try:
         command = engines.load(params.engine).command(params)
     except (engines.EngineError, OSError) as error:
         raise Refusal(PREFLIGHT_FAILED, str(error)) from error
     with registry.claims_lock(state_dir):
         own = made[0].launch_id if made else ""
-        others = [other for other in registry.launches(state_dir) if other.live and other.record["launchId"] != own]
+        others = [
+            other for other in registry.machine_launches(state_dir) if other.live and other.dir.launch_id != own
+        ]
         preflight.check_claims(params, others)
         preflight.check_port(params)
         launch, lock, draft = made or make_launch(params, state_dir)
         try:
-            settings = _plan(params, command, launch, draft, attempt)
+            settings = _plan(params, command, launch, draft, attempt, min_free_bytes)
             settings = cast("Plan", {**settings, **(overrides or {})})
             draft["argv"] = mask_argv(command.argv)
             for name, content in command.files.items():
                 record.replace_file(launch.path / name, content.encode(), mode=0o640)
             plan.write(launch, settings)
+            reserve.make(launch)
             lock.write(draft)
         except BaseException:
             lock.release()
             raise
     return launch, lock
+
+
+def _check(params: Params, state_dir: Path, min_free_bytes: int) -> None:
+    """Raise Refusal for what no claim is needed to see."""
+    log_dir = Path(params.log_dir) if params.log_dir else state_dir / "logs"
+    preflight.check_paths(params)
+    preflight.check_disk("logDir", log_dir, min_free_bytes)
+    preflight.check_disk("state directory", state_dir, min_free_bytes)
+    preflight.check_devices(params)
 
 
 def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[LaunchDir, LaunchLock, Record]:
@@ -208,17 +227,6 @@ def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[L
     return launch, lock, draft
 
 
-def _log_of(draft: Record, params: Params | None = None) -> LogPlan:
-    """Return where the log of a launch goes; without params, for its only line."""
-    path = Path(draft["logFile"])
-    return {
-        "directory": str(path.parent),
-        "stem": path.name.removesuffix(".log"),
-        "maxBytes": (params or parameters.EMPTY).max_log_mb * 1024 * 1024,
-        "keep": (params or parameters.EMPTY).keep_logs,
-    }
-
-
 def log_path(params: Params, state_dir: Path, launch_id: str) -> Path:
     """Return the first segment of a launch's log."""
     root = Path(params.log_dir).absolute() if params.log_dir else state_dir / "logs"
@@ -228,7 +236,9 @@ def log_path(params: Params, state_dir: Path, launch_id: str) -> Path:
     return root / params.env / engine / name
 
 
-def _plan(params: Params, command: engines.Command, launch: LaunchDir, draft: Record, attempt: int) -> Plan:
+def _plan(
+    params: Params, command: engines.Command, launch: LaunchDir, draft: Record, attempt: int, min_free_bytes: int
+) -> Plan:
     engine = engines.load(params.engine)
     kind, _, pattern = params.ready_when.partition(":")
     served = engines.flag_value(params.args, "--served-model-name") or params.served_name
@@ -263,7 +273,7 @@ def _plan(params: Params, command: engines.Command, launch: LaunchDir, draft: Re
                 "maxTokens": params.smoke.max_tokens,
             },
         },
-        "log": _log_of(draft, params),
+        "log": plan.log_of(draft, max_mb=params.max_log_mb, keep=params.keep_logs, min_free_bytes=min_free_bytes),
         "stopTimeoutSec": params.stop_timeout_sec,
         "callbackUrl": params.callback_url,
         "callbackTokenFile": params.callback_token_file,
@@ -287,13 +297,7 @@ def _launch_environ(draft: Record) -> dict[str, str]:
 
 def mask_argv(argv: list[str]) -> list[str]:
     """Return a command line without its secrets."""
-    return [_mask(word) for word in mask_flags(argv)]
-
-
-def _mask(text: str) -> str:
-    from contract.redaction import Redactor  # noqa: PLC0415  (needs google-re2, which takes its time to load)
-
-    return Redactor().redact(text.encode(errors="replace"))[0].decode(errors="replace")
+    return [mask(word) for word in mask_flags(argv)]
 
 
 def scheduler_instance() -> str:
@@ -309,31 +313,21 @@ def scheduler_instance() -> str:
 
 def refuse(params: Params, state_dir: Path, refusal: Refusal) -> Record | None:
     """Leave a launch that tells why there was none, so that its trace is not empty; None if not even that works."""
-    refusal = Refusal(refusal.status, _mask(refusal.cause), _mask(refusal.hint))
+    refusal = Refusal(refusal.status, mask(refusal.cause), mask(refusal.hint))
     try:
         launch, lock, draft = make_launch(params, state_dir)
         with lock:
             draft["state"] = record.FAILED
             draft["endedAt"] = draft["startedAt"]
-            write_refusal(launch, draft, refusal)
+            write_refusal(draft, refusal)
             lock.write(draft)
-        report_refusal(launch, params.callback_url, params.callback_token_file)
+        adoption.report(launch, record.FAILED, params.callback_url, params.callback_token_file)
     except OSError:
         return None
     return draft
 
 
-def report_refusal(launch: LaunchDir, url: str, token_file: str) -> None:
-    """Have the callback of a launch without a keeper sent, in the background."""
-    if not url:
-        return
-    from launcher import reporter  # noqa: PLC0415  (as for the masks)
-
-    reporter.prepare(launch, record.FAILED, url, token_file)
-    adoption.run_detached([sys.executable, "-I", "-m", "launcher.reporter", str(launch.path), reporter.DELIVER])
-
-
-def write_refusal(launch: LaunchDir, draft: Record, refusal: Refusal) -> None:
+def write_refusal(draft: Record, refusal: Refusal) -> None:
     """Say in a launch's log, and in its record, why there is no server."""
     draft["exit"] = {
         "code": None,
@@ -342,8 +336,7 @@ def write_refusal(launch: LaunchDir, draft: Record, refusal: Refusal) -> None:
         "cause": refusal.cause,
         "hint": refusal.hint,
     }
-    say(
-        launch,
+    postscript.say(
         draft,
         events.REFUSED,
         exitStatus=refusal.status,
@@ -359,14 +352,6 @@ def write_refusal(launch: LaunchDir, draft: Record, refusal: Refusal) -> None:
         port=draft["port"],
         jobId=draft["jobId"] or None,
     )
-
-
-def say(launch: LaunchDir, draft: Record, event: str, **fields: object) -> None:
-    """Write the only event of a launch that never had a server."""
-    stamper = Stamper(draft["traceId"], draft["instanceId"])
-    written = LaunchLog(_log_of(draft), stamper, PositionFile(launch.path / "position"), lambda: None)
-    written.event(event, **fields)
-    written.close(1.0)
 
 
 def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool) -> Result:
@@ -385,7 +370,7 @@ def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool)
         if found.state == record.READY:
             return Result("start", OK, found.record, found.state, seconds, reused=reused)
         if adoption.needs_keeper(found):
-            if not adoption.adopt(launch):
+            if not repair.rescue(launch):
                 cause, hint = "no keeper stays with the launch", f"see {launch.path / 'keeper.log'}"
                 return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause, hint)
         elif found.record["state"] in record.ENDED_STATES:

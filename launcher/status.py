@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from contract import record
-from launcher import adoption, plan, probe, registry
+from launcher import adoption, plan, probe, registry, repair
 from launcher.result import CHANGING, OK, STOPPED, UNHEALTHY, Result
 from launcher.selection import Selection
 
@@ -17,7 +17,7 @@ def status(selection: Selection, state_dir: Path) -> Result:
         return Result("status", STOPPED, None, record.STOPPED, cause=f"there is no launch of {selection.describe()}")
     launch = next((one for one in found if one.live), found[0])
     if adoption.needs_keeper(launch):
-        adoption.adopt(launch.dir)
+        repair.rescue(launch.dir)
     launch = adoption.settled(launch.dir)
     if launch.state in (record.STARTING, record.STOPPING):
         return Result("status", CHANGING, launch.record, launch.state, time.monotonic() - begun)

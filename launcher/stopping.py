@@ -1,22 +1,66 @@
-"""Stops launches: the keeper does it; here it is asked, waited for and checked."""
+"""Stops launches: the keeper does it; here it is asked, waited for and checked.
+
+A stop is proven when no process of the launch is left, its port is free, and, where NVML can tell, none of its
+processes holds memory of a device.
+"""
 
 import contextlib
+import functools
 import os
 import signal
 import time
 from pathlib import Path
 
 from contract import record
-from contract.record import LaunchDir, LaunchLock, Record
-from launcher import adoption, plan, ports, processes, registry
+from contract.record import LaunchDir, Record
+from launcher import adoption, plan, ports, processes, registry, repair
+from launcher.devices import Devices, Use, held_by
 from launcher.result import LOCKED, OK, STOP_INCOMPLETE, Result
-from launcher.stamping import moment
 
 GRACE_SECONDS = 20.0
 """How long after stopTimeoutSec a keeper may take: it kills, waits, writes its last words."""
 DEFAULT_STOP_SECONDS = 30.0
+KILLED_SECONDS = 5.0
+"""How long a process may take to end by SIGKILL."""
 PORT_SECONDS = 3.0
 """How long a port may take to become free after the last process is gone."""
+DEVICE_SECONDS = 10.0
+"""How long a driver may take to give back what the last process held; a longer stopTimeoutSec gives it longer."""
+LOOK_SECONDS = 0.2
+"""How often the launch's processes are looked at while they end."""
+
+
+class Members:
+    """The processes of a launch that were there at some time of its stop, to know what they hold after their end."""
+
+    def __init__(self, launch: registry.Launch) -> None:
+        self._launch = launch
+        self._seen: set[tuple[int, int]] = set()
+        server = launch.record.get("server")
+        if server is not None and server["bootId"] == record.boot_id():
+            self._seen.add((server["pid"], server["startTime"]))
+        self._note()
+
+    @functools.cached_property
+    def _devices(self) -> Devices | None:
+        """Looked for only once the stop is under way: a broken driver takes its time to say so."""
+        return Devices.find()
+
+    def look(self) -> None:
+        """Note who is there; nothing where no device could tell what they hold."""
+        if self._devices is not None and time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            self._note()
+
+    def hold(self) -> list[Use]:
+        """Return what they hold of devices' memory."""
+        return [] if self._devices is None else held_by(self._devices.uses(), self._seen)
+
+    def _note(self) -> None:
+        found = self._launch.record
+        keeper = found["keeper"]["pid"] if self._launch.kept and "keeper" in found else 0
+        for process in processes.members(found["launchId"], found.get("server"), keeper=keeper):
+            self._seen.add((process.pid, process.start_time))
+        self._looked_at = time.monotonic()
 
 
 def stop(launches: list[registry.Launch], state_dir: Path) -> Result:
@@ -28,6 +72,9 @@ def stop(launches: list[registry.Launch], state_dir: Path) -> Result:
     try:
         with registry.operation_lock(state_dir, service, {"action": "stop"}):
             results = [stop_launch(registry.look(launch.dir)) for launch in launches]
+    except OSError as error:
+        cause = f"cannot lock {service}: {error.strerror or error}"
+        return Result("stop", STOP_INCOMPLETE, launches[0].record, cause=cause, hint="check the state directory")
     except registry.BusyError as busy:
         hint = "wait until it has ended, then try again"
         return Result("stop", LOCKED, launches[0].record, cause=str(busy), hint=hint)
@@ -39,23 +86,31 @@ def stop_launch(launch: registry.Launch) -> Result:
     """Stop one launch, and prove that nothing of it is left."""
     begun = time.monotonic()
     if adoption.needs_keeper(launch):
-        adoption.adopt(launch.dir)
+        repair.rescue(launch.dir)
         launch = registry.look(launch.dir)
     timeout = _stop_timeout(launch)
-    if launch.kept:
-        asked: set[int] = set()
-        adoption.wait_for(lambda: _ended(launch.dir, asked), timeout + GRACE_SECONDS)
-        launch = registry.look(launch.dir)
-    if launch.kept:
-        _signal_keeper(launch.record, signal.SIGKILL)
-    _kill_rest(launch)
+    members = Members(launch)
+    if launch.kept and not _stopped_by_keeper(launch.dir, timeout, members):
+        _signal_keeper(launch.dir.read(), signal.SIGKILL)
+        adoption.wait_for(lambda: not launch.dir.lock_held(), KILLED_SECONDS)
+        repair.replace(launch.dir)
+        _stopped_by_keeper(launch.dir, timeout, members)
+    _kill_rest(launch.dir.read())
+    repair.end(launch.dir, record.STOPPED, "stopped, but not by its keeper, which did not answer")
     launch = registry.look(launch.dir)
-    left = _what_is_left(launch.record)
+    left, hint = _what_is_left(launch.record), "end it by hand"
+    if not left:
+        left, hint = (
+            _what_is_held(members, begun + timeout),
+            "nvidia-smi shows it; a device that keeps it needs a reset",
+        )
     seconds = time.monotonic() - begun
     if left:
         cause = "not stopped completely: " + "; ".join(left)
-        return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, seconds, cause, "end it by hand")
-    return Result("stop", OK, launch.record, launch.state, seconds)
+        return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, seconds, cause, hint)
+    # Where nothing can be written the record still says what was before.
+    ended = launch.record["state"] in record.ENDED_STATES
+    return Result("stop", OK, launch.record, launch.state if ended else record.STOPPED, seconds)
 
 
 def _stop_timeout(launch: registry.Launch) -> float:
@@ -65,15 +120,21 @@ def _stop_timeout(launch: registry.Launch) -> float:
         return DEFAULT_STOP_SECONDS
 
 
-def _ended(launch: LaunchDir, asked: set[int]) -> bool:
-    """Say whether a launch has ended; ask its keeper to end it, once each: a new one may just have come."""
-    if not launch.lock_held():
-        return True
-    found = launch.read()
-    keeper = found.get("keeper")
-    if keeper is not None and keeper["pid"] not in asked and _signal_keeper(found, signal.SIGTERM):
-        asked.add(keeper["pid"])
-    return False
+def _stopped_by_keeper(launch: LaunchDir, timeout: float, members: Members) -> bool:
+    """Ask a launch's keeper, and every one that comes after it, for the end; say whether it came in time."""
+    asked: set[int] = set()
+
+    def ended() -> bool:
+        if not launch.lock_held():
+            return True
+        found = launch.read()
+        keeper = found.get("keeper")
+        if keeper is not None and keeper["pid"] not in asked and _signal_keeper(found, signal.SIGTERM):
+            asked.add(keeper["pid"])
+        members.look()
+        return False
+
+    return adoption.wait_for(ended, timeout + GRACE_SECONDS)
 
 
 def _signal_keeper(found: Record, number: signal.Signals) -> bool:
@@ -87,29 +148,17 @@ def _signal_keeper(found: Record, number: signal.Signals) -> bool:
         return False
 
 
-def _kill_rest(launch: registry.Launch) -> None:
-    """End what the keeper has not ended, and correct a record that nobody else will."""
-    server = launch.record.get("server")
+def _kill_rest(found: Record) -> None:
+    """End what the keeper has not ended."""
 
     def none_left() -> bool:
-        left = processes.members(launch.record["launchId"], server)
+        left = processes.members(found["launchId"], found.get("server"))
         for process in left:
             with contextlib.suppress(PermissionError):
                 processes.send(process, signal.SIGKILL)
         return not left
 
-    adoption.wait_for(none_left, 5.0)
-    if launch.record["state"] in registry.LIVE_STATES:
-        lock = LaunchLock(launch.dir)
-        if lock.acquire():
-            with lock:
-                now = launch.dir.read()
-                if now["state"] in registry.LIVE_STATES:
-                    now["state"] = record.STOPPED
-                    now["endedAt"] = moment()
-                    now["exit"] = {"code": None, "signal": "SIGKILL", "cause": "its keeper did not end it"}
-                    with contextlib.suppress(OSError):  # a full disk: what is true is seen from the processes
-                        lock.write(now)
+    adoption.wait_for(none_left, KILLED_SECONDS)
 
 
 def _what_is_left(found: Record) -> list[str]:
@@ -125,6 +174,13 @@ def _what_is_left(found: Record) -> list[str]:
         if holder is not None:
             left.append(holder.describe())
     return left
+
+
+def _what_is_held(members: Members, until: float) -> list[str]:
+    """Wait until the launch's processes hold no device memory; say what they hold then (until: monotonic time)."""
+    seconds = max(DEVICE_SECONDS, until - time.monotonic())
+    adoption.wait_for(lambda: not members.hold(), seconds, every=LOOK_SECONDS)
+    return [use.describe() for use in members.hold()]
 
 
 def _is_free(found: Record, port: int) -> bool:

@@ -1,4 +1,8 @@
-"""Root causes that every engine shares, because Python, PyTorch, NCCL and the model libraries print them."""
+"""Root causes that every engine shares, because Python, PyTorch, NCCL and the model libraries print them.
+
+Lines of vLLM's source are those of 0.32.0; of the others', those of the versions that are installed with it: torch
+2.13.0, transformers 5.19.0, huggingface_hub 2.4.0, uvicorn 0.54.0.
+"""
 
 from launcher.engines import Cause
 
@@ -76,14 +80,14 @@ MEMORY = (
         EXCEPTION + rb"CUDA out of memory(?:\. Tried to allocate (?P<size>[\d.]+ \w+))?",
         "the GPU's memory is full (tried to allocate {size})",
         "lower --gpu-memory-utilization, --max-model-len or --max-num-seqs, or end what else uses the GPU",
-        "vllm/v1/worker/gpu_model_runner.py:5991, and PyTorch c10/cuda/CUDACachingAllocator.cpp",
+        "vllm/v1/worker/gpu_model_runner.py:5991; PyTorch's own: c10/cuda/CUDACachingAllocator.cpp, in malloc",
     ),
     Cause(
         b"NPU out of memory",
         EXCEPTION + rb"NPU out of memory",
         "the NPU's memory is full",
         "lower the memory fraction or the sequence length, or use more devices",
-        "torch_npu torch_npu/csrc/core/npu/NPUCachingAllocator.cpp",
+        "Ascend/pytorch (no line: it is not in a package) torch_npu/csrc/core/npu/NPUCachingAllocator.cpp, in malloc",
     ),
 )
 

@@ -1,4 +1,7 @@
-"""SGLang: uvicorn is up before the model, `/health` is 503 until its warm-up has passed."""
+"""SGLang: uvicorn is up before the model, `/health` is 503 until its warm-up has passed.
+
+Lines of its source are those of 0.5.23 as it is published at PyPI.
+"""
 
 from pathlib import Path
 
@@ -15,7 +18,22 @@ CAUSES = (
         EXCEPTION + rb"Not enough memory\. Please try to increase --mem-fraction-static",
         "no memory is left for the KV cache",
         "raise --mem-fraction-static, or use more GPUs",
-        "sglang/srt/model_executor/pool_configurator.py:70 (at 003fca8)",
+        "sglang/srt/model_executor/pool_configurator.py:96",
+    ),
+    Cause(
+        b"is greater than the derived context_length",
+        EXCEPTION + rb"Warning: [^(]{1,40} context_length \((?P<wanted>\d+)\) is greater than the derived "
+        rb"context_length \((?P<most>\d+)\)\. .* To allow overriding",
+        "--context-length {wanted} is more than the model's {most}",
+        "lower --context-length",
+        "sglang/srt/configs/model_config.py:1299",
+    ),
+    Cause(
+        b"is not supported for the current GPU",
+        EXCEPTION + rb"The quantization method (?P<name>\S+) is not supported for the current GPU",
+        "this GPU cannot compute the quantization {name}",
+        "use another quantization of the model, or a newer GPU",
+        "sglang/srt/model_loader/loader.py:262",
     ),
     *MEMORY,
     *RUNTIME,
@@ -45,7 +63,8 @@ ENGINE = Engine(
         Phase("model load begun", b"Load weight begin."),
         Phase("model loaded", b"Load weight end."),
         Phase("cache sized", b"KV Cache is allocated."),
-        Phase("graphs captured", b"Capture cuda graph end."),
+        Phase("graphs captured", b"Capture cuda graph end."),  # until 0.5.12 or so
+        Phase("graphs captured", b" CUDA graph end. "),
         Phase("server started", b"Uvicorn running on "),
         Phase("warmed up", b"The server is fired up and ready to roll!"),
     ),

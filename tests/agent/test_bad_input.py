@@ -8,7 +8,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from support.agent_loki import LokiStandIn
+from aiohttp import web
+from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import Launch, eventually
 
 from agent.agent import journal_path
@@ -100,6 +101,33 @@ async def test_a_corrupt_journal_is_put_aside_and_each_line_is_there_once(
     assert str(aside) in said
 
 
+async def test_a_journal_of_the_version_before_is_taken_over_with_what_is_under_way(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    launch = Launch(state_dir)
+    launch.print(*LINES)
+
+    async def unavailable(entries: list[Stored], loki: LokiStandIn) -> web.StreamResponse:
+        del entries, loki
+        return web.Response(status=503)
+
+    loki.always = unavailable
+    agent = await start_agent()
+    await loki.until(lambda: len(loki.bodies) > 0)
+    await agent.kill()
+    with sqlite3.connect(journal_path(state_dir)) as connection:
+        connection.executescript(
+            "ALTER TABLE intents DROP COLUMN rows; ALTER TABLE intents ADD COLUMN first_index INTEGER;"
+            "UPDATE intents SET first_index = 0; PRAGMA user_version = 1;"
+        )
+    loki.always = None
+    await start_agent()
+    await loki.until(lambda: len(loki.stored) == 200)
+    assert loki.lines() == LINES
+    launch.print("more")
+    await loki.until(lambda: "more" in loki.lines())
+
+
 async def test_a_journal_of_a_newer_version_is_left_alone(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
     journal = journal_path(state_dir)
     journal.parent.mkdir(parents=True)
@@ -132,6 +160,8 @@ async def test_a_record_that_cannot_be_read_does_not_stop_the_others(
 ) -> None:
     broken = Launch(state_dir, 1)
     broken.dir.record_path.write_text('{"schema": 1, "launchId": ')
+    poor = Launch(state_dir, 4)
+    poor.dir.record_path.write_text('{"schema": 1, "launchId": "x"}')
     newer = Launch(state_dir, 2)
     newer.dir.record_path.write_text('{"schema": 9}')
     launch = Launch(state_dir, 3)
@@ -140,3 +170,28 @@ async def test_a_record_that_cannot_be_read_does_not_stop_the_others(
     await loki.until(lambda: loki.lines() == ["fine"])
     assert any("not valid JSON" in line for line in agent.errors)
     assert any("update tracetail" in line for line in agent.errors)
+    assert any(f"{poor.dir.record_path} cannot be used" in line for line in agent.errors)
+    # Each is told once, and taken up when it can be read.
+    broken.print("mended")
+    broken.save()
+    await loki.until(lambda: "mended" in loki.lines())
+    assert len([line for line in agent.errors if "not valid JSON" in line]) == 1
+
+
+async def test_a_journal_that_another_program_holds_is_waited_for(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    launch = Launch(state_dir)
+    launch.print("one")
+    agent = await start_agent()
+    await loki.until(lambda: loki.lines() == ["one"])
+    connection = sqlite3.connect(journal_path(state_dir), isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        launch.print("two")
+        await eventually(lambda: any("is locked" in line for line in agent.errors))
+        launch.print("three")
+    finally:
+        connection.close()
+    await loki.until(lambda: loki.lines() == ["one", "two", "three"])
+    assert not [line for line in agent.errors if "Traceback" in line]

@@ -20,7 +20,7 @@ def lines_of(name: str) -> list[bytes]:
 
 def levels(block: bytes) -> list[str]:
     parser = LineParser(EngineTimes(NOW))
-    return [encoding.decode_metadata(meta)["level"] for meta in parser.parse(block, NOW).entries.metas]
+    return [encoding.decode_metadata(meta)["level"] for meta in parser.parse(block, NOW).stream(None).entries.metas]
 
 
 def kept(*texts: bytes) -> bytes:
@@ -121,5 +121,5 @@ def test_tracebacks_of_two_processes_do_not_end_each_other() -> None:
 def test_formats_that_engines_print(text: bytes, wanted: dict[str, str]) -> None:
     # Twice, because a header that was seen before takes the short path.
     parser = LineParser(EngineTimes(NOW))
-    for meta in parser.parse(kept(text, text), NOW).entries.metas:
+    for meta in parser.parse(kept(text, text), NOW).stream(None).entries.metas:
         assert encoding.decode_metadata(meta) == wanted

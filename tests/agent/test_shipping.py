@@ -1,5 +1,6 @@
 """The way of a line from a launch's log to Loki, with a real agent process."""
 
+import json
 from pathlib import Path
 
 from support.agent_loki import LokiStandIn
@@ -78,3 +79,21 @@ async def test_secrets_do_not_leave_the_machine(start_agent, loki: LokiStandIn, 
     launch.print("non-default args: {'api_key': 'very-secret', 'model': 'm'}", "plain", "Bearer abcdefghijklmnop")
     await loki.until(lambda: len(loki.stored) == 3)
     assert loki.lines() == ["non-default args: {'api_key': '***', 'model': 'm'}", "plain", "Bearer ***"]
+
+
+async def test_what_was_complete_when_the_agent_ended_is_told_by_the_next_one(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    launch = Launch(state_dir)
+    launch.print("one", "two")
+    launch.end()
+    agent = await start_agent()
+    await eventually(lambda: launch.dir.shipped_path.exists() and launch.shipped()["complete"])
+    await agent.stop()
+    # As if it had been killed between the last acknowledgement and the writing of the file.
+    complete = launch.shipped()
+    launch.dir.shipped_path.write_text(json.dumps(complete | {"complete": False}))
+    bodies = len(loki.bodies)
+    await start_agent()
+    await eventually(lambda: launch.shipped() == complete)
+    assert len(loki.bodies) == bodies

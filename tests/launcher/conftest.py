@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.callback_receiver import Receiver
 
 from contract.logline import MARK_CUT, MARK_EVENT, MARK_REDRAW, parse_event, parse_line
 from contract.record import LaunchDir, is_alive
@@ -153,3 +154,10 @@ def wait_until():
 @pytest.fixture
 def free_port():
     return _free_port
+
+
+@pytest.fixture
+def receiver():
+    made = Receiver()
+    yield made
+    made.close()

@@ -4,7 +4,8 @@
 ["wait", PATH]           wait until a file exists        ["touch", PATH]      make a file
 ["append", PATH]         add a line to a file            ["sleep", SECONDS]
 ["flood", COUNT, RATE]   print COUNT numbered lines, RATE a second
-["bind", PORT]           bind without listening          ["serve", PORT, [MODELS]]  serve HTTP from now on
+["bind", PORT]           bind without listening          ["serve", PORT, [MODELS]]  serve HTTP from now on;
+                                                         with a fourth, a PATH: each GET adds its path to this file
 ["fork", STEPS]          a child with steps of its own   ["fork-away", STEPS] a grandchild in its own session
 ["ignore-term"]          SIGTERM does nothing            ["empty-environment"] run on with no environment at all
 ["exit", STATUS]         end                             ["kill", SIGNAL]     end by a signal
@@ -30,9 +31,12 @@ def put(data):
         data = data[os.write(1, data) :]
 
 
-def handler(models):
+def handler(models, log=None):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
+            if log:
+                with Path(log).open("a") as file:
+                    file.write(f"{self.path}\n")
             if self.path == "/v1/models":
                 self.answer(200, {"data": [{"id": name} for name in models]})
             else:
@@ -95,7 +99,7 @@ def run(steps):
                 bound.bind(("0.0.0.0", arguments[0]))
                 BOUND.append(bound)
             case "serve":
-                server = http.server.ThreadingHTTPServer(("0.0.0.0", arguments[0]), handler(arguments[1]))
+                server = http.server.ThreadingHTTPServer(("0.0.0.0", arguments[0]), handler(*arguments[1:]))
                 threading.Thread(target=server.serve_forever, daemon=True).start()
             case "sick":
                 SICK.set()

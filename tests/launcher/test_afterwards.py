@@ -1,15 +1,11 @@
 """What happens when the launcher is gone: callbacks, restarts after a crash, retention."""
 
-import http.server
 import json
 import os
 import signal
 import socket
-import threading
 import time
 from pathlib import Path
-
-import pytest
 
 from contract import outbox
 from contract.logline import render_stamp
@@ -17,51 +13,6 @@ from contract.record import is_alive
 from launcher import backoff
 
 READY = [["text", "ready now\n"], ["stay"]]
-
-
-class Receiver:
-    """A test platform's callback endpoint: remembers what is posted, refuses as often as it is told."""
-
-    def __init__(self, refusals=0):
-        self.posts = []
-        self.headers = []
-        self.refusals = refusals
-        receiver = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if receiver.refusals:
-                    receiver.refusals -= 1
-                    self.send_response(503)
-                else:
-                    receiver.headers.append(dict(self.headers))
-                    receiver.posts.append(body)
-                    self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/api/report/llm-start"
-        self._thread = threading.Thread(target=self.server.serve_forever)
-        self._thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self._thread.join()
-        self.server.server_close()
-
-    def events(self):
-        return [post["event"] for post in self.posts]
-
-
-@pytest.fixture
-def receiver():
-    made = Receiver()
-    yield made
-    made.close()
 
 
 def test_ready_and_stopped_are_reported(world, wait_until, receiver, free_port, tmp_path):
@@ -240,6 +191,18 @@ def test_gc_removes_what_is_old_and_shipped_and_nothing_else(world):
     assert world.run("stop", "--model-name", "m").status == 0
 
 
+def test_gc_removes_what_a_start_left_that_was_killed_before_it_had_a_record(world):
+    world.ended(world.launch(world.start([["exit", 1]]).result))
+    unmade = world.state / "launches" / "20260101T000000-abcdef"
+    unmade.mkdir()
+    (unmade / "plan.json").write_text("{}")
+    assert world.run("gc").status == 0
+    assert unmade.exists()  # it may be in the making
+    assert world.run("gc", "--keep-days", "0").status == 0
+    assert not unmade.exists()
+    assert len(world.launches()) == 1
+
+
 def test_keep_logs_deletes_shipped_segments_only(world, wait_until, tmp_path):
     much, more = tmp_path / "much", tmp_path / "more"
     much.write_bytes(b"x" * 100 + b"\n")
@@ -269,6 +232,22 @@ def test_ps_lists_what_runs_and_json_is_for_programs(world):
     world.run("stop", "--model-name", "m")
     assert world.run("ps").stdout == "nothing runs\n"
     assert started.result["launchId"] in world.run("ps", "--all").stdout
+
+
+def test_status_is_a_table_for_people_and_json_for_programs(world):
+    started = world.start(READY, traceId="t-1").result
+    told = world.run("status", "--model-name", "m")
+    assert told.stdout.startswith("test/m is ready\n")
+    rows = dict(line.split(None, 1) for line in told.stdout.splitlines()[1:-1])
+    assert (rows["launchId"], rows["traceId"], rows["pid"]) == (started["launchId"], "t-1", str(started["pid"]))
+    assert rows["logFile"] == started["logFile"]
+    assert told.result["state"] == "ready"
+    as_json = world.run("status", "--model-name", "m", "--json")
+    assert json.loads(as_json.stdout)["readyAt"] == rows["readyAt"]
+    assert world.run("stop", "--model-name", "m").status == 0
+    stopped = world.run("status", "--model-name", "m", "--json")
+    assert (stopped.status, json.loads(stopped.stdout)["state"]) == (3, "stopped")
+    assert world.run("status", "--model-name", "nobody").stdout.startswith("modelName nobody is stopped\n")
 
 
 def test_a_record_of_a_newer_version_is_told_and_left_alone(world):

@@ -240,11 +240,44 @@ def test_the_first_cause_wins_over_its_consequences():
     assert only.cause == "the engine process failed"
 
 
-def test_sglang_names_its_causes():
-    line = b"[2026-11-22 13:12:10 TP0] RuntimeError: Not enough memory. Please try to increase --mem-fraction-static."
-    found = diagnose(engines.load("sglang"), [line])
+# What SGLang 0.5.23 prints, with the file and line that prints it.
+SGLANG_TEXTS = {
+    "sglang/srt/model_executor/pool_configurator.py:96": (
+        "RuntimeError: Not enough memory. Please try to increase --mem-fraction-static. Current value: 0.9",
+        "no memory is left for the KV cache",
+    ),
+    "sglang/srt/configs/model_config.py:1299": (
+        (
+            "ValueError: Warning: User-specified context_length (65536) is greater than the derived context_length "
+            "(32768). This may lead to incorrect model outputs or CUDA errors. Note that the derived context_length "
+            "may differ from max_position_embeddings in the model's config. To allow overriding this maximum, set "
+            "the env var SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN=1"
+        ),
+        "--context-length 65536 is more than the model's 32768",
+    ),
+    "sglang/srt/model_loader/loader.py:262": (
+        "ValueError: The quantization method fp8 is not supported for the current GPU. Minimum capability: 80.",
+        "this GPU cannot compute the quantization fp8",
+    ),
+}
+
+
+@pytest.mark.parametrize("source", SGLANG_TEXTS)
+def test_sglang_names_its_causes(source):
+    text, cause = SGLANG_TEXTS[source]
+    sglang = engines.load("sglang")
+    found = diagnose(sglang, [b"[2026-11-22 13:12:10 TP0] " + text.encode()])
     assert found is not None
-    assert found.cause == "no memory is left for the KV cache"
+    assert found.cause == cause
+    assert source in {cause.source for cause in sglang.causes}
+    assert (
+        diagnose(sglang, [f"[2026-11-22 13:12:10 TP0] Receive: obj=GenerateReqInput(text={text!r})".encode()]) is None
+    )
+
+
+def test_sglang_only_warns_of_a_context_that_it_was_told_to_take():
+    text = SGLANG_TEXTS["sglang/srt/configs/model_config.py:1299"][0].partition(" To allow")[0]
+    assert diagnose(engines.load("sglang"), [b"[2026-11-22 13:12:10] " + text.encode()]) is None
 
 
 @pytest.mark.parametrize("name", engines.NAMES, ids=lambda name: f"engine-{name}")

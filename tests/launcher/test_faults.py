@@ -1,5 +1,6 @@
 """Disks that are full, clocks that jump."""
 
+import json
 import os
 import resource
 import subprocess
@@ -111,6 +112,7 @@ def test_a_full_disk_costs_the_oldest_segment(world, wait_until, tmp_path, small
     much, more = tmp_path / "much", tmp_path / "more"
     much.write_bytes(LINES[: len(LINES) // 4])
     steps = [["text", "ready now\n"], ["file", str(much)], ["wait", str(more)], ["flood", 8000, 4000], ["stay"]]
+    world.environ["TRACETAIL_LAUNCHER_MIN_FREE_DISK_MB"] = "0"
     launch = world.launch(world.start(steps, logDir=str(small_disk), maxLogMB=1).result)
     wait_until(lambda: len(launch.read()["segments"]) >= 3)
     first = Path(launch.read()["segments"][0])
@@ -131,20 +133,145 @@ def test_a_stop_on_a_full_state_directory_ends_the_server_and_says_so(world, wai
     world.environ["TRACETAIL_STATE_DIR"] = str(small_disk)
     launch = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
     ballast = fill(small_disk, 0)
+    notified = world.run("notify", "--launch", launch.launch_id, "--callback-url", "http://127.0.0.1:9/")
+    assert (notified.status, "No space left" in notified.result["cause"]) == (21, True)
     stopped = world.run("stop", "--model-name", "m")
     assert stopped.status == 0, stopped.stdout + stopped.stderr
+    assert stopped.result["state"] == "stopped"
     assert not world.members(launch)
-    assert world.start([["stay"]]).status == 15
+    refused = world.start([["stay"]])
+    assert (refused.status, refused.result["state"]) == (15, "failed")
+    assert "make room" in refused.result["hint"]
     ballast.unlink()
+    assert world.run("status", "--launch", launch.launch_id).result["state"] == "stopped"
+    assert launch.read()["state"] == "stopped"
+
+
+@pytest.fixture
+def read_only(world):
+    """Return what makes the state directory read-only for those who open anything from then on, and back."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: mounts a directory read-only")
+    mounted = []
+
+    def mount():
+        subprocess.run(["mount", "--bind", str(world.state), str(world.state)], check=True)
+        mounted.append(world.state)
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(world.state)], check=True)
+
+    def unmount():
+        while mounted:
+            subprocess.run(["umount", str(mounted.pop())], check=True)
+
+    yield mount, unmount
+    unmount()
+
+
+def test_what_runs_is_told_and_stopped_though_the_state_directory_is_read_only(world, read_only):
+    mount, unmount = read_only
+    launch = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
+    mount()
+    assert world.run("status", "--model-name", "m").status == 0
+    for name in ("m", "other"):  # a start that would have to end the running one first, and one that would not
+        refused = world.start([["stay"]], modelName=name)
+        assert (refused.status, refused.result["state"]) == (15, "failed")
+        assert not refused.stderr.startswith("Traceback")
+    assert launch.lock_held()
+    notified = world.run("notify", "--launch", launch.launch_id, "--callback-url", "http://127.0.0.1:9/")
+    assert (notified.status, "Read-only" in notified.result["cause"]) == (21, True)
+    stopped = world.run("stop", "--model-name", "m")
+    assert (stopped.status, stopped.result["state"]) == (0, "stopped")
+    assert not world.members(launch)
+    assert world.run("gc").status == 0
+    unmount()
     assert world.run("status", "--model-name", "m").status == 3
     world.ended(launch)
-    assert world.events(launch)[-1].name == "exited"
+    assert launch.read()["state"] == "stopped"
+    assert [event.name for event in world.events(launch)] == ["started", "ready", "stopping", "exited"]
 
 
-def test_a_log_directory_without_room_is_refused(world, tmp_path, monkeypatch):
-    from launcher import preflight
-    from launcher.result import Refusal
+def test_a_log_directory_without_room_is_refused(world):
+    world.environ["TRACETAIL_LAUNCHER_MIN_FREE_DISK_MB"] = str(1 << 40)
+    refused = world.start([["stay"]], traceId="t-1")
+    assert refused.status == 15
+    assert "MiB are free in" in refused.result["cause"]
+    assert "min_free_disk_mb" in refused.result["hint"]
+    assert world.events(world.launch(refused.result))[-1].name == "refused"
 
-    monkeypatch.setattr(preflight, "DISK_MIN_BYTES", 1 << 62)
-    with pytest.raises(Refusal, match="MiB are free in"):
-        preflight.check_disk(tmp_path)
+
+def lines_of(launch):
+    """Return what is left of a launch's log."""
+    return b"".join(Path(path).read_bytes() for path in launch.read()["segments"] if Path(path).exists())
+
+
+def free_mib(directory):
+    return os.statvfs(directory).f_bavail * os.statvfs(directory).f_frsize / 1024**2
+
+
+def test_the_oldest_segments_go_before_the_disk_is_full(world, wait_until, tmp_path, small_disk):
+    much, more = tmp_path / "much", tmp_path / "more"
+    much.write_bytes(LINES)
+    steps = [["text", "ready now\n"], ["file", str(much)], ["wait", str(more)], ["flood", 20_000, 8000], ["stay"]]
+    world.environ["TRACETAIL_LAUNCHER_MIN_FREE_DISK_MB"] = "32"
+    launch = world.launch(world.start(steps, logDir=str(small_disk), maxLogMB=1).result)
+    wait_until(lambda: b"line 0099999 of" in lines_of(launch))
+    first, second = map(Path, launch.read()["segments"][:2])
+    sizes = [first.stat().st_size, second.stat().st_size]
+    shipped = {"schema": 1, "segments": {str(first): sizes[0]}, "lines": 1, "rejected": 0, "redacted": 0}
+    launch.shipped_path.write_text(json.dumps(shipped | {"complete": False}))
+    fill(small_disk, 31 * 1024**2)
+    more.touch()
+    wait_until(lambda: b"line 19999 of a flood" in lines_of(launch))
+    wait_until(lambda: free_mib(small_disk) >= 32)
+    assert world.run("stop", "--model-name", "m").status == 0
+    assert not first.exists()
+    assert not second.exists()
+    left = lines_of(launch)
+    assert f"{first.name} is deleted".encode() not in left  # Loki has it: nothing is lost
+    said = f'dropped bytes={sizes[1]} reason="{second.name} is deleted: less than 32 MiB were free"'
+    assert said.encode() in left
+    assert b"No space left" not in left
+    assert Path(launch.read()["segments"][-1]).exists()
+
+
+def test_gc_gives_up_the_oldest_segments_when_room_is_missing(world, tmp_path, small_disk):
+    much = tmp_path / "much"
+    much.write_bytes(LINES)
+    world.environ["TRACETAIL_LAUNCHER_MIN_FREE_DISK_MB"] = "20"
+    launches = []
+    for name in ("old", "new"):
+        started = world.start([["file", str(much)], ["exit", 1]], modelName=name, logDir=str(small_disk), maxLogMB=1)
+        launches.append(world.launch(started.result))
+        world.ended(launches[-1])
+    old, new = ([Path(path) for path in launch.read()["segments"]] for launch in launches)
+    ballast = fill(small_disk, 18 * 1024**2)
+    would = json.loads(world.run("gc", "--dry-run", "--json").stdout)
+    count = len(would)
+    assert [one["path"] for one in would] == [str(path) for path in old[:count]]
+    sizes = [path.stat().st_size for path in old[:count]]  # they are still there
+    assert sum(sizes[:-1]) < 2 * 1024**2 <= sum(sizes) + 65536  # as few as will do
+    told = world.run("gc").stdout
+    assert f"{old[0]} " in told
+    assert "given up for room: Loki does not have all of it" in told
+    assert [path.exists() for path in old] == [False] * count + [True] * (len(old) - count)
+    dropped = [event.fields["reason"] for event in world.events(Tail(launches[0])) if event.name == "dropped"]
+    assert dropped == [f"{path.name} is deleted: less than 20 MiB were free" for path in old[:count]]
+    assert all(path.exists() for path in new)
+    ballast.unlink()
+    assert world.run("gc").stdout.startswith("removed 0 files")
+    fill(small_disk, 0)
+    world.environ["TRACETAIL_LAUNCHER_MIN_FREE_DISK_MB"] = "60"
+    assert world.run("gc").status == 0
+    world.environ["TRACETAIL_LAUNCHER_MIN_FREE_DISK_MB"] = str(1 << 40)
+    assert "nothing else of launches that have ended can go" in world.run("gc").stderr
+    assert [path.exists() for path in [*old, *new]] == [path in (old[-1], new[-1]) for path in [*old, *new]]
+
+
+class Tail:
+    """What is left of a launch whose first segments are deleted."""
+
+    def __init__(self, launch):
+        self._record = launch.read()
+
+    def read(self):
+        return self._record | {"segments": [path for path in self._record["segments"] if Path(path).exists()]}

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from contract.record import is_alive
+from launcher import engines, ports, registry
+
+FAKE_SERVER = Path(__file__).with_name("fake_server.py")
 
 
 def test_a_ready_server_is_told_with_all_that_is_known_of_it(world, free_port):
@@ -35,9 +38,24 @@ def test_a_ready_server_is_told_with_all_that_is_known_of_it(world, free_port):
     )
     assert result["url"] == f"http://127.0.0.1:{port}"
     launch = world.launch(result)
-    names = [event.name for event in world.events(launch)]
-    assert names == ["started", "ready"]
+    begun, ready = world.events(launch)
+    assert begun.name == "started"
+    shown = {name: begun.fields[name] for name in ("env", "engine", "model", "servedName", "port", "pid", "jobId")}
+    assert shown == {
+        "env": "test",
+        "engine": "custom",
+        "model": "m",
+        "servedName": "served",
+        "port": str(port),
+        "pid": str(result["pid"]),
+        "jobId": "7",
+    }
+    assert (begun.fields["launchId"], begun.fields["service"]) == (launch.launch_id, f"test/m:{port}")
+    assert (ready.name, ready.fields["url"]) == ("ready", result["url"])
     environ = Path(f"/proc/{result['pid']}/environ").read_bytes().split(b"\0")
+    assert {b"TRACETAIL_LAUNCH_ID=" + launch.launch_id.encode(), b"SPT_NOENV=1", b"PYTHONUNBUFFERED=1"} <= set(
+        environ
+    )
     assert b"TRACE_ID=4bf92f3577b34da6a3ce929d0e0e4736" in environ
     assert b"INSTANCE_ID=1008611" in environ
     assert any(pair.startswith(b"TRACEPARENT=00-4bf92f3577b34da6a3ce929d0e0e4736-") for pair in environ)
@@ -69,6 +87,80 @@ def test_a_crash_before_ready_is_told_at_once_with_the_last_lines(world, before)
     assert (failed.name, failed.fields["exitCode"], failed.fields["exitStatus"]) == ("failed", "7", "10")
     assert (exited.name, exited.fields["state"]) == ("exited", "failed")
     assert world.run("status", "--model-name", "m").status == 3
+
+
+PHASES = engines.load("vllm").phases
+
+
+@pytest.mark.parametrize("passed", range(len(PHASES) + 1))
+def test_a_server_that_dies_after_any_phase_is_told_with_the_phases_that_it_passed(world, passed):
+    lines = [f"INFO 11-22 13:12:10 [core.py:1] {phase.anchor.decode()}\n" for phase in PHASES[:passed]]
+    started = world.start([*(["text", line] for line in lines), ["exit", 1]], readyWhen="log:never")
+    assert (started.status, started.result["state"]) == (10, "failed")
+    names = [phase.name for phase in PHASES[:passed]]
+    launch = world.launch(started.result)
+    assert [phase["name"] for phase in launch.read()["phases"]] == names
+    assert [event.fields["name"] for event in world.events(launch) if event.name == "phase"] == names
+    assert all(f"{name} 0." in started.stdout for name in names)
+
+
+def test_the_cause_comes_with_its_evidence_and_without_secrets(world):
+    line = "ValueError: No available memory for the cache blocks. api_key='hunter2hunter2'"
+    started = world.start([["text", f"loading\n{line}\n"], ["exit", 1]])
+    assert started.result["cause"] == "no memory is left for the KV cache"
+    assert started.result["evidence"][0].startswith("ValueError: No available memory")
+    assert f"evidence: {started.result['evidence'][0]}\n" in started.stdout
+    assert "hunter2" not in started.stdout
+    status = world.run("status", "--model-name", "m")
+    assert (status.result["evidence"], status.result["hint"]) == (started.result["evidence"], started.result["hint"])
+    assert "hunter2" not in status.stdout
+
+
+def test_a_failure_is_told_within_what_a_scheduler_keeps(world):
+    last = f"ValueError: No available memory for the cache blocks. {'y' * 3000}\n"
+    lines = [f"{n:02d} {'x' * 3000}\n" for n in range(40)]
+    started = world.start([["text", "".join(lines) + last], ["exit", 1]])
+    assert len(started.stdout) < 8000
+    assert started.result["cause"] == "no memory is left for the KV cache"
+    assert "  39 xxx" in started.stdout
+
+
+def test_who_took_the_port_in_the_meantime_is_named(world, free_port, tmp_path, wait_until):
+    port, go = free_port(), tmp_path / "go"
+    steps = [["wait", str(go)], ["text", "OSError: [Errno 98] Address already in use\n"], ["exit", 1]]
+    with world.popen("start", "--params", world.params(steps, port=port)) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        command = [sys.executable, "-m", "http.server", str(port), "--bind", "0.0.0.0"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
+            wait_until(lambda: ports.holder(port))
+            go.touch()
+            told = launcher.stdout.read()
+            assert launcher.wait(30) == 10
+            other.kill()
+    record = world.launches()[0].read()
+    assert record["exit"]["cause"] == "the port is in use"
+    assert f"port {port} is held by pid {other.pid} ({sys.executable} -m http.server {port}" in record["exit"]["hint"]
+    assert record["exit"]["hint"] in told
+
+
+def test_another_server_at_the_port_does_not_pass_for_the_engine(world, free_port, tmp_path, wait_until):
+    port, go, probed = free_port(), tmp_path / "go", tmp_path / "probed"
+    steps = [["wait", str(go)], ["text", "OSError: [Errno 98] Address already in use\n"], ["exit", 1]]
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexec {sys.executable} {FAKE_SERVER} '{json.dumps(steps)}'\n")
+    python.chmod(0o755)
+    given = {"modelName": "m", "modelPath": str(tmp_path), "pythonBin": str(python), "port": port}
+    with world.popen("start", "--params", json.dumps(given)) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        others = [["serve", port, ["m"], str(probed)], ["stay"]]
+        with subprocess.Popen([sys.executable, FAKE_SERVER, json.dumps(others)]) as other:
+            wait_until(lambda: probed.exists() and probed.read_text().count("/v1/models") >= 2)
+            assert world.launches()[0].read()["state"] == "starting"
+            go.touch()
+            told = launcher.stdout.read()
+            assert launcher.wait(30) == 10
+            other.kill()
+    assert f"port {port} is held by pid {other.pid}" in told
 
 
 def test_a_server_killed_by_a_signal_is_told_as_such(world):
@@ -129,6 +221,14 @@ def test_pre_start_runs_first_and_its_failure_fails_the_start(world):
         ('{"modelName": "m", "model_name": "n"}', 2, "given twice"),
         ('{"modelName": "m", "command": ["true"], "environ": {"A B": "c"}}', 2, "not the name of a variable"),
         ('{"modelName": "m", "service": "nope"}', 2, "service 'nope' is not in the configuration"),
+        ("[" * 100_000, 2, "nested too deeply"),
+        (
+            '{"modelName": "m", "command": ["true"], "environ": {"A": "b\\u0000"}}',
+            2,
+            "environ.A holds a NUL character",
+        ),
+        ('{"modelName": "m", "command": ["true"], "args": ["\\ud800"]}', 2, "args holds half of a character"),
+        ('{"modelName": "m\\ud800", "command": ["true"], "traceId": "t-1"}', 2, "modelName must be printable"),
     ],
 )
 def test_a_wrong_parameter_is_one_line_that_says_what_to_change(world, params, status, says):
@@ -138,6 +238,43 @@ def test_a_wrong_parameter_is_one_line_that_says_what_to_change(world, params, s
     assert told, (refused.stdout, refused.stderr)
     assert refused.result["exitStatus"] == status
     assert all("server" not in launch.read() for launch in world.launches())
+
+
+@pytest.mark.parametrize("command", ["start", "stop", "restart", "status", "apply", "warmup", "smoke", "notify"])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--port", "abc"], "'abc' is not a valid integer"),
+        (["--prot", "1"], "o such option"),
+        (["--params"], "'--params' requires an argument"),
+        (["m"], "unexpected extra argument (m)"),
+    ],
+)
+def test_a_wrong_flag_ends_with_a_result_too(world, command, words, says):
+    refused = world.run(command, *words)
+    assert refused.status == 2
+    assert says in refused.stderr
+    assert says in refused.result["cause"]
+    assert (refused.result["action"], refused.result["exitStatus"]) == (command, 2)
+
+
+def test_a_start_with_a_wrong_flag_is_found_by_its_trace(world):
+    refused = world.run("start", "--model-name", "m", "--port", "abc", "--trace-id", "t-9")
+    launch = world.launch(refused.result)
+    assert (launch.read()["traceId"], launch.read()["modelName"]) == ("t-9", "m")
+    assert "'abc' is not a valid integer" in world.events(launch)[-1].fields["cause"]
+    refused = world.run("apply", "--params", '{"modelName": "m", "traceId": "t-8"}', "--nonsense")
+    assert world.launch(refused.result).read()["traceId"] == "t-8"
+
+
+@pytest.mark.parametrize("command", ["start", "stop", "status"])
+def test_a_state_directory_that_cannot_be_looked_at_is_told(world, command):
+    world.environ["TRACETAIL_STATE_DIR"] = "/" + "x" * 300
+    words = ["--params", world.params([["stay"]])] if command == "start" else ["--model-name", "m"]
+    told = world.run(command, *words)
+    assert told.status == 15
+    assert "File name too long" in told.result["cause"]
+    assert "Traceback" not in told.stderr
 
 
 @pytest.mark.parametrize(
@@ -169,6 +306,37 @@ def test_flags_and_files_do_as_well_as_json(world, tmp_path):
     assert world.run("stop", "--model-name", "m", "--env", "dev").status == 0
 
 
+def test_parameters_that_are_no_text_are_told(world):
+    command = world.command("start", "--params", "-")
+    done = subprocess.run(command, input=b"{\xff}", env=world.environ, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"can't decode byte 0xff" in done.stderr
+    assert done.stdout.startswith(b"TRACETAIL_RESULT ")
+
+
+def test_relative_paths_are_those_of_the_caller(world, tmp_path, wait_until, receiver):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "token").write_text("s3cret")
+    (tmp_path / "params").write_text(
+        world.params(
+            [["text", "ready now\n"], ["touch", "here"], ["stay"]],
+            workDir="sub",
+            logDir="~/mine",
+            callbackUrl=receiver.url,
+            callbackTokenFile="token",
+        )
+    )
+    command = world.command("start", "--params", "@params")
+    environ = world.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout.splitlines()[-1].removeprefix("TRACETAIL_RESULT "))
+    assert result["logFile"].startswith(str(tmp_path / "mine"))
+    wait_until((tmp_path / "sub" / "here").exists)
+    wait_until(lambda: receiver.events() == ["ready"])
+    assert receiver.headers[0]["Authorization"] == "Bearer s3cret"
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
 def test_a_service_of_the_configuration_gives_defaults(world, tmp_path):
     params = json.loads(world.params([["text", "ready now\n"], ["stay"]]))
     path = tmp_path / "tracetail.toml"
@@ -198,6 +366,37 @@ def test_equal_parameters_reuse_and_others_restart(world):
     assert other["launchId"] != first["launchId"]
     assert not is_alive(world.launch(first).read()["server"])
     assert [event.name for event in world.events(world.launch(first))][-2:] == ["stopping", "exited"]
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_restart_that_cannot_succeed_leaves_the_running_server_alone(world):
+    first = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
+    refused = world.start([["text", "ready now\n"], ["stay"]], workDir="/does/not/exist")
+    assert (refused.status, refused.result["cause"]) == (15, "workDir /does/not/exist is not a directory")
+    assert is_alive(first.read()["server"])
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_what_to_do_with_a_running_service_can_be_told(world):
+    steps = [["text", "ready now\n"], ["stay"]]
+    first = world.start(steps).result
+    reused = world.start(steps, ifRunning="reuse", args=["other"])
+    assert (reused.result["launchId"], reused.result["reused"]) == (first["launchId"], True)
+    anew = world.start(steps, ifRunning="restart")
+    assert anew.status == 0
+    assert anew.result["launchId"] != first["launchId"]
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_another_operation_on_the_service_is_told(world):
+    with registry.operation_lock(world.state, "test/m", {"action": "stop"}):
+        busy = world.start([["stay"]], traceId="t-1")
+        assert busy.status == 13
+        assert f"another operation on test/m is running (pid {os.getpid()}, stop)" in busy.result["cause"]
+        assert world.events(world.launch(busy.result))[-1].fields["exitStatus"] == "13"
+    assert world.start([["text", "ready now\n"], ["stay"]]).status == 0
+    with registry.operation_lock(world.state, "test/m", {"action": "start"}):
+        assert world.run("stop", "--model-name", "m").status == 13
     assert world.run("stop", "--model-name", "m").status == 0
 
 
@@ -267,6 +466,20 @@ def test_a_port_and_a_device_that_another_launch_loads_on_are_refused(world, fre
     assert world.run("stop", "--model-name", "other").status == 0
 
 
+def test_a_claim_in_another_state_directory_of_the_machine_is_seen(world, tmp_path, wait_until):
+    go, elsewhere = tmp_path / "go", {"TRACETAIL_STATE_DIR": str(tmp_path / "elsewhere")}
+    world.state = tmp_path / ".local" / "state" / "tracetail"  # that of the user
+    world.environ["TRACETAIL_STATE_DIR"] = str(world.state)
+    steps = [["wait", str(go)], ["text", "ready now\n"], ["stay"]]
+    with world.popen("start", "--params", world.params(steps, devices=[0])) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        refused = world.run("start", "--params", world.params(steps, devices=[0]), environ=elsewhere)
+        assert (refused.status, "still loading" in refused.result["cause"]) == (15, True)
+        go.touch()
+        assert launcher.wait(30) == 0
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
 def test_a_state_directory_that_cannot_be_written_is_told(world):
     world.environ["TRACETAIL_STATE_DIR"] = "/proc/nowhere"
     refused = world.start([["stay"]])
@@ -318,6 +531,13 @@ def test_a_pre_start_that_hangs_is_a_time_out(world):
     assert (started.status, started.result["cause"]) == (11, "preStart did not end within 0.5 s")
 
 
+def test_no_server_is_started_once_pre_start_was_too_late(world):
+    polite = ["sh", "-c", "trap 'exit 0' TERM; sleep 600 & wait"]
+    started = world.start([["stay"]], preStart=polite, readyTimeoutSec=0.5, stopTimeoutSec=1)
+    assert started.status == 11
+    assert [event.name for event in world.events(world.launch(started.result))] == ["failed", "exited"]
+
+
 def test_a_huge_time_out_is_as_good_as_none(world):
     started = world.start([["sleep", 0.3], ["text", "ready now\n"], ["stay"]], readyTimeoutSec=1e9)
     assert started.status == 0
@@ -362,6 +582,23 @@ def test_scope_asks_systemd_for_one(world, tmp_path):
     assert asked.startswith("--scope ")
     assert f"--unit=tracetail-{started.result['launchId']}" in asked
     assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_scope_that_cannot_be_had_is_told(world, tmp_path):
+    fake = tmp_path / "bin" / "systemd-run"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho 'Failed to connect to bus: No medium found' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    path = world.environ["PATH"]
+    world.environ["PATH"] = f"{fake.parent}:{path}"
+    started = world.run("start", "--scope", "--params", world.params([["stay"]]))
+    assert (started.status, started.result["state"]) == (10, "failed")
+    assert started.result["cause"] == "the server was not started: Failed to connect to bus: No medium found"
+    fake.unlink()
+    (fake.parent / "python3").symlink_to(sys.executable)
+    world.environ["PATH"] = str(fake.parent)
+    started = world.run("start", "--scope", "--params", world.params([["stay"]]))
+    assert (started.status, "needs systemd-run" in started.result["cause"]) == (15, True)
 
 
 def test_the_instance_id_of_a_powerjob_script_is_found(world, tmp_path):

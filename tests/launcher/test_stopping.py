@@ -1,15 +1,19 @@
 """A stop ends everything that belongs to the launch, and nothing else."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from contract.record import is_alive, process_ref
 from launcher import processes
 
+FAKE_SERVER = Path(__file__).with_name("fake_server.py")
+CRASH_LOG = Path(__file__).parents[1] / "data" / "vllm-logs" / "engine-crash.log"
 READY = [["text", "ready now\n"], ["stay"]]
 
 
@@ -74,6 +78,22 @@ def test_a_crash_after_ready_is_crashed(world, tmp_path, wait_until):
     assert (record["state"], record["exit"]["code"]) == ("crashed", 3)
     status = world.run("status", "--model-name", "m")
     assert (status.status, status.result["cause"]) == (3, "exited with status 3")
+
+
+def test_an_engine_that_exits_with_status_0_after_its_death_has_crashed(world, free_port, tmp_path):
+    """vLLM does so when its EngineCore dies."""
+    port, go = free_port(), tmp_path / "go"
+    steps = [["serve", port, ["m"]], ["wait", str(go)], ["file", str(CRASH_LOG)], ["exit", 0]]
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexec {sys.executable} {FAKE_SERVER} '{json.dumps(steps)}'\n")
+    python.chmod(0o755)
+    given = {"modelName": "m", "modelPath": str(tmp_path), "pythonBin": str(python), "port": port}
+    started = world.run("start", "--params", json.dumps(given))
+    assert started.status == 0, started.stdout
+    go.touch()
+    record = world.ended(world.launch(started.result))
+    assert (record["state"], record["exit"]["code"]) == ("crashed", 0)
+    assert record["exit"]["cause"] == "the engine process died"
 
 
 def test_services_side_by_side_are_left_alone(world, free_port):

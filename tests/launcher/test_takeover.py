@@ -5,8 +5,10 @@ import random
 import signal
 import subprocess
 import time
+from pathlib import Path
 
-from contract.record import is_alive
+from contract.logline import render_stamp
+from contract.record import LaunchLock, is_alive
 
 NUMBER = 4000
 MOMENTS = random.Random(20261122)
@@ -73,6 +75,39 @@ def test_what_a_server_prints_while_nobody_keeps_it_is_read_by_the_next_keeper(w
     assert world.run("stop", "--model-name", "m").status == 0
 
 
+def test_a_server_without_a_keeper_prints_a_mebibyte_before_it_has_to_wait(world, wait_until, tmp_path):
+    go, done, much = tmp_path / "go", tmp_path / "done", tmp_path / "much"
+    much.write_bytes(b"x" * 99 + b"\n")
+    much.write_bytes(much.read_bytes() * 10_000)
+    steps = [["text", "ready now\n"], ["wait", str(go)], ["file", str(much)], ["touch", str(done)], ["stay"]]
+    launch = world.launch(world.start(steps).result)
+    kill_keeper(launch)
+    wait_until(lambda: not launch.lock_held())
+    go.touch()
+    wait_until(done.exists)
+    assert world.run("status", "--model-name", "m").status == 0
+    wait_until(lambda: world.output(launch) == b"ready now\n" + much.read_bytes())
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_a_clock_that_jumps_does_not_make_a_start_late(world, wait_until, tmp_path):
+    go = tmp_path / "go"
+    steps = [["wait", str(go)], ["text", "ready now\n"], ["stay"]]
+    with world.popen("start", "--params", world.params(steps, readyTimeoutSec=60)) as launcher:
+        launch = wait_until(lambda: next((one for one in world.launches() if "server" in one.read()), None))
+        launcher.kill()
+    kill_keeper(launch)
+    wait_until(lambda: not launch.lock_held())
+    with LaunchLock(launch) as lock:  # as if the clock had been an hour behind at the start
+        lock.write(launch.read() | {"startedAt": render_stamp(time.time_ns() - 3600 * 10**9, 0).decode()})
+    assert world.run("status", "--model-name", "m").status == 20
+    go.touch()
+    wait_until(lambda: launch.read()["state"] == "ready")
+    ready = next(event for event in world.events(launch) if event.name == "ready")
+    assert float(ready.fields["seconds"]) < 600
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
 def test_a_start_whose_keeper_dies_gets_another_one(world, wait_until, tmp_path):
     go = tmp_path / "go"
     steps = [["wait", str(go)], ["text", "ready now\n"], ["stay"]]
@@ -109,6 +144,31 @@ def test_stop_without_a_keeper_ends_everything(world, wait_until, tmp_path):
     stopped = world.run("stop", "--model-name", "m")
     assert (stopped.status, stopped.result["state"]) == (0, "stopped")
     assert not world.members(launch)
+
+
+def test_a_log_whose_first_segments_are_deleted_goes_on_at_its_end(world, wait_until, tmp_path):
+    much, go = tmp_path / "much", tmp_path / "go"
+    much.write_bytes(FLOOD * 40)
+    steps = [["text", "ready now\n"], ["file", str(much)], ["wait", str(go)], ["text", "alone\n"], ["stay"]]
+    launch = world.launch(world.start(steps, maxLogMB=1).result)
+    wait_until(lambda: len(launch.read()["segments"]) >= 4)
+    segments = wait_until(lambda: steady(launch))
+    for path in segments[:2]:
+        Path(path).unlink()
+    kill_keeper(launch)
+    wait_until(lambda: not launch.lock_held())
+    go.touch()
+    assert world.run("status", "--model-name", "m").status == 0
+    wait_until(lambda: Path(segments[-1]).read_bytes().endswith(b"] alone\n"))
+    assert launch.read()["segments"] == segments
+    assert not Path(segments[0]).exists()
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+def steady(launch):
+    """Return a launch's segments once all that the server printed is in them."""
+    segments = launch.read()["segments"]
+    return segments if Path(segments[-1]).read_bytes().endswith(FLOOD[-20:]) else None
 
 
 def test_only_one_keeper_adopts(world, wait_until):

@@ -1,11 +1,15 @@
-"""A real vLLM on the CPU: its port trap while it loads, and a stop that leaves nothing."""
+"""A real vLLM on the CPU: its port trap while it loads, its end by a crash, and a stop that leaves nothing."""
 
 import json
+import os
+import re
+import subprocess
+from pathlib import Path
 
 import pytest
 from support import real_vllm
 
-from launcher import ports
+from launcher import engines, ports
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 
@@ -45,3 +49,60 @@ def test_a_second_start_on_the_port_is_refused_while_the_first_loads(world, free
     assert stopped.status == 0
     assert not world.members(launch)
     assert ports.holder(port) is None
+
+
+def test_a_killed_engine_is_a_crash_with_its_cause(world, free_port, wait_until):
+    python, model = real_vllm.environment()
+    port = free_port()
+    params = {
+        "modelName": "tiny-llama",
+        "modelPath": str(model),
+        "pythonBin": str(python),
+        "port": port,
+        "args": real_vllm.ARGUMENTS,
+        "environ": real_vllm.ENVIRON,
+    }
+    started = world.run("start", "--params", json.dumps(params), timeout=900)
+    assert started.status == 0, started.stdout
+    launch = world.launch(started.result)
+    engine = next(
+        process
+        for process in world.members(launch)
+        if Path(f"/proc/{process.pid}/comm").read_text()[:10] == "VLLM::Engi"
+    )
+    os.kill(engine.pid, 9)
+    record = world.ended(launch)
+    print(json.dumps(record["exit"]))
+    assert (record["state"], record["exit"]["cause"]) == ("crashed", "the engine process died")
+    assert not world.members(launch)
+    assert ports.holder(port) is None
+    assert world.run("status", "--model-name", "tiny-llama").status == 3
+
+
+CITED = re.compile(
+    r"(?:(?P<stdlib>CPython 3\.11 Lib/)|(?P<site>vllm|torch|transformers|huggingface_hub)/)"
+    r"(?P<file>\S+?\.py):(?P<line>\d+)"
+)
+PRINTED_ELSEWHERE = {"ddress already in use": "sock.bind", "error while attempting to bind on address": "attempting"}
+"""Texts that no line of the source holds as they are, and what the cited line says instead."""
+
+
+def test_the_cited_lines_of_the_source_print_what_the_causes_match():
+    python, _ = real_vllm.environment()
+    code = "import os, sysconfig; print(os.path.dirname(os.__file__)); print(sysconfig.get_path('purelib'))"
+    told = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
+    stdlib, site = map(Path, told.stdout.split())
+    checked = 0
+    for cause in (*engines.load("vllm").causes, *engines.load("vllm").consequences):
+        anchor = cause.anchor.decode()
+        for cited in CITED.finditer(cause.source):
+            path = stdlib / cited["file"] if cited["stdlib"] else site / cited["site"] / cited["file"]
+            lines = path.read_text().splitlines()
+            number = int(cited["line"])
+            around = "\n".join(lines[max(0, number - 6) : number + 6])
+            text = re.sub(r"[\"']\s*\n\s*f?[\"']", "", around)  # as one text, where the source breaks it
+            wanted = PRINTED_ELSEWHERE.get(anchor, anchor)
+            wanted = {": error: ": "%(prog)s: error: "}.get(wanted, wanted)
+            assert wanted in text, (cause.source, text)
+            checked += 1
+    assert checked >= 30
