@@ -2,18 +2,16 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from aiohttp import web
 
+from agent import memory
 from agent.delivery import Delivery
 from agent.discovery import BadSettingsError, Discovery
 from agent.files import FileSource, Inodes
@@ -31,6 +29,7 @@ from agent.status import make_app
 from contract.access import check_bind, parse_listen
 from contract.loki import LokiSettings
 from contract.redaction import DEFAULT_PATTERNS, Pattern, Redactor
+from contract.secret_file import read_secret
 from contract.state import launches_dir
 
 log = logging.getLogger(__name__)
@@ -46,13 +45,6 @@ _MANY = 256
 _QUIET_TURNS_OF_MANY = 20
 STOP_SECONDS = 5.0
 """How long the end may take: what is not acknowledged by then stays in the journal."""
-
-
-class Ending(Enum):
-    """Why the agent ended."""
-
-    STOP = auto()
-    RELOAD = auto()
 
 
 def journal_path(state_dir: Path) -> Path:
@@ -81,25 +73,18 @@ class Agent:
         self._shipped = ShippedFiles()
         self._adopter = Adopter()
         self._delivery: Delivery
-        self._ended: asyncio.Event
-        self._ending = Ending.STOP
         self._started = time.time()
 
-    async def run(self, announce: Callable[[str], None]) -> Ending:
-        """Run until SIGTERM, SIGINT or SIGHUP. announce is given the address when everything is ready.
+    async def run(self, announce: Callable[[str], None], ended: asyncio.Event) -> None:
+        """Run until ended is set. announce is given the address when everything is ready.
 
-        Raises JournalError, OSError (the address is in use), UnsafeBindError, BadSettingsError, InvalidPatternError.
+        Raises JournalError, OSError (the address is in use), UnsafeBindError, BadSettingsError, InvalidPatternError,
+        LokiSettingsError, SecretFileError.
         """
         host, port = parse_listen("agent.listen", self._settings.listen)
         check_bind("the agent", host, has_secret=bool(self._settings.secret_file), secret_setting="agent.secret_file")  # noqa: S106
-        self._ended = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number, ending in (
-            (signal.SIGTERM, Ending.STOP),
-            (signal.SIGINT, Ending.STOP),
-            (signal.SIGHUP, Ending.RELOAD),
-        ):
-            loop.add_signal_handler(number, self._end, ending)
+        if self._settings.secret_file:
+            read_secret("agent.secret_file", self._settings.secret_file)
         self._journal.open()
         if self._journal.corrupt:
             log.error(
@@ -133,17 +118,17 @@ class Agent:
                     discovery.start()
                     outboxes = asyncio.create_task(Outboxes(self._state_dirs).run(), name="outboxes")
                     try:
-                        _freeze()
+                        memory.settle()
                         announce(address)
                         await self._take_up_what_is_gone(pipeline)
-                        await self._follow(pipeline, discovery)
+                        await self._follow(pipeline, discovery, ended)
                     finally:
                         outboxes.cancel()
                         await asyncio.gather(outboxes, return_exceptions=True)
+                        await self._adopter.stop()
                         discovery.stop()
         finally:
             await asyncio.to_thread(self._journal.close)
-        return self._ending
 
     def status(self) -> dict[str, Any]:
         """Return what /status shows."""
@@ -186,18 +171,14 @@ class Agent:
             observers=[self._reporting.observe],
         )
 
-    def _end(self, ending: Ending) -> None:
-        self._ending = ending
-        self._ended.set()
-
-    async def _follow(self, pipeline: Pipeline, discovery: Discovery) -> None:
+    async def _follow(self, pipeline: Pipeline, discovery: Discovery, ended: asyncio.Event) -> None:
         housekeeping = 0.0
-        while not self._ended.is_set():
+        while not ended.is_set():
             self._look(pipeline, discovery)
             now = time.monotonic()
             if now >= housekeeping:
                 housekeeping = now + HOUSEKEEPING_EVERY_SECONDS
-                await self._keep_house()
+                await self._keep_house(discovery)
             await asyncio.sleep(LOOK_EVERY_SECONDS)
         await self._finish(pipeline, discovery)
 
@@ -219,7 +200,14 @@ class Agent:
             self._sources.setdefault(source.key, source)
         now = time.monotonic()
         for source in self._in_turn(everything=at_once):
-            if not source.busy and (at_once or now >= source.not_before) and (not source.open or source.look()):
+            if source.busy or not (at_once or now >= source.not_before):
+                continue
+            try:
+                wanted = not source.open or source.look()
+            except Exception as error:  # noqa: BLE001  (one that cannot be looked at must not be the end of the others)
+                self._in_trouble(source, error)
+                continue
+            if wanted:
                 source.busy = True
                 task = asyncio.create_task(self._ship(pipeline, source), name=f"ship {source.key}")
                 self._tasks.add(task)
@@ -241,19 +229,25 @@ class Agent:
         try:
             await pipeline.ship(source)
             source.trouble = ""
-        except OSError as error:
-            if source.trouble != str(error):
-                log.error("cannot follow %s: %s", source.key, error)  # noqa: TRY400  (a trace would say no more)
-            source.trouble = str(error)
-            source.not_before = time.monotonic() + TROUBLE_SECONDS
-        except Exception:
-            # One source that cannot be followed must not be the end of the others.
-            log.exception("cannot follow %s; trying again", source.key)
-            source.not_before = time.monotonic() + TROUBLE_SECONDS
+        except Exception as error:  # noqa: BLE001  (one that cannot be followed must not be the end of the others)
+            self._in_trouble(source, error)
         finally:
             source.busy = False
 
-    async def _keep_house(self) -> None:
+    def _in_trouble(self, source: Source, error: Exception) -> None:
+        """Say why a source cannot be followed, once, and let it be tried again."""
+        if source.trouble != repr(error):
+            source.trouble = repr(error)
+            if isinstance(error, OSError):
+                log.error("cannot follow %s: %s", source.key, error)
+            else:
+                log.error("cannot follow %s; trying again", source.key, exc_info=error)
+        source.not_before = time.monotonic() + TROUBLE_SECONDS
+        if source.open and (not isinstance(error, OSError) or source.is_ahead()):
+            # What was read and not delivered is in the journal, or must be read again: go on from what it says.
+            source.begin_anew()
+
+    async def _keep_house(self, discovery: Discovery) -> None:
         backlog = 0
         for source in list(self._sources.values()):
             if not source.open:
@@ -262,12 +256,17 @@ class Agent:
             if isinstance(source, LaunchSource):
                 # Before it is told, not after: it may become complete while the file is written.
                 told = source.complete and not source.busy
-                await self._shipped.update(source)
-                await self._adopter.look(source)
-                if told:
+                written = await self._shipped.update(source)
+                self._adopter.look(source)
+                if told and written:
                     source.close()
                     self._shipped.forget(source)
+                    self._adopter.forget(source)
                     del self._sources[source.key]
+            elif isinstance(source, FileSource) and source.is_gone and not source.busy:
+                source.close()
+                discovery.forget(source.key)
+                del self._sources[source.key]
         self._reporting.look(self._sources.values(), under_way=len(self._tasks))
         self.metrics.backlog.set(backlog)
         self.metrics.sources.set(len(self._sources))
@@ -282,7 +281,7 @@ class Agent:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._keep_house()
+        await self._keep_house(discovery)
         for source in self._sources.values():
             source.close()
 
@@ -299,12 +298,6 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
         yield f"http://{shown}:{actual}"
     finally:
         await runner.cleanup()
-
-
-def _freeze() -> None:
-    """Spare the garbage collector what start-up made and never goes away: a tenth of all time went into it."""
-    gc.collect()
-    gc.freeze()
 
 
 def redactor_of(settings: AgentSettings) -> Redactor:

@@ -9,19 +9,20 @@ have been stored just before.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import sqlite3
 import time
-from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
-from agent import encoding, refusals
+from agent import encoding, original_time, refusals
 from agent.backoff import SLOW_SECONDS, Backoff
+from agent.bodies import Body, Rows, body_of, rows_from
+from agent.budget import Share
 from agent.encoding import Entry
 from agent.follower import FileRow, Fingerprint
 from agent.journal import Journal, JournalFullError
@@ -29,29 +30,15 @@ from agent.metrics import Metrics
 from agent.rate import RateCap
 from agent.refusals import Verdict
 from agent.sender import Answer, LokiClient, QueryRefusedError, UnreachableError
-from contract.labels import METADATA_ORIGINAL_TIME
 from contract.logql import selector
 
 log = logging.getLogger(__name__)
 
 _LOOKUPS_MAX = 5
+_REFUSED_BEFORE_SPLIT = 5
+"""Where a 429 does not say what the limit is, a request that was refused so often is tried in halves."""
+_SPLIT_LEAST_BYTES = 64 << 10
 _SAY_AGAIN_AFTER_SECONDS = 60.0
-
-
-Rows = Sequence[tuple[int, int]]
-"""Which line of its batch an entry is: entry and line, for the first of every run of lines. Empty: not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """One request's body, and what the journal needs to know of it."""
-
-    labels: Mapping[str, str]
-    data: bytes
-    first_ns: int
-    last_ns: int
-    entries: int
-    rows: Rows = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,36 +123,42 @@ class Delivery:
         self.last_error = ""
         """Why nothing is delivered at the moment; empty if it is."""
 
-    async def deliver(self, batch: Batch) -> Outcome:
-        """Deliver a batch; return when every entry is acknowledged or among the rejected."""
+    async def deliver(self, batch: Batch, share: Share) -> Outcome:
+        """Deliver a batch; return when every entry is acknowledged or among the rejected.
+
+        share: what is set aside for it.
+        """
+        share.resize(sum(len(body.data) for body in batch.bodies))
         batch_id, file_id = await self._write(lambda db: _insert_batch(db, batch))
         if batch.file is not None:
             batch.file.id = file_id
         batch.bodies.clear()  # the journal has them: nothing of them is held while Loki cannot be reached
-        return await self._finish(batch_id, left_behind=False)
+        return await self._finish(batch_id, share)
 
     async def settle(self, batches: list[int]) -> None:
         """Deliver what a crash or an ending left of these batches."""
         for batch_id in batches:
-            await self._finish(batch_id, left_behind=True)
+            await self._finish(batch_id, None)
 
-    async def _finish(self, batch_id: int, *, left_behind: bool) -> Outcome:
+    async def _finish(self, batch_id: int, share: Share | None) -> Outcome:
+        """share: None for what was left behind, which is looked up first."""
         outcome = Outcome()
         while True:
             intent = await self._write(lambda db: _next_intent(db, batch_id))
             if intent is None:
                 break
-            if left_behind:
+            if share is None:
                 intent = await self._without_what_is_stored(intent)
                 if intent is None:
                     continue
-            await self._resolve(intent, outcome)
+            await self._resolve(intent, outcome, share)
             outcome.last_ns = max(outcome.last_ns, intent.last_ns)
         return outcome
 
-    async def _resolve(self, intent: Intent, outcome: Outcome) -> None:
+    async def _resolve(self, intent: Intent, outcome: Outcome, share: Share | None) -> None:
         """Push until it is known of every entry what became of it, and write that down."""
         backoff = Backoff()
+        refused = 0
         while True:
             if wait := self._rate_cap.wait(len(intent.body)):
                 await self._pause(intent, wait)
@@ -179,7 +172,7 @@ class Delivery:
                 await self._pause(intent, backoff.wait())
                 continue
             self._metrics.pushed(str(answer.status), time.monotonic() - begun)
-            match refusals.verdict(answer):
+            match refusals.verdict(answer, one_entry=intent.entries == 1):
                 case Verdict.DELIVERED:
                     self._delivered(intent)
                     await self._write(lambda db: _acknowledge(db, intent))
@@ -188,16 +181,19 @@ class Delivery:
                     await self._settle_refusal(intent, answer, outcome)
                     return
                 case Verdict.ALL_REFUSED:
-                    await self._reject(intent, dict.fromkeys(_times(intent.body), answer.text), outcome)
+                    reason = answer.text or f"Loki answered {answer.status}"
+                    await self._reject(intent, dict.fromkeys(_times(intent.body), reason), outcome)
                     return
                 case Verdict.TOO_MUCH:
                     self._say(f"Loki takes less than it is sent ({answer.status}): {answer.text[:300]}")
                     self._metrics.retried(str(answer.status))
-                    if self._should_split(intent, answer):
-                        await self._split(intent)
-                        await self._sleep(backoff.wait(answer.retry_after))
-                        return
-                    await self._pause(intent, backoff.wait(answer.retry_after))
+                    refused += 1
+                    with share.lent() if share and refusals.is_its_own(answer) else contextlib.nullcontext():
+                        if self._should_split(intent, answer, refused):
+                            await self._split(intent)
+                            await self._sleep(backoff.wait(answer.retry_after))
+                            return
+                        await self._pause(intent, backoff.wait(answer.retry_after))
                 case Verdict.SETTINGS:
                     setting = refusals.setting_to_look_at(answer)
                     url = self._loki.settings.url
@@ -221,26 +217,29 @@ class Delivery:
         self.last_error = ""
         self._metrics.delivered(intent.entries, len(intent.body))
 
-    def _should_split(self, intent: Intent, answer: Answer) -> bool:
+    def _should_split(self, intent: Intent, answer: Answer, refused: int) -> bool:
         """A request that is larger than what the limit lets through at once will never pass."""
         if intent.entries < 2:
             return False
         if answer.status == 413:
             return True
         limit = refusals.rate_limit(answer.text)
-        return limit is not None and limit.request > limit.limit
+        if limit is None:
+            return refused >= _REFUSED_BEFORE_SPLIT and len(intent.body) > _SPLIT_LEAST_BYTES
+        return limit.request > limit.limit
 
     async def _split(self, intent: Intent) -> None:
         _, entries = encoding.decode_request(intent.body)
         half = len(entries) // 2
         bodies = [
-            make_body(intent.labels, entries[:half], intent.rows),
-            make_body(intent.labels, entries[half:], rows_from(intent.rows, half)),
+            body_of(intent.labels, entries[:half], intent.rows),
+            body_of(intent.labels, entries[half:], rows_from(intent.rows, half)),
         ]
         await self._write(lambda db: _replace(db, intent, bodies, retimed=intent.retimed))
 
     async def _settle_refusal(self, intent: Intent, answer: Answer, outcome: Outcome) -> None:
         """Find out which entries a 400 is about. The others are stored."""
+        self.last_error = ""  # it is reached, and takes what is good
         refused = refusals.listed(answer.text)
         if refused is None or not refused.keys() <= set(_times(intent.body)):
             if intent.entries == 1:
@@ -263,17 +262,21 @@ class Delivery:
         again = []
         for entry in entries:
             if entry.time_ns in wanted:
-                original = encoding.metadata({METADATA_ORIGINAL_TIME: _rfc3339(entry.time_ns)})
-                again.append(Entry(time_ns, entry.text, entry.meta + original))
+                text, meta = entry.text, b""
+                if not original_time.is_told(entry):
+                    structured = self._loki.settings.structured_metadata
+                    text, meta = original_time.told(text, entry.time_ns, structured_metadata=structured)
+                again.append(Entry(time_ns, text, entry.meta + meta))
                 time_ns += 1
         rejected = _chosen(intent, entries, refused.keys() - wanted)
-        bodies = [make_body(intent.labels, again)]
+        bodies = [body_of(intent.labels, again)]
         await self._write(lambda db: _reject_and_replace(db, intent, rejected, refused, bodies))
         self._metrics.delivered(intent.entries - len(refused), len(intent.body))
         self._count_rejected([entry for _, entry in rejected], refused, outcome)
         self._metrics.retimed(len(again))
 
     async def _reject(self, intent: Intent, refused: Mapping[int, str], outcome: Outcome) -> None:
+        self.last_error = ""
         _, entries = encoding.decode_request(intent.body)
         rejected = _chosen(intent, entries, refused.keys())
         await self._write(lambda db: _reject_and_replace(db, intent, rejected, refused, []))
@@ -312,7 +315,7 @@ class Delivery:
         if not missing:
             await self._write(lambda db: _acknowledge(db, intent))
             return None
-        bodies = [make_body(intent.labels, missing)]
+        bodies = [body_of(intent.labels, missing)]
         replaced: list[Intent] = await self._write(lambda db: _replace(db, intent, bodies, retimed=intent.retimed))
         return replaced[0]
 
@@ -336,20 +339,6 @@ class Delivery:
             log.error("%s", message)
 
 
-def rows_from(rows: Rows, entry: int) -> Rows:
-    """Return the rows of the entries from this one on."""
-    if not rows:
-        return ()
-    begun = bisect_right(rows, entry, key=itemgetter(0)) - 1
-    return [(max(0, first - entry), row + max(0, entry - first)) for first, row in rows[begun:]]
-
-
-def make_body(labels: Mapping[str, str], entries: list[Entry], rows: Rows = ()) -> Body:
-    """Return the body that holds these entries."""
-    data = encoding.encode_request(labels, encoding.columns_of(entries).encode())
-    return Body(labels, data, entries[0].time_ns, entries[-1].time_ns, len(entries), rows)
-
-
 def _chosen(intent: Intent, entries: list[Entry], times: AbstractSet[int]) -> list[tuple[int | None, Entry]]:
     """Return the entries at these times, each with the line of the batch that it is, where that is known."""
     return [
@@ -361,11 +350,6 @@ def _chosen(intent: Intent, entries: list[Entry], times: AbstractSet[int]) -> li
 
 def _times(body: bytes) -> list[int]:
     return [entry.time_ns for entry in encoding.decode_request(body)[1]]
-
-
-def _rfc3339(time_ns: int) -> str:
-    seconds, nanos = divmod(time_ns, encoding.SECOND)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanos:09d}Z"
 
 
 def _insert_batch(db: sqlite3.Connection, batch: Batch) -> tuple[int, int]:
@@ -511,6 +495,12 @@ def _reject_and_replace(
     )
     for body in bodies:
         _insert_intent(db, intent.batch_id, body, retimed=True)
+        # After a restart, too, the next lines of the stream come after what was sent again later.
+        db.execute(
+            "UPDATE batches SET state = json_set(state, '$.last_ns', max(?, json_extract(state, '$.last_ns')))"
+            " WHERE id = ?",
+            (body.last_ns, intent.batch_id),
+        )
     _acknowledge(db, intent)
 
 

@@ -41,6 +41,9 @@ from contract.state import launches_dir
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 1.0
+UNREADABLE_AGAIN_SECONDS = 5.0
+_CLOCK_TICK_NS = 1_000_000_000
+"""A directory that was changed within this time may be changed once more under the same time stamp."""
 GLOB_EVERY_SECONDS = 5.0
 FILENAME = "filename"
 _FILE_LABELS = (HOST, FILENAME, TRACE_ID, INSTANCE_ID)
@@ -126,6 +129,9 @@ class Discovery:
         self._inodes = inodes
         self._known = set(completed)
         self._waiting: set[Path] = set()
+        self._unreadable: dict[Path, str] = {}
+        """Launches whose record cannot be used, with the reason that was told."""
+        self._next_try = 0.0
         self._marks: dict[Path, int] = {}
         self._next_look = 0.0
         self._next_glob = 0.0
@@ -156,32 +162,60 @@ class Discovery:
             # A large tree is not looked through more often than costs a hundredth of a core.
             self._next_glob = now + max(GLOB_EVERY_SECONDS, 100 * (time.monotonic() - now))
 
+    def forget(self, name: str) -> None:
+        """Yield this file again when it is found again."""
+        self._known.discard(name)
+
     def _new_launches(self) -> Iterator[Source]:
         for directory in self._launches:
             try:
-                mark = directory.stat().st_mtime_ns
+                self._look_into(directory)
             except FileNotFoundError:
                 continue
-            self._watch(directory, recursive=False)
-            if self._marks.get(directory) != mark:
-                with os.scandir(directory) as entries:
-                    self._waiting.update(Path(e.path) for e in entries if e.name not in self._known and e.is_dir())
-                self._marks[directory] = mark
+            except OSError as error:
+                self._say(directory, f"cannot look for launches: {error}")
+        now = time.monotonic()
+        if self._unreadable and now >= self._next_try:
+            self._next_try = now + UNREADABLE_AGAIN_SECONDS
+            self._waiting.update(path for path in self._unreadable if path not in self._launches)
         for path in sorted(self._waiting):
             launch = LaunchDir(path)
             try:
-                record = launch.read()
+                source = LaunchSource(launch, launch.read(), self._settings.labels)
             except FileNotFoundError:
                 if not path.is_dir():
                     self._waiting.discard(path)
+                    self._unreadable.pop(path, None)
                 continue
             except (OSError, RecordError) as error:
-                log.error("%s", error)  # noqa: TRY400  (a trace would say no more)
-                self._waiting.discard(path)
-                continue
+                self._say(path, str(error))
+            except (KeyError, TypeError) as error:
+                self._say(path, f"{launch.record_path} cannot be used: {type(error).__name__} {error}")
+            else:
+                self._known.add(path.name)
+                self._unreadable.pop(path, None)
+                yield source
             self._waiting.discard(path)
-            self._known.add(path.name)
-            yield LaunchSource(launch, record, self._settings.labels)
+
+    def _look_into(self, directory: Path) -> None:
+        """Note the launches that are new in a directory. Raises OSError."""
+        mark = directory.stat().st_mtime_ns
+        self._watch(directory, recursive=False)
+        if self._marks.get(directory) == mark:
+            return
+        settled = time.time_ns() - mark > _CLOCK_TICK_NS
+        with os.scandir(directory) as entries:
+            found = {Path(entry) for entry in entries if entry.name not in self._known and entry.is_dir()}
+        self._waiting.update(found - self._unreadable.keys())
+        self._unreadable.pop(directory, None)
+        if settled:
+            self._marks[directory] = mark
+
+    def _say(self, path: Path, reason: str) -> None:
+        """Log why something cannot be followed, once; it is tried again now and then."""
+        if self._unreadable.get(path) != reason:
+            self._unreadable[path] = reason
+            log.error("%s", reason)
 
     def _new_files(self) -> Iterator[Source]:
         for source in self._settings.sources:

@@ -21,13 +21,14 @@ import re
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.follower import Block, FileRow, Fingerprint, Follower
 from agent.records import Ids
-from agent.sources import Gap, Source
+from agent.sources import Source
 from contract.labels import INSTANCE_ID, TRACE_ID
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ IDLE_SECONDS = 60.0
 """A file in which nothing happens is closed; it is opened again when its size changes."""
 OPEN_MAX = 400
 """When so many are open, idle ones are closed at once."""
+FORGET_SECONDS = 600.0
+"""A path at which there has been nothing for so long is not looked at any more, until a file is found there."""
 ROWS_MAX = 32
 """So many files of a source are remembered, for those that come back under another name."""
 
@@ -53,19 +56,41 @@ Identity = tuple[int, int]
 class Inodes:
     """Which source reads which file, over all sources: a rotated file may match another one's glob."""
 
-    owners: dict[Identity, tuple[str, bytes]] = field(default_factory=dict)
-    """The source and the first bytes; an inode may be used again for another file."""
-    open: int = 0
-    """How many files are open."""
+    owners: dict[Identity, tuple[str, FileRow]] = field(default_factory=dict)
+    """The source and what it knows of the file: an inode may be used again for another one."""
+    held: Counter[Identity] = field(default_factory=Counter)
+    """Files that are open. Their inodes cannot be used again."""
+
+    @property
+    def open(self) -> int:
+        """How many files are open."""
+        return self.held.total()
 
     def is_free(self, follower: Follower, key: str) -> bool:
-        """Say whether no other source reads this file."""
-        owner, head = self.owners.get((follower.device, follower.inode), (key, b""))
-        return owner == key or not head or follower.head()[: len(head)] != head
+        """Say whether no other source reads this file, or has read it."""
+        identity = follower.device, follower.inode
+        owner, row = self.owners.get(identity, (key, None))
+        if owner == key or row is None:
+            return True
+        if self.held[identity]:
+            return False
+        return not row.head or follower.head()[: len(row.head)] != row.head
 
     def take(self, row: FileRow, key: str) -> None:
         """Note that a source reads this file."""
-        self.owners[row.device, row.inode] = key, row.head
+        self.owners[row.device, row.inode] = key, row
+
+    def hold(self, follower: Follower) -> None:
+        """Count a file that was opened."""
+        self.held[follower.device, follower.inode] += 1
+
+    def release(self, follower: Follower) -> None:
+        """Close a file that was counted."""
+        identity = follower.device, follower.inode
+        self.held[identity] -= 1
+        if not self.held[identity]:
+            del self.held[identity]
+        follower.close()
 
 
 @dataclass(slots=True)
@@ -99,6 +124,8 @@ class FileSource(Source):
         self._quiet: tuple[int, int, int] | None = None
         """Device, inode and size at which there was nothing to read at the path."""
         self._changed_at = time.monotonic()
+        self._gone_at = 0.0
+        """When there was nothing more at the path and nothing to read; 0 while there is."""
 
     def labels(self, ids: Ids | None) -> Mapping[str, str]:
         """Return the labels of the stream of lines with these ids."""
@@ -136,9 +163,24 @@ class FileSource(Source):
             self._shut(self._at.follower)
         self._waiting, self._lingering, self._at = [], [], None
 
+    def begin_anew(self) -> None:
+        """Forget everything but the name."""
+        super().begin_anew()
+        self._opened = False
+        self._quiet = None
+
+    def is_ahead(self) -> bool:
+        """Say whether more was read than is acknowledged."""
+        return self._at is not None and self._at.follower.position != self._at.row.position
+
+    @property
+    def is_gone(self) -> bool:
+        """Nothing has stood at the path for so long that it need not be looked at any more."""
+        return self._gone_at > 0 and time.monotonic() - self._gone_at > FORGET_SECONDS
+
     def look(self) -> bool:
         """Say whether there may be something to do."""
-        if not self._opened or self._waiting or self.gap:
+        if not self._opened or self._waiting or self.gap or self._gaps:
             return True
         now = time.monotonic()
         if self._lingering and self._look_at_lingering(now):
@@ -146,6 +188,7 @@ class FileSource(Source):
         standing = self._standing()
         at = self._at
         if at is None:
+            self._gone_at = 0.0 if standing or self._lingering else self._gone_at or now
             return standing is not None and standing != self._quiet
         size = at.follower.status().st_size
         if size != at.size:
@@ -160,15 +203,20 @@ class FileSource(Source):
         if size > at.follower.position:
             return idle > FLUSH_AFTER_SECONDS
         if idle > IDLE_SECONDS or (self._inodes.open > OPEN_MAX and idle > FLUSH_AFTER_SECONDS):
-            self._quiet = (*standing[:2], size)
-            self._leave()
+            self._rest(at)
         return False
+
+    def _rest(self, at: _Open) -> None:
+        """Close a file that stands at the path and is read to its end, until something happens there."""
+        self._quiet = (at.follower.device, at.follower.inode, at.follower.size)
+        self._leave()
 
     def read(self) -> Block | None:
         """Return the next block."""
         if not self._opened:
             self._opened = True
             self._take_up()
+        self._next_gap()
         while self.gap is None:
             if self._at is None and not self._next():
                 return None
@@ -188,6 +236,9 @@ class FileSource(Source):
             elif self._waiting:
                 self._leave()  # it stands at the path, and is taken up again after those that wait
             else:
+                read_all = at.follower.position == at.follower.size
+                if read_all and self._inodes.open > OPEN_MAX and self._stands_at_path(at.follower):
+                    self._rest(at)
                 return None
         return None
 
@@ -201,9 +252,11 @@ class FileSource(Source):
             if follower is not None:
                 self._waiting.append((follower, row))
             elif row.size > row.position:
-                self.gap = Gap(row, row.size, "deleted before it was read")
+                self._lose(row, row.size, "deleted before it was read")
             else:
-                self._mark_done(row)
+                self._lose(
+                    row, row.position, "gone while the agent was down; what was written after this is not known"
+                )
         if unfinished:
             self._take_missed(unfinished[-1])
 
@@ -213,7 +266,7 @@ class FileSource(Source):
         for path in (self.path, *self._siblings()):
             with contextlib.suppress(OSError):
                 follower = Follower(path, row.position)
-                if follower.size >= row.position and _is_same(follower, row):
+                if follower.continues(row):
                     if (follower.device, follower.inode) == (row.device, row.inode):
                         for copy in copies:
                             copy.close()
@@ -243,7 +296,7 @@ class FileSource(Source):
             except (OSError, EOFError) as error:
                 log.warning("cannot read %s: %s", path, error)
                 continue
-            if follower.size >= row.position and _is_same(follower, row):
+            if follower.continues(row):
                 return self._opened_one(follower, row)
             follower.close()
         return None
@@ -303,7 +356,7 @@ class FileSource(Source):
     def _known_row(self, follower: Follower) -> FileRow | None:
         for row in reversed(self.files):
             if (row.device, row.inode) == (follower.device, follower.inode) and not row.done:
-                if follower.size >= row.position and _is_same(follower, row):
+                if follower.continues(row):
                     return row
                 self._mark_done(row)
         return None
@@ -339,23 +392,24 @@ class FileSource(Source):
             return
         log.info("%s was truncated", self.path)
         self._leave()
-        self._mark_done(row)
         copy = self._find_copy(row, position)
+        if copy is None and before > position:
+            row.position = position
+            self._lose(row, before, "truncated before it was read")
+            return
+        self._mark_done(row)
         if copy is not None:
             copied = dataclasses.replace(row, id=0, device=copy.device, inode=copy.inode, done=False)
             self.files.append(copied)
             self._inodes.take(copied, self.key)
             self._waiting.insert(0, (copy, copied))
-        elif before > position:
-            row.position = position
-            self.gap = Gap(row, before, "truncated before it was read")
 
     def _find_copy(self, row: FileRow, position: int) -> Follower | None:
         for path in self._siblings():
             with contextlib.suppress(OSError):
                 follower = Follower(path, position)
-                if row.head and follower.size >= position and _is_same(follower, row):
-                    self._inodes.open += 1
+                if row.head and follower.continues(row):
+                    self._inodes.hold(follower)
                     return follower
                 follower.close()
         return None
@@ -391,23 +445,14 @@ class FileSource(Source):
             self._at = None
 
     def _mark_done(self, row: FileRow) -> None:
-        row.done = True
+        super()._mark_done(row)
         self._inodes.take(row, self.key)
-        if row.id:
-            self.finished.append(row)
         del self.files[:-ROWS_MAX]
 
     def _opened_one(self, follower: Follower, row: FileRow) -> Follower:
-        self._inodes.open += 1
+        self._inodes.hold(follower)
         self._inodes.take(row, self.key)
         return follower
 
     def _shut(self, follower: Follower) -> None:
-        self._inodes.open -= 1
-        follower.close()
-
-
-def _is_same(follower: Follower, row: FileRow) -> bool:
-    """Say whether a file begins with the bytes that the journal knows, and has the same before the position."""
-    head = follower.head()[: len(row.head)]
-    return head == row.head and (not row.tail or follower.tail(row.position) == row.tail)
+        self._inodes.release(follower)

@@ -83,9 +83,9 @@ class Follower:
         return status
 
     def has_more(self) -> bool:
-        """Say whether there may be a whole line to read. One system call: this runs ten times a second."""
+        """Say whether there may be a whole line to read, or the file was cut. One system call: ten times a second."""
         self.size = os.fstat(self._descriptor).st_size
-        return self.size > self.position and self.size != self._seen_size
+        return self.size not in (self.position, self._seen_size)
 
     def head(self) -> bytes:
         """Return the first bytes of the file."""
@@ -99,6 +99,13 @@ class Follower:
     def fingerprint(self, position: int) -> Fingerprint:
         """Return by what this file is known again when everything before position is read."""
         return Fingerprint(self.head()[:position], self.tail(position), self.size)
+
+    def continues(self, row: FileRow) -> bool:
+        """Say whether this file is what the journal knows: the same first bytes, the same before the position."""
+        if os.fstat(self._descriptor).st_size < row.position:
+            return False
+        head = self.head()[: len(row.head)]
+        return head == row.head and (not row.tail or self.tail(row.position) == row.tail)
 
     def read(self, *, flush: bool = False) -> Block | None:
         """Return the next lines; None if there is no whole line yet.

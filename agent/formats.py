@@ -67,10 +67,22 @@ _NCCL = re.compile(
     rb"[\w.-]{1,128}:(\d{1,10}):\d{1,10} \[\d{1,4}\] (?:[\w./-]{1,64}:\d{1,6} )?NCCL (WARN|INFO|TRACE|ERROR)"
 )
 _PYTHON_WARNING = re.compile(rb":\d{1,7}: (?:[A-Za-z_][\w.]{0,60})?Warning: ")
-_FATAL = re.compile(
-    rb"terminate called (?:after|without)|Fatal Python error: |Segmentation fault|Exception in thread "
-    rb"|Exception ignored in: |During handling of the above exception, another"
-    rb"|The above exception was the direct cause of"
+_FATAL = (
+    b"terminate called after",
+    b"terminate called without",
+    b"Fatal Python error: ",
+    b"Segmentation fault",
+    b"Exception in thread ",
+    b"Exception ignored in: ",
+    b"During handling of the above exception, another",
+    b"The above exception was the direct cause of",
+)
+_START_BYTES = 5
+_FATAL_STARTS = frozenset(text[:_START_BYTES] for text in _FATAL)
+_LEVEL_STARTS = frozenset(
+    (level + end)[:_START_BYTES]
+    for level in (b"TRACE", b"DEBUG", b"INFO", b"WARNING", b"ERROR", b"CRITICAL")
+    for end in (b" ", b":")
 )
 TRACEBACK = b"Traceback (most recent call last)"
 _TRACEBACK_LINE = re.compile(rb"(?:\s*\+ Exception Group )?Traceback \(most recent call last\)")
@@ -121,7 +133,8 @@ def header_of(text: bytes, at: int = 0) -> Header:
     first = text[at : at + 1]
     if not first or first.isspace():
         return NONE
-    if first in b"TDIWEC":
+    start = text[at : at + _START_BYTES]
+    if start in _LEVEL_STARTS:
         if m := _VLLM.match(text, at):
             return Header(LEVELS[m[1].decode()], None, None, m[3], m[2], m.end(), text.endswith(b" ", 0, m.end()))
         if m := _UVICORN.match(text, at):
@@ -132,7 +145,7 @@ def header_of(text: bytes, at: int = 0) -> Header:
         return header
     if b" NCCL " in text and (m := _NCCL.match(text, at)):
         return Header(LEVELS[m[2].decode()], None, m[1], None, None, m.end())
-    if first in b"tFSEDT" and _FATAL.match(text, at):
+    if start in _FATAL_STARTS and text.startswith(_FATAL, at):
         return Header("error", body=at)
     # Some print it behind a line that they did not end, so it may stand anywhere.
     if (warning := text.find(b"Warning: ", at)) > 0 and _PYTHON_WARNING.search(text, max(at, warning - 80)):
@@ -204,4 +217,4 @@ def is_exception_group(text: bytes, at: int = 0) -> bool:
 
 def starts_traceback(text: bytes, at: int = 0) -> bool:
     """Say whether a traceback begins at `at`."""
-    return _TRACEBACK_LINE.match(text, at) is not None
+    return TRACEBACK in text and _TRACEBACK_LINE.match(text, at) is not None

@@ -122,7 +122,7 @@ class JournalCorruptError(JournalError):
 
 
 class JournalFullError(JournalError):
-    """There is no room on disk for the journal; nothing was changed, the write may be tried again."""
+    """There is no room on disk, or another program holds it; nothing was changed, the write may be tried again."""
 
 
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
@@ -262,6 +262,8 @@ class Journal:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             return JournalFullError(f"the journal {self.path} cannot be written: {error}; free some room on its disk")
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return JournalFullError(f"the journal {self.path} cannot be written: {error}; another program holds it")
         return error
 
 

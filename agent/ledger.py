@@ -89,7 +89,10 @@ class Ledger:
                 " WHERE kind = 'file' ORDER BY files.id"
             ).fetchall()
         )
-        return Inodes({(row["device"], row["inode"]): (row["key"], row["head"]) for row in rows})
+        inodes = Inodes()
+        for row in rows:
+            inodes.take(FileRow("", row["device"], row["inode"], row["head"]), row["key"])
+        return inodes
 
     async def finish_files(self, source: Source) -> None:
         """Note the files that need not be opened any more."""

@@ -13,17 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from operator import lt
-from typing import Any
+from typing import Any, NamedTuple
 
-from agent import encoding
+from agent import encoding, original_time
 from agent.encoding import Columns
 from agent.records import JSON_TIME, Ids, Records, Taken, Told, json_time
 from agent.times import AHEAD_MAX_NS, EngineTimes
 from contract import events
 from contract.logline import LINE_PATTERN, MARK_CUT, MARK_EVENT, parse_event, parse_stamp
 
-_CHUNK_LINES = 1024
-"""So many lines are taken together: few enough to stay in the processor's cache."""
 _ALIKE_LEAST = 4
 _SECONDS_MAX = 4096
 _KEEPERS_LINE = re.compile(LINE_PATTERN, re.DOTALL)
@@ -31,7 +29,19 @@ _NANOS_AT = 20
 _OFFSET_AT = 29
 _BEHIND_DIGITS = b":"
 _EVENT = MARK_EVENT.encode()
+_CUT = MARK_CUT.encode()
+PIECE_TAIL_BYTES = 4096
+"""So much of a line that was cut is remembered, for a secret that begins in it and ends in the next piece."""
 _GRAVE_EVENTS = {events.FAILED: "error", events.REFUSED: "error", events.DROPPED: "warning", events.GAP: "warning"}
+
+
+class Piece(NamedTuple):
+    """What an entry is a piece of: a line that was cut."""
+
+    before: bytes
+    """What stands before it in its line, or the end of that; empty for the first piece."""
+    goes_on: bool
+    """The line goes on after it."""
 
 
 @dataclass(slots=True)
@@ -47,6 +57,8 @@ class Stream:
     """Time and text of the keeper's events."""
     stats: list[tuple[int, bytes]] = field(default_factory=list)
     """Time and text of the engine's statistics."""
+    pieces: dict[int, Piece] = field(default_factory=dict)
+    """By the number of the entry."""
 
 
 @dataclass(slots=True)
@@ -102,6 +114,9 @@ class LineParser:
         """What stands between the nanoseconds of a keeper's stamp and the text; empty before the first such line."""
         self._seconds: dict[bytes, tuple[int, bytes]] = {}
         """By the stamp up to the nanoseconds: that second in nanoseconds since the epoch, and encoded."""
+        before = state.get("before")
+        self._before: bytes | None = None if before is None else before.encode("latin-1")
+        """The end of the line that the next one continues; None if the last one was not cut."""
         self._parsed = Parsed()
         self._stream = Stream(None)
         """Where entries go."""
@@ -117,6 +132,7 @@ class LineParser:
             "last_ns": self.last_ns,
             "engine_ns": self._engine_ns,
             "records": self._records.state(),
+            "before": None if self._before is None else self._before.decode("latin-1"),
         }
 
     def parse(self, block: bytes, now_ns: int, *, behind: bool = False, unfinished: bool = False) -> Parsed:
@@ -137,8 +153,7 @@ class LineParser:
         lines = block.split(b"\n")
         last_line = lines.pop()
         if self._records.headers_suffice(block):
-            for start in range(0, len(lines), _CHUNK_LINES):
-                self._take(lines[start : start + _CHUNK_LINES])
+            self._take(lines)
         else:
             for line in lines:
                 self._take_one(line)
@@ -199,7 +214,9 @@ class LineParser:
         self.last_ns = base + nanos[-1]
         text_at = _OFFSET_AT + len(self._fixed)
         texts = [line[text_at:] for line in lines]
-        self._add(seconds, nanos, texts, self._records.take(texts))
+        taken = self._records.take(texts)
+        self._note_piece(texts[0])
+        self._add(seconds, nanos, texts, taken)
         return True
 
     def _second(self, before_nanos: bytes) -> tuple[int, bytes] | None:
@@ -229,7 +246,7 @@ class LineParser:
             self._take_kept(line, keepers)
         else:
             text = line[:-1] if line.endswith(b"\r") else line
-            self._place([text], self._records.add(text, mark))
+            self._place([text], self._records.add(text, mark), cut=mark == MARK_CUT)
 
     def _take_kept(self, line: bytes, keepers: re.Match[bytes]) -> None:
         """Take any line of a keeper."""
@@ -239,20 +256,29 @@ class LineParser:
         if mark is None and (fixed := line[_OFFSET_AT : keepers.start(5)]) != self._fixed:
             self._fixed = fixed
             self._seconds.clear()
-        self.last_ns = max(parse_stamp(keepers[1]), self.last_ns + 1)
+        own_ns = parse_stamp(keepers[1])
+        self.last_ns = max(own_ns, self.last_ns + 1)
         if mark == _EVENT:
             taken = Taken([self._event_meta(text)], [], [])
             self._stream.events.append((self.last_ns, text))
         else:
             taken = self._records.add(text, mark.decode() if mark else None)
+            self._note_piece(text, cut=mark == _CUT)
+        texts = [text]
+        if own_ns != self.last_ns:
+            self._tell_own_time(0, own_ns, texts, taken)
         seconds, nanos = divmod(self.last_ns, encoding.SECOND)
-        self._add([encoding.second(seconds)], [nanos], [text], taken)
+        self._add([encoding.second(seconds)], [nanos], texts, taken)
 
-    def _place(self, texts: list[bytes], taken: Taken) -> None:
-        """Add lines without a stamp: the engine's time is theirs, and the ids that stand in front of them."""
+    def _place(self, texts: list[bytes], taken: Taken, *, cut: bool = False) -> None:
+        """Add lines without a stamp: the engine's time is theirs, and the ids that stand in front of them.
+
+        cut: the only one of them goes on.
+        """
         seconds: list[bytes] = []
         nanos: list[int] = []
         turns: list[tuple[int, Ids]] = []
+        late: list[tuple[int, int]] = []
         ids = self.ids
         previous: Told | None = None
         time_ns: int | None = None
@@ -269,7 +295,12 @@ class LineParser:
             if told.when is JSON_TIME:
                 time_ns = self._engine_time(json_time(texts[place]))
             if time_ns is not None:
-                last_ns = time_ns if time_ns > last_ns else last_ns + 1
+                if time_ns > last_ns:
+                    last_ns = time_ns
+                else:
+                    last_ns += 1
+                    if last_ns - time_ns > AHEAD_MAX_NS:
+                        late.append((place, time_ns))
             elif (self._behind and last_ns) or self._now_ns <= last_ns:
                 last_ns += 1
             else:
@@ -280,14 +311,33 @@ class LineParser:
             seconds.append(encoded)
             nanos.append(last_ns - base)
         self.last_ns = last_ns
+        whole = texts[0] if texts else b""
+        for place, own_ns in late:
+            self._tell_own_time(place, own_ns, texts, taken)
         start = 0
         for end, next_ids in (*turns, (len(texts), None)):
             if start < end:
+                if start == 0:
+                    self._note_piece(whole, cut=cut)
                 here = slice(start, end)
                 self._add(seconds[here], nanos[here], texts[here], taken.part(start, end))
             if next_ids is not None:
                 self._turn_to(next_ids)
             start = end
+
+    def _note_piece(self, text: bytes, *, cut: bool = False) -> None:
+        """Note of the next entry, before it is added, what it is a piece of, if it is one."""
+        if not cut and self._before is None:
+            return
+        before = self._before or b""
+        self._stream.pieces[len(self._stream.entries.texts)] = Piece(before, cut)
+        self._before = (before + text[-PIECE_TAIL_BYTES:])[-PIECE_TAIL_BYTES:] if cut else None
+
+    def _tell_own_time(self, place: int, own_ns: int, texts: list[bytes], taken: Taken) -> None:
+        """Let a line that is moved behind the one before it tell its own time."""
+        structured = self._records.structured_metadata
+        texts[place], meta = original_time.told(texts[place], own_ns, structured_metadata=structured)
+        taken.metas[place] += meta
 
     def _turn_to(self, ids: Ids | None) -> None:
         """Let entries go to the stream with these ids from now on."""

@@ -9,12 +9,14 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from agent import encoding
-from agent.delivery import Batch, Body, Delivery, Rows, rows_from
+from agent.bodies import Bodies
+from agent.budget import Budget, Share
+from agent.delivery import Batch, Delivery
 from agent.encoding import Columns
 from agent.follower import Block, FileRow, Fingerprint
 from agent.ledger import Ledger
@@ -32,6 +34,8 @@ LOOK_EVERY_SECONDS = 0.1
 BODY_MAX_BYTES = 1 << 20
 """Before compression. Loki hides a repeated batch of this size; a larger one partly shows."""
 BLOCKS_AT_ONCE = 8
+_PIECE_BYTES = 128 * 1024
+"""So much is parsed at once: it stays in the processor's cache."""
 _LEVELS_KNOWN_MAX = 8192
 TEXT_MAX_BYTES = ENTRY_MAX_BYTES - 2048
 """Longer texts become several entries: Loki's limit is for text and structured metadata together."""
@@ -102,6 +106,7 @@ class Pipeline:
     structured_metadata: bool = True
     clock_ns: Callable[[], int] = time.time_ns
     observers: list[Observer] = field(default_factory=list)
+    budget: Budget = field(default_factory=Budget)
     stopping: bool = False
     _level_of_meta: dict[bytes, str] = field(default_factory=dict)
 
@@ -111,8 +116,8 @@ class Pipeline:
             async with self.room:
                 await self.ledger.open(source, self.delivery)
         while not self.stopping:
-            async with self.room:
-                shipped = await self._ship_next(source)
+            async with self.budget.share() as share, self.room:
+                shipped = await self._ship_next(source, share)
             if shipped is None:
                 return
             if not shipped.behind:
@@ -124,39 +129,44 @@ class Pipeline:
         async with self.room:
             await self.delivery.settle(batches)
 
-    async def _ship_next(self, source: Source) -> Shipped | None:
+    async def _ship_next(self, source: Source, share: Share) -> Shipped | None:
         """Ship what can be read at once; None if there is nothing."""
         block = source.read()
         if source.finished:
             await self.ledger.finish_files(source)
         if source.gap is not None:
-            await self._ship_gap(source, source.gap)
+            await self._ship_gap(source, source.gap, share)
             return Shipped(behind=True)
         if block is None:
             if source.exhausted and not source.complete:
-                await self._ship_receipt(source)
+                await self._ship_receipt(source, share)
             return None
         batch, observed = self._prepare(source, block)
         behind = block.behind
         del block  # nothing of it is held while Loki cannot be reached
-        outcome = await self.delivery.deliver(batch)
+        outcome = await self.delivery.deliver(batch, share)
         source.acknowledged(batch, outcome)
         for observer in self.observers:
             observer(source, observed)
         return Shipped(behind)
 
     def _prepare(self, source: Source, block: Block) -> tuple[Batch, Observed]:
-        """Parse, redact and encode a block."""
-        parsed = source.parser.parse(block.data, self.clock_ns(), behind=block.behind, unfinished=block.unfinished)
+        """Parse, redact and encode a block; piece by piece, so that no more than one is there as separate lines."""
         observed = Observed(source.own_labels)
-        bodies: list[Body] = []
+        bodies: dict[object, Bodies] = {}  # by the ids of their lines
         masked = 0
-        for stream in parsed.streams.values():
-            masked += redact(stream.entries, self.redactor)
-            self._note(observed, stream)
-            entries = self.fit(stream.entries)
-            source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
-            bodies += self.bodies(source.labels(stream.ids), entries, stream.rows)
+        for piece in _pieces(block.data):
+            unfinished = block.unfinished and not piece.endswith(b"\n")
+            lines_before = observed.lines
+            parsed = source.parser.parse(piece, self.clock_ns(), behind=block.behind, unfinished=unfinished)
+            for ids, stream in parsed.streams.items():
+                masked += redact(stream, self.redactor)
+                entries = self.fit(stream.entries)
+                source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
+                if ids not in bodies:
+                    bodies[ids] = Bodies(source.labels(ids), self.body_max_bytes)
+                bodies[ids].add(entries, [(entry, row + lines_before) for entry, row in stream.rows])
+                self._note(observed, stream)
         self.metrics.read(observed.levels, len(block.data), masked)
         batch = Batch(
             source_id=source.id,
@@ -167,11 +177,11 @@ class Pipeline:
             lines=observed.lines,
             redacted=masked,
             state=source.parser.state(),
-            bodies=bodies,
+            bodies=[body for of_stream in bodies.values() for body in of_stream.finish()],
         )
         return batch, observed
 
-    async def _ship_receipt(self, source: Source) -> None:
+    async def _ship_receipt(self, source: Source, share: Share) -> None:
         """Say in the stream itself that all of the launch's log is there, and how much that is."""
         text = render_event(
             events.RECEIPT,
@@ -180,17 +190,17 @@ class Pipeline:
             rejected=source.rejected,
             redacted=source.redacted,
         )
-        await self.delivery.deliver(self.event_batch(source, text, completes=True))
+        await self.delivery.deliver(self.event_batch(source, text, completes=True), share)
         source.complete = True
 
-    async def _ship_gap(self, source: Source, gap: Gap) -> None:
+    async def _ship_gap(self, source: Source, gap: Gap, share: Share) -> None:
         """Say in the stream which bytes of a file are lost; with that they count as dealt with."""
         row = gap.row
         text = render_event(events.GAP, file=row.path, **{"from": row.position}, to=gap.end, reason=gap.reason)
         log.warning("%s", text)
         self.metrics.gaps.inc(gap.end - row.position)
         batch = self.event_batch(source, text, file=row, position=gap.end)
-        await self.delivery.deliver(batch)
+        await self.delivery.deliver(batch, share)
         row.position = gap.end
         source.gap = None
 
@@ -198,7 +208,10 @@ class Pipeline:
         self, source: Source, text: str, *, completes: bool = False, file: FileRow | None = None, position: int = 0
     ) -> Batch:
         """Return a batch with one event of the agent's own; with its acknowledgement file is at position."""
-        entries = source.parser.event(text.encode(), self.clock_ns())
+        # A gap stands where it is in the log: what follows it keeps its own time.
+        begun_ns = source.parser.last_ns or source.begun_ns if file else 0
+        bodies = Bodies(source.labels(source.parser.ids), self.body_max_bytes)
+        bodies.add(source.parser.event(text.encode(), begun_ns or self.clock_ns()))
         return Batch(
             source_id=source.id,
             file=file,
@@ -208,7 +221,7 @@ class Pipeline:
             lines=0,
             redacted=0,
             state=source.parser.state(),
-            bodies=self.bodies(source.labels(source.parser.ids), entries),
+            bodies=bodies.finish(),
             completes=completes,
         )
 
@@ -228,19 +241,6 @@ class Pipeline:
             fitting.add(last_ns, rest, meta)
         return fitting
 
-    def bodies(self, labels: Mapping[str, str], entries: Columns, rows: Rows = ()) -> list[Body]:
-        """Return the requests for some entries: one, unless that would be over the limit."""
-        encoded = entries.encode()
-        count = len(entries.texts)
-        if len(encoded) <= self.body_max_bytes or count == 1:
-            data = encoding.encode_request(labels, encoded)
-            return [Body(labels, data, entries.time_ns(0), entries.time_ns(-1), count, rows)]
-        half = count // 2
-        return [
-            *self.bodies(labels, entries.part(0, half), rows),
-            *self.bodies(labels, entries.part(half, count), rows_from(rows, half)),
-        ]
-
     def _note(self, observed: Observed, stream: Stream) -> None:
         observed.lines += len(stream.entries.texts)
         observed.events += stream.events
@@ -256,17 +256,35 @@ class Pipeline:
             levels[level] = levels.get(level, 0) + count
 
 
-def redact(entries: Columns, redactor: Redactor) -> int:
+def _pieces(block: bytes) -> Iterator[bytes]:
+    """Cut a block behind line ends."""
+    start = 0
+    while start < len(block):
+        end = block.rfind(b"\n", start, start + _PIECE_BYTES) + 1 or block.find(b"\n", start) + 1 or len(block)
+        yield block[start:end]
+        start = end
+
+
+def redact(stream: Stream, redactor: Redactor) -> int:
     """Mask the secrets in the texts, make them valid UTF-8; return how many were masked."""
+    entries = stream.entries
+    pieces: dict[int, bytes] = {}
+    in_pieces = 0
+    for index, piece in stream.pieces.items():
+        # A secret may begin in one piece of a line and end in the next.
+        pieces[index], found = redactor.redact_piece(piece.before, entries.texts[index], goes_on=piece.goes_on)
+        in_pieces += found
+        entries.texts[index] = b""
     block, count = redactor.redact(b"\n".join(entries.texts))
     if count:
         entries.texts = block.split(b"\n")
-    if not block.isascii():
-        texts = entries.texts
-        for index, text in enumerate(texts):
-            if not text.isascii():
-                texts[index] = text.decode(errors="replace").encode()
-    return count
+    texts = entries.texts
+    for index, text in pieces.items():
+        texts[index] = text
+    if pieces or not block.isascii():
+        for index in [index for index, text in enumerate(texts) if not text.isascii()]:
+            texts[index] = texts[index].decode(errors="replace").encode()
+    return count + in_pieces
 
 
 def _parts(text: bytes) -> list[bytes]:

@@ -15,6 +15,8 @@ from urllib.parse import quote
 import aiohttp
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
+from contract.secret_file import SecretFileError
+
 _log = logging.getLogger(__name__)
 
 
@@ -58,7 +60,7 @@ class Pushgateway:
                 if answer.status // 100 != 2:
                     reason = (await answer.text(errors="replace"))[:300].strip()
                     raise PushError(f"{method} {self._group} was answered {answer.status}: {reason}")
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, SecretFileError) as error:
             raise PushError(f"{method} {self._group} failed: {error or type(error).__name__}") from error
 
 

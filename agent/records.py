@@ -67,7 +67,7 @@ class Front(Told):
     """What stands before the ` [` of a header: prefix, level and clock, of one second."""
 
     sources: dict[bytes, Known] = field(default_factory=dict)
-    """By what follows, up to the `] `; the fronts of all seconds have them in common."""
+    """By what stands in the bracket; the fronts of all seconds have them in common."""
 
 
 class Level:
@@ -111,7 +111,7 @@ class Records:
         plain: every line is a record of its own, of level info.
         """
         self._plain = plain
-        self._structured = structured_metadata
+        self.structured_metadata = structured_metadata
         names = dict.fromkeys(formats.LEVELS.values())
         self._levels = {name: Level(name, self.encode(level=name)) for name in names}
         self._info = self._levels["info"]
@@ -178,6 +178,7 @@ class Records:
         add_meta, tell = metas.append, told.append
         heads, fronts, json_head = self._heads, self._fronts, self._json_head
         level = self.level
+        request = formats.REQUEST
         for text in texts:
             known = heads.get(text[:_HEAD_BYTES])
             if known is None:
@@ -185,14 +186,14 @@ class Records:
                     self.level = level
                     head = known = self._indented(text)
                 else:
-                    at = text.find(b" [")
-                    front = fronts.get(text[:at])
-                    if front and (known := front.sources.get(text[at : text.find(b"]", at) + 2])):
+                    before, _, body = text.partition(b" [")
+                    front = fronts.get(before)
+                    if front and (known := front.sources.get(body.partition(b"] ")[0])):
                         head = front
                     else:
                         self.level = level
                         self.cut = self.cut and not metas
-                        known, head = self._unknown(text)
+                        known, head = self._unknown(text, before, body)
             elif known is json_head:
                 head = known = self._json_line(text)
             else:
@@ -202,8 +203,8 @@ class Records:
             if known.tells_nothing_else:
                 add_meta(known.meta)
                 continue
-            if (request := text.find(formats.REQUEST)) >= 0:
-                add_meta(self._with_request(known.meta, text, request))
+            if text.find(request) >= 0:
+                add_meta(self._with_request(known.meta, text))
             else:
                 add_meta(known.meta)
             if known.may_be_stats and _STATS in text:
@@ -220,22 +221,23 @@ class Records:
         else:
             known = self._add_unknown(text)
             self.level = known.level
-            meta = known.meta if known.tells_nothing_else else self._with_request(known.meta, text, 0)
+            meta = known.meta if known.tells_nothing_else else self._with_request(known.meta, text)
             taken = Taken([meta], [known], [0] if known.may_be_stats and _STATS in text else [])
         self.cut = mark == MARK_CUT
         if mark:
             taken.metas[0] += self.encode(kind=mark)
         return taken
 
-    def _unknown(self, text: bytes) -> tuple[Known, Told]:
-        """Take a line with a header, if it has one, that was not seen before in this second."""
-        at = text.find(b" [")
-        clock_at = at - _CLOCK_BYTES
-        if clock_at >= 0 and (like := self._timeless.get(text[:clock_at])):
-            when = text[clock_at:at]
+    def _unknown(self, text: bytes, before: bytes, behind: bytes) -> tuple[Known, Told]:
+        """Take a line whose header, if it has one, was not seen before in this second.
+
+        before, behind: the text up to the first ` [`, and from there on.
+        """
+        if like := self._timeless.get(before[:-_CLOCK_BYTES]):
+            when = before[-_CLOCK_BYTES:]
             if when.translate(_DIGITS_ALIKE) == _CLOCK_SHAPE:
-                front = self._keep_front(text[:at], Front(when, like.ids, like.sources))
-                if known := front.sources.get(text[at : text.find(b"]", at) + 2]):
+                front = self._keep_front(before, Front(when, like.ids, like.sources))
+                if known := front.sources.get(behind.partition(b"] ")[0]):
                     return known, front
         known = self._add_unknown(text)
         return known, known
@@ -285,34 +287,36 @@ class Records:
 
     def _keep(self, text: bytes, header: formats.Header, known: Known) -> None:
         """Keep what an exact header means, where it has one of the two shapes that are looked up."""
-        at = text.find(b" [")
         if text.startswith(b"[") and header.source is None:
             if len(self._bracketed) >= _KNOWN_MAX:
                 self._bracketed.clear()
             self._bracketed[text[: header.body]] = known
-        elif text.find(b"]", at) + 2 == header.body and text[at - _CLOCK_BYTES : at] == header.when:
-            timeless = text[: at - _CLOCK_BYTES]
+            return
+        before, _, behind = text.partition(b" [")
+        if header.when is not None and header.source is not None and before.endswith(header.when):
+            if not behind.startswith(header.source + b"] "):
+                return
+            timeless = before[:-_CLOCK_BYTES]
             like = self._timeless.get(timeless)
             if like is None or len(like.sources) >= _KNOWN_MAX:
                 if len(self._timeless) >= _KNOWN_MAX:
                     self._timeless.clear()
                 like = self._timeless[timeless] = Front(header.when, known.ids)
-            like.sources[text[at : header.body]] = known
-            self._keep_front(text[:at], Front(header.when, known.ids, like.sources))
+            like.sources[header.source] = known
+            self._keep_front(before, Front(header.when, known.ids, like.sources))
 
     def _json_line(self, text: bytes) -> Known:
         """Take a JSON line. What stands before and after the message is the same in many lines, but for the time.
 
         Neither `", "` nor `, "message"` can stand inside a JSON string: a quote in it has a backslash before it.
         """
-        time_end = text.find(b'", "')
-        message = text.find(b', "message": "', time_end)
-        rest = text.rfind(b'", "')
-        key = text[time_end:message] + text[rest:]
+        before, _, rest = text.partition(b'", "')
+        fields, message, rest = rest.partition(b', "message": "')
+        key = fields + b"\n" + rest.rpartition(b'", "')[2]
         known = self._json.get(key)
         if known is None:
             known = self._known_of(formats.json_header(text))
-            if message < 0 or rest < message or not text.startswith(_JSON_START) or not text.endswith(b'"}'):
+            if not message or not before.startswith(_JSON_START) or not text.endswith(b'"}'):
                 return known
             if known.when is not None:
                 known.when = JSON_TIME
@@ -334,7 +338,8 @@ class Records:
         if own in ("error", "critical"):
             return self._levels[own]
         body = header.body if own else prefix_end
-        continues = self.cut or not text[body:] or text[body : body + 1].isspace()
+        first = text[body : body + 1]
+        continues = self.cut or not first or first.isspace()
         key = text[:prefix_end] + (header.source or b"")
         opened = self._open_headed if own else self._open
         if formats.starts_traceback(text, body):
@@ -351,10 +356,10 @@ class Records:
             return self._levels[own]
         return self.level if continues else self._info
 
-    def _with_request(self, meta: bytes, text: bytes, at: int) -> bytes:
-        """Return meta with the id of the request that text speaks of, if it does, from `at` on."""
-        request_id = formats.request_id(text, at)
-        if request_id is None or not self._structured:
+    def _with_request(self, meta: bytes, text: bytes) -> bytes:
+        """Return meta with the id of the request that text speaks of, if it does."""
+        request_id = formats.request_id(text)
+        if request_id is None or not self.structured_metadata:
             return meta
         return meta + _REQUEST_PAIR[len(request_id)] + request_id
 
@@ -369,7 +374,7 @@ class Records:
 
     def encode(self, **pairs: str | bytes | None) -> bytes:
         """Return metadata, encoded; nothing for a Loki without structured metadata."""
-        return encoding.metadata(pairs) if self._structured else b""
+        return encoding.metadata(pairs) if self.structured_metadata else b""
 
 
 def json_time(text: bytes) -> bytes:

@@ -57,6 +57,9 @@ _LISTED = re.compile(
 )
 _TOTAL_IGNORED = re.compile(r"total ignored: (\d+) out of (\d+)")
 _RATE_LIMIT = re.compile(r"limit: (\d+) bytes/sec.*?totaling '?(\d+)'? bytes", re.DOTALL)
+_SIZE = r"([\d.]+) ?([KMGT]?)i?B"
+_STREAMS_RATE_LIMIT = re.compile(rf"limit: {_SIZE}/sec.*?totaling {_SIZE}", re.DOTALL)
+_ALL_STREAMS = re.compile(r"ingestion rate limit", re.IGNORECASE)
 _SETTING_OF = {
     401: "loki.bearer_token_file, or loki.username and loki.password_file",
     403: "loki.tenant, or the rights of the user or token in loki.bearer_token_file",
@@ -64,14 +67,19 @@ _SETTING_OF = {
 }
 
 
-def verdict(answer: Answer) -> Verdict:
-    """Return what an answer means. Only 204 is delivered: 260 is a success that stored nothing."""
+def verdict(answer: Answer, *, one_entry: bool = False) -> Verdict:
+    """Return what an answer means. Only 204 is delivered: 260 is a success that stored nothing.
+
+    one_entry: the request held one entry only, and cannot be made smaller.
+    """
     match answer.status:
         case 204:
             return Verdict.DELIVERED
         case 400:
             return Verdict.ALL_REFUSED if _ABOUT_LABELS.search(answer.text) else Verdict.SOME_REFUSED
         case 422:
+            return Verdict.ALL_REFUSED
+        case 413 if one_entry:
             return Verdict.ALL_REFUSED
         case 413 | 429:
             return Verdict.TOO_MUCH
@@ -97,9 +105,21 @@ def kind_of(reason: str) -> str:
 
 
 def rate_limit(text: str) -> RateLimit | None:
-    """Return the limit that a 429 names, if it names one."""
-    match = _RATE_LIMIT.search(text)
-    return RateLimit(int(match[1]), int(match[2])) if match else None
+    """Return the limit that a 429 names, if it names one: that of the tenant in bytes, that of a stream as `3MB`."""
+    if match := _RATE_LIMIT.search(text):
+        return RateLimit(int(match[1]), int(match[2]))
+    if match := _STREAMS_RATE_LIMIT.search(text):
+        return RateLimit(_bytes(match[1], match[2]), _bytes(match[3], match[4]))
+    return None
+
+
+def is_its_own(answer: Answer) -> bool:
+    """Say whether a 429 is about this stream, and so no reason for others to wait."""
+    return answer.status == 429 and not _ALL_STREAMS.search(answer.text)
+
+
+def _bytes(number: str, unit: str) -> int:
+    return int(float(number) * 1024 ** " KMGT".index(unit or " "))
 
 
 def listed(text: str) -> dict[int, str] | None:

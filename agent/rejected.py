@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import refusals
-from agent.delivery import make_body
+from agent.bodies import body_of
 from agent.encoding import Entry
 from agent.journal import connect
 from agent.refusals import Verdict
@@ -83,7 +83,7 @@ async def replay(journal: Path, loki: LokiClient, trace_id: str | None = None) -
 
 async def _send(lines: list[Rejected], loki: LokiClient, reasons: list[str]) -> list[list[Rejected]]:
     """Push lines of one stream, by halves where some are refused; return those that were taken."""
-    answer = await loki.push(make_body(lines[0].labels, [line.entry for line in lines]).data)
+    answer = await loki.push(body_of(lines[0].labels, [line.entry for line in lines]).data)
     verdict = refusals.verdict(answer)
     if verdict is Verdict.DELIVERED:
         return [lines]

@@ -25,6 +25,8 @@ import aiohttp
 import cramjam
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from contract.secret_file import SecretFileError
+
 _log = logging.getLogger(__name__)
 
 SAMPLES_PER_REQUEST = 2_000
@@ -159,7 +161,7 @@ class RemoteWriter:
                 if answer.status == 429 or answer.status >= 500:
                     raise UnavailableError(reason, _retry_after(answer.headers.get("Retry-After")))
                 raise RefusedError(reason)
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, SecretFileError) as error:
             raise UnavailableError(f"{self._url} does not answer: {error or type(error).__name__}") from error
 
 

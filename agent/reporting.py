@@ -7,7 +7,6 @@ They leave in three ways, each switchable: scraped at /metrics (`agent.status`),
 import asyncio
 import base64
 import contextlib
-import importlib.metadata
 import logging
 import platform
 import time
@@ -29,9 +28,10 @@ from agent.remote_write import RemoteWriter, write_regularly
 from agent.servers import ServerMetrics
 from agent.settings import AgentSettings
 from agent.sources import Source
-from contract import events
+from contract import __version__, events
 from contract.labels import LAUNCH_ID, SERVICE_NAME
 from contract.logline import parse_event
+from contract.secret_file import read_secret
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class Reporting:
                 settings.pushgateway_url,
                 job=settings.metrics_job,
                 host=self._host,
-                headers=lambda: authorization(settings.pushgateway_username, settings.pushgateway_password_file),
+                headers=lambda: pushgateway_headers(settings),
             )
             interval = settings.pushgateway_interval_seconds
             yield "pushgateway", push_regularly(gateway, self._registry, interval_seconds=interval)
@@ -103,11 +103,7 @@ class Reporting:
             writer = RemoteWriter(
                 session,
                 settings.remote_write_url,
-                headers=lambda: authorization(
-                    settings.remote_write_username,
-                    settings.remote_write_password_file,
-                    settings.remote_write_bearer_token_file,
-                ),
+                headers=lambda: remote_write_headers(settings),
             )
             yield (
                 "remote write",
@@ -137,7 +133,6 @@ class _SourceMetrics(Collector):
         self._seen: dict[str, _Seen] = {}
         self._under_way = 0
         self._dropped: Counter[str] = Counter()
-        self._version = importlib.metadata.version("tracetail")
 
     def look(self, sources: Iterable[Source], under_way: int) -> None:
         now = time.monotonic()
@@ -186,7 +181,7 @@ class _SourceMetrics(Collector):
                 value=self._dropped[unit],
             )
         info = GaugeMetricFamily("tracetail_agent_info", "The agent's build; always 1.", labels=("version", "python"))
-        info.add_metric((self._version, platform.python_version()), 1)
+        info.add_metric((__version__, platform.python_version()), 1)
         yield info
 
     def _journal_bytes(self) -> int:
@@ -197,18 +192,32 @@ class _SourceMetrics(Collector):
         return size
 
 
-def authorization(username: str, password_file: str, bearer_token_file: str = "") -> Mapping[str, str]:
-    """Return the header that these settings ask for. Raises OSError. A secret may be rotated: read it anew."""
+def _authorization(setting: str, username: str, password_file: str, bearer_token_file: str = "") -> Mapping[str, str]:
+    """Return the header that these settings ask for. A secret may be rotated: it is read anew.
+
+    setting: what the settings' names begin with, for messages. Raises SecretFileError.
+    """
     if bearer_token_file:
-        return {"Authorization": f"Bearer {_secret(bearer_token_file)}"}
+        return {"Authorization": f"Bearer {read_secret(f'{setting}bearer_token_file', bearer_token_file)}"}
     if username:
-        pair = f"{username}:{_secret(password_file) if password_file else ''}"
-        return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+        password = read_secret(f"{setting}password_file", password_file) if password_file else ""
+        return {"Authorization": "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()}
     return {}
 
 
-def _secret(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8").strip()
+def pushgateway_headers(settings: AgentSettings) -> Mapping[str, str]:
+    """Return what the Pushgateway wants to know of who pushes. Raises SecretFileError."""
+    return _authorization("agent.pushgateway_", settings.pushgateway_username, settings.pushgateway_password_file)
+
+
+def remote_write_headers(settings: AgentSettings) -> Mapping[str, str]:
+    """Return what the remote-write receiver wants to know of who writes. Raises SecretFileError."""
+    return _authorization(
+        "agent.remote_write_",
+        settings.remote_write_username,
+        settings.remote_write_password_file,
+        settings.remote_write_bearer_token_file,
+    )
 
 
 def _tell_of_failure(task: asyncio.Task[None]) -> None:

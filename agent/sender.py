@@ -10,7 +10,14 @@ from typing import Any, NamedTuple, Self
 import aiohttp
 import orjson
 
-from contract.loki import ENTRIES_PER_QUERY_MAX, PUSH_PATH, QUERY_RANGE_PATH, LokiSettings
+from contract.loki import (
+    ENTRIES_PER_QUERY_MAX,
+    PUSH_PATH,
+    QUERY_RANGE_PATH,
+    READY_PATH,
+    LokiSettings,
+    LokiSettingsError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +25,10 @@ _ANSWER_MAX_BYTES = 64 * 1024
 
 
 class UnreachableError(Exception):
-    """No answer came, or only part of one: the request may have been carried out or not."""
+    """No answer came, or only part of one: the request may have been carried out or not.
+
+    The message names the setting to look at where that can be told.
+    """
 
 
 class QueryRefusedError(Exception):
@@ -57,9 +67,11 @@ class LokiClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        """Raise LokiSettingsError if the settings cannot be used."""
+        self.settings.check()
         # force_close would cost a connection per batch; the limit bounds what 1,000 streams open at once.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=16, ssl=self.settings.ssl_context()),
+            connector=aiohttp.TCPConnector(limit=16),
             timeout=aiohttp.ClientTimeout(total=self.settings.timeout_seconds),
             headers={"User-Agent": "tracetail-agent"},
         )
@@ -74,13 +86,12 @@ class LokiClient:
     async def push(self, body: bytes) -> Answer:
         """Post a body of snappy-compressed protobuf. Raises UnreachableError."""
         assert self._session is not None
-        headers = self.settings.headers()
-        headers["Content-Type"] = "application/x-protobuf"
         try:
             async with self._session.post(
                 self._url + PUSH_PATH,
                 data=body,
-                headers=headers,
+                headers={**self.settings.headers(), "Content-Type": "application/x-protobuf"},
+                ssl=self.settings.ssl_context(),
                 proxy=self.settings.proxy or None,
                 allow_redirects=False,
             ) as response:
@@ -88,8 +99,22 @@ class LokiClient:
                 if response.status != 204:
                     text = (await response.content.read(_ANSWER_MAX_BYTES)).decode(errors="replace").strip()
                 return Answer(response.status, text, _retry_after(response.headers.get("Retry-After")))
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnreachableError(f"{type(error).__name__}: {error}") from error
+        except (aiohttp.ClientError, TimeoutError, OSError, LokiSettingsError) as error:
+            raise UnreachableError(self.settings.why(error)) from error
+
+    async def ready(self) -> tuple[int, str | None]:
+        """Return what Loki answers when it is asked whether it is ready: status, Date. Raises UnreachableError."""
+        assert self._session is not None
+        try:
+            async with self._session.get(
+                self._url + READY_PATH,
+                headers=self.settings.headers(),
+                ssl=self.settings.ssl_context(),
+                proxy=self.settings.proxy or None,
+            ) as response:
+                return response.status, response.headers.get("Date")
+        except (aiohttp.ClientError, TimeoutError, OSError, LokiSettingsError) as error:
+            raise UnreachableError(self.settings.why(error)) from error
 
     async def entries(self, query: str, start_ns: int, end_ns: int) -> list[Found]:
         """Return every entry from start_ns to end_ns, both included, in the order of time.
@@ -132,14 +157,17 @@ class LokiClient:
                 self._url + QUERY_RANGE_PATH,
                 params=params,
                 headers=self.settings.headers(),
+                ssl=self.settings.ssl_context(),
                 proxy=self.settings.proxy or None,
             ) as response:
                 data = await response.read()
                 if response.status != 200:
                     raise QueryRefusedError(response.status, data.decode(errors="replace"))
                 answer = orjson.loads(data)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise UnreachableError(f"{type(error).__name__}: {error}") from error
+        except (aiohttp.ClientError, TimeoutError, OSError, LokiSettingsError) as error:
+            raise UnreachableError(self.settings.why(error)) from error
+        except ValueError as error:
+            raise UnreachableError(f"the answer to a query is not JSON: {error}") from error
         assert isinstance(answer, dict)
         return answer
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,6 +11,9 @@ from aiohttp import web
 
 from agent.metrics import Metrics
 from contract import access
+from contract.secret_file import SecretFileError, read_secret
+
+log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Any]
 
@@ -24,7 +27,11 @@ def make_app(metrics: Metrics | None, status: Callable[[], dict[str, Any]], secr
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if secret_file:
-            secret = Path(secret_file).read_text(encoding="utf-8").strip()  # noqa: ASYNC240  (a few bytes)
+            try:
+                secret = read_secret("agent.secret_file", secret_file)
+            except SecretFileError as error:
+                log.error("%s", error)  # noqa: TRY400  (a trace would say no more)
+                return _error(503, "secret_unreadable", "the agent cannot read its own secret: see its log")
             given = request.headers.get("Authorization", "")
             if not hmac.compare_digest(given.encode(), f"Bearer {secret}".encode()):
                 return _error(401, "unauthorized", "send the agent's secret as bearer token")

@@ -28,7 +28,7 @@ def tried(data: bytes, path: Path, settings: AgentSettings, host: str) -> Iterat
         end = data.rfind(b"\n", at, at + BLOCK_BYTES) + 1 or len(data)
         parsed = parser.parse(data[at:end], now_ns, behind=True, unfinished=not data.endswith(b"\n", at, end))
         for stream in parsed.streams.values():
-            redact(stream.entries, redactor)
+            redact(stream, redactor)
         for stream, number in parsed.in_order():
             entries = stream.entries
             time_ns = entries.time_ns(number)

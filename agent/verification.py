@@ -14,8 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.encoding import decode_metadata
 from agent.follower import Block, Follower
 from agent.journal import JournalError, connect
+from agent.original_time import untold
 from agent.parsing import LineParser
 from agent.pipeline import TEXT_MAX_BYTES, redact
 from agent.sender import LokiClient
@@ -24,11 +26,12 @@ from contract import events
 from contract.labels import LAUNCH_ID, METADATA_KIND, METADATA_ORIGINAL_TIME, launch_labels
 from contract.logline import MARK_EVENT, STAMP_BYTES, parse_event, parse_stamp
 from contract.logql import selector
-from contract.record import LaunchDir, Record
+from contract.record import ENDED_STATES, LaunchDir, Record, RecordError
 from contract.redaction import Redactor
 from contract.state import launches_dir
 
 _QUERY_SPAN_NS = 7 * 86_400 * 1_000_000_000
+_OWN_TIME = METADATA_ORIGINAL_TIME.encode()
 _CLOCKS_APART_NS = 3600 * 1_000_000_000
 
 
@@ -40,6 +43,17 @@ class MissingRange:
     start: int
     end: int
     lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Bytes of a segment that vanished before the agent could read them, as it told in the stream."""
+
+    file: str
+    start: int
+    end: int
+    """The same as start if it is not known how many there were."""
+    reason: str
 
 
 @dataclass(slots=True)
@@ -57,6 +71,7 @@ class Report:
     """Of these, kept in the journal with Loki's reason."""
     redacted: int = 0
     missing: list[MissingRange] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     """Segments that are not on disk any more."""
     receipt: dict[str, str] | None = None
@@ -64,9 +79,14 @@ class Report:
     """Lines of the launch that Loki returns, without the agent's own events."""
 
     @property
+    def runs(self) -> bool:
+        """The launch may still print."""
+        return self.state not in ENDED_STATES
+
+    @property
     def complete(self) -> bool:
         """Every line is accounted for."""
-        if self.missing:
+        if self.missing or self.lost:
             return False
         if not self.gone:
             return True
@@ -88,21 +108,31 @@ class Report:
             "missing": [
                 {"file": gap.file, "from": gap.start, "to": gap.end, "lines": gap.lines} for gap in self.missing
             ],
+            "lost": [
+                {"file": lost.file, "from": lost.start, "to": lost.end, "reason": lost.reason} for lost in self.lost
+            ],
             "gone": self.gone,
             "receipt": self.receipt,
         }
 
 
-def launches_of(state_dirs: Sequence[Path], trace_id: str) -> list[tuple[LaunchDir, Record]]:
-    """Return the launches of a trace on this machine, oldest first."""
+def launches_of(state_dirs: Sequence[Path], trace_id: str) -> tuple[list[tuple[LaunchDir, Record]], list[str]]:
+    """Return the launches of a trace on this machine, oldest first; and why some records cannot be read."""
     found = []
+    unreadable = []
     for state_dir in state_dirs:
         for path in sorted(launches_dir(state_dir).glob("*/record.json")):
             launch = LaunchDir(path.parent)
-            record = launch.read()
-            if record["traceId"] == trace_id:
+            try:
+                record = launch.read()
+            except FileNotFoundError:
+                continue
+            except (OSError, RecordError) as error:
+                unreadable.append(str(error))
+                continue
+            if record.get("traceId") == trace_id:
                 found.append((launch, record))
-    return found
+    return found, unreadable
 
 
 async def verify(launch: LaunchDir, record: Record, journal: Path, redactor: Redactor, loki: LokiClient) -> Report:
@@ -111,6 +141,7 @@ async def verify(launch: LaunchDir, record: Record, journal: Path, redactor: Red
     in_loki = await _entries_in_loki(record, loki)
     report.receipt = in_loki.receipt
     report.in_loki = in_loki.lines
+    report.lost = in_loki.lost
     rejected = _rejected_times(journal, record["launchId"])
     parser = LineParser(EngineTimes(0))
     for name in record.get("segments", []):
@@ -136,12 +167,16 @@ def _compare(
     rejected: AbstractSet[int],
     report: Report,
 ) -> None:
-    entries = parser.parse(block.data, 0, unfinished=block.unfinished).stream(None).entries
-    report.redacted += redact(entries, redactor)
+    stream = parser.parse(block.data, 0, unfinished=block.unfinished).stream(None)
+    entries = stream.entries
+    report.redacted += redact(stream, redactor)
     at = block.start
     for index, line in enumerate(block.data.removesuffix(b"\n").split(b"\n")):
         end = min(at + len(line) + 1, block.end)
+        # One that had to be moved behind the one before it stands in Loki with its own time told.
         time_ns = entries.time_ns(index)
+        if _OWN_TIME in (meta := entries.metas[index]):
+            time_ns = untold("", decode_metadata(meta)[METADATA_ORIGINAL_TIME])[1] or time_ns
         text = entries.texts[index]
         report.lines += 1
         # A text over Loki's limit stands there in parts; the first of them has its time.
@@ -158,25 +193,39 @@ def _compare(
 class _InLoki:
     texts: dict[int, int]
     """Time of each entry, its original one if it was sent again later, and the hash of its text."""
-    lines: int
-    receipt: dict[str, str] | None
+    lines: int = 0
+    receipt: dict[str, str] | None = None
+    lost: list[Lost] = field(default_factory=list)
+
+    def is_the_agents(self, line: str) -> bool:
+        """Say whether an event is the agent's own, and so in no segment; and take note of what it says."""
+        event = parse_event(line)
+        if event.name == events.RECEIPT and {"lines", "bytes", "rejected"} <= event.fields.keys():
+            self.receipt = event.fields
+            return True
+        if event.name == events.GAP and {"file", "from", "to", "reason"} <= event.fields.keys():
+            fields = event.fields
+            self.lost.append(Lost(fields["file"], int(fields["from"]), int(fields["to"]), fields["reason"]))
+            return True
+        return False
 
 
 async def _entries_in_loki(record: Record, loki: LokiClient) -> _InLoki:
     query = selector(launch_labels(record))
-    found = _InLoki({}, 0, None)
+    found = _InLoki({})
+    unmarked = None if loki.settings.structured_metadata else MARK_EVENT
     start = _first_ns(record)
     now = time.time_ns() + _CLOCKS_APART_NS
     while start < now:
         # Loki limits how long a time a query may span; a launch may run for months.
         end = min(start + _QUERY_SPAN_NS, now)
         for entry in await loki.entries(query, start, end):
-            if entry.labels.get(METADATA_KIND) == MARK_EVENT and entry.line.startswith(f"{events.RECEIPT} "):
-                found.receipt = parse_event(entry.line).fields
+            # Without structured metadata nothing marks the agent's own words but the words themselves.
+            if entry.labels.get(METADATA_KIND, unmarked) == MARK_EVENT and found.is_the_agents(entry.line):
                 continue
             found.lines += 1
-            original = entry.labels.get(METADATA_ORIGINAL_TIME)
-            found.texts[_nanoseconds(original) if original else entry.time_ns] = hash(entry.line)
+            text, original = untold(entry.line, entry.labels.get(METADATA_ORIGINAL_TIME))
+            found.texts[original or entry.time_ns] = hash(text)
         start = end + 1
     return found
 
@@ -193,23 +242,24 @@ def _first_ns(record: Record) -> int:
     return int(started.timestamp()) * 1_000_000_000 - _CLOCKS_APART_NS
 
 
-def _nanoseconds(text: str) -> int:
-    """Return the time that agent.delivery wrote as RFC 3339."""
-    return parse_stamp(text.removesuffix("Z").encode() + b"+00:00")
-
-
 def _rejected_times(journal: Path, launch_id: str) -> set[int]:
     try:
         connection = connect(journal, readonly=True)
     except JournalError:
         return set()
     try:
-        rows = connection.execute("SELECT labels, time_ns FROM rejected").fetchall()
+        rows = connection.execute("SELECT labels, time_ns, line, meta FROM rejected").fetchall()
     except sqlite3.Error:
         return set()
     finally:
         connection.close()
-    return {row["time_ns"] for row in rows if json.loads(row["labels"]).get(LAUNCH_ID) == launch_id}
+    times = set()
+    for row in rows:
+        if json.loads(row["labels"]).get(LAUNCH_ID) == launch_id:
+            told = decode_metadata(row["meta"]).get(METADATA_ORIGINAL_TIME)
+            _, original = untold(row["line"].decode(errors="replace"), told)
+            times.add(original or row["time_ns"])
+    return times
 
 
 def _add(missing: list[MissingRange], name: str, start: int, end: int) -> None:

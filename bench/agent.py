@@ -352,9 +352,10 @@ def steady(seconds: float = 30, rate: int = 1000) -> dict[str, Any]:
         agent = Agent(state, url)
         time.sleep(2)
         before, began = agent.cpu(), time.monotonic()
+        since_ns = time.time_ns()  # before the writer starts: it may well write before this thread goes on
         writer = threading.Thread(target=_write_steadily, args=(log, seconds, rate))
         writer.start()
-        waits = _measure_waits(url, int(seconds * rate))
+        waits = _measure_waits(url, since_ns, int(seconds * rate))
         writer.join()
         share = (agent.cpu() - before) / (time.monotonic() - began)
         agent.stop()
@@ -381,10 +382,10 @@ def _write_steadily(log: Path, seconds: float, rate: int) -> None:
             time.sleep(0.002)
 
 
-def _measure_waits(url: str, count: int) -> list[float]:
+def _measure_waits(url: str, since_ns: int, count: int) -> list[float]:
     """Ask the store again and again for what is new; return how long after its stamp each line was found."""
     waits: list[float] = []
-    last = time.time_ns()
+    last = since_ns - 1
     deadline = time.monotonic() + 120
     while len(waits) < count:
         if time.monotonic() > deadline:

@@ -1,19 +1,27 @@
 """`tracetail agent` and `tracetail verify`."""
 
 import asyncio
+import functools
 import json
 import logging
 import os
+import resource
+import signal
 import socket
 import sys
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import click
 
 from cli import configuration
 
+if TYPE_CHECKING:
+    from agent.verification import Report
+
 log = logging.getLogger(__name__)
+
+_OPEN_FILES = 65_536
 
 
 @click.group(invoke_without_command=True)
@@ -22,34 +30,74 @@ def agent(ctx: click.Context) -> None:
     """Follow logs and ship them to Loki."""
     if ctx.invoked_subcommand is not None:
         return
-    from agent.agent import Agent, Ending
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    _allow_many_open_files()
+    asyncio.run(_follow(_settings(ctx), ctx.obj))
+
+
+async def _follow(settings: configuration.Configuration, config_path: str | None) -> None:
+    """Run an agent until SIGTERM or SIGINT; another one, with the configuration read again, at each SIGHUP."""
+    from agent.agent import Agent
     from agent.discovery import BadSettingsError
     from agent.journal import JournalError
     from contract.access import UnsafeBindError
     from contract.loki import LokiSettingsError
     from contract.redaction import InvalidPatternError
+    from contract.secret_file import SecretFileError
 
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    settings = _settings(ctx)
-    announce = _announce
-    while True:
+    refused = (BadSettingsError, InvalidPatternError, LokiSettingsError, SecretFileError, UnsafeBindError)
+    ended = asyncio.Event()
+    stop = announced = False
+    before: configuration.Configuration | None = None
+    """The configuration to go back to when the new one turns out not to work."""
+
+    def end(*, for_good: bool) -> None:
+        nonlocal stop
+        stop = stop or for_good
+        ended.set()
+
+    # In the loop that stays, so that no signal meets an agent that is between two configurations.
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, functools.partial(end, for_good=True))
+    loop.add_signal_handler(signal.SIGHUP, functools.partial(end, for_good=False))
+
+    def announce(address: str) -> None:
+        nonlocal before, announced
+        before = None
+        if announced:
+            log.info("the configuration was read again; listening on %s", address)
+        else:
+            click.echo(f"tracetail agent: listening on {address}")
+            sys.stdout.flush()
+        announced = True
+
+    while not stop:
         process = Agent(settings.agent, settings.loki, _state_dirs(settings), socket.gethostname())
+        ended.clear()
         try:
-            ending = asyncio.run(process.run(announce))
-        except (BadSettingsError, InvalidPatternError, LokiSettingsError) as error:
-            _fail(str(error), 2)
-        except (JournalError, UnsafeBindError, OSError) as error:
-            _fail(str(error), 1)
-        if ending is Ending.STOP:
-            return
-        try:
-            settings = configuration.load(ctx.obj)
-            log.info("the configuration was read again")
-            announce = _say_that_it_goes_on
-        except configuration.ConfigurationError as error:
+            await process.run(announce, ended)
+        except (*refused, JournalError, OSError) as error:
+            if before is None:
+                _fail(str(error), 2 if isinstance(error, refused) and not isinstance(error, UnsafeBindError) else 1)
             log.error("the configuration stays as it was: %s", error)  # noqa: TRY400
+            settings, before = before, None
+            continue
+        if not stop:
+            try:
+                settings, before = configuration.load(config_path), settings
+            except configuration.ConfigurationError as error:
+                log.error("the configuration stays as it was: %s", error)  # noqa: TRY400
+
+
+def _allow_many_open_files() -> None:
+    """Raise the soft limit: each log that is followed is open, and the usual 1,024 descriptors are not many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @agent.command("try")
@@ -119,9 +167,15 @@ def replay(ctx: click.Context, trace_id: str | None) -> None:
 
     try:
         taken, reasons = asyncio.run(run())
-    except (JournalError, UnreachableError) as error:
+    except UnreachableError as error:
+        _fail(f"Loki at {settings.loki.url} cannot be reached: {error}", 1)
+    except JournalError as error:
         _fail(str(error), 1)
-    click.echo(f"{taken} lines were taken")
+    except ValueError as error:  # a setting that cannot be used
+        _fail(str(error), 2)
+    click.echo(
+        f"{taken} {'line was' if taken == 1 else 'lines were'} taken" if taken or reasons else "nothing to replay"
+    )
     for reason in reasons:
         click.echo(f"not taken: {reason}", err=True)
     sys.exit(1 if reasons else 0)
@@ -141,17 +195,24 @@ def verify(ctx: click.Context, trace_id: str, as_json: bool) -> None:
     settings = _settings(ctx)
     state_dirs = _state_dirs(settings)
 
+    found, unreadable = launches_of(state_dirs, trace_id)
+    for reason in unreadable:
+        click.echo(f"warning: {reason}", err=True)
+
     async def run() -> list[Report]:
+        redactor = redactor_of(settings.agent)
         async with LokiClient(settings.loki) as loki:
             return [
-                await verify_launch(launch, record, journal_path(state_dirs[0]), redactor_of(settings.agent), loki)
-                for launch, record in launches_of(state_dirs, trace_id)
+                await verify_launch(launch, record, journal_path(state_dirs[0]), redactor, loki)
+                for launch, record in found
             ]
 
     try:
         reports = asyncio.run(run())
     except (UnreachableError, QueryRefusedError) as error:
         _fail(f"Loki at {settings.loki.url} cannot be asked: {error}", 1)
+    except ValueError as error:  # a setting that cannot be used
+        _fail(str(error), 2)
     complete = bool(reports) and all(report.complete for report in reports)
     if as_json:
         launches = [report.as_json() for report in reports]
@@ -159,25 +220,27 @@ def verify(ctx: click.Context, trace_id: str, as_json: bool) -> None:
     elif not reports:
         click.echo(f"no launch of trace {trace_id} is known on this machine", err=True)
     for report in [] if as_json else reports:
-        said = "complete" if report.complete else "NOT complete"
-        click.echo(
-            f"{report.launch_id} ({report.state}): {said}: {report.lines} lines on disk, {report.found} in Loki, "
-            f"{report.rejected} rejected, {report.redacted} secrets masked"
-        )
-        for gap in report.missing:
-            click.echo(f"  missing: {gap.file} bytes {gap.start} to {gap.end} ({gap.lines} lines)")
-        for name in report.gone:
-            click.echo(f"  not on disk any more: {name}")
+        _show(report)
     sys.exit(0 if complete else 1)
 
 
-def _announce(address: str) -> None:
-    click.echo(f"tracetail agent: listening on {address}")
-    sys.stdout.flush()
-
-
-def _say_that_it_goes_on(address: str) -> None:
-    log.info("listening on %s", address)
+def _show(report: "Report") -> None:
+    said = "complete" if report.complete else "NOT complete"
+    click.echo(
+        f"{report.launch_id} ({report.state}): {said}: {report.lines} lines on disk, {report.found} of them in Loki, "
+        f"{report.rejected} rejected, {report.redacted} secrets masked"
+    )
+    for gap in report.missing:
+        click.echo(f"  missing: {gap.file} bytes {gap.start} to {gap.end} ({gap.lines} lines)")
+    for lost in report.lost:
+        known = f"bytes {lost.start} to {lost.end}" if lost.end > lost.start else f"what came after byte {lost.start}"
+        click.echo(f"  lost: {lost.file} {known}: {lost.reason}")
+    for name in report.gone:
+        click.echo(f"  not on disk any more: {name}")
+    if report.gone and not report.receipt:
+        click.echo("  and its stream has no receipt by which what is gone could be counted")
+    if report.missing and report.runs:
+        click.echo("  it still runs: its last lines may be under way; try again in a moment")
 
 
 def _settings(ctx: click.Context) -> configuration.Configuration:

@@ -5,6 +5,8 @@ import sys
 
 import click
 
+from contract import __version__
+
 _COMMANDS = {
     "start": ("cli.launch", "start", "Start an inference server and wait until it is ready."),
     "stop": ("cli.launch", "stop", "Stop a server and everything that belongs to its launch."),
@@ -54,7 +56,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="tracetail", prog_name="tracetail")
+@click.version_option(__version__, prog_name="tracetail")
 @click.option("--config", "config_path", metavar="FILE", help="The configuration file (else $TRACETAIL_CONFIG, …).")
 @click.pass_context
 def main(ctx: click.Context, config_path: str | None) -> None:

@@ -10,7 +10,8 @@ from aiohttp import web
 
 from cli import configuration
 from contract.access import UnsafeBindError, check_bind, parse_listen
-from panel.access import READ, SCOPES, Keys, SecretError
+from panel.access import READ, SCOPES, Keys
+from panel.secret import SecretError
 from panel.server import PanelServer
 
 

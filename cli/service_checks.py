@@ -1,6 +1,7 @@
 """The checks of `tracetail doctor` that talk to others: Loki, agent, panel, Pushgateway, remote-write receiver."""
 
 import asyncio
+import dataclasses
 import email.utils
 import os
 import secrets
@@ -11,32 +12,35 @@ from collections.abc import AsyncIterator
 import aiohttp
 
 from agent import encoding
-from agent.delivery import make_body
+from agent.bodies import body_of
 from agent.remote_write import RefusedError, RemoteWriter, UnavailableError
 from agent.remote_write import encode as encode_samples
-from agent.reporting import authorization
+from agent.reporting import remote_write_headers
 from agent.sender import Answer, LokiClient, QueryRefusedError, UnreachableError
 from cli.configuration import Configuration, store_url
 from cli.findings import Finding, ok, problem, warning
 from contract import logql
 from contract.labels import ENV, HOST, METADATA_LEVEL, SERVICE_NAME
-from contract.loki import READY_PATH, LokiSettings
+from contract.loki import LokiSettings
+from contract.secret_file import read_secret
 
 READ_BACK_SECONDS = 15.0
 CLOCK_WARNING_SECONDS = 5.0
 CLOCK_PROBLEM_SECONDS = 300.0
 """Loki refuses what is more than ten minutes ahead of its clock, and the agent does not believe more than five."""
 LAG_WARNING_BYTES = 64 << 20
-_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_TIMEOUT_SECONDS = 10.0
+_TIMEOUT = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
 
 
 async def check_loki(settings: Configuration) -> AsyncIterator[Finding]:
     """Push one line and read it back, as agent and panel would; compare the clocks on the way."""
     loki = settings.loki
     try:
-        async with LokiClient(loki) as client, aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-            skew, error = await _loki_is_ready(session, loki)
-            if error:
+        async with LokiClient(dataclasses.replace(loki, timeout_seconds=_TIMEOUT_SECONDS)) as client:
+            try:
+                skew = await _clock_skew(client)
+            except UnreachableError as error:
                 yield problem("loki", f"{loki.url} does not answer: {error}", _how_to_reach(settings))
                 return
             if skew is not None:
@@ -47,21 +51,12 @@ async def check_loki(settings: Configuration) -> AsyncIterator[Finding]:
         yield problem("loki", str(error), "correct the setting")
 
 
-async def _loki_is_ready(session: aiohttp.ClientSession, loki: LokiSettings) -> tuple[float | None, str]:
-    """Return how far our clock is ahead of Loki's (None if it does not tell), and why it cannot be reached."""
-    try:
-        async with session.get(
-            loki.url.rstrip("/") + READY_PATH,
-            headers=loki.headers(),
-            ssl=loki.ssl_context(),
-            proxy=loki.proxy or None,
-        ) as answer:
-            date = answer.headers.get("Date")
-            # Loki's Date has whole seconds: half of one is the best guess of the rest.
-            theirs = email.utils.parsedate_to_datetime(date).timestamp() + 0.5 if date else None
-            return (None if theirs is None else time.time() - theirs), ""
-    except (aiohttp.ClientError, OSError) as error:
-        return None, _why(error)
+async def _clock_skew(client: LokiClient) -> float | None:
+    """Return how far our clock is ahead of Loki's; None if it does not tell. Raises UnreachableError."""
+    _, date = await client.ready()
+    # Loki's Date has whole seconds: half of one is the best guess of the rest.
+    theirs = email.utils.parsedate_to_datetime(date).timestamp() + 0.5 if date else None
+    return None if theirs is None else time.time() - theirs
 
 
 def _why(error: Exception) -> str:
@@ -92,7 +87,7 @@ async def _round_trip(client: LokiClient, loki: LokiSettings) -> AsyncIterator[F
     text = f"tracetail doctor was here: {secrets.token_hex(8)}"
     now = time.time_ns()
     meta = encoding.metadata({METADATA_LEVEL: "info"}) if loki.structured_metadata else b""
-    body = make_body(labels, [encoding.Entry(now, text.encode(), meta)])
+    body = body_of(labels, [encoding.Entry(now, text.encode(), meta)])
     try:
         answer = await client.push(body.data)
     except UnreachableError as error:
@@ -152,7 +147,8 @@ async def _agent(session: aiohttp.ClientSession, settings: Configuration) -> Fin
     address = f"http://{settings.agent.listen}"
     not_running = "start it: systemctl start tracetail-agent, tracetail agent, or tracetail up"
     try:
-        headers = authorization("", "", settings.agent.secret_file)
+        secret_file = settings.agent.secret_file
+        headers = {"Authorization": f"Bearer {read_secret('agent.secret_file', secret_file)}"} if secret_file else {}
         async with session.get(f"{address}/status", headers=headers) as answer:
             if answer.status != 200:
                 text = (await answer.text())[:200]
@@ -173,7 +169,7 @@ async def _agent(session: aiohttp.ClientSession, settings: Configuration) -> Fin
             "agent", f"{backlog >> 20} MiB wait to be shipped", "look at Loki's limits and the agent's log"
         )
     if rejected:
-        return warning("agent", f"Loki refused {rejected} lines", "the reasons are in the agent's log and journal")
+        return warning("agent", f"Loki refused {rejected} lines", "tracetail agent rejected tells which and why")
     return ok("agent", f"ships {len(status['sources'])} logs to {status['loki']}")
 
 
@@ -219,9 +215,7 @@ async def _remote_write(session: aiohttp.ClientSession, settings: Configuration)
     writer = RemoteWriter(
         session,
         url,
-        headers=lambda: authorization(
-            agent.remote_write_username, agent.remote_write_password_file, agent.remote_write_bearer_token_file
-        ),
+        headers=lambda: remote_write_headers(agent),
     )
     try:
         await writer.send(encode_samples([]))

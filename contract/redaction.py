@@ -46,6 +46,11 @@ DEFAULT_PATTERNS = (
 )
 
 
+_PIECE_END_BYTES = 4096
+_MAY_FOLLOW = (*(b"A" * count for count in range(1, 17)), b"A" * 64, b"A" * 64 + b"@")
+"""What may stand behind the end of a piece: enough for every pattern that wants a certain length."""
+
+
 class InvalidPatternError(ValueError):
     """A redaction pattern is not a regular expression of RE2; the message names it."""
 
@@ -61,6 +66,7 @@ class Redactor:
         self._rules = [
             (_compile(p.name, p.regex), b"\\1" + MASK + (b"@" if p.name == "url-password" else b"")) for p in patterns
         ]
+        self._kept_behind = [b"@" if p.name == "url-password" else b"" for p in patterns]
         for pattern, (regex, _) in zip(patterns, self._rules, strict=True):
             if regex.groups < 1:
                 raise InvalidPatternError(
@@ -68,6 +74,47 @@ class Redactor:
                 )
         together = "|".join(f"(?:{p.regex})" for p in patterns)
         self._any = _compile("all together", together, never_capture=True) if patterns else None
+
+    def redact_piece(self, before: bytes, piece: bytes, *, goes_on: bool) -> tuple[bytes, int]:
+        """Return a piece of a line with its secrets masked, and how many begin in it.
+
+        A secret that began in `before` (what stands in front of the piece, or the end of that) is masked up to its
+        end. If the line goes on, what may become a secret with the next piece is masked too.
+        """
+        whole = before + piece
+        found = self._spans(whole)
+        if goes_on:
+            skipped = max(0, len(whole) - _PIECE_END_BYTES)
+            end = whole[skipped:]
+            for more in _MAY_FOLLOW:
+                found += [
+                    (start + skipped, min(stop + skipped, len(whole)))
+                    for start, stop in self._spans(end + more)
+                    if stop > len(end)
+                ]
+        masked: list[bytes] = []
+        count = 0
+        at = len(before)
+        for start, stop in sorted(found):
+            begin = max(start, len(before))
+            if stop <= begin:
+                continue
+            if begin >= at:
+                masked += (whole[at:begin], MASK)
+                count += start >= len(before)
+            at = max(at, stop)
+        masked.append(whole[at:])
+        return b"".join(masked), count
+
+    def _spans(self, text: bytes) -> list[tuple[int, int]]:
+        """Return where the secrets of a line begin and end."""
+        if self._any is None or self._any.search(text) is None:
+            return []
+        return [
+            (match.end(1) if match.end(1) >= 0 else match.start(), match.end() - len(kept_behind))
+            for (regex, _), kept_behind in zip(self._rules, self._kept_behind, strict=True)
+            for match in regex.finditer(text)
+        ]
 
     def redact(self, block: bytes) -> tuple[bytes, int]:
         """Return block with its secrets masked, and how many were. The number of its lines stays the same."""

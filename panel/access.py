@@ -14,12 +14,12 @@ import hmac
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jwt
 
 from contract.identity import InvalidIdError, check_id
+from panel.secret import SecretError, SecretFile
 from panel.settings import PanelSettings
 
 READ = "read"
@@ -30,10 +30,7 @@ SCOPES = (READ, DOWNLOAD, WRITE)
 EVERY_TRACE = "*"
 SECRET_MIN_BYTES = 32
 """RFC 7518, section 3.2: an HS256 key is at least as long as the hash."""
-
-
-class SecretError(ValueError):
-    """A file of a secret cannot be used; the message names the setting."""
+ADMIN_KEY_MIN_BYTES = 16
 
 
 class AccessError(Exception):
@@ -86,22 +83,23 @@ EVERYTHING = Grant(frozenset({*SCOPES, ADMIN}), None)
 
 
 class Keys:
-    """The secrets of the configuration, read once."""
+    """The secrets of the configuration. A file that changes is read anew."""
 
     def __init__(self, settings: PanelSettings) -> None:
-        self._secret = _read("panel.secret_file", settings.secret_file, SECRET_MIN_BYTES)
-        self._public_key = _read("panel.public_key_file", settings.public_key_file)
-        self._admin_key = _read("panel.admin_key_file", settings.admin_key_file, 16)
+        """Read the files. Raises SecretError."""
+        self._secret = SecretFile("panel.secret_file", settings.secret_file, SECRET_MIN_BYTES)
+        self._public_key = SecretFile("panel.public_key_file", settings.public_key_file)
+        self._admin_key = SecretFile("panel.admin_key_file", settings.admin_key_file, ADMIN_KEY_MIN_BYTES)
 
     @property
     def exist(self) -> bool:
         """Whether any secret is configured; without one everything is open, to this machine only."""
-        return bool(self._secret or self._public_key or self._admin_key)
+        return bool(self._secret.value or self._public_key.value or self._admin_key.value)
 
     @property
     def can_sign(self) -> bool:
         """Whether tokens can be minted here."""
-        return bool(self._secret)
+        return bool(self._secret.value)
 
     def grant(self, authorization: str | None) -> Grant:
         """Return what the Authorization header allows. Raises NoValidTokenError."""
@@ -112,7 +110,8 @@ class Keys:
         kind, _, token = authorization.partition(" ")
         if kind.lower() != "bearer" or not token:
             raise NoValidTokenError("token_invalid", "the Authorization header is not of the form: Bearer …")
-        if self._admin_key and hmac.compare_digest(token.encode(), self._admin_key):
+        admin_key = self._admin_key.value
+        if admin_key and hmac.compare_digest(token.encode(), admin_key):
             return EVERYTHING
         return self._verified(token.strip())
 
@@ -121,7 +120,7 @@ class Keys:
         try:
             algorithm = jwt.get_unverified_header(token).get("alg")
             # Each algorithm has its own key: a public key never verifies an HMAC.
-            key = {"HS256": self._secret, "EdDSA": self._public_key}.get(str(algorithm))
+            key = {"HS256": self._secret.value, "EdDSA": self._public_key.value}.get(str(algorithm))
             if not key:
                 raise NoValidTokenError("token_invalid", f"tokens signed with {algorithm} are not accepted here")
             claims = jwt.decode(token, key, algorithms=[str(algorithm)], options=options)
@@ -141,7 +140,8 @@ class Keys:
         now: float | None = None,
     ) -> str:
         """Return a signed token. Raises ValueError if an argument is not valid, SecretError without a secret."""
-        if not self._secret:
+        secret = self._secret.value
+        if not secret:
             raise SecretError("panel.secret_file is not set: tokens are signed with it")
         wanted = list(traces)
         if not wanted:
@@ -162,7 +162,7 @@ class Keys:
         }
         if origin:
             claims["origin"] = origin
-        return jwt.encode(claims, self._secret, algorithm="HS256")
+        return jwt.encode(claims, secret, algorithm="HS256")
 
 
 def _grant_of(claims: dict[str, Any]) -> Grant:
@@ -187,15 +187,3 @@ def _valid(traces: list[str]) -> Iterable[str]:
             yield check_id("traceId", trace_id)
         except InvalidIdError as error:
             raise NoValidTokenError("token_invalid", str(error)) from error
-
-
-def _read(setting: str, path: str, min_bytes: int = 1) -> bytes:
-    if not path:
-        return b""
-    try:
-        secret = Path(path).read_bytes().strip()
-    except OSError as error:
-        raise SecretError(f"{setting} cannot be read: {error}") from error
-    if len(secret) < min_bytes:
-        raise SecretError(f"{setting}: {path} holds {len(secret)} bytes, {min_bytes} are needed")
-    return secret

@@ -1,7 +1,7 @@
 """The panel's reading routes: launches, logs, the live stream."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -18,8 +18,9 @@ from panel.errors import NotFoundError, RequestError
 from panel.index import LineIndexes
 from panel.live import Feeds, Message, TooManyViewersError, gaps_of
 from panel.overview import STATS_FILTER, Overview
-from panel.reader import Reader
+from panel.reader import Page, Reader
 from panel.request import checked_id, grant_of, parameters, trace_of
+from panel.search import Search, TextQuery
 from panel.shared import SharedAnswers
 from panel.traces import Traces
 
@@ -44,9 +45,9 @@ class LinesQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     trace_id: str = ""
     launch_id: str = ""
     instance_id: str = ""
-    level: str = ""
-    process: str = ""
-    kind: str = ""
+    level: Annotated[str, Meta(max_length=100)] = ""
+    process: Annotated[str, Meta(max_length=500)] = ""
+    kind: Annotated[str, Meta(max_length=100)] = ""
     q: Annotated[str, Meta(max_length=1000)] = ""
     regex: bool = False
     case: bool = False
@@ -89,13 +90,19 @@ class DownloadQuery(LinesQuery):
     format: Literal["text", "jsonl"] = "text"
 
 
+_Cursor = Annotated[str, Meta(max_length=cursor.MAX_CHARACTERS, pattern="^[A-Za-z0-9_-]*$")]
+
+
 class StreamQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     """Which trace to follow, and from where."""
 
     trace_id: str = ""
     launch_id: str = ""
     instance_id: str = ""
-    cursor: Annotated[str, Meta(max_length=100_000)] = ""
+    cursor: _Cursor = ""
+
+
+_Q = TypeVar("_Q", bound=LinesQuery)
 
 
 class ReadingRoutes:
@@ -109,12 +116,16 @@ class ReadingRoutes:
         indexes: LineIndexes,
         overview: Overview,
         heartbeat_seconds: float,
+        *,
+        keeps_metadata: bool,
     ) -> None:
         self._reader = reader
         self._traces = found
         self._feeds = feeds
         self._indexes = indexes
         self._overview = overview
+        self._search = Search(reader, overview)
+        self._keeps_metadata = keeps_metadata
         self._heartbeat_seconds = heartbeat_seconds
         self._shared = SharedAnswers(_OVERVIEW_SECONDS)
 
@@ -160,6 +171,17 @@ class ReadingRoutes:
             raise NotFoundError(f"launchId {launch_id}")
         return json_answer(found[0])
 
+    def _lines_query(self, request: web.Request, kind: type[_Q]) -> _Q:
+        """Return the parameters. Raises RequestError, also for a filter that this Loki cannot answer."""
+        query = parameters(request, kind)
+        if not self._keeps_metadata and (query.level or query.process or query.kind):
+            raise RequestError(
+                400,
+                "no_metadata",
+                "this Loki keeps no levels, processes and kinds of lines (loki.structured_metadata = false)",
+            )
+        return query
+
     async def _scope(self, request: web.Request, query: LinesQuery, scope: str = READ) -> tuple[str, Key]:
         """Return the traceId that the request may read, and a place before its first line."""
         trace_id = await trace_of(
@@ -174,7 +196,7 @@ class ReadingRoutes:
 
     async def logs(self, request: web.Request) -> web.Response:
         """Return one page of lines, the newest ones unless a place is given."""
-        query = parameters(request, LogsQuery)
+        query = self._lines_query(request, LogsQuery)
         trace_id = await trace_of(
             request,
             self._traces,
@@ -189,7 +211,11 @@ class ReadingRoutes:
         series = await self._traces.streams(trace_id) if newest else []
         start = max(start, Key(traces.earliest(series, self._traces.range()[0])))
         log_query = log_query_of(trace_id, query)
-        if backward:
+        if searches_text(query):
+            text_query = text_query_of(trace_id, query)
+            first = Key(await self._traces.start_ns(trace_id))
+            page = await self._search.page(text_query, first, start, end, limit=query.limit, backward=backward)
+        elif backward:
             page = await self._reader.backward(log_query, end, start, limit=query.limit)
         else:
             page = await self._reader.forward(log_query, start, end, limit=query.limit)
@@ -198,6 +224,8 @@ class ReadingRoutes:
             "lines": [entry.as_json() for entry in page.entries],
             "more": page.more,
         }
+        if not self._keeps_metadata:
+            answer["metadata"] = False
         if page.crowded:
             answer["gaps"] = gaps_of(page)
         if newest:
@@ -254,7 +282,7 @@ class ReadingRoutes:
 
     async def index(self, request: web.Request) -> web.Response:
         """Return how many lines lie before a place, and before each checkpoint on the way, once they are counted."""
-        query = parameters(request, IndexQuery)
+        query = self._lines_query(request, IndexQuery)
         trace_id, start = await self._scope(request, query)
         end = _bounds("", "", query.before)[1]
         index = await self._indexes.up_to(log_query_of(trace_id, query), start, end)
@@ -271,22 +299,20 @@ class ReadingRoutes:
 
     async def search(self, request: web.Request) -> web.Response:
         """Return the next match behind `after` or before `before`, its number, and how many there are."""
-        query = parameters(request, SearchQuery)
-        trace_id, start = await self._scope(request, query)
-        log_query = log_query_of(trace_id, query)
+        query = self._lines_query(request, SearchQuery)
+        trace_id, first = await self._scope(request, query)
+        text_query = text_query_of(trace_id, query)
         after, before = _bounds("", query.after, query.before)
         if query.before and not query.after:
-            page = await self._reader.backward(log_query, before, start, limit=1)
+            found = await self._search.previous_match(text_query, first, before)
         else:
-            page = await self._reader.forward(log_query, max(after, start), before, limit=1)
-        count = sum((await self._overview.count(log_query, start)).values())
-        match = page.entries[0] if page.entries else None
-        number = sum((await self._overview.count(log_query, start, match.key.time_ns)).values()) if match else 0
-        return json_answer({"count": count, "number": number, "line": match.as_json() if match else None})
+            found = await self._search.next_match(text_query, first, max(after, first), before)
+        line = found.line.as_json() if found.line else None
+        return json_answer({"count": found.count, "number": found.number, "line": line})
 
     async def histogram(self, request: web.Request) -> web.Response:
         """Return the lines by level over time."""
-        query = parameters(request, HistogramQuery)
+        query = self._lines_query(request, HistogramQuery)
         trace_id, start = await self._scope(request, query)
         log_query = log_query_of(trace_id, query)
         question = ("histogram", log_query, query.buckets)
@@ -296,7 +322,7 @@ class ReadingRoutes:
 
     async def facets(self, request: web.Request) -> web.Response:
         """Return which processes and levels speak in the log, and how many lines each has."""
-        query = parameters(request, LinesQuery)
+        query = self._lines_query(request, LinesQuery)
         trace_id, start = await self._scope(request, query)
         log_query = log_query_of(trace_id, query)
         return json_answer(await self._shared.get(("facets", log_query), lambda: self._facets(log_query, start)))
@@ -310,7 +336,7 @@ class ReadingRoutes:
 
     async def stats(self, request: web.Request) -> web.Response:
         """Return throughput, queue and cache over time, from the engine's own stats lines."""
-        query = parameters(request, LinesQuery)
+        query = self._lines_query(request, LinesQuery)
         trace_id, start = await self._scope(request, query)
         stats_query = f"{log_query_of(trace_id, query)} {STATS_FILTER}"
         points = await self._shared.get(("stats", stats_query), lambda: self._overview.stats(stats_query, start))
@@ -318,10 +344,18 @@ class ReadingRoutes:
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """Send the whole log, or a part of it, as a file."""
-        query = parameters(request, DownloadQuery)
+        query = self._lines_query(request, DownloadQuery)
         trace_id, first = await self._scope(request, query, DOWNLOAD)
         start, end = _bounds(query.start, "", query.before)
-        pieces = download.pages(self._reader, log_query_of(trace_id, query), max(start, first), end, query.format)
+        start = max(start, first)
+
+        async def read(position: Key, limit: int) -> Page:
+            if searches_text(query):
+                text_query = text_query_of(trace_id, query)
+                return await self._search.page(text_query, first, position, end, limit=limit, backward=False)
+            return await self._reader.forward(log_query_of(trace_id, query), position, end, limit=limit)
+
+        pieces = download.pages(read, start, query.format)
         name = f"{query.launch_id or trace_id}.{'log' if query.format == download.TEXT else 'jsonl'}"
         kind = "text/plain; charset=utf-8" if query.format == download.TEXT else "application/x-ndjson"
         response = web.StreamResponse(
@@ -340,24 +374,51 @@ class ReadingRoutes:
 
 def log_query_of(trace_id: str, query: LinesQuery) -> str:
     """Return the LogQL of the lines that the request wants. The traceId is the one that the token was checked for."""
-    selected = {names.TRACE_ID: trace_id}
-    if query.launch_id:
-        selected[names.LAUNCH_ID] = query.launch_id
-    if query.instance_id:
-        selected[names.INSTANCE_ID] = checked_id("instanceId", query.instance_id)
-    levels = [word for word in query.level.split(",") if word]
-    for level in levels:
-        if level not in logql.LEVELS:
-            raise RequestError(400, "bad_parameter", f"level {level!r} is not one of {', '.join(logql.LEVELS)}")
+    if searches_text(query):
+        return text_query_of(trace_id, query).log_query
     metadata = {names.METADATA_PROCESS: query.process, names.METADATA_KIND: query.kind}
     return logql.filtered(
-        logql.selector(selected),
-        levels=levels,
+        _streams_of(trace_id, query),
+        levels=_levels_of(query),
         contains=None if query.regex else query.q or None,
         matches=(query.q or None) if query.regex else None,
         ignore_case=not query.case,
         metadata={name: value for name, value in metadata.items() if value},
     )
+
+
+def searches_text(query: LinesQuery) -> bool:
+    """Say whether lines are wanted by their text, and not pieces of a certain kind."""
+    return bool(query.q) and not query.kind
+
+
+def text_query_of(trace_id: str, query: LinesQuery) -> TextQuery:
+    """Return the request's search. The traceId is the one that the token was checked for."""
+    return TextQuery(
+        streams=_streams_of(trace_id, query),
+        text=query.q,
+        regex=query.regex,
+        case=query.case,
+        levels=_levels_of(query),
+        process=query.process,
+    )
+
+
+def _streams_of(trace_id: str, query: LinesQuery) -> str:
+    selected = {names.TRACE_ID: trace_id}
+    if query.launch_id:
+        selected[names.LAUNCH_ID] = query.launch_id
+    if query.instance_id:
+        selected[names.INSTANCE_ID] = checked_id("instanceId", query.instance_id)
+    return logql.selector(selected)
+
+
+def _levels_of(query: LinesQuery) -> tuple[str, ...]:
+    levels = tuple(word for word in query.level.split(",") if word)
+    for level in levels:
+        if level not in logql.LEVELS:
+            raise RequestError(400, "bad_parameter", f"level {level!r} is not one of {', '.join(logql.LEVELS)}")
+    return levels
 
 
 def _bounds(start_text: str, after_text: str, before_text: str) -> tuple[Key, Key]:

@@ -3,9 +3,9 @@
 import asyncio
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Annotated, Any
+from weakref import WeakValueDictionary
 
 import msgspec
 import orjson
@@ -17,6 +17,7 @@ from contract import labels as names
 from contract.logline import render_event
 from panel.access import WRITE, AccessError, Grant
 from panel.answer import json_answer
+from panel.entry import POST
 from panel.loki import LokiClient
 from panel.request import body, checked_id, grant_of
 from panel.traces import Traces
@@ -25,8 +26,6 @@ ORIGIN = "origin"
 """The label of what was posted here, apart from the launch's own stream: its order is that of the keeper's stamps."""
 REPORT = "report"
 APPENDED = "append"
-_INSTANCES_KEPT = 1000
-_POSTS_KEPT = 64
 _PIECE_CHARACTERS = names.ENTRY_MAX_BYTES // 4
 """UTF-8 takes at most four bytes for a character."""
 _BAD_EVENTS = frozenset({"failed", "crashed"})
@@ -67,26 +66,21 @@ class Lines(msgspec.Struct, rename="camel"):
     trace_id: str = ""
 
 
-class _Appended:
-    """What was appended to one instance last: so that a repeated post is known, and the next one comes after it."""
-
-    def __init__(self) -> None:
-        self.posts: OrderedDict[bytes, int] = OrderedDict()
-        self.last_ns = 0
-
-
 class CallbackRoutes:
     """Takes what is posted, and writes it to Loki."""
 
     def __init__(self, loki: LokiClient, found: Traces) -> None:
         self._loki = loki
         self._traces = found
-        self._one_at_a_time = asyncio.Lock()
-        self._appended: OrderedDict[str, _Appended] = OrderedDict()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [web.post("/api/report/llm-start", self.report), web.post("/api/log/append", self.append)]
+
+    def _lock(self, of: str) -> asyncio.Lock:
+        """Return what lets the posts of one run in one after the other, as they came."""
+        return self._locks.setdefault(of, asyncio.Lock())
 
     async def report(self, request: web.Request) -> web.Response:
         """Take the callback of a launch. A repeated eventId is answered, and not written again."""
@@ -105,7 +99,7 @@ class CallbackRoutes:
             ORIGIN: REPORT,
         }
         ids = {"traceId": trace_id, "instanceId": instance_id, "eventId": report.event_id or None}
-        async with self._one_at_a_time:
+        async with self._lock(trace_id):
             if report.event_id and await self._is_known(trace_id, report.event_id):
                 return json_answer({"received": True, "repeated": True, **ids})
             level = "error" if report.event in _BAD_EVENTS else "info"
@@ -129,27 +123,31 @@ class CallbackRoutes:
             names.SERVICE_NAME: APPENDED,
             ORIGIN: APPENDED,
         }
-        digest = hashlib.blake2b(orjson.dumps([posted.timestamp, posted.lines]), digest_size=16).digest()
-        async with self._one_at_a_time:
-            known = self._appended.setdefault(instance_id, _Appended())
-            self._appended.move_to_end(instance_id)
-            while len(self._appended) > _INSTANCES_KEPT:
-                self._appended.popitem(last=False)
-            start_ns = known.posts.get(digest) if posted.timestamp is not None else None
-            if start_ns is None:
-                wanted = time.time_ns() if posted.timestamp is None else posted.timestamp * 1_000_000
-                start_ns = max(wanted, known.last_ns + 1)
-            # Loki drops an entry that it has, so a repeated post is written again with the very same times.
+        async with self._lock(instance_id):
+            post, start_ns = await self._place(labels, posted)
             values = [
-                (start_ns + index, text, {names.METADATA_KIND: kind} if kind else {})
+                (start_ns + index, text, {POST: post} | ({names.METADATA_KIND: kind} if kind else {}))
                 for index, (text, kind) in enumerate(pieces)
             ]
             await self._loki.push(labels, values)
-            known.posts[digest] = start_ns
-            known.last_ns = max(known.last_ns, start_ns + len(values) - 1)
-            while len(known.posts) > _POSTS_KEPT:
-                known.posts.popitem(last=False)
         return json_answer({"appended": len(posted.lines), "traceId": trace_id, "instanceId": instance_id})
+
+    async def _place(self, labels: dict[str, str], posted: Lines) -> tuple[str, int]:
+        """Return the name of a post and the time of its first line: behind what was posted before it.
+
+        Loki remembers both, so that whichever panel gets a post again writes the very same entries, which Loki drops.
+        """
+        streams = logql.selector(labels)
+        start, end = self._traces.range()
+        wanted = time.time_ns() if posted.timestamp is None else posted.timestamp * 1_000_000
+        content = [posted.timestamp or wanted, posted.lines]
+        post = hashlib.blake2b(orjson.dumps(content), digest_size=12).hexdigest()
+        if posted.timestamp is not None and self._loki.keeps_metadata:
+            known = await self._loki.entries(logql.filtered(streams, metadata={POST: post}), start, end, limit=1)
+            if known:
+                return post, known[0].key.time_ns
+        last = await self._loki.entries(streams, start, end, limit=1, backward=True)
+        return post, max(wanted, last[0].key.time_ns + 1) if last else wanted
 
     async def _trace_of_append(self, grant: Grant, instance_id: str, named: str) -> str:
         """Return the trace that the lines belong to: the one named, the instance's own, else one of its name."""

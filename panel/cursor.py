@@ -14,6 +14,8 @@ import orjson
 from panel.entry import InvalidKeyError, Key
 
 _LOGS_MAX = 1000
+MAX_CHARACTERS = 100_000
+"""So many logs need no more; the server takes heads of that size."""
 
 
 class InvalidCursorError(ValueError):

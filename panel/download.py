@@ -1,25 +1,25 @@
 """A whole log as a file: text as the server printed it, or JSON lines with all that is known of each."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import orjson
 
 from contract import labels as names
 from panel.entry import Entry, Key
-from panel.reader import Reader
+from panel.reader import Page
 
 TEXT = "text"
 JSONL = "jsonl"
 _PAGE = 4900
 
 
-async def pages(reader: Reader, query: str, start: Key, end: Key, form: str) -> AsyncIterator[bytes]:
-    """Yield the log piece by piece."""
+async def pages(read: Callable[[Key, int], Awaitable[Page]], start: Key, form: str) -> AsyncIterator[bytes]:
+    """Yield the log piece by piece. read returns the page from a place on, of at most so many lines."""
     writer = _TextWriter() if form == TEXT else None
     position = start
     more = True
     while more:
-        page = await reader.forward(query, position, end, limit=_PAGE)
+        page = await read(position, _PAGE)
         if writer is not None:
             yield b"".join(writer.write(entry) for entry in page.entries)
         else:

@@ -8,7 +8,9 @@ from contract import labels as names
 
 _LOKI_ADDS = frozenset({"detected_level"})
 """Structured metadata that Loki puts in by itself: no part of what was pushed."""
-_METADATA = frozenset(names.METADATA_NAMES) | _LOKI_ADDS
+POST = "post"
+"""Structured metadata of lines that were posted to the panel: which post they came with."""
+_METADATA = frozenset(names.METADATA_NAMES) | _LOKI_ADDS | {POST}
 
 
 class InvalidKeyError(ValueError):

@@ -23,17 +23,21 @@ STATE_EVENTS = (
     events.RECEIPT,
 )
 """Those that tell the state; the others are many in a long log and tell how it came to be."""
+UNKNOWN = "unknown"
+"""The state of every launch in a Loki without structured metadata: a server could print what the keeper says."""
 _INTEGERS = frozenset({"port", "pid", "exitCode", "exitStatus", "attempt", "lines", "bytes", "rejected", "redacted"})
 _EXIT_FIELDS = ("exitCode", "exitStatus", "signal", "cause", "hint", "evidence")
 
 
-def launches_from_series(series: Iterable[Mapping[str, str]]) -> dict[str, dict[str, Any]]:
+def launches_from_series(
+    series: Iterable[Mapping[str, str]], state: str = record.STARTING
+) -> dict[str, dict[str, Any]]:
     """Return what the labels alone tell, by launchId; streams of no launch are left out."""
     found: dict[str, dict[str, Any]] = {}
     for labels in series:
         launch_id = labels.get(names.LAUNCH_ID)
         if launch_id:
-            found[launch_id] = _from_labels(labels)
+            found[launch_id] = {**_from_labels(labels), "state": state}
     return found
 
 

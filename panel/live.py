@@ -243,7 +243,7 @@ class Feed:
             return
         new = {source: labels for source, labels in found.items() if source not in self._sources}
         if new:
-            for launch_id, launch in launches.launches_from_series(series).items():
+            for launch_id, launch in self._traces.launches_of(series).items():
                 self._launches.setdefault(launch_id, launch)
             self._sources |= new
             self._broadcast_launches()

@@ -44,6 +44,11 @@ class LokiClient:
         self.requests = 0
         """How many requests were sent, for the panel's metrics."""
 
+    @property
+    def keeps_metadata(self) -> bool:
+        """Whether levels, processes and kinds of lines are there; without them there are lines and their times."""
+        return self._settings.structured_metadata
+
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:

@@ -77,7 +77,7 @@ _LAUNCH = {
         "launchId": {"type": "string"},
         "traceId": {"type": "string"},
         "instanceId": {"type": "string"},
-        "state": {"type": "string", "description": "starting, ready, failed, stopping, stopped or crashed"},
+        "state": {"type": "string", "description": "starting, ready, failed, stopping, stopped, crashed or unknown"},
         "phases": {"type": "array", "items": {"type": "object"}},
         "exit": {"type": "object", "description": "exitCode, signal, cause, hint, evidence: how it ended, and why"},
     },
@@ -93,6 +93,15 @@ _INTEGER = {"type": "integer"}
 _LINES = {"type": "array", "items": {"$ref": "#/components/schemas/Line"}}
 _LAUNCHES = {"type": "array", "items": {"$ref": "#/components/schemas/Launch"}}
 _COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": ["lines", "launches", "status", "token-expired"]},
+        "data": {"type": "string", "description": "JSON: {lines, gaps}, {launches}, {loki, message}, {}"},
+        "id": {"type": "string", "description": "of lines: the cursor behind them, for Last-Event-ID"},
+    },
+}
 
 
 class _Operation(typing.NamedTuple):
@@ -123,8 +132,8 @@ _OPERATIONS = (
     _Operation(
         "get",
         "/api/logs/stream",
-        "Follow a trace: server-sent events lines, launches, status, token-expired.",
-        _STRING,
+        "Follow a trace: server-sent events (each as described here) lines, launches, status, token-expired.",
+        _EVENT,
         StreamQuery,
         media="text/event-stream",
     ),

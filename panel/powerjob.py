@@ -4,13 +4,12 @@ Asked only once a run is RUNNING or later: a question before its first line exis
 instance's log empty for good. Its pages have 100 lines and are up to 15 s late.
 """
 
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import aiohttp
 
-from panel.access import SecretError
 from panel.errors import RequestError
+from panel.secret import SecretFile
 from panel.settings import PanelSettings
 
 PAGE_LINES = 100
@@ -32,10 +31,10 @@ class OnlineLog(NamedTuple):
 class PowerJob:
     """One PowerJob server and one of its apps."""
 
-    def __init__(self, url: str, app_id: int, token: str = "") -> None:
+    def __init__(self, url: str, app_id: int, token: SecretFile) -> None:
         self._url = url.rstrip("/")
         self._app_id = app_id
-        self._headers = {"PowerJwt": token, "AppId": str(app_id)} if token else {}
+        self._token = token
         self._session: aiohttp.ClientSession | None = None
 
     @classmethod
@@ -43,12 +42,7 @@ class PowerJob:
         """Return the configured server, None if there is none. Raises SecretError."""
         if not settings.powerjob_url:
             return None
-        token = ""
-        if settings.powerjob_token_file:
-            try:
-                token = Path(settings.powerjob_token_file).read_text(encoding="utf-8").strip()
-            except OSError as error:
-                raise SecretError(f"panel.powerjob_token_file cannot be read: {error}") from error
+        token = SecretFile("panel.powerjob_token_file", settings.powerjob_token_file)
         return cls(settings.powerjob_url, settings.powerjob_app_id, token)
 
     async def close(self) -> None:
@@ -82,11 +76,11 @@ class PowerJob:
         """Return the `data` of an answer. Raises RequestError (502)."""
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS))
+        token = self._token.value.decode()
+        headers = {"PowerJwt": token, "AppId": str(self._app_id)} if token else {}
         params = {"appId": str(self._app_id), **{name: str(value) for name, value in parameters.items()}}
         try:
-            async with self._session.request(
-                method, self._url + path, params=params, headers=self._headers
-            ) as response:
+            async with self._session.request(method, self._url + path, params=params, headers=headers) as response:
                 answer = await response.json(content_type=None)
         except (TimeoutError, aiohttp.ClientError, ValueError) as error:
             raise RequestError(502, "powerjob_unavailable", f"PowerJob cannot be asked: {error}") from error

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
 _OPEN_PATHS = ("/healthz", "/metrics", "/panel", "/embed", "/tracetail-panel.js", "/openapi.json", "/static/")
 """Without a token: nothing of a log is there."""
-_HEAD_MAX_BYTES = 64 * 1024
+_HEAD_MAX_BYTES = 128 * 1024
 """A cursor holds a position for each of a trace's logs, and a search text may be long."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -77,6 +77,7 @@ class PanelServer:
             self._indexes,
             self._overview,
             self.settings.heartbeat_seconds,
+            keeps_metadata=self.loki.keeps_metadata,
         )
         platform = PlatformRoutes(self._reader, self._traces, self._indexes, self._powerjob)
         app.add_routes(reading.routes())
@@ -96,6 +97,7 @@ class PanelServer:
             ]
         )
         app.on_response_prepare.append(self._add_headers)
+        app.on_response_prepare.append(self._count_answer)
         app.on_shutdown.append(self._shutdown)
         return app
 
@@ -119,7 +121,7 @@ class PanelServer:
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        route = request.match_info.route.resource.canonical if request.match_info.route.resource else "none"
+        route = _route(request)
         began = asyncio.get_running_loop().time()
         try:
             response = await self._handled(request, handler)
@@ -131,7 +133,6 @@ class PanelServer:
                 _log.exception("%s %s failed", request.method, request.path)
                 failed = json_answer({"error": {"code": "internal", "message": "the panel failed"}}, status=500)
             response = failed
-        self._count.labels(route, str(response.status)).inc()
         if not route.endswith("/stream"):
             self._seconds.labels(route).observe(asyncio.get_running_loop().time() - began)
         return response
@@ -181,6 +182,10 @@ class PanelServer:
             headers["Access-Control-Max-Age"] = "600"
         headers.add("Vary", "Origin")
 
+    async def _count_answer(self, request: web.Request, response: web.StreamResponse) -> None:
+        # Here, since a stream that its viewer leaves never comes back from its handler.
+        self._count.labels(_route(request), str(response.status)).inc()
+
     def _page(self, name: str) -> Handler:
         async def page(_request: web.Request) -> web.StreamResponse:
             return web.FileResponse(_STATIC / name, headers={"Cache-Control": "no-cache"})
@@ -202,3 +207,8 @@ class PanelServer:
 
     async def _metrics(self, _request: web.Request) -> web.StreamResponse:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else "none"

@@ -7,14 +7,17 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-_ANSWERS_KEPT = 256
+ANSWERS_KEPT = 256
 
 
 class SharedAnswers:
     """Answers by what was asked: those being found out, and for a moment those that were."""
 
-    def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, seconds: float, *, kept: int = ANSWERS_KEPT, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._seconds = seconds
+        self._kept = kept
         self._clock = clock
         self._asked: OrderedDict[Hashable, tuple[float, asyncio.Task[Any]]] = OrderedDict()
 
@@ -24,7 +27,7 @@ class SharedAnswers:
         if known is None or (known[1].done() and (_failed(known[1]) or self._clock() - known[0] > self._seconds)):
             known = self._asked[question] = (self._clock(), asyncio.ensure_future(_found_out(find_out)))
             self._asked.move_to_end(question)
-            while len(self._asked) > _ANSWERS_KEPT:
+            while len(self._asked) > self._kept:
                 self._asked.popitem(last=False)
         # One who goes away does not take the answer from the others.
         answer: T = await asyncio.shield(known[1])

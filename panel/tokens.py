@@ -7,10 +7,11 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from panel.access import ADMIN, READ, Keys, SecretError
+from panel.access import ADMIN, READ, Keys
 from panel.answer import json_answer
 from panel.errors import RequestError
 from panel.request import body, grant_of
+from panel.secret import SecretError
 
 
 class TokenRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):

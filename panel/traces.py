@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contract import labels as names
-from contract import logql
+from contract import logql, record
 from contract.identity import is_launch_id
 from panel import launches
 from panel.entry import FIRST_KEY, Entry, Key, source_of
@@ -37,6 +37,12 @@ class Traces:
         now = time.time_ns()
         return now - self._lookback_ns, now + FUTURE_SECONDS * 1_000_000_000
 
+    def launches_of(self, series: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
+        """Return the launches of these streams by launchId, with what their labels tell and no event yet."""
+        return launches.launches_from_series(
+            series, record.STARTING if self._loki.keeps_metadata else launches.UNKNOWN
+        )
+
     async def streams(self, trace_id: str) -> list[dict[str, str]]:
         """Return the labels of every stream of a trace."""
         return await self._loki.series(logql.selector({names.TRACE_ID: trace_id}), *self.range())
@@ -53,7 +59,7 @@ class Traces:
     async def launches(self, trace_id: str, launch_id: str | None = None) -> list[dict[str, Any]]:
         """Return the launches of a trace, with all that their events tell, the oldest first."""
         series = await self.streams(trace_id)
-        known = launches.launches_from_series(series)
+        known = self.launches_of(series)
         if launch_id is not None:
             known = {key: value for key, value in known.items() if key == launch_id}
         if not known:
@@ -73,7 +79,7 @@ class Traces:
         now = time.time_ns()
         start, end = now - self._recent_ns, now + FUTURE_SECONDS * 1_000_000_000
         series = await self._loki.series(logql.selector_of_all(names.LAUNCH_ID), start, end)
-        known = launches.launches_from_series(series)
+        known = self.launches_of(series)
         newest = sorted(known, reverse=True)[:limit]
         if not newest:
             return []

@@ -10,13 +10,13 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from typing import TypeVar
 
 import orjson
 from aiohttp import WSCloseCode, web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from contract import __version__
 from contract.access import foreign_page, refusal
 from store import aggregate, params
 from store.aggregate import Steps
@@ -425,7 +425,7 @@ class Server:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _buildinfo(self, _: web.Request) -> web.Response:
-        about = {"version": version("tracetail"), "application": "tracetail store"}
+        about = {"version": __version__, "application": "tracetail store"}
         empty = dict.fromkeys(("revision", "branch", "buildUser", "buildDate", "goVersion"), "")
         return json_answer(orjson.dumps(about | empty))
 

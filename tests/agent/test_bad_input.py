@@ -160,6 +160,8 @@ async def test_a_record_that_cannot_be_read_does_not_stop_the_others(
 ) -> None:
     broken = Launch(state_dir, 1)
     broken.dir.record_path.write_text('{"schema": 1, "launchId": ')
+    poor = Launch(state_dir, 4)
+    poor.dir.record_path.write_text('{"schema": 1, "launchId": "x"}')
     newer = Launch(state_dir, 2)
     newer.dir.record_path.write_text('{"schema": 9}')
     launch = Launch(state_dir, 3)
@@ -168,3 +170,28 @@ async def test_a_record_that_cannot_be_read_does_not_stop_the_others(
     await loki.until(lambda: loki.lines() == ["fine"])
     assert any("not valid JSON" in line for line in agent.errors)
     assert any("update tracetail" in line for line in agent.errors)
+    assert any(f"{poor.dir.record_path} cannot be used" in line for line in agent.errors)
+    # Each is told once, and taken up when it can be read.
+    broken.print("mended")
+    broken.save()
+    await loki.until(lambda: "mended" in loki.lines())
+    assert len([line for line in agent.errors if "not valid JSON" in line]) == 1
+
+
+async def test_a_journal_that_another_program_holds_is_waited_for(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    launch = Launch(state_dir)
+    launch.print("one")
+    agent = await start_agent()
+    await loki.until(lambda: loki.lines() == ["one"])
+    connection = sqlite3.connect(journal_path(state_dir), isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        launch.print("two")
+        await eventually(lambda: any("is locked" in line for line in agent.errors))
+        launch.print("three")
+    finally:
+        connection.close()
+    await loki.until(lambda: loki.lines() == ["one", "two", "three"])
+    assert not [line for line in agent.errors if "Traceback" in line]

@@ -81,6 +81,71 @@ async def test_verify_proves_a_launch_complete_and_names_what_is_missing(
     assert f"missing: {launch.segments[0]} bytes {first['from']} to {first['to']} (2 lines)" in ran.out
 
 
+async def test_verify_says_what_was_lost_and_what_cannot_be_read(
+    start_agent, loki: LokiStandIn, state_dir: Path, tracetail
+) -> None:
+    other = Launch(state_dir, 2)
+    other.dir.record_path.write_text("{")
+    launch = Launch(state_dir)
+    launch.print("one")
+    launch.rotate()
+    launch.print("lost")
+    launch.rotate()
+    launch.print("three")
+    launch.segments[1].unlink()
+    await start_agent()
+    await loki.until(lambda: "three" in loki.lines())
+    ran = await tracetail("verify", "--trace-id", TRACE)
+    assert ran.status == 1
+    assert f"({launch.record['state']}): NOT complete: 3 lines on disk, 3 of them in Loki" in ran.out
+    assert f"  lost: {launch.segments[1]} what came after byte 0: deleted before it was read" in ran.out
+    assert f"  not on disk any more: {launch.segments[1]}" in ran.out
+    assert f"warning: {other.dir.record_path} is not valid JSON" in ran.err
+    launch.print("on its way")
+    entries = dict(loki.stored)
+    await loki.until(lambda: "on its way" in loki.lines())
+    loki.stored = entries
+    ran = await tracetail("verify", "--trace-id", TRACE)
+    assert "it still runs: its last lines may be under way" in ran.out
+
+
+@pytest.mark.parametrize("structured", [True, False])
+async def test_verify_knows_entries_that_were_sent_again_later(
+    start_agent, loki: LokiStandIn, state_dir: Path, tracetail, structured: bool
+) -> None:
+    from aiohttp import web
+
+    text = "entry for stream '{}' has timestamp too old: x, oldest acceptable timestamp is: y"
+    refused = []
+
+    async def too_old(entries: list[Stored], loki: LokiStandIn) -> web.Response:
+        refused.extend(entries)
+        return web.Response(status=400, text=text)
+
+    config = f"[loki]\nstructured_metadata = {'true' if structured else 'false'}\n"
+    launch = Launch(state_dir)
+    launch.print("again and in vain", "again")
+    # Both, the first, the first once more, and the second.
+    loki.behaviours += [too_old] * 4
+    await start_agent(config)
+    await loki.until(lambda: len(loki.stored) == 1)
+    assert len(rejected_lines(journal_path(state_dir))) == 1
+    launch.end()
+    await loki.until(lambda: any(line.startswith("receipt") for line in loki.lines(events=True)))
+    sent_again = loki.entries()[0]
+    original = "2026-11-22T13:12:10.002000246Z"
+    if structured:
+        assert (sent_again.line, dict(sent_again.metadata)["original_time"]) == ("again", original)
+    else:
+        assert sent_again.line == f"[original_time={original}] again"
+        assert sent_again.metadata == ()
+    ran = await tracetail("verify", "--trace-id", TRACE, "--json", config=config)
+    [report] = json.loads(ran.out)["launches"]
+    assert (report["complete"], report["found"], report["rejected"], report["missing"]) == (True, 1, 1, [])
+    assert report["inLoki"] == 1
+    assert report["receipt"]["lines"] == "2"
+
+
 async def test_verify_of_a_trace_that_nobody_knows_fails(tracetail) -> None:
     ran = await tracetail("verify", "--trace-id", "nobody")
     assert ran.status == 1
@@ -118,6 +183,7 @@ async def test_rejected_lines_are_listed_and_can_be_sent_again(
     loki.always = None
     ran = await tracetail("agent", "rejected", "replay", "--trace-id", TRACE)
     assert (ran.status, ran.out) == (0, "5 lines were taken\n")
+    assert (await tracetail("agent", "rejected", "replay")).out == "nothing to replay\n"
     assert rejected_lines(journal_path(state_dir)) == []
     assert loki.lines() == [f"line {n}" for n in range(10)]
 

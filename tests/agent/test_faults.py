@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import re
 import sqlite3
 from collections.abc import Callable
@@ -165,6 +166,37 @@ async def test_a_batch_over_the_rate_limit_is_split(start_agent, loki: LokiStand
     assert loki.lines() == LINES
 
 
+async def test_a_batch_over_a_limit_that_is_not_told_is_split_in_the_end(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    async def limit(entries: list[Stored], loki: LokiStandIn) -> web.StreamResponse | None:
+        return web.Response(status=429, text="slow down") if len(entries) > 60 else None
+
+    launch = Launch(state_dir)
+    dice = random.Random(7)
+    lines = [dice.randbytes(1500).hex() for _ in range(100)]
+    launch.print(*lines)
+    loki.always = limit
+    await start_agent()
+    await loki.until(lambda: len(loki.stored) == 100, 60)
+    assert loki.lines() == lines
+
+
+async def test_a_line_that_a_proxy_finds_too_large_is_kept_and_the_others_go_on(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    async def limit(entries: list[Stored], loki: LokiStandIn) -> web.StreamResponse | None:
+        return web.Response(status=413) if sum(len(entry.line) for entry in entries) > 100_000 else None
+
+    launch = Launch(state_dir)
+    launch.print("before", "x" * 150_000, "after")
+    loki.always = limit
+    await start_agent()
+    await loki.until(lambda: loki.lines() == ["before", "after"])
+    await eventually(lambda: len(rejected_rows(state_dir)) == 1)
+    assert rejected_rows(state_dir)[0]["reason"] == "Loki answered 413"
+
+
 async def test_a_stream_that_is_held_up_does_not_hold_up_others(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
@@ -222,6 +254,23 @@ async def test_listed_entries_are_sent_again_later_and_the_rest_is_delivered_onc
     times = [entry.time_ns for entry in loki.entries()]
     assert len(set(times)) == 201
     assert loki.lines()[-1] == "later"
+
+
+async def test_after_a_restart_nothing_comes_before_what_was_sent_again_later(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    launch = Launch(state_dir)
+    launch.print(*LINES)
+    loki.behaviours.append(refuse(lambda entry: entry.line == "line 3", too_far_behind(200)))
+    agent = await start_agent()
+    await loki.until(lambda: len(loki.stored) == 200)
+    # Its position is where it was left, with all that the parser knows of times.
+    await eventually(lambda: launch.dir.shipped_path.exists() and launch.shipped()["lines"] == 200)
+    await agent.stop()
+    launch.print("after the restart")
+    await start_agent()
+    await loki.until(lambda: len(loki.stored) == 201)
+    assert loki.lines()[-2:] == ["line 3", "after the restart"]
 
 
 async def test_refused_entries_that_are_not_listed_are_found_by_halves(

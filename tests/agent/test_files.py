@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import os
+import re
 import resource
 import shutil
 from pathlib import Path
@@ -10,6 +11,10 @@ from pathlib import Path
 import pytest
 from support.agent_loki import LokiStandIn
 from support.agent_process import eventually
+
+from agent import files
+from agent.files import FileSource, Inodes
+from agent.follower import FileRow
 
 
 @pytest.fixture
@@ -228,6 +233,144 @@ async def test_known_bytes_that_vanished_are_named_in_the_gap(follow, loki: Loki
     assert f"file={path}" in gap
     assert f"to={size}" in gap
     assert 'reason="deleted before it was read"' in gap
+
+
+async def test_what_may_have_been_lost_is_told_as_such(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, *numbered(0, 10))
+    size = path.stat().st_size
+    agent = await follow()
+    await loki.until(lambda: len(loki.stored) == 10)
+    await agent.stop()
+    append(path, *numbered(10, 20))
+    path.unlink()
+    agent = await follow()
+    await loki.until(lambda: len(gaps(loki)) == 1)
+    assert f"from={size} to={size} " in gaps(loki)[0]
+    assert "what was written after this is not known" in gaps(loki)[0]
+    await agent.stop()
+    append(path, "another file")
+    await follow()
+    await loki.until(lambda: "another file" in loki.lines())
+    assert len(gaps(loki)) == 1  # told once
+
+
+async def test_what_replaced_a_file_while_the_agent_was_down_is_read_and_the_loss_told(
+    follow, loki: LokiStandIn, logs: Path
+) -> None:
+    path = logs / "app.log"
+    append(path, *("y" * 900_000 for _ in range(3)))
+    size = path.stat().st_size
+    reached = asyncio.Event()
+
+    async def stall(entries, loki) -> None:
+        loki.store(entries)
+        reached.set()
+        await asyncio.sleep(3600)
+
+    loki.always = stall
+    agent = await follow()
+    async with asyncio.timeout(30):
+        await reached.wait()
+    await agent.kill()
+    loki.always = None
+    (logs / "new").write_text("other\n")
+    (logs / "new").replace(path)
+    await follow()
+    await loki.until(lambda: "other" in loki.lines())
+    [gap] = gaps(loki)
+    assert re.search(rf"from=(\d+) to={size} ", gap)
+    known = int(re.search(r"from=(\d+)", gap)[1])
+    assert sum(len(line) + 1 for line in loki.lines() if line[:1] == "y") >= known - 1
+
+
+async def test_what_is_truncated_before_it_was_read_is_a_gap(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / "app.log"
+    append(path, *("y" * 900_000 for _ in range(3)))
+    size = path.stat().st_size
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def stall(entries, loki) -> None:
+        reached.set()
+        await go_on.wait()
+
+    loki.behaviours.append(stall)
+    await follow()
+    async with asyncio.timeout(30):
+        await reached.wait()
+    os.truncate(path, 0)
+    append(path, "anew")
+    go_on.set()
+    await loki.until(lambda: "anew" in loki.lines())
+    [gap] = gaps(loki)
+    assert f"to={size} " in gap
+    assert "truncated before it was read" in gap
+
+
+def test_each_of_several_files_that_are_gone_is_told_of(tmp_path: Path) -> None:
+    inodes = Inodes()
+    source = FileSource(tmp_path / "app.log", {}, inodes)
+    source.files = [FileRow(str(source.path), 1, n, b"x", position=10 * n, size=100 + n, id=n) for n in (1, 2, 3)]
+    told = []
+    for _ in range(3):
+        assert source.read() is None
+        assert source.gap is not None
+        told.append((source.gap.row.id, source.gap.row.position, source.gap.end))
+        # Not before it is told: a crash now must tell it again.
+        assert len(source.finished) == len(told) - 1
+        source.gap = None
+    assert told == [(1, 10, 101), (2, 20, 102), (3, 30, 103)]
+    assert source.read() is None
+    assert source.gap is None
+    assert [row.id for row in source.finished] == [1, 2, 3]
+
+
+async def test_a_file_that_was_found_empty_is_not_read_again_under_its_rotated_name(
+    follow, loki: LokiStandIn, logs: Path
+) -> None:
+    path = logs / "app.log"
+    path.touch()
+    append(logs / "other.log", "begun")
+    await follow("*.log*")
+    await loki.until(lambda: loki.lines() == ["begun"])
+    append(path, *numbered(0, 10))
+    await loki.until(lambda: len(loki.stored) == 11)
+    path.rename(logs / "app.log.1")
+    append(logs / "app.log.1", "written after the rename")
+    append(path, "new")
+    append(logs / "late.log", "a later look")
+    await loki.until(lambda: "a later look" in loki.lines() and "new" in loki.lines())
+    append(logs / "other.log", "end")
+    await loki.until(lambda: "end" in loki.lines() and "written after the rename" in loki.lines())
+    assert sorted(loki.lines()) == sorted(
+        ["begun", *numbered(0, 10), "written after the rename", "new", "a later look", "end"]
+    )
+
+
+async def test_a_path_at_which_nothing_is_any_more_is_forgotten_and_found_again(
+    logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "FORGET_SECONDS", 0.0)
+    source = FileSource(logs / "app.log", {}, Inodes())
+    append(source.path, "x")
+    assert source.look()
+    assert source.read() is not None
+    source.file.position = source.file.size = 2
+    assert not source.is_gone
+    source.path.unlink()
+    monkeypatch.setattr(files, "DRAIN_SECONDS", 0.0)
+    monkeypatch.setattr(files, "LINGER_SECONDS", 0.0)
+
+    def looked() -> bool:
+        if source.look():
+            source.read()
+        return source.is_gone
+
+    await eventually(looked)
+    source.close()
+    append(source.path, "y")
+    assert source.look()
+    assert not source.is_gone
 
 
 async def test_rename_while_the_agent_is_down(follow, loki: LokiStandIn, logs: Path) -> None:

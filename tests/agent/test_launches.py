@@ -48,7 +48,9 @@ async def receiver():
     await runner.cleanup()
 
 
-def leave(launch: Launch, url: str, token_file: str = "", created_at: float | None = None) -> Path:
+def leave(
+    launch: Launch, url: str, token_file: str = "", created_at: float | None = None, event_id: str = "e1"
+) -> Path:
     return outbox.put(
         launch.dir.outbox_path,
         {
@@ -56,7 +58,7 @@ def leave(launch: Launch, url: str, token_file: str = "", created_at: float | No
             "tokenFile": token_file,
             "createdAt": time.time() if created_at is None else created_at,
             "attempts": 3,
-            "body": {"eventId": "e1", "event": "crashed"},
+            "body": {"eventId": event_id, "event": "crashed"},
         },
     )
 
@@ -97,6 +99,87 @@ async def test_a_callback_whose_keeper_is_about_it_is_left_to_it(
     await eventually(lambda: not other.exists())
     assert path.exists()
     assert len(receiver.bodies) == 1
+
+
+async def test_a_receiver_that_hangs_does_not_hold_up_the_callbacks_of_others(
+    start_agent, state_dir: Path, receiver: Receiver
+) -> None:
+    asked = asyncio.Event()
+    hanging: set[asyncio.StreamWriter] = set()
+
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hanging.add(writer)
+        if len(hanging) == 4:
+            asked.set()
+
+    server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
+    try:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        # More of them than may be under way together: one receiver does not get all the places.
+        for number in range(1, 41):
+            launch = Launch(state_dir, number)
+            launch.end("crashed")
+            leave(launch, url)
+        other = Launch(state_dir, 0xFF)
+        other.end("crashed")
+        paths = [leave(other, receiver.url, event_id=f"e{number}") for number in range(3)]
+        await start_agent()
+        async with asyncio.timeout(30):
+            await asked.wait()
+        await eventually(lambda: not any(path.exists() for path in paths))
+        assert sorted(body["eventId"] for body in receiver.bodies) == ["e0", "e1", "e2"]
+        assert len(hanging) == 4  # so this was within the first time-out
+    finally:
+        server.close()
+        for writer in hanging:
+            writer.close()
+
+
+async def test_a_callback_that_cannot_be_read_does_not_stop_the_others(
+    start_agent, state_dir: Path, receiver: Receiver
+) -> None:
+    first, second = Launch(state_dir, 1), Launch(state_dir, 2)
+    for launch in (first, second):
+        launch.end("crashed")
+    first.dir.outbox_path.mkdir()
+    (first.dir.outbox_path / "a.json").write_text("[1]")
+    (first.dir.outbox_path / "b.json").write_text('{"url": ')
+    (first.dir.outbox_path / "c.json").write_text('{"url": "http://x"}')
+    path = leave(second, receiver.url)
+    agent = await start_agent()
+    await eventually(lambda: not path.exists())
+    again = leave(first, receiver.url, event_id="later")
+    await eventually(lambda: not again.exists())
+    assert (await agent.status())["healthy"]
+
+
+async def test_a_password_in_a_callbacks_address_is_not_logged(
+    start_agent, state_dir: Path, receiver: Receiver
+) -> None:
+    launch = Launch(state_dir)
+    launch.end("crashed")
+    receiver.statuses = [500] * 100
+    leave(launch, receiver.url.replace("http://", "http://anna:geheim@") + "?key=verborgen")
+    agent = await start_agent()
+    await eventually(lambda: any("answered 500" in line for line in agent.errors))
+    assert "geheim" not in "".join(agent.errors)
+    assert "verborgen" not in "".join(agent.errors)
+
+
+async def test_shipped_json_is_written_when_the_disk_has_room_again(
+    start_agent, state_dir: Path, loki: LokiStandIn
+) -> None:
+    agent = await start_agent()
+    launch = Launch(state_dir)
+    # Stands where the file is written first: what a disk without room does to it.
+    in_the_way = launch.dir.shipped_path.with_name(f".shipped.json.{agent.process.pid}")
+    in_the_way.mkdir()
+    launch.print("one")
+    launch.end()
+    await loki.until(lambda: any(line.startswith("receipt") for line in loki.lines(events=True)))
+    await eventually(lambda: any("cannot write" in line for line in agent.errors))
+    in_the_way.rmdir()
+    await eventually(lambda: launch.dir.shipped_path.exists() and launch.shipped()["complete"])
 
 
 async def test_a_server_without_a_keeper_gets_a_new_one(start_agent, loki: LokiStandIn, state_dir: Path) -> None:

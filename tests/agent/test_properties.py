@@ -1,6 +1,7 @@
 """Properties that hold for any input: of splitting, of times, of encoding, of a restart at any point."""
 
 import itertools
+import json
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 from support.agent_loki import decode
 
 from agent import encoding
-from agent.delivery import rows_from
+from agent.bodies import rows_from
 from agent.encoding import Columns, Entry
 from agent.follower import Follower
-from agent.parsing import LineParser
+from agent.original_time import untold
+from agent.parsing import PIECE_TAIL_BYTES, LineParser, Stream
 from agent.pipeline import redact
 from agent.records import Ids
 from agent.times import DAY, SECOND, EngineTimes
@@ -184,7 +186,7 @@ def test_decode_of_encode_is_the_identity_with_the_official_library_and_with_our
     columns = Columns()
     for time_ns, text, pairs in rows:
         columns.add(time_ns, text, encoding.metadata(pairs))
-    body = encoding.encode_request(labels, columns.encode())
+    body = encoding.encode_request(labels, [columns.encode()])
     official = [(entry.time_ns, entry.line.encode(), dict(entry.metadata)) for entry in decode(body)]
     assert official == rows
     said, ours = encoding.decode_request(body)
@@ -196,21 +198,106 @@ def test_long_lines_and_many_entries_are_encoded_as_well() -> None:
     columns = Columns()
     for number in range(3000):
         columns.add(NOW + number, b"x" * (number * 97 % 260_000), encoding.metadata({"level": "info"}))
-    found = decode(encoding.encode_request({"a": "b"}, columns.encode()))
+    found = decode(encoding.encode_request({"a": "b"}, [columns.encode()]))
     assert [(entry.time_ns, len(entry.line)) for entry in found] == [(NOW + n, n * 97 % 260_000) for n in range(3000)]
 
 
 @given(st.lists(st.binary(max_size=80).map(lambda data: data.replace(b"\n", b"")), min_size=1, max_size=30))
 def test_redaction_keeps_lines_and_leaves_valid_utf8(lines: list[bytes]) -> None:
-    columns = Columns()
+    stream = Stream(None)
+    columns = stream.entries
     for line in lines:
         columns.add(NOW, line, b"")
-    redact(columns, Redactor())
+    redact(stream, Redactor())
     assert len(columns.texts) == len(lines)
     for line, text in zip(lines, columns.texts, strict=True):
         text.decode()
         if b"***" not in text:
             assert text == line.decode(errors="replace").encode()
+
+
+SECRET = b"S3cRetV4lue0123456789abcdefGHIJ"
+secret_lines = st.sampled_from(
+    [
+        b"api_key='" + SECRET + b"' and more",
+        b"non-default args: {'api_key': ['" + SECRET + b"'], 'model': 'm'}",
+        b"password=" + SECRET + b" text",
+        b"--api-key " + SECRET + b" --port 8000",
+        b"Authorization: Bearer " + SECRET,
+        b"token sk-" + SECRET + b", done",
+        b"hf_" + SECRET + b".",
+        b"aws_secret_access_key = " + SECRET,
+        b"GET http://user:" + SECRET + b"@host/path",
+        b"a key AKIAABCDEFGHIJKLMNOP of ours",
+    ]
+)
+
+
+@settings(max_examples=300)
+@given(secret_lines, st.data())
+def test_a_secret_in_a_line_that_was_cut_is_masked_wherever_the_cuts_are(line: bytes, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(line)), min_size=1, max_size=4)))
+    pieces = [line[start:end] for start, end in itertools.pairwise([0, *cuts, len(line)])]
+    kept = b""
+    for number, piece in enumerate(pieces):
+        mark = "cut" if number < len(pieces) - 1 else None
+        kept += render_line(NOW + 10 * number, "t9", "i9", piece, mark)
+        if data.draw(st.booleans()):
+            kept += render_line(NOW + 10 * number + 5, "t9", "i9", b"phase seconds=1", "event")
+    kept += render_line(NOW + 1000, "t9", "i9", b"another line")
+
+    def shown(block_ends: list[int]) -> list[bytes]:
+        state = None
+        found: list[bytes] = []
+        for start, end in itertools.pairwise([0, *block_ends, len(kept)]):
+            parser = LineParser(EngineTimes(NOW), state=json.loads(json.dumps(state)))
+            stream = parser.parse(kept[start:end], NOW).stream(None)
+            redact(stream, Redactor())
+            found += stream.entries.texts
+            state = parser.state()
+        return found
+
+    whole = shown([])
+    # What is sent depends on the bytes of the log alone, not on the blocks in which they were read.
+    assert shown(line_ends(kept, data)) == whole
+    text = b"".join(piece for piece in whole if not piece.startswith(b"phase"))
+    secret = b"ABCDEFGHIJKLMNOP" if b"AKIA" in line else SECRET
+    for size in range(3, len(secret)):
+        assert secret[:size] not in text
+        assert secret[-size:] not in text
+    assert whole[-1] == b"another line"
+
+
+def test_pieces_of_a_long_line_are_masked_in_memory_that_does_not_grow() -> None:
+    line = b"x" * 262_144
+    block = b"".join(render_line(NOW + n, "t", "i", line, "cut") for n in range(20))
+    parser = LineParser(EngineTimes(NOW))
+    stream = parser.parse(block, NOW).stream(None)
+    assert redact(stream, Redactor()) == 0
+    assert stream.entries.texts == [line] * 20
+    assert len(json.dumps(parser.state())) < 3 * PIECE_TAIL_BYTES
+
+
+def test_a_line_that_is_moved_behind_the_one_before_tells_its_own_time() -> None:
+    block = b"".join(render_line(time_ns, "t", "i", b"x") for time_ns in (NOW + 5, NOW + 2, NOW + 7))
+    for structured in (True, False):
+        parser = LineParser(EngineTimes(NOW), structured_metadata=structured)
+        entries = parser.parse(block, NOW).stream(None).entries
+        assert [entries.time_ns(n) for n in range(3)] == [NOW + 5, NOW + 6, NOW + 7]
+        own = [
+            untold(text.decode(), encoding.decode_metadata(meta).get("original_time"))
+            for text, meta in zip(entries.texts, entries.metas, strict=True)
+        ]
+        assert own == [("x", None), ("x", NOW + 2), ("x", None)]
+
+
+def test_a_line_without_a_stamp_that_is_moved_far_tells_its_own_time() -> None:
+    now = at("2026-11-22T13:00:00")
+    lines = [b"INFO 11-22 12:00:00 [a.py:1] x", b"INFO 11-22 11:59:59 [a.py:1] x", b"INFO 11-22 11:50:00 [a.py:1] x"]
+    parser = LineParser(EngineTimes(now, ZoneInfo("UTC")))
+    entries = parser.parse(b"".join(line + b"\n" for line in lines), now).stream(None).entries
+    told = [encoding.decode_metadata(meta).get("original_time") for meta in entries.metas]
+    assert told == [None, None, "2026-11-22T11:50:00.000000000Z"]
 
 
 def at(text: str, zone: str = "UTC") -> int:
@@ -310,7 +397,7 @@ def test_many_lines_of_one_second_keep_their_order() -> None:
 @pytest.mark.parametrize("offset", [0, 1, 63, 64, 1023, 1024, 1025])
 def test_nanoseconds_are_encoded_alike_in_any_number(offset: int) -> None:
     nanos = [n * 999_983 % SECOND for n in range(offset)] + [0, SECOND - 1]
-    fields = encoding.nanos_fields(nanos)
-    for number, data in zip(nanos, fields, strict=True):
-        assert len(data) == 5
-        assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data)) == number
+    seconds = [encoding.second(n // 100) for n in range(len(nanos))]
+    for number, second, data in zip(nanos, seconds, encoding.timestamps(seconds, nanos), strict=True):
+        assert data[:-5] == second
+        assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data[-5:])) == number

@@ -153,7 +153,7 @@ async def test_a_secret_that_cannot_be_read_is_told_and_tried_again(start_agent,
         return pushes[0][1] >= 2
 
     await monitoring.eventually_async(failed_twice, "two failed pushes")
-    assert any("No such file" in line for line in agent.errors)
+    assert any("agent.pushgateway_password_file cannot be read" in line for line in agent.errors)
 
 
 async def test_every_metric_has_its_row_in_the_documentation(start_agent, loki, state_dir):

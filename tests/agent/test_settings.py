@@ -1,11 +1,13 @@
 """The agent's settings, with a real process."""
 
+import asyncio
 import signal
 from pathlib import Path
 
+import aiohttp
 import pytest
 from support.agent_loki import LokiStandIn
-from support.agent_process import Launch, eventually
+from support.agent_process import AgentProcess, Launch, eventually
 
 from agent.discovery import BadSettingsError, check_labels
 from agent.settings import AgentSettings, SourceSettings
@@ -37,6 +39,81 @@ async def test_a_bad_configuration_on_sighup_changes_nothing(start_agent, loki: 
     await eventually(lambda: any("stays as it was" in line for line in agent.errors))
     launch.print("still here")
     await loki.until(lambda: loki.lines() == ["still here"])
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ('[agent]\nlabels = {"no-label" = "x"}\n', "agent.labels"),
+        ('[[agent.redact]]\nname = "ours"\nregex = "(("\n', "redaction pattern 'ours'"),
+        ('[loki]\nbearer_token_file = "/no/such/file"\n', "loki.bearer_token_file cannot be read"),
+        ('[loki]\nca_file = "/no/such/file"\n', "loki.ca_file cannot be used"),
+        ('[agent]\nsecret_file = "/no/such/file"\n', "agent.secret_file cannot be read"),
+        ('[agent]\nlisten = "127.0.0.1:{taken}"\n', "address already in use"),
+    ],
+)
+async def test_a_configuration_that_turns_out_not_to_work_on_sighup_changes_nothing(
+    state_dir: Path, loki: LokiStandIn, config: str, said: str
+) -> None:
+    # Not by the environment: what is in the file must win here.
+    before = '[agent]\nlisten = "127.0.0.1:0"\n'
+    agent = AgentProcess(state_dir, loki.url, before, {"TRACETAIL_AGENT_LISTEN": None})
+    await agent.start()
+    try:
+        launch = Launch(state_dir)
+        launch.print("one")
+        await loki.until(lambda: loki.lines() == ["one"])
+        if "listen" not in config:
+            config += before if "[agent]" not in config else 'listen = "127.0.0.1:0"\n'
+        agent.configure(config.replace("{taken}", loki.url.rpartition(":")[2]))
+        agent.signal(signal.SIGHUP)
+        await eventually(lambda: any("stays as it was" in line for line in agent.errors))
+        [line] = [line for line in agent.errors if "stays as it was" in line]
+        assert said in line
+        launch.print("two")
+        await loki.until(lambda: loki.lines() == ["one", "two"])
+        assert not [line for line in agent.errors if "Traceback" in line]
+        # And it can still be mended.
+        agent.configure(before)
+        agent.signal(signal.SIGHUP)
+        await eventually(lambda: any("was read again" in line for line in agent.errors))
+        launch.print("three")
+        await loki.until(lambda: loki.lines() == ["one", "two", "three"])
+    finally:
+        await agent.kill()
+
+
+async def test_many_sighups_and_then_sigterm_end_the_agent_in_order(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    launch = Launch(state_dir)
+    agent = await start_agent()
+    for number in range(20):
+        launch.print(f"line {number}")
+        agent.signal(signal.SIGHUP)
+        await asyncio.sleep(0.01)
+    await loki.until(lambda: loki.lines() == [f"line {number}" for number in range(20)])
+    assert await agent.stop() == 0
+
+
+async def test_the_agents_own_secret_is_asked_for_and_may_be_rotated(
+    start_agent, loki: LokiStandIn, state_dir: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("one\n")
+    agent = await start_agent(f'[agent]\nsecret_file = "{secret}"\n')
+
+    async def status(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with aiohttp.ClientSession() as session, session.get(agent.url + "/status", headers=headers) as answer:
+            return answer.status
+
+    assert (await status("one"), await status("two")) == (200, 401)
+    secret.write_text("two\n")
+    assert (await status("one"), await status("two")) == (401, 200)
+    secret.unlink()
+    assert await status("two") == 503
+    assert any("agent.secret_file cannot be read" in line for line in agent.errors)
 
 
 async def test_tenant_auth_and_static_labels_are_sent(
@@ -99,12 +176,14 @@ def test_settings_that_loki_would_not_take_are_refused_at_the_start(settings: Ag
         ('[[agent.redact]]\nname = "ours"\nregex = "(("\n', 2, "redaction pattern 'ours'"),
         ('[agent]\nlisten = "0.0.0.0:0"\n', 1, "agent.secret_file"),
         ('[loki]\nca_file = "/no/such/file"\n', 2, "loki.ca_file"),
+        ('[loki]\nbearer_token_file = "/no/such/file"\n', 2, "loki.bearer_token_file cannot be read"),
+        ('[loki]\nproxy = "localhost:3128"\n', 2, "loki.proxy"),
+        ('[agent]\nsecret_file = "/no/such/file"\n', 2, "agent.secret_file cannot be read"),
     ],
 )
 async def test_settings_that_cannot_be_used_end_the_start_with_one_line(
     state_dir: Path, loki: LokiStandIn, config: str, status: int, said: str
 ) -> None:
-    import asyncio
     import os
     import sys
 

@@ -9,7 +9,7 @@ from support.recorded_loki import ANY_AGE, CASES, PUSHES, ask, comparable, is_un
 from support.store_process import StoreProcess
 
 from agent import encoding
-from agent.delivery import make_body
+from agent.bodies import body_of
 from agent.refusals import Verdict, verdict
 from agent.sender import Answer, LokiClient
 from contract.loki import LokiSettings
@@ -27,7 +27,7 @@ def bodies_of_the_agent():
                 encoding.Entry(int(time_ns), line.encode(), encoding.metadata(*rest) if rest else b"")
                 for time_ns, line, *rest in stream["values"]
             ]
-            yield make_body(stream["stream"], entries).data
+            yield body_of(stream["stream"], entries).data
 
 
 @pytest.fixture(scope="module")

@@ -36,9 +36,10 @@ class RunningPanel:
 
 
 @contextlib.asynccontextmanager
-async def running_panel(loki_url, **settings):
+async def running_panel(loki_url, *, structured_metadata=True, **settings):
     server = PanelServer(
-        PanelSettings(**{"tick_seconds": 0.05, "heartbeat_seconds": 0.5, **settings}), LokiSettings(url=loki_url)
+        PanelSettings(**{"tick_seconds": 0.05, "heartbeat_seconds": 0.5, **settings}),
+        LokiSettings(url=loki_url, structured_metadata=structured_metadata),
     )
     runner = server.runner()
     await runner.setup()

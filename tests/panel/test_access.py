@@ -152,6 +152,16 @@ async def test_without_a_token_only_what_holds_no_log_is_open(guarded):
             assert response.status == 200, path
 
 
+async def test_a_token_in_a_query_string_or_cookie_is_none_and_no_cookie_is_set(guarded):
+    for params, headers in (({"token": token()}, {}), ({"access_token": token()}, {}), ({}, {"Cookie": token()})):
+        query = {"traceId": "trace-a", **params}
+        async with guarded.session.get(guarded.url + "/api/logs", params=query, headers=headers) as response:
+            assert response.status == 401
+    for path in ("/panel", "/embed", "/api/logs?traceId=trace-a"):
+        async with guarded.session.get(guarded.url + path, headers=bearer(token())) as response:
+            assert "Set-Cookie" not in response.headers
+
+
 async def test_scopes_are_separate(guarded):
     reading, writing = bearer(token(scope="read")), bearer(token(scope="write"))
     answer = await guarded.get("/api/logs/download", traceId="trace-a", headers=reading, status=403)
@@ -208,6 +218,19 @@ async def test_a_platform_signs_with_its_own_key_pair(loki, tmp_path, start_pane
         assert (await panel.get("/api/logs", traceId="trace-a", headers=headers))["lines"]
         forged = bearer(jwt.encode({"exp": time.time() + 60, "traces": ["*"]}, SECRET, algorithm="HS256"))
         await panel.get("/api/logs", traceId="trace-a", headers=forged, status=401)
+
+
+async def test_a_secret_that_is_replaced_holds_at_once_and_a_broken_file_changes_nothing(guarded, tmp_path):
+    fresh = "another secret of more than thirty-two bytes"
+    (tmp_path / "secret.new").write_text(fresh)
+    (tmp_path / "secret.new").replace(tmp_path / "secret")
+    await guarded.get("/api/logs", traceId="trace-a", headers=bearer(token()), status=401)
+    assert (await guarded.get("/api/logs", traceId="trace-a", headers=bearer(token(key=fresh))))["lines"]
+    (tmp_path / "secret").write_text("short")
+    (tmp_path / "admin").unlink()
+    await guarded.get("/api/logs", traceId="trace-a", status=401)
+    assert (await guarded.get("/api/logs", traceId="trace-a", headers=bearer(token(key=fresh))))["lines"]
+    assert (await guarded.get("/api/logs", traceId="trace-a", headers=bearer(ADMIN)))["lines"]
 
 
 async def test_origins_are_those_configured(guarded):

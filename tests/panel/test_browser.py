@@ -129,6 +129,24 @@ HOSTILE = (
 )
 
 
+async def test_a_tab_that_nobody_looks_at_lets_its_connection_go_and_goes_on_where_it_was(loki, panel, browser):
+    after = fill(loki, 50)
+    hide = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true }); "
+    hide += "document.dispatchEvent(new Event('visibilitychange')); }"
+    async with opened(browser, f"{panel.url}/panel?traceId=t1") as page:
+        await until(page, f"{PANEL}.link === 'live'")
+        await page.evaluate("customElements.get('tracetail-panel').restAfterMs = 10")
+        await page.evaluate(hide, True)
+        async with asyncio.timeout(20):
+            while panel.server.feeds.viewers:  # noqa: ASYNC110  (what is waited for happens in the server)
+                await asyncio.sleep(0.01)
+        loki.add(A, after, "INFO meanwhile", level="info")
+        await page.evaluate(hide, False)
+        await until(page, f"{TEXTS}.at(-1) === 'INFO meanwhile'")
+        assert len(await page.evaluate(TEXTS)) == 51
+        assert page.wrong == []
+
+
 async def test_a_hostile_log_is_text_and_runs_nothing(loki, panel, browser):
     start = time.time_ns() - 10**9
     for index, text in enumerate(HOSTILE):

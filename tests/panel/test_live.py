@@ -137,6 +137,13 @@ async def test_many_viewers_cost_one_query_a_tick_and_each_gets_every_line(loki,
         assert len(loki.queries) - queries <= feed.ticks - ticks + 1
 
 
+async def test_a_stream_tells_proxies_not_to_collect_it(loki, panel):
+    async with panel.session.get(panel.url + "/api/logs/stream?traceId=t1") as response:
+        assert response.headers["X-Accel-Buffering"] == "no"
+        assert response.headers["Cache-Control"] == "no-store, no-transform"
+        assert "Content-Encoding" not in response.headers
+
+
 async def test_an_idle_stream_shows_signs_of_life(loki, panel):
     async with Viewing(panel.session, panel.url, "nothing-yet") as viewing:
         await viewing.until(lambda v: v.beats >= 2)
@@ -153,5 +160,7 @@ async def test_events_become_launches_in_the_stream(loki, panel):
 
 
 async def test_a_cursor_that_is_none_is_refused(panel):
-    answer = await panel.get("/api/logs/stream", traceId="t1", cursor="nonsense!", status=400)
+    answer = await panel.get("/api/logs/stream", traceId="t1", cursor="nonsense", status=400)
+    assert answer["error"]["code"] == "bad_cursor"
+    answer = await panel.get("/api/logs/stream", traceId="t1", headers={"Last-Event-ID": "nonsense!"}, status=400)
     assert answer["error"]["code"] == "bad_cursor"

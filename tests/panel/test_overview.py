@@ -172,6 +172,31 @@ async def test_a_repeated_post_writes_the_very_same_entries(loki, panel):
     assert [line["text"] for line in page["lines"]] == ["a", "b", "c"]
 
 
+async def test_two_panels_take_the_posts_of_one_run_as_one_would(loki, panel, start_panel):
+    now_ms = time.time_ns() // 10**6
+    posts = [
+        {"instanceId": "7", "timestamp": now_ms + i // 3, "lines": [f"{i} a", "same", f"{i} b"]} for i in range(12)
+    ]
+    async with start_panel(loki.url) as other:
+        for index, post in enumerate(posts):
+            await (panel, other)[index % 2].post("/api/log/append", post)
+            # The answer was lost on its way: the platform sends it again, and gets the other panel.
+            await (other, panel)[index % 2].post("/api/log/append", post)
+        await panel.post("/api/log/append", posts[3])
+        page = await other.get("/api/logs", instanceId="7")
+        assert [line["text"] for line in page["lines"]] == [text for post in posts for text in post["lines"]]
+        assert len({line["source"] for line in page["lines"]}) == 1
+
+
+async def test_two_panels_that_take_posts_at_once_lose_no_line(loki, panel, start_panel):
+    async with start_panel(loki.url) as other:
+        at = time.time_ns() // 10**6
+        body = [{"instanceId": "7", "timestamp": at, "lines": ["same", f"{i}"]} for i in range(20)]
+        await asyncio.gather(*((panel, other)[i % 2].post("/api/log/append", each) for i, each in enumerate(body)))
+        texts = [line["text"] for line in (await panel.get("/api/logs", instanceId="7"))["lines"]]
+        assert sorted(texts) == sorted(["same"] * 20 + [str(i) for i in range(20)])
+
+
 async def test_appended_lines_join_the_trace_of_their_instance(loki, panel):
     fill(loki, 3)
     answer = await panel.post("/api/log/append", {"instanceId": "i1", "lines": ["from the scheduler"]})

@@ -1,6 +1,7 @@
 """The panel on the embedded store, as a child process: what the stand-in shows of faults, shown of the real thing."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import re
@@ -122,6 +123,49 @@ async def test_a_stream_survives_a_restart_of_the_store(store, panel):
         assert viewing.texts == written
 
 
+async def test_nothing_is_lost_or_repeated_while_everything_breaks_and_one_agent_is_behind(store, start_panel):
+    """Two machines write one trace, the second ten seconds late; connection, panel and store break in turn."""
+    start = time.time_ns() - 120 * 10**9
+    written = {A["launchId"]: [], B["launchId"]: []}
+    got, cursor = {A["launchId"]: [], B["launchId"]: []}, ""
+
+    async def push(second):
+        for labels, behind in ((A, 0), (B, 10)):
+            at = start + int((second - behind) * 10**9)
+            values = [(at + i, f"{labels['launchId']} {second} {i}", {"level": "info"}) for i in range(100)]
+            await store.push(labels, values)
+            written[labels["launchId"]] += [text for _, text, _ in values]
+
+    def missing():
+        return sum(map(len, written.values())) - sum(map(len, got.values()))
+
+    def take(viewing):
+        for line in viewing.lines:
+            got[line["source"]].append(line["text"])
+        return viewing.cursor
+
+    async with contextlib.AsyncExitStack() as stack:
+        panel = await stack.enter_async_context(start_panel(store.url))
+        for second in range(30):
+            if second % 10 == 4:
+                await stack.aclose()
+                panel = await stack.enter_async_context(start_panel(store.url))
+            async with Viewing(panel.session, panel.url, "t1", cursor=cursor) as viewing:
+                await push(second)
+                if second % 10 == 7:
+                    await viewing.until(lambda v: len(v.lines) > 20)  # then the connection breaks, wherever it is
+                elif second % 10 == 9:
+                    await store.restart()
+                    await push(second + 0.5)
+                else:
+                    await viewing.until(lambda v: len(v.lines) >= missing())
+                cursor = take(viewing)
+        async with Viewing(panel.session, panel.url, "t1", cursor=cursor) as viewing:
+            await viewing.until(lambda v: len(v.lines) >= missing())
+            take(viewing)
+    assert got == written
+
+
 async def test_the_views_from_afar(store, panel):
     start = time.time_ns() - 600 * 10**9
     await fill(store, A, 2500, start=start, step_ns=10**8)
@@ -160,6 +204,8 @@ async def test_what_is_posted_is_found(store, panel):
 async def test_an_expression_that_loki_refuses_is_told_as_such(store, panel):
     await fill(store, A, 1, start=time.time_ns())
     answer = await panel.get("/api/logs", traceId="t1", q="(", regex="true", status=400)
+    assert (answer["error"]["code"], "RE2" in answer["error"]["message"]) == ("bad_parameter", True)
+    answer = await panel.get("/api/logs", traceId="t1", q="(", regex="true", kind="cut", status=400)
     assert answer["error"]["code"] == "loki_refused"
     async with aiohttp.ClientSession() as session, session.get(store.url + "/ready") as response:
         assert response.status == 200

@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,6 +75,21 @@ def decode(body: bytes) -> list[Stored]:
 Behaviour = Callable[[list[Stored], "LokiStandIn"], Awaitable[web.StreamResponse | None]]
 
 
+def _guarded(loki: "LokiStandIn") -> Any:
+    @web.middleware
+    async def guard(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
+        status = loki.guard(request.headers)
+        if status != 200:
+            loki.refused += 1
+            loki.changed.set()
+            return web.Response(status=status, text="not you")
+        answer = await handler(request)
+        assert isinstance(answer, web.StreamResponse)
+        return answer
+
+    return guard
+
+
 class LokiStandIn:
     """Runs on a free port of loopback; `behaviours` are used up one per push, then it behaves well."""
 
@@ -86,6 +101,10 @@ class LokiStandIn:
         self.behaviours: list[Behaviour] = []
         self.always: Behaviour | None = None
         self.query_status = 200
+        self.guard: Callable[[Mapping[str, str]], int] = lambda headers: 200
+        """Given the headers of any request: the status of its refusal, 200 to let it pass."""
+        self.refused = 0
+        """How many requests the guard refused."""
         self.half_answers = False
         """Answer the next push with half of an answer, then hang up."""
         self.changed = asyncio.Event()
@@ -93,7 +112,8 @@ class LokiStandIn:
         self.url = ""
 
     async def start(self, port: int = 0) -> None:
-        app = web.Application(client_max_size=64 << 20)
+        app = web.Application(client_max_size=64 << 20, middlewares=[_guarded(self)])
+        app.router.add_get("/ready", self._ready)
         app.router.add_post("/loki/api/v1/push", self._push)
         app.router.add_get("/loki/api/v1/query_range", self._query)
         self._runner = web.AppRunner(app, shutdown_timeout=1)
@@ -122,6 +142,9 @@ class LokiStandIn:
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        return web.Response(text="ready")
 
     async def _push(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()

@@ -22,8 +22,9 @@ class AgentProcess:
     """`tracetail agent` on a free port."""
 
     def __init__(
-        self, state_dir: Path, loki_url: str, config: str = "", environ: dict[str, str] | None = None
+        self, state_dir: Path, loki_url: str, config: str = "", environ: dict[str, str | None] | None = None
     ) -> None:
+        """environ: further variables; None takes one away."""
         self.state_dir = state_dir
         self._config = state_dir / "tracetail.toml"
         self._config_text = config
@@ -41,7 +42,7 @@ class AgentProcess:
         self.state_dir.mkdir(parents=True, exist_ok=True)
         self._config.write_text(self._config_text)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
-        environ |= {
+        variables: dict[str, str | None] = {
             "TRACETAIL_STATE_DIR": str(self.state_dir),
             "TRACETAIL_AGENT_STATE_DIRS": str(self.state_dir),
             "TRACETAIL_AGENT_LISTEN": "127.0.0.1:0",
@@ -49,6 +50,7 @@ class AgentProcess:
             "TRACETAIL_CONFIG": str(self._config),
             **self._environ,
         }
+        environ |= {name: value for name, value in variables.items() if value is not None}
         self.process = await asyncio.create_subprocess_exec(
             *os.environ.get("AGENT_COMMAND_PREFIX", "").split(),
             sys.executable,

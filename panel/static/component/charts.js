@@ -89,20 +89,25 @@ export class Charts {
       const context = chart.canvas.getContext("2d");
       context.scale(ratio, ratio);
       if (this.points.length < 2) continue;
-      const first = milliseconds(this.points[0].time);
-      const span = Math.max(1, milliseconds(this.points[this.points.length - 1].time) - first);
+      const times = this.points.map((point) => milliseconds(point.time));
+      const first = Math.min(...times);
+      const span = Math.max(1, Math.max(...times) - first);
+      const sources = [...new Set(this.points.map((point) => point.source))];
       const most = chart.most ?? Math.max(1, ...this.points.flatMap((point) => chart.names.map((name) => point[name] ?? 0)));
       [...chart.names].reverse().forEach((name) => {
         const index = chart.names.indexOf(name);
         context.beginPath();
-        let drawn = false;
-        for (const point of this.points) {
-          if (point[name] === undefined) continue;
-          const x = ((milliseconds(point.time) - first) / span) * (width - 2) + 1;
-          const y = HEIGHT - 2 - (point[name] / most) * (HEIGHT - 6);
-          if (drawn) context.lineTo(x, y);
-          else context.moveTo(x, y);
-          drawn = true;
+        // Each launch has a line of its own.
+        for (const source of sources) {
+          let drawn = false;
+          this.points.forEach((point, place) => {
+            if (point[name] === undefined || point.source !== source) return;
+            const x = ((times[place] - first) / span) * (width - 2) + 1;
+            const y = HEIGHT - 2 - (point[name] / most) * (HEIGHT - 6);
+            if (drawn) context.lineTo(x, y);
+            else context.moveTo(x, y);
+            drawn = true;
+          });
         }
         context.strokeStyle = colors[index];
         context.lineWidth = 1.5;

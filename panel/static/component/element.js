@@ -5,18 +5,23 @@
 // Events: ready, token-needed, state, phase, first-error, line-selected, gap, trace-chosen.
 
 import { ApiError, PanelApi } from "./access.js";
-import { appendPieces, pieces, plain } from "./ansi.js";
+import { plain } from "./ansi.js";
 import { Charts } from "./charts.js";
+import { copyText } from "./clipboard.js";
 import { BLOCK_LINES, LogDocument, totalOf } from "./document.js";
 import { element, icon, ICONS } from "./dom.js";
-import { bytes, fullTime, lineTime } from "./format.js";
 import { helpElement } from "./help.js";
 import { Histogram } from "./histogram.js";
-import { compareKeys, FIRST, LAST, milliseconds } from "./keys.js";
-import { LaunchHead, stateElement, TAGS } from "./launches.js";
+import { FIRST, LAST } from "./keys.js";
+import { LaunchHead } from "./launches.js";
 import { messagesFor } from "./messages.js";
+import { emptyNotice, failureNotice, launchesNotice, tokenNotice } from "./notices.js";
+import { placeElement, placeOf } from "./places.js";
+import { fillHole, fillRow } from "./row.js";
 import { buildRows, ROW_HOLE, rowText } from "./rows.js";
 import { SearchBar } from "./search.js";
+import { Selection } from "./selection.js";
+import { actionOf } from "./shortcuts.js";
 import { LiveStream } from "./stream.js";
 import { stylesheet } from "./style.js";
 import { LogView } from "./view.js";
@@ -25,7 +30,6 @@ const ROW_PIXELS = 20;
 const KEEP_LINES = 12_000;
 const FIRST_PAGE = 400;
 const WHOLE_HOLE = 2_500; // a hole of known size up to this is fetched at once
-const TEXT_SHOWN = 4_000;
 const LOADS_MAX = 3;
 const COPY_LINES_MAX = 50_000;
 const OVERVIEW_MS = 5_000;
@@ -38,6 +42,7 @@ const HERE = new URL(import.meta.url).origin;
 
 export class TracetailPanel extends HTMLElement {
   static observedAttributes = ["src", "trace-id", "launch-id", "token", "locale", "theme", "line"];
+  static restAfterMs = 30_000;
 
   constructor() {
     super();
@@ -49,6 +54,11 @@ export class TracetailPanel extends HTMLElement {
     this.loads = 0;
     this.darkScheme = matchMedia("(prefers-color-scheme: dark)");
     this.applyTheme = this.applyTheme.bind(this);
+    this.rowActions = {
+      select: (row, extend) => this.select(row, extend),
+      expand: (row, characters) => { this.expanded.set(row.key, characters); this.view.refresh(); },
+      unfold: (row) => { if (!this.unfolded.delete(row.key)) this.unfolded.add(row.key); this.showRows(); },
+    };
     this.reset();
   }
 
@@ -88,6 +98,7 @@ export class TracetailPanel extends HTMLElement {
   connectedCallback() {
     this.darkScheme.addEventListener("change", this.applyTheme);
     addEventListener("online", (this.online = () => this.stream?.retry()));
+    document.addEventListener("visibilitychange", (this.visibility = () => this.visibilityChanged()));
     this.applyTheme();
     this.build();
     this.open();
@@ -96,8 +107,17 @@ export class TracetailPanel extends HTMLElement {
   disconnectedCallback() {
     this.darkScheme.removeEventListener("change", this.applyTheme);
     removeEventListener("online", this.online);
+    document.removeEventListener("visibilitychange", this.visibility);
+    clearTimeout(this.goingToRest);
     this.close();
     this.unbuild();
+  }
+
+  /** A tab that nobody looks at lets its connection go after a while; it goes on where it was. */
+  visibilityChanged() {
+    clearTimeout(this.goingToRest);
+    if (document.hidden) this.goingToRest = setTimeout(() => this.stream?.rest(), TracetailPanel.restAfterMs);
+    else this.stream?.wakeUp();
   }
 
   attributeChangedCallback(name, before, after) {
@@ -150,6 +170,7 @@ export class TracetailPanel extends HTMLElement {
       scroller: element("div", { class: "scroller", tabindex: "0", role: "log", "aria-label": t.log, "aria-live": "off" }),
       sizer: element("div", { class: "sizer", role: "presentation" }),
       notice: element("div", { class: "notice", hidden: true }),
+      caveat: element("div", { class: "caveat", role: "note", hidden: true }, t.noMetadata),
       jump: element("button", { class: "jump", type: "button", hidden: true, onclick: () => this.follow() }),
       follow: element("button", { class: "follow", type: "button", onclick: () => this.follow() }),
       count: element("span", { class: "count" }),
@@ -175,7 +196,7 @@ export class TracetailPanel extends HTMLElement {
         button("help", ICONS.help, () => this.showHelp()),
         element("button", { class: "icon word", type: "button", onclick: () => this.nextLocale() }, t.language)));
     this.panel = element("div", { class: "panel" },
-      ...this.head.elements, this.histogram.element, this.charts.element, tools, p.notice, p.scroller, p.jump,
+      ...this.head.elements, p.caveat, this.histogram.element, this.charts.element, tools, p.notice, p.scroller, p.jump,
       element("div", { class: "foot" }, p.follow, p.count, p.selection, element("span", { class: "spacer" }), p.link));
     this.panel.addEventListener("keydown", (event) => this.key(event));
     this.shadowRoot.replaceChildren(this.panel);
@@ -192,6 +213,7 @@ export class TracetailPanel extends HTMLElement {
     this.charts.element.hidden = !this.settings.charts;
     this.histogram.zone = this.settings.zone;
     this.head.show(this.launches, this.chosenLaunch);
+    this.showCaveat();
     this.showLink();
     this.showFollow();
   }
@@ -281,7 +303,7 @@ export class TracetailPanel extends HTMLElement {
       if (isRefusal(error)) this.needToken(error.code);
       else {
         this.setLink("lost");
-        this.notice([element("h2", {}, this.text.error), error.message]);
+        this.notice(failureNotice(this.text, error));
         this.reopening = setTimeout(() => this.open(), 3000);
       }
     }
@@ -292,6 +314,8 @@ export class TracetailPanel extends HTMLElement {
     if (signal.aborted) return;
     // The trace of a launchId is known from here on, and the stream is of the whole trace.
     this.openedTrace = page.traceId;
+    this.plainLoki = page.metadata === false;
+    this.showCaveat();
     this.takeTail(page);
     this.listen(page.cursor);
     this.say("ready", { traceId: page.traceId });
@@ -299,22 +323,19 @@ export class TracetailPanel extends HTMLElement {
     if (this.line) this.seek(this.line);
   }
 
+  /** Without structured metadata in Loki there are lines and times: say so, rather than show wrong filters. */
+  showCaveat() {
+    this.parts.caveat.hidden = !this.plainLoki;
+    this.searchBar.filters.hidden = Boolean(this.plainLoki);
+  }
+
   takeTail(page) {
     this.log.reset(page.lines, { before: page.more, after: false });
     for (const gap of page.gaps ?? []) this.addGap(gap);
-    this.notice(page.lines.length || this.isFiltered ? null : this.emptyNotice());
+    this.notice(page.lines.length || this.isFiltered ? null : emptyNotice(this.text, this.openedTrace));
     this.showRows();
     this.view.follow(true);
     this.numberLines();
-  }
-
-  emptyNotice() {
-    const t = this.text;
-    return [
-      element("h2", {}, t.empty(this.openedTrace)),
-      element("p", {}, t.emptyMeans),
-      element("ul", {}, ...t.emptyChecks.map((check) => element("li", {}, ...withCode(check)))),
-    ];
   }
 
   /** The trace, the launch and the filters: what every question to the server has in it. */
@@ -344,37 +365,17 @@ export class TracetailPanel extends HTMLElement {
 
   async offerLaunches() {
     const { launches } = await this.api.get("/api/launches");
-    const t = this.text;
-    const items = launches.map((launch) =>
-      element("li", {}, element("a", {
-        href: `?traceId=${encodeURIComponent(launch.traceId)}`,
-        onclick: (event) => {
-          if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-          event.preventDefault();
-          this.traceId = launch.traceId;
-          this.say("trace-chosen", { traceId: launch.traceId });
-        },
-      },
-      element("span", { class: "state", "data-state": launch.state }, element("span", { class: "dot" })),
-      element("span", { class: "title" }, launch.modelName),
-      stateElement(t, launch.state),
-      element("small", {}, `${launch.launchId} · ${launch.host} · ${launch.traceId}`))));
     this.setLink("");
-    this.notice([
-      element("h2", {}, t.recent),
-      items.length ? element("ul", { class: "choices" }, ...items) : element("p", {}, t.noLaunches),
-    ]);
+    this.notice(launchesNotice(this.text, launches, this.settings.zone, (traceId) => {
+      this.traceId = traceId;
+      this.say("trace-chosen", { traceId });
+    }));
   }
 
   needToken(code) {
     this.say("token-needed", { code });
-    const t = this.text;
-    const told = { token_expired: t.tokenExpired, token_missing: t.tokenNeeded }[code] ?? t.tokenRefused;
-    const input = element("input", { type: "password", autocomplete: "off", "aria-label": t.tokenNeeded });
-    const form = element("form", { onsubmit: (event) => { event.preventDefault(); this.token = input.value.trim(); } },
-      input, element("button", { type: "submit" }, t.useToken));
-    this.setLink("lost");
-    this.notice([element("h2", {}, told), form], this.log.empty);
+    this.setLink("");
+    this.notice(tokenNotice(this.text, code, (token) => { this.token = token; }), this.log.empty);
   }
 
   tokenChanged() {
@@ -549,69 +550,20 @@ export class TracetailPanel extends HTMLElement {
 
   renderRow(into, row) {
     if (row.type === ROW_HOLE) {
-      this.renderHole(into, row.block);
+      fillHole(into, row.block, this.text, () => { row.block.failed = ""; this.view.refresh(); });
       return;
     }
-    const { entry } = row;
-    const isEvent = entry.kind === "event";
-    const isGap = entry.kind === "gap" || (isEvent && /^(?:gap|dropped)\b/.test(entry.text));
-    const classes = ["row"];
-    if (isGap) classes.push("gap");
-    else if (isEvent) classes.push("event");
-    if (row.continues) classes.push("continues");
-    if (this.isSelected(row)) classes.push("selected");
-    if (this.match && row.parts.some((part) => part.id === this.match)) classes.push("cursor");
-    into.className = classes.join(" ");
-    if (entry.level) into.dataset.level = entry.level;
-    else delete into.dataset.level;
-    const gutter = element("span", { class: "gutter" });
-    gutter.append(element("span", {
-      class: "number", title: fullTime(entry.id, this.settings.zone), onclick: (event) => this.select(row, event.shiftKey),
-    }, this.isFiltered || row.number === null ? "" : String(row.number)));
-    const shown = lineTime(entry.id, { mode: this.settings.times, zone: this.settings.zone, origin: this.origin });
-    if (shown) gutter.append(element("span", { class: "time" }, shown));
-    if (this.launches.length > 1) {
-      const tag = element("span", { class: "tag", title: entry.source });
-      const index = this.launches.findIndex((launch) => launch.launchId === entry.source);
-      tag.style.setProperty("--tag", index < 0 ? "var(--fg-faint)" : TAGS[index % TAGS.length]);
-      gutter.append(tag);
-    }
-    const text = element("span", { class: "text" });
-    this.fillText(text, row);
-    into.replaceChildren(gutter, text);
-  }
-
-  renderHole(into, block) {
-    into.className = "hole";
-    delete into.dataset.level;
-    const label = element("span", {}, block.failed ? `${this.text.loadFailed} (${block.failed})` : this.text.loading);
-    if (block.failed) {
-      label.addEventListener("click", () => {
-        block.failed = "";
-        this.view.refresh();
-      });
-    }
-    into.replaceChildren(label);
-  }
-
-  fillText(into, row) {
-    const text = rowText(row);
-    const limit = this.expanded.get(row.key) ?? TEXT_SHOWN;
-    appendPieces(into, pieces(text.length > limit ? text.slice(0, limit) : text), this.searchBar.pattern);
-    const more = (label, act) => into.append(element("button", { class: "more", type: "button", onclick: act }, label));
-    if (text.length > limit) {
-      more(this.text.moreText(bytes(text.length - limit)), () => {
-        this.expanded.set(row.key, limit * 8);
-        this.view.refresh();
-      });
-    }
-    if (row.folded) {
-      more(`${row.open ? "▾" : "▸"} ${this.text.unfold(row.folded)}`, () => {
-        if (!this.unfolded.delete(row.key)) this.unfolded.add(row.key);
-        this.showRows();
-      });
-    }
-    if (row.redraws) into.append(element("span", { class: "chip" }, this.text.redraws(row.redraws)));
+    fillRow(into, row, {
+      text: this.text,
+      settings: this.settings,
+      launches: this.launches,
+      origin: this.origin,
+      numbered: !this.isFiltered,
+      selected: this.selection?.has(row),
+      match: this.match,
+      pattern: this.searchBar.pattern,
+      expanded: this.expanded.get(row.key),
+    }, this.rowActions);
   }
 
   get origin() {
@@ -711,7 +663,7 @@ export class TracetailPanel extends HTMLElement {
       else await this.openHole(target, id);
     }
     const entry = this.log.blockAt(id)?.entries?.find((each) => each.id === id);
-    this.selection = { from: id, to: id };
+    this.selection = new Selection(id);
     this.showRows();
     this.view.scrollToKey(id);
     this.view.refresh();
@@ -750,41 +702,16 @@ export class TracetailPanel extends HTMLElement {
 
   askPlace() {
     this.closeLayers();
-    const t = this.text;
-    const problem = element("small", { role: "alert" });
-    const input = element("input", { placeholder: t.goto, "aria-label": t.goto });
-    const box = element("div", { class: "goto layer" }, input, problem);
-    input.addEventListener("keydown", async (event) => {
-      event.stopPropagation();
-      if (event.key === "Escape") this.closeLayers();
-      if (event.key !== "Enter") return;
-      if (await this.goTo(input.value.trim())) this.closeLayers();
-      else problem.textContent = t.gotoUnknown;
-    });
+    const box = placeElement(this.text, { go: (text) => this.goTo(text), close: () => this.closeLayers() });
     this.panel.append(box);
-    input.focus();
+    box.querySelector("input").focus();
   }
 
   async goTo(text) {
-    if (/^\d+$/.test(text)) return this.goToNumber(Number(text));
-    const since = /^\+(?:(\d+):)?(\d+(?:\.\d+)?)s?$/.exec(text);
-    if (since && this.origin) {
-      const seconds = Number(since[1] ?? 0) * 60 + Number(since[2]);
-      await this.seek(`${Math.floor(milliseconds(this.origin) + seconds * 1000)}000000`);
-      return true;
-    }
-    const clock = /^(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,3}))?)?$/.exec(text);
-    if (clock && this.origin) {
-      const date = new Date(milliseconds(this.log.last?.id ?? this.origin));
-      const parts = [Number(clock[1]), Number(clock[2]), Number(clock[3] ?? 0), Number((clock[4] ?? "0").padEnd(3, "0"))];
-      if (this.settings.zone === "utc") date.setUTCHours(...parts);
-      else date.setHours(...parts);
-      await this.seek(`${date.getTime()}000000`);
-      return true;
-    }
-    if (Number.isNaN(Date.parse(text))) return false;
-    await this.seek(text);
-    return true;
+    const place = placeOf(text, { origin: this.origin, last: this.log.last?.id, zone: this.settings.zone });
+    if (place?.number !== undefined) return this.goToNumber(place.number);
+    if (place) await this.seek(place.key);
+    return place !== null;
   }
 
   async goToNumber(number) {
@@ -884,25 +811,11 @@ export class TracetailPanel extends HTMLElement {
     });
   }
 
-  isSelected(row) {
-    const { selection } = this;
-    if (!selection) return false;
-    return row.parts.some(
-      (part) => compareKeys(part.id, selection.from) >= 0 && compareKeys(part.id, selection.to) <= 0,
-    );
-  }
-
   select(row, extend) {
-    const { id } = row.entry;
-    const first = row.parts[0].id;
-    if (extend && this.selection) {
-      const [a, b] = [this.selection.anchor ?? this.selection.from, id];
-      this.selection = compareKeys(a, b) <= 0 ? { from: a, to: b, anchor: a } : { from: first, to: a, anchor: a };
-    } else if (this.selection?.from === first && this.selection.to === id) {
-      this.selection = null;
-    } else {
-      this.selection = { from: first, to: id, anchor: first };
-      this.say("line-selected", { id, time: row.entry.time, text: rowText(row), url: this.linkTo(id) });
+    this.selection = Selection.after(this.selection, row, extend);
+    if (this.selection && !extend) {
+      const { id, time } = row.entry;
+      this.say("line-selected", { id, time, text: rowText(row), url: this.linkTo(id) });
     }
     this.showSelection();
     this.view.refresh();
@@ -954,21 +867,7 @@ export class TracetailPanel extends HTMLElement {
   }
 
   async copy(text) {
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      // In a frame without the permission: through a text field.
-      const field = element("textarea", { value: text });
-      this.panel.append(field);
-      field.select();
-      const copied = document.execCommand("copy");
-      field.remove();
-      if (!copied) {
-        this.tell(this.text.copyFailed);
-        return;
-      }
-    }
-    this.tell(this.text.copied);
+    this.tell((await copyText(text, this.panel)) ? this.text.copied : this.text.copyFailed);
   }
 
   // --- from afar ----------------------------------------------------------------------------------------------------
@@ -1035,28 +934,7 @@ export class TracetailPanel extends HTMLElement {
     if (event.ctrlKey || event.metaKey || event.altKey || /^(?:INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) return;
     if (target.tagName === "BUTTON" && (event.key === " " || event.key === "Enter")) return;
     const page = this.parts.scroller.clientHeight - ROW_PIXELS * 2;
-    const down = (pixels) => this.view.scrollBy(pixels);
-    const actions = {
-      j: () => down(ROW_PIXELS), ArrowDown: () => down(ROW_PIXELS),
-      k: () => down(-ROW_PIXELS), ArrowUp: () => down(-ROW_PIXELS),
-      PageDown: () => down(page), PageUp: () => down(-page), " ": () => down(event.shiftKey ? -page : page),
-      g: () => this.toStart(), Home: () => this.toStart(),
-      G: () => this.follow(), End: () => this.follow(), f: () => this.follow(),
-      e: () => this.toFirstError(),
-      "/": () => { this.searchBar.input.focus(); this.searchBar.input.select(); },
-      n: () => this.search("next"), N: () => this.search("previous"),
-      ":": () => this.askPlace(),
-      1: () => this.setFilter({ process: this.filter.process }),
-      2: () => this.setFilter({ process: this.filter.process, level: "info,warning,error,critical" }),
-      3: () => this.setFilter({ process: this.filter.process, level: "warning,error,critical" }),
-      4: () => this.setFilter({ process: this.filter.process, level: BAD_LEVELS }),
-      w: () => this.toggle("wrap"), z: () => this.toggle("fold"), c: () => this.toggle("charts"),
-      t: () => this.nextTimes(), u: () => this.nextZone(),
-      y: () => this.copyLines(), l: () => this.copyLink(), d: () => this.downloadMenu(),
-      "?": () => this.showHelp(),
-      Escape: () => this.escape(),
-    };
-    const act = actions[event.key];
+    const act = actionOf(event, this, { row: ROW_PIXELS, page });
     if (!act) return;
     event.preventDefault();
     act();
@@ -1149,11 +1027,6 @@ export class TracetailPanel extends HTMLElement {
     this.parts.jump.hidden = !show;
     if (show) this.parts.jump.textContent = `${this.text.newLines(this.unseen.toLocaleString())} ↓`;
   }
-}
-
-/** Text with `code` in it, as nodes. */
-function withCode(text) {
-  return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
 }
 
 function isRefusal(error) {

@@ -14,12 +14,25 @@ export class LiveStream {
     this.on = on;
     this.retryMs = 200;
     this.stopped = false;
+    this.resting = false;
     this.run();
   }
 
   stop() {
     this.stopped = true;
     this.abort?.abort();
+    this.wake?.();
+  }
+
+  /** Let go of the connection until wakeUp: a browser has six for a server, and other tabs need them. */
+  rest() {
+    this.resting = true;
+    this.abort?.abort();
+  }
+
+  wakeUp() {
+    if (!this.resting) return;
+    this.resting = false;
     this.wake?.();
   }
 
@@ -33,6 +46,10 @@ export class LiveStream {
       this.on.link(this.retryMs > 200 ? "lost" : "connecting");
       const refused = await this.once();
       if (this.stopped) return;
+      if (this.resting) {
+        await this.pause(86_400_000);
+        continue;
+      }
       this.on.link("lost");
       if (refused) {
         // The pause begins first: whoever is told may have a new token at once.

@@ -106,6 +106,7 @@ button[aria-pressed="true"] { background: var(--accent-soft); color: var(--accen
   display: flex; align-items: baseline; gap: 4px 10px; flex-wrap: wrap; padding: 7px 10px; background: var(--bad-soft);
   border-top: 1px solid var(--line); border-left: 3px solid var(--bad);
 }
+.caveat { padding: 4px 10px; color: var(--warn); background: var(--warn-soft); border-bottom: 1px solid var(--line); }
 .cause b { color: var(--bad); font-weight: 600; }
 .cause .hint { color: var(--fg-quiet); }
 .cause button { color: var(--accent); padding: 0 5px; }
@@ -254,11 +255,15 @@ code { font: 12px var(--mono); background: var(--bg-raised); border-radius: 4px;
 .notice input { border-color: var(--line); padding: 3px 8px; flex: 1; min-width: 0; background: var(--bg); }
 .choices { list-style: none; margin: 0; padding: 0; }
 .choices a {
-  display: grid; grid-template-columns: 16px minmax(0, 1fr) auto; gap: 2px 8px; padding: 7px 8px; border-radius: 6px;
+  display: grid; grid-template-columns: 92px minmax(0, 1fr) auto; gap: 2px 8px; padding: 7px 8px; border-radius: 6px;
   color: inherit; text-decoration: none; align-items: center;
 }
 .choices a:hover { background: var(--bg-hover); }
-.choices small { color: var(--fg-faint); grid-column: 2 / 4; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.choices .title { color: var(--fg); }
+.choices time { color: var(--fg-quiet); font-variant-numeric: tabular-nums; }
+.choices .why { color: var(--bad); }
+.choices .why, .choices small { grid-column: 2 / 4; }
+.choices small { color: var(--fg-faint); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 [hidden] { display: none !important; }
 @container (max-width: 620px) {
   .head { padding: 6px 8px 5px; gap: 2px 8px; }

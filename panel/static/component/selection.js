@@ -1,0 +1,27 @@
+// Which lines are selected: a range of ids, and the row at which it began.
+
+import { compareKeys } from "./keys.js";
+
+export class Selection {
+  /** One line or, by select, a range. */
+  constructor(from, to = from, anchor = from) {
+    this.from = from;
+    this.to = to;
+    this.anchor = anchor;
+  }
+
+  /** The selection after a click on a row: of it alone, up to it (extend), or none if it was the only one. */
+  static after(before, row, extend) {
+    const { id } = row.entry;
+    const first = row.parts[0].id;
+    if (extend && before) {
+      const { anchor } = before;
+      return compareKeys(anchor, id) <= 0 ? new Selection(anchor, id, anchor) : new Selection(first, anchor, anchor);
+    }
+    return before?.from === first && before.to === id ? null : new Selection(first, id);
+  }
+
+  has(row) {
+    return row.parts.some((part) => compareKeys(part.id, this.from) >= 0 && compareKeys(part.id, this.to) <= 0);
+  }
+}

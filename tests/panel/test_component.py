@@ -1,0 +1,354 @@
+"""What the component shows of launches, of times, of gaps, and what it tells the page around it: in real Chromium."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from support.panel_browser import PANEL, SEEN, TEXTS, chromium, opened, until
+
+pytestmark = pytest.mark.needs("chromium")
+
+DOCS = Path(__file__).parents[2] / "docs"
+A = {
+    "traceId": "t1",
+    "instanceId": "i1",
+    "launchId": "20261122T120000-aaaaaa",
+    "service_name": "Qwen/Qwen2-7B",
+    "env": "test",
+    "engine": "vllm",
+    "host": "gpu-07",
+}
+B = {**A, "launchId": "20261122T120500-bbbbbb", "host": "gpu-08"}
+STATS = (
+    "INFO Avg prompt throughput: {} tokens/s, Avg generation throughput: {} tokens/s, "
+    "Running: 3 reqs, Waiting: 1 reqs"
+)
+EXITED = (
+    'exited state=crashed seconds=261 exitCode=1 cause="CUDA out of memory" hint="lower gpu-memory-utilization" '
+    'evidence="ERROR torch.OutOfMemoryError: CUDA out of memory"'
+)
+ROWS = f"{PANEL}.shadowRoot.querySelectorAll('.row')"
+TIMES = f"[...{PANEL}.shadowRoot.querySelectorAll('.row .time')].map(e => e.textContent)"
+
+
+@pytest.fixture
+async def browser():
+    async with chromium() as started:
+        yield started
+
+
+def crashed(loki):
+    """A launch that was ready for a while and then ran out of memory; returns when it began."""
+    start = time.time_ns() - 300 * 10**9
+    said = (
+        (0, "started port=8000 pid=71", "event"),
+        (5, "phase name=imports seconds=5.0", "event"),
+        (25, 'phase name="load weights" seconds=20.0', "event"),
+        (30, "ready seconds=30.0 port=8000 pid=71", "event"),
+        *((40 + i * 10, STATS.format(i, i * 100), "") for i in range(20)),
+        (260, "ERROR torch.OutOfMemoryError: CUDA out of memory", ""),
+        (261, EXITED, "event"),
+    )
+    for seconds, text, kind in said:
+        level = "error" if text.startswith("ERROR") else "info"
+        loki.add(A, start + seconds * 10**9, text, level=level, **({"kind": kind} if kind else {}))
+    for index in range(3000):
+        loki.add(A, start + 245 * 10**9 + index, f"INFO step {index}", level="info")
+    return start
+
+
+async def test_a_crash_shows_how_far_it_got_why_it_ended_and_the_line_that_tells(loki, panel, browser):
+    crashed(loki)
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{SEEN}.length > 0")
+        assert await page.locator(".head .state").inner_text() == "Crashed"
+        phases = await page.locator(".phases button").all_inner_texts()
+        assert phases[:2] == ["imports 5.0 s", "load weights 20 s"]
+        assert "CUDA out of memory" in await page.locator(".cause b").inner_text()
+        assert "exit status 1" in await page.locator(".cause").inner_text()
+        assert "lower gpu-memory-utilization" in await page.locator(".cause").inner_text()
+        await page.get_by_role("button", name="Show the line").click()
+        await until(page, f"{PANEL}.shadowRoot.querySelector('.row.selected .text')?.textContent.includes('torch')")
+        await page.locator(".phases button").first.click()
+        await until(page, f"{SEEN}.includes('phase name=imports seconds=5.0')")
+        assert page.wrong == []
+
+
+async def test_the_running_phase_grows_and_a_change_of_state_is_seen_live(loki, panel, browser):
+    start = time.time_ns() - 10**9
+    loki.add(A, start, "started port=8000 pid=71", kind="event", level="info")
+    loki.add(A, start + 1, "phase name=imports seconds=0.5", kind="event", level="info")
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        running = f"{PANEL}.shadowRoot.querySelector('.phases .running')?.textContent"
+        await until(page, f"Boolean({running})")
+        before = await page.evaluate(running)
+        await until(page, f"{running} !== {before!r}")
+        loki.add(A, time.time_ns(), "ready seconds=2.5 port=8000 pid=71", kind="event", level="info")
+        await until(page, f"{PANEL}.shadowRoot.querySelector('.head .state').textContent === 'Ready'")
+        assert "ready in 2.5 s" in await page.locator(".head .facts").inner_text()
+
+
+async def test_throughput_and_queue_are_drawn_over_time(loki, panel, browser):
+    crashed(loki)
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{SEEN}.length > 0")
+        await page.locator(".scroller").focus()
+        await page.keyboard.press("c")
+        await until(page, f"{PANEL}.charts.points.length === 20")
+        figures = await page.locator(".charts figcaption").all_inner_texts()
+        assert "1900" in figures[0]
+        assert re.search(r"Running\s+3.*Waiting\s+1", figures[1], re.DOTALL)
+        drawn = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v)"
+        assert await page.locator(".charts canvas").first.evaluate(drawn)
+
+
+async def test_the_histogram_shows_the_log_the_visible_range_and_leads_there(loki, panel, browser):
+    crashed(loki)
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{PANEL}.histogram.slices.length > 1")
+        left = f"{PANEL}.shadowRoot.querySelector('.histogram .range').style.left"
+        await until(page, f"parseFloat({left}) > 80")
+        await page.locator(".histogram").click(position={"x": 2, "y": 10})
+        await until(page, f"{SEEN}.includes('started port=8000 pid=71')")
+        await until(page, f"parseFloat({left}) < 20")
+
+
+async def test_times_are_absolute_relative_or_off_and_in_two_zones(loki, panel, browser):
+    start = crashed(loki)
+    utc = time.strftime("%H:%M:%S", time.gmtime(start // 10**9))
+    url = f"{panel.url}/panel?traceId=t1&locale=en"
+    async with opened(browser, url, timezone_id="Asia/Shanghai") as page:
+        await until(page, f"{SEEN}.length > 0")
+        await page.locator(".scroller").focus()
+        await page.keyboard.press("g")
+        await until(page, f"{SEEN}[0] === 'started port=8000 pid=71'")
+        there = time.strftime("%H:%M:%S", time.gmtime(start // 10**9 + 8 * 3600))
+        assert (await page.evaluate(TIMES))[0].startswith(there)
+        await page.keyboard.press("u")
+        await until(page, f"{TIMES}[0].startsWith('{utc}')")
+        await page.keyboard.press("t")
+        await until(page, f"{TIMES}[0] === '+00:00.000' && {TIMES}[1] === '+00:05.000'")
+        await page.keyboard.press("t")
+        await until(page, f"{TIMES}.length === 0")
+
+
+@pytest.mark.parametrize(
+    ("place", "text"), [("+00:25", 'phase name="load weights" seconds=20.0'), ("+1:0", STATS.format(2, 200))]
+)
+async def test_one_goes_to_a_time_since_the_start(loki, panel, browser, place, text):
+    crashed(loki)
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{PANEL}.launches.length === 1 && {SEEN}.length > 0")
+        await page.locator(".scroller").focus()
+        await page.keyboard.press(":")
+        await page.keyboard.type(place)
+        await page.keyboard.press("Enter")
+        await until(page, f"{PANEL}.shadowRoot.querySelector('.row.selected .text')?.textContent === {text!r}")
+
+
+async def test_only_rows_in_sight_are_elements_and_no_number_is_shown_before_it_is_known(loki, panel, browser):
+    crashed(loki)
+    async with opened(browser, "about:blank") as page:
+        await page.route("**/api/logs/index**", lambda route: route.fulfill(json={"complete": False}))
+        await page.goto(f"{panel.url}/panel?traceId=t1&locale=en")
+        await until(page, f"{SEEN}.length > 0")
+        assert await page.evaluate(f"{ROWS}.length") < 100
+        numbers = f"[...{PANEL}.shadowRoot.querySelectorAll('.number')].map(e => e.textContent)"
+        assert set(await page.evaluate(numbers)) == {""}
+        await page.unroute("**/api/logs/index**")
+        await until(page, f"{numbers}.at(-1) === '{3000 + 26}'")
+
+
+async def test_launches_of_a_trace_are_merged_with_a_colour_each_and_chosen_one_by_one(loki, panel, browser):
+    start = time.time_ns() - 60 * 10**9
+    for index in range(40):
+        loki.add((A, B)[index % 2], start + index, f"INFO line {index}", level="info", process=f"P{index % 2}")
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{TEXTS}.length === 40 && {PANEL}.launches.length === 2")
+        assert await page.evaluate(TEXTS) == [f"INFO line {index}" for index in range(40)]
+        tags = f"[...{PANEL}.shadowRoot.querySelectorAll('.row .tag')].map(e => e.style.getPropertyValue('--tag'))"
+        await until(page, f"new Set({tags}).size === 2")
+        await page.locator(".launches button").nth(2).click()
+        await until(page, f"{TEXTS}.length === 20 && {TEXTS}.every(text => Number(text.slice(10)) % 2)")
+        await page.locator(".launches button").first.click()
+        await until(page, f"{TEXTS}.length === 40")
+        await page.get_by_label("Process", exact=True).select_option("P0")
+        await until(page, f"{TEXTS}.length === 20 && {TEXTS}.every(text => Number(text.slice(10)) % 2 === 0)")
+
+
+async def test_what_could_not_be_read_is_a_row_and_an_event(loki, panel, browser):
+    start = time.time_ns() - 60 * 10**9
+    loki.add(A, start, "INFO before", level="info")
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{PANEL}.link === 'live'")
+        await page.evaluate(f"{PANEL}.addEventListener('gap', (event) => (window.gap = event.detail))")
+        for index in range(5100):
+            loki.add(A, start + 10**9, f"INFO at once {index}", level="info")
+        loki.add(A, start + 2 * 10**9, "gap file=x.log from=10 to=99 reason=truncated", kind="event", level="warning")
+        gaps = f"[...{PANEL}.shadowRoot.querySelectorAll('.row.gap .text')].map(e => e.textContent)"
+        await until(page, f"{gaps}.some(text => text.startsWith('gap file=x.log'))", seconds=60)
+        await until(page, f"{gaps}.some(text => text.includes('More lines at this nanosecond'))")
+        assert await page.evaluate("window.gap.reason") == "crowded"
+
+
+async def test_a_download_is_saved_as_a_file(loki, panel, browser, tmp_path):
+    loki.add(A, time.time_ns(), "INFO one", level="info")
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{SEEN}.length > 0")
+        await page.locator(".scroller").focus()
+        await page.keyboard.press("d")
+        async with page.expect_download() as download:
+            await page.get_by_role("menuitem", name="Text").click()
+        saved = await download.value
+        assert saved.suggested_filename == "t1.log"
+        await saved.save_as(tmp_path / "saved")
+        assert (tmp_path / "saved").read_text() == "INFO one\n"
+
+
+class Platform:
+    """A page of another origin, and the route of its backend that the documentation's pages ask for a token."""
+
+    def __init__(self, html):
+        self.html = html
+        self.asked = []
+
+    async def __aenter__(self):
+        app = web.Application()
+        app.router.add_get("/", self._page)
+        app.router.add_get("/my-backend/log-token", self._token)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_):
+        await self._runner.cleanup()
+
+    async def _page(self, _request):
+        return web.Response(text="<!doctype html><body>" + self.html, content_type="text/html")
+
+    async def _token(self, request):
+        self.asked.append(request.query["traceId"])
+        return web.json_response({"token": self.token})
+
+
+def example(heading):
+    """Return the page that the documentation gives under a heading."""
+    text = (DOCS / "embedding.md").read_text(encoding="utf-8")
+    return re.search(r"```html\n(.*?)```", text.partition(f"## {heading}\n")[2], re.DOTALL)[1]
+
+
+@pytest.mark.parametrize("heading", ["The element", "The frame"])
+async def test_the_pages_of_the_documentation_work_as_they_stand(loki, browser, tmp_path, start_panel, heading):
+    loki.add({**A, "traceId": "4bf92f35"}, time.time_ns(), "INFO the right trace", level="info")
+    (tmp_path / "secret").write_text("a secret of more than thirty-two bytes, for tests")
+    async with (
+        Platform("") as platform,
+        start_panel(loki.url, secret_file=str(tmp_path / "secret"), origins=[platform.url]) as panel,
+    ):
+        platform.token = panel.server.keys.mint(["4bf92f35"], seconds=60)
+        platform.html = (
+            example(heading)
+            .replace("https://panel.example", panel.url)
+            .replace("https://platform.example", platform.url)
+        )
+        async with opened(browser, platform.url) as page:
+            frame = page
+            if heading == "The frame":
+                await until(page, "frames.length === 1")
+                frame = page.frames[1]
+            await until(frame, f"Boolean({PANEL})")
+            await until(frame, f"{SEEN}.includes('INFO the right trace')")
+            assert set(platform.asked) == {"4bf92f35"}
+
+
+async def test_a_frame_is_told_what_to_do_and_tells_what_happens(loki, browser, tmp_path, start_panel):
+    start = crashed(loki)
+    (tmp_path / "secret").write_text("a secret of more than thirty-two bytes, for tests")
+    async with (
+        Platform("") as platform,
+        start_panel(loki.url, secret_file=str(tmp_path / "secret"), origins=[platform.url]) as panel,
+    ):
+        token = panel.server.keys.mint(["t1"], seconds=60)
+        platform.html = f"""
+            <iframe src="{panel.url}/embed#traceId=t1&locale=en&origin={platform.url}" width="900" height="500">
+            </iframe>
+            <script>
+              window.told = {{}};
+              addEventListener("message", ({{ data }}) => (told[data.type.slice(10)] = data.detail));
+              window.send = (name, value) => document.querySelector("iframe").contentWindow.postMessage(
+                {{ type: "tracetail:" + name, value }}, "{panel.url}");
+            </script>"""
+        async with opened(browser, platform.url) as page:
+            await until(page, "told['token-needed']?.code === 'token_missing'")
+            frame = page.frames[1]
+            await page.evaluate(f"send('token', '{token}')")
+            await until(page, "told.ready?.traceId === 't1' && told.state?.state === 'crashed'")
+            await until(page, "told.phase?.seconds === 20 && told['first-error']?.text.startsWith('ERROR torch')")
+            await page.evaluate(f"send('seek', '{start + 25 * 10**9}')")
+            await until(page, "told['line-selected']?.text.startsWith('phase name=')")
+            assert (await page.evaluate("told['line-selected'].url")).startswith(
+                f"{panel.url}/panel?traceId=t1#line="
+            )
+            await page.evaluate("send('follow')")
+            await until(frame, f"{PANEL}.view.following")
+            await page.evaluate("send('filter', { level: 'error,critical' })")
+            await until(frame, f"{TEXTS}.length === 1")
+            await page.evaluate("send('locale', 'zh')")
+            await until(frame, f"{PANEL}.shadowRoot.querySelector('.head .state').textContent === '已崩溃'")
+            await page.evaluate("send('nonsense', 1)")
+            await page.evaluate("send('constructor', 1)")
+            assert [wrong for wrong in page.wrong if "Failed to load resource" not in wrong] == []
+
+
+async def test_the_page_around_sets_colours_and_sizes(loki, browser, start_panel):
+    loki.add(A, time.time_ns(), "INFO one", level="info")
+    async with Platform("") as platform, start_panel(loki.url, origins=[platform.url]) as panel:
+        platform.html = f"""<style>tracetail-panel {{ --tracetail-background: rgb(1, 2, 3); }}
+            div {{ color: red !important; }}</style>
+            <script type="module" src="{panel.url}/tracetail-panel.js"></script>
+            <tracetail-panel src="{panel.url}" trace-id="t1" style="height: 300px"></tracetail-panel>"""
+        async with opened(browser, platform.url) as page:
+            await until(page, f"{PANEL}.shadowRoot && {SEEN}.length === 1")
+            style = "name => getComputedStyle(document.querySelector('tracetail-panel')).getPropertyValue(name)"
+            assert await page.evaluate(style, "background-color") == "rgb(1, 2, 3)"
+            row = f"getComputedStyle({PANEL}.shadowRoot.querySelector('.row .text')).color"
+            assert await page.evaluate(row) != "rgb(255, 0, 0)"
+
+
+async def test_without_a_token_the_panel_says_how_to_get_one_and_takes_one(loki, browser, tmp_path, start_panel):
+    loki.add(A, time.time_ns(), "INFO one", level="info")
+    (tmp_path / "secret").write_text("a secret of more than thirty-two bytes, for tests")
+    async with (
+        start_panel(loki.url, secret_file=str(tmp_path / "secret")) as panel,
+        opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page,
+    ):
+        await until(page, f"{PANEL}.parts.notice.textContent.includes('tracetail token --trace-id')")
+        assert not await page.get_by_text("Connection lost").is_visible()
+        await page.get_by_label("A token is needed").fill(panel.server.keys.mint(["t1"], seconds=60))
+        await page.keyboard.press("Enter")
+        await until(page, f"{SEEN}.join() === 'INFO one'")
+
+
+async def test_while_loki_is_down_the_panel_says_so_and_opens_the_log_when_it_is_back(loki, panel, browser):
+    loki.add(A, time.time_ns(), "INFO one", level="info")
+    loki.down = True
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{PANEL}.parts.notice.textContent.includes('Loki does not answer')")
+        loki.down = False
+        await until(page, f"{SEEN}.join() === 'INFO one'")
+
+
+async def test_the_recent_launches_are_offered_with_their_state_and_cause(loki, panel, browser):
+    crashed(loki)
+    async with opened(browser, f"{panel.url}/panel?locale=en") as page:
+        await until(page, f"{PANEL}.parts.notice.textContent.includes('Recent launches')")
+        assert re.search(
+            r"Crashed.*Qwen/Qwen2-7B.*CUDA out of memory", await page.locator(".choices").inner_text(), re.DOTALL
+        )
+        await page.locator(".choices a").click()
+        await until(page, f"{SEEN}.length > 0")
+        assert page.url.endswith("?traceId=t1")
