@@ -35,8 +35,8 @@ BODY_MAX_BYTES = 1 << 20
 """Before compression. Loki hides a repeated batch of this size; a larger one partly shows."""
 BLOCKS_AT_ONCE = 8
 EARLIER_SECONDS = 10.0
-"""What is read so long after all had been read may have been written long before: lines without a time then follow the
-line before instead of taking the time of reading."""
+"""What is read so long after all had been read may have been written long before: a line without a time then follows
+the line before instead of taking the time of reading."""
 _PIECE_BYTES = 128 * 1024
 """So much is parsed at once: it stays in the processor's cache."""
 _LEVELS_KNOWN_MAX = 8192
