@@ -92,19 +92,19 @@ def untold(state_dirs: Sequence[Path], completed: Iterable[str]) -> set[str]:
 
 
 class Adopter:
-    """Calls a new keeper for servers whose keeper is gone."""
+    """Calls a new keeper for launches whose keeper is gone: it goes on, or tells how the launch ended."""
 
     def __init__(self) -> None:
         self._again_at: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def look(self, source: LaunchSource) -> None:
-        """Start `tracetail keep --adopt` if the server lives and the keeper does not; do not wait for it."""
+        """Start `tracetail keep --adopt` if the keeper is gone; do not wait for it."""
         now = time.monotonic()
         if now < self._again_at.get(source.key, 0.0) or not source.is_orphaned():
             return
         self._again_at[source.key] = now + ADOPT_AGAIN_AFTER_SECONDS
-        log.warning("the keeper of %s is gone and its server lives: calling a new one", source.key)
+        log.warning("the keeper of %s is gone: calling a new one", source.key)
         task = asyncio.create_task(adopt(source.launch.path), name=f"adopt {source.key}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -13,7 +13,7 @@ from agent.follower import Block, FileRow, Fingerprint, Follower
 from agent.headers import Ids
 from agent.parsing import LineParser  # noqa: TC001  (a class attribute is annotated with it)
 from contract.labels import launch_labels
-from contract.record import ENDED_STATES, LaunchDir, Record, RecordError, is_alive
+from contract.record import ENDED_STATES, LaunchDir, Record, RecordError
 from contract.shipped import read_shipped
 
 log = logging.getLogger(__name__)
@@ -241,13 +241,8 @@ class LaunchSource(Source):
             self._ended = True
 
     def is_orphaned(self) -> bool:
-        """Say whether the server lives and its keeper does not."""
-        return (
-            not self._ended
-            and "server" in self.record
-            and not self.launch.lock_held()
-            and is_alive(self.record["server"])
-        )
+        """Say whether its keeper is gone without having written the end: killed, or the machine was restarted."""
+        return not self._ended and self.record["state"] not in ENDED_STATES and not self.launch.lock_held()
 
     def look(self) -> bool:
         """Say whether there may be something to do."""

@@ -126,3 +126,17 @@ def test_keeper_killed_while_the_server_prints(machine, agent_runs):
     assert not processes_of(launch.launch_id)
     machine.wait_for_event("trace-kill-keeper", "adopted")
     machine.wait_for_event("trace-kill-keeper", "exited")
+
+
+def test_keeper_and_server_killed_as_when_the_machine_is_restarted(machine):
+    result = launch_counter(machine, "trace-kill-both", 60 * RATE)
+    (launch,) = machine.launches()
+    record = launch.read()
+    wait_for(lambda: Path(result["logFile"]).stat().st_size > 100_000, "lines")
+    os.kill(record["keeper"]["pid"], signal.SIGKILL)
+    os.kill(record["server"]["pid"], signal.SIGKILL)
+    # Nobody calls the launcher: the agent has the end told, and ships it.
+    exited = machine.wait_for_event("trace-kill-both", "exited")
+    assert "state=crashed" in exited
+    wait_for(lambda: launch.shipped_path.exists() and json.loads(launch.shipped_path.read_bytes())["complete"], "all")
+    assert machine.tracetail("status", modelName="counter").returncode == 3
