@@ -22,6 +22,7 @@ from agent.metrics import Metrics
 from agent.pipeline import LOOK_EVERY_SECONDS, Pipeline, Room
 from agent.rate import RateCap
 from agent.reporting import Reporting
+from agent.rounds import Rounds
 from agent.sender import LokiClient
 from agent.settings import AgentSettings
 from agent.sources import LaunchSource, Source
@@ -37,12 +38,6 @@ log = logging.getLogger(__name__)
 HOUSEKEEPING_EVERY_SECONDS = 1.0
 TROUBLE_SECONDS = 2.0
 """Before a source that could not be read is tried again."""
-QUIET_SECONDS = 10.0
-"""A log in which nothing happened for so long is looked at less often."""
-_QUIET_TURNS = 4
-"""Quiet logs are looked at every so many times."""
-_QUIET_TURNS_OF_MANY = ((5000, 50), (256, 20))
-"""Where there are more of them than so many, so many."""
 STOP_SECONDS = 5.0
 """How long the end may take: what is not acknowledged by then stays in the journal."""
 
@@ -67,10 +62,7 @@ class Agent:
             settings, self.metrics.registry, state_dirs, journal=journal_path(state_dirs[0]), host=host
         )
         self._sources: dict[str, Source] = {}
-        self._lively: list[Source] = []
-        self._quiet: list[Source] = []
-        """Of `_sources`, sorted anew every second."""
-        self._turn = 0
+        self._rounds = Rounds()
         self._inodes = Inodes()
         self._tasks: set[asyncio.Task[None]] = set()
         self._shipped = ShippedFiles()
@@ -201,17 +193,12 @@ class Agent:
         """Take up new sources, and begin to ship wherever there is something to read."""
         for source in discovery.scan():
             if self._sources.setdefault(source.key, source) is source:
-                self._lively.append(source)
+                self._rounds.stir(source)
         now = time.monotonic()
-        self._turn += 1
-        turns = next((turns for more, turns in _QUIET_TURNS_OF_MANY if len(self._quiet) > more), _QUIET_TURNS)
-        for source in self._lively:
+        for source in list(self._sources.values()) if at_once else self._rounds.next():
             if not source.busy and (at_once or now >= source.not_before) and self._is_to_be_shipped(source):
+                self._rounds.stir(source)
                 self._begin_to_ship(pipeline, source)
-        for source in self._quiet if at_once else self._quiet[self._turn % turns :: turns]:
-            if not source.busy and now >= source.not_before and self._is_to_be_shipped(source):
-                self._begin_to_ship(pipeline, source)
-                self._lively.append(source)
 
     def _is_to_be_shipped(self, source: Source) -> bool:
         try:
@@ -225,13 +212,6 @@ class Agent:
         task = asyncio.create_task(self._ship(pipeline, source), name=f"ship {source.key}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _sort(self) -> None:
-        """Tell the lively sources from the quiet ones."""
-        self._lively, self._quiet = [], []
-        for source in self._sources.values():
-            is_quiet = source.asleep or (source.open and not source.changed_within(QUIET_SECONDS))
-            (self._quiet if is_quiet else self._lively).append(source)
 
     async def _ship(self, pipeline: Pipeline, source: Source) -> None:
         try:
@@ -275,7 +255,7 @@ class Agent:
                     self._shipped.forget(source)
                     self._adopter.forget(source)
                     del self._sources[source.key]
-        self._sort()
+        self._rounds.sort(self._sources.values())
         self._reporting.look(self._sources.values(), under_way=len(self._tasks))
         self.metrics.backlog.set(backlog)
         self.metrics.sources.set(len(self._sources))

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from agent.delivery import Batch, Outcome
 from agent.follower import Block, FileRow, Fingerprint, Follower
-from agent.records import Ids
+from agent.headers import Ids
 from agent.sources import Source
 from contract.labels import INSTANCE_ID, TRACE_ID
 
@@ -196,19 +196,24 @@ class FileSource(Source):
         at = self._at
         if at is None:
             self._gone_at = 0.0 if standing or self._lingering else self._gone_at or now
-            return standing is not None and standing != self._quiet
-        size = at.follower.status().st_size
+            if standing is not None and standing != self._quiet:
+                return True
+            self.caught_up_at = now
+            return False
+        in_place = standing is not None and standing[:2] == (at.follower.device, at.follower.inode)
+        size = at.follower.size = standing[2] if standing and in_place else at.follower.status().st_size
         if size != at.size:
             at.size = size
             at.changed_at = self._changed_at = now
             return True
-        if standing is None or standing[:2] != (at.follower.device, at.follower.inode):
+        if not in_place:
             at.left_at = at.left_at or now
             return now - max(at.changed_at, at.left_at) > DRAIN_SECONDS
         at.left_at = 0.0
         idle = now - at.changed_at
         if size > at.follower.position:
             return idle > FLUSH_AFTER_SECONDS
+        self.caught_up_at = now
         if idle > IDLE_SECONDS or (self._inodes.open > OPEN_MAX and idle > FLUSH_AFTER_SECONDS):
             self._rest(at)
         return False

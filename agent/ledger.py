@@ -10,6 +10,7 @@ from typing import Any
 from agent.delivery import Delivery
 from agent.files import ROWS_MAX, Inodes
 from agent.follower import FileRow
+from agent.headers import Headers
 from agent.journal import Journal
 from agent.parsing import LineParser
 from agent.sources import Source
@@ -29,7 +30,7 @@ class Ledger:
     ) -> None:
         self._journal = journal
         self._zone = zone
-        self._structured = structured_metadata
+        self._headers = Headers(structured_metadata=structured_metadata)
         self._clock_ns = clock_ns
 
     async def completed(self) -> set[str]:
@@ -51,7 +52,7 @@ class Ledger:
         source.files = files
         source.parser = LineParser(
             EngineTimes(row["first_seen_ns"], self._zone),
-            structured_metadata=self._structured,
+            self._headers,
             ids_from_lines=source.kind == "file",
             plain=source.plain,
             state=json.loads(row["state"]),

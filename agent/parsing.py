@@ -17,13 +17,15 @@ from typing import Any, NamedTuple
 
 from agent import encoding, original_time
 from agent.encoding import Columns
-from agent.records import JSON_TIME, Ids, Records, Taken, Told, json_time
+from agent.headers import JSON_TIME, Headers, Ids, Told, json_time
+from agent.records import Records, Taken
 from agent.times import AHEAD_MAX_NS, EngineTimes
 from contract import events
 from contract.logline import LINE_PATTERN, MARK_CUT, MARK_EVENT, parse_event, parse_stamp
 
 _ALIKE_LEAST = 4
-_SECONDS_MAX = 4096
+_BEGINNING_LINES = 1000
+_SECONDS_MAX = 16
 _KEEPERS_LINE = re.compile(LINE_PATTERN, re.DOTALL)
 _NANOS_AT = 20
 _OFFSET_AT = 29
@@ -85,14 +87,18 @@ class Parsed:
                 yield stream, number
 
 
+_NOTHING = Parsed()
+_NO_STREAM = Stream(None)
+
+
 class LineParser:
     """Parses the lines of one source."""
 
     def __init__(
         self,
         times: EngineTimes,
+        headers: Headers,
         *,
-        structured_metadata: bool = True,
         ids_from_lines: bool = False,
         plain: bool = False,
         state: dict[str, Any] | None = None,
@@ -109,7 +115,9 @@ class LineParser:
         self.ids = Ids(*ids) if ids else None
         self.last_ns: int = state.get("last_ns", 0)
         self._engine_ns: int | None = state.get("engine_ns")
-        self._records = Records(state.get("records", {}), structured_metadata=structured_metadata, plain=plain)
+        self._headers = headers
+        self._plain = plain
+        self._records = Records(state.get("records", {}), headers, plain=plain)
         self._fixed = b""
         """What stands between the nanoseconds of a keeper's stamp and the text; empty before the first such line."""
         self._seconds: dict[bytes, tuple[int, bytes]] = {}
@@ -117,8 +125,8 @@ class LineParser:
         before = state.get("before")
         self._before: bytes | None = None if before is None else before.encode("latin-1")
         """The end of the line that the next one continues; None if the last one was not cut."""
-        self._parsed = Parsed()
-        self._stream = Stream(None)
+        self._parsed = _NOTHING
+        self._stream = _NO_STREAM
         """Where entries go."""
         self._row = 0
         """The line of the block at hand."""
@@ -134,6 +142,20 @@ class LineParser:
             "records": self._records.state(),
             "before": None if self._before is None else self._before.decode("latin-1"),
         }
+
+    def begin(self, block: bytes, now_ns: int) -> None:
+        """Look for the first time in the block a log begins with: lines before it that have none get the same."""
+        self._now_ns = now_ns
+        records = Records({}, self._headers, plain=self._plain)
+        for line in block.split(b"\n", _BEGINNING_LINES)[:_BEGINNING_LINES]:
+            if keepers := _keepers_line(line):
+                self.last_ns = parse_stamp(keepers[1]) - 1
+                return
+            [told] = records.add(line).told
+            when = json_time(line) if told.when is JSON_TIME else told.when
+            if when is not None and (time_ns := self._engine_time(when)) is not None:
+                self.last_ns = time_ns - 1
+                return
 
     def parse(self, block: bytes, now_ns: int, *, behind: bool = False, unfinished: bool = False) -> Parsed:
         """Return the entries of a block of lines.
@@ -160,6 +182,7 @@ class LineParser:
         if unfinished and last_line:
             self._take_one(last_line, MARK_CUT)
         parsed.streams = {ids: stream for ids, stream in parsed.streams.items() if stream.entries.texts}
+        self._parsed, self._stream = _NOTHING, _NO_STREAM  # a quiet source holds on to no lines
         return parsed
 
     def event(self, text: bytes, now_ns: int) -> Columns:
@@ -335,7 +358,7 @@ class LineParser:
 
     def _tell_own_time(self, place: int, own_ns: int, texts: list[bytes], taken: Taken) -> None:
         """Let a line that is moved behind the one before it tell its own time."""
-        structured = self._records.structured_metadata
+        structured = self._headers.structured_metadata
         texts[place], meta = original_time.told(texts[place], own_ns, structured_metadata=structured)
         taken.metas[place] += meta
 
@@ -366,7 +389,7 @@ class LineParser:
         level = _GRAVE_EVENTS.get(event.name, "info")
         if event.name == events.EXITED and event.fields.get("state") in ("crashed", "failed"):
             level = "error"
-        return self._records.encode(level=level, kind=MARK_EVENT)
+        return self._headers.encode(level=level, kind=MARK_EVENT)
 
 
 def _keepers_line(line: bytes) -> re.Match[bytes] | None:

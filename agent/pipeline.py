@@ -34,6 +34,9 @@ LOOK_EVERY_SECONDS = 0.1
 BODY_MAX_BYTES = 1 << 20
 """Before compression. Loki hides a repeated batch of this size; a larger one partly shows."""
 BLOCKS_AT_ONCE = 8
+EARLIER_SECONDS = 10.0
+"""What is read so long after all had been read may have been written long before: a line without a time then follows
+the line before instead of taking the time of reading."""
 _PIECE_BYTES = 128 * 1024
 """So much is parsed at once: it stays in the processor's cache."""
 _LEVELS_KNOWN_MAX = 8192
@@ -131,7 +134,11 @@ class Pipeline:
 
     async def _ship_next(self, source: Source, share: Share) -> Shipped | None:
         """Ship what can be read at once; None if there is nothing."""
+        now = time.monotonic()
+        earlier = now - source.caught_up_at > EARLIER_SECONDS
         block = source.read()
+        if block is None or not block.behind:
+            source.caught_up_at = now
         if source.finished:
             await self.ledger.finish_files(source)
         if source.gap is not None:
@@ -141,7 +148,7 @@ class Pipeline:
             if source.exhausted and not source.complete:
                 await self._ship_receipt(source, share)
             return None
-        batch, observed = self._prepare(source, block)
+        batch, observed = self._prepare(source, block, earlier=earlier or block.behind)
         behind = block.behind
         del block  # nothing of it is held while Loki cannot be reached
         outcome = await self.delivery.deliver(batch, share)
@@ -150,15 +157,20 @@ class Pipeline:
             observer(source, observed)
         return Shipped(behind)
 
-    def _prepare(self, source: Source, block: Block) -> tuple[Batch, Observed]:
-        """Parse, redact and encode a block; piece by piece, so that no more than one is there as separate lines."""
+    def _prepare(self, source: Source, block: Block, *, earlier: bool) -> tuple[Batch, Observed]:
+        """Parse, redact and encode a block; piece by piece, so that no more than one is there as separate lines.
+
+        earlier: the lines may have been written long before they are read.
+        """
+        if not source.parser.last_ns:
+            source.parser.begin(block.data, self.clock_ns())
         observed = Observed(source.own_labels)
         bodies: dict[object, Bodies] = {}  # by the ids of their lines
         masked = 0
         for piece in _pieces(block.data):
             unfinished = block.unfinished and not piece.endswith(b"\n")
             lines_before = observed.lines
-            parsed = source.parser.parse(piece, self.clock_ns(), behind=block.behind, unfinished=unfinished)
+            parsed = source.parser.parse(piece, self.clock_ns(), behind=earlier, unfinished=unfinished)
             for ids, stream in parsed.streams.items():
                 masked += redact(stream, self.redactor)
                 entries = self.fit(stream.entries)

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +10,8 @@ from pathlib import Path
 
 from agent.delivery import Batch, Outcome
 from agent.follower import Block, FileRow, Fingerprint, Follower
+from agent.headers import Ids
 from agent.parsing import LineParser  # noqa: TC001  (a class attribute is annotated with it)
-from agent.records import Ids
 from contract.labels import launch_labels
 from contract.record import ENDED_STATES, LaunchDir, Record, RecordError, is_alive
 from contract.shipped import read_shipped
@@ -60,6 +61,8 @@ class Source:
         """Further ones, to be told after it."""
         self._telling: FileRow | None = None
         """The file of the gap that is being told."""
+        self.caught_up_at = -math.inf
+        """Monotonic time at which there was nothing more to read."""
         self.not_before = 0.0
         """Monotonic time before which no further batch is begun (linger)."""
 

@@ -10,6 +10,7 @@ from agent import encoding
 from agent.agent import redactor_of, zone_of
 from agent.discovery import labels_of, launch_of, source_of
 from agent.follower import BLOCK_BYTES
+from agent.headers import Headers
 from agent.parsing import LineParser
 from agent.pipeline import redact
 from agent.settings import AgentSettings
@@ -52,7 +53,7 @@ def tried(
     redactor = redactor_of(settings)
     parser = LineParser(
         EngineTimes(now_ns, zone_of(settings.timezone)),
-        structured_metadata=structured_metadata,
+        Headers(structured_metadata=structured_metadata),
         ids_from_lines=not trial.is_segment,
         plain=trial.plain,
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 from agent.encoding import decode_metadata
 from agent.follower import Block, Follower
+from agent.headers import Headers
 from agent.journal import JournalError, connect
 from agent.original_time import untold
 from agent.parsing import LineParser
@@ -143,7 +144,7 @@ async def verify(launch: LaunchDir, record: Record, journal: Path, redactor: Red
     report.in_loki = in_loki.lines
     report.lost = in_loki.lost
     rejected = _rejected_times(journal, record["launchId"])
-    parser = LineParser(EngineTimes(0))
+    parser = LineParser(EngineTimes(0), Headers())
     for name in record.get("segments", []):
         try:
             follower = Follower(Path(name))

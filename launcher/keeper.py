@@ -359,14 +359,15 @@ class Keeper:
     def _stranger_at_port(self) -> str:
         """Return who listens at the port if it is surely not the engine.
 
-        A custom command may have somebody else listen for it, as `docker run` does.
+        Not sure is a process in a container, which a wrapper of the engine's Python may have started; and a custom
+        command may have anybody listen for it, as `docker run` does.
         """
         if self._record["engine"] == "custom" or self._record["port"] is None:
             return ""
         from launcher import ports  # noqa: PLC0415  (once for each start)
 
         holder = ports.holder(self._record["port"], self._plan["ready"]["host"])
-        if holder is None or holder.pid is None:
+        if holder is None or holder.pid is None or not processes.same_file_system_view(holder.pid):
             return ""
         ours = processes.members(self._launch.launch_id, self._record.get("server"), keeper=os.getpid())
         return "" if holder.pid in {process.pid for process in ours} else holder.describe()

@@ -90,6 +90,14 @@ def command_line(pid: int) -> str:
         return "?"
 
 
+def same_file_system_view(pid: int) -> bool:
+    """Say whether a process is in our mount namespace: one in a container is not. False if that cannot be seen."""
+    try:
+        return Path(f"/proc/{pid}/ns/mnt").samefile("/proc/self/ns/mnt")
+    except OSError:
+        return False
+
+
 def members(
     launch_id: str, server: ProcessRef | None, *, keeper: int = 0, spare: Iterable[int] = ()
 ) -> list[Process]:

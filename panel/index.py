@@ -9,6 +9,7 @@ shows it once. So its count only tells whether something has changed.)
 
 import asyncio
 import bisect
+import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from panel.entry import FIRST_KEY, Entry, Key
 from panel.overview import Overview
 from panel.reader import Reader
+
+_log = logging.getLogger(__name__)
 
 CHECKPOINT_LINES = 1000
 LAG_NS = 60 * 1_000_000_000
@@ -129,6 +132,7 @@ class LineIndexes:
             if index.building is None or index.building.done():
                 index.step_back()
                 index.building = asyncio.create_task(self._build(index, key))
+                index.building.add_done_callback(_told)
             await asyncio.wait([index.building], timeout=left)
             if index.building.cancelled():
                 return None  # another request found that lines had arrived late
@@ -195,3 +199,9 @@ class LineIndexes:
             await asyncio.sleep((time.monotonic() - began) / 2)
         index.covered, index.loki_count = covered, loki_count
         index.reached, index.begun_at = key, begun_at
+
+
+def _told(task: "asyncio.Task[None]") -> None:
+    """Look at a build's failure, even if nobody waits for it any more: the next request builds anew."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.warning("line numbers are not there yet: %s", error)

@@ -1,5 +1,6 @@
 """Finds lines by their text. Loki finds it within entries; what was cut is searched here, as the line that it is."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -138,14 +139,20 @@ class Search:
             start, end = (start, page.entries[0].key) if backward else (page.entries[-1].key.next, end)
 
     async def _match(self, query: TextQuery, first: Key, start: Key, end: Key, *, backward: bool) -> Found:
-        joined = _Joined(await self._cut_lines.of(query.streams, first), query)
+        cut_lines, count = await asyncio.gather(
+            self._cut_lines.of(query.streams, first), self._loki_count(query, first)
+        )
+        joined = _Joined(cut_lines, query)
+        count += joined.correction()
         line = await self._first_row(query, joined, start, end, backward=backward)
-        count = sum((await self._overview.count(query.log_query, first)).values()) + joined.correction()
         if line is None:
             return Found(count, 0, None)
         until_ns = line.key.time_ns
-        number = sum((await self._overview.count(query.log_query, first, until_ns)).values())
-        return Found(count, number + joined.correction(until_ns), line)
+        number = await self._loki_count(query, first, until_ns) + joined.correction(until_ns)
+        return Found(count, number, line)
+
+    async def _loki_count(self, query: TextQuery, first: Key, until_ns: int | None = None) -> int:
+        return sum((await self._overview.count(query.log_query, first, until_ns)).values())
 
     async def _first_row(
         self, query: TextQuery, joined: _Joined, start: Key, end: Key, *, backward: bool

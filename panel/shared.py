@@ -25,7 +25,9 @@ class SharedAnswers:
         """Return the answer, at most so many seconds old. What find_out raises is raised to all who wait for it."""
         known = self._asked.get(question)
         if known is None or (known[1].done() and (_failed(known[1]) or self._clock() - known[0] > self._seconds)):
-            known = self._asked[question] = (self._clock(), asyncio.ensure_future(_found_out(find_out)))
+            task = asyncio.ensure_future(_found_out(find_out))
+            task.add_done_callback(_failed)  # looked at, even if nobody waits for it any more
+            known = self._asked[question] = (self._clock(), task)
             self._asked.move_to_end(question)
             while len(self._asked) > self._kept:
                 self._asked.popitem(last=False)

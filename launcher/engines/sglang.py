@@ -59,11 +59,11 @@ ENGINE = Engine(
     completions_path="/v1/completions",
     command=command,
     phases=(
-        Phase("arguments read", b"server_args=ServerArgs("),
+        Phase("arguments read", b"] server_args="),
         Phase("model load begun", b"Load weight begin."),
         Phase("model loaded", b"Load weight end."),
         Phase("cache sized", b"KV Cache is allocated."),
-        Phase("graphs captured", b"Capture cuda graph end."),  # until 0.5.12 or so
+        Phase("graphs captured", b"Capture cuda graph end."),  # of older versions
         Phase("graphs captured", b" CUDA graph end. "),
         Phase("server started", b"Uvicorn running on "),
         Phase("warmed up", b"The server is fired up and ready to roll!"),

@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import shutil
+import time
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ from support.agent_process import eventually
 from agent import files
 from agent.files import FileSource, Inodes
 from agent.follower import FileRow
+from agent.headers import Headers
 from agent.parsing import LineParser
 from agent.times import EngineTimes
 
@@ -76,6 +78,26 @@ async def test_ids_in_a_prefix_hold_from_that_line_on(follow, loki: LokiStandIn,
         ("t1" if 'traceId="t1"' in e.labels else "t2" if 'traceId="t2"' in e.labels else "") for e in loki.entries()
     ]
     assert ids == ["", "t1", "t1", "t2"]
+
+
+async def test_what_was_written_before_the_agent_came_keeps_the_engines_time(
+    follow, loki: LokiStandIn, logs: Path
+) -> None:
+    append(
+        logs / "a.log",
+        "no time yet",
+        "INFO 01-22 13:12:10 [a.py:1] x",
+        "no time either",
+        "INFO 01-22 13:12:11 [a.py:1] y",
+        "the end",
+    )
+    await follow()
+    await loki.until(lambda: len(loki.stored) == 5)
+    seconds = [time.strftime("%m-%d %H:%M:%S", time.localtime(entry.time_ns // 10**9)) for entry in loki.entries()]
+    assert seconds == ["01-22 13:12:10"] * 3 + ["01-22 13:12:11"] * 2
+    append(logs / "a.log", "written now")
+    await loki.until(lambda: len(loki.stored) == 6)
+    assert abs(loki.entries()[-1].time_ns - time.time_ns()) < 60 * 10**9
 
 
 async def test_rename_and_create(follow, loki: LokiStandIn, logs: Path) -> None:
@@ -551,7 +573,7 @@ async def test_what_is_written_to_a_closed_file_just_before_it_is_rotated_is_rea
     source = FileSource(logs / "app.log", {}, Inodes())
     append(source.path, "x")
     source.open = True
-    source.parser = LineParser(EngineTimes(0))
+    source.parser = LineParser(EngineTimes(0), Headers())
     assert source.read() is not None
     source.file.position = 2
     source._rest(source._at)
@@ -594,7 +616,7 @@ async def test_a_file_that_was_closed_for_being_idle_goes_on_where_it_was(
     source = FileSource(logs / "app.log", {}, inodes)
     append(source.path, "x")
     source.open = True
-    source.parser = LineParser(EngineTimes(0))
+    source.parser = LineParser(EngineTimes(0), Headers())
     assert source.look()
     assert source.read() is not None
     source.file.position = 2

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent import encoding
+from agent.headers import Headers
 from agent.parsing import LineParser
 from agent.times import EngineTimes
 from contract.logline import render_line
@@ -19,7 +20,7 @@ def lines_of(name: str) -> list[bytes]:
 
 
 def levels(block: bytes) -> list[str]:
-    parser = LineParser(EngineTimes(NOW))
+    parser = LineParser(EngineTimes(NOW), Headers())
     return [encoding.decode_metadata(meta)["level"] for meta in parser.parse(block, NOW).stream(None).entries.metas]
 
 
@@ -120,7 +121,7 @@ def test_tracebacks_of_two_processes_do_not_end_each_other() -> None:
 )
 def test_formats_that_engines_print(text: bytes, wanted: dict[str, str]) -> None:
     # Twice, because a header that was seen before takes the short path.
-    parser = LineParser(EngineTimes(NOW))
+    parser = LineParser(EngineTimes(NOW), Headers())
     for meta in parser.parse(kept(text, text), NOW).stream(None).entries.metas:
         assert encoding.decode_metadata(meta) == wanted
 

@@ -16,10 +16,10 @@ from agent import encoding
 from agent.bodies import rows_from
 from agent.encoding import Columns, Entry
 from agent.follower import Follower
+from agent.headers import Headers, Ids
 from agent.original_time import untold
 from agent.parsing import PIECE_TAIL_BYTES, LineParser, Stream
 from agent.pipeline import redact
-from agent.records import Ids
 from agent.times import DAY, SECOND, EngineTimes
 from contract.logline import render_line
 from contract.redaction import Redactor
@@ -78,7 +78,7 @@ def entries_of(block: bytes, cuts: list[int], **options: bool) -> list[tuple[Ids
     found = []
     start = 0
     for end in [*cuts, len(block)]:
-        parser = LineParser(EngineTimes(NOW), state=state, **options)
+        parser = LineParser(EngineTimes(NOW), Headers(), state=state, **options)
         for stream, number in parser.parse(block[start:end], NOW).in_order():
             columns = stream.entries
             entry = Entry(columns.time_ns(number), columns.texts[number], columns.metas[number])
@@ -108,7 +108,7 @@ def test_the_same_for_files_that_no_keeper_wrote(block: bytes, data: st.DataObje
 
 @given(plain_logs)
 def test_each_line_goes_to_the_stream_of_its_ids_and_is_known_there_by_its_row(block: bytes) -> None:
-    parser = LineParser(EngineTimes(NOW), ids_from_lines=True)
+    parser = LineParser(EngineTimes(NOW), Headers(), ids_from_lines=True)
     parsed = parser.parse(block, NOW)
     lines = block.split(b"\n")[:-1]
     ids = None
@@ -250,7 +250,7 @@ def test_a_secret_in_a_line_that_was_cut_is_masked_wherever_the_cuts_are(line: b
         state = None
         found: list[bytes] = []
         for start, end in itertools.pairwise([0, *block_ends, len(kept)]):
-            parser = LineParser(EngineTimes(NOW), state=json.loads(json.dumps(state)))
+            parser = LineParser(EngineTimes(NOW), Headers(), state=json.loads(json.dumps(state)))
             stream = parser.parse(kept[start:end], NOW).stream(None)
             redact(stream, Redactor())
             found += stream.entries.texts
@@ -271,7 +271,7 @@ def test_a_secret_in_a_line_that_was_cut_is_masked_wherever_the_cuts_are(line: b
 def test_pieces_of_a_long_line_are_masked_in_memory_that_does_not_grow() -> None:
     line = b"x" * 262_144
     block = b"".join(render_line(NOW + n, "t", "i", line, "cut") for n in range(20))
-    parser = LineParser(EngineTimes(NOW))
+    parser = LineParser(EngineTimes(NOW), Headers())
     stream = parser.parse(block, NOW).stream(None)
     assert redact(stream, Redactor()) == 0
     assert stream.entries.texts == [line] * 20
@@ -281,7 +281,7 @@ def test_pieces_of_a_long_line_are_masked_in_memory_that_does_not_grow() -> None
 def test_a_line_that_is_moved_behind_the_one_before_tells_its_own_time() -> None:
     block = b"".join(render_line(time_ns, "t", "i", b"x") for time_ns in (NOW + 5, NOW + 2, NOW + 7))
     for structured in (True, False):
-        parser = LineParser(EngineTimes(NOW), structured_metadata=structured)
+        parser = LineParser(EngineTimes(NOW), Headers(structured_metadata=structured))
         entries = parser.parse(block, NOW).stream(None).entries
         assert [entries.time_ns(n) for n in range(3)] == [NOW + 5, NOW + 6, NOW + 7]
         own = [
@@ -294,7 +294,7 @@ def test_a_line_that_is_moved_behind_the_one_before_tells_its_own_time() -> None
 def test_a_line_without_a_stamp_that_is_moved_far_tells_its_own_time() -> None:
     now = at("2026-11-22T13:00:00")
     lines = [b"INFO 11-22 12:00:00 [a.py:1] x", b"INFO 11-22 11:59:59 [a.py:1] x", b"INFO 11-22 11:50:00 [a.py:1] x"]
-    parser = LineParser(EngineTimes(now, ZoneInfo("UTC")))
+    parser = LineParser(EngineTimes(now, ZoneInfo("UTC")), Headers())
     entries = parser.parse(b"".join(line + b"\n" for line in lines), now).stream(None).entries
     told = [encoding.decode_metadata(meta).get("original_time") for meta in entries.metas]
     assert told == [None, None, "2026-11-22T11:50:00.000000000Z"]
@@ -364,7 +364,7 @@ def test_another_zone_and_a_zone_in_the_line() -> None:
 
 
 def lines_at(*lines: bytes, now_ns: int, state: dict | None = None) -> tuple[list[int], dict]:
-    parser = LineParser(EngineTimes(NOW, ZoneInfo("UTC")), state=state)
+    parser = LineParser(EngineTimes(NOW, ZoneInfo("UTC")), Headers(), state=state)
     parsed = parser.parse(b"".join(line + b"\n" for line in lines), now_ns)
     return [stream.entries.time_ns(number) for stream, number in parsed.in_order()], parser.state()
 

@@ -6,6 +6,7 @@ import pytest
 
 from launcher import engines
 from launcher import params as parameters
+from launcher.watching import Watch
 
 
 def command(**given):
@@ -40,6 +41,48 @@ def test_sglang_listens_where_the_platform_can_probe_it():
     assert built.argv[:5] == ["python3.11", "-m", "sglang.launch_server", "--model-path", "/models/qwen"]
     assert built.argv[built.argv.index("--host") + 1] == "0.0.0.0"
     assert built.argv[built.argv.index("--port") + 1] == "8000"
+
+
+# As older versions of SGLang print them, and 0.5.23.
+SGLANG_STARTS = {
+    "older": [
+        "[2026-11-22 13:12:10] server_args=ServerArgs(model_path='/models/qwen', port=8000)",
+        "[2026-11-22 13:12:20 TP0] Load weight begin. avail mem=78.50 GB",
+        "[2026-11-22 13:12:30 TP0] Load weight end. type=Qwen2ForCausalLM, dtype=torch.bfloat16, avail mem=64.00 GB",
+        "[2026-11-22 13:12:31 TP0] KV Cache is allocated. #tokens: 900000, K size: 24.00 GB, V size: 24.00 GB",
+        "[2026-11-22 13:12:40 TP0] Capture cuda graph end. Time elapsed: 8.10 s. avail mem=9.00 GB",
+        "INFO:     Uvicorn running on http://0.0.0.0:8000 (Press CTRL+C to quit)",
+        "[2026-11-22 13:12:44] The server is fired up and ready to roll!",
+    ],
+    "0.5.23": [
+        "[2026-11-22 13:12:10] server_args={'model_path': '/models/qwen', 'port': 8000}",
+        "[2026-11-22 13:12:20 TP0] Load weight begin. avail mem=78.50 GB",
+        "[2026-11-22 13:12:30 TP0] Load weight end. elapsed=9.81 s, type=Qwen2ForCausalLM, avail mem=64.00 GB",
+        "[2026-11-22 13:12:31 TP0] KV Cache is allocated. dtype: torch.bfloat16, #tokens: 900000, K size: 24.00 GB",
+        "[2026-11-22 13:12:40 TP0] Capture target decode CUDA graph end. bs=[1, 2], elapsed=8.10 s",
+        "INFO:     Uvicorn running on http://0.0.0.0:8000 (Press CTRL+C to quit)",
+        "[2026-11-22 13:12:44] The server is fired up and ready to roll!",
+    ],
+}
+
+
+@pytest.mark.parametrize("version", SGLANG_STARTS)
+def test_the_phases_of_sglang_are_seen(version):
+    watch = Watch(engines.load("sglang").phases)
+    seen = []
+    for line in SGLANG_STARTS[version]:
+        watch(line.encode() + b"\n")
+        seen += watch.passed
+        watch.passed.clear()
+    assert seen == [
+        "arguments read",
+        "model load begun",
+        "model loaded",
+        "cache sized",
+        "graphs captured",
+        "server started",
+        "warmed up",
+    ]
 
 
 def test_mindie_gets_a_configuration_for_port_model_and_devices(tmp_path, monkeypatch):

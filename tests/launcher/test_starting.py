@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from contract.record import is_alive
-from launcher import engines, ports, registry
+from launcher import engines, ports, processes, registry
 
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")
 
@@ -161,6 +161,21 @@ def test_another_server_at_the_port_does_not_pass_for_the_engine(world, free_por
             assert launcher.wait(30) == 10
             other.kill()
     assert f"port {port} is held by pid {other.pid}" in told
+
+
+def test_a_process_in_a_container_is_seen_as_such():
+    assert processes.same_file_system_view(os.getpid())
+    if os.geteuid() != 0:
+        pytest.skip("needs root: makes a namespace")
+    with subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", "echo there; read -r _"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as inside:
+        if inside.stdout.readline() != b"there\n":
+            pytest.skip("may not make a namespace here")
+        assert not processes.same_file_system_view(inside.pid)
+        inside.stdin.close()
+        inside.wait()
+    assert not processes.same_file_system_view(inside.pid)
 
 
 def test_a_server_killed_by_a_signal_is_told_as_such(world):

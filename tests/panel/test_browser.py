@@ -76,6 +76,37 @@ async def test_every_line_is_reached_by_scrolling_and_by_number(loki, panel, bro
         assert page.wrong == []
 
 
+async def test_what_was_just_fetched_is_not_let_go_at_once(loki, panel, browser):
+    fill(loki, 16_000)
+    async with opened(browser, f"{panel.url}/panel?traceId=t1") as page:
+        await until(page, f"{PANEL}.log.total === 16000")
+        # As much as is kept, the second thousand among it: beside the hole at the start there is nothing but lines.
+        for number in (1500, *range(2500, 14_500, 1000)):
+            await page.evaluate(f"{PANEL}.goToNumber({number})")
+            await until(page, f"{PANEL}.view.visibleRows().some(row => row.number === {number})")
+        await page.evaluate(f"{PANEL}.goToNumber(1500)")
+        await until(page, f"{PANEL}.view.visibleRows().some(row => row.number === 1500)")
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        await page.locator(".scroller").focus()
+        await page.keyboard.press("g")
+        await until(page, f"{SEEN}[0] === 'INFO line 0' && {PANEL}.loads === 0")
+        await page.wait_for_timeout(300)
+        assert len([url for url in asked if "/api/logs?" in url]) <= 2
+        assert await page.evaluate(f"{PANEL}.log.loadedCount") <= 13_000
+
+
+async def test_scrolling_up_by_whatever_means_ends_following(loki, panel, browser):
+    after = fill(loki, 900)
+    async with opened(browser, f"{panel.url}/panel?traceId=t1") as page:
+        await until(page, f"{PANEL}.view.following && {SEEN}.includes('INFO line 899')")
+        await page.evaluate(f"{PANEL}.parts.scroller.scrollTop -= 3000")
+        await until(page, f"!{PANEL}.view.following")
+        loki.add(A, after, "INFO fresh", level="info")
+        await until(page, f"{PANEL}.unseen === 1")
+        assert not await page.evaluate(f"{SEEN}.includes('INFO fresh')")
+
+
 async def test_search_counts_and_steps_through_the_whole_log(loki, panel, browser):
     fill(loki, 3000)
     async with opened(browser, f"{panel.url}/panel?traceId=t1") as page:

@@ -235,14 +235,24 @@ class Platform:
         return web.json_response({"token": self.token})
 
 
-def example(heading):
+def example(page, heading):
     """Return the page that the documentation gives under a heading."""
-    text = (DOCS / "embedding.md").read_text(encoding="utf-8")
+    text = (DOCS / page).read_text(encoding="utf-8")
     return re.search(r"```html\n(.*?)```", text.partition(f"## {heading}\n")[2], re.DOTALL)[1]
 
 
-@pytest.mark.parametrize("heading", ["The element", "The frame"])
-async def test_the_pages_of_the_documentation_work_as_they_stand(loki, browser, tmp_path, start_panel, heading):
+@pytest.mark.parametrize(
+    ("document", "heading"),
+    [
+        ("embedding.md", "The element"),
+        ("embedding.md", "The frame"),
+        ("zh/embedding.md", "元素"),
+        ("zh/embedding.md", "iframe"),
+    ],
+)
+async def test_the_pages_of_the_documentation_work_as_they_stand(
+    loki, browser, tmp_path, start_panel, document, heading
+):
     loki.add({**A, "traceId": "4bf92f35"}, time.time_ns(), "INFO the right trace", level="info")
     (tmp_path / "secret").write_text("a secret of more than thirty-two bytes, for tests")
     async with (
@@ -251,13 +261,13 @@ async def test_the_pages_of_the_documentation_work_as_they_stand(loki, browser, 
     ):
         platform.token = panel.server.keys.mint(["4bf92f35"], seconds=60)
         platform.html = (
-            example(heading)
+            example(document, heading)
             .replace("https://panel.example", panel.url)
             .replace("https://platform.example", platform.url)
         )
         async with opened(browser, platform.url) as page:
             frame = page
-            if heading == "The frame":
+            if heading in ("The frame", "iframe"):
                 await until(page, "frames.length === 1")
                 frame = page.frames[1]
             await until(frame, f"Boolean({PANEL})")
@@ -352,3 +362,43 @@ async def test_the_recent_launches_are_offered_with_their_state_and_cause(loki, 
         await page.locator(".choices a").click()
         await until(page, f"{SEEN}.length > 0")
         assert page.url.endswith("?traceId=t1")
+
+
+async def test_colours_of_the_terminal_are_shown_and_long_lines_wrap(loki, panel, browser):
+    start = time.time_ns() - 10**9
+    loki.add(A, start, "INFO \x1b[31mred\x1b[0m plain", level="info")
+    loki.add(A, start + 1, "INFO " + "word " * 200, level="info")
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{SEEN}.length === 2")
+        assert await page.evaluate(f"{SEEN}[0]") == "INFO red plain"
+        text = page.locator(".row .text").first
+        colours = await text.evaluate(
+            "e => [getComputedStyle(e).color, ...[...e.children].map(part => getComputedStyle(part).color)]"
+        )
+        assert len(set(colours)) == 2
+        height = f"{PANEL}.shadowRoot.querySelectorAll('.row')[1].getBoundingClientRect().height"
+        assert await page.evaluate(height) == 20
+        await page.locator(".scroller").focus()
+        await page.keyboard.press("w")
+        await until(page, f"{height} > 40")
+        wide = f"{PANEL}.parts.scroller.scrollWidth - {PANEL}.parts.scroller.clientWidth"
+        assert await page.evaluate(wide) <= 1
+
+
+async def test_a_search_minds_case_and_takes_expressions_where_one_asks_for_it(loki, panel, browser):
+    start = time.time_ns() - 10**9
+    for index in range(30):
+        loki.add(A, start + index, f"INFO {'Step' if index % 3 else 'step'} {index}", level="info")
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{SEEN}.length === 30")
+        result = f"{PANEL}.shadowRoot.querySelector('.result').textContent"
+        await page.get_by_label("Search the whole log").fill("step")
+        await until(page, f"{result}.endsWith('/ 30')")
+        await page.get_by_label("Match case").click()
+        await until(page, f"{result}.endsWith('/ 10')")
+        await page.get_by_label("Search the whole log").fill("step [12]\\d$")
+        await until(page, f"{result} === 'no match'")
+        await page.get_by_label("Regular expression").click()
+        await until(page, f"{result}.endsWith('/ 6')")
+        await page.get_by_label("Show only the lines that match").click()
+        await until(page, f"{TEXTS}.length === 6")

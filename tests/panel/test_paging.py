@@ -1,3 +1,4 @@
+import asyncio
 import itertools
 import random
 import time
@@ -104,6 +105,22 @@ async def test_several_launches_are_merged_by_time(loki, panel):
     assert {line["source"] for line in page["lines"]} == {LABELS["launchId"], other["launchId"]}
     page = await panel.get("/api/logs", launchId=other["launchId"])
     assert {line["source"] for line in page["lines"]} == {other["launchId"]}
+
+
+async def test_requests_whose_reader_scrolled_on_are_given_up_down_to_loki(loki, panel):
+    fill(loki, 300)
+    loki.hold = asyncio.Event()
+    asked = [asyncio.create_task(panel.get("/api/logs", traceId="t1", start=str(at))) for at in range(100)]
+    async with asyncio.timeout(30):
+        while loki.held < 64:  # noqa: ASYNC110  (so many the panel asks at a time)
+            await asyncio.sleep(0.01)
+    for request in asked[:-1]:
+        request.cancel()
+    async with asyncio.timeout(30):
+        while loki.gone < loki.held - 1:  # noqa: ASYNC110  (what is waited for happens in the stand-in)
+            await asyncio.sleep(0.01)
+    loki.hold.set()
+    assert len((await asked[-1])["lines"]) == 300
 
 
 async def test_loki_down_is_a_502_and_nothing_known_is_empty(loki, panel):

@@ -32,3 +32,14 @@ def test_both_languages_say_the_same_things():
     names = [re.findall(r"^ {2}(\w+):", part, re.MULTILINE) for part in (english, chinese)]
     assert names[0] == names[1]
     assert english.count('["') == chinese.count('["')
+
+
+def test_the_page_of_keys_names_every_key_that_does_something():
+    names = {"↓": "ArrowDown", "↑": "ArrowUp", "PgDn": "PageDown", "PgUp": "PageUp", "Esc": "Escape", "Space": " "}
+    messages = (STATIC / "component/messages.js").read_text(encoding="utf-8")
+    english = re.findall(r"const ENGLISH = \{\n(.*?)\n\};", messages, re.DOTALL)[0]
+    told = [key for keys in re.findall(r'^ {4}\["([^"]+)",', english, re.MULTILINE) for key in keys.split(" ")]
+    shortcuts = (STATIC / "component/shortcuts.js").read_text(encoding="utf-8")
+    actions = shortcuts.partition("const actions = {")[2].partition("  };")[0]
+    done = [a or b for a, b in re.findall(r'(?:^ {4}|, )(?:"([^"]+)"|(\w+)): (?=\(\)|level)', actions, re.MULTILINE)]
+    assert sorted(names.get(key, key) for key in told) == sorted(done)

@@ -4,6 +4,7 @@ It knows the queries that the panel sends and no others. Entries of one nanoseco
 structured metadata splits a stream's entries over several results, and it can be told to be down.
 """
 
+import asyncio
 import contextlib
 import random
 import re
@@ -23,6 +24,10 @@ class NastyLoki:
     def __init__(self):
         self.entries = []  # (time_ns, labels, metadata, line)
         self.down = False
+        self.hold = None
+        """An event that queries wait for, if there is one; who goes away meanwhile is counted."""
+        self.held = 0
+        self.gone = 0
         self.queries = []
         self.random = random.Random(7)
         self.url = ""
@@ -39,7 +44,7 @@ class NastyLoki:
                 web.get("/ready", self._ready),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
@@ -67,6 +72,13 @@ class NastyLoki:
         self.queries.append(query)
         if self.down:
             return web.Response(status=503, text="down")
+        if self.hold is not None:
+            self.held += 1
+            try:
+                await self.hold.wait()
+            except asyncio.CancelledError:
+                self.gone += 1
+                raise
         start, end = int(request.query["start"]), int(request.query["end"])
         if start >= end:
             return web.Response(status=400, text="end timestamp must not be before or equal to start time")

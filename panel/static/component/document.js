@@ -207,6 +207,7 @@ export class LogDocument {
     if (loaded <= keep) return;
     const positions = new Map(this.blocks.map((each, index) => [each, index]));
     const places = [...near].map((each) => positions.get(each)).filter((each) => each !== undefined);
+    if (places.length === 0) return;
     const distance = (index) => Math.min(...places.map((place) => Math.abs(place - index)));
     const candidates = this.blocks
       .map((each, index) => ({ each, index }))

@@ -9,7 +9,7 @@ import { plain } from "./ansi.js";
 import { Charts } from "./charts.js";
 import { copyText } from "./clipboard.js";
 import { BLOCK_LINES, LogDocument, totalOf } from "./document.js";
-import { element, icon, ICONS } from "./dom.js";
+import { element } from "./dom.js";
 import { helpElement } from "./help.js";
 import { Histogram } from "./histogram.js";
 import { FIRST, LAST } from "./keys.js";
@@ -24,6 +24,7 @@ import { Selection } from "./selection.js";
 import { actionOf } from "./shortcuts.js";
 import { LiveStream } from "./stream.js";
 import { stylesheet } from "./style.js";
+import { Toolbar } from "./toolbar.js";
 import { LogView } from "./view.js";
 
 const ROW_PIXELS = 20;
@@ -145,11 +146,6 @@ export class TracetailPanel extends HTMLElement {
   build() {
     const t = (this.text = messagesFor(this.locale));
     this.shadowRoot.host.setAttribute("lang", /^zh/i.test(this.locale) ? "zh" : "en");
-    const button = (name, path, act, pressed) =>
-      element("button", {
-        class: "icon", type: "button", title: t[name], "aria-label": t[name], onclick: act,
-        "aria-pressed": pressed === undefined ? undefined : String(pressed),
-      }, icon(path));
     this.head = new LaunchHead(t, {
       line: (key) => this.seek(key),
       launch: (launchId) => this.chooseLaunch(launchId),
@@ -163,10 +159,6 @@ export class TracetailPanel extends HTMLElement {
     this.histogram = new Histogram({ label: t.histogram, onTime: (time) => this.seek(time) });
     this.charts = new Charts(t, { onTime: (time) => this.seek(time) });
     const p = (this.parts = {
-      wrap: button("wrap", ICONS.wrap, () => this.toggle("wrap"), this.settings.wrap),
-      fold: button("fold", ICONS.fold, () => this.toggle("fold"), this.settings.fold),
-      charts: button("charts", ICONS.charts, () => this.toggle("charts"), this.settings.charts),
-      download: button("download", ICONS.download, () => this.downloadMenu()),
       scroller: element("div", { class: "scroller", tabindex: "0", role: "log", "aria-label": t.log, "aria-live": "off" }),
       sizer: element("div", { class: "sizer", role: "presentation" }),
       notice: element("div", { class: "notice", hidden: true }),
@@ -178,25 +170,9 @@ export class TracetailPanel extends HTMLElement {
       link: element("span", { class: "link", role: "status" }, element("span", { class: "dot" }), element("span", {})),
     });
     p.scroller.append(p.sizer);
-    const tools = element("div", { class: "tools", role: "toolbar", "aria-label": t.toolbar },
-      this.searchBar.element,
-      this.searchBar.filters,
-      element("span", { class: "spacer" }),
-      element("span", { class: "group" },
-        button("start", ICONS.top, () => this.toStart()),
-        button("end", ICONS.bottom, () => this.follow()),
-        button("firstError", ICONS.error, () => this.toFirstError()),
-        button("gotoTime", ICONS.goto, () => this.askPlace())),
-      element("span", { class: "group" },
-        p.wrap, p.fold, p.charts,
-        button("times", ICONS.clock, () => this.nextTimes()),
-        button("zone", ICONS.zone, () => this.nextZone()),
-        p.download,
-        button("theme", ICONS.theme, () => { this.theme = this.dataset.theme === "dark" ? "light" : "dark"; }),
-        button("help", ICONS.help, () => this.showHelp()),
-        element("button", { class: "icon word", type: "button", onclick: () => this.nextLocale() }, t.language)));
+    this.toolbar = new Toolbar(t, this);
     this.panel = element("div", { class: "panel" },
-      ...this.head.elements, p.caveat, this.histogram.element, this.charts.element, tools, p.notice, p.scroller, p.jump,
+      ...this.head.elements, p.caveat, this.histogram.element, this.charts.element, this.toolbar.element, p.notice, p.scroller, p.jump,
       element("div", { class: "foot" }, p.follow, p.count, p.selection, element("span", { class: "spacer" }), p.link));
     this.panel.addEventListener("keydown", (event) => this.key(event));
     this.shadowRoot.replaceChildren(this.panel);
@@ -244,13 +220,17 @@ export class TracetailPanel extends HTMLElement {
     this.showProcesses();
   }
 
+  nextTheme() {
+    this.theme = this.dataset.theme === "dark" ? "light" : "dark";
+  }
+
   nextLocale() {
     this.locale = /^zh/i.test(this.locale) ? "en" : "zh";
   }
 
   toggle(name) {
     this.settings[name] = !this.settings[name];
-    this.parts[name].setAttribute("aria-pressed", String(this.settings[name]));
+    this.toolbar.show(name, this.settings[name]);
     if (name === "wrap") this.view.setWrap(this.settings.wrap);
     else if (name === "fold") this.showRows();
     else {
@@ -469,9 +449,11 @@ export class TracetailPanel extends HTMLElement {
     this.say("first-error", { id: line.id, time: line.time, text: line.text });
   }
 
-  evict() {
-    const near = this.view.visibleBlocks;
-    for (const row of this.view.visibleRows()) if (row.entry) near.add(this.log.blockAt(row.entry.id));
+  /** Let go of what is far from what is in sight; fresh is a line that was just fetched, if any. */
+  evict(fresh) {
+    // By keys and not by the blocks themselves: what was a hole a moment ago may be another block now.
+    const near = new Set(this.view.shownRows.map((row) => this.log.blockAt(row.entry?.id ?? row.block.from)));
+    if (fresh) near.add(this.log.blockAt(fresh.id));
     const { blocks } = this.log;
     if (this.view.following || near.size === 0) near.add(blocks[blocks.length - 1]);
     this.log.evict(near, KEEP_LINES);
@@ -506,7 +488,7 @@ export class TracetailPanel extends HTMLElement {
       if (this.log !== log || !this.view) return;
       log.fill(block, page.lines, { more: page.more, atEnd });
       for (const gap of page.gaps ?? []) this.addGap(gap);
-      this.evict();
+      this.evict(page.lines[0]);
       this.showRows();
       if (block.counts === null) this.numberLines();
     } catch (error) {
@@ -682,10 +664,10 @@ export class TracetailPanel extends HTMLElement {
       const [before, after] = await hole.loading;
       if (this.log !== log || !this.view) return;
       log.open(hole, before, after);
+      this.evict(after.lines[0] ?? before.lines[0]);
     } finally {
       hole.loading = null;
     }
-    this.evict();
     this.showRows();
     this.numberLines();
   }
@@ -966,15 +948,7 @@ export class TracetailPanel extends HTMLElement {
 
   downloadMenu() {
     if (this.closeLayers()) return;
-    const t = this.text;
-    const choice = (label, format) =>
-      element("button", { type: "button", role: "menuitem", onclick: () => { this.closeLayers(); this.download(format); } }, label);
-    const menu = element("div", { class: "menu layer", role: "menu", "aria-label": t.download },
-      choice(t.downloadText, "text"), choice(t.downloadJson, "jsonl"));
-    const button = this.parts.download.getBoundingClientRect();
-    const panel = this.panel.getBoundingClientRect();
-    menu.style.top = `${button.bottom - panel.top + 4}px`;
-    menu.style.right = `${Math.max(4, panel.right - button.right)}px`;
+    const menu = this.toolbar.downloadMenu(this.panel, (format) => { this.closeLayers(); this.download(format); });
     this.panel.append(menu);
     menu.firstChild.focus();
   }

@@ -34,6 +34,7 @@ export class LogView {
     // Kept here, because asking the element for them while rows are written would lay out the page in between.
     this.height = scroller.clientHeight;
     this.topBefore = 0;
+    this.topSeen = 0;
     this.virtualizer = new Virtualizer(this.options());
     this.unmount = this.virtualizer._didMount();
     this.virtualizer._willUpdate();
@@ -166,8 +167,9 @@ export class LogView {
     this.onHole(block, item.start >= top - 40 ? "start" : "end");
   }
 
-  get visibleBlocks() {
-    return new Set(this.virtualizer.getVirtualItems().map((item) => this.rows[item.index]?.block).filter(Boolean));
+  /** The rows that are elements now: those in sight and a few around them. */
+  get shownRows() {
+    return this.virtualizer.getVirtualItems().map((item) => this.rows[item.index]).filter(Boolean);
   }
 
   /** The rows in sight, the first and the last of them. */
@@ -229,7 +231,11 @@ export class LogView {
     scroller.addEventListener(
       "scroll",
       () => {
+        const { scrollTop } = scroller;
+        const isUp = scrollTop < this.topSeen - 1;
+        this.topSeen = scrollTop;
         if (this.dragging) this.movedByHand(false);
+        else if (this.following && isUp && !this.atEnd) this.follow(false);
         else if (!this.following && this.atEnd && this.canFollow?.()) this.follow(true);
       },
       { passive: true },
