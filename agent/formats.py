@@ -206,8 +206,13 @@ def _text(value: Any) -> bytes | None:
 
 
 def may_be_stats(header: Header) -> bool:
-    """Say whether lines with this header may be the engine's statistics (vLLM prints them from loggers.py)."""
-    return header.source is not None and header.source.startswith((b"loggers.py", b"metrics.py"))
+    """Say whether lines with this header may be the engine's statistics.
+
+    vLLM prints them from loggers.py; SGLang's header tells no source, but a time.
+    """
+    if header.source is None:
+        return header.when is not None
+    return header.source.startswith((b"loggers.py", b"metrics.py"))
 
 
 def is_exception_group(text: bytes, at: int = 0) -> bool:

@@ -18,9 +18,9 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from agent.engine_stats import FIELDS, find_stats
 from agent.gpu import Gpus, usage_of
 from agent.processes import ProcessTable, Roots, Usage, usage
+from contract.engine_stats import FIELDS, find_stats
 from contract.labels import launch_labels
 from contract.record import (
     CRASHED,

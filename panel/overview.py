@@ -5,6 +5,7 @@ from typing import Any
 
 from contract import labels as names
 from contract import logql
+from contract.engine_stats import STATS_LINE
 from panel import stats
 from panel.entry import Key
 from panel.loki import LokiClient
@@ -16,7 +17,7 @@ _STEPS_MS = (
     *(1_800_000, 3_600_000, 7_200_000, 14_400_000, 28_800_000, 86_400_000),
 )
 STATS_POINTS_MAX = 600
-STATS_FILTER = f"|~ {logql.quote(stats.STATS_LINE)}"
+STATS_FILTER = f"|~ {logql.quote(STATS_LINE)}"
 _STATS_LINES_MAX = 20_000
 _STATS_PAGE = 4900
 

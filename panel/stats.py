@@ -1,38 +1,27 @@
 """The figures in vLLM's and SGLang's own stats lines: throughput, queue, cache. Pure."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
+from contract.engine_stats import find_stats
 from panel.entry import Entry
 
-STATS_LINE = r"(?:Avg prompt throughput|gen throughput \(token/s\)): "
-"""What a line with figures has in it (RE2)."""
-
-_FIELDS = (
-    ("prompt", re.compile(r"Avg prompt throughput: ([\d.]+) tokens/s")),
-    (
-        "generation",
-        re.compile(r"(?:Avg generation throughput: ([\d.]+) tokens/s|gen throughput \(token/s\): ([\d.]+))"),
-    ),
-    ("running", re.compile(r"(?:Running: (\d+) reqs|#running-req: (\d+))")),
-    ("waiting", re.compile(r"(?:Waiting: (\d+) reqs|#queue-req: (\d+))")),
-    ("cache", re.compile(r"(?:KV cache usage: ([\d.]+)%|token usage: ([\d.]+))")),
-)
-_FRACTION = re.compile(r"token usage: ")
+_NAMES = {
+    "prompt_tokens_per_second": "prompt",
+    "generation_tokens_per_second": "generation",
+    "requests_running": "running",
+    "requests_waiting": "waiting",
+}
 
 
 def point(entry: Entry) -> dict[str, Any] | None:
     """Return the figures of one line with its time and source; None if it has none."""
-    found: dict[str, Any] = {}
-    for name, pattern in _FIELDS:
-        match = pattern.search(entry.text)
-        if match:
-            found[name] = float(next(group for group in match.groups() if group is not None))
-    if not found:
+    stats = next(find_stats(entry.text.encode()), None)
+    if stats is None:
         return None
-    if "cache" in found and _FRACTION.search(entry.text):
-        found["cache"] *= 100  # SGLang tells a fraction, vLLM per cent
+    found = {_NAMES[name]: value for name, value in stats.values.items() if name in _NAMES}
+    if (ratio := stats.values.get("kv_cache_usage_ratio")) is not None:
+        found["cache"] = round(ratio * 100, 6)
     return {"time": str(entry.key.time_ns), "source": entry.stream.source, **found}
 
 

@@ -1,28 +1,42 @@
-"""Reads the throughput line that vLLM prints every ten seconds while it is busy.
+"""Reads the throughput lines that engines print while they are busy.
+
+vLLM, every ten seconds (vllm/v1/metrics/loggers.py):
 
     Engine 000: Avg prompt throughput: 45.5 tokens/s, Avg generation throughput: 65.8 tokens/s, Running: 1 reqs,
     Waiting: 0 reqs, GPU KV cache usage: 0.0%, Prefix cache hit rate: 0.0%
 
-Source: vllm/v1/metrics/loggers.py. Older engines leave out `Engine 000` or say `Pending` for `Waiting`; newer ones
-add fields. So fields are found by their names, and what is not known is passed over.
+SGLang, every so many decoding steps (scheduler_metrics_mixin.py):
+
+    Decode batch. #running-req: 2, #token: 154, token usage: 0.01, gen throughput (token/s): 73.2, #queue-req: 1
+
+Older engines leave out `Engine 000` or say `Pending` for `Waiting`; newer ones add fields. So fields are found by
+their names, and what is not known is passed over.
 """
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-MARKER = b"Avg prompt throughput: "
-"""Stands in every such line and in no other; a block without it need not be looked at line by line."""
+_MARKERS = (b"Avg prompt throughput: ", b"gen throughput (token/s): ")
+"""One of them stands in every such line and in no other; a block without them need not be looked at line by line."""
+STATS_LINE = r"(?:Avg prompt throughput|gen throughput \(token/s\)): "
+"""The same for a query (RE2)."""
 
-_LINE = re.compile(rb"(?:Engine (\d+): )?Avg prompt throughput: [^\r\n]*")
-_FIELD = re.compile(rb"([A-Z][A-Za-z ]*?): (\d+(?:\.\d+)?)(%)?")
+_LINE = re.compile(
+    rb"(?:Engine (\d+): )?Avg prompt throughput: [^\r\n]*|[^\r\n]*gen throughput \(token/s\): [^\r\n]*"
+)
+_FIELD = re.compile(rb"((?:#|\b)[A-Za-z][A-Za-z /()#-]*?): (\d+(?:\.\d+)?)(%)?")
 _NAMES = {
     b"Avg prompt throughput": "prompt_tokens_per_second",
     b"Avg generation throughput": "generation_tokens_per_second",
+    b"gen throughput (token/s)": "generation_tokens_per_second",
     b"Running": "requests_running",
+    b"#running-req": "requests_running",
     b"Waiting": "requests_waiting",
     b"Pending": "requests_waiting",
+    b"#queue-req": "requests_waiting",
     b"GPU KV cache usage": "kv_cache_usage_ratio",
+    b"token usage": "kv_cache_usage_ratio",
     b"Prefix cache hit rate": "prefix_cache_hit_ratio",
 }
 # A CPU build prints only this one; the first engines printed it beside the GPU's, for swapped-out blocks.
@@ -41,7 +55,7 @@ class EngineStats(NamedTuple):
 
 def find_stats(block: bytes) -> Iterator[EngineStats]:
     """Yield the stats of every such line in a block of whole lines, in order."""
-    if MARKER not in block:
+    if not any(marker in block for marker in _MARKERS):
         return
     for line in _LINE.finditer(block):
         values: dict[str, float] = {}

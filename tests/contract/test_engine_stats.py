@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.engine_stats import EngineStats, find_stats
+from contract.engine_stats import EngineStats, find_stats
 
 LOGS = Path(__file__).parent.parent / "data" / "vllm-logs"
 
@@ -48,6 +48,18 @@ def test_a_stats_line_inside_json_is_read():
             0,
             {"requests_waiting": 4.0, "kv_cache_usage_ratio": 0.1},
             id="the first engines, with a cache on the GPU and one beside it",
+        ),
+        pytest.param(
+            b"[2026-11-22 13:12:10 TP0] Decode batch. #running-req: 2, #token: 154, token usage: 0.25, "
+            b"cuda graph: True, gen throughput (token/s): 73.2, #queue-req: 1, ",
+            0,
+            {
+                "generation_tokens_per_second": 73.2,
+                "requests_running": 2.0,
+                "requests_waiting": 1.0,
+                "kv_cache_usage_ratio": 0.25,
+            },
+            id="SGLang",
         ),
     ],
 )
