@@ -47,14 +47,16 @@ def texts() -> list[bytes]:
     return [line.removesuffix(b"\r") for path in LOGS for line in path.read_bytes().split(b"\n")[:-1]]
 
 
-def lines(count: int, *, stamped: bool, start_ns: int = START_NS) -> Iterator[bytes]:
-    """Yield blocks of lines of the mix; the times in vLLM's headers go on with the stamps."""
+def lines(
+    count: int, *, stamped: bool, start_ns: int = START_NS, step_ns: int = SECOND // LINES_PER_SECOND
+) -> Iterator[bytes]:
+    """Yield blocks of lines of the mix, step_ns apart; the times in vLLM's headers go on with the stamps."""
     mix = [_with_clock(text) for text in texts()]
     prefix = f" [traceId={TRACE} instanceId=1008611] ".encode()
     block: list[bytes] = []
     second = -1
     for number in range(count):
-        time_ns = start_ns + number * (SECOND // LINES_PER_SECOND) + number * 7919 % 900_000
+        time_ns = start_ns + number * step_ns + number * 7919 % (step_ns * 9 // 10)
         if time_ns // SECOND != second:
             second = time_ns // SECOND
             clock = time.localtime(second)
@@ -377,7 +379,8 @@ def _write_steadily(log: Path, seconds: float, rate: int) -> None:
         while written < seconds * rate:
             due = min(int(seconds * rate), int((time.monotonic() - began) * rate) + 1)
             if due > written:
-                file.write(next(lines(due - written, stamped=True, start_ns=time.time_ns())))
+                # Nearer to each other than the next write can be: a keeper's stamps strictly increase.
+                file.write(next(lines(due - written, stamped=True, start_ns=time.time_ns(), step_ns=1000)))
                 written = due
             time.sleep(0.002)
 

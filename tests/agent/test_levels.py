@@ -130,5 +130,5 @@ def test_the_statistics_of_engines_are_handed_to_observers() -> None:
     sglang = b"[2026-11-22 13:12:10 TP0] Decode batch. #running-req: 1, gen throughput (token/s): 73.2, #queue-req: 0"
     vllm = b"(A pid=1) INFO 11-22 13:12:10 [loggers.py:1] Engine 000: Avg prompt throughput: 45.5 tokens/s"
     other = b"(A pid=1) INFO 11-22 13:12:10 [other.py:1] throughput is everything"
-    stats = LineParser(EngineTimes(NOW)).parse(kept(sglang, vllm, other, sglang), NOW).stream(None).stats
+    stats = LineParser(EngineTimes(NOW), Headers()).parse(kept(sglang, vllm, other, sglang), NOW).stream(None).stats
     assert [text for _, text in stats] == [sglang, vllm, sglang]
