@@ -113,7 +113,7 @@ class Agent:
                     discovery.start()
                     outboxes = asyncio.create_task(Outboxes(self._state_dirs).run(), name="outboxes")
                     try:
-                        memory.settle()
+                        memory.freeze()
                         announce(address)
                         await self._take_up_what_is_gone(pipeline)
                         await self._follow(pipeline, discovery, ended)
