@@ -80,6 +80,7 @@ class Agent:
         check_bind("the agent", host, has_secret=bool(self._settings.secret_file), secret_setting="agent.secret_file")  # noqa: S106
         if self._settings.secret_file:
             read_secret("agent.secret_file", self._settings.secret_file)
+        memory.tune_allocator()
         self._journal.open()
         if self._journal.corrupt:
             log.error(
