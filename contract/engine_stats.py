@@ -22,10 +22,10 @@ _MARKERS = (b"Avg prompt throughput: ", b"gen throughput (token/s): ")
 STATS_LINE = r"(?:Avg prompt throughput|gen throughput \(token/s\)): "
 """The same for a query (RE2)."""
 
-_LINE = re.compile(
-    rb"(?:Engine (\d+): )?Avg prompt throughput: [^\r\n]*|[^\r\n]*gen throughput \(token/s\): [^\r\n]*"
-)
-_FIELD = re.compile(rb"((?:#|\b)[A-Za-z][A-Za-z /()#-]*?): (\d+(?:\.\d+)?)(%)?")
+_LINE_MAX_BYTES = 4096
+_ENGINE = re.compile(rb"Engine (\d{1,6}): $")
+_FIELD = re.compile(rb"((?:#|\b)[A-Za-z][A-Za-z /()#-]{0,40}?): (\d{1,15}(?:\.\d{1,15})?)(%)?")
+"""Bounded: what stands in a line is up to whoever made the server print it."""
 _NAMES = {
     b"Avg prompt throughput": "prompt_tokens_per_second",
     b"Avg generation throughput": "generation_tokens_per_second",
@@ -57,15 +57,22 @@ def find_stats(block: bytes) -> Iterator[EngineStats]:
     """Yield the stats of every such line in a block of whole lines, in order."""
     if not any(marker in block for marker in _MARKERS):
         return
-    for line in _LINE.finditer(block):
-        values: dict[str, float] = {}
-        cpu_cache = None
-        for name, number, percent in _FIELD.findall(line[0]):
-            value = float(number) / 100 if percent else float(number)
-            if name in _NAMES:
-                values[_NAMES[name]] = value
-            elif name == _CPU_CACHE:
-                cpu_cache = value
-        if cpu_cache is not None:
-            values.setdefault("kv_cache_usage_ratio", cpu_cache)
-        yield EngineStats(int(line[1] or 0), values)
+    for line in block.replace(b"\r", b"\n").split(b"\n"):
+        if any(marker in line for marker in _MARKERS):
+            yield _stats_of(line[:_LINE_MAX_BYTES])
+
+
+def _stats_of(line: bytes) -> EngineStats:
+    before, prompt, behind = line.partition(_MARKERS[0])
+    engine = _ENGINE.search(before[-16:]) if prompt else None
+    values: dict[str, float] = {}
+    cpu_cache = None
+    for name, number, percent in _FIELD.findall(prompt + behind if prompt else line):
+        value = float(number) / 100 if percent else float(number)
+        if name in _NAMES:
+            values[_NAMES[name]] = value
+        elif name == _CPU_CACHE:
+            cpu_cache = value
+    if cpu_cache is not None:
+        values.setdefault("kv_cache_usage_ratio", cpu_cache)
+    return EngineStats(int(engine[1]) if engine else 0, values)

@@ -72,3 +72,11 @@ def test_lines_of_other_versions(line, index, expected):
 
 def test_other_lines_hold_no_stats():
     assert list(find_stats(b"Avg generation throughput: 2.0 tokens/s\nRunning: 1 reqs\n")) == []
+
+
+@pytest.mark.parametrize("padding", [b"a", b"A", b"#a", b"Aa ", b"Engine "])
+def test_a_hostile_line_takes_no_longer_than_others(padding):
+    # Quadratic in the length this would take minutes.
+    line = padding * (256 * 1024 // len(padding)) + b" gen throughput (token/s): 73.2" + padding * 10_000
+
+    assert len(list(find_stats(line))) == 1
