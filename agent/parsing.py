@@ -120,6 +120,8 @@ class LineParser:
         self._records = Records(state.get("records", {}), headers, plain=plain)
         self._fixed = b""
         """What stands between the nanoseconds of a keeper's stamp and the text; empty before the first such line."""
+        self._fixed_ids = self.ids
+        """The ids in it."""
         self._seconds: dict[bytes, tuple[int, bytes]] = {}
         """By the stamp up to the nanoseconds: that second in nanoseconds since the epoch, and encoded."""
         before = state.get("before")
@@ -234,6 +236,8 @@ class LineParser:
                 return False
             seconds += [encoded] * (end - start)
             start = end
+        if self._ids_from_lines and self._fixed_ids != self.ids:
+            self._turn_to(self._fixed_ids)
         self.last_ns = base + nanos[-1]
         text_at = _OFFSET_AT + len(self._fixed)
         texts = [line[text_at:] for line in lines]
@@ -273,11 +277,13 @@ class LineParser:
 
     def _take_kept(self, line: bytes, keepers: re.Match[bytes]) -> None:
         """Take any line of a keeper."""
-        if self._ids_from_lines and (ids := Ids(keepers[2].decode(), keepers[3].decode())) != self.ids:
+        ids = Ids(keepers[2].decode(), keepers[3].decode())
+        if self._ids_from_lines and ids != self.ids:
             self._turn_to(ids)
         mark, text = keepers[4], keepers[5]
         if mark is None and (fixed := line[_OFFSET_AT : keepers.start(5)]) != self._fixed:
             self._fixed = fixed
+            self._fixed_ids = ids
             self._seconds.clear()
         own_ns = parse_stamp(keepers[1])
         self.last_ns = max(own_ns, self.last_ns + 1)

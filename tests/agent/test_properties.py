@@ -144,6 +144,28 @@ def test_the_short_path_and_the_long_one_agree(block: bytes) -> None:
     assert entries_of(block, line_by_line[:-1]) == entries_of(block, [])
 
 
+@st.composite
+def mixed_logs(draw: st.DrawFn) -> bytes:
+    """A file into which somebody put lines of keepers, several in a row, between others."""
+    time_ns = NOW
+    block = b""
+    printed = st.sampled_from([b"no ids", b"[traceId=t2 instanceId=i2] x", b"[traceId=t9 instanceId=i1] y"])
+    for text, kept in draw(st.lists(st.tuples(printed, st.integers(0, 6)), min_size=1, max_size=12)):
+        trace_id = draw(st.sampled_from(["t1", "t9"]))
+        for _ in range(kept):
+            time_ns += 1_000
+            block += render_line(time_ns, trace_id, "i1", text)
+        block += text + b"\n"
+    return block
+
+
+@given(mixed_logs())
+def test_lines_of_keepers_between_others_go_to_the_stream_of_their_own_ids(block: bytes) -> None:
+    line_by_line = [place + 1 for place, byte in enumerate(block) if byte == 10]
+    whole = entries_of(block, [], ids_from_lines=True)
+    assert entries_of(block, line_by_line[:-1], ids_from_lines=True) == whole
+
+
 @settings(max_examples=40)
 @given(st.binary(max_size=3000), st.lists(st.integers(0, 3000), max_size=6))
 def test_a_file_that_grows_in_any_steps_gives_the_same_lines(data: bytes, steps: list[int]) -> None:
