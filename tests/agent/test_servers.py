@@ -19,12 +19,23 @@ from contract.state import launches_dir
 
 STARTED = datetime(2026, 11, 22, 21, 12, 10, tzinfo=UTC)
 
-# A server with a child of its own and a file open; it says "up" when both are there.
-_SERVER = """
+# A server with a child of its own and a file open. It says "up" when both are there and both have used the processor for
+# longer than a tick of the kernel's clock.
+_CHILD = """
+import os, time
+while sum(os.times()[:2]) < 0.05:
+    pass
+print("up", flush=True)
+time.sleep(600)
+"""
+_SERVER = f"""
 import os, subprocess, sys, threading, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+child = subprocess.Popen([sys.executable, "-c", {_CHILD!r}], stdout=subprocess.PIPE, text=True)
 threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 held = open(os.devnull)
+while sum(os.times()[:2]) < 0.05:
+    pass
+child.stdout.readline()
 print("up", child.pid, flush=True)
 sys.stdin.read()
 child.kill()
