@@ -19,7 +19,7 @@ from contract.state import launches_dir
 
 STARTED = datetime(2026, 11, 22, 21, 12, 10, tzinfo=UTC)
 
-# A server with a child of its own and a file open. It says "up" when both are there and both have used the processor for
+# A server with a child of its own and a file open. It says "up" when both are there, and have used the processor for
 # longer than a tick of the kernel's clock.
 _CHILD = """
 import os, time
