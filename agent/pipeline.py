@@ -287,15 +287,12 @@ def redact(stream: Stream, redactor: Redactor) -> int:
         pieces[index], found = redactor.redact_piece(piece.before, entries.texts[index], goes_on=piece.goes_on)
         in_pieces += found
         entries.texts[index] = b""
-    block, count = redactor.redact(b"\n".join(entries.texts))
-    if count:
-        entries.texts = block.split(b"\n")
     texts = entries.texts
+    count = redactor.redact_lines(texts)
     for index, text in pieces.items():
         texts[index] = text
-    if pieces or not block.isascii():
-        for index in [index for index, text in enumerate(texts) if not text.isascii()]:
-            texts[index] = texts[index].decode(errors="replace").encode()
+    for index in [index for index, text in enumerate(texts) if not text.isascii()]:
+        texts[index] = texts[index].decode(errors="replace").encode()
     return count + in_pieces
 
 

@@ -6,7 +6,7 @@ group is what is kept, the rest of its match becomes `***`. A pattern sees one l
 The keeper, which must stay small, does not import it: the reporter, a child of its, masks what a callback says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import re2
@@ -118,25 +118,41 @@ class Redactor:
 
     def redact(self, block: bytes) -> tuple[bytes, int]:
         """Return block with its secrets masked, and how many were. The number of its lines stays the same."""
-        if self._any is None:
-            return block, 0
         pieces: list[bytes] = []
         count = done = 0
-        for match in self._any.finditer(block):
-            start, end = match.span()
-            if end <= done:
-                continue
-            start = max(block.rfind(b"\n", 0, start) + 1, done)
-            end = block.find(b"\n", end)
-            end = len(block) if end < 0 else end
+        for start, end in self._lines_with_secrets(block):
             masked, found = self._mask(block[start:end])
             pieces += (block[done:start], masked)
             count += found
             done = end
-        if not pieces:
-            return block, 0
-        pieces.append(block[done:])
-        return b"".join(pieces), count
+        return b"".join((*pieces, block[done:])), count
+
+    def redact_lines(self, lines: list[bytes]) -> int:
+        """Mask the secrets in lines, which hold no line ends, in place; return how many were masked."""
+        block = b"\n".join(lines)
+        count = number = at = 0
+        for start, end in self._lines_with_secrets(block):
+            number += block.count(b"\n", at, start)
+            masked, found = self._mask(block[start:end])
+            of_match = masked.split(b"\n")
+            lines[number : number + len(of_match)] = of_match
+            count += found
+            at = start
+        return count
+
+    def _lines_with_secrets(self, block: bytes) -> Iterator[tuple[int, int]]:
+        """Yield where lines that hold a secret begin and end."""
+        if self._any is None:
+            return
+        done = -1
+        for match in self._any.finditer(block):
+            start, end = match.span()
+            if end <= done:
+                continue
+            start = max(block.rfind(b"\n", 0, start), done) + 1
+            end = block.find(b"\n", end)
+            done = len(block) if end < 0 else end
+            yield start, done
 
     def _mask(self, lines: bytes) -> tuple[bytes, int]:
         masked = []
