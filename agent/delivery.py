@@ -129,24 +129,25 @@ class Delivery:
         share: what is set aside for it.
         """
         share.resize(sum(len(body.data) for body in batch.bodies))
-        batch_id, file_id = await self._write(lambda db: _insert_batch(db, batch))
+        first, file_id = await self._write(lambda db: _insert_batch(db, batch))
         if batch.file is not None:
             batch.file.id = file_id
-        batch.bodies.clear()  # the journal has them: nothing of them is held while Loki cannot be reached
-        return await self._finish(batch_id, share)
+        batch.bodies.clear()  # the journal has them: only that which is under way is held
+        return await self._finish(first.batch_id, share, first)
 
     async def settle(self, batches: list[int]) -> None:
         """Deliver what a crash or an ending left of these batches."""
         for batch_id in batches:
             await self._finish(batch_id, None)
 
-    async def _finish(self, batch_id: int, share: Share | None) -> Outcome:
-        """share: None for what was left behind, which is looked up first."""
+    async def _finish(self, batch_id: int, share: Share | None, first: Intent | None = None) -> Outcome:
+        """share: None for what was left behind, which is looked up first. first: the intent to begin with, if known."""
         outcome = Outcome()
         # Whether it is done is told by what is done: its number may be that of another batch at once.
         done = False
         while not done:
-            intent: Intent = await self._write(lambda db: _next_intent(db, batch_id))
+            intent: Intent = first or await self._write(lambda db: _next_intent(db, batch_id))
+            first = None
             if share is None:
                 missing, done = await self._without_what_is_stored(intent)
                 if missing is None:
@@ -154,6 +155,7 @@ class Delivery:
                 intent = missing
             done = await self._resolve(intent, outcome, share)
             outcome.last_ns = max(outcome.last_ns, intent.last_ns)
+            intent.body = b""  # it is not held while the next one is under way
         return outcome
 
     async def _resolve(self, intent: Intent, outcome: Outcome, share: Share | None) -> bool:
@@ -353,8 +355,8 @@ def _times(body: bytes) -> list[int]:
     return [entry.time_ns for entry in encoding.decode_request(body)[1]]
 
 
-def _insert_batch(db: sqlite3.Connection, batch: Batch) -> tuple[int, int]:
-    """Write a batch, and its file if the journal does not know it; return their ids."""
+def _insert_batch(db: sqlite3.Connection, batch: Batch) -> tuple[Intent, int]:
+    """Write a batch, and its file if the journal does not know it; return its first intent and the file's id."""
     file_id = 0
     if batch.file is not None:
         file_id = batch.file.id or _insert_file(db, batch.source_id, batch.file)
@@ -377,9 +379,8 @@ def _insert_batch(db: sqlite3.Connection, batch: Batch) -> tuple[int, int]:
     ).lastrowid
     assert batch_id is not None
     db.execute("UPDATE files SET size = max(size, ?) WHERE id = ?", (batch.fingerprint.size, file_id))
-    for body in batch.bodies:
-        _insert_intent(db, batch_id, body, retimed=False)
-    return batch_id, file_id
+    intents = [_insert_intent(db, batch_id, body, retimed=False) for body in batch.bodies]
+    return min(intents, key=lambda intent: (intent.first_ns, intent.id)), file_id
 
 
 def _insert_file(db: sqlite3.Connection, source_id: int, row: FileRow) -> int:
