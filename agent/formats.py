@@ -85,7 +85,8 @@ _LEVEL_STARTS = frozenset(
     for end in (b" ", b":")
 )
 TRACEBACK = b"Traceback (most recent call last)"
-_TRACEBACK_LINE = re.compile(rb"(?:\s*\+ Exception Group )?Traceback \(most recent call last\)")
+_TRACEBACK_STARTS = b"T+ \t"
+_TRACEBACK_LINE = re.compile(rb"(?:[ \t]*\+ Exception Group )?Traceback \(most recent call last\)")
 EXCEPTION_LINE = re.compile(rb"[A-Za-z_][\w.<>]{0,200}(?::|$)")
 """The last line of a traceback: a dotted name, then a colon and the message, or nothing."""
 REQUEST = b"equest"
@@ -143,7 +144,7 @@ def header_of(text: bytes, at: int = 0) -> Header:
         return json_header(text[at:])
     if first in b"[0123456789IWEFC" and (header := _bracketed_or_dated(text, at)):
         return header
-    if b" NCCL " in text and (m := _NCCL.match(text, at)):
+    if text.find(b" NCCL ", at) > 0 and (m := _NCCL.match(text, at)):
         return Header(LEVELS[m[2].decode()], None, m[1], None, None, m.end())
     if start in _FATAL_STARTS and text.startswith(_FATAL, at):
         return Header("error", body=at)
@@ -208,11 +209,11 @@ def _text(value: Any) -> bytes | None:
 def may_be_stats(header: Header) -> bool:
     """Say whether lines with this header may be the engine's statistics.
 
-    vLLM prints them from loggers.py; SGLang's header tells no source, but a time.
+    vLLM prints them from loggers.py; SGLang's header tells no source, but a time; in JSON it may be a logger's name.
     """
     if header.source is None:
         return header.when is not None
-    return header.source.startswith((b"loggers.py", b"metrics.py"))
+    return header.source.startswith((b"loggers.py", b"metrics.py")) or b":" not in header.source
 
 
 def is_exception_group(text: bytes, at: int = 0) -> bool:
@@ -222,4 +223,4 @@ def is_exception_group(text: bytes, at: int = 0) -> bool:
 
 def starts_traceback(text: bytes, at: int = 0) -> bool:
     """Say whether a traceback begins at `at`."""
-    return TRACEBACK in text and _TRACEBACK_LINE.match(text, at) is not None
+    return text[at : at + 1] in _TRACEBACK_STARTS and _TRACEBACK_LINE.match(text, at) is not None

@@ -128,7 +128,8 @@ class Headers:
             if header.level is None:
                 return None
             level = self.levels[header.level]
-            known = Known(header.when, None, self.meta(level, header), level=level, may_be_stats=True)
+            known = Known(header.when, None, self.meta(level, header), level=level)
+            known.may_be_stats = formats.may_be_stats(header)
             if message and header.when is not None and before.startswith(_JSON_START) and text.endswith(b'"}'):
                 known.when = JSON_TIME
                 _keep(self._json, key, known)

@@ -93,6 +93,7 @@ class Records:
         add_meta, tell = metas.append, told.append
         headers = self._headers
         heads, fronts, json_head = headers.heads, headers.fronts, headers.json_head
+        json_line = headers.json_line
         level = self.level
         request = formats.REQUEST
         for text in texts:
@@ -102,16 +103,20 @@ class Records:
                     self.level = level
                     head = known = self._indented(text)
                 else:
-                    before, _, body = text.partition(b" [")
-                    front = fronts.get(before)
+                    before, bracket, body = text.partition(b" [")
+                    front = fronts.get(before) if bracket else None
                     if front and (known := front.sources.get(body.partition(b"] ")[0])):
                         head = front
                     else:
                         self.level = level
                         self.cut = self.cut and not metas
-                        known, head = self._unknown(text, before, body)
+                        if bracket:
+                            known, head = self._unknown(text, before, body)
+                        else:
+                            head = known = self._add_unknown(text)
             elif known is json_head:
-                head = known = self._json_line(text)
+                unheaded = level if self.cut and not metas else self._info
+                head = known = json_line(text) or unheaded.unheaded
             else:
                 head = known
             level = known.level
@@ -123,7 +128,7 @@ class Records:
                 add_meta(headers.with_request(known.meta, text))
             else:
                 add_meta(known.meta)
-            if known.may_be_stats and _STATS in text:
+            if known.may_be_stats and text.find(_STATS) >= 0:
                 stats.append(len(metas) - 1)
         if metas:
             self.level = level
