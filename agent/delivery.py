@@ -141,7 +141,7 @@ class Delivery:
             await self._finish(batch_id, None)
 
     async def _finish(self, batch_id: int, share: Share | None, first: Intent | None = None) -> Outcome:
-        """share: None for what was left behind, which is looked up first. first: the intent to begin with, if known."""
+        """share: None for what was left behind, which is looked up first. first: the intent to begin with."""
         outcome = Outcome()
         # Whether it is done is told by what is done: its number may be that of another batch at once.
         done = False

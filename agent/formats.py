@@ -85,7 +85,8 @@ _LEVEL_STARTS = frozenset(
     for end in (b" ", b":")
 )
 TRACEBACK = b"Traceback (most recent call last)"
-_TRACEBACK_STARTS = b"T+ \t"
+TRACEBACK_STARTS = b"T+ \t"
+"""A traceback begins with one of these."""
 _TRACEBACK_LINE = re.compile(rb"(?:[ \t]*\+ Exception Group )?Traceback \(most recent call last\)")
 EXCEPTION_LINE = re.compile(rb"[A-Za-z_][\w.<>]{0,200}(?::|$)")
 """The last line of a traceback: a dotted name, then a colon and the message, or nothing."""
@@ -223,4 +224,4 @@ def is_exception_group(text: bytes, at: int = 0) -> bool:
 
 def starts_traceback(text: bytes, at: int = 0) -> bool:
     """Say whether a traceback begins at `at`."""
-    return text[at : at + 1] in _TRACEBACK_STARTS and _TRACEBACK_LINE.match(text, at) is not None
+    return text[at : at + 1] in TRACEBACK_STARTS and _TRACEBACK_LINE.match(text, at) is not None

@@ -175,6 +175,8 @@ class Records:
         prefix = formats.PREFIX.match(text) if first in _MAY_HAVE_PREFIX else None
         at = prefix.end() if prefix else 0
         header = formats.header_of(text, at)
+        if header is formats.NONE and not at and not self._open and first not in formats.TRACEBACK_STARTS:
+            return (self.level if self.cut else self._info).unheaded
         return self._headers.known(text, header, self._level_of(text, at, header), prefix)
 
     def _indented(self, text: bytes) -> Known:
