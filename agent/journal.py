@@ -183,6 +183,7 @@ class Journal:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 2000")
             connection.execute("PRAGMA cache_size = -512")
+            connection.execute("PRAGMA secure_delete = OFF")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version < VERSION:
                 changes = "".join(_CHANGES[version:]) if version else _SCHEMA

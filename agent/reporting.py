@@ -66,7 +66,7 @@ class Reporting:
         """Take note of lines that were shipped; an observer of the pipeline."""
         launch_id = observed.labels.get(LAUNCH_ID)
         if source.kind == "launch" and launch_id is not None:
-            self._servers.observe(launch_id, b"\n".join(text for _, text in observed.stats), observed.levels)
+            self._servers.observe(launch_id, [text for _, text in observed.stats], observed.levels)
             self._sources.note_events([text for _, text in observed.events])
 
     def look(self, sources: Iterable[Source], under_way: int) -> None:

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from agent.gpu import Gpus, usage_of
 from agent.processes import ProcessTable, Roots, Usage, usage
-from contract.engine_stats import FIELDS, find_stats
+from contract.engine_stats import FIELDS, newest_stats
 from contract.labels import launch_labels
 from contract.record import (
     CRASHED,
@@ -104,8 +104,8 @@ class ServerMetrics(Collector):
         self._ended: dict[str, float] = {}
         self._records: dict[Path, tuple[int, Record]] = {}
 
-    def observe(self, launch_id: str, block: bytes, levels: Mapping[str, int]) -> None:
-        """Take note of lines of a launch: the block they stand in, and how many of them have which level.
+    def observe(self, launch_id: str, stats_lines: Sequence[bytes], levels: Mapping[str, int]) -> None:
+        """Take note of lines of a launch: those that may be engine statistics, and how many have which level.
 
         Does not wait for a look that is under way: it is called where lines are shipped.
         """
@@ -114,7 +114,7 @@ class ServerMetrics(Collector):
             if len(self._observed) > OBSERVED_MAX:
                 del self._observed[next(iter(self._observed))]
             observed.lines.update(levels)
-            for stats in find_stats(block):
+            for stats in newest_stats(stats_lines):
                 observed.stats.setdefault(stats.engine_index, {}).update(stats.values)
 
     def describe(self) -> Iterable[Metric]:

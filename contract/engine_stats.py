@@ -14,7 +14,7 @@ their names, and what is not known is passed over.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _MARKERS = (b"Avg prompt throughput: ", b"gen throughput (token/s): ")
@@ -62,9 +62,24 @@ def find_stats(block: bytes) -> Iterator[EngineStats]:
             yield _stats_of(line[:_LINE_MAX_BYTES])
 
 
+def newest_stats(lines: Sequence[bytes]) -> list[EngineStats]:
+    """Return the stats of the last such line of each engine. Of older lines only their engine is read."""
+    newest: dict[int, EngineStats] = {}
+    for line in reversed(lines):
+        before, prompt, _ = line.partition(_MARKERS[0])
+        if _engine_before(before if prompt else b"") not in newest:
+            for stats in reversed(list(find_stats(line))):
+                newest.setdefault(stats.engine_index, stats)
+    return list(newest.values())
+
+
+def _engine_before(text: bytes) -> int:
+    engine = _ENGINE.search(text[-16:])
+    return int(engine[1]) if engine else 0
+
+
 def _stats_of(line: bytes) -> EngineStats:
     before, prompt, behind = line.partition(_MARKERS[0])
-    engine = _ENGINE.search(before[-16:]) if prompt else None
     values: dict[str, float] = {}
     cpu_cache = None
     for name, number, percent in _FIELD.findall(prompt + behind if prompt else line):
@@ -75,4 +90,4 @@ def _stats_of(line: bytes) -> EngineStats:
             cpu_cache = value
     if cpu_cache is not None:
         values.setdefault("kv_cache_usage_ratio", cpu_cache)
-    return EngineStats(int(engine[1]) if engine else 0, values)
+    return EngineStats(_engine_before(before if prompt else b""), values)

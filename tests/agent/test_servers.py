@@ -250,7 +250,7 @@ def test_the_same_failure_has_the_same_cause_as_a_label(cause, kind):
 
 def test_an_ended_launch_is_seen_for_a_while_and_then_gone(world):
     world.launch(state="stopped", endedAt=(STARTED + timedelta(seconds=100)).isoformat())
-    world.metrics.observe(A, b"", {"error": 1})
+    world.metrics.observe(A, [], {"error": 1})
     assert world.read()["state"][(A, "stopped")] == 1
 
     world.clock += 599
@@ -306,8 +306,8 @@ def test_throughput_of_the_log_is_a_gauge_until_the_launch_ends(world):
         b"Avg generation throughput: %s tokens/s, Running: 1 reqs, Waiting: 2 reqs, GPU KV cache usage: 12.5%%, "
         b"Prefix cache hit rate: 50.0%%\n"
     )
-    world.metrics.observe(A, line % b"65.8", {"info": 1})
-    world.metrics.observe(A, line % b"70.1" + b"boom\n", {"info": 1, "error": 1})
+    world.metrics.observe(A, [line % b"65.8"], {"info": 1})
+    world.metrics.observe(A, [line % b"70.1", b"boom"], {"info": 1, "error": 1})
 
     found = world.read()
     assert found["prompt_tokens_per_second"] == {(A, "0"): 45.5}
@@ -326,7 +326,7 @@ def test_throughput_of_the_log_is_a_gauge_until_the_launch_ends(world):
 
 def test_what_is_remembered_is_bounded_even_if_nobody_looks(world):
     for number in range(servers.OBSERVED_MAX + 100):
-        world.metrics.observe(f"20261122T211210-{number:06x}", b"", {"info": 1})
+        world.metrics.observe(f"20261122T211210-{number:06x}", [], {"info": 1})
 
     assert len(world.metrics._observed) == servers.OBSERVED_MAX
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.engine_stats import EngineStats, find_stats
+from contract.engine_stats import EngineStats, find_stats, newest_stats
 
 LOGS = Path(__file__).parent.parent / "data" / "vllm-logs"
 
@@ -68,6 +68,16 @@ def test_lines_of_other_versions(line, index, expected):
 
     assert stats.engine_index == index
     assert expected.items() <= stats.values.items()
+
+
+def test_the_newest_line_of_each_engine_counts():
+    line = b"INFO 11-22 13:13:36 [loggers.py:335] Engine %s: Avg prompt throughput: %s tokens/s, Running: 1 reqs"
+    lines = [line % (b"000", b"1.0"), line % (b"012", b"2.0"), b"noise", line % (b"000", b"3.0")]
+    lines += [b"Engine 001: Avg prompt throughput: 4.0 tokens/s\rEngine 001: Avg prompt throughput: 5.0 tokens/s"]
+
+    newest = {stats.engine_index: stats.values["prompt_tokens_per_second"] for stats in newest_stats(lines)}
+
+    assert newest == {0: 3.0, 1: 5.0, 12: 2.0}
 
 
 def test_other_lines_hold_no_stats():
