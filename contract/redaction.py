@@ -59,7 +59,7 @@ class Redactor:
     """Masks every match of its patterns.
 
     One scan with all patterns at once (700 MB/s on a common core) finds the lines that hold something; only these
-    few are then rewritten, pattern by pattern.
+    few are then rewritten, by the patterns that are in them.
     """
 
     def __init__(self, patterns: Sequence[Pattern] = DEFAULT_PATTERNS) -> None:
@@ -74,6 +74,10 @@ class Redactor:
                 )
         together = "|".join(f"(?:{p.regex})" for p in patterns)
         self._any = _compile("all together", together, never_capture=True) if patterns else None
+        self._which = re2.Set.SearchSet(_options())
+        for pattern in patterns:
+            self._which.Add(pattern.regex.encode())
+        self._which.Compile()
 
     def redact_piece(self, before: bytes, piece: bytes, *, goes_on: bool) -> tuple[bytes, int]:
         """Return a piece of a line with its secrets masked, and how many begin in it.
@@ -159,18 +163,25 @@ class Redactor:
         count = 0
         for line in lines.split(b"\n"):
             text = line
-            for regex, replacement in self._rules:
+            # No number: memory ran out on a very long line, or another pattern's match goes on in this one.
+            numbers = self._which.Match(line) or range(len(self._rules))
+            for number in sorted(numbers):
+                regex, replacement = self._rules[number]
                 text, found = regex.subn(replacement, text)
                 count += found
             masked.append(text)
         return b"\n".join(masked), count
 
 
-def _compile(name: str, regex: str, *, never_capture: bool = False) -> "re2._Regexp[bytes]":
+def _options(*, never_capture: bool = False) -> "re2.Options":
     options = re2.Options()
     options.log_errors = False
     options.never_capture = never_capture
+    return options
+
+
+def _compile(name: str, regex: str, *, never_capture: bool = False) -> "re2._Regexp[bytes]":
     try:
-        return re2.compile(regex.encode(), options)
+        return re2.compile(regex.encode(), _options(never_capture=never_capture))
     except re2.error as error:
         raise InvalidPatternError(f"redaction pattern {name!r} is not valid: {error}") from error
