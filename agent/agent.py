@@ -19,7 +19,7 @@ from agent.journal import Journal
 from agent.launches import Adopter, Outboxes, ShippedFiles, untold
 from agent.ledger import Ledger
 from agent.metrics import Metrics
-from agent.pipeline import LOOK_EVERY_SECONDS, Pipeline, Room
+from agent.pipeline import Pipeline, Room
 from agent.rate import RateCap
 from agent.reporting import Reporting
 from agent.rounds import Rounds
@@ -175,7 +175,7 @@ class Agent:
             if now >= housekeeping:
                 housekeeping = now + HOUSEKEEPING_EVERY_SECONDS
                 await self._keep_house(discovery)
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            await asyncio.sleep(self._rounds.wait_seconds())
         await self._finish(pipeline, discovery)
 
     async def _take_up_what_is_gone(self, pipeline: Pipeline) -> None:

@@ -30,7 +30,6 @@ from contract.redaction import Redactor
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_SECONDS = 0.1
 BODY_MAX_BYTES = 1 << 20
 """Before compression. Loki hides a repeated batch of this size; a larger one partly shows."""
 BLOCKS_AT_ONCE = 8

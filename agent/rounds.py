@@ -4,16 +4,19 @@ from collections.abc import Collection, Iterable
 
 from agent.sources import Source
 
+LOOK_EVERY_SECONDS = 0.1
 QUIET_SECONDS = 10.0
 """A log in which nothing happened for so long is quiet."""
 _TURNS = 8
 """Quiet logs are looked at every so many times."""
 _TURNS_OF_MANY = ((5000, 50), (256, 20))
 """Where there are more of them than so many, so many."""
+_TURNS_AT_ONCE = 2
+"""Where all logs are quiet, so many turns are taken at once, and half as often: waking up costs as much as a turn."""
 
 
 class Rounds:
-    """Says which sources to look at now."""
+    """Says which sources to look at now, and when to ask again."""
 
     def __init__(self) -> None:
         self._lively: set[Source] = set()
@@ -33,8 +36,18 @@ class Rounds:
 
     def next(self) -> Iterable[Source]:
         """Return the sources whose turn it is."""
-        self._turn += 1
-        return [*self._lively, *self._quiet[self._turn % len(self._quiet)]]
+        chosen = list(self._lively)
+        for _ in range(self._turns_at_once()):
+            self._turn += 1
+            chosen += self._quiet[self._turn % len(self._quiet)]
+        return chosen
+
+    def wait_seconds(self) -> float:
+        """Return how long to wait before the next turn."""
+        return LOOK_EVERY_SECONDS * self._turns_at_once()
+
+    def _turns_at_once(self) -> int:
+        return 1 if self._lively else _TURNS_AT_ONCE
 
 
 def _is_quiet(source: Source) -> bool:
