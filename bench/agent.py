@@ -432,17 +432,19 @@ def main() -> None:
     print(figures["machine"], flush=True)
     sink = Sink()
 
-    def show(name: str, result: dict[str, Any] | None) -> None:
-        if result is not None:
-            figures[name] = result
-            print(f"| {name} | " + " | ".join(f"{key} {value:,}" for key, value in result.items()) + " |", flush=True)
+    def show(name: str, result: dict[str, Any]) -> None:
+        figures[name] = result
+        print(f"| {name} | " + " | ".join(f"{key} {value:,}" for key, value in result.items()) + " |", flush=True)
 
     try:
         if "throughput" in wanted:
-            show("agent, stamped by a keeper", throughput(sink, arguments.lines, stamped=True))
+            ours = throughput(sink, arguments.lines, stamped=True)
+            show("agent, stamped by a keeper", ours)
             show("agent, unstamped", throughput(sink, arguments.lines, stamped=False))
             for name in ("fluent-bit", "vector", "alloy"):
-                show(name, peer(name, sink, arguments.lines))
+                if theirs := peer(name, sink, arguments.lines):
+                    ratio = round(ours["linesPerCpuSecond"] / theirs["linesPerCpuSecond"], 1)
+                    show(name, theirs | {"agentIsFasterBy": ratio})
         if "linear" in wanted:
             show("agent, 200,000 lines", throughput(sink, 200_000, stamped=True))
             show("agent, 20,000,000 lines", throughput(sink, 20_000_000, stamped=True))
