@@ -9,8 +9,8 @@ Source: https://github.com/grafana/loki/blob/main/pkg/push/push.proto
 Everything here is written for speed: an entry is five pieces of bytes, and a whole batch is joined once. The two
 varints of a timestamp are always five bytes long (a varint may carry leading zero groups:
 https://protobuf.dev/programming-guides/encoding/#varints), so that every timestamp has the same length, and the
-nanoseconds of a whole batch are encoded at once, side by side in one large integer. The length of a line is always
-two bytes long, unless there are longer ones.
+nanoseconds of a whole batch are encoded at once, side by side in one large integer. The length of a line is two bytes
+long as well, but for very long lines.
 """
 
 import struct
@@ -28,7 +28,7 @@ from agent.protobuf import delimited, varint
 from contract.logql import selector
 
 SECOND = 1_000_000_000
-_TABLE = 8192
+_TABLE = 2048
 
 
 def _head(length: int) -> bytes:
@@ -134,17 +134,21 @@ class Columns:
         """Return the entries as they stand in a stream."""
         lengths = list(map(len, self.texts))
         sizes = list(map(add, lengths, map(len, self.metas)))
+        long = []
+        if max(sizes) >= _TABLE:
+            for place in [place for place, size in enumerate(sizes) if size >= _TABLE]:
+                text_head = _head(lengths[place])
+                long.append((place * _PARTS, _head(_TIMESTAMP_BYTES + len(text_head) + sizes[place]), text_head))
+                lengths[place] = sizes[place] = 0
         parts = [b""] * (_PARTS * len(lengths))
+        parts[0::_PARTS] = [_ENTRY_HEADS[size] for size in sizes]
         parts[1::_PARTS] = timestamps(self.seconds, self.nanos)
+        parts[2::_PARTS] = [_TEXT_HEADS[length] for length in lengths]
         parts[3::_PARTS] = self.texts
         parts[4::_PARTS] = self.metas
-        if max(sizes) < _TABLE:
-            parts[0::_PARTS] = [_ENTRY_HEADS[size] for size in sizes]
-            parts[2::_PARTS] = [_TEXT_HEADS[length] for length in lengths]
-        else:
-            text_heads = parts[2::_PARTS] = [_head(length) for length in lengths]
-            heads = [_head(_TIMESTAMP_BYTES + len(head) + size) for head, size in zip(text_heads, sizes, strict=True)]
-            parts[0::_PARTS] = heads
+        for at, head, text_head in long:
+            parts[at] = head
+            parts[at + 2] = text_head
         return b"".join(parts)
 
 

@@ -14,7 +14,7 @@ AHEAD_MAX_NS = 300 * SECOND
 
 _WHEN = re.compile(rb"(?:(\d{4})-)?(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,:](\d{1,9}))?\s?(Z|[+-]\d\d:?\d\d)?")
 _EPOCH = re.compile(rb"(\d{10})(\d{0,9})(?:\.(\d{1,9})\d*)?")
-_CACHED_MAX = 16
+_CACHED_MAX = 8
 
 
 class EngineTimes:
