@@ -21,7 +21,7 @@ from agent.headers import JSON_TIME, Headers, Ids, Told, json_time
 from agent.records import Records, Taken
 from agent.times import AHEAD_MAX_NS, EngineTimes
 from contract import events
-from contract.logline import LINE_PATTERN, MARK_CUT, MARK_EVENT, parse_event, parse_stamp
+from contract.logline import LINE_PATTERN, MARK_CUT, MARK_EVENT, STAMP_BYTES, parse_event, parse_stamp
 
 _ALIKE_LEAST = 4
 _BEGINNING_LINES = 1000
@@ -30,6 +30,8 @@ _KEEPERS_LINE = re.compile(LINE_PATTERN, re.DOTALL)
 _NANOS_AT = 20
 _OFFSET_AT = 29
 _BEHIND_DIGITS = b":"
+_IDS_BEGIN = b" [traceId="
+_IDS = slice(STAMP_BYTES, STAMP_BYTES + len(_IDS_BEGIN))
 _EVENT = MARK_EVENT.encode()
 _CUT = MARK_CUT.encode()
 PIECE_TAIL_BYTES = 4096
@@ -132,6 +134,8 @@ class LineParser:
         """Where entries go."""
         self._row = 0
         """The line of the block at hand."""
+        self._has_returns = False
+        """Some line of the block may end with CR."""
         self._now_ns = 0
         self._behind = False
 
@@ -174,6 +178,7 @@ class LineParser:
         self._now_ns = now_ns
         self._behind = behind
         self._turn_to(self.ids)
+        self._has_returns = block.find(b"\r") >= 0
         lines = block.split(b"\n")
         last_line = lines.pop()
         if self._records.headers_suffice(block):
@@ -261,8 +266,11 @@ class LineParser:
 
     def _take_unstamped(self, lines: list[bytes]) -> int:
         """Take lines up to the first that a keeper wrote; return how many that are."""
-        count = next((place for place, line in enumerate(lines) if _keepers_line(line)), len(lines))
-        texts = [line[:-1] if line.endswith(b"\r") else line for line in lines[:count]]
+        keepers = (place for place, line in enumerate(lines) if line[_IDS] == _IDS_BEGIN and _keepers_line(line))
+        count = next(keepers, len(lines))
+        texts = lines[:count]
+        if self._has_returns:
+            texts = [line.removesuffix(b"\r") for line in texts]
         self._place(texts, self._records.take(texts))
         return count
 
@@ -304,24 +312,30 @@ class LineParser:
 
         cut: the only one of them goes on.
         """
-        seconds: list[bytes] = []
-        nanos: list[int] = []
+        times: list[int] = []
         turns: list[tuple[int, Ids]] = []
         late: list[tuple[int, int]] = []
         ids = self.ids
         previous: Told | None = None
+        known_when: bytes | None = None
+        known_ns: int | None = None
         time_ns: int | None = None
         last_ns = self.last_ns
-        base = -encoding.SECOND
-        encoded = b""
         for place, told in enumerate(taken.told):
             if told is not previous:
                 previous = told
+                when = told.when
+                if when is None or when is JSON_TIME:
+                    time_ns = None
+                else:
+                    if when != known_when:
+                        known_when, known_ns = when, self._engine_time(when)
+                    time_ns = known_ns
                 if self._ids_from_lines and told.ids is not None and told.ids != ids:
                     ids = told.ids
                     turns.append((place, ids))
-                time_ns = None if told.when is None else self._engine_time(told.when)
-            if told.when is JSON_TIME:
+            if when is JSON_TIME:
+                known_when = when
                 time_ns = self._engine_time(json_time(texts[place]))
             if time_ns is not None:
                 if time_ns > last_ns:
@@ -334,11 +348,8 @@ class LineParser:
                 last_ns += 1
             else:
                 last_ns = self._now_ns
-            if not 0 <= last_ns - base < encoding.SECOND:
-                base = last_ns - last_ns % encoding.SECOND
-                encoded = encoding.second(base // encoding.SECOND)
-            seconds.append(encoded)
-            nanos.append(last_ns - base)
+            times.append(last_ns)
+        seconds, nanos = _seconds_and_nanos(times)
         self.last_ns = last_ns
         whole = texts[0] if texts else b""
         for place, own_ns in late:
@@ -396,6 +407,21 @@ class LineParser:
         if event.name == events.EXITED and event.fields.get("state") in ("crashed", "failed"):
             level = "error"
         return self._headers.encode(level=level, kind=MARK_EVENT)
+
+
+def _seconds_and_nanos(times: list[int]) -> tuple[list[bytes], list[int]]:
+    """Return the columns of times, in nanoseconds since the epoch, that never go back."""
+    seconds: list[bytes] = []
+    nanos: list[int] = []
+    start = 0
+    while start < len(times):
+        second = times[start] // encoding.SECOND
+        base = second * encoding.SECOND
+        end = bisect_left(times, base + encoding.SECOND, start)
+        seconds += [encoding.second(second)] * (end - start)
+        nanos += [time_ns - base for time_ns in times[start:end]]
+        start = end
+    return seconds, nanos
 
 
 def _keepers_line(line: bytes) -> re.Match[bytes] | None:

@@ -15,6 +15,9 @@ AHEAD_MAX_NS = 300 * SECOND
 _WHEN = re.compile(rb"(?:(\d{4})-)?(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,:](\d{1,9}))?\s?(Z|[+-]\d\d:?\d\d)?")
 _EPOCH = re.compile(rb"(\d{10})(\d{0,9})(?:\.(\d{1,9})\d*)?")
 _CACHED_MAX = 8
+_NANOS_DIGITS = 9
+_NANOS = [10 ** (_NANOS_DIGITS - digits) for digits in range(_NANOS_DIGITS + 1)]
+"""How many nanoseconds the last of so many digits of a fraction is worth."""
 
 
 class EngineTimes:
@@ -32,6 +35,14 @@ class EngineTimes:
         last_ns is the time of the line before (None for the first): it decides which year a time without one is
         in, and which of the two hours when the clock is set back.
         """
+        # A fraction makes almost every time another one: what is cached is the second.
+        second, _, digits = when.partition(b",")
+        if digits.isdigit() and len(digits) <= _NANOS_DIGITS and second[-3:-2] == b":":
+            found = self._cached(second, last_ns)
+            return None if found is None else found + int(digits) * _NANOS[len(digits)]
+        return self._cached(when, last_ns)
+
+    def _cached(self, when: bytes, last_ns: int | None) -> int | None:
         if when in self._cache:
             cached = self._cache[when]
             if cached is None or last_ns is None or -SECOND <= cached - last_ns <= DAY:
@@ -47,7 +58,7 @@ class EngineTimes:
         if match is None:
             return _epoch(when)
         year, month, day, hour, minute, second = (int(group) if group else None for group in match.groups()[:6])
-        nanos = int((match[7] or b"0").ljust(9, b"0"))
+        nanos = int((match[7] or b"0").ljust(_NANOS_DIGITS, b"0"))
         zone = _zone(match[8]) if match[8] else self._zone
         assert month is not None
         assert day is not None
@@ -101,4 +112,4 @@ def _epoch(when: bytes) -> int | None:
     match = _EPOCH.fullmatch(when)
     if match is None:
         return None
-    return int(match[1]) * SECOND + int((match[2] + (match[3] or b"")).ljust(9, b"0")[:9])
+    return int(match[1]) * SECOND + int((match[2] + (match[3] or b"")).ljust(_NANOS_DIGITS, b"0")[:_NANOS_DIGITS])
