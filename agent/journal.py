@@ -183,6 +183,7 @@ class Journal:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 2000")
             connection.execute("PRAGMA cache_size = -512")
+            # Debian's SQLite overwrites what it deletes, and so writes every body twice.
             connection.execute("PRAGMA secure_delete = OFF")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version < VERSION:
