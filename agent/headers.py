@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from agent import encoding, formats
+from agent.loops.plain import HEAD_BYTES, JSON_MESSAGE
 from contract.labels import METADATA_REQUEST_ID
 
 _KNOWN_MAX = 2048
@@ -12,8 +13,6 @@ _KEY_MAX_BYTES = 512
 _CLOCK_BYTES = len(b"11-22 13:12:10")
 _CLOCK_SHAPE = b"00-00 00:00:00"
 _DIGITS_ALIKE = bytes.maketrans(b"0123456789", b"0000000000")
-HEAD_BYTES = 10
-"""So long is the beginning of every line of uvicorn: `INFO:     `, `CRITICAL: `."""
 _UVICORN_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _JSON_START = b'{"asctime": "'
 _JSON_TIME_AT = len(_JSON_START)
@@ -96,7 +95,8 @@ class Headers:
         """By the same without the clock: a front of some second."""
         self._bracketed: dict[bytes, Known] = {}
         """SGLang's headers: a bracket in front is all of it."""
-        self._json: dict[bytes, Known] = {}
+        self.json: dict[bytes, Known] = {}
+        """Of vLLM's JSON: by what stands between the time and the message, and behind the message."""
         self._metas: dict[tuple[str, bytes | None, bytes | None, bytes | None], bytes] = {}
 
     def front_of_another_second(self, before: bytes) -> Front | None:
@@ -120,9 +120,9 @@ class Headers:
         `, "message"` can stand inside a JSON string: a quote in it has a backslash before it.
         """
         before, _, rest = text.partition(b'", "')
-        fields, message, rest = rest.partition(b', "message": "')
+        fields, message, rest = rest.partition(JSON_MESSAGE)
         key = fields + b"\n" + rest.rpartition(b'", "')[2]
-        known = self._json.get(key)
+        known = self.json.get(key)
         if known is None:
             header = formats.json_header(text)
             if header.level is None:
@@ -132,7 +132,7 @@ class Headers:
             known.may_be_stats = formats.may_be_stats(header)
             if message and header.when is not None and before.startswith(_JSON_START) and text.endswith(b'"}'):
                 known.when = JSON_TIME
-                _keep(self._json, key, known)
+                _keep(self.json, key, known)
         return known
 
     def known(self, text: bytes, header: formats.Header, level: Level, prefix: re.Match[bytes] | None) -> Known:

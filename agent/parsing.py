@@ -11,25 +11,20 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
-from operator import lt
 from typing import Any, NamedTuple
 
-from agent import encoding, original_time
+from agent import encoding, loops, original_time
 from agent.encoding import Columns
 from agent.headers import JSON_TIME, Headers, Ids, Told, json_time
+from agent.loops.plain import OFFSET_AT
 from agent.records import Records, Taken
 from agent.times import AHEAD_MAX_NS, EngineTimes
 from contract import events
 from contract.logline import LINE_PATTERN, MARK_CUT, MARK_EVENT, STAMP_BYTES, parse_event, parse_stamp
 
-_ALIKE_LEAST = 4
 _BEGINNING_LINES = 1000
 _SECONDS_MAX = 16
 _KEEPERS_LINE = re.compile(LINE_PATTERN, re.DOTALL)
-_NANOS_AT = 20
-_OFFSET_AT = 29
-_BEHIND_DIGITS = b":"
 _IDS_BEGIN = b" [traceId="
 _IDS = slice(STAMP_BYTES, STAMP_BYTES + len(_IDS_BEGIN))
 _EVENT = MARK_EVENT.encode()
@@ -207,49 +202,43 @@ class LineParser:
                 self._take_one(lines[taken])
             lines = lines[taken + 1 :]
         fixed = self._fixed
-        text_at = _OFFSET_AT + len(fixed)
-        odd = [place for place, line in enumerate(lines) if line[_OFFSET_AT:text_at] != fixed]
-        if lines and len(odd) == len(lines):
+        at = ordinary = 0
+        while at < len(lines):
+            taken = self._take_stamped(lines, at)
+            ordinary += taken
+            at += taken
+            if at < len(lines):
+                self._take_one(lines[at])
+                at += 1
+        if lines and not ordinary and self._fixed == fixed:
             self._fixed = b""
-        start = 0
-        for end in (*odd, len(lines)):
-            alike = lines[start:end]
-            if len(alike) < _ALIKE_LEAST or fixed != self._fixed or not self._take_stamped(alike):
-                for line in alike:
-                    self._take_one(line)
-            if end < len(lines):
-                self._take_one(lines[end])
-            start = end + 1
 
-    def _take_stamped(self, lines: list[bytes]) -> bool:
-        """Take ordinary lines of a keeper; False, and nothing is taken, if their stamps do not strictly increase."""
-        digits = [line[_NANOS_AT:_OFFSET_AT] for line in lines]
-        if not b"".join(digits).isdigit() or sorted(lines) != lines:
-            return False
-        nanos = list(map(int, digits))
+    def _take_stamped(self, lines: list[bytes], start: int) -> int:
+        """Take ordinary lines of a keeper from start on; return how many that are."""
+        runs, nanos, texts = loops.stamped(lines, start, self._fixed)
         seconds: list[bytes] = []
-        base = start = 0
-        while start < len(lines):
-            before_nanos = lines[start][:_NANOS_AT]
+        base = 0
+        for before_nanos, count in runs:
             known = self._second(before_nanos)
-            if known is None or (start == 0 and known[0] + nanos[0] <= self.last_ns):
-                return False
+            if known is None:
+                break
             base, encoded = known
-            end = bisect_left(lines, before_nanos + _BEHIND_DIGITS, start)
-            of_second = nanos[start:end]
-            if not all(map(lt, of_second, islice(of_second, 1, None))):
-                return False
-            seconds += [encoded] * (end - start)
-            start = end
+            if not seconds and base + nanos[0] <= self.last_ns:
+                for line in lines[start : start + len(nanos)]:
+                    self._take_one(line)
+                return len(nanos)
+            seconds += [encoded] * count
+        count = len(seconds)
+        if not count:
+            return 0
+        del nanos[count:], texts[count:]
         if self._ids_from_lines and self._fixed_ids != self.ids:
             self._turn_to(self._fixed_ids)
         self.last_ns = base + nanos[-1]
-        text_at = _OFFSET_AT + len(self._fixed)
-        texts = [line[text_at:] for line in lines]
         taken = self._records.take(texts)
         self._note_piece(texts[0])
         self._add(seconds, nanos, texts, taken)
-        return True
+        return count
 
     def _second(self, before_nanos: bytes) -> tuple[int, bytes] | None:
         """Return the second that a stamp is in, in nanoseconds and encoded; None if it is not a stamp."""
@@ -289,7 +278,7 @@ class LineParser:
         if self._ids_from_lines and ids != self.ids:
             self._turn_to(ids)
         mark, text = keepers[4], keepers[5]
-        if mark is None and (fixed := line[_OFFSET_AT : keepers.start(5)]) != self._fixed:
+        if mark is None and (fixed := line[OFFSET_AT : keepers.start(5)]) != self._fixed:
             self._fixed = fixed
             self._fixed_ids = ids
             self._seconds.clear()

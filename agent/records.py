@@ -5,19 +5,17 @@ A traceback is an error from its `Traceback` line to its exception line, whateve
 """
 
 import re
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from agent import formats
-from agent.headers import HEAD_BYTES, Headers, Known, Level, Told
+from agent import formats, loops
+from agent.headers import Headers, Known, Level, Told
+from agent.loops.plain import STATS, TRACEBACK_END
 from contract.logline import MARK_CUT
 
 _OPEN_MAX = 64
 _MAY_HAVE_PREFIX = b"([\x1b"
 _TRACEBACK_UNDER_HEADER = b"] " + formats.TRACEBACK
-_TRACEBACK_END = b"(most recent call last):"
 _MILD = re.compile(rb"\b(?:DEBUG|INFO|WARNING) |\[\d{4}-\d\d-\d\d ")
-_STATS = b"throughput"
 
 
 class Taken(NamedTuple):
@@ -78,86 +76,45 @@ class Records:
             at = block.find(_TRACEBACK_UNDER_HEADER, at + 1)
         return True
 
-    def take(self, texts: Sequence[bytes]) -> Taken:
-        """Take the next lines; only if headers_suffice() said so.
-
-        The agent spends most of its time here. A line whose header was seen before costs two look-ups, and no object
-        is made for it.
-        """
+    def take(self, texts: list[bytes]) -> Taken:
+        """Take the next lines; only if headers_suffice() said so."""
         if self._plain:
             return Taken([self._info.meta] * len(texts), [self._info.unheaded] * len(texts), [])
-        metas: list[bytes] = []
-        told: list[Told] = []
-        head: Told
-        stats: list[int] = []
-        add_meta, tell = metas.append, told.append
         headers = self._headers
-        heads, fronts, json_head = headers.heads, headers.fronts, headers.json_head
-        json_line = headers.json_line
-        level = self.level
-        request = formats.REQUEST
-        for text in texts:
-            known = heads.get(text[:HEAD_BYTES])
-            if known is None:
-                if text[:1] == b" ":
-                    self.level = level
-                    head = known = self._indented(text)
-                else:
-                    before, bracket, body = text.partition(b" [")
-                    front = fronts.get(before) if bracket else None
-                    if front and (known := front.sources.get(body.partition(b"] ")[0])):
-                        head = front
-                    else:
-                        self.level = level
-                        self.cut = self.cut and not metas
-                        if bracket:
-                            known, head = self._unknown(text, before, body)
-                        else:
-                            head = known = self._add_unknown(text)
-            elif known is json_head:
-                unheaded = level if self.cut and not metas else self._info
-                head = known = json_line(text) or unheaded.unheaded
-            else:
-                head = known
-            level = known.level
-            tell(head)
-            if known.tells_nothing_else:
-                add_meta(known.meta)
-                continue
-            if text.find(request) >= 0:
-                add_meta(headers.with_request(known.meta, text))
-            else:
-                add_meta(known.meta)
-            if known.may_be_stats and text.find(_STATS) >= 0:
-                stats.append(len(metas) - 1)
-        if metas:
-            self.level = level
-            self.cut = False
+        metas, told, requests, stats, self.level = loops.look_up(
+            texts, headers, self._open, self.level, self._resolve
+        )
+        for place in requests:
+            metas[place] = headers.with_request(metas[place], texts[place])
+        self.cut = self.cut and not texts
         return Taken(metas, told, stats)
 
     def add(self, text: bytes, mark: str | None = None) -> Taken:
         """Take one line, with the keeper's mark if it has one."""
         if self._suffice:
-            taken = self.take((text,))
+            taken = self.take([text])
         else:
             known = self._add_unknown(text)
             self.level = known.level
             meta = known.meta if known.tells_nothing_else else self._headers.with_request(known.meta, text)
-            taken = Taken([meta], [known], [0] if known.may_be_stats and _STATS in text else [])
+            taken = Taken([meta], [known], [0] if known.may_be_stats and STATS in text else [])
         self.cut = mark == MARK_CUT
         if mark:
             taken.metas[0] += self._headers.encode(kind=mark)
         return taken
 
-    def _unknown(self, text: bytes, before: bytes, behind: bytes) -> tuple[Known, Told]:
-        """Take a line whose header, if it has one, was not seen before in this second.
-
-        before, behind: the text up to the first ` [`, and from there on.
-        """
-        if front := self._headers.front_of_another_second(before):
-            known = front.sources.get(behind.partition(b"] ")[0])
-            if known:
-                return known, front
+    def _resolve(self, text: bytes, level: Level, first: bool) -> tuple[Known, Told]:
+        """Take a line that loops.look_up could not look up, behind one of this level."""
+        self.level = level
+        self.cut = self.cut and first
+        if text[:1] == b" ":
+            known = self._indented(text)
+            return known, known
+        before, bracket, behind = text.partition(b" [")
+        if bracket and (front := self._headers.front_of_another_second(before)):
+            known_source = front.sources.get(behind.partition(b"] ")[0])
+            if known_source:
+                return known_source, front
         known = self._add_unknown(text)
         return known, known
 
@@ -181,7 +138,7 @@ class Records:
 
     def _indented(self, text: bytes) -> Known:
         """Return what is known of an indented or empty line: it continues the record or the traceback."""
-        if b"" in self._open or (text.endswith(_TRACEBACK_END) and formats.starts_traceback(text)):
+        if b"" in self._open or (text.endswith(TRACEBACK_END) and formats.starts_traceback(text)):
             return self._error.unheaded
         return self.level.unheaded
 

@@ -3,12 +3,15 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.agent_loki import LokiStandIn, StoreFront
 from support.agent_process import AgentProcess
+
+from agent import loops
+from agent.loops import plain
 
 
 @pytest.fixture
@@ -55,3 +58,15 @@ async def start_agent(state_dir: Path, loki: LokiStandIn) -> AsyncIterator[Calla
     yield start
     for agent in agents:
         await agent.kill()
+
+
+@pytest.fixture(scope="module", params=["compiled", "plain"])
+def either_loops(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run the tests of a module with both forms of the loops over lines."""
+    if request.param == "compiled" and not loops.COMPILED:
+        pytest.skip("the loops were not compiled: there was no C compiler when tracetail was installed")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("encoded", "look_up", "stamped"):
+            if request.param == "plain":
+                patch.setattr(loops, name, getattr(plain, name))
+        yield

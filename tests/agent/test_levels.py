@@ -12,6 +12,7 @@ from contract.logline import render_line
 
 DATA = Path(__file__).parent.parent / "data"
 NOW = 1_795_353_130_000_000_000
+pytestmark = pytest.mark.usefixtures("either_loops")
 LOGS = sorted(path.stem for path in (DATA / "vllm-logs").glob("*.log"))
 
 

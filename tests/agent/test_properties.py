@@ -17,6 +17,7 @@ from agent.bodies import rows_from
 from agent.encoding import Columns, Entry
 from agent.follower import Follower
 from agent.headers import Headers, Ids
+from agent.loops import plain
 from agent.original_time import untold
 from agent.parsing import PIECE_TAIL_BYTES, LineParser, Stream
 from agent.pipeline import redact
@@ -25,6 +26,7 @@ from contract.logline import render_line
 from contract.redaction import Redactor
 
 NOW = 1_795_353_130_000_000_000
+pytestmark = pytest.mark.usefixtures("either_loops")
 
 texts = st.one_of(
     st.binary(max_size=60).map(lambda data: data.replace(b"\n", b"|")),
@@ -420,6 +422,6 @@ def test_many_lines_of_one_second_keep_their_order() -> None:
 def test_nanoseconds_are_encoded_alike_in_any_number(offset: int) -> None:
     nanos = [n * 999_983 % SECOND for n in range(offset)] + [0, SECOND - 1]
     seconds = [encoding.second(n // 100) for n in range(len(nanos))]
-    for number, second, data in zip(nanos, seconds, encoding.timestamps(seconds, nanos), strict=True):
+    for number, second, data in zip(nanos, seconds, plain.timestamps(seconds, nanos), strict=True):
         assert data[:-5] == second
         assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data[-5:])) == number

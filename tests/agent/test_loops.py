@@ -1,0 +1,151 @@
+"""The compiled loops return what those in plain Python return, whatever they are given."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import encoding, loops
+from agent.headers import Headers
+from agent.loops import plain
+from agent.parsing import LineParser
+from agent.records import Records
+from agent.times import EngineTimes
+from contract.logline import render_line
+
+NOW = 1_795_353_130_000_000_000
+LOGS = sorted((Path(__file__).parent.parent / "data" / "vllm-logs").glob("*.log"))
+FIXED = b"+08:00 [traceId=t instanceId=i] "
+
+pieces = st.sampled_from(
+    [
+        *(b" [", b"] ", b" ", b'", "', b', "message": "', b'{"asctime": "', b'"}', b"equest", b"throughput", b"INFO"),
+        *(
+            b"INFO 11-22 13:12:10 [a.py:1] ",
+            b"(A pid=7) ERROR 11-22 13:12:10 [b.py:22] ",
+            b"INFO:     ",
+            b"CRITICAL: ",
+        ),
+        *(
+            b"Request cmpl-0123456789abcdef: ",
+            b"(most recent call last):",
+            b"Traceback ",
+            b"loggers.py:1",
+            b"\x00",
+            b"x",
+        ),
+        b'{"asctime": "2026-11-22 13:39:30,975", "levelname": "INFO", "process": 5, "message": "',
+    ]
+)
+any_text = st.lists(st.one_of(pieces, st.binary(max_size=6)), max_size=8).map(
+    lambda parts: b"".join(parts).replace(b"\n", b"|")
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    if not loops.COMPILED:
+        why = "the loops were not compiled: there was no C compiler when tracetail was installed"
+        pytest.fail(why) if os.environ.get("TRACETAIL_TEST_REQUIRE_PROGRAMS") else pytest.skip(why)
+
+
+def both(name, *arguments):
+    ours, compiled = getattr(plain, name)(*arguments), getattr(loops, name)(*arguments)
+    assert ours == compiled
+    return ours
+
+
+def looked_up(look_up, lines, chunk):
+    """Return all that parsing tells of lines, with one form of the loop."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loops, "look_up", look_up)
+        headers = Headers()
+        records = Records({}, headers)
+        found = []
+        for start in range(0, len(lines), chunk):
+            taken = records.take(lines[start : start + chunk])
+            found.append((taken.metas, [(one.when, one.ids) for one in taken.told], taken.stats, records.state()))
+        return found
+
+
+@given(st.lists(any_text, max_size=12), st.sampled_from([1, 3, 100]))
+def test_headers_are_looked_up_alike(lines, chunk):
+    twice = [*lines, *lines]  # what was seen before is looked up in another way
+    assert looked_up(plain.look_up, twice, chunk) == looked_up(loops.look_up, twice, chunk)
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)
+def test_headers_of_real_logs_are_looked_up_alike(log):
+    lines = log.read_bytes().split(b"\n") * 2
+    assert looked_up(plain.look_up, lines, 50) == looked_up(loops.look_up, lines, 50)
+
+
+stamps = st.builds(
+    lambda second, nanos: b"2026-11-22T21:12:%02d.%09d" % (second, nanos),
+    st.integers(10, 13),
+    st.integers(0, 999_999_999),
+)
+stamped_lines = st.one_of(
+    st.builds(lambda stamp, text: stamp + FIXED + text, stamps, any_text),
+    st.builds(lambda stamp, end: (stamp + FIXED)[:end], stamps, st.integers(0, 62)),
+    any_text,
+    st.just(b"2026-11-22T21:12:10.12345678x" + FIXED),
+)
+
+
+@given(st.lists(stamped_lines, max_size=12), st.booleans(), st.integers(0, 3))
+def test_stamps_are_read_alike(lines, in_order, start):
+    lines = sorted(lines) if in_order else lines
+    runs, nanos, texts = both("stamped", lines, min(start, len(lines)), FIXED)
+    assert len(nanos) == len(texts) == sum(count for _, count in runs)
+
+
+entries = st.lists(
+    st.tuples(
+        st.integers(0, 4 * 10**18),
+        st.one_of(st.binary(max_size=50), st.sampled_from([2000, 2047, 2048, 16_383, 70_000]).map(bytes)),
+        st.sampled_from([b"", b"m" * 40, b"m" * 60]),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(entries)
+def test_entries_are_encoded_alike(rows):
+    seconds = [encoding.second(time_ns // encoding.SECOND) for time_ns, _, _ in rows]
+    nanos = [time_ns % encoding.SECOND for time_ns, _, _ in rows]
+    both("encoded", seconds, nanos, [text for _, text, _ in rows], [meta for _, _, meta in rows])
+
+
+def test_columns_of_different_length_are_refused():
+    with pytest.raises(ValueError, match="different length"):
+        loops.encoded([encoding.second(1)], [1], [b"a", b"b"], [b""])
+
+
+@pytest.mark.parametrize("wrong", [None, "text", 7])
+def test_what_is_not_bytes_is_refused(wrong):
+    with pytest.raises(TypeError):
+        loops.encoded([encoding.second(1)], [1], [wrong], [b""])
+    with pytest.raises(TypeError):
+        loops.stamped([wrong], 0, FIXED)
+    with pytest.raises(TypeError):
+        loops.look_up([wrong], Headers(), set(), Headers().levels["info"], lambda *_: None)
+
+
+def test_a_keepers_log_is_parsed_alike_by_both():
+    block = b"".join(
+        render_line(NOW + i * 10**8, "t", "i", line) for i, line in enumerate(LOGS[0].read_bytes().split(b"\n"))
+    )
+
+    def parsed():
+        parser = LineParser(EngineTimes(NOW), Headers())
+        return [stream.entries for stream in parser.parse(block, NOW).streams.values()]
+
+    compiled = parsed()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("encoded", "look_up", "stamped"):
+            patch.setattr(loops, name, getattr(plain, name))
+        assert parsed() == compiled
