@@ -63,6 +63,7 @@ async def examine(config: str | None) -> AsyncIterator[Finding]:
 def _of_this_machine(settings: configuration.Configuration) -> Iterator[Finding]:
     from cli import machine_checks
 
+    yield from machine_checks.check_build()
     yield from machine_checks.check_secrets(settings)
     yield from machine_checks.check_addresses(settings)
     yield from machine_checks.check_state_dir(os.environ)

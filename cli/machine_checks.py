@@ -30,6 +30,20 @@ _SECRET_FILES = ("password_file", "token_file", "secret_file", "key_file")
 _NOT_SECRET = ("public_key_file",)
 
 
+def check_build() -> Iterator[Finding]:
+    """Say whether the agent's loops were compiled when tracetail was installed."""
+    from agent import loops
+
+    if loops.COMPILED:
+        yield ok("build", "the agent's loops are compiled")
+    else:
+        yield warning(
+            "build",
+            "the agent's loops run as plain Python: it does the same, in up to half as much time again",
+            "install a C compiler and Python's headers (gcc, python3-dev), then tracetail again",
+        )
+
+
 def check_secrets(settings: Configuration) -> Iterator[Finding]:
     """Look at every file with a secret: there, readable, and by nobody else."""
     for option in options():

@@ -19,6 +19,7 @@ from support.agent_loki import LokiStandIn
 from support.agent_process import Launch
 from support.machine import Machine
 
+from agent import loops
 from cli import configuration, machine_checks, service_checks
 from cli.doctor import examine
 from cli.findings import OK, PROBLEM, WARNING
@@ -43,6 +44,14 @@ def advised(findings, level, *words):
     assert len(fitting) == 1, findings
     assert fitting[0].advice
     return fitting[0]
+
+
+# --- the build
+
+
+def test_plain_loops_are_pointed_out(monkeypatch):
+    monkeypatch.setattr(loops, "COMPILED", False)
+    advised(list(machine_checks.check_build()), WARNING, "plain Python", "gcc")
 
 
 # --- the command
