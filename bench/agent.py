@@ -428,7 +428,9 @@ def main() -> None:
         asyncio.run(run_sink())
         return
     wanted = set(arguments.only.split(","))
-    figures: dict[str, Any] = {"machine": f"{os.cpu_count()} x {_processor()}, Python {sys.version.split()[0]}"}
+    kind = "compiled" if list((ROOT / "agent" / "loops").glob("_compiled*.so")) else "plain Python"
+    machine = f"{os.cpu_count()} x {_processor()}, Python {sys.version.split()[0]}, the agent's loops {kind}"
+    figures: dict[str, Any] = {"machine": machine}
     print(figures["machine"], flush=True)
     sink = Sink()
 
