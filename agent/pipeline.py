@@ -38,7 +38,7 @@ EARLIER_SECONDS = 10.0
 the line before instead of taking the time of reading."""
 _PIECE_BYTES = 128 * 1024
 """So much is parsed at once: it stays in the processor's cache."""
-_LEVELS_KNOWN_MAX = 8192
+_LEVELS_KNOWN_MAX = 1024
 TEXT_MAX_BYTES = ENTRY_MAX_BYTES - 2048
 """Longer texts become several entries: Loki's limit is for text and structured metadata together."""
 
