@@ -270,13 +270,17 @@ def peer(name: str, sink: Sink, count: int) -> dict[str, Any] | None:
         }[name]
         process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL)
         seen = psutil.Process(process.pid)
-        # It has done its work when it has not used a tenth of a core for three seconds.
+        # It has begun its work when it has used a second of CPU, or half a minute has passed; and has done it when it
+        # has not used a tenth of a core for three seconds.
         last, quiet, peak = 0.0, 0, 0
+        begun = time.monotonic() + 30
         while quiet < 3:
             time.sleep(1)
+            if process.poll() is not None:
+                raise SystemExit(f"{name} ended with status {process.returncode} instead of following {log}")
             cpu = sum(seen.cpu_times()[:2])
             peak = max(peak, seen.memory_info().rss)
-            quiet = quiet + 1 if cpu - last < 0.1 and cpu > 1 else 0
+            quiet = quiet + 1 if cpu - last < 0.1 and (cpu > 1 or time.monotonic() > begun) else 0
             last = cpu
         process.terminate()
         process.wait()
