@@ -9,7 +9,6 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from agent.loops.plain import REQUEST
 from contract.identity import ID_PATTERN
 
 Format = Literal["auto", "vllm", "uvicorn", "json", "sglang", "mindie", "plain"]
@@ -91,6 +90,7 @@ TRACEBACK_STARTS = b"T+ \t"
 _TRACEBACK_LINE = re.compile(rb"(?:[ \t]*\+ Exception Group )?Traceback \(most recent call last\)")
 EXCEPTION_LINE = re.compile(rb"[A-Za-z_][\w.<>]{0,200}(?::|$)")
 """The last line of a traceback: a dotted name, then a colon and the message, or nothing."""
+REQUEST = b"equest"
 _REQUEST_ID = re.compile(
     rb"equest(?:\(s\)|s)?[ =:]{1,3}'?((?=\S{0,96}?\d)[a-z]{2,12}[-_][0-9A-Za-z_-]{8,96}|[0-9a-f]{16,32}\b)"
 )

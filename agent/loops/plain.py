@@ -12,6 +12,7 @@ from itertools import chain, islice
 from operator import add, lt
 from typing import TYPE_CHECKING
 
+from agent.formats import REQUEST
 from agent.protobuf import varint
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 HEAD_BYTES = 10
 """So long is the beginning of every line of uvicorn: `INFO:     `, `CRITICAL: `."""
 JSON_MESSAGE = b', "message": "'
-REQUEST = b"equest"
 STATS = b"throughput"
 TRACEBACK_END = b"(most recent call last):"
 NANOS_AT = 20

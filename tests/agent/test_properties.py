@@ -226,6 +226,16 @@ def test_long_lines_and_many_entries_are_encoded_as_well() -> None:
     assert [(entry.time_ns, len(entry.line)) for entry in found] == [(NOW + n, n * 97 % 260_000) for n in range(3000)]
 
 
+@given(
+    st.lists(texts | st.sampled_from([b"password=", b"--api-key x", b"Bearer abcdefgh1234"]), min_size=1, max_size=30)
+)
+def test_lines_are_masked_together_as_each_is_alone(lines: list[bytes]) -> None:
+    alone = [Redactor().redact(line) for line in lines]
+    together = list(lines)
+    assert Redactor().redact_lines(together) == sum(count for _, count in alone)
+    assert together == [masked for masked, _ in alone]
+
+
 @given(st.lists(st.binary(max_size=80).map(lambda data: data.replace(b"\n", b"")), min_size=1, max_size=30))
 def test_redaction_keeps_lines_and_leaves_valid_utf8(lines: list[bytes]) -> None:
     stream = Stream(None)
