@@ -106,6 +106,12 @@ async def test_scrolling_up_by_whatever_means_ends_following(loki, panel, browse
         await until(page, f"{PANEL}.unseen === 1")
         assert not await page.evaluate(f"{SEEN}.includes('INFO fresh')")
 
+        await page.evaluate(f"{PANEL}.parts.scroller.scrollTop = 0")
+        await until(page, f"{PANEL}.view.topSeen === 0")
+        # To the end and up again before the browser tells of either: it tells of both at once.
+        await page.evaluate(f"{PANEL}.view.follow(true); {PANEL}.parts.scroller.scrollTop -= 3000")
+        await until(page, f"!{PANEL}.view.following")
+
 
 async def test_search_counts_and_steps_through_the_whole_log(loki, panel, browser):
     fill(loki, 3000)

@@ -198,6 +198,8 @@ export class LogView {
 
   toEnd() {
     this.virtualizer.scrollToEnd();
+    // The browser tells of it later, perhaps together with a move back up.
+    this.topSeen = this.scroller.scrollTop;
   }
 
   follow(following) {
