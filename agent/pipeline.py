@@ -13,20 +13,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from agent import encoding
-from agent.bodies import Bodies
-from agent.budget import Budget, Share
-from agent.delivery import Batch, Delivery
-from agent.encoding import Columns
-from agent.follower import Block, FileRow, Fingerprint
-from agent.ledger import Ledger
-from agent.metrics import Metrics
-from agent.parsing import Stream
-from agent.sources import Gap, Source
-from contract import events
-from contract.labels import ENTRY_MAX_BYTES, METADATA_KIND, METADATA_LEVEL
-from contract.logline import MARK_CUT, render_event
-from contract.redaction import Redactor
+from tracetail.agent.metrics.counters import Metrics
+from tracetail.agent.parsing.parser import Stream
+from tracetail.agent.reading.reader import Block, FileRow, Fingerprint
+from tracetail.agent.reading.source import Gap, Source
+from tracetail.agent.resume import Ledger
+from tracetail.agent.shipping.delivery import Batch, Delivery
+from tracetail.agent.shipping.in_flight import Budget, Share
+from tracetail.contract import events
+from tracetail.contract.labels import ENTRY_MAX_BYTES, METADATA_KIND, METADATA_LEVEL
+from tracetail.contract.logline import MARK_CUT, render_event
+from tracetail.contract.redaction import Redactor
+from tracetail.loki import entries as encoding
+from tracetail.loki.entries import Columns
+from tracetail.loki.push import Bodies
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Observed:
     lines: int = 0
     levels: dict[str, int] = field(default_factory=dict)
     events: list[tuple[int, bytes]] = field(default_factory=list)
-    """Time and text of each event of the keeper; contract.logline.parse_event reads it."""
+    """Time and text of each event of the keeper; tracetail.contract.logline.parse_event reads it."""
     stats: list[tuple[int, bytes]] = field(default_factory=list)
     """Time and text of each line of engine statistics."""
 

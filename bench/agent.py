@@ -28,7 +28,7 @@ from typing import Any
 import psutil
 from aiohttp import web
 
-from contract.record import LaunchDir, LaunchLock
+from tracetail.contract.record import LaunchDir, LaunchLock
 
 ROOT = Path(__file__).parent.parent
 LOGS = sorted((ROOT / "tests" / "data" / "vllm-logs").glob("*.log"))
@@ -146,7 +146,7 @@ class Agent:
             "TRACETAIL_CONFIG": str(state / "tracetail.toml"),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "agent"], env=environ, stdout=subprocess.PIPE, text=True, cwd=ROOT
+            [sys.executable, "-m", "tracetail", "agent"], env=environ, stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().split()[-1]
@@ -352,7 +352,7 @@ def steady(seconds: float = 30, rate: int = 1000) -> dict[str, Any]:
             "TRACETAIL_STORE_LISTEN": "127.0.0.1:0",
         }
         store = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "store"], env=environ, stdout=subprocess.PIPE, text=True, cwd=ROOT
+            [sys.executable, "-m", "tracetail", "store"], env=environ, stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         assert store.stdout is not None
         url = store.stdout.readline().split()[-1]
@@ -432,7 +432,7 @@ def main() -> None:
         asyncio.run(run_sink())
         return
     wanted = set(arguments.only.split(","))
-    kind = "compiled" if list((ROOT / "agent" / "loops").glob("_compiled*.so")) else "plain Python"
+    kind = "compiled" if list((ROOT / "agent" / "parsing").glob("_scan*.so")) else "plain Python"
     machine = f"{os.cpu_count()} x {_processor()}, Python {sys.version.split()[0]}, the agent's loops {kind}"
     figures: dict[str, Any] = {"machine": machine}
     print(figures["machine"], flush=True)

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-TRACETAIL = [sys.executable, "-m", "cli.main"]
+TRACETAIL = [sys.executable, "-m", "tracetail"]
 LOG = Path(__file__).parents[1] / "tests" / "data" / "vllm-logs" / "request-logging.log"
 STARTS = 10
 

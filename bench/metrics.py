@@ -15,10 +15,10 @@ from typing import Any, cast
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from agent.remote_write import encode, take_samples
-from agent.servers import ServerMetrics
-from contract.record import LaunchDir, LaunchLock, Record, process_ref
-from contract.state import launches_dir
+from tracetail.agent.metrics.remote_write import encode, take_samples
+from tracetail.agent.metrics.server_collector import ServerMetrics
+from tracetail.contract.record import LaunchDir, LaunchLock, Record, process_ref
+from tracetail.contract.state import launches_dir
 
 _SERVER = "import subprocess, sys; subprocess.Popen(['sleep', '600']); subprocess.run(['sleep', '600'])"
 

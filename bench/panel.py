@@ -64,7 +64,7 @@ class Part:
 @contextlib.asynccontextmanager
 async def part(name: str, environ: dict[str, str]) -> AsyncIterator[Part]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli.main", name),
+        *(sys.executable, "-m", "tracetail", name),
         env={**os.environ, **environ},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -262,7 +262,7 @@ async def latency(browser: Browser, panel: Part, environ: dict[str, str], second
         "command": [sys.executable, "-c", PRINTER, "1000", str(seconds), "4"],
         "readyWhen": "alive",
     }
-    start = (sys.executable, "-m", "cli.main", "start", "--params", json.dumps(parameters))
+    start = (sys.executable, "-m", "tracetail", "start", "--params", json.dumps(parameters))
     process = await asyncio.create_subprocess_exec(
         *start, env={**os.environ, **environ}, stdout=asyncio.subprocess.PIPE
     )
@@ -281,7 +281,7 @@ async def latency(browser: Browser, panel: Part, environ: dict[str, str], second
         say("latency", "write to visible row", figures)
     finally:
         await page.close()
-        stop = (sys.executable, "-m", "cli.main", "stop", "--params", json.dumps({"modelName": "bench"}))
+        stop = (sys.executable, "-m", "tracetail", "stop", "--params", json.dumps({"modelName": "bench"}))
         ending = await asyncio.create_subprocess_exec(
             *stop, env={**os.environ, **environ}, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
         )

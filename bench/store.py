@@ -69,7 +69,7 @@ class Client:
 def running_store(directory: Path) -> Iterator[tuple[str, psutil.Process]]:
     environ = os.environ | {"TRACETAIL_STATE_DIR": str(directory), "TRACETAIL_STORE_LISTEN": "127.0.0.1:0"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "store"], env=environ, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tracetail", "store"], env=environ, stdout=subprocess.PIPE, text=True
     )
     try:
         yield process.stdout.readline().split()[-1], psutil.Process(process.pid)

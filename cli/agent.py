@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import click
 
-from cli import configuration
+from tracetail.cli import configuration
 
 if TYPE_CHECKING:
-    from agent.verification import Report
+    from tracetail.agent.verify import Report
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +39,13 @@ def agent(ctx: click.Context) -> None:
 
 async def _follow(settings: configuration.Configuration, config_path: str | None) -> None:
     """Run an agent until SIGTERM or SIGINT; another one, with the configuration read again, at each SIGHUP."""
-    from agent.agent import Agent
-    from agent.discovery import BadSettingsError
-    from agent.journal import JournalError
-    from contract.access import UnsafeBindError
-    from contract.loki import LokiSettingsError
-    from contract.redaction import InvalidPatternError
-    from contract.secret_file import SecretFileError
+    from tracetail.agent.journal.database import JournalError
+    from tracetail.agent.reading.discovery import BadSettingsError
+    from tracetail.agent.service import Agent
+    from tracetail.contract.access import UnsafeBindError
+    from tracetail.contract.redaction import InvalidPatternError
+    from tracetail.contract.secret_file import SecretFileError
+    from tracetail.loki.settings import LokiSettingsError
 
     refused = (BadSettingsError, InvalidPatternError, LokiSettingsError, SecretFileError, UnsafeBindError)
     ended = asyncio.Event()
@@ -106,8 +106,8 @@ def _allow_many_open_files() -> None:
 @click.pass_context
 def try_file(ctx: click.Context, file: BinaryIO, as_json: bool) -> None:
     """Print how each line of FILE would be parsed, labelled and redacted, without sending anything."""
-    from agent.trial import Trial, tried
-    from contract.logql import selector
+    from tracetail.agent.dry_run import Trial, tried
+    from tracetail.loki.logql import selector
 
     settings = _settings(ctx)
     path = Path(file.name).absolute()
@@ -137,9 +137,9 @@ def rejected(ctx: click.Context, trace_id: str | None, as_json: bool) -> None:
     """List the lines that Loki refused, with its reasons."""
     if ctx.invoked_subcommand is not None:
         return
-    from agent.agent import journal_path
-    from agent.journal import JournalError
-    from agent.rejected import rejected_lines
+    from tracetail.agent.journal.database import JournalError
+    from tracetail.agent.journal.rejected import rejected_lines
+    from tracetail.agent.service import journal_path
 
     settings = _settings(ctx)
     try:
@@ -164,10 +164,10 @@ def rejected(ctx: click.Context, trace_id: str | None, as_json: bool) -> None:
 @click.pass_context
 def replay(ctx: click.Context, trace_id: str | None) -> None:
     """Send the rejected lines again."""
-    from agent import rejected as module
-    from agent.agent import journal_path
-    from agent.journal import JournalError
-    from agent.sender import LokiClient, UnreachableError
+    from tracetail.agent.journal import rejected as module
+    from tracetail.agent.journal.database import JournalError
+    from tracetail.agent.service import journal_path
+    from tracetail.loki.client import LokiClient, UnreachableError
 
     settings = _settings(ctx)
 
@@ -197,10 +197,10 @@ def replay(ctx: click.Context, trace_id: str | None) -> None:
 @click.pass_context
 def verify(ctx: click.Context, trace_id: str, as_json: bool) -> None:
     """Prove that every line of a trace's launches on this machine is in Loki; exit 0 if so, else 1."""
-    from agent.agent import journal_path, redactor_of
-    from agent.sender import LokiClient, QueryRefusedError, UnreachableError
-    from agent.verification import Report, launches_of
-    from agent.verification import verify as verify_launch
+    from tracetail.agent.service import journal_path, redactor_of
+    from tracetail.agent.verify import Report, launches_of
+    from tracetail.agent.verify import verify as verify_launch
+    from tracetail.loki.client import LokiClient, QueryRefusedError, UnreachableError
 
     settings = _settings(ctx)
     state_dirs = _state_dirs(settings)
@@ -262,7 +262,7 @@ def _settings(ctx: click.Context) -> configuration.Configuration:
 
 def _state_dirs(settings: configuration.Configuration) -> list[Path]:
     """Return the directories whose launches are followed: the configured ones, or every one that exists."""
-    from contract.state import existing_state_dirs, state_dir
+    from tracetail.contract.state import existing_state_dirs, state_dir
 
     named = [Path(path) for path in settings.agent.state_dirs]
     if named:

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 import click
 import msgspec
 
-from cli import configuration
-from launcher import params as parameters
+from tracetail.cli import configuration
+from tracetail.launcher import params as parameters
 
 _HEAD = """\
 # tracetail.toml: every option with its default.

@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from agent.settings import AgentSettings
-from contract.access import parse_listen
-from contract.loki import LokiSettings
-from launcher.settings import LauncherSettings
-from panel.settings import PanelSettings
-from store.settings import StoreSettings
+from tracetail.agent.settings import AgentSettings
+from tracetail.contract.access import parse_listen
+from tracetail.launcher.settings import LauncherSettings
+from tracetail.loki.settings import LokiSettings
+from tracetail.panel.settings import PanelSettings
+from tracetail.store.settings import StoreSettings
 
 CONFIG_VARIABLE = "TRACETAIL_CONFIG"
 SYSTEM_CONFIG = Path("/etc/tracetail/tracetail.toml")

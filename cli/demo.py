@@ -19,17 +19,17 @@ from typing import IO, Any
 
 import click
 
-from cli import configuration
-from cli.http import open_direct
-from cli.up import PartFailedError, Stack, stop_on_signals
-from contract import logql
-from contract.identity import new_trace_id
-from contract.labels import METADATA_LEVEL
-from contract.loki import ENTRIES_PER_QUERY_MAX, LokiSettings
-from contract.state import STATE_DIR_VARIABLE
-from panel.entry import Key
-from panel.loki import LokiClient, LokiError
-from panel.reader import Reader
+from tracetail.cli import configuration
+from tracetail.cli.http import open_direct
+from tracetail.cli.up import PartFailedError, Stack, stop_on_signals
+from tracetail.contract.identity import new_trace_id
+from tracetail.contract.labels import METADATA_LEVEL
+from tracetail.contract.state import STATE_DIR_VARIABLE
+from tracetail.loki import logql
+from tracetail.loki.settings import ENTRIES_PER_QUERY_MAX, LokiSettings
+from tracetail.panel.trace.entry import Key
+from tracetail.panel.trace.loki import LokiClient, LokiError
+from tracetail.panel.trace.reader import Reader
 
 FOUND_TIMEOUT_SECONDS = 30.0
 LEFT_OVER_TIMEOUT_SECONDS = 10.0
@@ -195,7 +195,7 @@ class Demo:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "cli.main",
+            "tracetail",
             *arguments,
             env=self.environ,
             stdout=asyncio.subprocess.PIPE,
@@ -268,7 +268,7 @@ def _held_ports() -> Iterator[_HeldPorts]:
 def sample_server() -> Path:
     """Return the sample server's file: beside this module in an installed package, in examples/ in a checkout."""
     installed = Path(__file__).with_name("sample_server.py")
-    return installed if installed.is_file() else Path(__file__).parents[1] / "examples" / "sample_server.py"
+    return installed if installed.is_file() else Path(__file__).resolve().parents[1] / "examples" / "sample_server.py"
 
 
 async def read_lines(settings: LokiSettings, trace_id: str) -> list[tuple[str, str]]:

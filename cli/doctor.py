@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import click
 
-from cli import configuration
-from cli.findings import OK, PROBLEM, WARNING, Finding, ok, problem
+from tracetail.cli import configuration
+from tracetail.cli.findings import OK, PROBLEM, WARNING, Finding, ok, problem
 
 _MARKS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), PROBLEM: ("✗", "red")}
 
@@ -44,7 +44,7 @@ async def _all(config: str | None, *, show: bool) -> list[Finding]:
 
 async def examine(config: str | None) -> AsyncIterator[Finding]:
     """Yield every finding as it is made. config: the --config path, if one was named."""
-    from cli import service_checks
+    from tracetail.cli import service_checks
 
     try:
         settings = configuration.load(config)
@@ -61,7 +61,7 @@ async def examine(config: str | None) -> AsyncIterator[Finding]:
 
 
 def _of_this_machine(settings: configuration.Configuration) -> Iterator[Finding]:
-    from cli import machine_checks
+    from tracetail.cli import machine_checks
 
     yield from machine_checks.check_build()
     yield from machine_checks.check_secrets(settings)

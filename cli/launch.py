@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from contract import state
-from contract.record import Phase, Record
-from launcher import params as parameters
-from launcher.engines import flag_value
-from launcher.params import ParametersError
-from launcher.result import BAD_PARAMETERS, OK, PREFLIGHT_FAILED, REFUSED, Refusal, Result
+from tracetail.contract import state
+from tracetail.contract.record import Phase, Record
+from tracetail.launcher import params as parameters
+from tracetail.launcher.engines import flag_value
+from tracetail.launcher.params import ParametersError
+from tracetail.launcher.result import BAD_PARAMETERS, OK, PREFLIGHT_FAILED, REFUSED, Refusal, Result
 
 if TYPE_CHECKING:
-    from launcher import registry
-    from launcher.selection import Selection
-    from launcher.settings import LauncherSettings
+    from tracetail.launcher import registry
+    from tracetail.launcher.selection import Selection
+    from tracetail.launcher.settings import LauncherSettings
 
 TAIL_LINES = 20
 TAIL_MAX = 4000
@@ -117,7 +117,7 @@ def _values(given: str | Mapping[str, Any] | None, flags: Mapping[str, Any]) -> 
 
 def _settings() -> "LauncherSettings":
     """Return the table [launcher] of the configuration. Raises ParametersError."""
-    from cli import configuration
+    from tracetail.cli import configuration
 
     try:
         return configuration.load(click.get_current_context().obj).launcher
@@ -127,7 +127,7 @@ def _settings() -> "LauncherSettings":
 
 def _selection(values: dict[str, Any], launch_id: str) -> "Selection":
     """Return which launches are meant, a service of the configuration being resolved. Raises ParametersError."""
-    from launcher.selection import Selection
+    from tracetail.launcher.selection import Selection
 
     if values.get("service"):
         values = parameters.with_defaults(values, _settings().services)
@@ -140,7 +140,7 @@ def _state_dir() -> Path:
 
 def _finish(result: Result) -> NoReturn:
     """Print how it ended, for people and then for programs, and exit."""
-    from launcher.redacting import mask
+    from tracetail.launcher.redacting import mask
 
     shown = result.to_object(mask)
     if result.tail:
@@ -189,7 +189,7 @@ class _Progress:
         self._shown = ""
 
     def __call__(self, what: str, record: Record, phases: list[Phase]) -> None:
-        """Be told of something: see launcher.starting.Listener."""
+        """Be told of something: see tracetail.launcher.operations.start.Listener."""
         if what == "waiting":
             self._count(record)
             return
@@ -236,7 +236,7 @@ def start(given: str | None, scope: bool, **flags: Any) -> None:
 
 
 def _start(action: str, given: str | None, flags: Mapping[str, Any], *, scope: bool) -> None:
-    from launcher import starting
+    from tracetail.launcher.operations import start
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_interrupted(signal.SIGTERM)))
     values: Mapping[str, Any] = {}
@@ -255,7 +255,7 @@ def _start(action: str, given: str | None, flags: Mapping[str, Any], *, scope: b
         click.echo("warning: callbackTokenFile goes to callbackUrl unencrypted: use https")
     progress = _Progress()
     try:
-        result = starting.start(params, _state_dir(), progress, min_free_bytes=settings.min_free_bytes, scope=scope)
+        result = start.start(params, _state_dir(), progress, min_free_bytes=settings.min_free_bytes, scope=scope)
     except KeyboardInterrupt:
         sys.exit(_interrupted(signal.SIGINT))
     progress.clear()
@@ -280,8 +280,8 @@ def _at(shown: Mapping[str, Any]) -> str:
 
 def _refuse_bad(values: Mapping[str, Any], error: ParametersError) -> Record | None:
     """Leave a refused launch for bad parameters, if they name a valid traceId by which it will be found."""
-    from contract.identity import InvalidIdError, check_id
-    from launcher import starting
+    from tracetail.contract.identity import InvalidIdError, check_id
+    from tracetail.launcher.operations import start
 
     values = parameters.known(values)
     trace_id = values.get("traceId")
@@ -303,7 +303,7 @@ def _refuse_bad(values: Mapping[str, Any], error: ParametersError) -> Record | N
     except InvalidIdError:
         kept.pop("instanceId", None)
     params = parameters.convert(kept)
-    return starting.refuse(params, _state_dir(), Refusal(BAD_PARAMETERS, str(error)))
+    return start.refuse(params, _state_dir(), Refusal(BAD_PARAMETERS, str(error)))
 
 
 def _selection_options(command: Command) -> Command:
@@ -325,17 +325,17 @@ def stop(given: str | None, launch_id: str, **flags: Any) -> None:
 
 
 def _stop(action: str, given: str | None, launch_id: str, flags: Mapping[str, Any]) -> None:
-    from launcher import repair, stopping
+    from tracetail.launcher.operations import rescue, stop
 
     try:
         selection = _selection(_values(given, flags), launch_id)
-        repair.tell_ends(selection.find(_state_dir()))
+        rescue.tell_ends(selection.find(_state_dir()))
         launches = selection.live(_state_dir())
     except ParametersError as error:
         _bad(action, error)
     if not launches:
         click.echo(f"nothing runs of {selection.describe()}")
-    result = stopping.stop(launches, _state_dir())
+    result = stop.stop(launches, _state_dir())
     if launches and result.status == OK:
         click.echo(f"stopped {result.to_object()['service']} in {result.seconds:.1f} s")
     _finish(result._replace(action=action))
@@ -362,7 +362,7 @@ def _restart(given: str | None, launch_id: str, flags: Mapping[str, Any], *, sco
 
 def _params_before(selection: "Selection") -> dict[str, Any]:
     """Return the parameters with which a service was started last. Raises ParametersError."""
-    from launcher import plan
+    from tracetail.launcher import plan
 
     found = selection.find(_state_dir())
     if not found:
@@ -387,8 +387,8 @@ _STATUS_ROWS = ("launchId", "traceId", "instanceId", "engine", "pid", "startedAt
 
 
 def _status(given: str | None, launch_id: str, flags: Mapping[str, Any], *, as_json: bool = False) -> None:
-    from launcher import status as statuses
-    from launcher.redacting import mask
+    from tracetail.launcher.operations import status as statuses
+    from tracetail.launcher.redacting import mask
 
     try:
         selection = _selection(_values(given, flags), launch_id)
@@ -436,7 +436,7 @@ def apply(given: str | None, scope: bool, **flags: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 def ps(everything: bool, as_json: bool) -> None:
     """List the launches of this machine."""
-    from launcher import registry
+    from tracetail.launcher import registry
 
     rows = [
         {
@@ -478,15 +478,15 @@ def _table(rows: list[dict[str, Any]], names: tuple[str, ...]) -> None:
 @click.option("--adopt", "launch_id", metavar="LAUNCH", required=True, help="The launch to take over.")
 def keep(launch_id: str) -> None:
     """Take over a launch whose keeper is gone, and return at once."""
-    from contract.identity import is_launch_id
-    from contract.record import LaunchDir
-    from launcher import repair
+    from tracetail.contract.identity import is_launch_id
+    from tracetail.contract.record import LaunchDir
+    from tracetail.launcher.operations import rescue
 
     launch = LaunchDir(state.launches_dir(_state_dir()) / launch_id)
     if not is_launch_id(launch_id) or not launch.record_path.exists():
         click.echo(f"error: there is no launch {launch_id!r} in {_state_dir()}", err=True)
         sys.exit(BAD_PARAMETERS)
-    if not repair.rescue(launch):
+    if not rescue.rescue(launch):
         click.echo(f"error: no keeper came up for launch {launch_id}: see {launch.path / 'keeper.log'}", err=True)
         sys.exit(1)
 
@@ -498,7 +498,8 @@ def keep(launch_id: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 def gc(keep_days: float | None, keep_launches: int | None, dry_run: bool, as_json: bool) -> None:
     """Remove old records and segments that are shipped."""
-    from launcher import pruning, retention
+    from tracetail.launcher.keeper import pruning
+    from tracetail.launcher.operations import garbage_collect
 
     try:
         min_free_bytes = _settings().min_free_bytes
@@ -506,10 +507,10 @@ def gc(keep_days: float | None, keep_launches: int | None, dry_run: bool, as_jso
         click.echo(f"error: {error}", err=True)
         sys.exit(BAD_PARAMETERS)
     removed = list(
-        retention.collect(
+        garbage_collect.collect(
             _state_dir(),
-            keep_days=retention.DEFAULT_KEEP_DAYS if keep_days is None else keep_days,
-            keep_launches=retention.DEFAULT_KEEP_LAUNCHES if keep_launches is None else keep_launches,
+            keep_days=garbage_collect.DEFAULT_KEEP_DAYS if keep_days is None else keep_days,
+            keep_launches=garbage_collect.DEFAULT_KEEP_LAUNCHES if keep_launches is None else keep_launches,
             min_free_bytes=min_free_bytes,
             dry_run=dry_run,
         )
@@ -561,14 +562,14 @@ def smoke(
 def _probe_model(
     action: str, given: str | None, launch_id: str, flags: Mapping[str, Any], asked: dict[str, Any] | None
 ) -> None:
-    from launcher import modelcheck
+    from tracetail.launcher.operations import model_check
 
     try:
         values = _values(given, flags)
         launch = _meant(values, launch_id)
         if action == "smoke" and asked is None:
             asked = values.get("smoke")
-        result = modelcheck.warm_up(launch) if action == "warmup" else modelcheck.smoke(launch, asked)
+        result = model_check.warm_up(launch) if action == "warmup" else model_check.smoke(launch, asked)
     except ParametersError as error:
         _bad(action, error)
     if result.status == OK:
@@ -581,12 +582,12 @@ def _probe_model(
 @click.option("--callback-url", default=None, help="Where to (else the callbackUrl of its start).")
 def notify(given: str | None, launch_id: str, callback_url: str | None, **flags: Any) -> None:
     """Report a launch's state to its callback."""
-    from launcher import notifying
+    from tracetail.launcher.operations import notify
 
     try:
         values = _values(given, flags)
         launch = _meant(values, launch_id)
-        result = notifying.notify(launch, callback_url or values.get("callbackUrl") or "")
+        result = notify.notify(launch, callback_url or values.get("callbackUrl") or "")
     except ParametersError as error:
         _bad("notify", error)
     if result.status == OK:

@@ -13,13 +13,13 @@ from typing import NoReturn
 
 import click
 
-from cli import configuration
-from contract import labels as names
-from contract import logql
-from contract.identity import InvalidIdError, check_id, is_launch_id
-from panel.entry import Entry, Key, source_of
-from panel.loki import LokiClient, LokiError, LokiUnavailableError
-from panel.reader import Reader
+from tracetail.cli import configuration
+from tracetail.contract import labels as names
+from tracetail.contract.identity import InvalidIdError, check_id, is_launch_id
+from tracetail.loki import logql
+from tracetail.panel.trace.entry import Entry, Key, source_of
+from tracetail.panel.trace.loki import LokiClient, LokiError, LokiUnavailableError
+from tracetail.panel.trace.reader import Reader
 
 POLL_SECONDS = 0.25
 UNAVAILABLE_PAUSE_SECONDS = 2.0

@@ -12,11 +12,11 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from cli.configuration import Configuration, options
-from cli.findings import Finding, ok, problem, warning
-from contract.access import UnsafeBindError, check_bind, parse_listen
-from contract.record import ENDED_STATES, LaunchDir, RecordError, is_alive
-from contract.state import existing_state_dirs, launches_dir, state_dir
+from tracetail.cli.configuration import Configuration, options
+from tracetail.cli.findings import Finding, ok, problem, warning
+from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
+from tracetail.contract.record import ENDED_STATES, LaunchDir, RecordError, is_alive
+from tracetail.contract.state import existing_state_dirs, launches_dir, state_dir
 
 GIB = 1 << 30
 FREE_WARNING_BYTES = 10 * GIB
@@ -32,9 +32,10 @@ _NOT_SECRET = ("public_key_file",)
 
 def check_build() -> Iterator[Finding]:
     """Say whether the agent's loops were compiled when tracetail was installed."""
-    from agent import loops
+    from tracetail.agent.parsing import scan
+    from tracetail.loki import entries
 
-    if loops.COMPILED:
+    if scan.COMPILED and entries.COMPILED:
         yield ok("build", "the agent's loops are compiled")
     else:
         yield warning(

@@ -5,30 +5,30 @@ import sys
 
 import click
 
-from contract import __version__
+from tracetail import __version__
 
 _COMMANDS = {
-    "start": ("cli.launch", "start", "Start an inference server and wait until it is ready."),
-    "stop": ("cli.launch", "stop", "Stop a server and everything that belongs to its launch."),
-    "restart": ("cli.launch", "restart", "Stop a server if it runs, then start it."),
-    "status": ("cli.launch", "status", "Tell the state of a service."),
-    "apply": ("cli.launch", "apply", "Do what the parameter `action` says."),
-    "ps": ("cli.launch", "ps", "List the launches of this machine."),
-    "logs": ("cli.logs", "logs", "Print the lines of a trace or launch."),
-    "warmup": ("cli.launch", "warmup", "Send a first request and wait for a token."),
-    "smoke": ("cli.launch", "smoke", "Send a prompt and check the answer."),
-    "notify": ("cli.launch", "notify", "Report a launch's state to its callback."),
-    "verify": ("cli.agent", "verify", "Prove that every line of a trace is in Loki."),
-    "gc": ("cli.launch", "gc", "Remove old records and segments that are shipped."),
-    "agent": ("cli.agent", "agent", "Follow logs and ship them to Loki."),
-    "store": ("cli.store", "store", "Run the embedded Loki-compatible store."),
-    "panel": ("cli.panel", "panel", "Run the log panel and its API."),
-    "up": ("cli.up", "up", "Run store, agent and panel on this machine."),
-    "demo": ("cli.demo", "demo", "Run the whole chain once, with a sample server."),
-    "token": ("cli.panel", "token", "Mint an access token for the panel."),
-    "doctor": ("cli.doctor", "doctor", "Check this machine's set-up and say what to do."),
-    "config": ("cli.config", "config", "Show, check or describe the configuration."),
-    "keep": ("cli.launch", "keep", "Take over a launch whose keeper is gone (the agent calls this)."),
+    "start": ("tracetail.cli.launch", "start", "Start an inference server and wait until it is ready."),
+    "stop": ("tracetail.cli.launch", "stop", "Stop a server and everything that belongs to its launch."),
+    "restart": ("tracetail.cli.launch", "restart", "Stop a server if it runs, then start it."),
+    "status": ("tracetail.cli.launch", "status", "Tell the state of a service."),
+    "apply": ("tracetail.cli.launch", "apply", "Do what the parameter `action` says."),
+    "ps": ("tracetail.cli.launch", "ps", "List the launches of this machine."),
+    "logs": ("tracetail.cli.logs", "logs", "Print the lines of a trace or launch."),
+    "warmup": ("tracetail.cli.launch", "warmup", "Send a first request and wait for a token."),
+    "smoke": ("tracetail.cli.launch", "smoke", "Send a prompt and check the answer."),
+    "notify": ("tracetail.cli.launch", "notify", "Report a launch's state to its callback."),
+    "verify": ("tracetail.cli.agent", "verify", "Prove that every line of a trace is in Loki."),
+    "gc": ("tracetail.cli.launch", "gc", "Remove old records and segments that are shipped."),
+    "agent": ("tracetail.cli.agent", "agent", "Follow logs and ship them to Loki."),
+    "store": ("tracetail.cli.store", "store", "Run the embedded Loki-compatible store."),
+    "panel": ("tracetail.cli.panel", "panel", "Run the log panel and its API."),
+    "up": ("tracetail.cli.up", "up", "Run store, agent and panel on this machine."),
+    "demo": ("tracetail.cli.demo", "demo", "Run the whole chain once, with a sample server."),
+    "token": ("tracetail.cli.panel", "token", "Mint an access token for the panel."),
+    "doctor": ("tracetail.cli.doctor", "doctor", "Check this machine's set-up and say what to do."),
+    "config": ("tracetail.cli.config", "config", "Show, check or describe the configuration."),
+    "keep": ("tracetail.cli.launch", "keep", "Take over a launch whose keeper is gone (the agent calls this)."),
 }
 _HIDDEN = {"keep"}
 

@@ -8,11 +8,11 @@ import sys
 import click
 from aiohttp import web
 
-from cli import configuration
-from contract.access import UnsafeBindError, check_bind, parse_listen
-from panel.access import READ, SCOPES, Keys
-from panel.secret import SecretError
-from panel.server import PanelServer
+from tracetail.cli import configuration
+from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
+from tracetail.panel.auth.access import READ, SCOPES, Keys
+from tracetail.panel.auth.secret import SecretError
+from tracetail.panel.server import PanelServer
 
 
 @click.command()

@@ -1,10 +1,10 @@
-"""The configuration reference, as Markdown: `python -m cli.reference > docs/configuration.md` writes it anew."""
+"""Writes the configuration reference: `python -m tracetail.cli.reference > docs/configuration.md`."""
 
 import json
 import sys
 from typing import Any
 
-from cli import configuration
+from tracetail.cli import configuration
 
 _HEAD = """\
 # Configuration

@@ -11,18 +11,17 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 
-from agent import encoding
-from agent.bodies import body_of
-from agent.remote_write import RefusedError, RemoteWriter, UnavailableError
-from agent.remote_write import encode as encode_samples
-from agent.reporting import remote_write_headers
-from agent.sender import Answer, LokiClient, QueryRefusedError, UnreachableError
-from cli.configuration import Configuration, store_url
-from cli.findings import Finding, ok, problem, warning
-from contract import logql
-from contract.labels import ENV, HOST, METADATA_LEVEL, SERVICE_NAME
-from contract.loki import LokiSettings
-from contract.secret_file import read_secret
+from tracetail.agent.metrics.exporters import remote_write_headers
+from tracetail.agent.metrics.remote_write import RefusedError, RemoteWriter, UnavailableError
+from tracetail.agent.metrics.remote_write import encode as encode_samples
+from tracetail.cli.configuration import Configuration, store_url
+from tracetail.cli.findings import Finding, ok, problem, warning
+from tracetail.contract.labels import ENV, HOST, METADATA_LEVEL, SERVICE_NAME
+from tracetail.contract.secret_file import read_secret
+from tracetail.loki import entries, logql
+from tracetail.loki.client import Answer, LokiClient, QueryRefusedError, UnreachableError
+from tracetail.loki.push import body_of
+from tracetail.loki.settings import LokiSettings
 
 READ_BACK_SECONDS = 15.0
 CLOCK_WARNING_SECONDS = 5.0
@@ -86,8 +85,8 @@ async def _round_trip(client: LokiClient, loki: LokiSettings) -> AsyncIterator[F
     labels = {SERVICE_NAME: "tracetail-doctor", ENV: "test", HOST: socket.gethostname()}
     text = f"tracetail doctor was here: {secrets.token_hex(8)}"
     now = time.time_ns()
-    meta = encoding.metadata({METADATA_LEVEL: "info"}) if loki.structured_metadata else b""
-    body = body_of(labels, [encoding.Entry(now, text.encode(), meta)])
+    meta = entries.metadata({METADATA_LEVEL: "info"}) if loki.structured_metadata else b""
+    body = body_of(labels, [entries.Entry(now, text.encode(), meta)])
     try:
         answer = await client.push(body.data)
     except UnreachableError as error:

@@ -11,20 +11,20 @@ from pathlib import Path
 import click
 from aiohttp import web
 
-from cli.configuration import ConfigurationError, load
-from contract.access import UnsafeBindError, check_bind, parse_listen
-from contract.state import state_dir
-from store.backup import back_up
-from store.database import Database, DatabaseError
-from store.limits import TimeWindow
-from store.logql import parse
-from store.metrics import Metrics
-from store.priority import QueryPriority
-from store.reader import Reader
-from store.server import Server
-from store.settings import StoreSettings
-from store.tail import Tails
-from store.writer import Retention, Stored, Writer
+from tracetail.cli.configuration import ConfigurationError, load
+from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
+from tracetail.contract.state import state_dir
+from tracetail.store.disk.backup import back_up
+from tracetail.store.disk.database import Database, DatabaseError
+from tracetail.store.disk.reader import Reader
+from tracetail.store.http.metrics import Metrics
+from tracetail.store.http.server import Server
+from tracetail.store.http.tail import Tails
+from tracetail.store.ingest.limits import TimeWindow
+from tracetail.store.ingest.writer import Retention, Stored, Writer
+from tracetail.store.query.logql import parse
+from tracetail.store.query_priority import QueryPriority
+from tracetail.store.settings import StoreSettings
 
 _DAY_NS = 24 * 3600 * 10**9
 _MINUTE_NS = 60 * 10**9

@@ -12,10 +12,10 @@ from typing import IO
 
 import click
 
-from cli import configuration
-from cli.http import open_direct
-from contract.loki import READY_PATH
-from contract.state import DIRECTORY_MODE, STATE_DIR_VARIABLE, state_dir
+from tracetail.cli import configuration
+from tracetail.cli.http import open_direct
+from tracetail.contract.state import DIRECTORY_MODE, STATE_DIR_VARIABLE, state_dir
+from tracetail.loki.settings import READY_PATH
 
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 15.0
@@ -36,7 +36,7 @@ class Part:
     def __init__(self, name: str, environ: Mapping[str, str], config: str | None, errors: IO[bytes] | None) -> None:
         self.name = name
         self.address = ""
-        self._command = [sys.executable, "-m", "cli.main", *(["--config", config] if config else []), name]
+        self._command = [sys.executable, "-m", "tracetail", *(["--config", config] if config else []), name]
         self._environ = dict(environ)
         self._errors = errors
         self._process: asyncio.subprocess.Process | None = None

@@ -1,6 +1,6 @@
 """The labels of a launch's stream in Loki, and the names of an entry's structured metadata."""
 
-from contract.record import Record
+from tracetail.contract.record import Record
 
 TRACE_ID = "traceId"
 INSTANCE_ID = "instanceId"

@@ -10,7 +10,7 @@ import time
 from datetime import date
 from typing import NamedTuple
 
-from contract.identity import ID_PATTERN
+from tracetail.contract.identity import ID_PATTERN
 
 MARK_EVENT = "event"
 """The keeper speaks, not the server: the text is an event in logfmt."""

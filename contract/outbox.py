@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from contract.record import replace_file
+from tracetail.contract.record import replace_file
 
 GIVE_UP_SECONDS = 24 * 3600.0
 """A callback that nobody took for this long is dropped."""

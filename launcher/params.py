@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from contract.identity import InvalidIdError, check_id
-from launcher import engines
+from tracetail.contract.identity import InvalidIdError, check_id
+from tracetail.launcher import engines
 
 ENVS = ("dev", "test", "prod")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from contract.record import LaunchDir, Record, replace_file
+from tracetail.contract.record import LaunchDir, Record, replace_file
 
 ADOPT = "adopt"
 """A keeper's argument instead of the lock's descriptor: it takes over."""

@@ -5,6 +5,6 @@ def mask(text: str) -> str:
     """Return a text without its secrets."""
     if not text:
         return text
-    from contract.redaction import Redactor  # noqa: PLC0415  (needs google-re2, which takes its time to load)
+    from tracetail.contract.redaction import Redactor  # noqa: PLC0415  (needs google-re2, which takes its time to load)
 
     return Redactor().redact(text.encode(errors="replace"))[0].decode(errors="replace")

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from contract import record
-from contract.identity import is_launch_id
-from contract.record import LaunchDir, Record
-from contract.state import DIRECTORY_MODE, existing_state_dirs, launches_dir
+from tracetail.contract import record
+from tracetail.contract.identity import is_launch_id
+from tracetail.contract.record import LaunchDir, Record
+from tracetail.contract.state import DIRECTORY_MODE, existing_state_dirs, launches_dir
 
 LIVE_STATES = frozenset({record.STARTING, record.READY, record.STOPPING})
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from contract.record import Record
+from tracetail.contract.record import Record
 
 OK = 0
 BAD_PARAMETERS = 2

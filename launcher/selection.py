@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from contract.identity import InvalidIdError, check_id, is_launch_id
-from contract.record import LaunchDir, RecordError
-from contract.state import launches_dir
-from launcher import registry
-from launcher.params import ParametersError, normalize
+from tracetail.contract.identity import InvalidIdError, check_id, is_launch_id
+from tracetail.contract.record import LaunchDir, RecordError
+from tracetail.contract.state import launches_dir
+from tracetail.launcher import registry
+from tracetail.launcher.params import ParametersError, normalize
 
 
 class Selection:

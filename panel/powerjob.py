@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Self
 
 import aiohttp
 
-from panel.errors import RequestError
-from panel.secret import SecretFile
-from panel.settings import PanelSettings
+from tracetail.panel.auth.secret import SecretFile
+from tracetail.panel.routes.errors import RequestError
+from tracetail.panel.settings import PanelSettings
 
 PAGE_LINES = 100
 _RUNNING = 3

@@ -8,25 +8,25 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from contract import access as binding
-from contract.loki import LokiSettings
-from panel.access import AccessError, Keys
-from panel.answer import json_answer
-from panel.api import ReadingRoutes
-from panel.callbacks import CallbackRoutes
-from panel.errors import error_answer
-from panel.index import LineIndexes
-from panel.live import Feeds
-from panel.loki import LokiClient
-from panel.openapi import document
-from panel.overview import Overview
-from panel.platform import PlatformRoutes
-from panel.powerjob import PowerJob
-from panel.reader import Reader
-from panel.request import BODY_MAX_BYTES, GRANT
-from panel.settings import PanelSettings
-from panel.tokens import TokenRoutes
-from panel.traces import Traces
+from tracetail.contract import access as binding
+from tracetail.loki.settings import LokiSettings
+from tracetail.panel.auth.access import AccessError, Keys
+from tracetail.panel.auth.tokens import TokenRoutes
+from tracetail.panel.powerjob import PowerJob
+from tracetail.panel.routes.answer import json_answer
+from tracetail.panel.routes.errors import error_answer
+from tracetail.panel.routes.ingest import CallbackRoutes
+from tracetail.panel.routes.logs import ReadingRoutes
+from tracetail.panel.routes.openapi import document
+from tracetail.panel.routes.request import BODY_MAX_BYTES, GRANT
+from tracetail.panel.routes.runs import PlatformRoutes
+from tracetail.panel.settings import PanelSettings
+from tracetail.panel.trace.feed import Feeds
+from tracetail.panel.trace.line_index import LineIndexes
+from tracetail.panel.trace.loki import LokiClient
+from tracetail.panel.trace.overview import Overview
+from tracetail.panel.trace.reader import Reader
+from tracetail.panel.trace.traces import Traces
 
 _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"

@@ -102,7 +102,7 @@ class Engine(NamedTuple):
 
 def load(name: str) -> Engine:
     """Return the engine of this name, one of NAMES."""
-    engine = importlib.import_module(f"launcher.engines.{name}").ENGINE
+    engine = importlib.import_module(f"tracetail.launcher.engines.{name}").ENGINE
     assert isinstance(engine, Engine)
     return engine
 

@@ -4,7 +4,7 @@ Lines of vLLM's source are those of 0.32.0; of the others', those of the version
 2.13.0, transformers 5.19.0, huggingface_hub 2.4.0, uvicorn 0.54.0.
 """
 
-from launcher.engines import Cause
+from tracetail.launcher.engines import Cause
 
 EXCEPTION = rb"(?:[A-Za-z_][\w.]*(?:Error|Exception): )?"
 """What a traceback's last line begins with: the exception's name, with its module or without."""

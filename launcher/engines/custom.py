@@ -1,6 +1,6 @@
 """Any command at all. It often wraps vLLM (a container, a script), so vLLM's lines are understood."""
 
-from launcher.engines import Command, Engine, EngineError, Service, fill, vllm
+from tracetail.launcher.engines import Command, Engine, EngineError, Service, fill, vllm
 
 
 def command(service: Service) -> Command:

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from launcher.engines import Command, Engine, EngineError, Phase, Service
-from launcher.engines.common import MEMORY, MODEL, PORT_HELD, RUNTIME
+from tracetail.launcher.engines import Command, Engine, EngineError, Phase, Service
+from tracetail.launcher.engines.common import MEMORY, MODEL, PORT_HELD, RUNTIME
 
 INSTALL_VARIABLE = "MIES_INSTALL_PATH"
 CONFIG_VARIABLE = "MIES_CONFIG_JSON_PATH"

@@ -5,8 +5,8 @@ Lines of its source are those of 0.5.23 as it is published at PyPI.
 
 from pathlib import Path
 
-from launcher.engines import Cause, Command, Engine, Phase, Service, flag_given
-from launcher.engines.common import EXCEPTION, MEMORY, MODEL, PORT_HELD, RUNTIME
+from tracetail.launcher.engines import Cause, Command, Engine, Phase, Service, flag_given
+from tracetail.launcher.engines.common import EXCEPTION, MEMORY, MODEL, PORT_HELD, RUNTIME
 
 DEFAULT_HOST = "0.0.0.0"  # noqa: S104  (SGLang itself binds loopback, where the test platform cannot probe it)
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from launcher.engines import Cause, Command, Engine, Phase, Service, flag_given
-from launcher.engines.common import EXCEPTION, MEMORY, MODEL, PORT_HELD, RUNTIME
+from tracetail.launcher.engines import Cause, Command, Engine, Phase, Service, flag_given
+from tracetail.launcher.engines.common import EXCEPTION, MEMORY, MODEL, PORT_HELD, RUNTIME
 
 MODULE = "vllm.entrypoints.openai.api_server"
 

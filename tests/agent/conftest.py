@@ -10,8 +10,10 @@ import pytest
 from support.agent_loki import LokiStandIn, StoreFront
 from support.agent_process import AgentProcess
 
-from agent import loops
-from agent.loops import plain
+from tracetail.agent.parsing import scan, scan_plain
+from tracetail.loki import entries, entries_plain
+
+LOOPS = ((scan, scan_plain, "look_up"), (scan, scan_plain, "stamped"), (entries, entries_plain, "encoded"))
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ async def front(tmp_path: Path) -> AsyncIterator[StoreFront]:
     """Return a front that can misbehave before a real store."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
     environ |= {"TRACETAIL_STATE_DIR": str(tmp_path / "store"), "TRACETAIL_STORE_LISTEN": "127.0.0.1:0"}
-    command = (sys.executable, "-m", "cli.main", "store")
+    command = (sys.executable, "-m", "tracetail", "store")
     store = await asyncio.create_subprocess_exec(*command, env=environ, stdout=-1, stderr=asyncio.subprocess.DEVNULL)
     assert store.stdout is not None
     line = (await store.stdout.readline()).decode()
@@ -63,10 +65,10 @@ async def start_agent(state_dir: Path, loki: LokiStandIn) -> AsyncIterator[Calla
 @pytest.fixture(scope="module", params=["compiled", "plain"])
 def either_loops(request: pytest.FixtureRequest) -> Iterator[None]:
     """Run the tests of a module with both forms of the loops over lines."""
-    if request.param == "compiled" and not loops.COMPILED:
+    if request.param == "compiled" and not (scan.COMPILED and entries.COMPILED):
         pytest.skip("the loops were not compiled: there was no C compiler when tracetail was installed")
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "plain":
-            for name in ("encoded", "look_up", "stamped"):
-                patch.setattr(loops, name, getattr(plain, name))
+            for chosen, plain, name in LOOPS:
+                patch.setattr(chosen, name, getattr(plain, name))
         yield

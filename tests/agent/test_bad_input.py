@@ -12,7 +12,7 @@ from aiohttp import web
 from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import Launch, eventually
 
-from agent.agent import journal_path
+from tracetail.agent.service import journal_path
 
 LINES = [f"line {number}" for number in range(200)]
 

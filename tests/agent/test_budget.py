@@ -10,10 +10,10 @@ from aiohttp import web
 from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import Launch, eventually
 
-from agent.agent import journal_path
-from agent.budget import Budget
-from agent.refusals import RateLimit, is_its_own, rate_limit
-from agent.sender import Answer
+from tracetail.agent.service import journal_path
+from tracetail.agent.shipping.in_flight import Budget
+from tracetail.loki.answers import RateLimit, is_its_own, rate_limit
+from tracetail.loki.client import Answer
 
 MIB = 1 << 20
 

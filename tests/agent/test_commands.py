@@ -11,9 +11,9 @@ import pytest
 from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import TRACE, Launch, eventually
 
-from agent.agent import journal_path
-from agent.rejected import rejected_lines
-from contract.logline import render_line
+from tracetail.agent.journal.rejected import rejected_lines
+from tracetail.agent.service import journal_path
+from tracetail.contract.logline import render_line
 
 
 class Ran(NamedTuple):
@@ -34,7 +34,7 @@ def tracetail(state_dir: Path, loki: LokiStandIn):
             "TRACETAIL_CONFIG": str(state_dir / "command.toml"),
         }
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cli.main", *arguments, env=environ, stdout=-1, stderr=-1
+            sys.executable, "-m", "tracetail", *arguments, env=environ, stdout=-1, stderr=-1
         )
         out, err = await process.communicate()
         assert process.returncode is not None

@@ -18,7 +18,7 @@ from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import TRACE, AgentProcess, Launch, eventually
 from support.tls import Authority, Proxy, TlsFront
 
-from contract.loki import LokiSettings, LokiSettingsError
+from tracetail.loki.settings import LokiSettings, LokiSettingsError
 
 pytestmark = pytest.mark.needs("openssl")
 
@@ -78,7 +78,7 @@ def tracetail(state_dir: Path):
             "TRACETAIL_LOKI_URL": url,
             "TRACETAIL_CONFIG": str(path),
         }
-        command = (sys.executable, "-m", "cli.main", *arguments)
+        command = (sys.executable, "-m", "tracetail", *arguments)
         process = await asyncio.create_subprocess_exec(
             *command, env=environ, stdout=-1, stderr=asyncio.subprocess.STDOUT
         )

@@ -16,16 +16,16 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent import encoding
-from agent.delivery import Delivery
-from agent.files import FileSource, Inodes
-from agent.journal import Journal
-from agent.ledger import Ledger
-from agent.metrics import Metrics
-from agent.pipeline import Pipeline, Room
-from agent.sender import Answer, Found
-from contract.loki import LokiSettings
-from contract.redaction import Redactor
+from tracetail.agent.journal.database import Journal
+from tracetail.agent.metrics.counters import Metrics
+from tracetail.agent.pipeline import Pipeline, Room
+from tracetail.agent.reading.file_source import FileSource, Inodes
+from tracetail.agent.resume import Ledger
+from tracetail.agent.shipping.delivery import Delivery
+from tracetail.contract.redaction import Redactor
+from tracetail.loki import entries as encoding
+from tracetail.loki.client import Answer, Found
+from tracetail.loki.settings import LokiSettings
 
 T = TypeVar("T")
 NOW = 1_795_353_130_000_000_000

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from support.agent_process import Launch, eventually
 
-from agent.discovery import Discovery
-from agent.files import Inodes
-from agent.settings import AgentSettings
-from contract.state import launches_dir
+from tracetail.agent.reading.discovery import Discovery
+from tracetail.agent.reading.file_source import Inodes
+from tracetail.agent.settings import AgentSettings
+from tracetail.contract.state import launches_dir
 
 
 @pytest.fixture

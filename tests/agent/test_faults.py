@@ -15,7 +15,7 @@ from aiohttp import web
 from support.agent_loki import Behaviour, LokiStandIn, Stored, StoreFront
 from support.agent_process import Launch, eventually
 
-from agent.agent import journal_path
+from tracetail.agent.service import journal_path
 
 LINES = [f"line {n}" for n in range(200)]
 

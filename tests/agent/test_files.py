@@ -14,12 +14,12 @@ import pytest
 from support.agent_loki import LokiStandIn
 from support.agent_process import eventually
 
-from agent import files
-from agent.files import FileSource, Inodes
-from agent.follower import FileRow
-from agent.headers import Headers
-from agent.parsing import LineParser
-from agent.times import EngineTimes
+from tracetail.agent.parsing.header import Headers
+from tracetail.agent.parsing.parser import LineParser
+from tracetail.agent.parsing.times import EngineTimes
+from tracetail.agent.reading import file_source
+from tracetail.agent.reading.file_source import FileSource, Inodes
+from tracetail.agent.reading.reader import FileRow
 
 
 @pytest.fixture
@@ -375,7 +375,7 @@ async def test_a_file_that_was_found_empty_is_not_read_again_under_its_rotated_n
 async def test_a_path_at_which_nothing_is_any_more_is_forgotten_and_found_again(
     logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "FORGET_SECONDS", 0.0)
+    monkeypatch.setattr(file_source, "FORGET_SECONDS", 0.0)
     source = FileSource(logs / "app.log", {}, Inodes())
     append(source.path, "x")
     assert source.look()
@@ -383,8 +383,8 @@ async def test_a_path_at_which_nothing_is_any_more_is_forgotten_and_found_again(
     source.file.position = source.file.size = 2
     assert not source.is_gone
     source.path.unlink()
-    monkeypatch.setattr(files, "DRAIN_SECONDS", 0.0)
-    monkeypatch.setattr(files, "LINGER_SECONDS", 0.0)
+    monkeypatch.setattr(file_source, "DRAIN_SECONDS", 0.0)
+    monkeypatch.setattr(file_source, "LINGER_SECONDS", 0.0)
 
     def looked() -> bool:
         if source.look():

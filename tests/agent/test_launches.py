@@ -14,9 +14,9 @@ from aiohttp import web
 from support.agent_loki import LokiStandIn
 from support.agent_process import Launch, eventually
 
-from contract import outbox
-from contract.record import LaunchDir
-from contract.state import launches_dir
+from tracetail.contract import outbox
+from tracetail.contract.record import LaunchDir
+from tracetail.contract.state import launches_dir
 
 
 class Receiver:
@@ -189,7 +189,7 @@ async def test_a_server_without_a_keeper_gets_a_new_one(start_agent, loki: LokiS
     environ["TRACETAIL_STATE_DIR"] = str(state_dir)
 
     async def tracetail(*arguments: str) -> None:
-        command = (sys.executable, "-m", "cli.main", *arguments)
+        command = (sys.executable, "-m", "tracetail", *arguments)
         process = await asyncio.create_subprocess_exec(*command, env=environ, stdout=asyncio.subprocess.DEVNULL)
         assert await process.wait() == 0
 

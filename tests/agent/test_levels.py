@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from agent import encoding
-from agent.headers import Headers
-from agent.parsing import LineParser
-from agent.times import EngineTimes
-from contract.logline import render_line
+from tracetail.agent.parsing.header import Headers
+from tracetail.agent.parsing.parser import LineParser
+from tracetail.agent.parsing.times import EngineTimes
+from tracetail.contract.logline import render_line
+from tracetail.loki import entries
 
 DATA = Path(__file__).parent.parent / "data"
 NOW = 1_795_353_130_000_000_000
@@ -22,7 +22,7 @@ def lines_of(name: str) -> list[bytes]:
 
 def levels(block: bytes) -> list[str]:
     parser = LineParser(EngineTimes(NOW), Headers())
-    return [encoding.decode_metadata(meta)["level"] for meta in parser.parse(block, NOW).stream(None).entries.metas]
+    return [entries.decode_metadata(meta)["level"] for meta in parser.parse(block, NOW).stream(None).entries.metas]
 
 
 def kept(*texts: bytes) -> bytes:
@@ -124,7 +124,7 @@ def test_formats_that_engines_print(text: bytes, wanted: dict[str, str]) -> None
     # Twice, because a header that was seen before takes the short path.
     parser = LineParser(EngineTimes(NOW), Headers())
     for meta in parser.parse(kept(text, text), NOW).stream(None).entries.metas:
-        assert encoding.decode_metadata(meta) == wanted
+        assert entries.decode_metadata(meta) == wanted
 
 
 def test_the_statistics_of_engines_are_handed_to_observers() -> None:

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import encoding, loops
-from agent.headers import Headers
-from agent.loops import plain
-from agent.parsing import LineParser
-from agent.records import Records
-from agent.times import EngineTimes
-from contract.logline import render_line
+from tracetail.agent.parsing import scan, scan_plain
+from tracetail.agent.parsing.header import Headers
+from tracetail.agent.parsing.level_tracker import Records
+from tracetail.agent.parsing.parser import LineParser
+from tracetail.agent.parsing.times import EngineTimes
+from tracetail.contract.logline import render_line
+from tracetail.loki import entries as encoding
+from tracetail.loki import entries_plain
 
 NOW = 1_795_353_130_000_000_000
 LOGS = sorted((Path(__file__).parent.parent / "data" / "vllm-logs").glob("*.log"))
@@ -46,13 +47,13 @@ any_text = st.lists(st.one_of(pieces, st.binary(max_size=6)), max_size=8).map(
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled():
-    if not loops.COMPILED:
+    if not (scan.COMPILED and encoding.COMPILED):
         why = "the loops were not compiled: there was no C compiler when tracetail was installed"
         pytest.fail(why) if os.environ.get("TRACETAIL_TEST_REQUIRE_PROGRAMS") else pytest.skip(why)
 
 
-def both(name, *arguments):
-    ours, compiled = getattr(plain, name)(*arguments), getattr(loops, name)(*arguments)
+def both(compiled_form, plain_form, *arguments):
+    ours, compiled = plain_form(*arguments), compiled_form(*arguments)
     assert ours == compiled
     return ours
 
@@ -60,7 +61,7 @@ def both(name, *arguments):
 def looked_up(look_up, lines, chunk):
     """Return all that parsing tells of lines, with one form of the loop."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loops, "look_up", look_up)
+        patch.setattr(scan, "look_up", look_up)
         headers = Headers()
         records = Records({}, headers)
         found = []
@@ -73,13 +74,13 @@ def looked_up(look_up, lines, chunk):
 @given(st.lists(any_text, max_size=12), st.sampled_from([1, 3, 100]))
 def test_headers_are_looked_up_alike(lines, chunk):
     twice = [*lines, *lines]  # what was seen before is looked up in another way
-    assert looked_up(plain.look_up, twice, chunk) == looked_up(loops.look_up, twice, chunk)
+    assert looked_up(scan_plain.look_up, twice, chunk) == looked_up(scan.look_up, twice, chunk)
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)
 def test_headers_of_real_logs_are_looked_up_alike(log):
     lines = log.read_bytes().split(b"\n") * 2
-    assert looked_up(plain.look_up, lines, 50) == looked_up(loops.look_up, lines, 50)
+    assert looked_up(scan_plain.look_up, lines, 50) == looked_up(scan.look_up, lines, 50)
 
 
 stamps = st.builds(
@@ -98,7 +99,7 @@ stamped_lines = st.one_of(
 @given(st.lists(stamped_lines, max_size=12), st.booleans(), st.integers(0, 3))
 def test_stamps_are_read_alike(lines, in_order, start):
     lines = sorted(lines) if in_order else lines
-    runs, nanos, texts = both("stamped", lines, min(start, len(lines)), FIXED)
+    runs, nanos, texts = both(scan.stamped, scan_plain.stamped, lines, min(start, len(lines)), FIXED)
     assert len(nanos) == len(texts) == sum(count for _, count in runs)
 
 
@@ -117,22 +118,29 @@ entries = st.lists(
 def test_entries_are_encoded_alike(rows):
     seconds = [encoding.second(time_ns // encoding.SECOND) for time_ns, _, _ in rows]
     nanos = [time_ns % encoding.SECOND for time_ns, _, _ in rows]
-    both("encoded", seconds, nanos, [text for _, text, _ in rows], [meta for _, _, meta in rows])
+    both(
+        encoding.encoded,
+        entries_plain.encoded,
+        seconds,
+        nanos,
+        [text for _, text, _ in rows],
+        [meta for _, _, meta in rows],
+    )
 
 
 def test_columns_of_different_length_are_refused():
     with pytest.raises(ValueError, match="different length"):
-        loops.encoded([encoding.second(1)], [1], [b"a", b"b"], [b""])
+        encoding.encoded([encoding.second(1)], [1], [b"a", b"b"], [b""])
 
 
 @pytest.mark.parametrize("wrong", [None, "text", 7])
 def test_what_is_not_bytes_is_refused(wrong):
     with pytest.raises(TypeError):
-        loops.encoded([encoding.second(1)], [1], [wrong], [b""])
+        encoding.encoded([encoding.second(1)], [1], [wrong], [b""])
     with pytest.raises(TypeError):
-        loops.stamped([wrong], 0, FIXED)
+        scan.stamped([wrong], 0, FIXED)
     with pytest.raises(TypeError):
-        loops.look_up([wrong], Headers(), set(), Headers().levels["info"], lambda *_: None)
+        scan.look_up([wrong], Headers(), set(), Headers().levels["info"], lambda *_: None)
 
 
 def test_a_keepers_log_is_parsed_alike_by_both():
@@ -146,6 +154,6 @@ def test_a_keepers_log_is_parsed_alike_by_both():
 
     compiled = parsed()
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("encoded", "look_up", "stamped"):
-            patch.setattr(loops, name, getattr(plain, name))
+        for name in ("look_up", "stamped"):
+            patch.setattr(scan, name, getattr(scan_plain, name))
         assert parsed() == compiled

@@ -12,18 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.agent_loki import decode
 
-from agent import encoding
-from agent.bodies import rows_from
-from agent.encoding import Columns, Entry
-from agent.follower import Follower
-from agent.headers import Headers, Ids
-from agent.loops import plain
-from agent.original_time import untold
-from agent.parsing import PIECE_TAIL_BYTES, LineParser, Stream
-from agent.pipeline import redact
-from agent.times import DAY, SECOND, EngineTimes
-from contract.logline import render_line
-from contract.redaction import Redactor
+from tracetail.agent.parsing.header import Headers, Ids
+from tracetail.agent.parsing.parser import PIECE_TAIL_BYTES, LineParser, Stream
+from tracetail.agent.parsing.times import DAY, SECOND, EngineTimes
+from tracetail.agent.pipeline import redact
+from tracetail.agent.reading.reader import Follower
+from tracetail.contract.logline import render_line
+from tracetail.contract.redaction import Redactor
+from tracetail.loki import entries as encoding
+from tracetail.loki import entries_plain
+from tracetail.loki.entries import Columns, Entry
+from tracetail.loki.original_time import untold
+from tracetail.loki.push import rows_from
 
 NOW = 1_795_353_130_000_000_000
 pytestmark = pytest.mark.usefixtures("either_loops")
@@ -432,6 +432,6 @@ def test_many_lines_of_one_second_keep_their_order() -> None:
 def test_nanoseconds_are_encoded_alike_in_any_number(offset: int) -> None:
     nanos = [n * 999_983 % SECOND for n in range(offset)] + [0, SECOND - 1]
     seconds = [encoding.second(n // 100) for n in range(len(nanos))]
-    for number, second, data in zip(nanos, seconds, plain.timestamps(seconds, nanos), strict=True):
+    for number, second, data in zip(nanos, seconds, entries_plain.timestamps(seconds, nanos), strict=True):
         assert data[:-5] == second
         assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data[-5:])) == number

@@ -8,7 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from support.monitoring import eventually, get, pushgateway
 
-from agent.pushgateway import PushError, Pushgateway, push_regularly
+from tracetail.agent.metrics.pushgateway import PushError, Pushgateway, push_regularly
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 from support.monitoring import eventually, prometheus
 
-from agent import remote_write
-from agent.remote_write import (
+from tracetail.agent.metrics import remote_write
+from tracetail.agent.metrics.remote_write import (
     RefusedError,
     RemoteWriteQueue,
     RemoteWriter,

@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from support import monitoring
 from support.agent_process import Launch, eventually
 
-from agent.refusals import kind_of
-from contract.record import process_ref
+from tracetail.contract.record import process_ref
+from tracetail.loki.answers import kind_of
 
 AGENT = Path(__file__).parents[2] / "agent"
 STATS = (
@@ -172,7 +172,7 @@ async def test_every_metric_has_its_row_in_the_documentation(start_agent, loki, 
     reported = {f"{f.name}_total" if f.type == "counter" else f.name for f in families if f.samples}
 
     assert reported - documented == set()
-    code = "".join(path.read_text(encoding="utf-8") for path in AGENT.glob("*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in AGENT.rglob("*.py"))
     for name in documented:
         assert re.sub(r"^tracetail_(?:server_|agent_dropped_)|_total$", "", name) in code, name
 

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from agent import servers
-from agent.gpu import Gpus
-from agent.servers import ServerMetrics, kind_of_cause
-from contract.record import LaunchDir, LaunchLock, process_ref
-from contract.state import launches_dir
+from tracetail.agent.metrics import server_collector
+from tracetail.agent.metrics.gpu import Gpus
+from tracetail.agent.metrics.server_collector import ServerMetrics, kind_of_cause
+from tracetail.contract.record import LaunchDir, LaunchLock, process_ref
+from tracetail.contract.state import launches_dir
 
 STARTED = datetime(2026, 11, 22, 21, 12, 10, tzinfo=UTC)
 
@@ -325,10 +325,10 @@ def test_throughput_of_the_log_is_a_gauge_until_the_launch_ends(world):
 
 
 def test_what_is_remembered_is_bounded_even_if_nobody_looks(world):
-    for number in range(servers.OBSERVED_MAX + 100):
+    for number in range(server_collector.OBSERVED_MAX + 100):
         world.metrics.observe(f"20261122T211210-{number:06x}", [], {"info": 1})
 
-    assert len(world.metrics._observed) == servers.OBSERVED_MAX
+    assert len(world.metrics._observed) == server_collector.OBSERVED_MAX
 
 
 def test_lines_are_noted_while_a_look_is_under_way(world):

@@ -9,8 +9,8 @@ import pytest
 from support.agent_loki import LokiStandIn
 from support.agent_process import AgentProcess, Launch, eventually
 
-from agent.discovery import BadSettingsError, check_labels
-from agent.settings import AgentSettings, SourceSettings
+from tracetail.agent.reading.discovery import BadSettingsError, check_labels
+from tracetail.agent.settings import AgentSettings, SourceSettings
 
 
 async def test_the_configuration_is_read_again_on_sighup_without_losing_a_line(
@@ -193,7 +193,7 @@ async def test_settings_that_cannot_be_used_end_the_start_with_one_line(
     environ |= {"TRACETAIL_STATE_DIR": str(state_dir), "TRACETAIL_CONFIG": str(path), "TRACETAIL_LOKI_URL": loki.url}
     if "listen" not in config:
         environ["TRACETAIL_AGENT_LISTEN"] = "127.0.0.1:0"
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "cli.main", "agent", env=environ, stderr=-1)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tracetail", "agent", env=environ, stderr=-1)
     _, error = await process.communicate()
     assert process.returncode == status
     assert said in error.decode()

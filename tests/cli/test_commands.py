@@ -4,7 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cli.main import main
+from tracetail.cli.main import main
 
 COMMANDS = main.list_commands(click.Context(main))
 

@@ -9,8 +9,8 @@ import tomllib
 import msgspec
 import pytest
 
-from cli import configuration
-from cli.config import render_example, render_schema
+from tracetail.cli import configuration
+from tracetail.cli.config import render_example, render_schema
 
 
 def load(tmp_path, text, environ=None):
@@ -107,7 +107,7 @@ def test_config_check_says_what_it_checked(tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text("[agent]\nlisten = 3\n")
     run = subprocess.run(
-        [sys.executable, "-m", "cli.main", "config", "check", str(path)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tracetail", "config", "check", str(path)], capture_output=True, text=True, check=False
     )
     assert run.returncode == 2
     assert run.stderr == f"error: {path}: agent.listen: expected text, got a whole number\n"
@@ -117,13 +117,13 @@ def test_config_check_looks_into_the_tables_of_services(tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text('[launcher.services.q]\nmodelNam = "x"\n')
     run = subprocess.run(
-        [sys.executable, "-m", "cli.main", "config", "check", str(path)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tracetail", "config", "check", str(path)], capture_output=True, text=True, check=False
     )
     assert run.returncode == 2
     assert "launcher.services.q: unknown parameter 'modelNam'; did you mean modelName?" in run.stderr
     path.write_text('[launcher.services.q]\nport = "abc"\n')
     run = subprocess.run(
-        [sys.executable, "-m", "cli.main", "config", "check", str(path)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tracetail", "config", "check", str(path)], capture_output=True, text=True, check=False
     )
     assert run.returncode == 2
     assert "launcher.services.q: port is" in run.stderr
@@ -131,7 +131,10 @@ def test_config_check_looks_into_the_tables_of_services(tmp_path):
 
 def test_schema_of_the_parameters_knows_the_original_keys():
     run = subprocess.run(
-        [sys.executable, "-m", "cli.main", "config", "schema", "--params"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "tracetail", "config", "schema", "--params"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     document = json.loads(run.stdout)
     (parameters,) = [table for table in document["$defs"].values() if "modelName" in table.get("properties", {})]

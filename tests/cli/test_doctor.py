@@ -19,11 +19,11 @@ from support.agent_loki import LokiStandIn
 from support.agent_process import Launch
 from support.machine import Machine
 
-from agent import loops
-from cli import configuration, machine_checks, service_checks
-from cli.doctor import examine
-from cli.findings import OK, PROBLEM, WARNING
-from contract.record import process_ref
+from tracetail.agent.parsing import scan
+from tracetail.cli import configuration, machine_checks, service_checks
+from tracetail.cli.doctor import examine
+from tracetail.cli.findings import OK, PROBLEM, WARNING
+from tracetail.contract.record import process_ref
 
 MISSING = "/nonexistent/secret"
 
@@ -50,7 +50,7 @@ def advised(findings, level, *words):
 
 
 def test_plain_loops_are_pointed_out(monkeypatch):
-    monkeypatch.setattr(loops, "COMPILED", False)
+    monkeypatch.setattr(scan, "COMPILED", False)
     advised(list(machine_checks.check_build()), WARNING, "plain Python", "gcc")
 
 
@@ -85,7 +85,7 @@ def test_a_broken_set_up_is_exit_status_1_and_says_what_to_do(tmp_path):
     environ |= {"TRACETAIL_STATE_DIR": str(tmp_path), "TRACETAIL_LOKI_URL": "http://127.0.0.1:1"}
 
     run = subprocess.run(
-        [sys.executable, "-m", "cli.main", "doctor"], env=environ, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tracetail", "doctor"], env=environ, capture_output=True, text=True, check=False
     )
 
     assert run.returncode == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contract import access
+from tracetail.contract import access
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST."])

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.engine_stats import EngineStats, find_stats, newest_stats
+from tracetail.contract.engine_stats import EngineStats, find_stats, newest_stats
 
 LOGS = Path(__file__).parent.parent / "data" / "vllm-logs"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contract import identity
+from tracetail.contract import identity
 
 
 @pytest.mark.parametrize("value", ["t1", "4bf92f3577b34da6a3ce929d0e0e4736", "a.b_c:d-e", "1008611", "x" * 128])

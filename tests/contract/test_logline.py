@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract import logline
+from tracetail.contract import logline
 
 texts = st.binary(max_size=200).map(lambda data: data.replace(b"\n", b""))
 times = st.integers(min_value=0, max_value=4_000_000_000 * 10**9)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract import logql
+from tracetail.loki import logql
 
 
 def test_queries_read_as_documented():

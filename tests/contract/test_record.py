@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from contract import record
+from tracetail.contract import record
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def launch(tmp_path):
 def holder_of(launch):
     """Start a process that holds the launch's lock until its stdin is closed."""
     code = (
-        "import sys, pathlib; from contract.record import LaunchDir, LaunchLock\n"
+        "import sys, pathlib; from tracetail.contract.record import LaunchDir, LaunchLock\n"
         "lock = LaunchLock(LaunchDir(pathlib.Path(sys.argv[1]))); assert lock.acquire(); print('held', flush=True)\n"
         "sys.stdin.read()"
     )

@@ -18,7 +18,7 @@ import yaml
 from support import monitoring
 from support.machine import Machine, result_of, wait_for
 
-from contract.identity import new_trace_id
+from tracetail.contract.identity import new_trace_id
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -90,7 +90,7 @@ def test_units_that_may_have_different_users_do_not_share_a_state_directory():
 
 
 def test_units_run_commands_that_exist_as_nobody_privileged():
-    from cli.main import _COMMANDS
+    from tracetail.cli.main import _COMMANDS
 
     for path in UNITS:
         service = _Unit(path)["Service"]

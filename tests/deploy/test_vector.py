@@ -8,9 +8,9 @@ import yaml
 from pyvrl import Transform
 from support.vrl import PROGRAM, Remap, vrl_pattern
 
-from contract.labels import LAUNCH_LABELS, METADATA_NAMES, METADATA_ORIGINAL_TIME
-from contract.logline import render_line
-from contract.redaction import DEFAULT_PATTERNS, Redactor
+from tracetail.contract.labels import LAUNCH_LABELS, METADATA_NAMES, METADATA_ORIGINAL_TIME
+from tracetail.contract.logline import render_line
+from tracetail.contract.redaction import DEFAULT_PATTERNS, Redactor
 
 VECTOR = PROGRAM.parent
 CONFIG = yaml.safe_load((VECTOR / "tracetail.yaml").read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from support.agent_loki import LokiStandIn
 from support.agent_process import AgentProcess, Launch
 from support.vrl import Remap
 
-from contract.logline import parse_line
+from tracetail.contract.logline import parse_line
 
 LOGS = sorted((Path(__file__).parents[1] / "data" / "vllm-logs").glob("*.log"))
 ODD = [

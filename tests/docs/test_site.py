@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from cli.reference import render_reference
+from tracetail.cli.reference import render_reference
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -61,7 +61,7 @@ def test_links_out_of_the_documentation_are_shown_as_paths():
 
 def test_the_configuration_reference_is_that_of_the_code():
     assert (DOCS / "configuration.md").read_text("utf-8") == render_reference(), (
-        "run: python -m cli.reference > docs/configuration.md"
+        "run: python -m tracetail.cli.reference > docs/configuration.md"
     )
 
 
@@ -76,7 +76,7 @@ def test_every_alert_has_its_section_in_the_operations_page():
 
 
 def test_every_command_that_the_pages_name_exists():
-    from cli.main import _COMMANDS
+    from tracetail.cli.main import _COMMANDS
 
     for page in DOCS.rglob("*.md"):
         text = page.read_text("utf-8")

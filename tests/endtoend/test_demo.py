@@ -11,7 +11,7 @@ def run_demo(tmp_path):
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
     environ["TMPDIR"] = str(tmp_path)
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", "demo", "--once"],
+        [sys.executable, "-m", "tracetail", "demo", "--once"],
         env=environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -54,7 +54,7 @@ def test_a_demo_that_cannot_run_says_why(tmp_path):
     variable = "TRACETAIL_STORE_RETENTION_DAYS"
     environ = {**os.environ, variable: "many", "TMPDIR": str(tmp_path)}
     run = subprocess.run(
-        [sys.executable, "-m", "cli.main", "demo", "--once"],
+        [sys.executable, "-m", "tracetail", "demo", "--once"],
         env=environ,
         capture_output=True,
         text=True,
@@ -75,7 +75,7 @@ def test_a_proxy_of_the_environment_is_not_asked(tmp_path, monkeypatch):
 def test_an_interrupted_demo_stops_what_it_started(tmp_path):
     environ = {**os.environ, "TMPDIR": str(tmp_path)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "demo"],
+        [sys.executable, "-m", "tracetail", "demo"],
         env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -12,7 +12,7 @@ import pytest
 from support.front import Front
 from support.machine import processes_of, wait_for
 
-from contract.record import is_alive
+from tracetail.contract.record import is_alive
 
 COUNT_LINES = Path(__file__).with_name("count_lines.py")
 SAMPLE_SERVER = Path(__file__).parents[2] / "examples" / "sample_server.py"
@@ -86,7 +86,7 @@ def test_launcher_killed_during_start_and_the_launch_goes_on(machine, tmp_path):
         "command": [sys.executable, str(SAMPLE_SERVER), "--port", "{port}", "--load-seconds", "4"],
     }
     starting = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "start", "--params", json.dumps(parameters)],
+        [sys.executable, "-m", "tracetail", "start", "--params", json.dumps(parameters)],
         env=machine.environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -73,7 +73,7 @@ def test_follows_also_a_launch_that_is_behind_the_other(store):
     now = time.time_ns()
     push(store, [(now, "ahead 0", {"level": "info"})])
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "logs", "--trace-id", "t1", "-f", "--raw"],
+        [sys.executable, "-m", "tracetail", "logs", "--trace-id", "t1", "-f", "--raw"],
         env=store.environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

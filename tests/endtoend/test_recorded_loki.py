@@ -8,11 +8,11 @@ from aiohttp.test_utils import TestServer
 from support.recorded_loki import ANY_AGE, CASES, PUSHES, ask, comparable, is_unsupported, parsed
 from support.store_process import StoreProcess
 
-from agent import encoding
-from agent.bodies import body_of
-from agent.refusals import Verdict, verdict
-from agent.sender import Answer, LokiClient
-from contract.loki import LokiSettings
+from tracetail.loki import entries as encoding
+from tracetail.loki.answers import Verdict, verdict
+from tracetail.loki.client import Answer, LokiClient
+from tracetail.loki.push import body_of
+from tracetail.loki.settings import LokiSettings
 
 READS = [case for case in CASES if case["request"]["method"] == "GET" and not is_unsupported(case)]
 WRITES = [case for case in CASES if case["request"]["method"] == "POST"]

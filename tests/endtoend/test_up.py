@@ -17,7 +17,7 @@ def up(bare_machine):
 
     def start():
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "up"],
+            [sys.executable, "-m", "tracetail", "up"],
             env=bare_machine.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

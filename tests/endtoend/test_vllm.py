@@ -12,7 +12,7 @@ import pytest
 from support import real_vllm
 from support.machine import processes_of, put_together, wait_for
 
-from contract.logline import parse_line
+from tracetail.contract.logline import parse_line
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 READY_SECONDS = 900

@@ -11,7 +11,7 @@ GOOD = {"modelName": "m", "engine": "custom", "command": ["sleep", "60"], "trace
 
 def start(machine, params):
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", "start", "--params", params],
+        [sys.executable, "-m", "tracetail", "start", "--params", params],
         env=machine.environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,

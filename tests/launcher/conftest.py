@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from support.callback_receiver import Receiver
 
-from contract.logline import MARK_CUT, MARK_EVENT, MARK_REDRAW, parse_event, parse_line
-from contract.record import LaunchDir, is_alive
-from launcher import processes
+from tracetail.contract.logline import MARK_CUT, MARK_EVENT, MARK_REDRAW, parse_event, parse_line
+from tracetail.contract.record import LaunchDir, is_alive
+from tracetail.launcher.machine import processes
 
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")
 WAIT_SECONDS = 30.0
@@ -62,7 +62,7 @@ class World:
         self.environ |= {"TRACETAIL_STATE_DIR": str(self.state), "HOME": str(root), "NO_COLOR": "1"}
 
     def command(self, *words):
-        return [sys.executable, "-m", "cli.main", *map(str, words)]
+        return [sys.executable, "-m", "tracetail", *map(str, words)]
 
     def run(self, *words, stdin=None, timeout=60.0, environ=None):
         completed = subprocess.run(

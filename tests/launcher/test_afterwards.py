@@ -7,10 +7,10 @@ import socket
 import time
 from pathlib import Path
 
-from contract import outbox
-from contract.logline import render_stamp
-from contract.record import is_alive
-from launcher import backoff
+from tracetail.contract import outbox
+from tracetail.contract.logline import render_stamp
+from tracetail.contract.record import is_alive
+from tracetail.launcher.keeper import restart_policy
 
 READY = [["text", "ready now\n"], ["stay"]]
 
@@ -127,12 +127,12 @@ def test_a_waiting_restart_can_be_stopped(world, wait_until):
 def test_backoff_grows_and_ends():
     settings = {"restart": "on-crash", "attempt": 0}
     ready = {"readyAt": render_stamp(1_000_000_000_000, 0).decode()}
-    assert backoff.next_attempt(settings, ready, 1001.0) == 1
-    assert backoff.next_attempt({**settings, "attempt": 4}, ready, 1001.0) == 5
-    assert backoff.next_attempt({**settings, "attempt": 5}, ready, 1001.0) is None
-    assert backoff.next_attempt({**settings, "attempt": 5}, ready, 1000.0 + 600.0) == 1
-    assert backoff.next_attempt({**settings, "restart": "never"}, ready, 1001.0) is None
-    assert [backoff.pause(n) for n in (1, 2, 3, 4, 5, 9)] == [1, 2, 4, 8, 16, 60]
+    assert restart_policy.next_attempt(settings, ready, 1001.0) == 1
+    assert restart_policy.next_attempt({**settings, "attempt": 4}, ready, 1001.0) == 5
+    assert restart_policy.next_attempt({**settings, "attempt": 5}, ready, 1001.0) is None
+    assert restart_policy.next_attempt({**settings, "attempt": 5}, ready, 1000.0 + 600.0) == 1
+    assert restart_policy.next_attempt({**settings, "restart": "never"}, ready, 1001.0) is None
+    assert [restart_policy.pause(n) for n in (1, 2, 3, 4, 5, 9)] == [1, 2, 4, 8, 16, 60]
 
 
 def test_warmup_smoke_and_notify_exist_alone(world, wait_until, receiver, free_port):

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from contract.record import is_alive
-from launcher import params as parameters
-from launcher import preflight, processes
-from launcher.devices import Devices, Use, held_by
-from launcher.result import PREFLIGHT_FAILED, Refusal
+from tracetail.contract.record import is_alive
+from tracetail.launcher import params as parameters
+from tracetail.launcher.machine import processes
+from tracetail.launcher.machine.nvml import Devices, Use, held_by
+from tracetail.launcher.operations import preflight
+from tracetail.launcher.result import PREFLIGHT_FAILED, Refusal
 
 STUB = Path(__file__).with_name("nvml_stub.c")
 READY = [["text", "ready now\n"], ["stay"]]
@@ -91,7 +92,7 @@ def test_a_pid_that_is_another_process_by_now_holds_nothing_of_the_launch():
 def test_every_process_of_every_device_is_told(library, tmp_path):
     held = tmp_path / "held"
     held.write_text("".join(f"{n % 2} {n + 1000} {n}\n" for n in range(100)))
-    code = "from launcher.devices import Devices; print(sorted(u.pid for u in Devices.find().uses()))"
+    code = "from tracetail.launcher.machine.nvml import Devices; print(sorted(u.pid for u in Devices.find().uses()))"
     environ = os.environ | {"LD_LIBRARY_PATH": str(library), "STUB_NVML": str(held)}
     told = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == str(list(range(1000, 1100)))
@@ -99,14 +100,14 @@ def test_every_process_of_every_device_is_told(library, tmp_path):
 
 @pytest.mark.needs("cc")
 def test_without_a_driver_there_are_no_devices_to_ask(library):
-    code = "from launcher.devices import Devices; print(Devices.find())"
+    code = "from tracetail.launcher.machine.nvml import Devices; print(Devices.find())"
     environ = {k: v for k, v in os.environ.items() if k != "STUB_NVML"} | {"LD_LIBRARY_PATH": str(library)}
     told = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "None"
 
 
 def test_without_the_library_there_are_no_devices_to_ask(monkeypatch):
-    monkeypatch.setattr("launcher.devices.LIBRARY", "libno-such-nvml.so.1")
+    monkeypatch.setattr("tracetail.launcher.machine.nvml.LIBRARY", "libno-such-nvml.so.1")
     assert Devices.find() is None
 
 

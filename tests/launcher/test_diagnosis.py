@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher import engines
-from launcher.diagnosis import diagnose
+from tracetail.launcher import engines
+from tracetail.launcher.keeper.diagnosis import diagnose
 
 LOGS = Path(__file__).parents[1] / "data" / "vllm-logs"
 

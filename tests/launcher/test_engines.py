@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from launcher import engines
-from launcher import params as parameters
-from launcher.watching import Watch
+from tracetail.launcher import engines
+from tracetail.launcher import params as parameters
+from tracetail.launcher.keeper.phase_watch import Watch
 
 
 def command(**given):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from contract.logline import parse_line
-from launcher.stamping import Stamper
+from tracetail.contract.logline import parse_line
+from tracetail.launcher.keeper.stamper import Stamper
 
 LINES = b"".join(b"line %07d of a server that prints a lot of text\n" % n for n in range(100_000))
 

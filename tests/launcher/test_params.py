@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from launcher import params as parameters
+from tracetail.launcher import params as parameters
 
 DOCS = Path(__file__).parents[2] / "docs" / "launcher.md"
 ORIGINAL = {

@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
-from contract import record as records
-from contract.record import LaunchLock, is_alive
-from launcher import params as parameters
-from launcher import registry, starting, stopping
+from tracetail.contract import record as records
+from tracetail.contract.record import LaunchLock, is_alive
+from tracetail.launcher import params as parameters
+from tracetail.launcher import registry
+from tracetail.launcher.operations import start, stop
 
 READY = [["text", "ready now\n"], ["stay"]]
 
@@ -37,7 +38,7 @@ def rewrite(launch, **changes):
 
 
 def test_a_stop_whose_keeper_does_not_answer_is_told_in_full(world, wait_until, receiver, tmp_path, monkeypatch):
-    monkeypatch.setattr(stopping, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(stop, "GRACE_SECONDS", 0.5)
     go, done = tmp_path / "go", tmp_path / "done"
     steps = [["text", "ready now\n"], ["wait", str(go)], ["text", "last words\n"], ["touch", str(done)], ["stay"]]
     launch = world.launch(world.start(steps, stopTimeoutSec=0.1, callbackUrl=receiver.url).result)
@@ -45,7 +46,7 @@ def test_a_stop_whose_keeper_does_not_answer_is_told_in_full(world, wait_until, 
     os.kill(launch.read()["keeper"]["pid"], signal.SIGSTOP)
     go.touch()
     wait_until(done.exists)
-    result = stopping.stop([registry.look(launch)], world.state)
+    result = stop.stop([registry.look(launch)], world.state)
     assert (result.status, result.state) == (0, "stopped")
     assert not world.members(launch)
     event, record = end_of(world, launch)
@@ -83,7 +84,7 @@ def draft(world, **more):
 
 
 def test_a_start_that_was_killed_before_it_had_a_keeper_has_failed(world, wait_until, receiver):
-    launch, lock = starting.prepare(draft(world, callbackUrl=receiver.url), world.state, 0, 0)
+    launch, lock = start.prepare(draft(world, callbackUrl=receiver.url), world.state, 0, 0)
     lock.release()
     assert world.run("status", "--model-name", "m").status == 3
     world.ended(launch)
@@ -94,7 +95,7 @@ def test_a_start_that_was_killed_before_it_had_a_keeper_has_failed(world, wait_u
 
 
 def test_a_restart_that_was_killed_while_it_waited_has_failed(world):
-    launch, lock, begun = starting.make_launch(draft(world), world.state)
+    launch, lock, begun = start.make_launch(draft(world), world.state)
     with lock:
         lock.write(begun)
     assert world.start(READY).status == 0  # it is in nobody's way
@@ -125,7 +126,7 @@ def test_a_launch_that_has_ended_is_not_adopted(world):
     launch = world.launch(world.start([["exit", 1]]).result)
     world.ended(launch)
     before = world.events(launch)
-    command = [sys.executable, "-I", "-m", "launcher.keeper", str(launch.path), "adopt"]
+    command = [sys.executable, "-I", "-m", "tracetail.launcher.keeper.main", str(launch.path), "adopt"]
     subprocess.run(command, check=True, timeout=30)
     assert world.events(launch) == before
     assert launch.read()["state"] == records.FAILED

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from contract import outbox
-from launcher import params as parameters
-from launcher.reporter import post
-from launcher.starting import mask_argv
+from tracetail.contract import outbox
+from tracetail.launcher import params as parameters
+from tracetail.launcher.callbacks import post
+from tracetail.launcher.operations.start import mask_argv
 
 
 @pytest.mark.parametrize(

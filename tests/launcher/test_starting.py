@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from contract.record import is_alive
-from launcher import engines, ports, processes, registry
+from tracetail.contract.record import is_alive
+from tracetail.launcher import engines, registry
+from tracetail.launcher.machine import ports, processes
 
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")
 

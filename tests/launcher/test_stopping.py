@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from contract.record import is_alive, process_ref
-from launcher import processes
+from tracetail.contract.record import is_alive, process_ref
+from tracetail.launcher.machine import processes
 
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")
 CRASH_LOG = Path(__file__).parents[1] / "data" / "vllm-logs" / "engine-crash.log"
@@ -128,7 +128,7 @@ def test_a_reused_pid_is_left_alone(world, wait_until):
         with_its_pid = {**record["server"], "pid": stranger.pid}
         assert not processes.members(launch.launch_id, with_its_pid)
         record["server"] = with_its_pid
-        from contract.record import LaunchLock
+        from tracetail.contract.record import LaunchLock
 
         with LaunchLock(launch) as lock:
             lock.write(record)
@@ -174,7 +174,7 @@ def cycles(world, free_port, count):
         ended = world.ended(launch)
         assert ended["state"] == "crashed"
         assert not world.members(launch)
-        from launcher import ports
+        from tracetail.launcher.machine import ports
 
         assert ports.holder(port) is None
 

@@ -7,8 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from contract.logline import render_stamp
-from contract.record import LaunchLock, is_alive
+from tracetail.contract.logline import render_stamp
+from tracetail.contract.record import LaunchLock, is_alive
 
 NUMBER = 4000
 MOMENTS = random.Random(20261122)

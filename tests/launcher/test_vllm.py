@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from support import real_vllm
 
-from launcher import engines, ports
+from tracetail.launcher import engines
+from tracetail.launcher.machine import ports
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 

@@ -5,9 +5,9 @@ import pytest
 from aiohttp import web
 from support.panel_loki import nasty_loki
 
-from contract.loki import LokiSettings
-from panel.server import PanelServer
-from panel.settings import PanelSettings
+from tracetail.loki.settings import LokiSettings
+from tracetail.panel.server import PanelServer
+from tracetail.panel.settings import PanelSettings
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ import sys
 
 import pytest
 
-from panel.access import Keys
-from panel.settings import PanelSettings
+from tracetail.panel.auth.access import Keys
+from tracetail.panel.settings import PanelSettings
 
 SECRET = "a secret of more than thirty-two bytes, for tests"
 
 
 async def tracetail(*words, **environ):
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli.main", *words),
+        *(sys.executable, "-m", "tracetail", *words),
         env={**os.environ, **environ},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from panel.shared import SharedAnswers
+from tracetail.panel.trace.shared_answers import SharedAnswers
 
 
 class Question:

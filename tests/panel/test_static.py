@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from panel import server
+from tracetail.panel import server
 
 STATIC = Path(server.__file__).parent / "static"
 MODULES = {path.relative_to(STATIC).as_posix() for path in STATIC.glob("component/*.js")} | {

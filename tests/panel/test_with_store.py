@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 from support.panel_stream import Viewing
 
-from contract.loki import LokiSettings
-from panel.loki import LokiClient
+from tracetail.loki.settings import LokiSettings
+from tracetail.panel.trace.loki import LokiClient
 
 A = {
     "traceId": "t1",
@@ -42,7 +42,7 @@ class Store:
 
     async def start(self, listen="127.0.0.1:0"):
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli.main", "store"),
+            *(sys.executable, "-m", "tracetail", "store"),
             env={**self._environ, "TRACETAIL_STORE_LISTEN": listen},
             stdout=asyncio.subprocess.PIPE,
         )

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.aggregate import Steps, runs
+from tracetail.store.query.aggregate import Steps, runs
 
 
 @given(

@@ -85,10 +85,10 @@ async def test_only_ten_tails_at_a_time(store):
 
 
 async def test_a_slow_reader_is_told_what_was_dropped():
-    from store.block import Entries
-    from store.logql import parse
-    from store.tail import WAITING_ENTRIES_MAX, Tail, messages, select
-    from store.writer import Stored
+    from tracetail.store.disk.block import Entries
+    from tracetail.store.http.tail import WAITING_ENTRIES_MAX, Tail, messages, select
+    from tracetail.store.ingest.writer import Stored
+    from tracetail.store.query.logql import parse
 
     labels = (("traceId", "t1"),)
     tail = Tail(parse('{traceId="t1"}'))
@@ -236,7 +236,7 @@ def test_metrics_count_what_was_stored_and_asked(store, now_ns):
 
 def back_up(store, target):
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", "store", "backup", str(target)],
+        [sys.executable, "-m", "tracetail", "store", "backup", str(target)],
         env=store.environment(),
         capture_output=True,
         text=True,
@@ -255,7 +255,7 @@ def test_a_backup_made_while_the_store_is_written_to_can_be_restored(store, now_
         acknowledged += 1
         if acknowledged == 50:
             process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", "store", "backup", str(target)], env=store.environment()
+                [sys.executable, "-m", "tracetail", "store", "backup", str(target)], env=store.environment()
             )
         assert time.monotonic() < deadline
     assert process.wait() == 0

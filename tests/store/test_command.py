@@ -8,7 +8,7 @@ from support.store_process import StoreProcess
 def run_store(state_dir, **settings):
     store = StoreProcess(state_dir, **settings)
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", "store"],
+        [sys.executable, "-m", "tracetail", "store"],
         env=store.environment(),
         capture_output=True,
         text=True,

@@ -6,12 +6,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.logql_strategies import SECOND, START, entries, log_queries, metrics
 
-from store import writer as writer_module
-from store.aggregate import Steps, evaluate
-from store.block import Entries
-from store.database import Database
-from store.limits import TimeWindow
-from store.logql import (
+from tracetail.store.disk.block import Entries
+from tracetail.store.disk.database import Database
+from tracetail.store.disk.reader import Reader
+from tracetail.store.ingest import writer as writer_module
+from tracetail.store.ingest.limits import TimeWindow
+from tracetail.store.ingest.push import PushedStream, metadata_set, with_service_name
+from tracetail.store.ingest.writer import Retention, Writer
+from tracetail.store.query.aggregate import Steps, evaluate
+from tracetail.store.query.log_query import Budget, LogRequest, QueryLimitError, run_log_query
+from tracetail.store.query.logql import (
     AllOf,
     AnyOf,
     Comparison,
@@ -23,11 +27,7 @@ from store.logql import (
     Regexp,
     VectorAggregation,
 )
-from store.pipeline import ERROR, Pipeline, result_labels
-from store.push import PushedStream, metadata_set, with_service_name
-from store.query import Budget, LogRequest, QueryLimitError, run_log_query
-from store.reader import Reader
-from store.writer import Retention, Writer
+from tracetail.store.query.stages import ERROR, Pipeline, result_labels
 
 BUDGET_BYTES = 64 * 1024 * 1024
 real_files = settings(

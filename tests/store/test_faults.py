@@ -119,7 +119,7 @@ class StoreOnSmallDisk(StoreProcess):
         self.state_dir.mkdir()
         script = f'mount -t tmpfs -o size=4m tmpfs "{self.state_dir}" && exec "$@"'
         self.process = subprocess.Popen(
-            ["unshare", "-rm", "sh", "-c", script, "sh", sys.executable, "-m", "cli.main", "store"],
+            ["unshare", "-rm", "sh", "-c", script, "sh", sys.executable, "-m", "tracetail", "store"],
             env=self.environment(),
             stdout=subprocess.PIPE,
             text=True,
@@ -187,7 +187,7 @@ def test_a_file_that_is_no_store_is_left_alone(tmp_path, content):
 
 def run(store):
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", "store"],
+        [sys.executable, "-m", "tracetail", "store"],
         env=store.environment(),
         capture_output=True,
         text=True,
@@ -286,7 +286,7 @@ def test_a_query_that_needs_too_much_memory_is_a_400_that_names_the_limit(make_s
 
 
 def test_queries_beyond_what_may_wait_are_a_429(make_store, now_ns):
-    from store.server import QUERIES_WAITING_MAX
+    from tracetail.store.http.server import QUERIES_WAITING_MAX
 
     store = make_store()
     fill(store, now_ns, 20, 2000, size=200)

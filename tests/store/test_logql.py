@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.logql_strategies import log_queries, metrics
 
-from store.logql import (
+from tracetail.store.query.logql import (
     AllOf,
     AnyOf,
     Comparison,
@@ -24,7 +24,7 @@ from store.logql import (
     parse,
     unparse,
 )
-from store.quantities import go_bytes, go_duration, go_number, parse_duration
+from tracetail.store.query.quantities import go_bytes, go_duration, go_number, parse_duration
 
 SELECTOR = (Matcher("a", "=", "b"),)
 SYMBOLS = '{ } ( ) [ ] , = != =~ !~ |= |~ | == > >= < <= + - * / # ` \\ . _ " \0 模 \ud800'

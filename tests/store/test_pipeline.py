@@ -2,8 +2,8 @@
 
 import pytest
 
-from store.logql import parse
-from store.pipeline import Pipeline
+from tracetail.store.query.logql import parse
+from tracetail.store.query.stages import Pipeline
 
 STREAM = (("env", "test"), ("traceId", "t1"))
 

@@ -1,7 +1,7 @@
 import threading
 import time
 
-from store.priority import GIVE_WAY_SECONDS, QueryPriority
+from tracetail.store.query_priority import GIVE_WAY_SECONDS, QueryPriority
 
 
 def test_without_a_query_nobody_waits():
@@ -13,7 +13,7 @@ def test_without_a_query_nobody_waits():
 
 
 def test_a_push_waits_for_the_end_of_the_queries_that_run(monkeypatch):
-    monkeypatch.setattr("store.priority.GIVE_WAY_SECONDS", 60.0)
+    monkeypatch.setattr("tracetail.store.query_priority.GIVE_WAY_SECONDS", 60.0)
     priority = QueryPriority()
     order = []
 

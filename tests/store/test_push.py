@@ -8,7 +8,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from store.push import BodyTooLargeError, PushError, decode, make_labels, parse_labels, with_service_name
+from tracetail.store.ingest.push import (
+    BodyTooLargeError,
+    PushError,
+    decode,
+    make_labels,
+    parse_labels,
+    with_service_name,
+)
 
 MEGABYTE = 1024 * 1024
 TIME = 1_795_350_000_000_000_000
@@ -61,7 +68,7 @@ pushed_entries = st.tuples(
 
 @given(labels=st.dictionaries(names, st.text('abc"\\\n模', min_size=1, max_size=9)), values=st.lists(pushed_entries))
 def test_protobuf_is_read_as_the_protobuf_library_writes_it(push_pb2, labels, values):
-    from contract.logql import selector
+    from tracetail.loki.logql import selector
 
     request = push_pb2.PushRequest()
     stream = request.streams.add(labels=selector(labels), hash=7)

@@ -3,7 +3,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from store.room import Room
+from tracetail.store.ingest.byte_gate import Room
 
 
 async def test_who_finds_the_room_full_waits_for_his_turn():

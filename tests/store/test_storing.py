@@ -6,15 +6,15 @@ import time
 
 import pytest
 
-from store import writer as writer_module
-from store.block import Entries
-from store.database import Database
-from store.limits import TimeWindow
-from store.logql import parse
-from store.push import PushedStream
-from store.query import Budget, LogRequest, run_log_query
-from store.reader import Reader
-from store.writer import Retention, Writer
+from tracetail.store.disk.block import Entries
+from tracetail.store.disk.database import Database
+from tracetail.store.disk.reader import Reader
+from tracetail.store.ingest import writer as writer_module
+from tracetail.store.ingest.limits import TimeWindow
+from tracetail.store.ingest.push import PushedStream
+from tracetail.store.ingest.writer import Retention, Writer
+from tracetail.store.query.log_query import Budget, LogRequest, run_log_query
+from tracetail.store.query.logql import parse
 
 SECOND = 10**9
 HOUR = 3600 * SECOND

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import cramjam
 from aiohttp import web
 
-from contract import logql
-from contract.labels import LAUNCH_LABELS, METADATA_NAMES
+from tracetail.contract.labels import LAUNCH_LABELS, METADATA_NAMES
+from tracetail.loki import logql
 
 PROTO = Path(__file__).parent.parent / "agent" / "push.proto"
 _LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')

@@ -10,9 +10,9 @@ from typing import Any
 
 import aiohttp
 
-from contract.logline import render_line
-from contract.record import LaunchDir, LaunchLock, Record
-from contract.state import launches_dir
+from tracetail.contract.logline import render_line
+from tracetail.contract.record import LaunchDir, LaunchLock, Record
+from tracetail.contract.state import launches_dir
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 INSTANCE = "1008611"
@@ -55,7 +55,7 @@ class AgentProcess:
             *os.environ.get("AGENT_COMMAND_PREFIX", "").split(),
             sys.executable,
             "-m",
-            "cli.main",
+            "tracetail",
             "agent",
             env=environ,
             stdout=asyncio.subprocess.PIPE,

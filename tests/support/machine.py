@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contract import logql
-from contract.record import ENDED_STATES, LaunchDir
+from tracetail.contract.record import ENDED_STATES, LaunchDir
+from tracetail.loki import logql
 
 WAIT_SECONDS = 60.0
 PAGE = 5000
@@ -71,7 +71,7 @@ class Machine:
         """Start store, agent or panel and wait until it listens. The store keeps its address when started again."""
         log = (self.directory / f"{part}.log").open("ab")
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", part],
+            [sys.executable, "-m", "tracetail", part],
             env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -112,7 +112,7 @@ class Machine:
         """Run a command; parameters become --params."""
         params = ["--params", json.dumps(parameters)] if parameters else []
         return subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments, *params],
+            [sys.executable, "-m", "tracetail", *arguments, *params],
             env=self.environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -231,7 +231,7 @@ def result_of(run: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def put_together(entries: list[Entry]) -> str:
-    """Return the server's output from its lines, as the marks tell: see contract.logline."""
+    """Return the server's output from its lines, as the marks tell: see tracetail.contract.logline."""
     return "".join(
         entry.line + {"cut": "", "redraw": "\r"}.get(entry.kind, "\n") for entry in entries if entry.kind != "event"
     )

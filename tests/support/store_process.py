@@ -51,7 +51,7 @@ class StoreProcess:
         self.state_dir.mkdir(parents=True, exist_ok=True)
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", "store"],
+                [sys.executable, "-m", "tracetail", "store"],
                 env=self.environment(),
                 stdout=subprocess.PIPE,
                 stderr=errors,

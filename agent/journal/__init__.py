@@ -1,0 +1,1 @@
+"""The agent's SQLite file: positions, intents, rejected lines."""

@@ -1,0 +1,1 @@
+"""What the agent does for launches besides shipping their logs."""

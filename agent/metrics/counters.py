@@ -1,0 +1,107 @@
+"""What the agent counts of itself, for /metrics.
+
+Other collectors (of the servers on this machine, say) register with the same registry.
+"""
+
+from collections.abc import Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from tracetail.loki.answers import KINDS, OTHER
+
+PUSH_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """The agent's own counters."""
+
+    def __init__(self) -> None:
+        # Else each counter has a second series, and they all tell when the agent was started.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self._entries = Counter(
+            "tracetail_agent_entries_acknowledged", "Entries that Loki acknowledged.", registry=self.registry
+        )
+        self._bytes = Counter("tracetail_agent_sent_bytes", "Compressed bytes acknowledged.", registry=self.registry)
+        self._lines = Counter(
+            "tracetail_agent_lines_read", "Lines read and parsed, by level.", ["level"], registry=self.registry
+        )
+        self._read = Counter("tracetail_agent_read_bytes", "Bytes of logs read.", registry=self.registry)
+        self._rejected = Counter(
+            "tracetail_agent_rejected_entries",
+            "Entries that Loki refused for good, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        for reason in (*KINDS, OTHER):
+            self._rejected.labels(reason)  # there from the start, so that the first refusal is an increase
+        self._redacted = Counter("tracetail_agent_redacted_secrets", "Secrets masked.", registry=self.registry)
+        self._retimed = Counter(
+            "tracetail_agent_retimed_entries",
+            "Entries sent again later because of their time.",
+            registry=self.registry,
+        )
+        self._looked_up = Counter(
+            "tracetail_agent_recovered_entries", "Entries found in Loki after a restart.", registry=self.registry
+        )
+        self._retries = Counter(
+            "tracetail_agent_retries", "Pushes to be repeated.", ["cause"], registry=self.registry
+        )
+        self._retries.labels("unreachable")
+        self._push_seconds = Histogram(
+            "tracetail_agent_push_seconds",
+            "How long pushes took, by answer: a status, or unreachable.",
+            ["answer"],
+            buckets=PUSH_SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self.sources = Gauge("tracetail_agent_sources", "Logs that are followed.", registry=self.registry)
+        self.backlog = Gauge(
+            "tracetail_agent_backlog_bytes", "Bytes written and not acknowledged yet.", registry=self.registry
+        )
+        self.gaps = Counter(
+            "tracetail_agent_lost_bytes", "Bytes that vanished before they were read.", registry=self.registry
+        )
+
+    def read(self, levels: Mapping[str, int], size: int, redacted: int) -> None:
+        """Count lines that were read and parsed."""
+        for level, count in levels.items():
+            self._lines.labels(level).inc(count)
+        self._read.inc(size)
+        self._redacted.inc(redacted)
+
+    def pushed(self, answer: str, seconds: float) -> None:
+        """Count a push; answer is the status, or `unreachable` if there was none."""
+        self._push_seconds.labels(answer).observe(seconds)
+
+    def delivered(self, entries: int, size: int) -> None:
+        """Count entries that Loki acknowledged."""
+        self._entries.inc(entries)
+        self._bytes.inc(size)
+
+    def rejected(self, entries: int, reason: str) -> None:
+        """Count entries that Loki refused; reason is what refusals.kind_of returns."""
+        self._rejected.labels(reason).inc(entries)
+
+    def retimed(self, entries: int) -> None:
+        """Count entries that are sent again with a later time."""
+        self._retimed.inc(entries)
+
+    def looked_up(self, entries: int) -> None:
+        """Count entries that were found in Loki after a restart."""
+        self._looked_up.inc(entries)
+
+    def retried(self, cause: str) -> None:
+        """Count a push that has to be repeated."""
+        self._retries.labels(cause).inc()
+
+    def render(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)

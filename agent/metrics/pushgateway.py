@@ -1,0 +1,111 @@
+"""Pushes all metrics to a Prometheus Pushgateway, for machines that a Prometheus cannot reach.
+
+One group per machine (grouping key: job and host), replaced as a whole by each push: what is no longer reported, the
+series of an ended launch for one, is gone with the next push. The group is deleted when the agent ends cleanly.
+
+Source: https://github.com/prometheus/pushgateway#api
+"""
+
+import asyncio
+import base64
+import logging
+from collections.abc import Callable, Mapping
+from urllib.parse import quote
+
+import aiohttp
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+
+from tracetail.contract.secret_file import SecretFileError
+
+_log = logging.getLogger(__name__)
+
+
+class PushError(Exception):
+    """The Pushgateway did not take a push; the message says what it answered."""
+
+
+class Pushgateway:
+    """One group of one Pushgateway."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        *,
+        job: str,
+        host: str,
+        headers: Callable[[], Mapping[str, str]] = dict,
+        timeout_seconds: float = 10.0,
+    ) -> None:
+        """Take the gateway's base URL; headers() is asked before each request (a password may be rotated)."""
+        self._session = session
+        self._group = url.rstrip("/") + "/metrics" + _path(("job", job), ("host", host))
+        self._headers = headers
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+
+    async def replace(self, metrics: bytes) -> None:
+        """Make these metrics, in Prometheus' text format, the whole group. Raises PushError."""
+        await self._request("PUT", metrics)
+
+    async def delete(self) -> None:
+        """Delete the group. Raises PushError."""
+        await self._request("DELETE", b"")
+
+    async def _request(self, method: str, body: bytes) -> None:
+        try:
+            headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8", **self._headers()}
+            async with self._session.request(
+                method, self._group, data=body, headers=headers, timeout=self._timeout
+            ) as answer:
+                if answer.status // 100 != 2:
+                    reason = (await answer.text(errors="replace"))[:300].strip()
+                    raise PushError(f"{method} {self._group} was answered {answer.status}: {reason}")
+        except (aiohttp.ClientError, OSError, SecretFileError) as error:
+            raise PushError(f"{method} {self._group} failed: {error or type(error).__name__}") from error
+
+
+async def push_regularly(gateway: Pushgateway, registry: CollectorRegistry, *, interval_seconds: float) -> None:
+    """Push registry every interval until cancelled, then delete the group. A failed push is counted and logged once.
+
+    The interval is the backoff: there is nothing to catch up with, since only the newest values count.
+    """
+    pushes = Counter(
+        "tracetail_agent_pushgateway_pushes",
+        "Pushes of all metrics to the Pushgateway, by result.",
+        ["result"],
+        registry=registry,
+    )
+    failing = False
+    try:
+        while True:
+            metrics = await asyncio.to_thread(generate_latest, registry)
+            try:
+                await gateway.replace(metrics)
+            except PushError as error:
+                pushes.labels("failed").inc()
+                if not failing:
+                    _log.warning("%s", error)
+                failing = True
+            else:
+                pushes.labels("ok").inc()
+                if failing:
+                    _log.info("the Pushgateway takes metrics again")
+                failing = False
+            await asyncio.sleep(interval_seconds)
+    finally:
+        try:
+            await gateway.delete()
+        except PushError as error:
+            _log.warning("the group is left in the Pushgateway: %s", error)
+
+
+def _path(*pairs: tuple[str, str]) -> str:
+    """Return the grouping key as a path; values that do not fit into one path segment go in base64."""
+    parts = []
+    for name, value in pairs:
+        if not value or "/" in value:
+            encoded = base64.urlsafe_b64encode(value.encode()).decode() or "="
+            parts.append(f"/{name}@base64/{encoded}")
+        else:
+            parts.append(f"/{name}/{quote(value, safe='')}")
+    return "".join(parts)

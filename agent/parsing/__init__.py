@@ -1,0 +1,1 @@
+"""Turns blocks of lines into entries: time, level, metadata, masked text."""

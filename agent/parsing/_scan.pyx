@@ -1,0 +1,166 @@
+# cython: language_level=3, binding=False
+"""The loops of `scan_plain.py`, compiled. tests/agent/test_loops.py shows that both return the same."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcmp, memcpy
+
+from tracetail.agent.parsing import scan_plain as plain
+
+cdef extern from "string.h" nogil:
+    void* memmem(const void* text, size_t size, const void* sought, size_t length)
+
+cdef Py_ssize_t HEAD_BYTES = plain.HEAD_BYTES
+cdef Py_ssize_t NANOS_AT = plain.NANOS_AT
+cdef Py_ssize_t OFFSET_AT = plain.OFFSET_AT
+cdef bytes REQUEST = plain.REQUEST
+cdef bytes STATS = plain.STATS
+cdef bytes TRACEBACK_END = plain.TRACEBACK_END
+cdef bytes JSON_MESSAGE = plain.JSON_MESSAGE
+cdef bytes EMPTY = b""
+cdef Py_ssize_t NOT_FOUND = -1
+
+
+cdef inline Py_ssize_t _find(const char* text, Py_ssize_t start, Py_ssize_t end, const char* sought, Py_ssize_t length):
+    cdef const char* found
+    if start >= end:
+        return NOT_FOUND
+    found = <const char*> memmem(text + start, end - start, sought, length)
+    return NOT_FOUND if found == NULL else found - text
+
+
+cdef inline bint _holds(const char* text, Py_ssize_t size, bytes sought):
+    return memmem(text, size, PyBytes_AS_STRING(sought), PyBytes_GET_SIZE(sought)) != NULL
+
+
+cdef bytes _json_key(const char* text, Py_ssize_t size):
+    """Return what a JSON line has in common with others; None if it has not the shape."""
+    cdef Py_ssize_t fields, message, tail, at
+    cdef bytes key
+    cdef char* out
+    fields = _find(text, 0, size, b'", "', 4)
+    if fields < 0:
+        return None
+    fields += 4
+    message = _find(text, fields, size, PyBytes_AS_STRING(JSON_MESSAGE), PyBytes_GET_SIZE(JSON_MESSAGE))
+    if message < 0:
+        return None
+    tail = message + PyBytes_GET_SIZE(JSON_MESSAGE)
+    at = size - 4
+    while at >= tail:
+        if text[at] == b'"' and memcmp(text + at, b'", "', 4) == 0:
+            tail = at + 4
+            break
+        at -= 1
+    key = PyBytes_FromStringAndSize(NULL, message - fields + 1 + size - tail)
+    out = PyBytes_AS_STRING(key)
+    memcpy(out, text + fields, message - fields)
+    out[message - fields] = b"\n"
+    memcpy(out + (message - fields + 1), text + tail, size - tail)
+    return key
+
+
+def look_up(list texts not None, headers, set open_tracebacks not None, level, resolve):
+    """See plain.look_up."""
+    cdef dict heads = headers.heads
+    cdef dict fronts = headers.fronts
+    cdef dict json = headers.json
+    cdef dict sources
+    json_head = headers.json_head
+    cdef list metas = []
+    cdef list told = []
+    cdef list requests = []
+    cdef list stats = []
+    cdef bytes text
+    cdef const char* p
+    cdef Py_ssize_t size, at, end, place
+    cdef bint nothing_else = True
+    cdef bint may_be_stats = False
+    cdef Py_ssize_t traceback_end = PyBytes_GET_SIZE(TRACEBACK_END)
+    before = None  # what the line before was known as: its attributes are at hand
+    meta = None
+    for place in range(len(texts)):
+        text = <bytes?> texts[place]
+        p = PyBytes_AS_STRING(text)
+        size = PyBytes_GET_SIZE(text)
+        known = head = None
+        if size > 0 and p[0] == b" ":
+            if EMPTY not in open_tracebacks and not (
+                size >= traceback_end
+                and memcmp(p + size - traceback_end, PyBytes_AS_STRING(TRACEBACK_END), traceback_end) == 0
+            ):
+                known = head = level.unheaded
+        elif size >= HEAD_BYTES:
+            if p[HEAD_BYTES - 1] == b" " or p[0] == b"{":
+                known = head = heads.get(PyBytes_FromStringAndSize(p, HEAD_BYTES))
+                if known is json_head:
+                    key = _json_key(p, size)
+                    known = head = None if key is None else json.get(key)
+            if known is None and p[0] != b"{":
+                at = _find(p, 0, size, b" [", 2)
+                if at >= 0:
+                    head = fronts.get(PyBytes_FromStringAndSize(p, at))
+                    if head is not None:
+                        end = _find(p, at + 2, size, b"] ", 2)
+                        if end >= 0:
+                            sources = head.sources
+                            known = sources.get(PyBytes_FromStringAndSize(p + at + 2, end - at - 2))
+        if known is None:
+            known, head = resolve(text, level, place == 0)
+        if known is not before:
+            before = known
+            level = known.level
+            meta = known.meta
+            nothing_else = known.tells_nothing_else
+            may_be_stats = known.may_be_stats
+        metas.append(meta)
+        told.append(head)
+        if not nothing_else:
+            if _holds(p, size, REQUEST):
+                requests.append(place)
+            if may_be_stats and _holds(p, size, STATS):
+                stats.append(place)
+    return metas, told, requests, stats, level
+
+
+def stamped(list lines not None, Py_ssize_t start, bytes fixed not None):
+    """See plain.stamped."""
+    cdef list texts = []
+    cdef list nanos = []
+    cdef list runs = []
+    cdef bytes line
+    cdef const char* p
+    cdef const char* previous = NULL
+    cdef const char* sought = PyBytes_AS_STRING(fixed)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(fixed)
+    cdef Py_ssize_t text_at = OFFSET_AT + length
+    cdef Py_ssize_t place, digit, begun
+    cdef Py_ssize_t count = len(lines)
+    cdef long number
+    begun = start
+    place = start
+    while place < count:
+        line = <bytes?> lines[place]
+        p = PyBytes_AS_STRING(line)
+        if PyBytes_GET_SIZE(line) < text_at or memcmp(p + OFFSET_AT, sought, length) != 0:
+            break
+        number = 0
+        for digit in range(NANOS_AT, OFFSET_AT):
+            if not b"0" <= p[digit] <= b"9":
+                number = -1
+                break
+            number = number * 10 + (p[digit] - 48)
+        if number < 0:
+            break
+        if previous != NULL:
+            if memcmp(previous, p, OFFSET_AT) >= 0:
+                break
+            if memcmp(previous, p, NANOS_AT) != 0:
+                runs.append((PyBytes_FromStringAndSize(previous, NANOS_AT), place - begun))
+                begun = place
+        nanos.append(number)
+        texts.append(PyBytes_FromStringAndSize(p + text_at, PyBytes_GET_SIZE(line) - text_at))
+        previous = p
+        place += 1
+    if previous != NULL:
+        runs.append((PyBytes_FromStringAndSize(previous, NANOS_AT), place - begun))
+    return runs, nanos, texts

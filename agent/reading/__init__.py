@@ -1,0 +1,1 @@
+"""Finds logs and reads them, block by block."""

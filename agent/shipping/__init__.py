@@ -1,0 +1,1 @@
+"""Delivers batches to Loki exactly once."""

@@ -1,0 +1,164 @@
+"""Sends one callback: composes it, puts it into the outbox, tries to deliver it for some seconds.
+
+    python -I -m tracetail.launcher.callbacks <launchDir> <event or "deliver">
+
+A child of the keeper, which must stay small and must not wait. What it cannot deliver the agent delivers later.
+"""
+
+import base64
+import json
+import os
+import sys
+import time
+import urllib.parse
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import Any
+
+from tracetail.contract import outbox
+from tracetail.contract.access import is_loopback
+from tracetail.contract.logline import MARK_EVENT, parse_line
+from tracetail.contract.record import LaunchDir, Record
+from tracetail.contract.redaction import Redactor
+from tracetail.launcher import plan
+
+DELIVER = "deliver"
+"""Instead of an event: deliver what is in the outbox already."""
+TRY_SECONDS = 10.0
+REQUEST_SECONDS = 5.0
+FIRST_PAUSE_SECONDS = 0.5
+TAIL_LINES = 50
+_TAIL_BYTES = 64 * 1024
+
+
+def body(record: Record, event: str, tail: list[str]) -> dict[str, Any]:
+    """Return what a callback says."""
+    server = record.get("server")
+    segments = record.get("segments") or [record.get("logFile", "")]
+    return {
+        "model": record["modelName"],
+        "port": record.get("port"),
+        "pid": server["pid"] if server else None,
+        "log_file": segments[0],
+        "event": event,
+        "eventId": uuid.uuid4().hex,
+        "traceId": record["traceId"],
+        "instanceId": record["instanceId"],
+        "launchId": record["launchId"],
+        "jobId": record.get("jobId", ""),
+        "env": record["env"],
+        "host": record["host"],
+        "state": record["state"],
+        "phases": record.get("phases", []),
+        "exit": record.get("exit"),
+        "tail": tail,
+    }
+
+
+def tail_of(segments: list[str], count: int = TAIL_LINES) -> list[str]:
+    """Return the last lines that the server printed, without stamp and prefix, secrets masked."""
+    texts: list[bytes] = []
+    for path in reversed(segments):
+        try:
+            with Path(path).open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _TAIL_BYTES))
+                parsed = [parse_line(line) for line in file.read().split(b"\n")]
+        except OSError:
+            continue
+        texts = [line.text for line in parsed if line is not None and line.mark != MARK_EVENT] + texts
+        if len(texts) >= count:
+            break
+    masked, _ = Redactor().redact(b"\n".join(texts[-count:]))
+    return masked.decode(errors="replace").split("\n") if texts else []
+
+
+def masked(value: Any, redactor: Redactor) -> Any:
+    """Return value with the secrets in all its strings masked."""
+    if isinstance(value, str):
+        return redactor.redact(value.encode())[0].decode(errors="replace")
+    if isinstance(value, list):
+        return [masked(item, redactor) for item in value]
+    if isinstance(value, dict):
+        return {key: masked(item, redactor) for key, item in value.items()}
+    return value
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect is a failure: the callback, and its token, are for the host that was named."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow nothing; urllib then raises the redirect as an error."""
+
+
+def post(callback: outbox.Callback) -> None:
+    """Deliver a callback. Raises OSError (urllib's errors are such) or ValueError if nobody took it."""
+    parts = urllib.parse.urlsplit(callback["url"])
+    headers = {"Content-Type": "application/json", "User-Agent": "tracetail"}
+    if callback["tokenFile"]:
+        headers["Authorization"] = "Bearer " + Path(callback["tokenFile"]).read_text(encoding="utf-8").strip()
+    elif parts.username is not None:
+        pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    data = json.dumps(callback["body"]).encode()
+    request = urllib.request.Request(url, data, headers, method="POST")  # noqa: S310  (http and https only: params)
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
+    if is_loopback(parts.hostname or ""):
+        handlers.append(urllib.request.ProxyHandler({}))
+    with urllib.request.build_opener(*handlers).open(request, timeout=REQUEST_SECONDS):
+        pass
+
+
+def deliver(path: Path, until: float) -> bool:
+    """Try to deliver the callback in this file until a moment of the monotonic clock; say whether it is taken."""
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        with outbox.claim(path) as callback:
+            if callback is None:
+                return not path.exists()
+            try:
+                post(callback)
+            except (OSError, ValueError):
+                callback["attempts"] += 1
+                outbox.put(path.parent, callback)
+            else:
+                path.unlink()
+                return True
+        if time.monotonic() + pause >= until:
+            return False
+        time.sleep(pause)
+        pause *= 2
+
+
+def prepare(launch: LaunchDir, event: str, url: str, token_file: str, *, state: str = "") -> Path:
+    """Put a callback about a launch into its outbox; return its file. state: what is true, if not as recorded."""
+    record = launch.read()
+    said = body(record, event, tail_of(record.get("segments", [])))
+    said["state"] = state or said["state"]
+    callback: outbox.Callback = {
+        "url": url,
+        "tokenFile": token_file,
+        "createdAt": time.time(),
+        "attempts": 0,
+        "body": masked(said, Redactor()),
+    }
+    return outbox.put(launch.outbox_path, callback)
+
+
+def main() -> int:
+    """Report the event of the launch whose directory is named."""
+    launch = LaunchDir(Path(sys.argv[1]))
+    if sys.argv[2] == DELIVER:
+        paths = outbox.pending(launch.outbox_path)
+    else:
+        settings = plan.read(launch)
+        paths = [prepare(launch, sys.argv[2], settings["callbackUrl"], settings["callbackTokenFile"])]
+    for path in paths:
+        deliver(path, time.monotonic() + TRY_SECONDS)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The process that stays with one launch. Standard library, contract and engines only."""

@@ -1,0 +1,139 @@
+"""The log of one launch as its keeper writes it: lines and events, over segments, and where the writing stands."""
+
+import contextlib
+import os
+import struct
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tracetail.contract import events
+from tracetail.launcher.keeper.segment_writer import QUEUE_MAX_BYTES, SegmentWriter
+from tracetail.launcher.keeper.stamper import Stamper
+from tracetail.launcher.plan import LogPlan, segment_path
+
+_SLOW = "the disk is too slow"
+_POSITION = struct.Struct("<qqqq")
+
+
+class Position(NamedTuple):
+    """What the keeper is about to write: enough for the next keeper to see how far it came."""
+
+    segment: int
+    """Number of the segment, from 1."""
+    size: int
+    """Bytes in it before the lines."""
+    consumed: int
+    """Bytes of the FIFO that the lines stand for; 0: they are taken out already."""
+    first_ns: int
+    """The first line's stamp."""
+
+
+class PositionFile:
+    """The last position, in a file that survives the keeper's sudden death (not the machine's: nor does the FIFO)."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def read(self) -> Position | None:
+        """Return what stands there, None if nothing was ever written."""
+        data = os.pread(self._descriptor, _POSITION.size, 0)
+        return Position(*_POSITION.unpack(data)) if len(data) == _POSITION.size else None
+
+    def write(self, position: Position) -> None:
+        """Note what is about to be written. A full disk costs the safety of a takeover, not the launch."""
+        with contextlib.suppress(OSError):
+            os.pwrite(self._descriptor, _POSITION.pack(*position), 0)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._descriptor)
+
+
+class LaunchLog:
+    """Writes a launch's lines in order, opens segments, and counts what the disk did not take."""
+
+    def __init__(
+        self,
+        plan: LogPlan,
+        stamper: Stamper,
+        position: PositionFile,
+        wake: Callable[[], None],
+        *,
+        segment: int = 1,
+        size: int = 0,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._plan = plan
+        self._stamper = stamper
+        self._position = position
+        self._clock = clock
+        self._segment = segment
+        self._size = size
+        self._dropped_lines = 0
+        self._dropped_bytes = 0
+        self._dropped_reason = _SLOW
+        self.writer = SegmentWriter(segment_path(plan, segment), wake)
+
+    @property
+    def segment(self) -> int:
+        """The number of the segment that is written to."""
+        return self._segment
+
+    def segments(self) -> list[str]:
+        """Return the paths of all segments so far, deleted ones included: they name the parts of the log."""
+        return [str(segment_path(self._plan, number)) for number in range(1, self._segment + 1)]
+
+    def lines(self, texts: Sequence[bytes], marks: Sequence[str | None] | None, consumed: int) -> bool:
+        """Write lines that stand for `consumed` bytes of the FIFO; False if they are dropped for lack of room."""
+        length = sum(map(len, texts)) + len(texts) * self._stamper.overhead
+        if self.writer.pending + length > QUEUE_MAX_BYTES and self.writer.pending:
+            self._dropped_lines += len(texts)
+            self._dropped_bytes += sum(map(len, texts))
+            if self.writer.error is not None:
+                self._dropped_reason = str(self.writer.error)
+            return False
+        self.report_dropped()
+        self._make_room(length)
+        now = self._clock()
+        self._position.write(Position(self._segment, self._size, consumed, self._stamper.next_ns(now)))
+        self._append(self._stamper.stamp(texts, marks, now))
+        return True
+
+    def taken(self) -> None:
+        """Note that the bytes of the last lines are out of the FIFO."""
+        self._position.write(Position(self._segment, self._size, 0, self._stamper.last_ns))
+
+    def event(self, name: str, /, **fields: object) -> None:
+        """Say something in the log."""
+        self.report_dropped()
+        self._make_room(1)
+        self._append(self._stamper.event(self._clock(), name, **fields))
+
+    def report_dropped(self) -> None:
+        """Tell of dropped lines, once there is room for it."""
+        if self._dropped_lines and self.writer.pending < QUEUE_MAX_BYTES // 2:
+            lines, size, reason = self._dropped_lines, self._dropped_bytes, self._dropped_reason
+            self._dropped_lines, self._dropped_bytes, self._dropped_reason = 0, 0, _SLOW
+            self._append(self._stamper.event(self._clock(), events.DROPPED, lines=lines, bytes=size, reason=reason))
+
+    def close(self, seconds: float) -> None:
+        """Write what is left, for at most this long."""
+        self.report_dropped()
+        self.writer.close(seconds)
+        self._position.close()
+
+    def _append(self, data: bytes) -> None:
+        self._size += len(data)
+        self.writer.append(data)
+
+    def _make_room(self, length: int) -> None:
+        """Open the next segment if this one would grow past its limit."""
+        if not self._size or self._size + length <= self._plan["maxBytes"]:
+            return
+        path = segment_path(self._plan, self._segment + 1)
+        self._append(self._stamper.event(self._clock(), events.ROTATED, next=path.name))
+        self._segment += 1
+        self._size = 0
+        self.writer.next_segment(path)

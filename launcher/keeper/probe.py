@@ -1,0 +1,167 @@
+"""Asks a server whether it is ready: a listening port, an HTTP answer, the model in its list, a first token.
+
+A client of its own, because the keeper imports nothing big: one request per connection, a bounded answer.
+"""
+
+import json
+import re
+import socket
+from typing import Any, NamedTuple
+
+from tracetail.launcher.plan import Smoke
+
+TIMEOUT_SECONDS = 5.0
+GENERATE_TIMEOUT_SECONDS = 120.0
+ANSWER_MAX_BYTES = 1024 * 1024
+WARMUP_PROMPT = "Hello"
+
+
+class ProbeError(Exception):
+    """The server does not (yet) do what is asked; the message says what it did instead."""
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+
+
+class Target(NamedTuple):
+    """The server that is asked."""
+
+    host: str
+    port: int
+    api_key: str = ""
+
+
+def connect_host(host: str) -> str:
+    """Return the address under which a server bound to host is reached from this machine."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+
+
+def url(host: str, port: int) -> str:
+    """Return the base URL of a server bound to host, as seen from this machine."""
+    shown = connect_host(host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def check_port(target: Target) -> None:
+    """Raise ProbeError unless something listens."""
+    try:
+        socket.create_connection((target.host, target.port), TIMEOUT_SECONDS).close()
+    except OSError as error:
+        raise ProbeError(f"port {target.port}: {error.strerror or error}") from error
+
+
+def check_ready_path(target: Target, path: str) -> None:
+    """Raise ProbeError unless the path answers 200."""
+    answer = request(target, "GET", path)
+    if answer.status != 200:
+        raise ProbeError(f"{path} answers {answer.status}")
+
+
+def check_model(target: Target, path: str, served_name: str) -> None:
+    """Raise ProbeError if the list of models can be read and does not hold the served name."""
+    answer = request(target, "GET", path)
+    if answer.status in (401, 403):  # it wants a key that we were not given; then it is up
+        return
+    try:
+        names = [str(model["id"]) for model in json.loads(answer.body)["data"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProbeError(f"{path} answers {answer.status} and no list of models") from error
+    if served_name not in names:
+        raise ProbeError(f"it serves {', '.join(names) or 'no model'}, not {served_name}")
+
+
+def generate(target: Target, path: str, model: str, prompt: str, max_tokens: int) -> str:
+    """Return what the model answers. Raises ProbeError."""
+    body = {"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0}
+    answer = request(target, "POST", path, body, timeout=GENERATE_TIMEOUT_SECONDS)
+    if answer.status == 404 and path.endswith("/completions"):
+        chat = {k: v for k, v in body.items() if k != "prompt"} | {"messages": [{"role": "user", "content": prompt}]}
+        path = path.removesuffix("/completions") + "/chat/completions"
+        answer = request(target, "POST", path, chat, timeout=GENERATE_TIMEOUT_SECONDS)
+    if answer.status != 200:
+        raise ProbeError(f"{path} answers {answer.status}: {answer.body[:200].decode(errors='replace')}")
+    try:
+        choice = json.loads(answer.body)["choices"][0]
+        return str(choice["text"] if "text" in choice else choice["message"]["content"])
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ProbeError(f"{path} answers without choices") from error
+
+
+def warm_up(target: Target, path: str, model: str) -> None:
+    """Have one real token made. Raises ProbeError."""
+    generate(target, path, model, WARMUP_PROMPT, 1)
+
+
+def smoke_test(target: Target, path: str, model: str, smoke: Smoke) -> str:
+    """Send the prompt; return the answer if it matches the pattern, else raise ProbeError."""
+    answer = generate(target, path, model, smoke["prompt"], smoke["maxTokens"])
+    if not re.search(smoke["pattern"], answer):
+        raise ProbeError(f"the answer {answer[:200]!r} does not match {smoke['pattern']!r}")
+    return answer
+
+
+def request(target: Target, method: str, path: str, body: Any = None, *, timeout: float = TIMEOUT_SECONDS) -> Answer:
+    """Do one request. Raises ProbeError if there is no HTTP answer."""
+    data = b"" if body is None else json.dumps(body).encode()
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    head = [f"{method} {path} HTTP/1.1", f"Host: {host}:{target.port}", "Connection: close", "Accept: */*"]
+    if target.api_key:
+        head.append(f"Authorization: Bearer {target.api_key}")
+    if body is not None:
+        head += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
+    try:
+        with socket.create_connection((target.host, target.port), timeout) as connection:
+            connection.sendall("\r\n".join([*head, "", ""]).encode() + data)
+            return _parse(_receive(connection))
+    except OSError as error:
+        raise ProbeError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _receive(connection: socket.socket) -> bytes:
+    received = bytearray()
+    while len(received) < ANSWER_MAX_BYTES:
+        data = connection.recv(65536)
+        if not data:
+            break
+        received += data
+        if _is_whole(received):
+            break
+    return bytes(received)
+
+
+def _is_whole(received: bytearray) -> bool:
+    """Say whether an answer that tells its length is complete, for servers that do not close."""
+    head, separator, body = bytes(received).partition(b"\r\n\r\n")
+    if not separator:
+        return False
+    match = re.search(rb"(?i)\r\ncontent-length:\s*(\d+)", head)
+    return len(body) >= int(match[1]) if match else body.endswith(b"\r\n0\r\n\r\n")
+
+
+def _parse(received: bytes) -> Answer:
+    head, _, body = received.partition(b"\r\n\r\n")
+    match = re.match(rb"HTTP/1\.[01] (\d{3})", head)
+    if match is None:
+        raise ProbeError("the port answers, but not in HTTP")
+    if re.search(rb"(?i)\r\ntransfer-encoding:\s*chunked", head):
+        body = _unchunk(body)
+    return Answer(int(match[1]), body)
+
+
+def _unchunk(body: bytes) -> bytes:
+    parts = []
+    while body:
+        size_text, _, rest = body.partition(b"\r\n")
+        try:
+            size = int(size_text.split(b";")[0], 16)
+        except ValueError:
+            break
+        if size == 0:
+            break
+        parts.append(rest[:size])
+        body = rest[size + 2 :]
+    return b"".join(parts)

@@ -1,0 +1,152 @@
+"""Judges whether a starting server is ready: by its lines, by asking it, or because it is still there."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tracetail.launcher import plan
+from tracetail.launcher.keeper import probe
+from tracetail.launcher.keeper.exit_reason import Failure
+from tracetail.launcher.keeper.phase_watch import Watch
+from tracetail.launcher.result import EXITED_BEFORE_READY, NOT_READY_IN_TIME
+
+PROBE_SECONDS = 0.25
+_NEVER = float("inf")
+
+
+class Readiness:
+    """From the start of a server until it is ready, or until it is clear that it will not be."""
+
+    def __init__(
+        self,
+        settings: plan.Plan,
+        watch: Watch,
+        wake: Callable[[], None],
+        stranger: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take what is needed to judge.
+
+        Args:
+            settings: the launch's plan.
+            watch: sees the server's lines.
+            wake: called, by a thread, when there is something new.
+            stranger: called by that thread when the server seems to answer; says who answers in its place, if so.
+            clock: seconds, monotonic.
+
+        """
+        self._settings = settings
+        self._ready = settings["ready"]
+        self._watch = watch
+        self._wake = wake
+        self._stranger = stranger
+        self._clock = clock
+        self._probe: ReadinessProbe | None = None
+        self._alive_at: float | None = None
+        self._deadline = _NEVER
+
+    def expect_from(self, started: float) -> None:
+        """Expect it within its time from this moment (monotonic) on."""
+        self._deadline = started + self._ready["timeoutSec"]
+
+    def begin(self) -> None:
+        """Begin to look: the server runs."""
+        if self._ready["kind"] == plan.ALIVE:
+            self._alive_at = self._clock() + plan.ALIVE_SECONDS
+        elif self._ready["kind"] != plan.LOG:
+            self._start_probe()
+
+    def stop(self) -> None:
+        """Do not look any more."""
+        if self._probe is not None:
+            self._probe.stop()
+
+    def timeout(self) -> float | None:
+        """Return in how many seconds there is something to judge even if nothing happens."""
+        at = min(self._deadline, _NEVER if self._alive_at is None else self._alive_at)
+        return None if at == _NEVER else at - self._clock()
+
+    def judge(self, *, in_pre_start: bool) -> Failure | bool:
+        """Say whether the server is ready, or why it will not be."""
+        now = self._clock()
+        if self._watch.ready_seen or (self._alive_at is not None and now >= self._alive_at):
+            if self._probe is None and not (self._ready["warmup"] or self._ready["smoke"] is not None):
+                return True
+            if self._probe is None:  # it is up; now it has to answer
+                self._start_probe()
+        if self._probe is not None and self._probe.passed:
+            return True
+        if self._probe is not None and self._probe.failure:
+            hint = "the server answers, but not as `smoke` asks"
+            return Failure(EXITED_BEFORE_READY, self._probe.failure, hint)
+        if now >= self._deadline:
+            missing = self._probe.last if self._probe is not None else "the awaited line did not appear"
+            limit = f"{self._ready['timeoutSec']:g} s"
+            late = f"preStart did not end within {limit}" if in_pre_start else f"not ready after {limit}: {missing}"
+            return Failure(NOT_READY_IN_TIME, late, "raise readyTimeoutSec if it only needs more time")
+        return False
+
+    def _start_probe(self) -> None:
+        api_key = ""
+        if self._settings["apiKeyFile"]:
+            with contextlib.suppress(OSError):
+                api_key = Path(self._settings["apiKeyFile"]).read_text(encoding="utf-8").strip()
+        self._probe = ReadinessProbe(self._ready, api_key, self._wake, self._stranger)
+        self._probe.start()
+
+
+class ReadinessProbe(threading.Thread):
+    """Asks the server again and again whether it is ready."""
+
+    def __init__(
+        self, ready: plan.ReadyPlan, api_key: str, wake: Callable[[], None], stranger: Callable[[], str]
+    ) -> None:
+        super().__init__(name="probe", daemon=True)
+        self._ready = ready
+        self._wake = wake
+        self._stranger = stranger
+        self._stopped = threading.Event()
+        self._target = probe.Target(probe.connect_host(ready["host"]), ready["port"] or 0, api_key)
+        self.passed = False
+        self.failure = ""
+        """A smoke test's answer was wrong: there is no use in waiting."""
+        self.last = "nothing listens yet"
+        """What was missing at the last try."""
+
+    def run(self) -> None:
+        """Ask until it is ready or nobody wants to know any more."""
+        while not self._stopped.is_set():
+            try:
+                self._check()
+            except probe.ProbeError as error:
+                self.last = str(error)
+            else:
+                self.passed = not self.failure
+                self._wake()
+                return
+            self._stopped.wait(PROBE_SECONDS)
+
+    def stop(self) -> None:
+        """Do not ask again."""
+        self._stopped.set()
+
+    def _check(self) -> None:
+        ready = self._ready
+        if ready["kind"] == plan.PORT:
+            probe.check_port(self._target)
+        elif ready["kind"] == plan.HTTP:
+            probe.check_ready_path(self._target, ready["path"])
+            if ready["modelsPath"]:
+                probe.check_model(self._target, ready["modelsPath"], ready["servedName"])
+        stranger = self._stranger()
+        if stranger:
+            raise probe.ProbeError(stranger)
+        if ready["warmup"]:
+            probe.warm_up(self._target, ready["completionsPath"], ready["servedName"])
+        if ready["smoke"] is not None:
+            try:
+                probe.smoke_test(self._target, ready["completionsPath"], ready["servedName"], ready["smoke"])
+            except probe.ProbeError as error:
+                self.failure = f"smoke test: {error}"

@@ -1,0 +1,27 @@
+"""How often, and after which pause, a crashed server is started anew."""
+
+from tracetail.contract.logline import parse_stamp
+from tracetail.contract.record import Record
+from tracetail.launcher.plan import Plan
+
+FIRST_PAUSE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 60.0
+MAX_ATTEMPTS = 5
+"""So many restarts in a row, then it is left crashed."""
+STEADY_SECONDS = 600.0
+"""A server that was ready for this long counts as having worked: its crash is the first of a row."""
+
+
+def next_attempt(settings: Plan, crashed: Record, now: float) -> int | None:
+    """Return the number of the restart that follows a crash, from 1; None if there is to be none."""
+    if settings["restart"] != "on-crash":
+        return None
+    attempt = settings["attempt"] + 1
+    if "readyAt" in crashed and now - parse_stamp(crashed["readyAt"].encode()) / 1e9 >= STEADY_SECONDS:
+        attempt = 1
+    return attempt if attempt <= MAX_ATTEMPTS else None
+
+
+def pause(attempt: int) -> float:
+    """Return how long to wait before a restart."""
+    return min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1))

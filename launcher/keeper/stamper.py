@@ -1,0 +1,69 @@
+"""Puts stamp and prefix in front of lines, thousands at a time."""
+
+import time
+from collections.abc import Sequence
+
+from tracetail.contract.logline import local_offset_seconds, render_event, render_prefix, render_stamp
+
+_LAST_DIGITS = [f"{n:03d}".encode() for n in range(1000)]
+_DIGITS_SHARED = 26
+"""A stamp without the last three of its nine digits: `2026-11-22T21:12:10.123456`."""
+_ZONE_STARTS = 29
+
+
+class Stamper:
+    """Gives each line of one launch its stamp. Stamps strictly increase, whatever the clock does."""
+
+    def __init__(self, trace_id: str, instance_id: str, last_ns: int = 0) -> None:
+        self._ids = (trace_id, instance_id)
+        self.prefix = render_prefix(trace_id, instance_id)
+        self.last_ns = last_ns
+        """The stamp given last."""
+
+    @property
+    def overhead(self) -> int:
+        """How many bytes a line grows by, without its mark."""
+        return 35 + len(self.prefix) + 1
+
+    def next_ns(self, now_ns: int) -> int:
+        """Return the stamp that the next line would get at now_ns."""
+        return max(now_ns, self.last_ns + 1)
+
+    def stamp(self, texts: Sequence[bytes], marks: Sequence[str | None] | None, now_ns: int) -> bytes:
+        """Return the lines as they stand in the log; they all reached the keeper at now_ns."""
+        first = self.next_ns(now_ns)
+        self.last_ns = first + len(texts) - 1
+        offset = local_offset_seconds(first)
+        parts: list[bytes] = []
+        done = 0
+        while done < len(texts):
+            # Up to a thousand lines share all but the last three digits of their stamps.
+            stamp = first + done
+            count = min(len(texts) - done, 1000 - stamp % 1000)
+            whole = render_stamp(stamp, offset)
+            head = b"\n" + whole[:_DIGITS_SHARED]
+            zone = whole[_ZONE_STARTS:]
+            digits = _LAST_DIGITS[stamp % 1000 : stamp % 1000 + count]
+            if marks is None:
+                tail = zone + self.prefix
+                prefixes = [head + d + tail for d in digits]
+            else:
+                tails = {mark: zone + render_prefix(*self._ids, mark) for mark in set(marks)}
+                prefixes = [head + d + tails[m] for d, m in zip(digits, marks[done : done + count], strict=True)]
+            block = [b""] * (2 * count)
+            block[0::2] = prefixes
+            block[1::2] = texts[done : done + count]
+            parts += block
+            done += count
+        parts.append(b"\n")
+        return b"".join(parts)[1:]
+
+    def event(self, now_ns: int, name: str, /, **fields: object) -> bytes:
+        """Return an event's line."""
+        return self.stamp([render_event(name, **fields).encode()], ["event"], now_ns)
+
+
+def moment() -> str:
+    """Return this moment as records hold it: RFC 3339, local offset, nine digits."""
+    now = time.time_ns()
+    return render_stamp(now, local_offset_seconds(now)).decode()

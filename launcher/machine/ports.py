@@ -1,0 +1,190 @@
+"""Who holds a port: a listener, a server that has bound it and does not listen yet, or nobody.
+
+vLLM binds its port minutes before it listens. Meanwhile a connect is refused and a bind with SO_REUSEADDR succeeds,
+so only a bind without it tells the truth; but that also fails for a port that is merely in TIME_WAIT. A connection in
+TIME_WAIT belongs to one local address, a server to all of them or to the one asked for: that tells them apart.
+"""
+
+import contextlib
+import ctypes
+import errno
+import ipaddress
+import os
+import random
+import socket
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tracetail.launcher.machine import processes
+
+_LISTEN = "0A"
+_TIME_WAIT = "06"
+_SYS_PIDFD_GETFD = 438
+
+
+class Holder(NamedTuple):
+    """Who holds a port."""
+
+    port: int
+    pid: int | None
+    """None if it belongs to a user whose processes we may not look at."""
+    command: str
+    seconds: float | None
+    """For how long the process has been running."""
+    listening: bool
+
+    def describe(self) -> str:
+        """Return `port 8000 is held by pid 812 (python -m http.server), for 3 h`."""
+        how = "" if self.listening else ", which has bound it and does not listen yet"
+        if self.pid is None:
+            return f"port {self.port} is held by a process of another user{how}"
+        command = self.command if len(self.command) <= 120 else self.command[:120] + "…"
+        since = "" if self.seconds is None else f", for {duration(self.seconds)}"
+        return f"port {self.port} is held by pid {self.pid} ({command}){since}{how}"
+
+
+class _Row(NamedTuple):
+    address: str
+    port: int
+    state: str
+    inode: str
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time as a person says it: `40 s`, `12 min`, `3 h`, `5 d`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def holder(port: int, host: str = "") -> Holder | None:
+    """Return who holds a port at this address ("": any), None if a server may bind it."""
+    rows = [row for row in _rows() if row.port == port]
+    for row in rows:
+        if row.state == _LISTEN and _conflicts(row.address, host):
+            return _describe(port, row.inode, listening=True)
+    if not _bind_fails(_wildcard(host), port):
+        return None
+    if any(row.state != _TIME_WAIT and _conflicts(row.address, host) for row in rows):
+        row = next(row for row in rows if row.state != _TIME_WAIT and _conflicts(row.address, host))
+        return _describe(port, row.inode, listening=False)
+    resting = {row.address for row in rows}
+    if _bind_fails(_unused_loopback(resting), port):
+        return _bound(port)
+    for address in {host, "127.0.0.1"} - resting - {"", "0.0.0.0", "::"}:  # noqa: S104
+        if _conflicts(address, host) and _bind_fails(address, port):
+            return _bound(port)
+    return None
+
+
+def _wildcard(host: str) -> str:
+    return host or "0.0.0.0"  # noqa: S104  (a probe: nothing listens on it)
+
+
+def _unused_loopback(used: set[str]) -> str:
+    while True:
+        address = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}.{random.randint(1, 254)}"
+        if address not in used:
+            return address
+
+
+def _conflicts(address: str, host: str) -> bool:
+    """Say whether a socket at address keeps a server from binding host."""
+    wildcards = ("", "0.0.0.0", "::")  # noqa: S104
+    return host in wildcards or address in wildcards or address == host
+
+
+def _bind_fails(host: str, port: int) -> bool:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind(address)
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _rows() -> list[_Row]:
+    """Return the machine's TCP sockets (proc_net_tcp); bound ones that do not listen are not among them."""
+    rows = []
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{name}").read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                address, port = fields[1].split(":")
+                rows.append(_Row(_address(address), int(port, 16), fields[3], fields[9]))
+    return rows
+
+
+def _address(text: str) -> str:
+    """Return an address as proc_net_tcp writes it (32-bit words in host byte order) in its usual form."""
+    words = [int(text[at : at + 8], 16).to_bytes(4, "little") for at in range(0, len(text), 8)]
+    address = ipaddress.ip_address(b"".join(words))
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def _describe(port: int, inode: str, *, listening: bool) -> Holder:
+    for pid in processes.table():
+        if inode in _socket_inodes(pid):
+            return _of_process(port, pid, listening=listening)
+    return Holder(port, None, "", None, listening)
+
+
+def _of_process(port: int, pid: int, *, listening: bool) -> Holder:
+    process = processes.read(pid)
+    seconds = None
+    if process is not None:
+        seconds = max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - process.start_time / processes.CLOCK_TICKS)
+    return Holder(port, pid, processes.command_line(pid), seconds, listening)
+
+
+def _bound(port: int) -> Holder:
+    """Find who has bound a port without listening: the kernel lists such sockets nowhere, so look into them."""
+    for pid in processes.table():
+        if _has_bound(pid, port):
+            return _of_process(port, pid, listening=False)
+    return Holder(port, None, "", None, listening=False)
+
+
+def _socket_inodes(pid: int) -> dict[str, int]:
+    """Return inode → descriptor of a process's sockets; empty if we may not look."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                target = os.readlink(entry.path)  # noqa: PTH115
+                if target.startswith("socket:["):
+                    found[target[8:-1]] = int(entry.name)
+    return found
+
+
+def _has_bound(pid: int, port: int) -> bool:
+    sockets = _socket_inodes(pid)
+    if not sockets:
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        process = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        for descriptor in sockets.values():
+            copy = libc.syscall(_SYS_PIDFD_GETFD, process, descriptor, 0)
+            if copy < 0:
+                continue
+            with socket.socket(fileno=copy) as borrowed, contextlib.suppress(OSError):
+                if borrowed.family in (socket.AF_INET, socket.AF_INET6) and borrowed.type == socket.SOCK_STREAM:
+                    name = borrowed.getsockname()
+                    connected = True
+                    try:
+                        borrowed.getpeername()
+                    except OSError:
+                        connected = False
+                    if name[1] == port and not connected:
+                        return True
+    finally:
+        os.close(process)
+    return False

@@ -1,0 +1,1 @@
+"""What the commands do: start, stop, status, notify, gc."""

@@ -1,0 +1,147 @@
+"""Removes what is no longer needed of launches: old segments, old records.
+
+What Loki does not have yet stays, unless the disk gets full: then the oldest segments go, and their log says so.
+"""
+
+import contextlib
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tracetail.contract import events
+from tracetail.contract.identity import is_launch_id
+from tracetail.contract.record import LaunchDir, LaunchLock, Record
+from tracetail.contract.shipped import read_shipped
+from tracetail.contract.state import launches_dir
+from tracetail.launcher import registry
+from tracetail.launcher.keeper import pruning
+from tracetail.launcher.keeper.pruning import is_shipped
+from tracetail.launcher.operations import postscript, rescue
+
+DEFAULT_KEEP_DAYS = 14.0
+DEFAULT_KEEP_LAUNCHES = 200
+
+
+class Removed(NamedTuple):
+    """One thing that gc removed, or would remove."""
+
+    path: Path
+    bytes: int
+    shipped: bool = True
+    """Loki has all of it."""
+
+
+def collect(
+    state_dir: Path,
+    *,
+    keep_days: float,
+    keep_launches: int,
+    min_free_bytes: int = 0,
+    dry_run: bool = False,
+    now: float | None = None,
+) -> Iterator[Removed]:
+    """Remove launches that ended more than keep_days ago, or are beyond the newest keep_launches; yield what goes.
+
+    A launch that runs stays, and so does one of whose log Loki has not acknowledged all. If less than min_free_bytes
+    are free then, the oldest closed segments of those that have ended go.
+    """
+    moment = time.time() if now is None else now
+    if not dry_run:
+        rescue.tell_ends(registry.launches(state_dir))
+    yield from _remove_unmade(state_dir, moment - keep_days * 86400, dry_run=dry_run)
+    ended = [launch for launch in registry.launches(state_dir) if not launch.live]
+    gone: set[str] = set()
+    gained: Counter[int] = Counter()
+    for place, launch in enumerate(ended):
+        age = moment - launch.dir.record_path.stat().st_mtime
+        if place < keep_launches and age < keep_days * 86400:
+            continue
+        if not _all_shipped(launch.record, launch.dir):
+            continue
+        for removed in _remove(launch, dry_run=dry_run):
+            gone.add(launch.dir.launch_id)
+            gained[_device(removed.path)] += removed.bytes if dry_run else 0
+            yield removed
+    left = [launch for launch in reversed(ended) if launch.dir.launch_id not in gone]
+    yield from _make_room(left, min_free_bytes, gained, dry_run=dry_run)
+
+
+def _all_shipped(record: Record, launch: LaunchDir) -> bool:
+    shipped = read_shipped(launch.shipped_path)
+    if shipped is not None and shipped["complete"]:
+        return True
+    segments = [path for path in map(Path, record.get("segments", [])) if path.exists()]
+    return all(is_shipped(path, shipped) for path in segments)
+
+
+def _remove(launch: registry.Launch, *, dry_run: bool) -> Iterator[Removed]:
+    lock = LaunchLock(launch.dir)
+    if not lock.acquire():
+        return
+    with lock:
+        for path in map(Path, launch.record.get("segments", [])):
+            if path.exists():
+                yield Removed(path, path.stat().st_size)
+                if not dry_run:
+                    path.unlink(missing_ok=True)
+        yield Removed(launch.dir.path, 0)
+        if not dry_run:
+            shutil.rmtree(launch.dir.path, ignore_errors=True)
+            for path in map(Path, launch.record.get("segments", [])[:1]):
+                with contextlib.suppress(OSError):  # not empty: other launches' logs are in it
+                    path.parent.rmdir()
+
+
+def _remove_unmade(state_dir: Path, before: float, *, dry_run: bool) -> Iterator[Removed]:
+    """Remove the directories of starts that were killed before they had a record. before: seconds since the epoch."""
+    root = launches_dir(state_dir)
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        launch = LaunchDir(path)
+        if not is_launch_id(path.name) or launch.record_path.exists() or launch.lock_held():
+            continue
+        if path.stat().st_mtime < before:
+            yield Removed(path, 0)
+            if not dry_run:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _make_room(
+    launches: list[registry.Launch], min_free_bytes: int, gained: Counter[int], *, dry_run: bool
+) -> Iterator[Removed]:
+    """Give up the oldest segments, those first that Loki has. A launch's last one stays: it tells how it ended.
+
+    gained: by device, what a dry run has counted as free already.
+    """
+    for shipped_ones in (True, False):
+        for launch in launches:
+            for path in map(Path, launch.record.get("segments", [])[:-1]):
+                if not path.exists() or is_shipped(path, read_shipped(launch.dir.shipped_path)) != shipped_ones:
+                    continue
+                if pruning.free_bytes(path.parent) + gained[_device(path)] >= min_free_bytes:
+                    continue  # this disk has room; another log may be on another one
+                removed = Removed(path, path.stat().st_size, shipped_ones)
+                if dry_run:
+                    gained[_device(path)] += removed.bytes
+                elif not _give_up(launch, removed, min_free_bytes):
+                    continue
+                yield removed
+
+
+def _give_up(launch: registry.Launch, segment: Removed, min_free_bytes: int) -> bool:
+    """Delete a segment, and say so in the launch's log if something is lost; False if somebody holds the launch."""
+    lock = LaunchLock(launch.dir)
+    if not lock.acquire():
+        return False
+    with lock:
+        segment.path.unlink(missing_ok=True)
+        if not segment.shipped:
+            why = f"{segment.path.name} is deleted: {pruning.too_little(min_free_bytes)}"
+            postscript.say(launch.record, events.DROPPED, bytes=segment.bytes, reason=why)
+    return True
+
+
+def _device(path: Path) -> int:
+    return (path if path.exists() else path.parent).stat().st_dev

@@ -1,0 +1,51 @@
+"""Tells what is true of a service now."""
+
+import time
+from pathlib import Path
+
+from tracetail.contract import record
+from tracetail.launcher import plan, registry
+from tracetail.launcher.keeper import probe
+from tracetail.launcher.operations import keeper_process, rescue
+from tracetail.launcher.result import CHANGING, OK, STOPPED, UNHEALTHY, Result
+from tracetail.launcher.selection import Selection
+
+
+def status(selection: Selection, state_dir: Path) -> Result:
+    """Look at the newest launch that is meant; a keeper that is missing is replaced first."""
+    begun = time.monotonic()
+    found = selection.find(state_dir)
+    if not found:
+        return Result("status", STOPPED, None, record.STOPPED, cause=f"there is no launch of {selection.describe()}")
+    launch = next((one for one in found if one.live), found[0])
+    if keeper_process.needs_keeper(launch):
+        rescue.rescue(launch.dir)
+    launch = keeper_process.settled(launch.dir)
+    if launch.state in (record.STARTING, record.STOPPING):
+        return Result("status", CHANGING, launch.record, launch.state, time.monotonic() - begun)
+    if launch.state != record.READY:
+        return Result("status", STOPPED, launch.record, launch.state, time.monotonic() - begun)
+    sick = health(launch)
+    seconds = time.monotonic() - begun
+    if sick:
+        return Result("status", UNHEALTHY, launch.record, launch.state, seconds, cause=f"unhealthy: {sick}")
+    return Result("status", OK, launch.record, launch.state, seconds)
+
+
+def health(launch: registry.Launch) -> str:
+    """Return what is wrong with a ready server; "" if it answers as it did when it became ready."""
+    try:
+        ready = plan.read(launch.dir)["ready"]
+    except (OSError, ValueError, KeyError):
+        return ""
+    if ready["port"] is None or ready["kind"] not in (plan.HTTP, plan.PORT):
+        return ""
+    target = probe.Target(probe.connect_host(ready["host"]), ready["port"])
+    try:
+        if ready["kind"] == plan.HTTP:
+            probe.check_ready_path(target, ready["path"])
+        else:
+            probe.check_port(target)
+    except probe.ProbeError as error:
+        return str(error)
+    return ""

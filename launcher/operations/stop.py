@@ -1,0 +1,197 @@
+"""Stops launches: the keeper does it; here it is asked, waited for and checked.
+
+A stop is proven when no process of the launch is left, its port is free, and, where NVML can tell, none of its
+processes holds memory of a device.
+"""
+
+import contextlib
+import functools
+import os
+import signal
+import time
+from pathlib import Path
+
+from tracetail.contract import record
+from tracetail.contract.record import LaunchDir, Record
+from tracetail.launcher import plan, registry
+from tracetail.launcher.machine import ports, processes
+from tracetail.launcher.machine.nvml import Devices, Use, held_by
+from tracetail.launcher.operations import keeper_process, rescue
+from tracetail.launcher.result import LOCKED, OK, STOP_INCOMPLETE, Result
+
+GRACE_SECONDS = 20.0
+"""How long after stopTimeoutSec a keeper may take: it kills, waits, writes its last words."""
+DEFAULT_STOP_SECONDS = 30.0
+KILLED_SECONDS = 5.0
+"""How long a process may take to end by SIGKILL."""
+PORT_SECONDS = 3.0
+"""How long a port may take to become free after the last process is gone."""
+DEVICE_SECONDS = 10.0
+"""How long a driver may take to give back what the last process held; a longer stopTimeoutSec gives it longer."""
+LOOK_SECONDS = 0.2
+"""How often the launch's processes are looked at while they end."""
+
+
+class Members:
+    """The processes of a launch that were there at some time of its stop, to know what they hold after their end."""
+
+    def __init__(self, launch: registry.Launch) -> None:
+        self._launch = launch
+        self._seen: set[tuple[int, int]] = set()
+        server = launch.record.get("server")
+        if server is not None and server["bootId"] == record.boot_id():
+            self._seen.add((server["pid"], server["startTime"]))
+        self._note()
+
+    @functools.cached_property
+    def _devices(self) -> Devices | None:
+        """Looked for only once the stop is under way: a broken driver takes its time to say so."""
+        return Devices.find()
+
+    def look(self) -> None:
+        """Note who is there; nothing where no device could tell what they hold."""
+        if self._devices is not None and time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            self._note()
+
+    def hold(self) -> list[Use]:
+        """Return what they hold of devices' memory."""
+        return [] if self._devices is None else held_by(self._devices.uses(), self._seen)
+
+    def _note(self) -> None:
+        found = self._launch.record
+        keeper = found["keeper"]["pid"] if self._launch.kept and "keeper" in found else 0
+        for process in processes.members(found["launchId"], found.get("server"), keeper=keeper):
+            self._seen.add((process.pid, process.start_time))
+        self._looked_at = time.monotonic()
+
+
+def stop(launches: list[registry.Launch], state_dir: Path) -> Result:
+    """Stop these launches of one service. Nothing to stop is a success."""
+    if not launches:
+        return Result("stop", OK, None, record.STOPPED)
+    service = launches[0].record["service"]
+    begun = time.monotonic()
+    try:
+        with registry.operation_lock(state_dir, service, {"action": "stop"}):
+            results = [stop_launch(registry.look(launch.dir)) for launch in launches]
+    except OSError as error:
+        cause = f"cannot lock {service}: {error.strerror or error}"
+        return Result("stop", STOP_INCOMPLETE, launches[0].record, cause=cause, hint="check the state directory")
+    except registry.BusyError as busy:
+        hint = "wait until it has ended, then try again"
+        return Result("stop", LOCKED, launches[0].record, cause=str(busy), hint=hint)
+    worst = max(results, key=lambda result: result.status)
+    return worst._replace(seconds=time.monotonic() - begun)
+
+
+def stop_launch(launch: registry.Launch) -> Result:
+    """Stop one launch, and prove that nothing of it is left."""
+    begun = time.monotonic()
+    if keeper_process.needs_keeper(launch):
+        rescue.rescue(launch.dir)
+        launch = registry.look(launch.dir)
+    timeout = _stop_timeout(launch)
+    members = Members(launch)
+    if launch.kept and not _stopped_by_keeper(launch.dir, timeout, members):
+        _signal_keeper(launch.dir.read(), signal.SIGKILL)
+        keeper_process.wait_for(lambda: not launch.dir.lock_held(), KILLED_SECONDS)
+        rescue.replace(launch.dir)
+        _stopped_by_keeper(launch.dir, timeout, members)
+    _kill_rest(launch.dir.read())
+    rescue.end(launch.dir, record.STOPPED, "stopped, but not by its keeper, which did not answer")
+    launch = registry.look(launch.dir)
+    left, hint = _what_is_left(launch.record), "end it by hand"
+    if not left:
+        left, hint = (
+            _what_is_held(members, begun + timeout),
+            "nvidia-smi shows it; a device that keeps it needs a reset",
+        )
+    seconds = time.monotonic() - begun
+    if left:
+        cause = "not stopped completely: " + "; ".join(left)
+        return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, seconds, cause, hint)
+    # Where nothing can be written the record still says what was before.
+    ended = launch.record["state"] in record.ENDED_STATES
+    return Result("stop", OK, launch.record, launch.state if ended else record.STOPPED, seconds)
+
+
+def _stop_timeout(launch: registry.Launch) -> float:
+    try:
+        return plan.read(launch.dir)["stopTimeoutSec"]
+    except (OSError, ValueError, KeyError):
+        return DEFAULT_STOP_SECONDS
+
+
+def _stopped_by_keeper(launch: LaunchDir, timeout: float, members: Members) -> bool:
+    """Ask a launch's keeper, and every one that comes after it, for the end; say whether it came in time."""
+    asked: set[int] = set()
+
+    def ended() -> bool:
+        if not launch.lock_held():
+            return True
+        found = launch.read()
+        keeper = found.get("keeper")
+        if keeper is not None and keeper["pid"] not in asked and _signal_keeper(found, signal.SIGTERM):
+            asked.add(keeper["pid"])
+        members.look()
+        return False
+
+    return keeper_process.wait_for(ended, timeout + GRACE_SECONDS)
+
+
+def _signal_keeper(found: Record, number: signal.Signals) -> bool:
+    keeper = found.get("keeper")
+    process = processes.read(keeper["pid"]) if keeper else None
+    if process is None or keeper is None or process.start_time != keeper["startTime"]:
+        return False
+    try:
+        return processes.send(process, number)
+    except PermissionError:
+        return False
+
+
+def _kill_rest(found: Record) -> None:
+    """End what the keeper has not ended."""
+
+    def none_left() -> bool:
+        left = processes.members(found["launchId"], found.get("server"))
+        for process in left:
+            with contextlib.suppress(PermissionError):
+                processes.send(process, signal.SIGKILL)
+        return not left
+
+    keeper_process.wait_for(none_left, KILLED_SECONDS)
+
+
+def _what_is_left(found: Record) -> list[str]:
+    left = [
+        f"pid {process.pid} ({processes.command_line(process.pid)})"
+        for process in processes.members(found["launchId"], found.get("server"))
+    ]
+    port = found.get("port")
+    if port is None or "server" not in found or left:
+        return left
+    if not keeper_process.wait_for(lambda: _is_free(found, port), PORT_SECONDS):
+        holder = ports.holder(port)
+        if holder is not None:
+            left.append(holder.describe())
+    return left
+
+
+def _what_is_held(members: Members, until: float) -> list[str]:
+    """Wait until the launch's processes hold no device memory; say what they hold then (until: monotonic time)."""
+    seconds = max(DEVICE_SECONDS, until - time.monotonic())
+    keeper_process.wait_for(lambda: not members.hold(), seconds, every=LOOK_SECONDS)
+    return [use.describe() for use in members.hold()]
+
+
+def _is_free(found: Record, port: int) -> bool:
+    """Say whether the port is free of this launch: a process that began after its end may hold it rightly."""
+    holder = ports.holder(port)
+    if holder is None:
+        return True
+    if holder.pid is None:
+        return False
+    process = processes.read(holder.pid)
+    tag = processes.environment_value(holder.pid, processes.TAG)
+    return process is None or (tag is not None and tag != found["launchId"]) or holder.pid == os.getpid()

@@ -1,0 +1,92 @@
+"""The encoding of entries in plain Python: what `_entries.pyx` does, where that could not be built. Same result."""
+
+import struct
+import sys
+from array import array
+from collections.abc import Sequence
+from itertools import chain, islice
+from operator import add
+
+from tracetail.loki.wire import varint
+
+SHORT_MAX = 2048
+"""The length of an entry's line takes two bytes if line and metadata together are shorter."""
+
+
+def _head(length: int) -> bytes:
+    return b"\x12" + varint(length)
+
+
+def _short_head(length: int) -> bytes:
+    return bytes((0x12, length & 0x7F | 0x80, length >> 7))
+
+
+SECOND_BYTES = 9
+"""So long is the part of an encoded timestamp that all of one second have in common."""
+_NO_NANOS = bytes(5)
+_TIMESTAMP_BYTES = SECOND_BYTES + len(_NO_NANOS)
+_TEXT_HEADS = [_short_head(n) for n in range(SHORT_MAX)]
+"""Tag and length of a line in an entry: field 2. All are equally long."""
+_ENTRY_HEADS = [_head(n + _TIMESTAMP_BYTES + len(_TEXT_HEADS[0])) for n in range(SHORT_MAX)]
+"""Tag and length of an entry in a stream, field 2 as well, by the length of line and metadata."""
+_PARTS = 5
+"""Of an encoded entry: its head, time, the head of its line, line, metadata."""
+_LANE_BYTES = 8
+_LANES = 1024
+_GROUPS = [(0x7F << 7 * group, group) for group in range(5)]
+_MASKS = [(int.from_bytes(mask.to_bytes(_LANE_BYTES, "little") * _LANES, "little"), shift) for mask, shift in _GROUPS]
+_CONTINUED = int.from_bytes(bytes((0x80, 0x80, 0x80, 0x80, 0, 0, 0, 0)) * _LANES, "little")
+_CUT_AT_ONCE = 64
+_CUT = struct.Struct(f"{_TIMESTAMP_BYTES}s" * _CUT_AT_ONCE)
+
+
+def encoded(seconds: list[bytes], nanos: list[int], texts: list[bytes], metas: list[bytes]) -> bytes:
+    """Return entries as they stand in a stream; see entries.Columns for the columns.
+
+    The varints of a timestamp are five bytes long, and the length of a line two, unless it is very long.
+    """
+    lengths = list(map(len, texts))
+    sizes = list(map(add, lengths, map(len, metas)))
+    long = []
+    if max(sizes) >= SHORT_MAX:
+        for place in [place for place, size in enumerate(sizes) if size >= SHORT_MAX]:
+            text_head = _head(lengths[place])
+            long.append((place * _PARTS, _head(_TIMESTAMP_BYTES + len(text_head) + sizes[place]), text_head))
+            lengths[place] = sizes[place] = 0
+    parts = [b""] * (_PARTS * len(lengths))
+    parts[0::_PARTS] = [_ENTRY_HEADS[size] for size in sizes]
+    parts[1::_PARTS] = timestamps(seconds, nanos)
+    parts[2::_PARTS] = [_TEXT_HEADS[length] for length in lengths]
+    parts[3::_PARTS] = texts
+    parts[4::_PARTS] = metas
+    for at, head, text_head in long:
+        parts[at] = head
+        parts[at + 2] = text_head
+    return b"".join(parts)
+
+
+def timestamps(seconds: Sequence[bytes], nanos: Sequence[int]) -> list[bytes]:
+    """Return encoded timestamps: the seconds as given, and the nanoseconds as a varint of five bytes.
+
+    The numbers stand in lanes of eight bytes of one large integer, so that a shift moves the groups of seven bits of
+    all of them at once. Their bytes are then laid between the seconds, again for all of them at once.
+    """
+    count = len(seconds)
+    fields = bytearray(_NO_NANOS.join(seconds))
+    fields += bytes(-count % _CUT_AT_ONCE * _TIMESTAMP_BYTES + len(_NO_NANOS))
+    for start in range(0, len(nanos), _LANES):
+        part = nanos[start : start + _LANES]
+        size = len(part) * _LANE_BYTES
+        lanes = array("Q", part)
+        if sys.byteorder == "big":
+            lanes.byteswap()
+        number = int.from_bytes(lanes.tobytes(), "little")
+        spread = _CONTINUED >> (_LANES - len(part)) * _LANE_BYTES * 8
+        for mask, shift in _MASKS:
+            spread |= (number & mask) << shift
+        data = spread.to_bytes(size, "little")
+        first = start * _TIMESTAMP_BYTES + SECOND_BYTES
+        end = first + len(part) * _TIMESTAMP_BYTES
+        for group in range(len(_NO_NANOS)):
+            fields[first + group : end : _TIMESTAMP_BYTES] = data[group::_LANE_BYTES]
+    return list(islice(chain.from_iterable(_CUT.iter_unpack(fields)), count))

@@ -1,0 +1,89 @@
+"""Entries to the bodies of push requests: one stream each, none larger than the limit."""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+
+from tracetail.loki import entries as encoding
+from tracetail.loki.entries import Columns, Entry
+
+Rows = Sequence[tuple[int, int]]
+"""Which line of its batch an entry is: entry and line, for the first of every run of lines. Empty: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """One request's body, and what the journal needs to know of it."""
+
+    labels: Mapping[str, str]
+    data: bytes
+    first_ns: int
+    last_ns: int
+    entries: int
+    rows: Rows = ()
+
+
+class Bodies:
+    """Puts the entries of one stream into as few bodies as the limit allows."""
+
+    def __init__(self, labels: Mapping[str, str], max_bytes: int) -> None:
+        """max_bytes: of a body before compression; only a single entry may be larger."""
+        self._labels = labels
+        self._max_bytes = max_bytes
+        self._finished: list[Body] = []
+        self._encoded: list[bytes] = []
+        self._size = 0
+        self._entries = 0
+        self._first_ns = 0
+        self._last_ns = 0
+        self._rows: list[tuple[int, int]] = []
+
+    def add(self, entries: Columns, rows: Rows = ()) -> None:
+        """Add entries that are later than all before, at least one."""
+        encoded = entries.encode()
+        count = len(entries.texts)
+        if len(encoded) > self._max_bytes and count > 1:
+            half = count // 2
+            self.add(entries.part(0, half), [row for row in rows if row[0] < half])
+            self.add(entries.part(half, count), rows_from(rows, half))
+            return
+        if self._size + len(encoded) > self._max_bytes:
+            self._finish()
+        if not self._encoded:
+            self._first_ns = entries.time_ns(0)
+        self._encoded.append(encoded)
+        self._size += len(encoded)
+        for entry, row in rows:
+            if not self._rows or row - self._rows[-1][1] != entry + self._entries - self._rows[-1][0]:
+                self._rows.append((entry + self._entries, row))
+        self._entries += count
+        self._last_ns = entries.time_ns(-1)
+
+    def finish(self) -> list[Body]:
+        """Return the bodies."""
+        self._finish()
+        return self._finished
+
+    def _finish(self) -> None:
+        if not self._encoded:
+            return
+        data = encoding.encode_request(self._labels, self._encoded)
+        self._finished.append(Body(self._labels, data, self._first_ns, self._last_ns, self._entries, self._rows))
+        self._encoded.clear()
+        self._size = self._entries = 0
+        self._rows = []
+
+
+def body_of(labels: Mapping[str, str], entries: Sequence[Entry], rows: Rows = ()) -> Body:
+    """Return the one body that holds these entries."""
+    data = encoding.encode_request(labels, [encoding.columns_of(entries).encode()])
+    return Body(labels, data, entries[0].time_ns, entries[-1].time_ns, len(entries), rows)
+
+
+def rows_from(rows: Rows, entry: int) -> Rows:
+    """Return the rows of the entries from this one on."""
+    if not rows:
+        return ()
+    begun = bisect_right(rows, entry, key=itemgetter(0)) - 1
+    return [(max(0, first - entry), row + max(0, entry - first)) for first, row in rows[begun:]]

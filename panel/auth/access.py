@@ -1,0 +1,189 @@
+"""Who may do what: tokens, the admin key, origins.
+
+A token is a JWT (RFC 7519) that the test platform's backend signs for one viewer, with these claims:
+
+    exp       when it ends (required)
+    traces    the traceIds that it opens; ["*"] opens all
+    scope     words of: read download write ("read" if absent)
+    origin    the page that may use it (any of the configured ones if absent)
+
+HS256 with the shared secret, or EdDSA (Ed25519) with the platform's own key pair.
+"""
+
+import hmac
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from tracetail.contract.identity import InvalidIdError, check_id
+from tracetail.panel.auth.secret import SecretError, SecretFile
+from tracetail.panel.settings import PanelSettings
+
+READ = "read"
+DOWNLOAD = "download"
+WRITE = "write"
+ADMIN = "admin"
+SCOPES = (READ, DOWNLOAD, WRITE)
+EVERY_TRACE = "*"
+SECRET_MIN_BYTES = 32
+"""RFC 7518, section 3.2: an HS256 key is at least as long as the hash."""
+ADMIN_KEY_MIN_BYTES = 16
+
+
+class AccessError(Exception):
+    """A request is not allowed; code and message are for the one who sent it."""
+
+    status = 403
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NoValidTokenError(AccessError):
+    """There is no token, or it is not valid or no longer so."""
+
+    status = 401
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one request may do."""
+
+    scopes: frozenset[str]
+    traces: frozenset[str] | None
+    """None: every trace."""
+    expires_at: float | None = None
+    """Seconds since the epoch; None: never."""
+    origin: str | None = None
+
+    def require(self, scope: str) -> None:
+        """Raise AccessError unless the grant has this scope."""
+        if scope not in self.scopes:
+            raise AccessError("scope_missing", f"the token does not have the scope {scope!r}")
+
+    def opens(self, trace_id: str) -> bool:
+        """Say whether the grant is for this trace."""
+        return self.traces is None or trace_id in self.traces
+
+    def require_trace(self, trace_id: str) -> None:
+        """Raise AccessError unless the grant is for this trace."""
+        if not self.opens(trace_id):
+            raise AccessError("trace_not_allowed", "the token is not for this trace")
+
+    def seconds_left(self) -> float | None:
+        """Return how long the grant lasts; None: for ever."""
+        return None if self.expires_at is None else self.expires_at - time.time()
+
+
+EVERYTHING = Grant(frozenset({*SCOPES, ADMIN}), None)
+
+
+class Keys:
+    """The secrets of the configuration. A file that changes is read anew."""
+
+    def __init__(self, settings: PanelSettings) -> None:
+        """Read the files. Raises SecretError."""
+        self._secret = SecretFile("panel.secret_file", settings.secret_file, SECRET_MIN_BYTES)
+        self._public_key = SecretFile("panel.public_key_file", settings.public_key_file)
+        self._admin_key = SecretFile("panel.admin_key_file", settings.admin_key_file, ADMIN_KEY_MIN_BYTES)
+
+    @property
+    def exist(self) -> bool:
+        """Whether any secret is configured; without one everything is open, to this machine only."""
+        return bool(self._secret.value or self._public_key.value or self._admin_key.value)
+
+    @property
+    def can_sign(self) -> bool:
+        """Whether tokens can be minted here."""
+        return bool(self._secret.value)
+
+    def grant(self, authorization: str | None) -> Grant:
+        """Return what the Authorization header allows. Raises NoValidTokenError."""
+        if not self.exist:
+            return EVERYTHING
+        if authorization is None:
+            raise NoValidTokenError("token_missing", "send a token: Authorization: Bearer …")
+        kind, _, token = authorization.partition(" ")
+        if kind.lower() != "bearer" or not token:
+            raise NoValidTokenError("token_invalid", "the Authorization header is not of the form: Bearer …")
+        admin_key = self._admin_key.value
+        if admin_key and hmac.compare_digest(token.encode(), admin_key):
+            return EVERYTHING
+        return self._verified(token.strip())
+
+    def _verified(self, token: str) -> Grant:
+        options: Any = {"require": ["exp"], "verify_aud": False, "verify_iss": False, "verify_sub": False}
+        try:
+            algorithm = jwt.get_unverified_header(token).get("alg")
+            # Each algorithm has its own key: a public key never verifies an HMAC.
+            key = {"HS256": self._secret.value, "EdDSA": self._public_key.value}.get(str(algorithm))
+            if not key:
+                raise NoValidTokenError("token_invalid", f"tokens signed with {algorithm} are not accepted here")
+            claims = jwt.decode(token, key, algorithms=[str(algorithm)], options=options)
+            return _grant_of(claims)
+        except jwt.ExpiredSignatureError as error:
+            raise NoValidTokenError("token_expired", "the token has expired") from error
+        except (jwt.InvalidTokenError, jwt.InvalidKeyError, ValueError, TypeError, OverflowError) as error:
+            raise NoValidTokenError("token_invalid", f"the token is not valid: {error}") from error
+
+    def mint(
+        self,
+        traces: Iterable[str],
+        *,
+        scopes: Iterable[str] = (READ,),
+        seconds: int,
+        origin: str | None = None,
+        now: float | None = None,
+    ) -> str:
+        """Return a signed token. Raises ValueError if an argument is not valid, SecretError without a secret."""
+        secret = self._secret.value
+        if not secret:
+            raise SecretError("panel.secret_file is not set: tokens are signed with it")
+        wanted = list(traces)
+        if not wanted:
+            raise ValueError("a token needs at least one traceId")
+        for trace_id in wanted:
+            if trace_id != EVERY_TRACE:
+                check_id("traceId", trace_id)
+        words = list(scopes)
+        for word in words:
+            if word not in SCOPES:
+                raise ValueError(f"scope {word!r} is not one of {', '.join(SCOPES)}")
+        issued = int(time.time() if now is None else now)
+        claims: dict[str, Any] = {
+            "iat": issued,
+            "exp": issued + seconds,
+            "traces": wanted,
+            "scope": " ".join(words),
+        }
+        if origin:
+            claims["origin"] = origin
+        return jwt.encode(claims, secret, algorithm="HS256")
+
+
+def _grant_of(claims: dict[str, Any]) -> Grant:
+    traces = claims.get("traces")
+    if not isinstance(traces, list) or not all(isinstance(trace_id, str) for trace_id in traces):
+        raise NoValidTokenError("token_invalid", "the claim `traces` must be a list of traceIds")
+    scope = claims.get("scope", READ)
+    origin = claims.get("origin")
+    if not isinstance(scope, str) or not (origin is None or isinstance(origin, str)):
+        raise NoValidTokenError("token_invalid", "the claims `scope` and `origin` must be strings")
+    return Grant(
+        frozenset(word for word in scope.split() if word in SCOPES),
+        None if EVERY_TRACE in traces else frozenset(_valid(traces)),
+        float(claims["exp"]),
+        origin,
+    )
+
+
+def _valid(traces: list[str]) -> Iterable[str]:
+    for trace_id in traces:
+        try:
+            yield check_id("traceId", trace_id)
+        except InvalidIdError as error:
+            raise NoValidTokenError("token_invalid", str(error)) from error

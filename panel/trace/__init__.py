@@ -1,0 +1,1 @@
+"""Reads a trace from Loki: launches, lines, search, live feed."""

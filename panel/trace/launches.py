@@ -1,0 +1,140 @@
+"""What is known of the launches of a trace, from the events in their logs alone.
+
+The keeper says in the log all that a reader elsewhere needs (contract.events); here that becomes one object per
+launch. Pure: entries in, dictionaries out.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tracetail.contract import events, record
+from tracetail.contract import labels as names
+from tracetail.contract.logline import Event, parse_event
+from tracetail.panel.trace.entry import Entry
+
+EVENT_METADATA = {names.METADATA_KIND: "event"}
+STATE_EVENTS = (
+    events.STARTED,
+    events.READY,
+    events.FAILED,
+    events.REFUSED,
+    events.STOPPING,
+    events.EXITED,
+    events.RECEIPT,
+)
+"""Those that tell the state; the others are many in a long log and tell how it came to be."""
+UNKNOWN = "unknown"
+"""The state of every launch in a Loki without structured metadata: a server could print what the keeper says."""
+_INTEGERS = frozenset({"port", "pid", "exitCode", "exitStatus", "attempt", "lines", "bytes", "rejected", "redacted"})
+_EXIT_FIELDS = ("exitCode", "exitStatus", "signal", "cause", "hint", "evidence")
+
+
+def launches_from_series(
+    series: Iterable[Mapping[str, str]], state: str = record.STARTING
+) -> dict[str, dict[str, Any]]:
+    """Return what the labels alone tell, by launchId; streams of no launch are left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for labels in series:
+        launch_id = labels.get(names.LAUNCH_ID)
+        if launch_id:
+            found[launch_id] = {**_from_labels(labels), "state": state}
+    return found
+
+
+def fold(launches: dict[str, dict[str, Any]], entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
+    """Add to launches what the events among entries (in order of time) tell; return launches."""
+    for entry in entries:
+        fields = entry.stream.fields
+        if fields.get(names.METADATA_KIND) != "event":
+            continue
+        event = parse_event(entry.text)
+        launch_id = entry.stream.launch_id
+        if launch_id:
+            _apply(launches.setdefault(launch_id, _from_labels(fields)), event, entry)
+    return launches
+
+
+def in_order(launches: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the launches, the oldest first."""
+    return sorted(launches.values(), key=lambda launch: (launch.get("startedAt", ""), launch["launchId"]))
+
+
+def _from_labels(labels: Mapping[str, str]) -> dict[str, Any]:
+    shown = {
+        "launchId": labels.get(names.LAUNCH_ID, ""),
+        "traceId": labels.get(names.TRACE_ID, ""),
+        "instanceId": labels.get(names.INSTANCE_ID, ""),
+        "modelName": labels.get(names.SERVICE_NAME, ""),
+        "env": labels.get(names.ENV, ""),
+        "engine": labels.get(names.ENGINE, ""),
+        "host": labels.get(names.HOST, ""),
+    }
+    return {**shown, "state": record.STARTING, "phases": []}
+
+
+def _apply(launch: dict[str, Any], event: Event, entry: Entry) -> None:
+    """Let one event change what is known of its launch."""
+    fields: dict[str, Any] = {
+        name: int(value) if name in _INTEGERS and value.lstrip("-").isdigit() else value
+        for name, value in event.fields.items()
+    }
+    at = str(entry.key.time_ns)
+    if event.name == events.STARTED:
+        launch["startedAt"] = at
+        _take(launch, fields, ("service", "servedName", "port", "pid", "jobId", "command"))
+    elif event.name == events.PHASE:
+        launch["phases"].append({"name": fields.get("name", ""), "seconds": _seconds(fields), "at": at})
+    elif event.name == events.READY:
+        launch["state"] = record.READY
+        launch["readyAt"] = at
+        launch["readySeconds"] = _seconds(fields)
+        _take(launch, fields, ("port", "pid", "url"))
+    elif event.name in (events.FAILED, events.REFUSED):
+        launch["state"] = record.FAILED
+        launch["endedAt"] = at
+        launch.setdefault("startedAt", at)
+        _take(launch, fields, ("service", "servedName", "port", "jobId", "command"))
+        _exit(launch, fields, entry)
+    elif event.name == events.STOPPING:
+        launch["state"] = record.STOPPING
+        _take(launch, fields, ("reason",))
+    elif event.name == events.EXITED:
+        launch["state"] = fields.get("state", record.STOPPED)
+        launch["endedAt"] = at
+        _exit(launch, fields, entry)
+    elif event.name == events.ADOPTED:
+        launch["adoptions"] = launch.get("adoptions", 0) + 1
+    elif event.name == events.DROPPED:
+        launch["droppedLines"] = launch.get("droppedLines", 0) + _integer(fields.get("lines"))
+    elif event.name == events.RESTARTED:
+        launch["restartedAs"] = fields.get("launchId")
+    elif event.name == events.RECEIPT:
+        launch["receipt"] = {
+            name: fields[name] for name in ("lines", "bytes", "rejected", "redacted") if name in fields
+        }
+
+
+def _exit(launch: dict[str, Any], fields: Mapping[str, Any], entry: Entry) -> None:
+    """Keep how it ended. A later word adds to an earlier one: `exited` does not repeat all that `failed` knew."""
+    known = launch.setdefault("exit", {})
+    for name in _EXIT_FIELDS:
+        if fields.get(name) not in (None, ""):
+            known[name] = fields[name]
+    if isinstance(known.get("evidence"), str):
+        known["evidence"] = known["evidence"].split("\n")
+    known["line"] = str(entry.key)
+
+
+def _take(launch: dict[str, Any], fields: Mapping[str, Any], wanted: Iterable[str]) -> None:
+    launch.update({name: fields[name] for name in wanted if fields.get(name) not in (None, "")})
+
+
+def _seconds(fields: Mapping[str, Any]) -> float | None:
+    try:
+        return float(fields["seconds"])
+    except (KeyError, ValueError):
+        return None
+
+
+def _integer(value: Any) -> int:
+    return value if isinstance(value, int) else 0

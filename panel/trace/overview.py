@@ -1,0 +1,77 @@
+"""What a log looks like from afar: counts by level over time, which processes speak, how often a text is found."""
+
+import time
+from typing import Any
+
+from tracetail.contract import labels as names
+from tracetail.contract.engine_stats import STATS_LINE
+from tracetail.loki import logql
+from tracetail.panel.trace import stats
+from tracetail.panel.trace.entry import Key
+from tracetail.panel.trace.loki import LokiClient
+from tracetail.panel.trace.reader import FUTURE_SECONDS, Reader
+
+_MS = 1_000_000
+_STEPS_MS = (
+    *(100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000, 600_000, 900_000),
+    *(1_800_000, 3_600_000, 7_200_000, 14_400_000, 28_800_000, 86_400_000),
+)
+STATS_POINTS_MAX = 600
+STATS_FILTER = f"|~ {logql.quote(STATS_LINE)}"
+_STATS_LINES_MAX = 20_000
+_STATS_PAGE = 4900
+
+
+class Overview:
+    """Asks Loki for figures instead of lines."""
+
+    def __init__(self, loki: LokiClient, reader: Reader) -> None:
+        self._loki = loki
+        self._reader = reader
+
+    async def histogram(self, query: str, start: Key, buckets: int) -> dict[str, Any]:
+        """Return the lines by level in about this many slices of time, from the log's first line to its last."""
+        end = Key(time.time_ns() + FUTURE_SECONDS * 1_000_000_000)
+        first = await self._reader.forward(query, start, end, limit=1)
+        if not first.entries:
+            return {"stepMs": 1000, "slices": []}
+        last = await self._reader.backward(query, end, first.entries[0].key, limit=1)
+        first_ms = first.entries[0].key.time_ns // _MS
+        last_ms = last.entries[-1].key.time_ns // _MS
+        step = next((step for step in _STEPS_MS if step * buckets >= last_ms - first_ms), _STEPS_MS[-1])
+        # Loki's windows are (t - step, t]; multiples of the step are where every Loki evaluates them.
+        begin = first_ms // step * step + step
+        until = max(last_ms // step * step + step, begin + step)  # an empty range is refused
+        metric = logql.count_query(query, f"{step}ms", by=(names.METADATA_LEVEL,))
+        slices: dict[int, dict[str, int]] = {}
+        for series in await self._loki.matrix(metric, begin * _MS, until * _MS, step * _MS):
+            level = series["metric"].get(names.METADATA_LEVEL, "none")
+            for at, count in series["values"]:
+                slices.setdefault(round(float(at) * 1000) - step, {})[level] = int(float(count))
+        shown = [{"time": str(at * _MS), "counts": counts} for at, counts in sorted(slices.items())]
+        return {"stepMs": step, "slices": shown}
+
+    async def count(
+        self, query: str, start: Key, end_ns: int | None = None, by: tuple[str, ...] = ()
+    ) -> dict[str, int]:
+        """Return how many lines the query finds from start up to and including end_ns, by the labels' values."""
+        end = end_ns if end_ns is not None else time.time_ns() + FUTURE_SECONDS * 1_000_000_000
+        window_ms = max(1, -(-(end - start.time_ns + 1) // _MS))
+        result = await self._loki.vector(logql.count_query(query, f"{window_ms}ms", by=by), end)
+        found: dict[str, int] = {}
+        for series in result:
+            name = "\x00".join(series["metric"].get(label, "") for label in by)
+            found[name] = found.get(name, 0) + int(float(series["value"][1]))
+        return found
+
+    async def stats(self, query: str, start: Key) -> list[dict[str, Any]]:
+        """Return the figures in the stats lines that the query finds, thinned."""
+        points: list[dict[str, Any]] = []
+        position = start
+        for _ in range(_STATS_LINES_MAX // _STATS_PAGE + 1):
+            page = await self._reader.forward(query, position, limit=_STATS_PAGE)
+            points += [found for entry in page.entries if (found := stats.point(entry)) is not None]
+            if not page.more:
+                break
+            position = page.entries[-1].key.next
+        return stats.thinned(points, STATS_POINTS_MAX)

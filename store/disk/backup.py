@@ -1,0 +1,42 @@
+"""A consistent copy of the database while the store runs."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from tracetail.store.disk.database import DatabaseError, check_version, open_reader
+
+
+def back_up(database: Path, target: Path) -> int:
+    """Write all that is committed at this moment to target; return its size in bytes.
+
+    The copy is made in one read transaction, beside the running store, and appears under its name only when it is
+    complete and on the disk. Raises DatabaseError.
+    """
+    if not database.is_file():
+        raise DatabaseError(f"there is no database at {database}")
+    if target.exists():
+        raise DatabaseError(f"{target} exists already; a backup does not overwrite")
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    try:
+        with closing(open_reader(database)) as source, closing(sqlite3.connect(partial)) as copy:
+            check_version(source, database)
+            # In one step: copied page by page, it would begin anew with each push.
+            source.backup(copy)
+        _sync(partial)
+        partial.rename(target)
+        _sync(target.parent)
+    except (sqlite3.Error, OSError) as error:
+        raise DatabaseError(f"the backup of {database} to {target} failed: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return target.stat().st_size
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,162 @@
+"""The SQLite file: schema, versions, the lock that keeps a second store away, and connections.
+
+stream   one row per stream: its labels and the times between which it has entries
+label    the index of the streams: name, value, stream
+block    entries, see tracetail.store.disk.block; `level` counts how often blocks were merged into larger ones
+"""
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x7472746C
+"""`trtl`: tells our files from other SQLite files."""
+LEVEL_FULL = 9
+"""The level of a block that is large enough never to be merged again."""
+BUSY_TIMEOUT_SECONDS = 30.0
+
+_SCHEMA = f"""
+CREATE TABLE stream (
+    id INTEGER PRIMARY KEY,
+    labels TEXT NOT NULL UNIQUE,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL
+);
+CREATE TABLE label (
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    stream INTEGER NOT NULL REFERENCES stream,
+    PRIMARY KEY (name, value, stream)
+) WITHOUT ROWID;
+CREATE TABLE block (
+    id INTEGER PRIMARY KEY,
+    stream INTEGER NOT NULL REFERENCES stream,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    text_bytes INTEGER NOT NULL,
+    entries_index BLOB NOT NULL,
+    entries_text BLOB NOT NULL
+);
+CREATE INDEX block_of_stream ON block (stream, first, last);
+CREATE INDEX block_by_age ON block (last);
+CREATE INDEX block_to_merge ON block (stream, level) WHERE level < {LEVEL_FULL};
+CREATE INDEX label_of_stream ON label (stream);
+"""
+
+
+class DatabaseError(Exception):
+    """The database cannot be used; the message says why and what to do."""
+
+
+class Database:
+    """The file and its lock; hands out one connection for writing and any number for reading."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock_file = -1
+
+    def open(self) -> None:
+        """Take the lock and create or check the schema. Raises DatabaseError."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+            self._lock_file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise DatabaseError(f"{self.path} cannot be used: {error}") from error
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise DatabaseError(
+                f"another store already uses {self.path}; stop it, or give this one its own [store] path"
+            ) from None
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._lock_file >= 0:
+            os.close(self._lock_file)
+            self._lock_file = -1
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path.with_name(self.path.name + ".lock")
+
+    def _prepare(self) -> None:
+        try:
+            connection = self.writer()
+        except sqlite3.Error as error:
+            raise DatabaseError(f"{self.path} cannot be opened: {error}") from error
+        try:
+            version = check_version(connection, self.path)
+            if version == 0:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(
+                    f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
+                    f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                )
+        except sqlite3.Error as error:
+            raise DatabaseError(f"{self.path} cannot be used: {error}") from error
+        finally:
+            connection.close()
+
+    def writer(self) -> sqlite3.Connection:
+        """Return the connection that writes; there must be one only."""
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS, check_same_thread=False
+        )
+        # FULL: an acknowledged push survives a power cut, at the price of one fsync per group of pushes.
+        connection.executescript(
+            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;"
+            "PRAGMA foreign_keys = OFF; PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY;"
+        )
+        return connection
+
+    def reader(self) -> sqlite3.Connection:
+        """Return a connection that only reads."""
+        return open_reader(self.path)
+
+    def size(self) -> int:
+        """Return the bytes of the database and its write-ahead log on disk."""
+        total = 0
+        for name in (self.path.name, self.path.name + "-wal"):
+            try:
+                total += self.path.with_name(name).stat().st_size
+            except FileNotFoundError:
+                continue
+        return total
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Return a connection that only reads the database at path."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        isolation_level=None,
+        timeout=BUSY_TIMEOUT_SECONDS,
+        check_same_thread=False,
+    )
+    connection.executescript("PRAGMA query_only = ON; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY;")
+    return connection
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the schema's version, 0 for an empty file. Raises DatabaseError for what is not ours or too new."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if tables and application != APPLICATION_ID:
+        raise DatabaseError(f"{path} is a database, but not a store's; give another [store] path")
+    if version > SCHEMA_VERSION:
+        raise DatabaseError(
+            f"{path} was written by a newer tracetail (schema {version}, this one knows {SCHEMA_VERSION}); "
+            "upgrade tracetail, or give another [store] path"
+        )
+    return version

@@ -1,0 +1,157 @@
+"""Reading the database: which streams a selector means, which blocks hold their entries of some time.
+
+A snapshot is one read transaction: whatever is written, merged or deleted meanwhile, it sees the same entries.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import orjson
+
+from tracetail.store.disk import block
+from tracetail.store.disk.block import BlockIndex, Labels, StoredBlock
+from tracetail.store.disk.database import Database
+from tracetail.store.query.logql import Matcher, compile_matcher
+
+SELECTIVITY_LOOKED_AT = 1000
+"""An equality that means more streams than this counts as unselective."""
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRef:
+    """A block that may hold wanted entries."""
+
+    id: int
+    stream: int
+    first: int
+    last: int
+    text_bytes: int
+
+
+class Snapshot:
+    """What the database held when the snapshot was taken."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def streams(self, selector: Sequence[Matcher], start: int, end: int) -> dict[int, Labels]:
+        """Return the streams that fulfil all matchers and may have entries with start <= time < end."""
+        found = {}
+        for stream, text in self._candidates(selector, start, end):
+            labels: Labels = tuple((name, value) for name, value in orjson.loads(text))
+            values = dict(labels)
+            if all(compile_matcher(m)(values.get(m.name, "")) for m in selector):
+                found[stream] = labels
+        return found
+
+    def _candidates(self, selector: Sequence[Matcher], start: int, end: int) -> Iterator[tuple[int, str]]:
+        """Yield id and labels of the streams that the index gives for the most selective matcher."""
+        equalities = [m for m in selector if m.op == "=" and m.value]
+        if equalities:
+            best = min(equalities, key=self._selectivity)
+            yield from self._connection.execute(
+                "SELECT s.id, s.labels FROM label l JOIN stream s ON s.id = l.stream "
+                "WHERE l.name = ? AND l.value = ? AND s.last >= ? AND s.first < ?",
+                (best.name, best.value, *_int64(start, end)),
+            )
+            return
+        regex = next((m for m in selector if not compile_matcher(m)("")), None)
+        if regex is None:
+            yield from self._connection.execute(
+                "SELECT id, labels FROM stream WHERE last >= ? AND first < ?", _int64(start, end)
+            )
+            return
+        yield from self._connection.execute(
+            "SELECT s.id, s.labels FROM label l JOIN stream s ON s.id = l.stream "
+            "WHERE l.name = ? AND s.last >= ? AND s.first < ?",
+            (regex.name, *_int64(start, end)),
+        )
+
+    def _selectivity(self, matcher: Matcher) -> int:
+        row = self._connection.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM label WHERE name = ? AND value = ? LIMIT ?)",
+            (matcher.name, matcher.value, SELECTIVITY_LOOKED_AT),
+        ).fetchone()
+        return int(row[0])
+
+    def blocks(self, streams: Sequence[int], start: int, end: int) -> list[BlockRef]:
+        """Return the blocks of these streams that may have entries with start <= time < end."""
+        found: list[BlockRef] = []
+        for at in range(0, len(streams), _CHUNK):
+            chunk = streams[at : at + _CHUNK]
+            places = ", ".join("?" * len(chunk))
+            rows = self._connection.execute(
+                "SELECT id, stream, first, last, text_bytes FROM block "  # noqa: S608  (only question marks)
+                f"WHERE stream IN ({places}) AND first < ? AND last >= ?",
+                (*chunk, *_int64(end, start)),
+            )
+            found.extend(BlockRef(*row) for row in rows)
+        return found
+
+    def open(self, ref: BlockRef) -> StoredBlock:
+        """Return a block; its text is read when it is needed, while the snapshot lasts."""
+        row = self._connection.execute("SELECT entries_index FROM block WHERE id = ?", (ref.id,)).fetchone()
+        return StoredBlock(BlockIndex(row[0]), partial(self._text, ref))
+
+    def _text(self, ref: BlockRef) -> bytes:
+        row = self._connection.execute("SELECT entries_text FROM block WHERE id = ?", (ref.id,)).fetchone()
+        return block.decode_text(row[0], ref.text_bytes)
+
+    def label_names(self, start: int, end: int) -> list[str]:
+        """Return the names of labels of streams that may have entries in this time."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT l.name FROM stream s JOIN label l ON l.stream = s.id WHERE s.last >= ? AND s.first < ?",
+            _int64(start, end),
+        )
+        return sorted(row[0] for row in rows)
+
+    def label_values(self, name: str, start: int, end: int) -> list[str]:
+        """Return the values of one label of streams that may have entries in this time."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT l.value FROM label l JOIN stream s ON s.id = l.stream "
+            "WHERE l.name = ? AND s.last >= ? AND s.first < ?",
+            (name, *_int64(start, end)),
+        )
+        return sorted(row[0] for row in rows)
+
+
+def _int64(*times: int) -> tuple[int, ...]:
+    """Return times as far as SQLite can hold them: nothing that is stored lies beyond."""
+    return tuple(min(max(time, -(2**63)), 2**63 - 1) for time in times)
+
+
+class Reader:
+    """Hands out snapshots; each thread keeps a connection of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Return a snapshot for the length of a with block."""
+        connection = self._connection()
+        connection.execute("BEGIN")
+        try:
+            yield Snapshot(connection)
+        finally:
+            connection.execute("COMMIT")
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._database.reader()
+            self._connections.append(connection)
+        return connection
+
+    def close(self) -> None:
+        """Close every connection; no thread may be reading any more."""
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()

@@ -1,0 +1,80 @@
+"""Loki's answers: results as the JSON that its clients expect."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from tracetail.store.query.aggregate import Series, Steps, number_text
+from tracetail.store.query.log_query import Entry
+
+
+def text_answer(status: int, text: str) -> web.Response:
+    """Answer with one or more lines of text, as Loki's errors are."""
+    return web.Response(status=status, text=text.rstrip("\n") + "\n")
+
+
+def json_answer(body: bytes) -> web.Response:
+    """Answer with JSON."""
+    return web.Response(body=body, content_type="application/json")
+
+
+def success_answer(data: Sequence[Any], *, always: bool = False) -> web.Response:
+    """Answer with data; like Loki without the key if there is none, unless always."""
+    return json_answer(orjson.dumps({"status": "success", "data": data} if data or always else {"status": "success"}))
+
+
+def _result(kind: str, result: list[Any]) -> bytes:
+    return orjson.dumps(
+        {"status": "success", "data": {"resultType": kind, "result": result, "stats": {}}},
+        default=_line_text,
+    )
+
+
+def _line_text(line: object) -> str:
+    assert isinstance(line, bytes)
+    return line.decode("utf-8", "replace")
+
+
+def streams_json(entries: list[Entry]) -> bytes:
+    """Return entries as Loki shows them: grouped by all their labels."""
+    grouped = defaultdict(list)
+    for entry in entries:
+        grouped[entry.labels].append((str(entry.time), entry.line))
+    return _result(
+        "streams", [{"stream": dict(labels), "values": values} for labels, values in sorted(grouped.items())]
+    )
+
+
+def matrix_json(series: Series, steps: Steps) -> bytes:
+    """Return the values of a metric query over a range."""
+    return _result(
+        "matrix",
+        [
+            {
+                "metric": dict(labels),
+                "values": [
+                    (_seconds(steps.first + k * steps.step), number_text(v)) for k, v in sorted(values.items())
+                ],
+            }
+            for labels, values in sorted(series.items())
+        ],
+    )
+
+
+def vector_json(series: Series, at: int) -> bytes:
+    """Return the values of a metric query at one time."""
+    return _result(
+        "vector",
+        [
+            {"metric": dict(labels), "value": (_seconds(at), number_text(values[0]))}
+            for labels, values in sorted(series.items())
+        ],
+    )
+
+
+def _seconds(time_ns: int) -> float:
+    millis = time_ns // 10**6
+    return millis // 1000 if millis % 1000 == 0 else millis / 1000

@@ -1,0 +1,150 @@
+"""What the store refuses of what is pushed: Loki's default limits, so that a move to Loki changes nothing.
+
+Source: https://grafana.com/docs/loki/latest/configure/#limits_config
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tracetail.contract.labels import ENTRY_MAX_BYTES, LABEL_COUNT_MAX, LABEL_VALUE_MAX_BYTES
+from tracetail.loki.logql import selector
+from tracetail.store.disk.block import Entries, Labels, Metadata
+
+LABEL_NAME_MAX_BYTES = 1024
+METADATA_MAX_BYTES = 64 * 1024
+METADATA_MAX_COUNT = 128
+TOO_FAR_BEHIND_NS = 3600 * 1_000_000_000
+"""How much older than the newest entry of its stream an entry may be (half of Loki's max_chunk_age)."""
+TIME_MAX_NS = 2**62
+"""Beyond this (the year 2116) a time cannot be an entry's, and sums of times still fit into 64 bits."""
+REFUSALS_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TimeWindow:
+    """Which times are acceptable, in nanoseconds before and after now; None is no limit."""
+
+    past_ns: int | None
+    future_ns: int | None
+
+
+class Refusals:
+    """Why entries were refused; says so in Loki's words, at most ten at a time."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.messages: list[str] = []
+
+    def add(self, message: str, count: int = 1) -> None:
+        """Note that `count` entries were refused."""
+        self.count += count
+        if len(self.messages) < REFUSALS_SHOWN:
+            self.messages.append(message)
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def text(self) -> str:
+        """Return the body of the answer."""
+        more = self.count - len(self.messages)
+        return "\n".join([*self.messages, f"and {more} more"] if more > 0 else self.messages)
+
+
+def check_labels(labels: Labels) -> str | None:
+    """Return why the store takes nothing of a stream with these labels, or None."""
+    if not labels:
+        return "error at least one label pair is required per stream"
+    if len(labels) > LABEL_COUNT_MAX:
+        return f"entry for stream '{_shown(labels)}' has {len(labels)} label names; limit {LABEL_COUNT_MAX}"
+    for name, value in labels:
+        if len(name.encode()) > LABEL_NAME_MAX_BYTES:
+            return f"stream '{_shown(labels)}' has label name too long: '{name[:200]}'"
+        if len(value.encode("utf-8", "surrogateescape")) > LABEL_VALUE_MAX_BYTES:
+            return f"stream '{_shown(labels)}' has label value too long: '{value[:200]}'"
+    return None
+
+
+def check_entries(labels: Labels, entries: Entries, window: TimeWindow, now_ns: int, refusals: Refusals) -> Entries:
+    """Return the entries that are acceptable by themselves; the others are noted in refusals."""
+    if not entries.times:
+        return entries
+    oldest = 0 if window.past_ns is None else now_ns - window.past_ns
+    newest = TIME_MAX_NS if window.future_ns is None else now_ns + window.future_ns
+    bad_metadata = [_check_metadata(metadata) for metadata in entries.metadata_sets]
+    if (
+        min(entries.times) >= oldest
+        and max(entries.times) <= newest
+        and max(map(len, entries.lines)) <= ENTRY_MAX_BYTES
+        and not any(bad_metadata)
+    ):
+        return entries
+    good = []
+    for i, (time_ns, line) in enumerate(zip(entries.times, entries.lines, strict=True)):
+        reason = bad_metadata[entries.metadata[i]]
+        if len(line) > ENTRY_MAX_BYTES:
+            refusals.add(
+                f"max entry size '{ENTRY_MAX_BYTES}' bytes exceeded for stream '{_shown(labels)}' "
+                f"while adding an entry with length '{len(line)}' bytes"
+            )
+        elif time_ns < oldest:
+            refusals.add(
+                f"entry for stream '{_shown(labels)}' has timestamp too old: {_time(time_ns)}, "
+                f"oldest acceptable timestamp is: {_time(oldest)}"
+            )
+        elif time_ns > newest:
+            refusals.add(f"entry for stream '{_shown(labels)}' has timestamp too new: {_time(time_ns)}")
+        elif reason is not None:
+            refusals.add(f"stream '{_shown(labels)}' {reason}")
+        else:
+            good.append(i)
+    return entries.take(good)
+
+
+def check_order(labels: Labels, entries: Entries, newest_ns: int, refusals: Refusals) -> Entries:
+    """Return the entries that are not too far behind the newest of their stream; the others are noted."""
+    latest = max(entries.times)
+    oldest_ns = max(newest_ns, latest) - TOO_FAR_BEHIND_NS
+    if min(entries.times) >= oldest_ns:
+        return entries
+    good = _not_too_far_behind(entries.times, newest_ns)
+    kept = set(good)
+    behind = [i for i in range(len(entries)) if i not in kept]
+    for i in behind:
+        refusals.add(
+            f"entry with timestamp {_time(entries.times[i])} ignored, reason: 'entry too far behind, "
+            f"oldest acceptable timestamp is: {_time(oldest_ns)}',"
+        )
+    refusals.add(f"total ignored: {len(behind)} out of {len(entries)} for stream: {_shown(labels)}", count=0)
+    return entries.take(good)
+
+
+def _not_too_far_behind(times: Sequence[int], newest: int) -> list[int]:
+    """Return the positions that Loki would take, judging one entry after the other."""
+    good = []
+    for i, time_ns in enumerate(times):
+        newest = max(newest, time_ns)
+        if time_ns >= newest - TOO_FAR_BEHIND_NS:
+            good.append(i)
+    return good
+
+
+def _check_metadata(metadata: Metadata) -> str | None:
+    if len(metadata) > METADATA_MAX_COUNT:
+        return f"has too many structured metadata labels: {len(metadata)}, limit: {METADATA_MAX_COUNT}"
+    size = sum(len(name) + len(value.encode("utf-8", "replace")) for name, value in metadata)
+    if size > METADATA_MAX_BYTES:
+        return f"has structured metadata too large: {size} bytes, limit: {METADATA_MAX_BYTES}"
+    return None
+
+
+def _shown(labels: Labels) -> str:
+    text = selector(dict(labels))
+    return text if len(text) <= 1000 else text[:1000] + "…"
+
+
+def _time(time_ns: int) -> str:
+    try:
+        return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{time_ns}ns"

@@ -1,0 +1,1 @@
+"""LogQL: parses queries and evaluates them."""

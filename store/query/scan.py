@@ -1,0 +1,176 @@
+"""Runs a pipeline over whole blocks: the same result as line by line, without touching most lines.
+
+A text search runs over all lines of a block at once; the labels are worked out once per set of metadata; the text
+is not even unpacked if no entry's labels pass or nobody looks at the lines.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from tracetail.store.disk.block import Column, Labels, StoredBlock
+from tracetail.store.query.logql import LogQLError, compile_regex
+from tracetail.store.query.stages import LabelSet, LineTest, Pipeline
+
+_ANCHORS_OF_THE_TEXT = re.compile(r"\\[AzCQ]|\(\?[a-zA-Z]*-|\(\?[a-zA-Z]*[sU]")
+"""What would mean something else when a line is looked at as part of a larger text."""
+
+
+Key = tuple[int, ...]
+"""The places of an entry's metadata in some columns of its block."""
+
+
+class BlockScan:
+    """The entries of one block that come out of a pipeline: their positions and labels."""
+
+    __slots__ = ("_by_key", "_parsed", "_pipeline", "_stream", "block", "positions")
+
+    def __init__(self, pipeline: Pipeline, stream: Labels, block: StoredBlock, start: int, end: int) -> None:
+        """Find the entries of block, which belongs to stream, with start <= time < end."""
+        self.block = block
+        self.positions: Sequence[int] = ()
+        self._pipeline = pipeline
+        self._stream = stream
+        self._parsed: dict[int, LabelSet] | None = None
+        self._by_key: dict[Key, LabelSet | None] = {}
+        low, high = block.index.between(start, end)
+        if low >= high:
+            return
+        passing = self._passing(low, high)
+        if not passing:
+            return
+        positions: Sequence[int] = range(low, high)
+        if pipeline.line_tests:
+            positions = self._matching(pipeline.line_tests, low, high)
+        if passing is not True:
+            positions = [i for i in positions if i in passing]
+        if pipeline.parses:
+            positions = self._parse(positions)
+        self.positions = positions
+
+    def labels_by(
+        self, names: Sequence[str] | None, positions: Sequence[int]
+    ) -> tuple[list[Key], dict[Key, LabelSet]]:
+        """Return what tells the labels of the entries at positions apart, and the labels for each of that.
+
+        names: the labels that are asked for, None for all; the others may be missing from the labels.
+        """
+        columns = self.block.index.columns
+        if self._parsed is not None:
+            return [(i,) for i in positions], {(i,): labels for i, labels in self._parsed.items()}
+        if names is not None:
+            wanted = {*names, *self._pipeline.names}
+            columns = {name: column for name, column in columns.items() if name in wanted}
+        keys = _keys(list(columns.values()), positions)
+        self._by_key = {}
+        found = {key: self._labels_of(key, list(columns.items())) for key in set(keys)}
+        return keys, {key: labels for key, labels in found.items() if labels is not None}
+
+    def _labels_of(self, key: Key, columns: list[tuple[str, Column]]) -> LabelSet | None:
+        if key not in self._by_key:
+            metadata = [(name, column.values[n - 1]) for n, (name, column) in zip(key, columns, strict=True) if n]
+            self._by_key[key] = self._pipeline.of_metadata(self._stream, metadata)
+        return self._by_key[key]
+
+    def _passing(self, low: int, high: int) -> "Literal[True] | set[int]":
+        """Return which positions pass the stages before any parser; True for all of them."""
+        columns = [(name, c) for name, c in self.block.index.columns.items() if name in self._pipeline.names]
+        keys = _keys([column for _, column in columns], range(low, high))
+        passes = {key for key in set(keys) if self._labels_of(key, columns) is not None}
+        self._by_key = {}
+        if not passes:
+            return set()
+        if len(passes) == len(set(keys)):
+            return True
+        return {i for i, key in enumerate(keys, low) if key in passes}
+
+    def _parse(self, positions: Sequence[int]) -> list[int]:
+        parsed = {}
+        keys, labels = self.labels_by(None, positions)
+        for i, key in zip(positions, keys, strict=True):
+            found = self._pipeline.of_line(labels[key], self._stream, self.block.line(i))
+            if found is not None:
+                parsed[i] = found
+        self._parsed = parsed
+        return list(parsed)
+
+    def _matching(self, tests: list[LineTest], low: int, high: int) -> list[int]:
+        """Return the positions of the lines that pass all tests, in order."""
+        driver = next((t for t in tests if not t.negated), tests[0])
+        found = self._lines_with(driver, low, high)
+        if driver.negated:
+            excluded = set(found)
+            found = [i for i in range(low, high) if i not in excluded]
+        others = [t for t in tests if t is not driver]
+        if not others:
+            return found
+        line = self.block.line
+        return [i for i in found if all(test(line(i)) for test in others)]
+
+    def _lines_with(self, test: LineTest, low: int, high: int) -> list[int]:
+        """Return the positions of the lines in which one of the test's needles or expressions is found."""
+        found: list[list[int]] = [self._lines_with_needle(needle, low, high) for needle in test.needles]
+        found += [self._lines_with_regex(pattern, low, high) for pattern in test.patterns]
+        return found[0] if len(found) == 1 else sorted(set().union(*found))
+
+    def _lines_with_needle(self, needle: bytes, low: int, high: int) -> list[int]:
+        if not needle:
+            return list(range(low, high))
+        text, starts, lengths, size = self.block.text, self.block.starts, self.block.index.lengths, len(needle)
+        found = []
+        at, stop = starts[low], starts[high]
+        while (at := text.find(needle, at, stop)) >= 0:
+            i = bisect_right(starts, at, low, high) - 1
+            if at + size <= starts[i] + lengths[i]:
+                found.append(i)
+                at = starts[i + 1]
+            else:
+                at += 1
+        return found
+
+    def _lines_with_regex(self, pattern: str, low: int, high: int) -> list[int]:
+        """Search the text at once with an expression that finds at least the lines wanted, and look at those.
+
+        With `(?m)` whatever matches within a line matches at the same place in the text (`^` and `$` do at line
+        ends); what matches in the text only, over a line end say, is sorted out by looking at the line itself.
+        """
+        regex = compile_regex(pattern)
+        in_text = _over_lines(pattern)
+        if in_text is None:
+            return [i for i in range(low, high) if regex.search(self.block.line(i)) is not None]
+        text, starts = self.block.text, self.block.starts
+        found = []
+        at, stop = starts[low], starts[high - 1] + self.block.index.lengths[high - 1]
+        while at <= stop:
+            match = in_text.search(text, at, stop)
+            if match is None:
+                break
+            i = min(bisect_right(starts, match.start(), low, high) - 1, high - 1)
+            if regex.search(self.block.line(i)) is not None:
+                found.append(i)
+            at = starts[i + 1]
+        return found
+
+
+def _keys(columns: Sequence[Column], positions: Sequence[int]) -> list[Key]:
+    """Return for each position the places of its metadata in these columns."""
+    parts = [taken(column.places, positions) for column in columns]
+    return list(zip(*parts, strict=True)) if parts else [()] * len(positions)
+
+
+def taken(column: Sequence[int], positions: Sequence[int]) -> Sequence[int]:
+    """Return what stands in a column at these positions."""
+    if isinstance(positions, range):
+        return column[positions.start : positions.stop]
+    return [column[i] for i in positions]
+
+
+def _over_lines(pattern: str) -> Any:
+    """Return pattern as an expression to search many lines at once with, None if it cannot be used so."""
+    if _ANCHORS_OF_THE_TEXT.search(pattern):
+        return None
+    try:
+        return compile_regex(pattern, prefix="(?m)")
+    except LogQLError:
+        return None
