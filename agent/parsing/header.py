@@ -4,8 +4,10 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from tracetail.agent.parsing import formats
+import orjson
+
 from tracetail.agent.parsing.scan_plain import HEAD_BYTES, JSON_MESSAGE
+from tracetail.contract.engine_lines import LEVELS, UVICORN_LEVELS, Header, find_request_id, parse_json_header
 from tracetail.contract.labels import METADATA_REQUEST_ID
 from tracetail.loki import entries
 
@@ -14,7 +16,6 @@ _KEY_MAX_BYTES = 512
 _CLOCK_BYTES = len(b"11-22 13:12:10")
 _CLOCK_SHAPE = b"00-00 00:00:00"
 _DIGITS_ALIKE = bytes.maketrans(b"0123456789", b"0000000000")
-_UVICORN_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _JSON_START = b'{"asctime": "'
 _JSON_TIME_AT = len(_JSON_START)
 _REQUEST_PAIR = [entries.metadata({METADATA_REQUEST_ID: b"x" * n})[: -n or None] for n in range(128)]
@@ -79,14 +80,14 @@ class Headers:
     def __init__(self, *, structured_metadata: bool = True) -> None:
         """structured_metadata: without, every `meta` is empty."""
         self.structured_metadata = structured_metadata
-        names = dict.fromkeys(formats.LEVELS.values())
+        names = dict.fromkeys(LEVELS.values())
         self.levels = {name: Level(name, self.encode(level=name)) for name in names}
         self.json_head = Known(level=self.levels["info"])
         """In `heads`: this is vLLM's JSON, ask json_line()."""
         self.heads = {
             f"{name}:".ljust(HEAD_BYTES).encode(): Known(meta=level.meta, level=level, tells_nothing_else=True)
-            for name in _UVICORN_LEVELS
-            for level in (self.levels[formats.LEVELS[name]],)
+            for name in UVICORN_LEVELS
+            for level in (self.levels[LEVELS[name]],)
         }
         """By the first ten bytes."""
         self.heads[_JSON_START[:HEAD_BYTES]] = self.json_head
@@ -125,58 +126,60 @@ class Headers:
         key = fields + b"\n" + rest.rpartition(b'", "')[2]
         known = self.json.get(key)
         if known is None:
-            header = formats.json_header(text)
+            header = parse_json_header(text, loads=orjson.loads)
             if header.level is None:
                 return None
             level = self.levels[header.level]
-            known = Known(header.when, None, self.meta(level, header), level=level)
-            known.may_be_stats = formats.may_be_stats(header)
-            if message and header.when is not None and before.startswith(_JSON_START) and text.endswith(b'"}'):
+            known = Known(header.timestamp, None, self.meta(level, header), level=level)
+            known.may_be_stats = may_be_stats(header)
+            if message and header.timestamp is not None and before.startswith(_JSON_START) and text.endswith(b'"}'):
                 known.when = JSON_TIME
                 _keep(self.json, key, known)
         return known
 
-    def known(self, text: bytes, header: formats.Header, level: Level, prefix: re.Match[bytes] | None) -> Known:
+    def known(self, text: bytes, header: Header, level: Level, prefix: re.Match[bytes] | None) -> Known:
         """Return what is known of a line with this header, and keep what other lines can share.
 
-        level: of the line; that of the header, unless it is part of a traceback. prefix: a match of formats.PREFIX.
+        level: of the line; that of the header, unless it is part of a traceback. prefix: a match of PREFIX.
         """
         process, pid = (prefix[3], prefix[4]) if prefix else (None, None)
         ids = _ids_of(prefix) if prefix else None
-        if ids is None and not (process or header.process or header.pid or header.source or header.when):
+        if ids is None and not (process or header.process or header.pid or header.source or header.timestamp):
             return level.unheaded
         meta = self.meta(level, header, process, pid)
-        known = Known(header.when, ids, meta, level=level, may_be_stats=formats.may_be_stats(header))
-        if header.exact and level.name == header.level:
+        known = Known(header.timestamp, ids, meta, level=level, may_be_stats=may_be_stats(header))
+        if header.cacheable and level.name == header.level:
             self._share(text, header, known)
         return known
 
-    def _share(self, text: bytes, header: formats.Header, known: Known) -> None:
+    def _share(self, text: bytes, header: Header, known: Known) -> None:
         """Keep what an exact header means, where it has one of the two shapes that are looked up."""
         if header.source is None:
             _keep(self._bracketed, text[: header.body], known)
             return
         before, _, behind = text.partition(b" [")
-        if header.when is None or not before.endswith(header.when) or not behind.startswith(header.source + b"] "):
+        if (
+            header.timestamp is None
+            or not before.endswith(header.timestamp)
+            or not behind.startswith(header.source + b"] ")
+        ):
             return
         timeless = before[:-_CLOCK_BYTES]
         like = self._timeless.get(timeless)
         if like is None:
-            like = Front(header.when, known.ids)
+            like = Front(header.timestamp, known.ids)
             _keep(self._timeless, timeless, like)
         _keep(like.sources, header.source, known)
-        _keep(self.fronts, before, Front(header.when, known.ids, like.sources))
+        _keep(self.fronts, before, Front(header.timestamp, known.ids, like.sources))
 
     def with_request(self, meta: bytes, text: bytes) -> bytes:
         """Return meta with the id of the request that text speaks of, if it does."""
-        request_id = formats.request_id(text)
+        request_id = find_request_id(text)
         if request_id is None or not self.structured_metadata:
             return meta
         return meta + _REQUEST_PAIR[len(request_id)] + request_id
 
-    def meta(
-        self, level: Level, header: formats.Header, process: bytes | None = None, pid: bytes | None = None
-    ) -> bytes:
+    def meta(self, level: Level, header: Header, process: bytes | None = None, pid: bytes | None = None) -> bytes:
         """Return the metadata of a line with this header; process and pid count where it tells none."""
         process, pid = header.process or process, header.pid or pid
         key = (level.name, process, pid, header.source)
@@ -189,6 +192,17 @@ class Headers:
     def encode(self, **pairs: str | bytes | None) -> bytes:
         """Return metadata, encoded; nothing for a Loki without structured metadata."""
         return entries.metadata(pairs) if self.structured_metadata else b""
+
+
+def may_be_stats(header: Header) -> bool:
+    """Return whether lines with this header may be the engine's statistics.
+
+    vLLM prints them from loggers.py. SGLang's header has a timestamp and no source; in JSON the source may be the
+    name of a logger.
+    """
+    if header.source is None:
+        return header.timestamp is not None
+    return header.source.startswith((b"loggers.py", b"metrics.py")) or b":" not in header.source
 
 
 def json_time(text: bytes) -> bytes:

@@ -7,14 +7,27 @@ A traceback is an error from its `Traceback` line to its exception line, whateve
 import re
 from typing import Any, NamedTuple
 
-from tracetail.agent.parsing import formats, scan
+import orjson
+
+from tracetail.agent.parsing import scan
 from tracetail.agent.parsing.header import Headers, Known, Level, Told
 from tracetail.agent.parsing.scan_plain import STATS, TRACEBACK_END
+from tracetail.contract.engine_lines import (
+    EXCEPTION_LINE,
+    NO_HEADER,
+    PREFIX,
+    TRACEBACK,
+    TRACEBACK_STARTS,
+    Header,
+    is_exception_group,
+    parse_header,
+    starts_traceback,
+)
 from tracetail.contract.logline import MARK_CUT
 
 _OPEN_MAX = 64
 _MAY_HAVE_PREFIX = b"([\x1b"
-_TRACEBACK_UNDER_HEADER = b"] " + formats.TRACEBACK
+_TRACEBACK_UNDER_HEADER = b"] " + TRACEBACK
 _MILD = re.compile(rb"\b(?:DEBUG|INFO|WARNING) |\[\d{4}-\d\d-\d\d ")
 
 
@@ -127,16 +140,16 @@ class Records:
             return self._json_line(text)
         if first == b"[" and self._suffice and (known := self._headers.bracketed(text)):
             return known
-        prefix = formats.PREFIX.match(text) if first in _MAY_HAVE_PREFIX else None
+        prefix = PREFIX.match(text) if first in _MAY_HAVE_PREFIX else None
         at = prefix.end() if prefix else 0
-        header = formats.header_of(text, at)
-        if header is formats.NONE and not at and not self._open and first not in formats.TRACEBACK_STARTS:
+        header = parse_header(text, at, loads=orjson.loads)
+        if header is NO_HEADER and not at and not self._open and first not in TRACEBACK_STARTS:
             return (self.level if self.cut else self._info).unheaded
         return self._headers.known(text, header, self._level_of(text, at, header), prefix)
 
     def _indented(self, text: bytes) -> Known:
         """Return what is known of an indented or empty line: it continues the record or the traceback."""
-        if b"" in self._open or (text.endswith(TRACEBACK_END) and formats.starts_traceback(text)):
+        if b"" in self._open or (text.endswith(TRACEBACK_END) and starts_traceback(text)):
             return self._error.unheaded
         return self.level.unheaded
 
@@ -144,7 +157,7 @@ class Records:
         """Return what is known of a line that begins as JSON."""
         return self._headers.json_line(text) or (self.level if self.cut else self._info).unheaded
 
-    def _level_of(self, text: bytes, prefix_end: int, header: formats.Header) -> Level:
+    def _level_of(self, text: bytes, prefix_end: int, header: Header) -> Level:
         """Return the level of a line: its own, that of the record or of the traceback that it continues, or info."""
         own = header.level
         if own in ("error", "critical"):
@@ -154,15 +167,15 @@ class Records:
         continues = self.cut or not first or first.isspace()
         key = text[:prefix_end] + (header.source or b"")
         opened = self._open_headed if own else self._open
-        if formats.starts_traceback(text, body):
-            if not formats.is_exception_group(text, body) and len(opened) < _OPEN_MAX:
+        if starts_traceback(text, body):
+            if not is_exception_group(text, body) and len(opened) < _OPEN_MAX:
                 opened.add(key)
             return self._error
         if key in opened:
             if continues:
                 return self._error
             opened.discard(key)
-            if formats.EXCEPTION_LINE.match(text, body):
+            if EXCEPTION_LINE.match(text, body):
                 return self._error
         if own:
             return self._headers.levels[own]

@@ -6,7 +6,7 @@ from itertools import islice
 from operator import lt
 from typing import TYPE_CHECKING
 
-from tracetail.agent.parsing.formats import REQUEST
+from tracetail.contract.engine_lines import REQUEST
 
 if TYPE_CHECKING:
     from tracetail.agent.parsing.header import Headers, Known, Level, Told

@@ -8,6 +8,7 @@ from support.agent_loki import LokiStandIn
 from support.agent_process import AgentProcess, Launch
 from support.vrl import Remap
 
+from tracetail.contract.engine_lines import FORMS, PREFIX
 from tracetail.contract.logline import parse_line
 
 LOGS = sorted((Path(__file__).parents[1] / "data" / "vllm-logs").glob("*.log"))
@@ -81,6 +82,12 @@ def _lines(path):
         return [*((text, None) for text in ODD), *marks, *((text, "event") for text in events)]
     data = path.read_bytes()
     return [(line.removesuffix(b"\r"), None) for line in data.removesuffix(b"\n").split(b"\n")]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_header_is_among_the_lines(form):
+    lines = [line.encode() for line in ODD]
+    assert any(FORMS[form].match(line, PREFIX.match(line).end()) for line in lines)
 
 
 @pytest.mark.parametrize("path", [*LOGS, "odd"], ids=lambda path: getattr(path, "stem", path))
