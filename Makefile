@@ -15,7 +15,7 @@ $(BIN)/tracetail: pyproject.toml hatch_build.py agent/parsing/_scan.pyx loki/_en
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/tracetail
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --editable '.[dev,vrl]'
 	@touch $@
 
 install: $(BIN)/tracetail ## Set up .venv with tracetail in it
@@ -23,8 +23,11 @@ install: $(BIN)/tracetail ## Set up .venv with tracetail in it
 demo: $(BIN)/tracetail ## Run the whole chain on this machine (ONCE=1: check it, stop all, exit)
 	$(BIN)/tracetail demo $(if $(ONCE),--once)
 
-test: $(VENV)/.dev ## Run the tests
-	$(BIN)/pytest $(ARGS)
+# The tests mostly wait for processes, so more of them than there are cores run at a time.
+TEST_WORKERS ?= 6
+
+test: $(VENV)/.dev ## Run the tests (ARGS="-n0 -k name": those alone, one after the other)
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 test-vllm: $(VENV)/.dev ## Start, crash and stop a real vLLM on the CPU (installs it outside the tree)
 	TRACETAIL_TEST_VLLM=1 $(BIN)/pytest -m vllm --timeout 1800 -s $(ARGS)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pyvrl import Transform
-from support.vrl import PROGRAM, Remap, vrl_pattern
+from support.vrl import PROGRAM, Remap, transform, vrl_pattern
 
 from tracetail.contract.labels import LAUNCH_LABELS, METADATA_NAMES, METADATA_ORIGINAL_TIME
 from tracetail.contract.logline import render_line
@@ -47,7 +46,7 @@ def test_the_program_compiles_whether_or_not_the_types_of_the_fields_are_known()
     known = """.message = "a"\n.file = "/f"\n.host = "h"\n.timestamp = now()\n"""
 
     for before in ("", known):
-        event = Transform(f"{before}{program}\n.").remap({"message": "a", "file": "/f", "host": "h"})
+        event = transform(f"{before}{program}\n.").remap({"message": "a", "file": "/f", "host": "h"})
         assert (event["message"], event["labels"]["host"]) == ("a", "h")
 
 

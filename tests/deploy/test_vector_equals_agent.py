@@ -92,9 +92,9 @@ def test_every_form_of_a_header_is_among_the_lines(form):
 
 @pytest.mark.parametrize("path", [*LOGS, "odd"], ids=lambda path: getattr(path, "stem", path))
 async def test_every_entry_is_the_same_but_for_the_level_of_lines_without_a_header(path, tmp_path):
+    remap = Remap()
     lines = _lines(path)
     segment, entries = await _shipped_by_the_agent(tmp_path, lines)
-    remap = Remap()
     written = segment.read_bytes().removesuffix(b"\n").split(b"\n")
     assert len(entries) == len(written)
     missing = Counter()
