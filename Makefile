@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-vllm lint format bench docs soak clean
+.PHONY: help install demo test test-vllm lint lint-browser format bench docs soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -37,6 +37,16 @@ lint: $(VENV)/.dev ## Check style, types and the import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory lint-browser; \
+	elif [ -n "$$CI$$TRACETAIL_TEST_REQUIRE_PROGRAMS" ]; then echo "npm is missing: apt-get install nodejs npm" >&2; exit 1; \
+	else echo "npm is missing: the browser code (panel/static) is not checked"; fi
+
+lint-browser: node_modules/.installed ## Check types and style of the browser code (needs npm)
+	npm run --silent lint
+
+node_modules/.installed: package-lock.json
+	npm ci --silent
+	@touch $@
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
@@ -60,5 +70,5 @@ soak: $(VENV)/.dev ## Repeat the fault tests many times over
 	TRACETAIL_TEST_EXPLORE=1 $(BIN)/pytest -m soak --timeout 7200 $(ARGS)
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) node_modules dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	rm -f agent/parsing/_scan.c agent/parsing/*.so loki/_entries.c loki/*.so

@@ -509,11 +509,11 @@ export class TracetailPanel extends HTMLElement {
         const parameters = { ...this.scope(), before: hole.to === LAST ? undefined : hole.to };
         const index = await this.api.get("/api/logs/index", parameters);
         if (this.log !== log || this.indexing !== indexing || !this.view) return;
-        if (!index.complete) await new Promise((resolve) => setTimeout(resolve, INDEX_MS));
+        if (!index.complete) await pause(INDEX_MS);
         else if (log.blocks.includes(hole) && !hole.loading) {
           log.sizeHole(hole, index);
           this.showRows();
-        } else await new Promise((resolve) => setTimeout(resolve, 50));
+        } else await pause(50);
       }
     } catch {
       // Without an index there are no numbers; the log is read all the same.
@@ -1001,6 +1001,10 @@ export class TracetailPanel extends HTMLElement {
     this.parts.jump.hidden = !show;
     if (show) this.parts.jump.textContent = `${this.text.newLines(this.unseen.toLocaleString())} ↓`;
   }
+}
+
+function pause(ms) {
+  return new Promise((resolve) => { setTimeout(resolve, ms); });
 }
 
 function isRefusal(error) {
