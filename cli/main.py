@@ -8,18 +8,18 @@ import click
 from tracetail import __version__
 
 _COMMANDS = {
-    "start": ("tracetail.cli.launch", "start", "Start an inference server and wait until it is ready."),
-    "stop": ("tracetail.cli.launch", "stop", "Stop a server and everything that belongs to its launch."),
-    "restart": ("tracetail.cli.launch", "restart", "Stop a server if it runs, then start it."),
-    "status": ("tracetail.cli.launch", "status", "Tell the state of a service."),
-    "apply": ("tracetail.cli.launch", "apply", "Do what the parameter `action` says."),
-    "ps": ("tracetail.cli.launch", "ps", "List the launches of this machine."),
+    "start": ("tracetail.cli.launch.start", "start", "Start an inference server and wait until it is ready."),
+    "stop": ("tracetail.cli.launch.stop", "stop", "Stop a server and everything that belongs to its launch."),
+    "restart": ("tracetail.cli.launch.start", "restart", "Stop a server if it runs, then start it."),
+    "status": ("tracetail.cli.launch.status", "status", "Tell the state of a service."),
+    "apply": ("tracetail.cli.launch.apply", "apply", "Do what the parameter `action` says."),
+    "ps": ("tracetail.cli.launch.ps", "ps", "List the launches of this machine."),
     "logs": ("tracetail.cli.logs", "logs", "Print the lines of a trace or launch."),
-    "warmup": ("tracetail.cli.launch", "warmup", "Send a first request and wait for a token."),
-    "smoke": ("tracetail.cli.launch", "smoke", "Send a prompt and check the answer."),
-    "notify": ("tracetail.cli.launch", "notify", "Report a launch's state to its callback."),
+    "warmup": ("tracetail.cli.launch.model_check", "warmup", "Send a first request and wait for a token."),
+    "smoke": ("tracetail.cli.launch.model_check", "smoke", "Send a prompt and check the answer."),
+    "notify": ("tracetail.cli.launch.notify", "notify", "Report a launch's state to its callback."),
     "verify": ("tracetail.cli.agent", "verify", "Prove that every line of a trace is in Loki."),
-    "gc": ("tracetail.cli.launch", "gc", "Remove old records and segments that are shipped."),
+    "gc": ("tracetail.cli.launch.gc", "gc", "Remove old records and segments that are shipped."),
     "agent": ("tracetail.cli.agent", "agent", "Follow logs and ship them to Loki."),
     "store": ("tracetail.cli.store", "store", "Run the embedded Loki-compatible store."),
     "panel": ("tracetail.cli.panel", "panel", "Run the log panel and its API."),
@@ -28,7 +28,7 @@ _COMMANDS = {
     "token": ("tracetail.cli.panel", "token", "Mint an access token for the panel."),
     "doctor": ("tracetail.cli.doctor", "doctor", "Check this machine's set-up and say what to do."),
     "config": ("tracetail.cli.config", "config", "Show, check or describe the configuration."),
-    "keep": ("tracetail.cli.launch", "keep", "Take over a launch whose keeper is gone (the agent calls this)."),
+    "keep": ("tracetail.cli.launch.keep", "keep", "Take over a launch whose keeper is gone (the agent calls this)."),
 }
 _HIDDEN = {"keep"}
 

@@ -525,7 +525,7 @@ def test_an_identical_start_joins_one_that_is_loading(world, tmp_path, wait_unti
         wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
         with world.popen("start", "--params", world.params(steps)) as second:
             line = second.stdout.readline()
-            assert "is there already" in line
+            assert "is already starting" in line
             go.touch()
             assert (first.wait(30), second.wait(30)) == (0, 0)
     assert len(world.launches()) == 1

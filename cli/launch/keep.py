@@ -1,0 +1,23 @@
+"""`tracetail keep --adopt`: the agent calls it for a live server whose keeper has ended."""
+
+import click
+
+from tracetail.cli.errors import BAD_USAGE, fail
+from tracetail.cli.launch import parameters
+
+
+@click.command()
+@click.option("--adopt", "launch_id", metavar="LAUNCH", required=True, help="The launch to take over.")
+def keep(launch_id: str) -> None:
+    """Start a keeper for a launch whose keeper has ended. Returns as soon as the keeper runs."""
+    from tracetail.contract import state
+    from tracetail.contract.identity import is_launch_id
+    from tracetail.contract.record import LaunchDir
+    from tracetail.launcher.operations import rescue
+
+    state_dir = parameters.state_dir()
+    launch = LaunchDir(state.launches_dir(state_dir) / launch_id)
+    if not is_launch_id(launch_id) or not launch.record_path.exists():
+        fail(f"there is no launch {launch_id!r} in {state_dir}", BAD_USAGE)
+    if not rescue.rescue(launch):
+        fail(f"no keeper came up for launch {launch_id}: see {launch.path / 'keeper.log'}")

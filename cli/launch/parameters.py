@@ -1,0 +1,92 @@
+"""Reads the parameters of a launch from a command line: the JSON of `--params`, and flags, which take precedence."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracetail.contract import state
+from tracetail.launcher import params
+from tracetail.launcher.engines import flag_value
+from tracetail.launcher.params import ParametersError
+
+if TYPE_CHECKING:
+    from tracetail.launcher.registry import Launch
+    from tracetail.launcher.selection import Selection
+    from tracetail.launcher.settings import LauncherSettings
+
+_FLAGS_OF_A_REFUSAL = ("trace_id", "instance_id", "job_id", "model_name", "env", "engine")
+
+
+def read(given: str | None) -> dict[str, Any]:
+    """Return the JSON object of --params as it stands. Raises ParametersError."""
+    if given is None:
+        text = "{}"
+    elif given == "-":
+        try:
+            text = sys.stdin.buffer.read().decode()
+        except UnicodeDecodeError as error:
+            raise ParametersError(f"--params -: {error}") from error
+    elif given.startswith("@"):
+        try:
+            text = Path(given[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ParametersError(f"--params {given}: {error}") from error
+    else:
+        text = given
+    return params.parse_json(text)
+
+
+def merge(given: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters with the flags that were set on top, both normalized. Raises ParametersError."""
+    set_flags = {name: value for name, value in flags.items() if value is not None}
+    return {**params.normalize(given), **params.normalize(set_flags)}
+
+
+def from_bad_command_line(args: list[str]) -> dict[str, Any]:
+    """Return the parameters found in a command line that click refuses, so that its refusal can name the trace."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(ParametersError):
+        found = read(flag_value(args, "--params"))
+    for name in _FLAGS_OF_A_REFUSAL:
+        value = flag_value(args, "--" + name.replace("_", "-"))
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def settings() -> "LauncherSettings":
+    """Return the table [launcher] of the configuration. Raises ParametersError."""
+    from tracetail.cli import configuration
+
+    try:
+        return configuration.load(click.get_current_context().obj).launcher
+    except configuration.ConfigurationError as error:
+        raise ParametersError(str(error)) from error
+
+
+def selection(values: dict[str, Any], launch_id: str) -> "Selection":
+    """Return the launches that the parameters select, defaults of `service` included. Raises ParametersError."""
+    from tracetail.launcher.selection import Selection
+
+    if values.get("service"):
+        values = params.with_defaults(values, settings().services)
+    return Selection(values, launch_id=launch_id)
+
+
+def one_launch(values: dict[str, Any], launch_id: str) -> "Launch":
+    """Return the one launch that is selected: the newest that runs, else the newest. Raises ParametersError."""
+    selected = selection(values, launch_id)
+    found = selected.live(state_dir()) or selected.find(state_dir())
+    if not found:
+        raise ParametersError(f"there is no launch of {selected.describe()}")
+    return found[0]
+
+
+def state_dir() -> Path:
+    """Return the state directory of this process's environment."""
+    return state.state_dir(os.environ)

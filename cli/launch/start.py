@@ -1,0 +1,125 @@
+"""`tracetail start` and `tracetail restart`."""
+
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from tracetail.cli.launch import parameters
+from tracetail.cli.launch.options import launch_option, parameter_options, scope_option
+from tracetail.cli.launch.outcome import ResultCommand, at_url, finish, refuse_parameters
+from tracetail.cli.launch.progress import Progress
+from tracetail.launcher import params
+from tracetail.launcher.params import ParametersError
+from tracetail.launcher.result import Result
+
+if TYPE_CHECKING:
+    from tracetail.launcher.selection import Selection
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM arrived."""
+
+
+@click.command(cls=ResultCommand)
+@parameter_options
+@scope_option
+def start(given: str | None, scope: bool, **flags: Any) -> None:
+    """Start an inference server and wait until it is ready."""
+    run_start("start", given, flags, scope=scope)
+
+
+def run_start(action: str, given: str | None, flags: Mapping[str, Any], *, scope: bool) -> NoReturn:
+    """Start a launch, print its progress and result, and exit."""
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    progress = Progress()
+    try:
+        result = _start(action, given, flags, progress, scope=scope)
+        progress.clear()
+        if not result.status:
+            shown = result.to_object()
+            verb = "runs already" if result.reused else "is ready"
+            click.echo(f"{shown['service']} {verb} after {result.seconds:.1f} s" + at_url(shown))
+        finish(result._replace(action=action))
+    except _TerminatedError:
+        progress.clear()
+        _exit_by_signal(action, signal.SIGTERM)
+    except KeyboardInterrupt:
+        progress.clear()
+        _exit_by_signal(action, signal.SIGINT)
+
+
+def _start(action: str, given: str | None, flags: Mapping[str, Any], progress: Progress, *, scope: bool) -> Result:
+    from tracetail.launcher.operations import start
+
+    values: dict[str, Any] = {}
+    try:
+        values = parameters.read(given)
+        values = parameters.merge(values, flags)
+        settings = parameters.settings()
+        wanted = params.from_object(values, settings.services)
+    except ParametersError as error:
+        refuse_parameters(action, error, values)
+    if wanted.action not in ("start", action):
+        refuse_parameters(
+            action, ParametersError(f"action is {wanted.action}: use `tracetail apply`, or leave it out")
+        )
+    if wanted.script_path and wanted.engine != "custom":
+        click.echo(f"warning: scriptPath {wanted.script_path} is ignored: engine {wanted.engine} has its own command")
+    if wanted.callback_url.startswith("http://") and wanted.callback_token_file:
+        click.echo("warning: the token of callbackTokenFile is sent to callbackUrl unencrypted: use https")
+    return start.start(wanted, parameters.state_dir(), progress, min_free_bytes=settings.min_free_bytes, scope=scope)
+
+
+def _raise_terminated(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise _TerminatedError
+
+
+def _exit_by_signal(action: str, number: signal.Signals) -> NoReturn:
+    """Print what happens to the launch, and exit with the status that shells give for a signal."""
+    hint = "the launch goes on; `tracetail ps` shows it, `tracetail stop` ends it"
+    click.echo(f"\nended by {number.name}: {hint}")
+    click.echo(Result(action, 128 + number, cause=f"ended by {number.name}", hint=hint).line())
+    sys.exit(128 + number)
+
+
+@click.command(cls=ResultCommand)
+@parameter_options
+@launch_option
+@scope_option
+def restart(given: str | None, launch_id: str, scope: bool, **flags: Any) -> None:
+    """Stop a server if it runs, then start it with these parameters, or with those of its last start."""
+    try:
+        values = parameters.merge(parameters.read(given), flags)
+    except ParametersError as error:
+        refuse_parameters("restart", error)
+    run_restart(values, launch_id, scope=scope)
+
+
+def run_restart(values: dict[str, Any], launch_id: str, *, scope: bool) -> NoReturn:
+    """Restart a service, print progress and result, and exit."""
+    try:
+        if not {"modelPath", "command", "scriptPath", "service"} & set(values):
+            values = {**_params_of_last_start(parameters.selection(values, launch_id)), **values}
+    except ParametersError as error:
+        refuse_parameters("restart", error)
+    run_start("restart", json.dumps({**values, "ifRunning": "restart"}), {}, scope=scope)
+
+
+def _params_of_last_start(selection: "Selection") -> dict[str, Any]:
+    """Return the parameters with which a service was started last. Raises ParametersError."""
+    from tracetail.launcher import plan
+
+    found = selection.find(parameters.state_dir())
+    if not found:
+        raise ParametersError(f"there is no launch of {selection.describe()} to restart")
+    last = next((launch for launch in found if launch.live), found[0])
+    try:
+        kept = plan.read(last.dir)["params"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ParametersError(f"launch {last.record['launchId']} cannot be repeated: {error}") from error
+    return {name: value for name, value in kept.items() if name not in ("instanceId", "ifRunning")}

@@ -1,0 +1,40 @@
+"""`tracetail stop`."""
+
+from typing import Any, NoReturn
+
+import click
+
+from tracetail.cli.launch import parameters
+from tracetail.cli.launch.options import selection_options
+from tracetail.cli.launch.outcome import ResultCommand, finish, refuse_parameters
+from tracetail.launcher.params import ParametersError
+from tracetail.launcher.result import OK
+
+
+@click.command(cls=ResultCommand)
+@selection_options
+def stop(given: str | None, launch_id: str, **flags: Any) -> None:
+    """Stop a server and every process that belongs to its launch."""
+    try:
+        values = parameters.merge(parameters.read(given), flags)
+    except ParametersError as error:
+        refuse_parameters("stop", error)
+    run_stop(values, launch_id)
+
+
+def run_stop(values: dict[str, Any], launch_id: str) -> NoReturn:
+    """Stop the selected launches, print the result, and exit."""
+    from tracetail.launcher.operations import rescue, stop
+
+    try:
+        selection = parameters.selection(values, launch_id)
+        rescue.tell_ends(selection.find(parameters.state_dir()))
+        launches = selection.live(parameters.state_dir())
+    except ParametersError as error:
+        refuse_parameters("stop", error)
+    if not launches:
+        click.echo(f"nothing runs of {selection.describe()}")
+    result = stop.stop(launches, parameters.state_dir())
+    if launches and result.status == OK:
+        click.echo(f"stopped {result.to_object()['service']} in {result.seconds:.1f} s")
+    finish(result._replace(action="stop"))
