@@ -20,6 +20,7 @@ from tracetail.panel.routes.logs import (
     StreamQuery,
 )
 from tracetail.panel.routes.runs import RunQuery
+from tracetail.panel.routes.schemas import SCHEMAS, object_with, list_of, reference
 
 _ERRORS = {
     "400": "a parameter or the body is not valid; the message names it",
@@ -53,52 +54,17 @@ _DESCRIPTIONS = {
 _PATTERNS = {"traceId": ID_PATTERN, "instanceId": ID_PATTERN, "launchId": LAUNCH_ID_PATTERN}
 _KEY = {"type": "string", "pattern": r"^[0-9]{1,18}(-[0-9a-f]{16})?$"}
 _LEVELS = {"type": "string", "enum": ["", *logql.LEVELS, "error,critical"]}
-_LINE = {
-    "type": "object",
-    "required": ["id", "time", "text", "source"],
-    "properties": {
-        "id": {"type": "string", "description": "its place in the log; also a valid start, after and before"},
-        "time": {"type": "string", "description": "nanoseconds since the epoch"},
-        "text": {"type": "string"},
-        "source": {"type": "string", "description": "the launchId, or a name for a log without a launch"},
-        "level": {"type": "string"},
-        "process": {"type": "string"},
-        "pid": {"type": "string"},
-        "code": {"type": "string", "description": "file:line of the statement that logged it"},
-        "requestId": {"type": "string"},
-        "kind": {"type": "string"},
-        "originalTime": {"type": "string"},
-    },
-}
-_LAUNCH = {
-    "type": "object",
-    "required": ["launchId", "traceId", "instanceId", "state", "phases"],
-    "properties": {
-        "launchId": {"type": "string"},
-        "traceId": {"type": "string"},
-        "instanceId": {"type": "string"},
-        "state": {"type": "string", "description": "starting, ready, failed, stopping, stopped, crashed or unknown"},
-        "phases": {"type": "array", "items": {"type": "object"}},
-        "exit": {"type": "object", "description": "exitCode, signal, cause, hint, evidence: how it ended, and why"},
-    },
-}
-
-
-def _object(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "required": list(properties), "properties": properties}
-
-
 _STRING = {"type": "string"}
 _INTEGER = {"type": "integer"}
-_LINES = {"type": "array", "items": {"$ref": "#/components/schemas/Line"}}
-_LAUNCHES = {"type": "array", "items": {"$ref": "#/components/schemas/Launch"}}
-_COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
 _EVENT = {
     "type": "object",
     "required": ["event", "data"],
     "properties": {
         "event": {"type": "string", "enum": ["lines", "launches", "status", "token-expired"]},
-        "data": {"type": "string", "description": "JSON: {lines, gaps}, {launches}, {loki, message}, {}"},
+        "data": {
+            "type": "string",
+            "description": "JSON: a LinesMessage, LaunchesMessage or StatusMessage; {} of token-expired",
+        },
         "id": {"type": "string", "description": "of lines: the cursor behind them, for Last-Event-ID"},
     },
 }
@@ -117,16 +83,18 @@ class _Operation(typing.NamedTuple):
 
 _OPERATIONS = (
     _Operation(
-        "get", "/api/launches", "Launches of a trace, or the recent ones.", _object(launches=_LAUNCHES), LaunchesQuery
+        "get",
+        "/api/launches",
+        "Launches of a trace, or the recent ones.",
+        reference("LaunchesMessage"),
+        LaunchesQuery,
     ),
-    _Operation(
-        "get", "/api/launches/{launchId}", "All that is known of a launch.", {"$ref": "#/components/schemas/Launch"}
-    ),
+    _Operation("get", "/api/launches/{launchId}", "All that is known of a launch.", reference("Launch")),
     _Operation(
         "get",
         "/api/logs",
         "One page of lines.",
-        _object(traceId=_STRING, lines=_LINES, more={"type": "boolean"}),
+        reference("LogPage"),
         LogsQuery,
     ),
     _Operation(
@@ -141,35 +109,35 @@ _OPERATIONS = (
         "get",
         "/api/logs/index",
         "Lines before a place, for line numbers.",
-        _object(complete={"type": "boolean"}),
+        reference("LineIndex"),
         IndexQuery,
     ),
     _Operation(
         "get",
         "/api/logs/search",
         "The next match, its number, and how many there are.",
-        _object(count=_INTEGER, number=_INTEGER),
+        reference("SearchResult"),
         SearchQuery,
     ),
     _Operation(
         "get",
         "/api/logs/histogram",
         "Lines by level over time.",
-        _object(stepMs=_INTEGER, slices={"type": "array", "items": _object(time=_STRING, counts=_COUNTS)}),
+        reference("Histogram"),
         HistogramQuery,
     ),
     _Operation(
         "get",
         "/api/logs/facets",
         "Processes and levels, with their numbers of lines.",
-        _object(processes=_COUNTS, levels=_COUNTS),
+        reference("Facets"),
         LinesQuery,
     ),
     _Operation(
         "get",
         "/api/logs/stats",
         "Throughput, queue and cache from the engine's stats lines.",
-        _object(points={"type": "array", "items": {"type": "object"}}),
+        object_with(points=list_of(reference("StatsPoint"))),
         LinesQuery,
     ),
     _Operation("get", "/api/logs/download", "The log as a file.", _STRING, DownloadQuery, media="text/plain"),
@@ -177,7 +145,7 @@ _OPERATIONS = (
         "post",
         "/api/tokens",
         "Mint a token (with the admin key).",
-        _object(token=_STRING, expiresAt=_INTEGER),
+        object_with(token=_STRING, expiresAt=_INTEGER),
         body=TokenRequest,
         status="201",
     ),
@@ -185,34 +153,30 @@ _OPERATIONS = (
         "post",
         "/api/report/llm-start",
         "A callback of a launch.",
-        _object(received={"type": "boolean"}, traceId=_STRING),
+        object_with(received={"type": "boolean"}, traceId=_STRING),
         body=Report,
     ),
     _Operation(
         "post",
         "/api/log/append",
         "Lines of a run that no agent follows.",
-        _object(appended=_INTEGER, traceId=_STRING),
+        object_with(appended=_INTEGER, traceId=_STRING),
         body=Lines,
     ),
     _Operation(
         "get",
         "/llm/logs",
         "The lines of a run by number.",
-        _object(nextLine=_INTEGER, lines={"type": "array", "items": _STRING}),
+        object_with(nextLine=_INTEGER, lines=list_of(_STRING)),
         RunQuery,
     ),
-    _Operation("get", "/healthz", "Whether the panel and its Loki answer.", _object(status=_STRING)),
+    _Operation("get", "/healthz", "Whether the panel and its Loki answer.", object_with(status=_STRING)),
 )
 
 
 def document() -> dict[str, Any]:
     """Return the description."""
-    schemas: dict[str, Any] = {
-        "Line": _LINE,
-        "Launch": _LAUNCH,
-        "Error": _object(error=_object(code=_STRING, message=_STRING)),
-    }
+    schemas: dict[str, Any] = dict(SCHEMAS)
     paths: dict[str, Any] = {}
     for operation in _OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation, schemas)
@@ -237,7 +201,7 @@ def _described(operation: _Operation, schemas: dict[str, Any]) -> dict[str, Any]
     if operation.path == "/api/logs/download":
         media["application/x-ndjson"] = {"schema": _STRING}
     responses = {operation.status: {"description": "as asked", "content": media}}
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    error = {"application/json": {"schema": reference("Error")}}
     responses |= {status: {"description": text, "content": error} for status, text in _ERRORS.items()}
     described: dict[str, Any] = {
         "summary": operation.summary,
@@ -251,11 +215,11 @@ def _described(operation: _Operation, schemas: dict[str, Any]) -> dict[str, Any]
     if parameters:
         described["parameters"] = parameters
     if operation.body is not None:
-        (reference,), components = msgspec.json.schema_components(
+        (body,), components = msgspec.json.schema_components(
             [operation.body], ref_template="#/components/schemas/{name}"
         )
         schemas |= components
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference}}}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     return described
 
 

@@ -1,0 +1,128 @@
+"""JSON Schemas (OpenAPI 3.0) of the API's answers.
+
+The browser's typedefs (static/component/types.js) have the same names and fields; a test compares them.
+"""
+
+from typing import Any
+
+_STRING = {"type": "string"}
+_INTEGER = {"type": "integer"}
+_NUMBER = {"type": "number"}
+_BOOLEAN = {"type": "boolean"}
+_COUNTS = {"type": "object", "additionalProperties": {"type": "integer"}}
+_TIME = {"type": "string", "description": "nanoseconds since the epoch"}
+
+
+def reference(name: str) -> dict[str, Any]:
+    """Return a reference to one of SCHEMAS."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def list_of(items: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a list."""
+    return {"type": "array", "items": items}
+
+
+def object_with(**properties: Any) -> dict[str, Any]:
+    """Return the schema of an object that has all of these properties."""
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _object(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
+    """Return the schema of an object that has the required properties, and perhaps the others."""
+    return {"type": "object", "required": list(required), "properties": {**required, **optional}}
+
+
+_LINE = _object(
+    {
+        "id": {"type": "string", "description": "its place in the log; also a valid start, after and before"},
+        "time": _TIME,
+        "text": _STRING,
+        "source": {"type": "string", "description": "the launchId, or a name for a log without a launch"},
+    },
+    level=_STRING,
+    process=_STRING,
+    pid=_STRING,
+    code={"type": "string", "description": "file:line of the statement that logged it"},
+    requestId=_STRING,
+    kind={"type": "string", "description": "event, cut or redraw; absent for an ordinary line"},
+    originalTime=_STRING,
+)
+_LAUNCH = _object(
+    {
+        "launchId": _STRING,
+        "traceId": _STRING,
+        "instanceId": _STRING,
+        "modelName": _STRING,
+        "env": _STRING,
+        "engine": _STRING,
+        "host": _STRING,
+        "state": {"type": "string", "description": "starting, ready, failed, stopping, stopped, crashed or unknown"},
+        "phases": list_of(reference("Phase")),
+    },
+    startedAt=_TIME,
+    readyAt=_TIME,
+    readySeconds={"type": "number", "nullable": True},
+    endedAt=_TIME,
+    service=_STRING,
+    servedName=_STRING,
+    port=_INTEGER,
+    pid=_INTEGER,
+    jobId=_STRING,
+    command=_STRING,
+    url=_STRING,
+    reason=_STRING,
+    adoptions=_INTEGER,
+    droppedLines=_INTEGER,
+    restartedAs=_STRING,
+    receipt={"type": "object", "description": "lines, bytes, rejected, redacted: the agent's count at the end"},
+    exit=reference("Exit"),
+)
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "Line": _LINE,
+    "Launch": _LAUNCH,
+    "Phase": object_with(name=_STRING, seconds={"type": "number", "nullable": True}, at=_TIME),
+    "Exit": _object(
+        {"line": {"type": "string", "description": "the id of the event that reported the end"}},
+        exitCode=_INTEGER,
+        exitStatus=_INTEGER,
+        signal=_STRING,
+        cause=_STRING,
+        hint=_STRING,
+        evidence=list_of(_STRING),
+    ),
+    "Gap": object_with(time=_TIME, reason=_STRING),
+    "LogPage": _object(
+        {"traceId": _STRING, "lines": list_of(reference("Line")), "more": _BOOLEAN},
+        gaps=list_of(reference("Gap")),
+        metadata={"type": "boolean", "description": "false where Loki keeps no structured metadata, else absent"},
+        cursor={"type": "string", "description": "of the newest page: where a stream goes on"},
+    ),
+    "LineIndex": _object(
+        {"complete": {"type": "boolean", "description": "whether the lines are counted; if not, ask again"}},
+        checkpoints=list_of(reference("Checkpoint")),
+        counts={**_COUNTS, "description": "lines before the place, by source"},
+        last={
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "the id of the last line before the place, by source",
+        },
+    ),
+    "Checkpoint": object_with(time=_TIME, counts=_COUNTS),
+    "SearchResult": object_with(count=_INTEGER, number=_INTEGER, line={**_LINE, "nullable": True}),
+    "Histogram": object_with(stepMs=_INTEGER, slices=list_of(reference("HistogramSlice"))),
+    "HistogramSlice": object_with(time=_TIME, counts=_COUNTS),
+    "Facets": object_with(processes=_COUNTS, levels=_COUNTS),
+    "StatsPoint": _object(
+        {"time": _TIME, "source": _STRING},
+        prompt={**_NUMBER, "description": "tokens a second"},
+        generation={**_NUMBER, "description": "tokens a second"},
+        running={**_NUMBER, "description": "requests"},
+        waiting={**_NUMBER, "description": "requests"},
+        cache={**_NUMBER, "description": "percent of the KV cache in use"},
+    ),
+    "LinesMessage": _object({"lines": list_of(reference("Line"))}, gaps=list_of(reference("Gap"))),
+    "LaunchesMessage": object_with(launches=list_of(reference("Launch"))),
+    "StatusMessage": _object({"loki": _STRING}, message=_STRING),
+    "Error": object_with(error=object_with(code=_STRING, message=_STRING)),
+}
