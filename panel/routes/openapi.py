@@ -20,7 +20,7 @@ from tracetail.panel.routes.logs import (
     StreamQuery,
 )
 from tracetail.panel.routes.runs import RunQuery
-from tracetail.panel.routes.schemas import SCHEMAS, object_with, list_of, reference
+from tracetail.panel.routes.schemas import SCHEMAS, list_of, object_with, reference
 
 _ERRORS = {
     "400": "a parameter or the body is not valid; the message names it",
