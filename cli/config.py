@@ -2,13 +2,14 @@
 
 import json
 import os
-import sys
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import msgspec
 
 from tracetail.cli import configuration
+from tracetail.cli.errors import BAD_USAGE, fail
+from tracetail.cli.options import REQUIRED, Option, keys_inside, options, tables
 from tracetail.launcher import params as parameters
 
 _HEAD = """\
@@ -39,50 +40,45 @@ def check(ctx: click.Context, file: str | None) -> None:
         loaded = configuration.load(named)
         path = configuration.config_path(named, os.environ)
     except configuration.ConfigurationError as error:
-        _fail(str(error))
+        fail(str(error), BAD_USAGE)
     for name, table in loaded.launcher.services.items():
         try:
             parameters.convert(parameters.normalize(table))
         except parameters.ParametersError as error:
-            _fail(f"{path}: launcher.services.{name}: {error}")
+            fail(f"{path}: launcher.services.{name}: {error}", BAD_USAGE)
     click.echo(f"ok: {path}" if path else "ok: no configuration file, defaults and environment variables only")
 
 
 @config.command()
-@click.option("--params", is_flag=True, help="Of the parameters of a launch instead.")
+@click.option("--params", is_flag=True, help="Print the schema of the parameters of a launch instead.")
 def schema(params: bool) -> None:
     """Print the JSON Schema of the configuration file."""
     click.echo(json.dumps(parameters.schema() if params else render_schema(), indent=2))
 
 
-def _fail(message: str) -> NoReturn:
-    click.echo(f"error: {message}", err=True)
-    sys.exit(2)
-
-
 def render_example() -> str:
     """Return a configuration file in which every option stands with its default, commented out."""
     lines = [_HEAD]
-    for table, options in configuration.tables().items():
+    for table, found in tables(configuration.Configuration).items():
         lines.append(f"\n[{table}]")
-        lists = [option for option in options if configuration.keys_inside(option)]
-        lines += [line for option in options if option not in lists for line in _lines(option)]
+        lists = [option for option in found if keys_inside(option)]
+        lines += [line for option in found if option not in lists for line in _lines(option)]
         for option in lists:
             lines.append(f"\n# {option.description}: one such table for each")
             lines.append(f"# [[{table}.{option.key}]]")
-            lines += [line for inside in configuration.keys_inside(option) for line in _lines(inside)]
+            lines += [line for inside in keys_inside(option) for line in _lines(inside)]
     return "\n".join(lines) + "\n"
 
 
-def _lines(option: configuration.Option) -> list[str]:
-    value = '"…"' if option.default is configuration.REQUIRED else _toml(option.default)
+def _lines(option: Option) -> list[str]:
+    value = '"…"' if option.default is REQUIRED else _toml(option.default)
     return [f"# {option.description}", f"# {option.key} = {value}"]
 
 
 def render_schema() -> dict[str, Any]:
     """Return the JSON Schema of the configuration file."""
     document = msgspec.json.schema(configuration.Configuration)
-    for option in configuration.options():
+    for option in options(configuration.Configuration):
         name = type(getattr(configuration.Configuration(), option.table)).__name__
         document["$defs"][name]["properties"][option.key]["description"] = option.description
         document["$defs"][name]["additionalProperties"] = False

@@ -1,4 +1,4 @@
-"""The whole configuration: one TOML file, environment variables on top, typed by each part's own settings."""
+"""Loads the configuration: one TOML file, then environment variables, checked against each part's settings type."""
 
 import dataclasses
 import difflib
@@ -8,13 +8,14 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, get_origin, get_type_hints
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from tracetail.agent.settings import AgentSettings
+from tracetail.cli.options import PREFIX, Option, keys_inside, options, options_of_table
 from tracetail.contract.access import parse_listen
 from tracetail.launcher.settings import LauncherSettings
 from tracetail.loki.settings import LokiSettings
@@ -23,13 +24,9 @@ from tracetail.store.settings import StoreSettings
 
 CONFIG_VARIABLE = "TRACETAIL_CONFIG"
 SYSTEM_CONFIG = Path("/etc/tracetail/tracetail.toml")
-_PREFIX = "TRACETAIL_"
-REQUIRED = None
-"""The default of a key that has none. (TOML has no null, so no option can mean it.)"""
-
 
 _Sources = Mapping[str, Mapping[str, str]]
-"""Where each key was set, by table and key: a file's path or a variable's name."""
+"""Where each key was set, by table and key: the path of a file or the name of a variable."""
 
 
 class ConfigurationError(ValueError):
@@ -46,66 +43,8 @@ class Configuration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     store: StoreSettings = StoreSettings()
 
 
-@dataclasses.dataclass(frozen=True)
-class Option:
-    """One key of one table, as documentation, schema and environment need it."""
-
-    table: str
-    key: str
-    type: Any
-    default: Any
-    description: str
-
-    @property
-    def variable(self) -> str:
-        """The environment variable that sets it."""
-        return f"{_PREFIX}{self.table}_{self.key}".upper()
-
-
-def tables() -> dict[str, list[Option]]:
-    """Return every option, by table, in the order of the configuration."""
-    return {table: _options_of(table, struct) for table, struct in get_type_hints(Configuration).items()}
-
-
-def options() -> list[Option]:
-    """Return every option in the order of the configuration."""
-    return [option for found in tables().values() for option in found]
-
-
-def keys_inside(option: Option) -> list[Option]:
-    """Return the keys of an option that is a list of tables, as `[[agent.sources]]`; none for any other option."""
-    inside = get_args(option.type) if get_origin(option.type) is list else ()
-    if not (inside and isinstance(inside[0], type) and issubclass(inside[0], msgspec.Struct)):
-        return []
-    return _options_of(f"{option.table}.{option.key}", inside[0])
-
-
-def _options_of(table: str, struct: Any) -> list[Option]:
-    found = []
-    for key, hint in get_type_hints(struct, include_extras=True).items():
-        kind, description = _described(hint)
-        found.append(Option(table, key, kind, _default(struct, key), description))
-    return found
-
-
-def _default(struct: Any, key: str) -> Any:
-    if dataclasses.is_dataclass(struct):
-        return next(field.default for field in dataclasses.fields(struct) if field.name == key)
-    field = next(field for field in msgspec.structs.fields(struct) if field.name == key)
-    if field.default_factory is not msgspec.NODEFAULT:
-        return field.default_factory()
-    return REQUIRED if field.default is msgspec.NODEFAULT else field.default
-
-
-def _described(hint: Any) -> tuple[Any, str]:
-    if get_origin(hint) is not Annotated:
-        return hint, ""
-    kind, note = get_args(hint)[:2]
-    return kind, note if isinstance(note, str) else note.description or ""
-
-
 def config_path(named: str | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the file to read: --config, $TRACETAIL_CONFIG, the user's, the system's; None if there is none.
+    """Return the path of --config, of $TRACETAIL_CONFIG, the user's file or the system's, in this order; else None.
 
     Raises ConfigurationError if a file is named and does not exist.
     """
@@ -120,7 +59,7 @@ def config_path(named: str | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> Configuration:
-    """Read the configuration. Raises ConfigurationError."""
+    """Return the configuration from file and environment. named: the value of --config. Raises ConfigurationError."""
     path = config_path(named, environ)
     given: dict[str, Any] = {}
     if path is not None:
@@ -128,7 +67,7 @@ def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> C
             given = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(f"{path} cannot be read: {error}") from error
-    known = options()
+    known = options(Configuration)
     _check_keys(given, known, str(path))
     sources = {table: dict.fromkeys(values, str(path)) for table, values in given.items()}
     for option in _set_by_environment(environ, known):
@@ -146,9 +85,9 @@ def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> C
 
 
 def store_url(store: StoreSettings) -> str:
-    """Return where the embedded store of these settings is reached from this machine."""
+    """Return the URL at which this machine reaches the embedded store."""
     host, port = parse_listen("store.listen", store.listen)
-    if host in ("0.0.0.0", "::"):  # noqa: S104  (where it listens on all, it is reached on loopback)
+    if host in ("0.0.0.0", "::"):  # noqa: S104  (all interfaces: loopback reaches it)
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -171,13 +110,13 @@ def _check_listen(loaded: Configuration, sources: _Sources) -> None:
 
 
 def _check_values(loaded: Configuration, sources: _Sources) -> None:
-    """Look at what a type cannot express."""
+    """Check what a type cannot express. Raises ConfigurationError."""
     url = urlsplit(loaded.loki.url)
     if url.scheme not in ("http", "https") or not url.hostname:
         reason = f"loki.url is {loaded.loki.url!r}; expected a URL, for instance http://loki.example:3100"
         _refuse(sources, "loki.url", reason)
     if url.username is not None:
-        # It would be shown wherever the address is: in messages, on status pages, to viewers of the panel.
+        # The address is shown in messages, on status pages, and to viewers of the panel.
         reason = "loki.url holds a user or password; put them into loki.username and loki.password_file"
         _refuse(sources, "loki.url", reason)
     if loaded.agent.timezone:
@@ -209,7 +148,7 @@ def _check_keys(tables: dict[str, Any], known: list[Option], where: str) -> None
 
 def _set_by_environment(environ: Mapping[str, str], known: list[Option]) -> list[Option]:
     variables = {option.variable: option for option in known}
-    prefixes = tuple(f"{_PREFIX}{table}_".upper() for table in {option.table for option in known})
+    prefixes = tuple(f"{PREFIX}{table}_".upper() for table in {option.table for option in known})
     for name in environ:
         if name.startswith(prefixes) and name not in variables:
             raise ConfigurationError(f"unknown environment variable {name}{_nearest(name, list(variables))}")
@@ -222,7 +161,7 @@ def _nearest(word: str, known: list[str]) -> str:
 
 
 def _from_text(option: Option, text: str) -> Any:
-    """Return an environment variable's text as the option's type would stand in TOML."""
+    """Return the value of an environment variable as TOML would give it for the option's type."""
     kind = get_origin(option.type) or option.type
     if kind is str:
         return text
@@ -244,7 +183,7 @@ def _convert(table: str, values: dict[str, Any], struct: Any, sources: dict[str,
         where = sources.get(top, "the configuration")
         unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message)
         if unknown:
-            option = next(option for option in _options_of(table, struct) if option.key == top)
+            option = next(option for option in options_of_table(table, struct) if option.key == top)
             known = [inside.key for inside in keys_inside(option)]
             reason = f"unknown key {unknown[1]}{_nearest(unknown[1], known)}"
         else:

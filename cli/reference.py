@@ -4,7 +4,8 @@ import json
 import sys
 from typing import Any
 
-from tracetail.cli import configuration
+from tracetail.cli.configuration import Configuration
+from tracetail.cli.options import REQUIRED, Option, keys_inside, tables
 
 _HEAD = """\
 # Configuration
@@ -51,22 +52,22 @@ _ABOUT = {
 def render_reference() -> str:
     """Return the page."""
     parts = [_HEAD]
-    for table, options in configuration.tables().items():
-        parts.append(_section(f"[{table}]", _ABOUT[table], options))
-        for option in options:
-            if inside := configuration.keys_inside(option):
+    for table, found in tables(Configuration).items():
+        parts.append(_section(f"[{table}]", _ABOUT[table], found))
+        for option in found:
+            if inside := keys_inside(option):
                 about = f"{option.description[0].upper()}{option.description[1:]}: one such table for each."
                 parts.append(_section(f"[[{table}.{option.key}]]", about, inside))
     return "".join(parts)
 
 
-def _section(title: str, about: str, options: list[configuration.Option]) -> str:
+def _section(title: str, about: str, options: list[Option]) -> str:
     rows = [_row(option.key, option.default, option.description) for option in options]
     return f"\n## {title}\n\n{about}\n\n| key | default | what |\n|---|---|---|\n{''.join(rows)}"
 
 
 def _row(key: str, default: Any, description: str) -> str:
-    shown = "" if default in ("", [], {}, configuration.REQUIRED) else f"`{json.dumps(default)}`"
+    shown = "" if default in ("", [], {}, REQUIRED) else f"`{json.dumps(default)}`"
     text = description.replace("|", "&#124;").replace("<", "&lt;")
     return f"| `{key}` | {shown} | {text} |\n"
 

@@ -11,6 +11,7 @@ import pytest
 
 from tracetail.cli import configuration
 from tracetail.cli.config import render_example, render_schema
+from tracetail.cli.options import keys_inside, options
 
 
 def load(tmp_path, text, environ=None):
@@ -64,9 +65,9 @@ def test_a_mistake_is_named_with_its_place_and_what_was_expected(tmp_path, text,
 
 def test_the_example_is_valid_documents_every_option_and_shows_the_defaults(tmp_path):
     text = render_example()
-    for option in configuration.options():
+    for option in options(configuration.Configuration):
         assert option.description, f"{option.table}.{option.key} needs a description"
-        inside = configuration.keys_inside(option)
+        inside = keys_inside(option)
         for shown in inside or [option]:
             assert f"# {shown.description}\n# {shown.key} = " in text
         if inside:
@@ -99,7 +100,7 @@ def test_the_schema_knows_every_option():
         for name, table in document["$defs"].items()
         for key, value in table.get("properties", {}).items()
     }
-    for option in configuration.options():
+    for option in options(configuration.Configuration):
         assert option.description in described.values()
 
 

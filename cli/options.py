@@ -1,0 +1,72 @@
+"""The options of the configuration: key, type, default and description, read from the types of the settings.
+
+`tracetail config example` and `schema`, docs/configuration.md and the environment variables come from here.
+"""
+
+import dataclasses
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+PREFIX = "TRACETAIL_"
+REQUIRED = None
+"""The default of a key that has none. (TOML has no null, so no option can have it as a value.)"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One key of one table."""
+
+    table: str
+    key: str
+    type: Any
+    default: Any
+    description: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"{PREFIX}{self.table}_{self.key}".upper()
+
+
+def tables(configuration: type) -> dict[str, list[Option]]:
+    """Return every option by table, in the order of the fields."""
+    return {table: options_of_table(table, struct) for table, struct in get_type_hints(configuration).items()}
+
+
+def options(configuration: type) -> list[Option]:
+    """Return every option, in the order of the fields."""
+    return [option for found in tables(configuration).values() for option in found]
+
+
+def keys_inside(option: Option) -> list[Option]:
+    """Return the keys of an option that is a list of tables, such as `[[agent.sources]]`; else an empty list."""
+    inside = get_args(option.type) if get_origin(option.type) is list else ()
+    if not (inside and isinstance(inside[0], type) and issubclass(inside[0], msgspec.Struct)):
+        return []
+    return options_of_table(f"{option.table}.{option.key}", inside[0])
+
+
+def options_of_table(table: str, struct: Any) -> list[Option]:
+    """Return the keys of one table. struct: the dataclass or msgspec struct that holds them."""
+    found = []
+    for key, hint in get_type_hints(struct, include_extras=True).items():
+        kind, description = _described(hint)
+        found.append(Option(table, key, kind, _default(struct, key), description))
+    return found
+
+
+def _default(struct: Any, key: str) -> Any:
+    if dataclasses.is_dataclass(struct):
+        return next(field.default for field in dataclasses.fields(struct) if field.name == key)
+    field = next(field for field in msgspec.structs.fields(struct) if field.name == key)
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return REQUIRED if field.default is msgspec.NODEFAULT else field.default
+
+
+def _described(hint: Any) -> tuple[Any, str]:
+    if get_origin(hint) is not Annotated:
+        return hint, ""
+    kind, note = get_args(hint)[:2]
+    return kind, note if isinstance(note, str) else note.description or ""
