@@ -1,4 +1,4 @@
-"""`tracetail doctor`: looks at everything that has to be right, and says what to do where it is not."""
+"""`tracetail doctor`: runs every check and prints its findings, with advice."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ _MARKS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), PROBLEM: ("✗", "red"
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
-    """Check this machine's set-up and say what to do.
+    """Check the set-up of this machine; print what to do about each problem.
 
     Pushes one line to Loki, under service_name="tracetail-doctor", and reads it back; changes nothing else. The exit
     status is 1 if there is a problem, else 0.
@@ -61,14 +61,14 @@ async def examine(config: str | None) -> AsyncIterator[Finding]:
 
 
 def _of_this_machine(settings: configuration.Configuration) -> Iterator[Finding]:
-    from tracetail.cli import machine_checks
+    from tracetail.cli import launch_checks, machine_checks
 
     yield from machine_checks.check_build()
     yield from machine_checks.check_secrets(settings)
     yield from machine_checks.check_addresses(settings)
-    yield from machine_checks.check_state_dir(os.environ)
-    yield from machine_checks.check_launches(settings, os.environ)
-    yield from machine_checks.check_survival(settings, os.environ)
+    yield from launch_checks.check_state_dir(os.environ)
+    yield from launch_checks.check_launches(settings, os.environ)
+    yield from launch_checks.check_survival(settings, os.environ)
     yield from machine_checks.check_disk(os.environ)
     yield from machine_checks.check_limits()
 

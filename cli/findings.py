@@ -1,4 +1,4 @@
-"""What a check of `tracetail doctor` has to say."""
+"""A finding of `tracetail doctor`: its level, subject, text and advice."""
 
 from typing import Literal, NamedTuple
 
@@ -8,7 +8,7 @@ PROBLEM: Literal["problem"] = "problem"
 
 
 class Finding(NamedTuple):
-    """One sentence about one subject; if it is not well, with what to do about it."""
+    """One sentence about one subject, with advice unless all is well."""
 
     level: Literal["ok", "warning", "problem"]
     subject: str
@@ -17,12 +17,12 @@ class Finding(NamedTuple):
 
 
 def ok(subject: str, text: str) -> Finding:
-    """Return a finding that all is well."""
+    """Return a finding without a problem."""
     return Finding(OK, subject, text)
 
 
 def warning(subject: str, text: str, advice: str) -> Finding:
-    """Return a finding that may become a problem, or is one for some."""
+    """Return a finding that may become a problem, or is one in some set-ups."""
     return Finding(WARNING, subject, text, advice)
 
 

@@ -1,22 +1,19 @@
-"""The checks of `tracetail doctor` that look at this machine: settings, directories, limits, disk, launches."""
+"""The checks of `tracetail doctor` of this machine: build, secrets, addresses, disk, limits."""
 
 import ctypes
 import errno
-import grp
 import os
-import pwd
 import resource
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tracetail.cli.configuration import Configuration, options
+from tracetail.cli.configuration import Configuration
 from tracetail.cli.findings import Finding, ok, problem, warning
+from tracetail.cli.options import options
 from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
-from tracetail.contract.record import ENDED_STATES, LaunchDir, RecordError, is_alive
-from tracetail.contract.state import existing_state_dirs, launches_dir, state_dir
+from tracetail.contract.state import state_dir
 
 GIB = 1 << 30
 FREE_WARNING_BYTES = 10 * GIB
@@ -31,7 +28,7 @@ _NOT_SECRET = ("public_key_file",)
 
 
 def check_build() -> Iterator[Finding]:
-    """Say whether the agent's loops were compiled when tracetail was installed."""
+    """Check that the agent's loops were compiled when tracetail was installed."""
     from tracetail.agent.parsing import scan
     from tracetail.loki import entries
 
@@ -46,8 +43,8 @@ def check_build() -> Iterator[Finding]:
 
 
 def check_secrets(settings: Configuration) -> Iterator[Finding]:
-    """Look at every file with a secret: there, readable, and by nobody else."""
-    for option in options():
+    """Check that every configured secret file is readable, not empty, and not readable by everybody."""
+    for option in options(Configuration):
         if option.key.endswith(_SECRET_FILES) and option.key not in _NOT_SECRET:
             path = getattr(getattr(settings, option.table), option.key)
             if path:
@@ -68,7 +65,7 @@ def _secret(setting: str, path: Path) -> Finding:
 
 
 def check_addresses(settings: Configuration) -> Iterator[Finding]:
-    """Look for an address that a part would refuse to listen on, and for one that two are to share."""
+    """Check that each part may listen on its address, and that no two parts have the same one."""
     seen: dict[str, str] = {}
     for part in ("store", "agent", "panel"):
         table = getattr(settings, part)
@@ -87,143 +84,15 @@ def check_addresses(settings: Configuration) -> Iterator[Finding]:
         yield ok("addresses", f"{setting} is {table.listen}{'' if has_secret else ', for this machine alone'}")
 
 
-def check_state_dir(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Look whether launches can be written here, and read by an agent of another user."""
-    path = state_dir(environ)
-    existing = next(directory for directory in (path, *path.parents) if directory.exists())
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        yield problem(
-            "state",
-            f"{user} may not write to {existing}, so no launch can begin below {path}",
-            f"give {user} the right to write there, or set TRACETAIL_STATE_DIR to a directory of its own",
-        )
-        return
-    if existing != path:
-        yield ok("state", f"{path} will be created by the first launch")
-        return
-    status = path.stat()
-    if status.st_mode & stat.S_IWOTH:
-        yield warning("state", f"everybody may write to {path}: anyone could forge a launch", f"chmod o-w {path}")
-    elif not status.st_mode & stat.S_IRGRP:
-        group = grp.getgrgid(status.st_gid).gr_name
-        yield warning(
-            "state",
-            f"group {group} may not read {path}: an agent of another user cannot follow",
-            f"chmod g+rx {path}, unless the agent runs as {user}",
-        )
-    else:
-        yield ok("state", f"{path} is writable by {user}")
-
-
-def check_launches(settings: Configuration, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Look at every launch that the agent follows: readable, and kept as long as its server lives."""
-    directories = [Path(path) for path in settings.agent.state_dirs] or existing_state_dirs(environ)
-    count = 0
-    sound = True
-    for directory in directories:
-        if not os.access(directory, os.R_OK | os.X_OK):
-            sound = False
-            yield problem(
-                "launches", f"{directory} cannot be read", "run the agent as a member of the group that owns it"
-            )
-            continue
-        launches = launches_dir(directory)
-        for path in sorted(launches.iterdir()) if launches.is_dir() else ():
-            count += 1
-            for finding in _launch(LaunchDir(path)):
-                sound = False
-                yield finding
-    if sound:
-        where = ", ".join(str(directory) for directory in directories) or "no state directory yet"
-        yield ok("launches", f"{count} on record in {where}")
-
-
-def _launch(launch: LaunchDir) -> Iterator[Finding]:
-    try:
-        record = launch.read()
-    except FileNotFoundError:
-        return
-    except PermissionError:
-        yield problem(
-            "launches", f"{launch.record_path} may not be read", "run the agent as a member of the group that owns it"
-        )
-        return
-    except (OSError, RecordError) as error:
-        yield problem("launches", str(error), f"repair or remove {launch.path}")
-        return
-    alive = "server" in record and is_alive(record["server"])
-    if alive and not launch.lock_held():
-        yield warning(
-            "launches",
-            f"the server of {launch.launch_id} runs without a keeper",
-            f"start the agent, which calls one, or run: tracetail status --model-name {record['modelName']!r}",
-        )
-    elif not alive and record["state"] not in ENDED_STATES and not launch.lock_held():
-        yield warning(
-            "launches",
-            f"{launch.launch_id} is {record['state']} on record, but nothing of it is alive",
-            "tracetail status repairs the record; look for what killed it (the machine restarted?)",
-        )
-    log = Path(record["logFile"]) if record.get("logFile") else None
-    if log is not None and log.exists() and not os.access(log, os.R_OK):
-        yield problem("launches", f"{log} may not be read", "run the agent as a member of the group that owns it")
-
-
-def check_survival(
-    settings: Configuration, environ: Mapping[str, str], proc: Path = Path("/proc")
-) -> Iterator[Finding]:
-    """Look for servers that systemd would end together with the unit whose job has started them."""
-    held: dict[str, list[str]] = {}
-    for directory in [Path(path) for path in settings.agent.state_dirs] or existing_state_dirs(environ):
-        for path in sorted(launches_dir(directory).glob("*/")):
-            try:
-                record = LaunchDir(path).read()
-            except (OSError, RecordError):
-                continue
-            keeper = record.get("keeper")
-            if keeper is not None and is_alive(keeper) and (unit := _unit_of(keeper["pid"], proc)):
-                held.setdefault(unit, []).append(record["launchId"])
-    for unit, launches in held.items():
-        if _kill_mode(unit) in ("control-group", "mixed"):
-            yield warning(
-                "survival",
-                f"stopping {unit} would end {', '.join(launches)}, which its job has started",
-                f"give {unit} the drop-in deploy/systemd/worker.service.d/tracetail.conf (KillMode=process)",
-            )
-
-
-def _unit_of(pid: int, proc: Path) -> str | None:
-    """Return the service in whose control group a process is; None for a scope, a session, or no systemd."""
-    try:
-        lines = (proc / str(pid) / "cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    # cgroups(7): `0::/path` with cgroup v2, `N:name=systemd:/path` before.
-    paths = [line.split(":", 2)[2] for line in lines if line.startswith("0::") or ":name=systemd:" in line]
-    last = [path.rpartition("/")[2] for path in paths]
-    return next((name for name in last if name.endswith(".service")), None)
-
-
-def _kill_mode(unit: str) -> str | None:
-    """Return what systemd does with what is left in a unit that is stopped; None if it cannot be asked."""
-    if shutil.which("systemctl") is None:
-        return None
-    run = subprocess.run(
-        ["systemctl", "show", "--property=KillMode", "--value", unit], capture_output=True, text=True, check=False
-    )
-    return run.stdout.strip() or None
-
-
 def check_disk(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Look at the room for logs: a keeper whose disk is full has to drop lines."""
+    """Check the free disk space: a keeper whose disk is full has to drop lines."""
     path = state_dir(environ)
     existing = next(directory for directory in (path, *path.parents) if directory.exists())
     yield judge_disk(existing, shutil.disk_usage(existing).free, os.statvfs(existing).f_favail)
 
 
 def judge_disk(path: Path, free_bytes: int, free_inodes: int) -> Finding:
-    """Return the finding about this much room."""
+    """Return the finding for this much free space."""
     free = f"{free_bytes / GIB:.1f} GiB"
     advice = "tracetail gc removes what is shipped; or make keepLogs or maxLogMB smaller, or the disk larger"
     if free_bytes < FREE_PROBLEM_BYTES:
@@ -236,7 +105,7 @@ def judge_disk(path: Path, free_bytes: int, free_inodes: int) -> Finding:
 
 
 def check_limits(proc: Path = Path("/proc")) -> Iterator[Finding]:
-    """Look at inotify, by which new files are noticed at once, and at open files."""
+    """Check the limits of inotify, which reports new files at once, and of open files."""
     yield _inotify()
     watches = int((proc / "sys/fs/inotify/max_user_watches").read_text(encoding="ascii"))
     if watches < WATCHES_WANTED:
@@ -255,7 +124,7 @@ def check_limits(proc: Path = Path("/proc")) -> Iterator[Finding]:
 
 
 def _inotify() -> Finding:
-    """Try it, since what counts is what this user's programs have left of the limits."""
+    """Add a watch: the limits are per user, so only a try shows what is left of them."""
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.inotify_init1(os.O_CLOEXEC)
     if descriptor < 0:

@@ -20,7 +20,7 @@ from support.agent_process import Launch
 from support.machine import Machine
 
 from tracetail.agent.parsing import scan
-from tracetail.cli import configuration, machine_checks, service_checks
+from tracetail.cli import configuration, launch_checks, machine_checks, service_checks
 from tracetail.cli.doctor import examine
 from tracetail.cli.findings import OK, PROBLEM, WARNING
 from tracetail.contract.record import process_ref
@@ -141,7 +141,7 @@ def test_a_state_directory_that_cannot_be_written(tmp_path):
     file = tmp_path / "file"
     file.touch()
 
-    findings = list(machine_checks.check_state_dir({"TRACETAIL_STATE_DIR": str(file / "state")}))
+    findings = list(launch_checks.check_state_dir({"TRACETAIL_STATE_DIR": str(file / "state")}))
 
     advised(findings, PROBLEM, "may not write to", "TRACETAIL_STATE_DIR")
 
@@ -154,7 +154,7 @@ def test_a_state_directory_with_other_rights(tmp_path, mode, level, advice):
     state.mkdir()
     state.chmod(mode)
 
-    (finding,) = machine_checks.check_state_dir({"TRACETAIL_STATE_DIR": str(state)})
+    (finding,) = launch_checks.check_state_dir({"TRACETAIL_STATE_DIR": str(state)})
 
     assert finding.level == level
     assert advice in finding.advice
@@ -172,7 +172,7 @@ def test_launches_that_are_orphaned_dead_or_unreadable(tmp_path):
     broken.dir.record_path.write_text("{")
     settings = load(tmp_path, f'[agent]\nstate_dirs = ["{state}"]\n')
 
-    findings = list(machine_checks.check_launches(settings, {}))
+    findings = list(launch_checks.check_launches(settings, {}))
 
     advised(findings, WARNING, orphan.launch_id, "without a keeper", "tracetail status --model-name")
     advised(findings, WARNING, dead.launch_id, "is ready on record, but nothing of it is alive")
@@ -184,7 +184,7 @@ def test_launches_that_are_orphaned_dead_or_unreadable(tmp_path):
 def test_a_state_directory_of_the_agent_that_does_not_exist(tmp_path):
     settings = load(tmp_path, f'[agent]\nstate_dirs = ["{tmp_path}/none"]\n')
 
-    advised(list(machine_checks.check_launches(settings, {})), PROBLEM, "cannot be read", "group")
+    advised(list(launch_checks.check_launches(settings, {})), PROBLEM, "cannot be read", "group")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_servers_that_would_be_ended_with_the_worker(tmp_path, monkeypatch, cgro
     monkeypatch.setenv("PATH", str(systemctl.parent), prepend=":")
     settings = load(tmp_path, f'[agent]\nstate_dirs = ["{state}"]\n')
 
-    findings = list(machine_checks.check_survival(settings, {}, tmp_path / "proc"))
+    findings = list(launch_checks.check_survival(settings, {}, tmp_path / "proc"))
 
     if named:
         advised(findings, WARNING, "stopping powerjob-worker.service", launch.launch_id, "KillMode=process")
@@ -502,13 +502,13 @@ def test_records_and_logs_of_another_user(tmp_path, monkeypatch):
     launch = Launch(state, 1, server=process_ref(os.getpid()))
     settings = load(tmp_path, f'[agent]\nstate_dirs = ["{state}"]\n')
     with monkeypatch.context() as without_rights:
-        without_rights.setattr(machine_checks.os, "access", lambda path, _: not str(path).endswith(".log"))
-        advised(list(machine_checks.check_launches(settings, {})), PROBLEM, ".log may not be read", "group")
+        without_rights.setattr(launch_checks.os, "access", lambda path, _: not str(path).endswith(".log"))
+        advised(list(launch_checks.check_launches(settings, {})), PROBLEM, ".log may not be read", "group")
     with monkeypatch.context() as without_rights:
 
         def refuse(_):
             raise PermissionError
 
-        without_rights.setattr(machine_checks.LaunchDir, "read", refuse)
-        advised(list(machine_checks.check_launches(settings, {})), PROBLEM, "record.json may not be read", "group")
+        without_rights.setattr(launch_checks.LaunchDir, "read", refuse)
+        advised(list(launch_checks.check_launches(settings, {})), PROBLEM, "record.json may not be read", "group")
     launch.lock.release()
