@@ -1,11 +1,11 @@
-"""Plain HTTP to addresses that the user named, or of this machine: never through a proxy of the environment."""
+"""HTTP requests without the proxy of the environment, for addresses of this machine."""
 
 import urllib.request
 from http.client import HTTPResponse
 from typing import cast
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""`http_proxy` is meant for the internet: a proxy cannot reach loopback, nor, mostly, a Loki in the same network."""
+"""`http_proxy` is for the internet: a proxy reaches neither loopback nor, mostly, a Loki in the same network."""
 
 
 def open_direct(request: urllib.request.Request | str, timeout_seconds: float) -> HTTPResponse:

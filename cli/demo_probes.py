@@ -1,0 +1,100 @@
+"""What the demonstration asks of its server, panel and Loki, and of this machine."""
+
+import contextlib
+import json
+import os
+import socket
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tracetail.cli.http import open_direct
+from tracetail.contract.labels import METADATA_LEVEL
+from tracetail.loki import logql
+from tracetail.loki.settings import ENTRIES_PER_QUERY_MAX, LokiSettings
+from tracetail.panel.trace.entry import Key
+from tracetail.panel.trace.loki import LokiClient, LokiError
+from tracetail.panel.trace.reader import Reader
+
+REQUEST_TIMEOUT_SECONDS = 30.0
+LOOK_BACK_SECONDS = 3600
+
+
+class DemoFailedError(Exception):
+    """A step of the demonstration failed; the message says what was expected and what was found."""
+
+
+async def read_lines(settings: LokiSettings, trace_id: str) -> list[tuple[str, str]]:
+    """Return (level, line) of every entry of a trace in the last hour, oldest first. Raises DemoFailedError."""
+    loki = LokiClient(settings)
+    try:
+        start = Key(time.time_ns() - LOOK_BACK_SECONDS * 10**9)
+        page = await Reader(loki).forward(logql.trace_query(trace_id), start, limit=ENTRIES_PER_QUERY_MAX)
+    except LokiError as error:
+        raise DemoFailedError(str(error)) from error
+    finally:
+        await loki.close()
+    return [(entry.stream.fields.get(METADATA_LEVEL, ""), entry.text) for entry in page.entries]
+
+
+def get(url: str) -> str:
+    """Return the answer to a GET. Raises DemoFailedError."""
+    return _ask(urllib.request.Request(url))  # noqa: S310  (addresses of this demo)
+
+
+def post(url: str, body: Any) -> str:
+    """Return the answer to a POST of JSON. Raises DemoFailedError."""
+    headers = {"Content-Type": "application/json"}
+    return _ask(urllib.request.Request(url, json.dumps(body).encode(), headers))  # noqa: S310  (as above)
+
+
+def _ask(request: urllib.request.Request) -> str:
+    try:
+        with open_direct(request, REQUEST_TIMEOUT_SECONDS) as answer:
+            return answer.read().decode()
+    except urllib.error.HTTPError as error:
+        text = error.read().decode(errors="replace")[:500]
+        raise DemoFailedError(f"{request.full_url} answered {error.code}: {text}") from error
+    except OSError as error:
+        raise DemoFailedError(f"{request.full_url} did not answer: {error}") from error
+
+
+def result_of(output: str) -> dict[str, Any]:
+    """Return the object of the TRACETAIL_RESULT line, the last of the output. Raises DemoFailedError."""
+    last = output.rstrip().rpartition("\n")[2]
+    marker, _, text = last.partition(" ")
+    if marker != "TRACETAIL_RESULT":
+        raise DemoFailedError(f"the last line is not TRACETAIL_RESULT: {last!r}")
+    result = json.loads(text)
+    assert isinstance(result, dict)
+    return result
+
+
+def processes_with(variable: str) -> list[str]:
+    """Return `pid command` of every other process that has variable (`NAME=value`) in its environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if int(path.name) != os.getpid() and variable.encode() in (path / "environ").read_bytes().split(b"\0"):
+                command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found.append(f"{path.name} {command.strip()}")
+        except OSError:
+            continue
+    return found
+
+
+def reserve_port(preferred: int, held: contextlib.ExitStack) -> int:
+    """Return preferred, or a free port if it is in use; held keeps it bound. Raises DemoFailedError."""
+    for port in (preferred, 0):
+        holder = socket.socket()
+        try:
+            holder.bind(("127.0.0.1", port))
+        except OSError:
+            holder.close()
+            continue
+        held.callback(holder.close)
+        chosen: int = holder.getsockname()[1]
+        return chosen
+    raise DemoFailedError("there is no free port on 127.0.0.1")
