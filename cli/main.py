@@ -1,4 +1,4 @@
-"""The top of the command line: which subcommands there are, and where each is found."""
+"""The `tracetail` command: its subcommands, each imported when it is called."""
 
 import importlib
 import sys
@@ -9,32 +9,44 @@ from tracetail import __version__
 
 _COMMANDS = {
     "start": ("tracetail.cli.launch.start", "start", "Start an inference server and wait until it is ready."),
-    "stop": ("tracetail.cli.launch.stop", "stop", "Stop a server and everything that belongs to its launch."),
+    "stop": ("tracetail.cli.launch.stop", "stop", "Stop a server and every process of its launch."),
     "restart": ("tracetail.cli.launch.start", "restart", "Stop a server if it runs, then start it."),
-    "status": ("tracetail.cli.launch.status", "status", "Tell the state of a service."),
-    "apply": ("tracetail.cli.launch.apply", "apply", "Do what the parameter `action` says."),
+    "status": ("tracetail.cli.launch.status", "status", "Print the state of a service."),
+    "apply": (
+        "tracetail.cli.launch.apply",
+        "apply",
+        "Start, stop, restart or show a service, as the parameter `action` says.",
+    ),
     "ps": ("tracetail.cli.launch.ps", "ps", "List the launches of this machine."),
     "logs": ("tracetail.cli.logs", "logs", "Print the lines of a trace or launch."),
     "warmup": ("tracetail.cli.launch.model_check", "warmup", "Send a first request and wait for a token."),
     "smoke": ("tracetail.cli.launch.model_check", "smoke", "Send a prompt and check the answer."),
-    "notify": ("tracetail.cli.launch.notify", "notify", "Report a launch's state to its callback."),
-    "verify": ("tracetail.cli.agent", "verify", "Prove that every line of a trace is in Loki."),
-    "gc": ("tracetail.cli.launch.gc", "gc", "Remove old records and segments that are shipped."),
+    "notify": ("tracetail.cli.launch.notify", "notify", "Send a launch's state to its callback URL."),
+    "verify": ("tracetail.cli.verify", "verify", "Check that every line of a trace is in Loki."),
+    "gc": ("tracetail.cli.launch.gc", "gc", "Remove old launches, and segments that the agent has shipped."),
     "agent": ("tracetail.cli.agent", "agent", "Follow logs and ship them to Loki."),
     "store": ("tracetail.cli.store", "store", "Run the embedded Loki-compatible store."),
     "panel": ("tracetail.cli.panel", "panel", "Run the log panel and its API."),
     "up": ("tracetail.cli.up", "up", "Run store, agent and panel on this machine."),
     "demo": ("tracetail.cli.demo", "demo", "Run the whole chain once, with a sample server."),
-    "token": ("tracetail.cli.panel", "token", "Mint an access token for the panel."),
-    "doctor": ("tracetail.cli.doctor", "doctor", "Check this machine's set-up and say what to do."),
+    "token": ("tracetail.cli.panel", "token", "Create an access token for the panel."),
+    "doctor": (
+        "tracetail.cli.doctor",
+        "doctor",
+        "Check the set-up of this machine; print what to do about each problem.",
+    ),
     "config": ("tracetail.cli.config", "config", "Show, check or describe the configuration."),
-    "keep": ("tracetail.cli.launch.keep", "keep", "Take over a launch whose keeper is gone (the agent calls this)."),
+    "keep": (
+        "tracetail.cli.launch.keep",
+        "keep",
+        "Start a keeper for a launch whose keeper has ended (the agent calls this).",
+    ),
 }
 _HIDDEN = {"keep"}
 
 
 class _Commands(click.Group):
-    """Knows every subcommand by name and imports it when it is called."""
+    """Imports a subcommand when it is called, so that no command loads the parts of another."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -57,7 +69,12 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="tracetail")
-@click.option("--config", "config_path", metavar="FILE", help="The configuration file (else $TRACETAIL_CONFIG, …).")
+@click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    help="The configuration file (else $TRACETAIL_CONFIG, then the user's, then /etc).",
+)
 @click.pass_context
 def main(ctx: click.Context, config_path: str | None) -> None:
     """Start LLM inference servers and find every line they print by traceId."""

@@ -98,15 +98,15 @@ async def test_verify_says_what_was_lost_and_what_cannot_be_read(
     ran = await tracetail("verify", "--trace-id", TRACE)
     assert ran.status == 1
     assert f"({launch.record['state']}): NOT complete: 3 lines on disk, 3 of them in Loki" in ran.out
-    assert f"  lost: {launch.segments[1]} what came after byte 0: deleted before it was read" in ran.out
-    assert f"  not on disk any more: {launch.segments[1]}" in ran.out
+    assert f"  lost: {launch.segments[1]} from byte 0 on: deleted before it was read" in ran.out
+    assert f"  no longer on disk: {launch.segments[1]}" in ran.out
     assert f"warning: {other.dir.record_path} is not valid JSON" in ran.err
     launch.print("on its way")
     entries = dict(loki.stored)
     await loki.until(lambda: "on its way" in loki.lines())
     loki.stored = entries
     ran = await tracetail("verify", "--trace-id", TRACE)
-    assert "it still runs: its last lines may be under way" in ran.out
+    assert "it still runs: its last lines may be on their way" in ran.out
 
 
 @pytest.mark.parametrize("structured", [True, False])
@@ -182,7 +182,7 @@ async def test_rejected_lines_are_listed_and_can_be_sent_again(
     assert len(rejected_lines(journal_path(state_dir))) == 5
     loki.always = None
     ran = await tracetail("agent", "rejected", "replay", "--trace-id", TRACE)
-    assert (ran.status, ran.out) == (0, "5 lines were taken\n")
+    assert (ran.status, ran.out) == (0, "5 lines accepted\n")
     assert (await tracetail("agent", "rejected", "replay")).out == "nothing to replay\n"
     assert rejected_lines(journal_path(state_dir)) == []
     assert loki.lines() == [f"line {n}" for n in range(10)]

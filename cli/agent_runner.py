@@ -1,0 +1,93 @@
+"""Runs the agent in this process, and again with the configuration read anew after each SIGHUP."""
+
+import asyncio
+import functools
+import logging
+import resource
+import signal
+import socket
+import sys
+
+import click
+
+from tracetail.agent.journal.database import JournalError
+from tracetail.agent.reading.discovery import BadSettingsError
+from tracetail.agent.service import Agent
+from tracetail.cli import configuration
+from tracetail.cli.agent_state import state_dirs
+from tracetail.cli.errors import BAD_USAGE, fail
+from tracetail.contract.access import UnsafeBindError
+from tracetail.contract.redaction import InvalidPatternError
+from tracetail.contract.secret_file import SecretFileError
+from tracetail.loki.settings import LokiSettingsError
+
+log = logging.getLogger(__name__)
+
+_OPEN_FILES = 65_536
+_BAD_SETTINGS = (BadSettingsError, InvalidPatternError, LokiSettingsError, SecretFileError)
+
+
+class AgentRunner:
+    """Runs one agent after another: until SIGTERM or SIGINT, each with the configuration of its time."""
+
+    def __init__(self, settings: configuration.Configuration, config_path: str | None) -> None:
+        self._settings = settings
+        self._config_path = config_path
+        self._previous: configuration.Configuration | None = None
+        """The configuration to return to if the new one does not work."""
+        self._ended = asyncio.Event()
+        self._stopped = False
+        self._announced = False
+
+    async def run(self) -> None:
+        """Return after SIGTERM or SIGINT; exit if the first configuration does not work."""
+        # The handlers stay while one agent ends and the next starts, so that no signal is lost.
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, functools.partial(self._end, for_good=True))
+        loop.add_signal_handler(signal.SIGHUP, functools.partial(self._end, for_good=False))
+        while not self._stopped:
+            settings = self._settings
+            agent = Agent(settings.agent, settings.loki, state_dirs(settings), socket.gethostname())
+            self._ended.clear()
+            try:
+                await agent.run(self._announce, self._ended)
+            except (*_BAD_SETTINGS, UnsafeBindError, JournalError, OSError) as error:
+                self._restore(error)
+                continue
+            if not self._stopped:
+                self._reload()
+
+    def _end(self, *, for_good: bool) -> None:
+        self._stopped = self._stopped or for_good
+        self._ended.set()
+
+    def _announce(self, address: str) -> None:
+        self._previous = None
+        if self._announced:
+            log.info("the configuration was read again; listening on %s", address)
+        else:
+            click.echo(f"tracetail agent: listening on {address}")
+            sys.stdout.flush()
+        self._announced = True
+
+    def _restore(self, error: Exception) -> None:
+        """Return to the previous configuration; exit if there is none."""
+        if self._previous is None:
+            fail(str(error), BAD_USAGE if isinstance(error, _BAD_SETTINGS) else 1)
+        log.error("the configuration stays as it was: %s", error)
+        self._settings, self._previous = self._previous, None
+
+    def _reload(self) -> None:
+        try:
+            self._settings, self._previous = configuration.load(self._config_path), self._settings
+        except configuration.ConfigurationError as error:
+            log.error("the configuration stays as it was: %s", error)  # noqa: TRY400
+
+
+def raise_open_file_limit() -> None:
+    """Raise the soft limit of open files: each log that is followed is open, and 1,024 is the usual limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

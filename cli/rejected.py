@@ -1,0 +1,91 @@
+"""`tracetail agent rejected`: lists the lines that Loki refused; `replay` sends them again."""
+
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from tracetail.cli.agent_state import state_dirs
+from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
+from tracetail.cli.terminal import is_terminal, print_table
+
+if TYPE_CHECKING:
+    from tracetail.agent.journal.rejected import Rejected
+
+
+@click.group(invoke_without_command=True)
+@click.option("--trace-id", help="Only lines of this trace.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@click.pass_context
+def rejected(ctx: click.Context, trace_id: str | None, as_json: bool) -> None:
+    """List the lines that Loki refused, with the reasons."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from tracetail.agent.journal.database import JournalError
+    from tracetail.agent.journal.rejected import rejected_lines
+    from tracetail.agent.service import journal_path
+
+    settings = load_configuration(ctx.obj)
+    try:
+        lines = rejected_lines(journal_path(state_dirs(settings)[0]), trace_id)
+    except JournalError as error:
+        fail(str(error))
+    if as_json:
+        for line in lines:
+            click.echo(json.dumps(line.as_json(), ensure_ascii=False))
+        return
+    _print_lines(lines)
+    count = {0: "no line is", 1: "1 line is"}.get(len(lines), f"{len(lines)} lines are")
+    click.echo(f"{count} rejected", err=True)
+    if lines:
+        click.echo("`tracetail agent rejected replay` sends them again, once the cause is removed", err=True)
+
+
+def _print_lines(lines: "list[Rejected]") -> None:
+    rows = [
+        (
+            f"{line.path or '?'}:{'?' if line.offset is None else line.offset}",
+            line.reason,
+            line.entry.text.decode(errors="replace"),
+        )
+        for line in lines
+    ]
+    if rows and is_terminal():
+        print_table(("FILE:OFFSET", "REASON", "LINE"), rows)
+        return
+    for row in rows:
+        click.echo("\t".join(row))
+
+
+@rejected.command()
+@click.option("--trace-id", help="Only lines of this trace.")
+@click.pass_context
+def replay(ctx: click.Context, trace_id: str | None) -> None:
+    """Send the rejected lines again."""
+    from tracetail.agent.journal import rejected as module
+    from tracetail.agent.journal.database import JournalError
+    from tracetail.agent.service import journal_path
+    from tracetail.loki.client import LokiClient, UnreachableError
+
+    settings = load_configuration(ctx.obj)
+
+    async def run() -> tuple[int, list[str]]:
+        async with LokiClient(settings.loki) as loki:
+            return await module.replay(journal_path(state_dirs(settings)[0]), loki, trace_id)
+
+    try:
+        accepted, reasons = asyncio.run(run())
+    except UnreachableError as error:
+        fail(f"Loki at {settings.loki.url} cannot be reached: {error}")
+    except JournalError as error:
+        fail(str(error))
+    except ValueError as error:  # a setting that cannot be used
+        fail(str(error), BAD_USAGE)
+    click.echo(
+        f"{accepted} {'line' if accepted == 1 else 'lines'} accepted" if accepted or reasons else "nothing to replay"
+    )
+    for reason in reasons:
+        click.echo(f"refused: {reason}", err=True)
+    sys.exit(1 if reasons else 0)
