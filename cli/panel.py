@@ -2,11 +2,9 @@
 
 import asyncio
 import logging
-import signal
 import sys
 
 import click
-from aiohttp import web
 
 from tracetail.cli import configuration
 from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
@@ -32,28 +30,14 @@ def panel(ctx: click.Context, listen: str | None) -> None:
         sys.exit(2)
     try:
         check_bind("panel", host, has_secret=server.keys.exist, secret_setting="panel.secret_file")  # noqa: S106
-        asyncio.run(_serve(server, host, port))
+        asyncio.run(server.serve(host, port, _print_address))
     except (UnsafeBindError, OSError) as error:
         click.echo(f"tracetail panel: {error}", err=True)
         sys.exit(1)
 
 
-async def _serve(server: PanelServer, host: str, port: int) -> None:
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    runner = server.runner()
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        bound = runner.addresses[0][1]
-        shown = f"[{host}]" if ":" in host else host
-        print(f"tracetail panel: listening on http://{shown}:{bound}", flush=True)
-        await ended.wait()
-    finally:
-        await runner.cleanup()
+def _print_address(url: str) -> None:
+    print(f"tracetail panel: listening on {url}", flush=True)
 
 
 @click.command()

@@ -1,1 +1,1 @@
-"""What the test platform talks to: queries, live stream, log panel, callbacks."""
+"""The log panel and its API: log queries, live streams, callbacks, tokens, and the browser component."""

@@ -1,7 +1,8 @@
-"""PowerJob's online log, for a run of which Loki has nothing. Off unless `panel.powerjob_url` is set.
+"""Client of PowerJob's online log: the fallback for a run of which Loki has no lines.
 
-Asked only once a run is RUNNING or later: a question before its first line exists makes PowerJob 5.1 keep that
-instance's log empty for good. Its pages have 100 lines and are up to 15 s late.
+Off unless `panel.powerjob_url` is set. The log is requested only once a run is RUNNING or later: a request before its
+first line exists makes PowerJob 5.1 keep that instance's log empty for good. A page has 100 lines and is up to 15 s
+old.
 """
 
 from typing import Any, NamedTuple, Self
@@ -9,7 +10,6 @@ from typing import Any, NamedTuple, Self
 import aiohttp
 
 from tracetail.panel.auth.secret import SecretFile
-from tracetail.panel.routes.errors import RequestError
 from tracetail.panel.settings import PanelSettings
 
 PAGE_LINES = 100
@@ -19,8 +19,16 @@ _ENDED_FROM = 4
 _TIMEOUT_SECONDS = 10.0
 
 
+class UnknownInstanceError(Exception):
+    """PowerJob has no instance with this id."""
+
+
+class PowerJobUnavailableError(Exception):
+    """PowerJob cannot be reached, or answered with an error."""
+
+
 class OnlineLog(NamedTuple):
-    """Some lines of a run's online log."""
+    """Part of a run's online log, and the state of the run."""
 
     lines: list[str]
     more: bool
@@ -29,7 +37,7 @@ class OnlineLog(NamedTuple):
 
 
 class PowerJob:
-    """One PowerJob server and one of its apps."""
+    """One app of one PowerJob server."""
 
     def __init__(self, url: str, app_id: int, token: SecretFile) -> None:
         self._url = url.rstrip("/")
@@ -39,7 +47,7 @@ class PowerJob:
 
     @classmethod
     def from_settings(cls, settings: PanelSettings) -> Self | None:
-        """Return the configured server, None if there is none. Raises SecretError."""
+        """Return a client of the configured server, or None if none is configured. Raises SecretError."""
         if not settings.powerjob_url:
             return None
         token = SecretFile("panel.powerjob_token_file", settings.powerjob_token_file)
@@ -51,12 +59,15 @@ class PowerJob:
             await self._session.close()
 
     async def lines(self, instance_id: str, from_line: int, limit: int) -> OnlineLog:
-        """Return up to limit lines from from_line (from 0) on. Raises RequestError (404, 502)."""
+        """Return up to limit lines, starting with line number from_line (the first line is 0).
+
+        Raises UnknownInstanceError or PowerJobUnavailableError.
+        """
         if not instance_id.isdigit():
-            raise RequestError(404, "not_found", f"instanceId {instance_id} is not known, and is none of PowerJob's")
-        status = await self._ask("POST", "/openApi/fetchInstanceStatus", instanceId=instance_id)
+            raise UnknownInstanceError(f"instanceId {instance_id} is not known, and is no PowerJob instance id")
+        status = await self._call("POST", "/openApi/fetchInstanceStatus", instanceId=instance_id)
         if not isinstance(status, int) or status not in _STATES:
-            raise RequestError(404, "not_found", f"instanceId {instance_id} is not known to PowerJob")
+            raise UnknownInstanceError(f"instanceId {instance_id} is not known to PowerJob")
         state = _STATES[status]
         if status < _RUNNING:
             return OnlineLog([], more=False, state=state, finished=False)
@@ -64,16 +75,16 @@ class PowerJob:
         page, skip = divmod(from_line, PAGE_LINES)
         more = True
         while more and len(lines) < limit:
-            answer = await self._ask("GET", "/instance/log", instanceId=instance_id, index=page)
+            answer = await self._call("GET", "/instance/log", instanceId=instance_id, index=page)
             text = str(answer.get("data") or "") if isinstance(answer, dict) else ""
-            found = text.splitlines()
-            lines += found[skip:]
+            page_lines = text.splitlines()
+            lines += page_lines[skip:]
             page, skip = page + 1, 0
-            more = isinstance(answer, dict) and page < int(answer.get("totalPages") or 0) and bool(found)
+            more = isinstance(answer, dict) and page < int(answer.get("totalPages") or 0) and bool(page_lines)
         return OnlineLog(lines[:limit], more or len(lines) > limit, state, status >= _ENDED_FROM)
 
-    async def _ask(self, method: str, path: str, **parameters: Any) -> Any:
-        """Return the `data` of an answer. Raises RequestError (502)."""
+    async def _call(self, method: str, path: str, **parameters: Any) -> Any:
+        """Return the `data` field of PowerJob's answer. Raises PowerJobUnavailableError."""
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS))
         token = self._token.value.decode()
@@ -83,8 +94,8 @@ class PowerJob:
             async with self._session.request(method, self._url + path, params=params, headers=headers) as response:
                 answer = await response.json(content_type=None)
         except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-            raise RequestError(502, "powerjob_unavailable", f"PowerJob cannot be asked: {error}") from error
+            raise PowerJobUnavailableError(f"PowerJob cannot be reached: {error}") from error
         if response.status != 200 or not isinstance(answer, dict) or not answer.get("success"):
             message = answer.get("message") if isinstance(answer, dict) else response.status
-            raise RequestError(502, "powerjob_unavailable", f"PowerJob answered: {message}")
+            raise PowerJobUnavailableError(f"PowerJob answered: {message}")
         return answer.get("data")

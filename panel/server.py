@@ -1,89 +1,84 @@
-"""The panel's HTTP server: its routes, and what holds for all of them."""
+"""The panel's HTTP server: connects routes, access checks, metrics and the Loki client, and runs them."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from tracetail.contract import access as binding
 from tracetail.loki.settings import LokiSettings
-from tracetail.panel.auth.access import AccessError, Keys
-from tracetail.panel.auth.tokens import TokenRoutes
+from tracetail.panel.auth.access import Keys
+from tracetail.panel.metrics import Metrics
 from tracetail.panel.powerjob import PowerJob
 from tracetail.panel.routes.answer import json_answer
 from tracetail.panel.routes.errors import error_answer
-from tracetail.panel.routes.ingest import CallbackRoutes
-from tracetail.panel.routes.logs import ReadingRoutes
+from tracetail.panel.routes.guard import Guard, Handler
+from tracetail.panel.routes.ingest import IngestRoutes
+from tracetail.panel.routes.launches import LaunchRoutes
+from tracetail.panel.routes.log_queries import LinesRequests
+from tracetail.panel.routes.logs import LogRoutes
 from tracetail.panel.routes.openapi import document
-from tracetail.panel.routes.request import BODY_MAX_BYTES, GRANT
-from tracetail.panel.routes.runs import PlatformRoutes
+from tracetail.panel.routes.overview import OverviewRoutes
+from tracetail.panel.routes.request import BODY_MAX_BYTES
+from tracetail.panel.routes.runs import RunRoutes
+from tracetail.panel.routes.stream import StreamRoutes
+from tracetail.panel.routes.tokens import TokenRoutes
 from tracetail.panel.settings import PanelSettings
-from tracetail.panel.trace.feed import Feeds
+from tracetail.panel.trace.feeds import Feeds
 from tracetail.panel.trace.line_index import LineIndexes
 from tracetail.panel.trace.loki import LokiClient
 from tracetail.panel.trace.overview import Overview
 from tracetail.panel.trace.reader import Reader
+from tracetail.panel.trace.search import Search
 from tracetail.panel.trace.traces import Traces
 
-_log = logging.getLogger(__name__)
-_STATIC = Path(__file__).parent / "static"
-_OPEN_PATHS = ("/healthz", "/metrics", "/panel", "/embed", "/tracetail-panel.js", "/openapi.json", "/static/")
-"""Without a token: nothing of a log is there."""
-_HEAD_MAX_BYTES = 128 * 1024
-"""A cursor holds a position for each of a trace's logs, and a search text may be long."""
+log = logging.getLogger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_STATIC = Path(__file__).parent / "static"
+_HEADER_MAX_BYTES = 128 * 1024
+"""A cursor holds a position for each of a trace's logs, and a search text may be long."""
+_SHUTDOWN_SECONDS = 2.0
 
 
 class PanelServer:
-    """Everything behind the panel's address. The application is made by app()."""
+    """One panel: its Loki client, feeds and keys, and the application that serves them."""
 
     def __init__(self, settings: PanelSettings, loki_settings: LokiSettings) -> None:
+        """Read the key files. Raises SecretError."""
         self.settings = settings
         self.keys = Keys(settings)
-        self._origins = frozenset(origin.rstrip("/") for origin in settings.origins)
         self.loki = LokiClient(loki_settings)
+        self._guard = Guard(self.keys, settings.origins)
         self._reader = Reader(self.loki)
         self._traces = Traces(self.loki, self._reader, settings)
         self.feeds = Feeds(self._reader, self._traces, settings)
         self._overview = Overview(self.loki, self._reader)
         self._indexes = LineIndexes(self._reader, self._overview)
         self._powerjob = PowerJob.from_settings(settings)
-        self._registry = CollectorRegistry()
-        self._count = Counter(
-            "tracetail_panel_requests", "Requests by route and status.", ["route", "status"], registry=self._registry
+        self._metrics = Metrics(
+            viewers=lambda: self.feeds.viewers,
+            traces_followed=lambda: self.feeds.followed,
+            loki_requests=lambda: self.loki.requests,
         )
-        self._seconds = Histogram(
-            "tracetail_panel_request_seconds", "Time to answer, streams left out.", ["route"], registry=self._registry
-        )
-        gauges: tuple[tuple[str, str, Callable[[], float]], ...] = (
-            ("tracetail_panel_viewers", "Streams that are open.", lambda: self.feeds.viewers),
-            ("tracetail_panel_traces_followed", "Traces that are followed.", lambda: self.feeds.watched),
-            ("tracetail_panel_loki_requests", "Requests sent to Loki so far.", lambda: self.loki.requests),
-        )
-        for name, description, value in gauges:
-            Gauge(name, description, registry=self._registry).set_function(value)
 
     def app(self) -> web.Application:
-        """Return the application."""
+        """Return a new application."""
         app = web.Application(middlewares=[self._middleware], client_max_size=BODY_MAX_BYTES)
-        reading = ReadingRoutes(
-            self._reader,
-            self._traces,
-            self.feeds,
-            self._indexes,
-            self._overview,
-            self.settings.heartbeat_seconds,
-            keeps_metadata=self.loki.keeps_metadata,
-        )
-        platform = PlatformRoutes(self._reader, self._traces, self._indexes, self._powerjob)
-        app.add_routes(reading.routes())
-        app.add_routes(CallbackRoutes(self.loki, self._traces).routes())
-        app.add_routes(platform.routes())
-        app.add_routes(TokenRoutes(self.keys, self.settings.token_seconds).routes())
+        requests = LinesRequests(self._traces, keeps_metadata=self.loki.keeps_metadata)
+        search = Search(self._reader, self._overview)
+        for routes in (
+            LaunchRoutes(self._traces).routes(),
+            LogRoutes(requests, self._reader, self._traces, self._indexes, search).routes(),
+            StreamRoutes(self._traces, self.feeds, self.settings.heartbeat_seconds).routes(),
+            OverviewRoutes(requests, self._overview).routes(),
+            IngestRoutes(self.loki, self._traces).routes(),
+            RunRoutes(self._reader, self._traces, self._indexes, self._powerjob).routes(),
+            TokenRoutes(self.keys, self.settings.token_seconds).routes(),
+        ):
+            app.add_routes(routes)
         app.add_routes(
             [
                 web.get("/", self._home),
@@ -92,25 +87,45 @@ class PanelServer:
                 web.get("/tracetail-panel.js", self._module),
                 web.get("/openapi.json", self._openapi),
                 web.get("/healthz", self._healthz),
-                web.get("/metrics", self._metrics),
+                web.get("/metrics", self._metrics_page),
                 web.static("/static", _STATIC),
             ]
         )
-        app.on_response_prepare.append(self._add_headers)
-        app.on_response_prepare.append(self._count_answer)
+        app.on_response_prepare.append(self._guard.add_headers)
+        app.on_response_prepare.append(self._count_response)
         app.on_shutdown.append(self._shutdown)
         return app
 
     def runner(self) -> web.AppRunner:
-        """Return what serves the application; the caller adds a site, and cleans up."""
+        """Return the runner of a new application; the caller adds a site, and cleans up."""
         return web.AppRunner(
             self.app(),
             access_log=None,
             handler_cancellation=True,
-            shutdown_timeout=2.0,
-            max_line_size=_HEAD_MAX_BYTES,
-            max_field_size=_HEAD_MAX_BYTES,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+            max_line_size=_HEADER_MAX_BYTES,
+            max_field_size=_HEADER_MAX_BYTES,
         )
+
+    async def serve(self, host: str, port: int, on_listening: Callable[[str], None]) -> None:
+        """Serve until SIGTERM or SIGINT. Raises OSError if the address cannot be used.
+
+        on_listening: called with the panel's URL once connections are accepted.
+        """
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        runner = self.runner()
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            bound_port = runner.addresses[0][1]
+            shown_host = f"[{host}]" if ":" in host else host
+            on_listening(f"http://{shown_host}:{bound_port}")
+            await stop.wait()
+        finally:
+            await runner.cleanup()
 
     async def _shutdown(self, _app: web.Application) -> None:
         await self.feeds.stop()
@@ -121,70 +136,27 @@ class PanelServer:
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Authorize the request, answer exceptions as JSON, and measure the duration."""
         route = _route(request)
-        began = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            response = await self._handled(request, handler)
+            response = await self._guard.handle(request, handler)
         except (asyncio.CancelledError, ConnectionError):
             raise
-        except Exception as error:  # noqa: BLE001  (every failure is answered as JSON)
+        except Exception as error:  # every failure is answered as JSON
             failed = error_answer(error)
             if failed is None:
-                _log.exception("%s %s failed", request.method, request.path)
+                log.exception("%s %s failed", request.method, request.path)
                 failed = json_answer({"error": {"code": "internal", "message": "the panel failed"}}, status=500)
             response = failed
         if not route.endswith("/stream"):
-            self._seconds.labels(route).observe(asyncio.get_running_loop().time() - began)
+            self._metrics.request_seconds.labels(route).observe(loop.time() - began)
         return response
 
-    async def _handled(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not self.keys.exist:
-            reason = binding.refusal(request.headers.get("Host"), request.headers)
-            if reason:
-                raise AccessError("local_only", reason)
-        origin = request.headers.get("Origin")
-        if origin is not None and request.path.startswith("/api/") and not self._is_allowed(request, origin):
-            raise AccessError("origin_not_allowed", f"{origin} is not one of the origins configured (panel.origins)")
-        if request.method == "OPTIONS" and origin is not None:
-            return web.Response(status=204)
-        if not request.path.startswith(_OPEN_PATHS) and request.path != "/":
-            grant = self.keys.grant(request.headers.get("Authorization"))
-            if grant.origin and origin is not None and not self._is_own(request, origin) and origin != grant.origin:
-                raise AccessError("origin_not_allowed", f"the token is not for pages of {origin}")
-            request[GRANT] = grant
-        return await handler(request)
-
-    def _is_allowed(self, request: web.Request, origin: str) -> bool:
-        return origin in self._origins or self._is_own(request, origin)
-
-    def _is_own(self, request: web.Request, origin: str) -> bool:
-        return origin.partition("://")[2] == request.headers.get("Host")
-
-    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Add what every response has, right before its head is sent, also those that handlers send by themselves."""
-        headers = response.headers
-        ancestors = " ".join(["'self'", *sorted(self._origins)])
-        headers["Content-Security-Policy"] = (
-            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-            f"base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
-        )
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["Referrer-Policy"] = "no-referrer"
-        origin = request.headers.get("Origin")
-        if request.path.startswith(("/static/", "/tracetail-panel.js")):
-            headers["Access-Control-Allow-Origin"] = "*"
-            headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-            headers.setdefault("Cache-Control", "no-cache")
-        elif origin in self._origins:
-            headers["Access-Control-Allow-Origin"] = origin
-            headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Last-Event-ID"
-            headers["Access-Control-Allow-Methods"] = "GET, POST"
-            headers["Access-Control-Max-Age"] = "600"
-        headers.add("Vary", "Origin")
-
-    async def _count_answer(self, request: web.Request, response: web.StreamResponse) -> None:
-        # Here, since a stream that its viewer leaves never comes back from its handler.
-        self._count.labels(_route(request), str(response.status)).inc()
+    async def _count_response(self, request: web.Request, response: web.StreamResponse) -> None:
+        # Counted here, because the handler of a stream whose viewer disconnects never returns.
+        self._metrics.requests.labels(_route(request), str(response.status)).inc()
 
     def _page(self, name: str) -> Handler:
         async def page(_request: web.Request) -> web.StreamResponse:
@@ -205,10 +177,11 @@ class PanelServer:
         ready = await self.loki.ready()
         return json_answer({"status": "ok" if ready else "degraded", "loki": ready})
 
-    async def _metrics(self, _request: web.Request) -> web.StreamResponse:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _metrics_page(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _route(request: web.Request) -> str:
+    """Return the path pattern of the request's route, for metrics."""
     resource = request.match_info.route.resource
     return resource.canonical if resource else "none"

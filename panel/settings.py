@@ -22,7 +22,7 @@ class PanelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
         str, Meta(description="file with the key that may do everything, POST /api/tokens included")
     ] = ""
     token_seconds: Annotated[
-        int, Meta(description="life of a token of POST /api/tokens that names none", ge=10, le=30 * 86400)
+        int, Meta(description="lifetime of a token of POST /api/tokens that names none", ge=10, le=30 * 86400)
     ] = 900
     origins: Annotated[
         list[str], Meta(description="origins of pages that may embed the panel, as https://platform.example")
@@ -34,10 +34,10 @@ class PanelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
         float, Meta(description="how far back the list of recent launches goes", gt=0, le=720)
     ] = 48.0
     tick_seconds: Annotated[
-        float, Meta(description="how often Loki is asked for new lines of a trace that is watched", ge=0.05, le=10)
+        float, Meta(description="interval of queries for new lines of a trace that has viewers", ge=0.05, le=10)
     ] = 0.2
     heartbeat_seconds: Annotated[
-        float, Meta(description="a sign of life goes down an idle stream this often", ge=0.1, le=60)
+        float, Meta(description="interval of heartbeats on an idle stream", ge=0.1, le=60)
     ] = 10.0
     viewers: Annotated[int, Meta(description="streams that may be open at the same time", ge=1)] = 1000
     powerjob_url: Annotated[

@@ -1,1 +1,1 @@
-"""Who may read and write: tokens, keys, origins."""
+"""Authentication and authorization: tokens, key files."""

@@ -1,11 +1,11 @@
-"""Who may do what: tokens, the admin key, origins.
+"""Authorization: what a token or the admin key allows a request to do.
 
 A token is a JWT (RFC 7519) that the test platform's backend signs for one viewer, with these claims:
 
-    exp       when it ends (required)
-    traces    the traceIds that it opens; ["*"] opens all
+    exp       expiry time (required)
+    traces    the traceIds that it gives access to; ["*"] means all
     scope     words of: read download write ("read" if absent)
-    origin    the page that may use it (any of the configured ones if absent)
+    origin    the page that may use it (any of the configured origins if absent)
 
 HS256 with the shared secret, or EdDSA (Ed25519) with the platform's own key pair.
 """
@@ -29,12 +29,12 @@ ADMIN = "admin"
 SCOPES = (READ, DOWNLOAD, WRITE)
 EVERY_TRACE = "*"
 SECRET_MIN_BYTES = 32
-"""RFC 7518, section 3.2: an HS256 key is at least as long as the hash."""
+"""RFC 7518, section 3.2: an HS256 key must be at least as long as the hash."""
 ADMIN_KEY_MIN_BYTES = 16
 
 
 class AccessError(Exception):
-    """A request is not allowed; code and message are for the one who sent it."""
+    """A request is not allowed (403); code and message are sent to the client."""
 
     status = 403
 
@@ -44,18 +44,18 @@ class AccessError(Exception):
 
 
 class NoValidTokenError(AccessError):
-    """There is no token, or it is not valid or no longer so."""
+    """The token is missing, invalid or expired (401)."""
 
     status = 401
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one request may do."""
+    """What a request is allowed to do."""
 
     scopes: frozenset[str]
     traces: frozenset[str] | None
-    """None: every trace."""
+    """The traceIds it may access; None: every trace."""
     expires_at: float | None = None
     """Seconds since the epoch; None: never."""
     origin: str | None = None
@@ -65,17 +65,17 @@ class Grant:
         if scope not in self.scopes:
             raise AccessError("scope_missing", f"the token does not have the scope {scope!r}")
 
-    def opens(self, trace_id: str) -> bool:
-        """Say whether the grant is for this trace."""
+    def allows(self, trace_id: str) -> bool:
+        """Return whether the grant is for this trace."""
         return self.traces is None or trace_id in self.traces
 
     def require_trace(self, trace_id: str) -> None:
         """Raise AccessError unless the grant is for this trace."""
-        if not self.opens(trace_id):
+        if not self.allows(trace_id):
             raise AccessError("trace_not_allowed", "the token is not for this trace")
 
     def seconds_left(self) -> float | None:
-        """Return how long the grant lasts; None: for ever."""
+        """Return the seconds until the grant expires; None if it does not."""
         return None if self.expires_at is None else self.expires_at - time.time()
 
 
@@ -83,7 +83,7 @@ EVERYTHING = Grant(frozenset({*SCOPES, ADMIN}), None)
 
 
 class Keys:
-    """The secrets of the configuration. A file that changes is read anew."""
+    """The configured keys. A key file that changes is read again."""
 
     def __init__(self, settings: PanelSettings) -> None:
         """Read the files. Raises SecretError."""
@@ -93,16 +93,11 @@ class Keys:
 
     @property
     def exist(self) -> bool:
-        """Whether any secret is configured; without one everything is open, to this machine only."""
+        """Whether any key is configured. Without one every request is allowed, but only from this machine."""
         return bool(self._secret.value or self._public_key.value or self._admin_key.value)
 
-    @property
-    def can_sign(self) -> bool:
-        """Whether tokens can be minted here."""
-        return bool(self._secret.value)
-
     def grant(self, authorization: str | None) -> Grant:
-        """Return what the Authorization header allows. Raises NoValidTokenError."""
+        """Return the grant of an Authorization header. Raises NoValidTokenError."""
         if not self.exist:
             return EVERYTHING
         if authorization is None:
@@ -119,7 +114,7 @@ class Keys:
         options: Any = {"require": ["exp"], "verify_aud": False, "verify_iss": False, "verify_sub": False}
         try:
             algorithm = jwt.get_unverified_header(token).get("alg")
-            # Each algorithm has its own key: a public key never verifies an HMAC.
+            # One key per algorithm, so that a public key is never used to verify an HMAC.
             key = {"HS256": self._secret.value, "EdDSA": self._public_key.value}.get(str(algorithm))
             if not key:
                 raise NoValidTokenError("token_invalid", f"tokens signed with {algorithm} are not accepted here")

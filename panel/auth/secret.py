@@ -1,20 +1,20 @@
-"""A secret in a file, read anew when the file changes, so that it can be replaced while the panel runs."""
+"""A secret in a file that is read again when the file changes, so that it can be rotated while the panel runs."""
 
 import logging
 from pathlib import Path
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class SecretError(ValueError):
-    """A file of a secret cannot be used; the message names the setting."""
+    """A secret file is unreadable or too short; the message names the setting."""
 
 
 class SecretFile:
-    """One setting that names a file; without a path the secret is empty."""
+    """The file that a setting names. Without a path the secret is empty."""
 
     def __init__(self, setting: str, path: str, min_bytes: int = 1) -> None:
-        """Read it. Raises SecretError."""
+        """Read the file. Raises SecretError."""
         self._setting = setting
         self._path = path
         self._min_bytes = min_bytes
@@ -25,12 +25,12 @@ class SecretFile:
 
     @property
     def value(self) -> bytes:
-        """The secret, without white space around it; while a changed file cannot be used, the one before it."""
+        """The secret, without surrounding white space. While a changed file is unusable, the previous secret."""
         if self._path and self._version() != self._read_of:
             try:
                 self._read()
             except SecretError as error:
-                _log.error("%s; what was read before still holds", error)
+                log.error("%s; the previous secret stays in use", error)  # noqa: TRY400  (the message says all)
                 self._read_of = self._version()
         return self._value
 

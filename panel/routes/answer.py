@@ -1,4 +1,4 @@
-"""JSON in and out of the panel's handlers."""
+"""The panel's JSON responses."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from aiohttp import web
 
 
 def json_answer(data: Any, *, status: int = 200) -> web.Response:
-    """Return data as a JSON response that no cache keeps."""
+    """Return data as a JSON response that must not be cached."""
     return web.Response(
         body=orjson.dumps(data),
         status=status,

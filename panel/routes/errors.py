@@ -1,14 +1,16 @@
-"""What went wrong, as the API says it: `{"error": {"code": "…", "message": "…"}}`."""
+"""The errors of the API and their JSON form: `{"error": {"code": "…", "message": "…"}}`."""
 
 from aiohttp import web
 
 from tracetail.panel.auth.access import AccessError
+from tracetail.panel.powerjob import PowerJobUnavailableError, UnknownInstanceError
 from tracetail.panel.routes.answer import json_answer
 from tracetail.panel.trace.loki import LokiRefusedError, LokiUnavailableError
+from tracetail.panel.trace.search import InvalidPatternError
 
 
 class RequestError(Exception):
-    """A request that cannot be served as it is: a status, a code for programs, a message for people."""
+    """A request that cannot be served: an HTTP status, a code for programs, a message for people."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -17,14 +19,14 @@ class RequestError(Exception):
 
 
 class NotFoundError(RequestError):
-    """What was asked for is not there, or not for this token."""
+    """The object does not exist, or the token does not give access to it (404)."""
 
     def __init__(self, what: str) -> None:
         super().__init__(404, "not_found", f"{what} is not known, or the token is not for it")
 
 
 def error_answer(error: Exception) -> web.Response | None:
-    """Return the answer for an exception of a handler; None if it is nobody's fault but the panel's own."""
+    """Return the response for an exception of a handler; None for an unexpected one, a fault of the panel."""
     match error:
         case RequestError():
             return _answer(error.status, error.code, str(error))
@@ -33,10 +35,16 @@ def error_answer(error: Exception) -> web.Response | None:
             if error.status == 401:
                 response.headers["WWW-Authenticate"] = "Bearer"
             return response
+        case InvalidPatternError():
+            return _answer(400, "bad_parameter", str(error))
         case LokiRefusedError():
             return _answer(400, "loki_refused", str(error))
         case LokiUnavailableError():
             return _answer(502, "loki_unavailable", str(error))
+        case UnknownInstanceError():
+            return _answer(404, "not_found", str(error))
+        case PowerJobUnavailableError():
+            return _answer(502, "powerjob_unavailable", str(error))
         case web.HTTPException() if error.status >= 400:
             return _answer(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
         case _:

@@ -1,4 +1,4 @@
-"""What a request says: typed parameters and bodies, and which trace it is about."""
+"""Parses requests: query parameters and bodies into structs, and the trace that a request names."""
 
 from typing import TypeVar
 
@@ -13,13 +13,14 @@ from tracetail.panel.routes.errors import NotFoundError, RequestError
 from tracetail.panel.trace.traces import Traces
 
 GRANT = web.RequestKey("grant", Grant)
+"""Where the access check stores what the request is allowed to do."""
 BODY_MAX_BYTES = 8 * 1024 * 1024
 
 T = TypeVar("T")
 
 
 def parameters(request: web.Request, kind: type[T]) -> T:
-    """Return the query string as the struct. Raises RequestError (400) that names the parameter."""
+    """Return the query string as a struct of this kind. Raises RequestError (400), which names the parameter."""
     values: dict[str, str] = {}
     for name, value in request.query.items():
         if name in values:
@@ -32,7 +33,7 @@ def parameters(request: web.Request, kind: type[T]) -> T:
 
 
 async def body(request: web.Request, kind: type[T]) -> T:
-    """Return the JSON body as the struct. Raises RequestError."""
+    """Return the JSON body as a struct of this kind. Raises RequestError (400, 415)."""
     if request.content_type != "application/json":
         raise RequestError(415, "not_json", "send Content-Type: application/json")
     data = await request.read()
@@ -45,12 +46,12 @@ async def body(request: web.Request, kind: type[T]) -> T:
 
 
 def grant_of(request: web.Request) -> Grant:
-    """Return what the request may do (the middleware has found out)."""
+    """Return what the request is allowed to do; the access check has stored it."""
     return request[GRANT]
 
 
 def checked_id(name: str, value: str) -> str:
-    """Return the id. Raises RequestError (400)."""
+    """Return the id if it is valid. Raises RequestError (400)."""
     try:
         return check_id(name, value)
     except InvalidIdError as error:
@@ -58,12 +59,18 @@ def checked_id(name: str, value: str) -> str:
 
 
 async def trace_of(
-    request: web.Request, found: Traces, scope: str, *, trace_id: str = "", launch_id: str = "", instance_id: str = ""
+    request: web.Request,
+    traces: Traces,
+    scope: str,
+    *,
+    trace_id: str = "",
+    launch_id: str = "",
+    instance_id: str = "",
 ) -> str:
-    """Return the traceId that the request is about, once the token is known to open it.
+    """Return the traceId that the request names, after checking that the token has the scope and the trace.
 
-    A launchId or instanceId is resolved first and judged then; one that the token does not open is answered like one
-    that does not exist.
+    A launchId or instanceId is resolved to its trace before the check. One that the token may not access gets the
+    same answer as one that does not exist. Raises AccessError, RequestError or LokiError.
     """
     grant = grant_of(request)
     grant.require(scope)
@@ -79,10 +86,10 @@ async def trace_of(
         ("instanceId", names.INSTANCE_ID, instance_id),
     ):
         if value:
-            opened = sorted(trace for trace in await found.trace_ids(label, value) if grant.opens(trace))
-            if not opened:
+            allowed = sorted(trace for trace in await traces.trace_ids(label, value) if grant.allows(trace))
+            if not allowed:
                 raise NotFoundError(f"{name} {value}")
-            if len(opened) > 1:
+            if len(allowed) > 1:
                 raise RequestError(409, "ambiguous", f"{name} {value} is part of several traces: add traceId")
-            return opened[0]
-    raise RequestError(400, "bad_parameter", "say which trace: traceId, launchId or instanceId")
+            return allowed[0]
+    raise RequestError(400, "bad_parameter", "name the trace by traceId, launchId or instanceId")

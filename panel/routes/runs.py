@@ -1,4 +1,4 @@
-"""GET /llm/logs: a scheduler's run by line number, as the test platform of the original design polls it."""
+"""GET /llm/logs: the lines of a scheduler's run by line number, as the original design's test platform polls them."""
 
 from collections import OrderedDict
 from typing import Annotated, Any
@@ -20,13 +20,13 @@ from tracetail.panel.trace.line_index import LineIndexes
 from tracetail.panel.trace.reader import Page, Reader
 from tracetail.panel.trace.traces import Traces
 
-_PLACES_KEPT = 2000
+_POSITIONS_CACHED = 2000
 _INDEX_SECONDS = 20.0
 _PAGE = 4900
 
 
 class RunQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    """Which run, and from which line on."""
+    """Selects a run, and the number of the first line."""
 
     instance_id: Annotated[str, Meta(min_length=1)]
     from_line: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
@@ -34,29 +34,29 @@ class RunQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     trace_id: str = ""
 
 
-class PlatformRoutes:
-    """Answers by line number. What the keeper says is left out: lines are those that the server printed."""
+class RunRoutes:
+    """Serves lines by number. Only lines that the server printed are counted, not the keeper's events."""
 
-    def __init__(self, reader: Reader, found: Traces, indexes: LineIndexes, powerjob: PowerJob | None) -> None:
+    def __init__(self, reader: Reader, traces: Traces, indexes: LineIndexes, powerjob: PowerJob | None) -> None:
         self._reader = reader
-        self._traces = found
+        self._traces = traces
         self._indexes = indexes
         self._powerjob = powerjob
-        self._places: OrderedDict[tuple[str, int], Key] = OrderedDict()
+        self._positions: OrderedDict[tuple[str, int], Key] = OrderedDict()
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [web.get("/llm/logs", self.run)]
 
     async def run(self, request: web.Request) -> web.Response:
-        """Return the lines from fromLine on, and the number to ask from next time."""
+        """Return the lines from fromLine on, and the line number to continue from."""
         query = parameters(request, RunQuery)
         try:
             trace_id = await trace_of(
                 request, self._traces, READ, trace_id=query.trace_id, instance_id=query.instance_id
             )
         except NotFoundError:
-            # PowerJob knows nothing of traces: only who may read all of them may fall back to it.
+            # PowerJob has no traces, so only a token for every trace may read from it.
             if self._powerjob is None or grant_of(request).traces is not None:
                 raise
             return json_answer(await self._from_powerjob(self._powerjob, query))
@@ -84,22 +84,22 @@ class PlatformRoutes:
         )
 
     async def _lines(self, trace_id: str, instance_id: str, query: RunQuery) -> tuple[Page, int]:
-        """Return the lines from fromLine on, and the number of the first of them."""
+        """Return the page of lines from fromLine on, and the number of its first line."""
         log_query = logql.filtered(
             logql.selector({names.TRACE_ID: trace_id, names.INSTANCE_ID: instance_id}),
             without={names.METADATA_KIND: "event"},
         )
-        start = await self._place(log_query, trace_id, query.from_line)
+        start = await self._key_of_line(log_query, trace_id, query.from_line)
         if start is None:
             return Page([], more=False, crowded=[]), query.from_line
         page = await self._reader.forward(log_query, start, limit=query.limit)
         if page.entries:
-            self._remember(log_query, query.from_line + len(page.entries), page.entries[-1].key.next)
+            self._cache(log_query, query.from_line + len(page.entries), page.entries[-1].key.next)
         return page, query.from_line
 
-    async def _place(self, log_query: str, trace_id: str, line: int) -> Key | None:
-        """Return a place right before the line with this number (from 0); None if there are not so many."""
-        known = self._places.get((log_query, line))
+    async def _key_of_line(self, log_query: str, trace_id: str, line: int) -> Key | None:
+        """Return a key right before the line with this number (from 0); None if there are not that many lines."""
+        known = self._positions.get((log_query, line))
         if known is not None:
             return known
         start = Key(await self._traces.start_ns(trace_id))
@@ -107,7 +107,9 @@ class PlatformRoutes:
             return start
         index = await self._indexes.up_to(log_query, start, LAST_KEY, wait=_INDEX_SECONDS)
         if index is None:
-            raise RequestError(503, "counting", "the lines of this run are being counted; ask again in a few seconds")
+            raise RequestError(
+                503, "counting", "the lines of this run are being counted; repeat the request in a few seconds"
+            )
         checkpoint = index.at_line(line)
         position, number = Key(checkpoint.time_ns), checkpoint.total
         while number < line:
@@ -117,26 +119,27 @@ class PlatformRoutes:
                 position = page.entries[-1].key.next
             if not page.more and number < line:
                 return None
-        self._remember(log_query, line, position)
+        self._cache(log_query, line, position)
         return position
 
-    def _remember(self, log_query: str, line: int, place: Key) -> None:
-        """Keep where a line number lies: the next poll asks from there."""
-        self._places[log_query, line] = place
-        self._places.move_to_end((log_query, line))
-        while len(self._places) > _PLACES_KEPT:
-            self._places.popitem(last=False)
+    def _cache(self, log_query: str, line: int, position: Key) -> None:
+        """Cache the key of a line number, from which the next poll continues."""
+        self._positions[log_query, line] = position
+        self._positions.move_to_end((log_query, line))
+        while len(self._positions) > _POSITIONS_CACHED:
+            self._positions.popitem(last=False)
 
     async def _from_powerjob(self, powerjob: PowerJob, query: RunQuery) -> dict[str, Any]:
-        found = await powerjob.lines(checked_id("instanceId", query.instance_id), query.from_line, query.limit)
+        """Return the answer from PowerJob's online log. Raises UnknownInstanceError or PowerJobUnavailableError."""
+        online = await powerjob.lines(checked_id("instanceId", query.instance_id), query.from_line, query.limit)
         return {
             "instanceId": query.instance_id,
             "traceId": None,
             "fromLine": query.from_line,
-            "nextLine": query.from_line + len(found.lines),
-            "lines": found.lines,
-            "more": found.more,
-            "state": found.state,
-            "finished": found.finished and not found.more,
+            "nextLine": query.from_line + len(online.lines),
+            "lines": online.lines,
+            "more": online.more,
+            "state": online.state,
+            "finished": online.finished and not online.more,
             "source": "powerjob",
         }

@@ -29,16 +29,16 @@ def object_with(**properties: Any) -> dict[str, Any]:
 
 
 def _object(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
-    """Return the schema of an object that has the required properties, and perhaps the others."""
+    """Return the schema of an object that has the required properties, and may have the others."""
     return {"type": "object", "required": list(required), "properties": {**required, **optional}}
 
 
 _LINE = _object(
     {
-        "id": {"type": "string", "description": "its place in the log; also a valid start, after and before"},
+        "id": {"type": "string", "description": "its position in the log; also a valid start, after and before"},
         "time": _TIME,
         "text": _STRING,
-        "source": {"type": "string", "description": "the launchId, or a name for a log without a launch"},
+        "source": {"type": "string", "description": "the launchId, or an id of a log without a launch"},
     },
     level=_STRING,
     process=_STRING,
@@ -96,16 +96,16 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         {"traceId": _STRING, "lines": list_of(reference("Line")), "more": _BOOLEAN},
         gaps=list_of(reference("Gap")),
         metadata={"type": "boolean", "description": "false where Loki keeps no structured metadata, else absent"},
-        cursor={"type": "string", "description": "of the newest page: where a stream goes on"},
+        cursor={"type": "string", "description": "of the newest page: where a stream resumes"},
     ),
     "LineIndex": _object(
-        {"complete": {"type": "boolean", "description": "whether the lines are counted; if not, ask again"}},
+        {"complete": {"type": "boolean", "description": "whether the lines are counted; if not, repeat the request"}},
         checkpoints=list_of(reference("Checkpoint")),
-        counts={**_COUNTS, "description": "lines before the place, by source"},
+        counts={**_COUNTS, "description": "lines before the position, by source"},
         last={
             "type": "object",
             "additionalProperties": {"type": "string"},
-            "description": "the id of the last line before the place, by source",
+            "description": "the id of the last line before the position, by source",
         },
     ),
     "Checkpoint": object_with(time=_TIME, counts=_COUNTS),

@@ -1,1 +1,1 @@
-"""Reads a trace from Loki: launches, lines, search, live feed."""
+"""Reads traces from Loki: launches, lines, text search, live feeds."""

@@ -1,8 +1,8 @@
-"""Where a viewer of a trace stands: the last line it has of each of the trace's logs.
+"""The cursor of a live stream: the last line that a viewer has of each of the trace's logs.
 
-One position per log, because logs arrive on their own: while one machine's agent is ten seconds behind, its next line
-is older than lines that were shown long ago, and still new. Within one log lines arrive in order. A log that is not
-named in the cursor is one of which nothing was seen.
+It holds one position per log because logs arrive independently: while the agent of one machine is ten seconds behind,
+its next line is older than lines of other logs that were sent long ago, and still new. Within one log lines arrive in
+order. Of a log that the cursor does not name, the viewer has no line.
 """
 
 import base64
@@ -15,7 +15,7 @@ from tracetail.panel.trace.entry import InvalidKeyError, Key
 
 _LOGS_MAX = 1000
 MAX_CHARACTERS = 100_000
-"""So many logs need no more; the server takes heads of that size."""
+"""Enough for _LOGS_MAX logs; the server accepts headers of this size."""
 
 
 class InvalidCursorError(ValueError):
@@ -23,13 +23,13 @@ class InvalidCursorError(ValueError):
 
 
 def encode(positions: Mapping[str, Key]) -> str:
-    """Return the positions as one word that fits into a header and a query string."""
+    """Return the positions as base64url, which is valid in a header and in a query string."""
     body = orjson.dumps({source: str(key) for source, key in positions.items()})
     return base64.urlsafe_b64encode(body).decode().rstrip("=")
 
 
 def decode(text: str) -> dict[str, Key]:
-    """Return what was encoded. Raises InvalidCursorError."""
+    """Return the positions that encode was given. Raises InvalidCursorError."""
     try:
         body = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         positions = orjson.loads(body)

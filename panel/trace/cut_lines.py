@@ -1,7 +1,8 @@
-"""The lines that reached Loki in pieces, put together, so that a search finds what crosses from one to the next.
+"""Joins lines that are stored in Loki in several pieces, so that a search finds text that crosses piece boundaries.
 
-The keeper cuts a line of over 256 KiB, and one that stood unfinished for 200 ms, as a slow print does. Loki knows
-only the pieces: all but the last have the kind `cut`. The panel shows them as one row, so they are searched as one.
+The keeper cuts a line of over 256 KiB, and one that stays unfinished for 200 ms, as with a slow print. In Loki each
+piece is an entry; all but the last have the kind `cut`. The panel shows them as one row, so a search treats them as
+one line.
 """
 
 import asyncio
@@ -16,9 +17,9 @@ from tracetail.panel.trace.reader import Reader
 from tracetail.panel.trace.shared_answers import SharedAnswers
 
 TEXT_MAX_CHARACTERS = 16 * 1024 * 1024
-"""So much is put together of one trace; what is cut behind that is searched piece by piece."""
-_HOLD_SECONDS = 2.0
-_TRACES_HELD = 8
+"""Limit of the text joined for one trace; cut lines beyond it are searched piece by piece."""
+_CACHE_SECONDS = 2.0
+_CACHED_TRACES = 8
 _PAGE_CHARACTERS = 1024 * 1024
 _PAGE_MIN = 16
 _PAGE_MAX = 4900
@@ -26,39 +27,39 @@ _PAGE_MAX = 4900
 
 @dataclass(frozen=True, slots=True)
 class CutLine:
-    """A line in pieces, in order; the last of them may not have been printed yet."""
+    """A line in pieces, in order; its last piece may not have been printed yet."""
 
     pieces: Sequence[Entry]
 
     @property
     def first(self) -> Entry:
-        """The piece at whose place the row stands."""
+        """The first piece, whose key is that of the row."""
         return self.pieces[0]
 
     @property
     def text(self) -> str:
-        """The whole line."""
+        """The joined line."""
         return "".join(piece.text for piece in self.pieces)
 
 
 class CutLines:
-    """Finds the cut lines of a selection of streams."""
+    """Finds the cut lines of the streams that a selector matches."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._held = SharedAnswers(_HOLD_SECONDS, kept=_TRACES_HELD)
+        self._cache = SharedAnswers(_CACHE_SECONDS, size=_CACHED_TRACES)
 
-    async def of(self, selector: str, start: Key) -> list[CutLine]:
+    async def find(self, selector: str, start: Key) -> list[CutLine]:
         """Return the cut lines of these streams from start on, those of each log in order. Raises LokiError."""
-        return await self._held.get(selector, lambda: self._find(selector, start))
+        return await self._cache.get(selector, lambda: self._find(selector, start))
 
     async def _find(self, selector: str, start: Key) -> list[CutLine]:
         pieces = await self._pieces(selector, start)
-        found = await asyncio.gather(*(self._lines_of(selector, of_one) for of_one in pieces.values()))
-        return [line for lines in found for line in lines]
+        lines_by_log = await asyncio.gather(*(self._join(selector, of_log) for of_log in pieces.values()))
+        return [line for lines in lines_by_log for line in lines]
 
     async def _pieces(self, selector: str, start: Key) -> dict[str, list[Entry]]:
-        """Return every piece that is not the last of its line, by its log."""
+        """Return every piece that is not the last of its line, by source."""
         query = logql.filtered(selector, metadata={names.METADATA_KIND: "cut"})
         found: dict[str, list[Entry]] = defaultdict(list)
         characters, limit, position, more = 0, _PAGE_MIN, start, True
@@ -73,13 +74,13 @@ class CutLines:
                 position = page.entries[-1].key.next
         return found
 
-    async def _lines_of(self, selector: str, pieces: Sequence[Entry]) -> list[CutLine]:
-        """Return the lines of one log that these pieces begin: from each on, the log is read to the line's end."""
+    async def _join(self, selector: str, pieces: Sequence[Entry]) -> list[CutLine]:
+        """Return the lines that these pieces of one log belong to, reading the log from each to the line's end."""
         source = pieces[0].stream.source
         query = logql.filtered(selector, without={names.METADATA_KIND: "event"})
         lines: list[list[Entry]] = []
         unfinished: list[Entry] | None = None
-        position, at, limit, more = pieces[0].key, 0, _PAGE_MIN, True
+        position, next_piece, limit, more = pieces[0].key, 0, _PAGE_MIN, True
         while more:
             page = await self._reader.forward(query, position, limit=limit)
             for entry in page.entries:
@@ -98,15 +99,15 @@ class CutLines:
             if page.entries:
                 position = page.entries[-1].key.next
             if unfinished is None:
-                while at < len(pieces) and pieces[at].key < position:
-                    at += 1
-                if at == len(pieces):
+                while next_piece < len(pieces) and pieces[next_piece].key < position:
+                    next_piece += 1
+                if next_piece == len(pieces):
                     break
-                position = pieces[at].key
+                position = pieces[next_piece].key
         return [CutLine(line) for line in lines]
 
 
 def _next_limit(entries: Sequence[Entry], limit: int) -> int:
-    """Return how many lines to ask for next: few of long ones, many of short ones."""
+    """Return the number of lines to request next: few if lines are long, many if they are short."""
     characters = sum(len(entry.text) for entry in entries)
     return min(_PAGE_MAX, limit * 4) if characters < _PAGE_CHARACTERS // 4 else _PAGE_MIN

@@ -1,6 +1,7 @@
-"""A whole log as a file: text as the server printed it, or JSON lines with all that is known of each."""
+"""The content of a downloaded log: text as the server printed it, or JSON lines with every field."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal
 
 import orjson
 
@@ -8,47 +9,47 @@ from tracetail.contract import labels as names
 from tracetail.panel.trace.entry import Entry, Key
 from tracetail.panel.trace.reader import Page
 
-TEXT = "text"
-JSONL = "jsonl"
 _PAGE = 4900
 
 
-async def pages(read: Callable[[Key, int], Awaitable[Page]], start: Key, form: str) -> AsyncIterator[bytes]:
-    """Yield the log piece by piece. read returns the page from a place on, of at most so many lines."""
-    writer = _TextWriter() if form == TEXT else None
+async def chunks(
+    read: Callable[[Key, int], Awaitable[Page]], start: Key, file_format: Literal["text", "jsonl"]
+) -> AsyncIterator[bytes]:
+    """Yield the file in chunks. read: returns the page from a key on, with at most this many entries."""
+    text = _TextFormat() if file_format == "text" else None
     position = start
     more = True
     while more:
         page = await read(position, _PAGE)
-        if writer is not None:
-            yield b"".join(writer.write(entry) for entry in page.entries)
+        if text is not None:
+            yield b"".join(text.encode(entry) for entry in page.entries)
         else:
             yield b"".join(orjson.dumps(entry.as_json()) + b"\n" for entry in page.entries)
         more = page.more
         if page.entries:
             position = page.entries[-1].key.next
-    if writer is not None:
-        yield writer.rest()
+    if text is not None:
+        yield text.remainder()
 
 
-class _TextWriter:
-    """Puts the servers' output together again; pieces of a cut line wait for its end, so that launches do not mix."""
+class _TextFormat:
+    """Restores the servers' output. The pieces of a cut line are held until its end, so that launches do not mix."""
 
     def __init__(self) -> None:
         self._unfinished: dict[str, list[str]] = {}
 
-    def write(self, entry: Entry) -> bytes:
+    def encode(self, entry: Entry) -> bytes:
         kind = entry.stream.fields.get(names.METADATA_KIND)
         if kind == "event":
             return b""
-        waiting = self._unfinished.setdefault(entry.stream.source, [])
-        waiting.append(entry.text)
+        pieces = self._unfinished.setdefault(entry.stream.source, [])
+        pieces.append(entry.text)
         if kind == "cut":
             return b""
-        line = "".join(waiting) + ("\r" if kind == "redraw" else "\n")
-        waiting.clear()
+        line = "".join(pieces) + ("\r" if kind == "redraw" else "\n")
+        pieces.clear()
         return line.encode()
 
-    def rest(self) -> bytes:
-        """Return what had no end."""
-        return "".join(text for waiting in self._unfinished.values() for text in waiting).encode()
+    def remainder(self) -> bytes:
+        """Return the lines without an end."""
+        return "".join(text for pieces in self._unfinished.values() for text in pieces).encode()

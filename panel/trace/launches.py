@@ -1,7 +1,7 @@
-"""What is known of the launches of a trace, from the events in their logs alone.
+"""The state of a trace's launches, computed from the events in their logs alone.
 
-The keeper says in the log all that a reader elsewhere needs (contract.events); here that becomes one object per
-launch. Pure: entries in, dictionaries out.
+The keeper writes all that a remote reader needs into the log (contract.events); this module folds those events into
+one JSON object per launch. Pure: entries in, dictionaries out.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,9 +22,9 @@ STATE_EVENTS = (
     events.EXITED,
     events.RECEIPT,
 )
-"""Those that tell the state; the others are many in a long log and tell how it came to be."""
+"""The events that change the state; a long log has many of the others."""
 UNKNOWN = "unknown"
-"""The state of every launch in a Loki without structured metadata: a server could print what the keeper says."""
+"""The state of every launch in a Loki without structured metadata, where a server's output could imitate an event."""
 _INTEGERS = frozenset({"port", "pid", "exitCode", "exitStatus", "attempt", "lines", "bytes", "rejected", "redacted"})
 _EXIT_FIELDS = ("exitCode", "exitStatus", "signal", "cause", "hint", "evidence")
 
@@ -32,7 +32,7 @@ _EXIT_FIELDS = ("exitCode", "exitStatus", "signal", "cause", "hint", "evidence")
 def launches_from_series(
     series: Iterable[Mapping[str, str]], state: str = record.STARTING
 ) -> dict[str, dict[str, Any]]:
-    """Return what the labels alone tell, by launchId; streams of no launch are left out."""
+    """Return launches with the fields that stream labels give, by launchId. Skips streams without a launchId."""
     found: dict[str, dict[str, Any]] = {}
     for labels in series:
         launch_id = labels.get(names.LAUNCH_ID)
@@ -41,8 +41,8 @@ def launches_from_series(
     return found
 
 
-def fold(launches: dict[str, dict[str, Any]], entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
-    """Add to launches what the events among entries (in order of time) tell; return launches."""
+def apply_events(launches: dict[str, dict[str, Any]], entries: Iterable[Entry]) -> None:
+    """Update launches in place from the events among the entries, which must be in order of time."""
     for entry in entries:
         fields = entry.stream.fields
         if fields.get(names.METADATA_KIND) != "event":
@@ -51,16 +51,15 @@ def fold(launches: dict[str, dict[str, Any]], entries: Iterable[Entry]) -> dict[
         launch_id = entry.stream.launch_id
         if launch_id:
             _apply(launches.setdefault(launch_id, _from_labels(fields)), event, entry)
-    return launches
 
 
 def in_order(launches: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the launches, the oldest first."""
+    """Return the launches, oldest first."""
     return sorted(launches.values(), key=lambda launch: (launch.get("startedAt", ""), launch["launchId"]))
 
 
 def _from_labels(labels: Mapping[str, str]) -> dict[str, Any]:
-    shown = {
+    return {
         "launchId": labels.get(names.LAUNCH_ID, ""),
         "traceId": labels.get(names.TRACE_ID, ""),
         "instanceId": labels.get(names.INSTANCE_ID, ""),
@@ -68,12 +67,13 @@ def _from_labels(labels: Mapping[str, str]) -> dict[str, Any]:
         "env": labels.get(names.ENV, ""),
         "engine": labels.get(names.ENGINE, ""),
         "host": labels.get(names.HOST, ""),
+        "state": record.STARTING,
+        "phases": [],
     }
-    return {**shown, "state": record.STARTING, "phases": []}
 
 
 def _apply(launch: dict[str, Any], event: Event, entry: Entry) -> None:
-    """Let one event change what is known of its launch."""
+    """Update a launch from one event."""
     fields: dict[str, Any] = {
         name: int(value) if name in _INTEGERS and value.lstrip("-").isdigit() else value
         for name, value in event.fields.items()
@@ -81,27 +81,27 @@ def _apply(launch: dict[str, Any], event: Event, entry: Entry) -> None:
     at = str(entry.key.time_ns)
     if event.name == events.STARTED:
         launch["startedAt"] = at
-        _take(launch, fields, ("service", "servedName", "port", "pid", "jobId", "command"))
+        _copy(launch, fields, ("service", "servedName", "port", "pid", "jobId", "command"))
     elif event.name == events.PHASE:
         launch["phases"].append({"name": fields.get("name", ""), "seconds": _seconds(fields), "at": at})
     elif event.name == events.READY:
         launch["state"] = record.READY
         launch["readyAt"] = at
         launch["readySeconds"] = _seconds(fields)
-        _take(launch, fields, ("port", "pid", "url"))
+        _copy(launch, fields, ("port", "pid", "url"))
     elif event.name in (events.FAILED, events.REFUSED):
         launch["state"] = record.FAILED
         launch["endedAt"] = at
         launch.setdefault("startedAt", at)
-        _take(launch, fields, ("service", "servedName", "port", "jobId", "command"))
-        _exit(launch, fields, entry)
+        _copy(launch, fields, ("service", "servedName", "port", "jobId", "command"))
+        _apply_exit(launch, fields, entry)
     elif event.name == events.STOPPING:
         launch["state"] = record.STOPPING
-        _take(launch, fields, ("reason",))
+        _copy(launch, fields, ("reason",))
     elif event.name == events.EXITED:
         launch["state"] = fields.get("state", record.STOPPED)
         launch["endedAt"] = at
-        _exit(launch, fields, entry)
+        _apply_exit(launch, fields, entry)
     elif event.name == events.ADOPTED:
         launch["adoptions"] = launch.get("adoptions", 0) + 1
     elif event.name == events.DROPPED:
@@ -114,19 +114,18 @@ def _apply(launch: dict[str, Any], event: Event, entry: Entry) -> None:
         }
 
 
-def _exit(launch: dict[str, Any], fields: Mapping[str, Any], entry: Entry) -> None:
-    """Keep how it ended. A later word adds to an earlier one: `exited` does not repeat all that `failed` knew."""
+def _apply_exit(launch: dict[str, Any], fields: Mapping[str, Any], entry: Entry) -> None:
+    """Update `exit`. A later event adds to an earlier one: `exited` does not repeat every field of `failed`."""
     known = launch.setdefault("exit", {})
-    for name in _EXIT_FIELDS:
-        if fields.get(name) not in (None, ""):
-            known[name] = fields[name]
+    _copy(known, fields, _EXIT_FIELDS)
     if isinstance(known.get("evidence"), str):
         known["evidence"] = known["evidence"].split("\n")
     known["line"] = str(entry.key)
 
 
-def _take(launch: dict[str, Any], fields: Mapping[str, Any], wanted: Iterable[str]) -> None:
-    launch.update({name: fields[name] for name in wanted if fields.get(name) not in (None, "")})
+def _copy(target: dict[str, Any], fields: Mapping[str, Any], wanted: Iterable[str]) -> None:
+    """Copy the wanted fields that have a value."""
+    target.update({name: fields[name] for name in wanted if fields.get(name) not in (None, "")})
 
 
 def _seconds(fields: Mapping[str, Any]) -> float | None:

@@ -1,10 +1,10 @@
-"""How many lines lie before a place in a log: line numbers, without holding the lines.
+"""Line numbers: how many lines a log has before a key, without keeping the lines.
 
-Loki can give the lines from a time on, and not the thousandth one. So the log is read once, in the background, and
-every thousand lines a checkpoint is kept: a time, and how many lines each of the trace's logs has before it. It is
-built from Loki alone; when it is forgotten, or lines have arrived late, it is built again. (Counting by
-count_over_time would be cheaper, and wrong: Loki counts an entry twice that was resent after its block was cut, and
-shows it once. So its count only tells whether something has changed.)
+Loki returns lines from a time on, not from a line number on. So the log is read once, in the background, and every
+thousand lines a checkpoint is kept: a time, and how many lines each of the trace's logs has before it. An index is
+built from Loki alone; when it was evicted, or lines have arrived late, it is built again. (Counting with
+count_over_time would be cheaper, and wrong: Loki counts an entry twice that was resent after its chunk was cut, but
+returns it once. So that count only serves to detect changes.)
 """
 
 import asyncio
@@ -18,20 +18,20 @@ from tracetail.panel.trace.entry import FIRST_KEY, Entry, Key
 from tracetail.panel.trace.overview import Overview
 from tracetail.panel.trace.reader import Reader
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 CHECKPOINT_LINES = 1000
 LAG_NS = 60 * 1_000_000_000
-"""Another machine's lines may still arrive for times this far back: that part is read again when an index goes on."""
+"""Lines of another machine may still arrive with times this far back: an index that grows reads them again."""
 INDEXES_MAX = 64
 _PAGE = 4900
 _WAIT_SECONDS = 5.0
-"""A request waits this long for the index before it says that it is not there yet."""
+"""How long a request waits for the index before it is answered as incomplete."""
 
 
 @dataclass(slots=True)
 class Checkpoint:
-    """How many lines each source has before a time, and the last of them."""
+    """The number of lines of each source before a time, and the last of those lines."""
 
     time_ns: int
     counts: dict[str, int]
@@ -39,51 +39,51 @@ class Checkpoint:
 
     @property
     def total(self) -> int:
-        """Lines of all sources before the time."""
+        """The number of lines of all sources before the time."""
         return sum(self.counts.values())
 
 
 @dataclass(slots=True)
 class LineIndex:
-    """The checkpoints of one log query, as far as they have been made."""
+    """The checkpoints of one log query, as far as the log was read."""
 
     query: str
     start: Key
     checkpoints: list[Checkpoint] = field(default_factory=list)
     position: Key = FIRST_KEY
-    """Where reading goes on: at or behind the last checkpoint."""
+    """Where reading continues: at or after the last checkpoint."""
     counts: dict[str, int] = field(default_factory=dict)
-    """Lines before the position."""
+    """Lines before the position, by source."""
     last: dict[str, Key] = field(default_factory=dict)
     """The last line of each source before the position."""
-    covered: Key = FIRST_KEY
-    """Up to here lines are counted and no more are expected to arrive."""
+    final: Key = FIRST_KEY
+    """Before this key lines are counted, and no more are expected to arrive."""
     loki_count: int = 0
-    """What Loki itself counted up to `covered` before it was read: another number later tells of a late line."""
-    reached: Key = FIRST_KEY
-    """Up to here lines were counted by what began at begun_at."""
-    begun_at: float = 0.0
-    building: asyncio.Task[None] | None = None
+    """Loki's own count of lines before `final`, taken before they were read: a different count means a late line."""
+    counted: Key = FIRST_KEY
+    """Before this key lines were counted by the build that started at build_started_at."""
+    build_started_at: float = 0.0
+    build: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
-        """Begin with a checkpoint at the start: there is nothing before it."""
+        """Create the checkpoint at the start, with no lines before it."""
         self.position = self.start
         self.checkpoints = [Checkpoint(self.start.time_ns, {}, {})]
 
-    def is_there(self, key: Key, asked_at: float) -> bool:
-        """Say whether all lines up to key are counted that had arrived at asked_at."""
-        return self.covered >= key or (self.reached >= key and self.begun_at >= asked_at)
+    def covers(self, key: Key, requested_at: float) -> bool:
+        """Return whether all lines before key that had arrived at requested_at are counted."""
+        return self.final >= key or (self.counted >= key and self.build_started_at >= requested_at)
 
-    def step_back(self) -> None:
-        """Forget what may have changed by lines that arrived late: all that is not covered."""
-        while len(self.checkpoints) > 1 and self.checkpoints[-1].time_ns > self.covered.time_ns:
+    def rewind(self) -> None:
+        """Discard the counts after `final`, which lines that arrived late may have changed."""
+        while len(self.checkpoints) > 1 and self.checkpoints[-1].time_ns > self.final.time_ns:
             self.checkpoints.pop()
         self.position = Key(self.checkpoints[-1].time_ns)
         self.counts = dict(self.checkpoints[-1].counts)
         self.last = dict(self.checkpoints[-1].last)
 
-    def take(self, entries: list[Entry]) -> None:
-        """Count the next entries in order. A checkpoint falls between two nanoseconds, never into one."""
+    def add(self, entries: list[Entry]) -> None:
+        """Count the next entries, which must be in order. A checkpoint never divides the entries of a nanosecond."""
         previous = self.position.time_ns
         for entry in entries:
             time_ns = entry.key.time_ns
@@ -97,18 +97,18 @@ class LineIndex:
             self.position = entries[-1].key.next
 
     def before(self, key: Key) -> Checkpoint:
-        """Return the last checkpoint that is not behind the key."""
-        place = bisect.bisect_right(self.checkpoints, key.time_ns, key=lambda checkpoint: checkpoint.time_ns)
-        return self.checkpoints[max(0, place - 1)]
+        """Return the last checkpoint that is not after the key."""
+        index = bisect.bisect_right(self.checkpoints, key.time_ns, key=lambda checkpoint: checkpoint.time_ns)
+        return self.checkpoints[max(0, index - 1)]
 
     def at_line(self, number: int) -> Checkpoint:
         """Return the last checkpoint with at most this many lines before it."""
-        place = bisect.bisect_right(self.checkpoints, number, key=lambda checkpoint: checkpoint.total)
-        return self.checkpoints[max(0, place - 1)]
+        index = bisect.bisect_right(self.checkpoints, number, key=lambda checkpoint: checkpoint.total)
+        return self.checkpoints[max(0, index - 1)]
 
 
 class LineIndexes:
-    """The indexes of the logs that were looked at lately."""
+    """The indexes of the log queries that were used most recently."""
 
     def __init__(self, reader: Reader, overview: Overview) -> None:
         self._reader = reader
@@ -116,55 +116,56 @@ class LineIndexes:
         self._indexes: OrderedDict[str, LineIndex] = OrderedDict()
 
     async def up_to(self, query: str, start: Key, key: Key, *, wait: float = _WAIT_SECONDS) -> LineIndex | None:
-        """Return an index that has every line up to key that is there now, or None while it is being built.
+        """Return an index that counts every line before key that has arrived by now; None if it takes over `wait` s.
 
         Raises LokiError.
         """
-        asked_at = time.monotonic()
+        requested_at = time.monotonic()
         index = self._indexes.get(query)
-        if index is None or not await self._is_right(index):
-            index = self._anew(query, start)
+        if index is None or not await self._is_valid(index):
+            index = self._replace(query, start)
         self._indexes.move_to_end(query)
-        while not index.is_there(key, asked_at):
-            left = asked_at + wait - time.monotonic()
+        while not index.covers(key, requested_at):
+            left = requested_at + wait - time.monotonic()
             if left <= 0:
                 return None
-            if index.building is None or index.building.done():
-                index.step_back()
-                index.building = asyncio.create_task(self._build(index, key))
-                index.building.add_done_callback(_told)
-            await asyncio.wait([index.building], timeout=left)
-            if index.building.cancelled():
-                return None  # another request found that lines had arrived late
-            if index.building.done():
-                index.building.result()
+            if index.build is None or index.build.done():
+                index.rewind()
+                index.build = asyncio.create_task(self._build(index, key))
+                index.build.add_done_callback(_log_failure)
+            await asyncio.wait([index.build], timeout=left)
+            if index.build.cancelled():
+                return None  # another request detected that lines had arrived late
+            if index.build.done():
+                index.build.result()
         return index
 
-    def _anew(self, query: str, start: Key) -> LineIndex:
+    def _replace(self, query: str, start: Key) -> LineIndex:
+        """Return a new, empty index for the query; cancel the build of the old one."""
         stale = self._indexes.get(query)
-        if stale is not None and stale.building is not None:
-            stale.building.cancel()
+        if stale is not None and stale.build is not None:
+            stale.build.cancel()
         index = self._indexes[query] = LineIndex(query, start)
         while len(self._indexes) > INDEXES_MAX:
-            _, forgotten = self._indexes.popitem(last=False)
-            if forgotten.building is not None:
-                forgotten.building.cancel()
+            _, evicted = self._indexes.popitem(last=False)
+            if evicted.build is not None:
+                evicted.build.cancel()
         return index
 
-    async def _is_right(self, index: LineIndex) -> bool:
-        """Say whether no line has arrived for a time that was thought to be complete.
+    async def _is_valid(self, index: LineIndex) -> bool:
+        """Return whether no line has arrived in the part of the log that was taken as final.
 
-        Loki may count a line twice that was sent twice; but a count that has not changed tells that nothing has.
+        Loki may count a line twice that was sent twice, but an unchanged count means that nothing has changed.
         """
-        if index.covered <= index.start:
+        if index.final <= index.start:
             return True
-        return await self._loki_count(index, index.covered) == index.loki_count
+        return await self._loki_count(index, index.final) == index.loki_count
 
     async def _loki_count(self, index: LineIndex, end: Key) -> int:
         return sum((await self._overview.count(index.query, index.start, end.time_ns)).values())
 
     async def before(self, index: LineIndex, key: Key) -> Checkpoint:
-        """Return how many lines each source has before the key: those before a checkpoint, and those from it on."""
+        """Return the number of lines of each source before the key: those of a checkpoint, and those read from it."""
         checkpoint = index.before(key)
         counts, last = dict(checkpoint.counts), dict(checkpoint.last)
         position = Key(checkpoint.time_ns)
@@ -178,30 +179,30 @@ class LineIndexes:
             position = page.entries[-1].key.next
 
     async def stop(self) -> None:
-        """End what is being built."""
-        building = [index.building for index in self._indexes.values() if index.building is not None]
-        for task in building:
+        """Cancel the builds that run."""
+        builds = [index.build for index in self._indexes.values() if index.build is not None]
+        for task in builds:
             task.cancel()
-        await asyncio.gather(*building, return_exceptions=True)
+        await asyncio.gather(*builds, return_exceptions=True)
 
     async def _build(self, index: LineIndex, key: Key) -> None:
-        """Count the lines up to the key. Raises LokiError."""
-        begun_at = time.monotonic()
-        covered = max(index.start, min(key, Key(time.time_ns() - LAG_NS)))
-        loki_count = await self._loki_count(index, covered) if covered > index.start else 0
+        """Count the lines before the key. Raises LokiError."""
+        build_started_at = time.monotonic()
+        final = max(index.start, min(key, Key(time.time_ns() - LAG_NS)))
+        loki_count = await self._loki_count(index, final) if final > index.start else 0
         more = True
         while more:
             began = time.monotonic()
             page = await self._reader.forward(index.query, index.position, key, limit=_PAGE)
-            index.take(page.entries)
+            index.add(page.entries)
             more = page.more
-            # Those who wait for lines come first: the index takes at most two thirds of Loki's time.
+            # Requests for lines have priority: the index uses at most two thirds of Loki's time.
             await asyncio.sleep((time.monotonic() - began) / 2)
-        index.covered, index.loki_count = covered, loki_count
-        index.reached, index.begun_at = key, begun_at
+        index.final, index.loki_count = final, loki_count
+        index.counted, index.build_started_at = key, build_started_at
 
 
-def _told(task: "asyncio.Task[None]") -> None:
-    """Look at a build's failure, even if nobody waits for it any more: the next request builds anew."""
+def _log_failure(task: "asyncio.Task[None]") -> None:
+    """Log the failure of a build that nobody may be waiting for any more; the next request builds again."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        _log.warning("line numbers are not there yet: %s", error)
+        log.warning("the line numbers of a log could not be computed: %s", error)

@@ -1,4 +1,4 @@
-"""What a log looks like from afar: counts by level over time, which processes speak, how often a text is found."""
+"""Figures about a log, computed by Loki: counts of lines by level over time and by label, engine statistics."""
 
 import time
 from typing import Any
@@ -23,7 +23,7 @@ _STATS_PAGE = 4900
 
 
 class Overview:
-    """Asks Loki for figures instead of lines."""
+    """Computes figures with metric queries. All methods raise LokiError."""
 
     def __init__(self, loki: LokiClient, reader: Reader) -> None:
         self._loki = loki
@@ -39,39 +39,44 @@ class Overview:
         first_ms = first.entries[0].key.time_ns // _MS
         last_ms = last.entries[-1].key.time_ns // _MS
         step = next((step for step in _STEPS_MS if step * buckets >= last_ms - first_ms), _STEPS_MS[-1])
-        # Loki's windows are (t - step, t]; multiples of the step are where every Loki evaluates them.
+        # Loki's windows are (t - step, t]; every Loki evaluates them at multiples of the step.
         begin = first_ms // step * step + step
-        until = max(last_ms // step * step + step, begin + step)  # an empty range is refused
+        until = max(last_ms // step * step + step, begin + step)  # Loki refuses an empty range
         metric = logql.count_query(query, f"{step}ms", by=(names.METADATA_LEVEL,))
         slices: dict[int, dict[str, int]] = {}
         for series in await self._loki.matrix(metric, begin * _MS, until * _MS, step * _MS):
             level = series["metric"].get(names.METADATA_LEVEL, "none")
             for at, count in series["values"]:
                 slices.setdefault(round(float(at) * 1000) - step, {})[level] = int(float(count))
-        shown = [{"time": str(at * _MS), "counts": counts} for at, counts in sorted(slices.items())]
-        return {"stepMs": step, "slices": shown}
+        return {
+            "stepMs": step,
+            "slices": [{"time": str(at * _MS), "counts": counts} for at, counts in sorted(slices.items())],
+        }
 
     async def count(
         self, query: str, start: Key, end_ns: int | None = None, by: tuple[str, ...] = ()
     ) -> dict[str, int]:
-        """Return how many lines the query finds from start up to and including end_ns, by the labels' values."""
+        """Return the number of lines from start to end_ns (included), by the values of the labels `by`.
+
+        Keys of the result are the values joined by NUL; without `by` there is one key, the empty text.
+        """
         end = end_ns if end_ns is not None else time.time_ns() + FUTURE_SECONDS * 1_000_000_000
         window_ms = max(1, -(-(end - start.time_ns + 1) // _MS))
         result = await self._loki.vector(logql.count_query(query, f"{window_ms}ms", by=by), end)
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for series in result:
             name = "\x00".join(series["metric"].get(label, "") for label in by)
-            found[name] = found.get(name, 0) + int(float(series["value"][1]))
-        return found
+            counts[name] = counts.get(name, 0) + int(float(series["value"][1]))
+        return counts
 
     async def stats(self, query: str, start: Key) -> list[dict[str, Any]]:
-        """Return the figures in the stats lines that the query finds, thinned."""
+        """Return the figures in the stats lines that the query finds, at most STATS_POINTS_MAX of them."""
         points: list[dict[str, Any]] = []
         position = start
         for _ in range(_STATS_LINES_MAX // _STATS_PAGE + 1):
             page = await self._reader.forward(query, position, limit=_STATS_PAGE)
-            points += [found for entry in page.entries if (found := stats.point(entry)) is not None]
+            points += [point for entry in page.entries if (point := stats.point(entry)) is not None]
             if not page.more:
                 break
             position = page.entries[-1].key.next
-        return stats.thinned(points, STATS_POINTS_MAX)
+        return stats.downsampled(points, STATS_POINTS_MAX)

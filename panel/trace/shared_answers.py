@@ -1,4 +1,4 @@
-"""The same question, asked by many at about the same time, is put to Loki once."""
+"""Coalesces equal queries that are made at about the same time into one, and caches their answers briefly."""
 
 import asyncio
 import time
@@ -7,37 +7,38 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-ANSWERS_KEPT = 256
+CACHE_SIZE = 256
 
 
 class SharedAnswers:
-    """Answers by what was asked: those being found out, and for a moment those that were."""
+    """A cache of answers, and of the tasks that are computing one."""
 
     def __init__(
-        self, seconds: float, *, kept: int = ANSWERS_KEPT, clock: Callable[[], float] = time.monotonic
+        self, seconds: float, *, size: int = CACHE_SIZE, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        """Cache answers for so many seconds, at most `size` of them."""
         self._seconds = seconds
-        self._kept = kept
+        self._size = size
         self._clock = clock
-        self._asked: OrderedDict[Hashable, tuple[float, asyncio.Task[Any]]] = OrderedDict()
+        self._tasks: OrderedDict[Hashable, tuple[float, asyncio.Task[Any]]] = OrderedDict()
 
-    async def get(self, question: Hashable, find_out: Callable[[], Awaitable[T]]) -> T:
-        """Return the answer, at most so many seconds old. What find_out raises is raised to all who wait for it."""
-        known = self._asked.get(question)
+    async def get(self, key: Hashable, compute: Callable[[], Awaitable[T]]) -> T:
+        """Return the cached answer for the key, or compute it. Every caller that waits gets what compute raises."""
+        known = self._tasks.get(key)
         if known is None or (known[1].done() and (_failed(known[1]) or self._clock() - known[0] > self._seconds)):
-            task = asyncio.ensure_future(_found_out(find_out))
-            task.add_done_callback(_failed)  # looked at, even if nobody waits for it any more
-            known = self._asked[question] = (self._clock(), task)
-            self._asked.move_to_end(question)
-            while len(self._asked) > self._kept:
-                self._asked.popitem(last=False)
-        # One who goes away does not take the answer from the others.
+            task = asyncio.ensure_future(_awaited(compute))
+            task.add_done_callback(_failed)  # retrieves the exception, even if no caller waits any more
+            known = self._tasks[key] = (self._clock(), task)
+            self._tasks.move_to_end(key)
+            while len(self._tasks) > self._size:
+                self._tasks.popitem(last=False)
+        # A caller that is cancelled does not cancel the task for the others.
         answer: T = await asyncio.shield(known[1])
         return answer
 
 
-async def _found_out(find_out: Callable[[], Awaitable[T]]) -> T:
-    return await find_out()
+async def _awaited(compute: Callable[[], Awaitable[T]]) -> T:
+    return await compute()
 
 
 def _failed(task: "asyncio.Task[Any]") -> bool:

@@ -1,4 +1,4 @@
-"""Finds launches and traces in Loki: by traceId, launchId or instanceId, or the recent ones."""
+"""Finds traces and launches in Loki: by traceId, launchId or instanceId, or the most recent ones."""
 
 import re
 import time
@@ -25,7 +25,7 @@ _LAUNCH_TIME = re.compile(r"([0-9]{8}T[0-9]{6})-")
 
 
 class Traces:
-    """What Loki knows of traces and their launches."""
+    """Queries Loki for traces and their launches. All methods that query raise LokiError."""
 
     def __init__(self, loki: LokiClient, reader: Reader, settings: PanelSettings) -> None:
         self._loki = loki
@@ -34,12 +34,12 @@ class Traces:
         self._recent_ns = int(settings.recent_hours * _HOUR_NS)
 
     def range(self) -> tuple[int, int]:
-        """Return the time range, in nanoseconds, in which a trace is looked for."""
+        """Return the time range, in nanoseconds, in which traces are searched."""
         now = time.time_ns()
         return now - self._lookback_ns, now + FUTURE_SECONDS * 1_000_000_000
 
     def launches_of(self, series: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
-        """Return the launches of these streams by launchId, with what their labels tell and no event yet."""
+        """Return the launches of these streams by launchId, with the fields that labels give and no event applied."""
         return launches.launches_from_series(
             series, record.STARTING if self._loki.keeps_metadata else launches.UNKNOWN
         )
@@ -49,16 +49,16 @@ class Traces:
         return await self._loki.series(logql.selector({names.TRACE_ID: trace_id}), *self.range())
 
     async def trace_ids(self, label: str, value: str) -> set[str]:
-        """Return the traces of the streams with this label: how a launchId or instanceId becomes a traceId."""
-        found = await self._loki.series(logql.selector({label: value}), *self.range())
-        return {labels[names.TRACE_ID] for labels in found if labels.get(names.TRACE_ID)}
+        """Return the traceIds of the streams with this label: resolves a launchId or an instanceId."""
+        series = await self._loki.series(logql.selector({label: value}), *self.range())
+        return {labels[names.TRACE_ID] for labels in series if labels.get(names.TRACE_ID)}
 
     async def start_ns(self, trace_id: str) -> int:
         """Return a time before the trace's first line."""
         return earliest(await self.streams(trace_id), self.range()[0])
 
     async def launches(self, trace_id: str, launch_id: str | None = None) -> list[dict[str, Any]]:
-        """Return the launches of a trace, with all that their events tell, the oldest first."""
+        """Return the launches of a trace (or only one of them) with all their events applied, oldest first."""
         series = await self.streams(trace_id)
         known = self.launches_of(series)
         if launch_id is not None:
@@ -66,17 +66,11 @@ class Traces:
         if not known:
             return []
         query = logql.trace_query(trace_id, launch_id=launch_id, metadata=launches.EVENT_METADATA)
-        position = Key(earliest(series, self.range()[0]))
-        for _ in range(_EVENTS_MAX // _EVENTS_PAGE):
-            page = await self._reader.forward(query, position, limit=_EVENTS_PAGE)
-            launches.fold(known, page.entries)
-            if not page.more:
-                break
-            position = page.entries[-1].key.next
+        await self._apply_events(known, query, Key(earliest(series, self.range()[0])))
         return launches.in_order(known)
 
     async def recent(self, limit: int) -> list[dict[str, Any]]:
-        """Return the newest launches of all traces, the newest first, with their states."""
+        """Return the most recent launches of all traces, newest first, with their states."""
         now = time.time_ns()
         start, end = now - self._recent_ns, now + FUTURE_SECONDS * 1_000_000_000
         series = await self._loki.series(logql.selector_of_all(names.LAUNCH_ID), start, end)
@@ -88,61 +82,64 @@ class Traces:
             logql.selector_of_any(names.LAUNCH_ID, newest), matches=_STATE_EVENT, metadata=launches.EVENT_METADATA
         )
         chosen = {launch_id: known[launch_id] for launch_id in newest}
-        position = Key(earliest(list(chosen.values()), start))
+        await self._apply_events(chosen, query, Key(earliest(list(chosen.values()), start)))
+        return [chosen[launch_id] for launch_id in newest]
+
+    async def _apply_events(self, known: dict[str, dict[str, Any]], query: str, position: Key) -> None:
+        """Apply the events that the query finds from the position on."""
         for _ in range(_EVENTS_MAX // _EVENTS_PAGE):
             page = await self._reader.forward(query, position, limit=_EVENTS_PAGE)
-            launches.fold(chosen, page.entries)
+            launches.apply_events(known, page.entries)
             if not page.more:
                 break
             position = page.entries[-1].key.next
-        return [chosen[launch_id] for launch_id in newest]
 
 
-def earliest(series: list[dict[str, str]], otherwise: int) -> int:
-    """Return a time before the first line of these streams, from the launchIds' own times; else `otherwise`.
+def earliest(series: list[dict[str, str]], default: int) -> int:
+    """Return a time before the first line of these streams, from the times in their launchIds; else the default.
 
-    A launchId shows its machine's local time, so the bound is a day earlier.
+    A launchId holds the local time of its machine, so the result is a day earlier.
     """
     times = []
     for labels in series:
         match = _LAUNCH_TIME.match(labels.get(names.LAUNCH_ID, ""))
         if not match or not is_launch_id(labels[names.LAUNCH_ID]):
-            return otherwise
+            return default
         try:
-            shown = datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+            launched = datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
         except ValueError:
-            return otherwise
-        times.append(int(shown.timestamp()) * 1_000_000_000 - _DAY_NS)
-    return max(otherwise, min(times, default=otherwise))
+            return default
+        times.append(int(launched.timestamp()) * 1_000_000_000 - _DAY_NS)
+    return max(default, min(times, default=default))
 
 
 def sources(series: list[dict[str, str]]) -> dict[str, Mapping[str, str]]:
-    """Return the labels that select each log of a trace (see entry.Stream.source), and nothing but it."""
+    """Return for each log of a trace, by source (see entry.Stream.source), the labels that select this log only."""
     every_name = {name for labels in series for name in labels}
     found: dict[str, Mapping[str, str]] = {}
     for labels in series:
         if labels.get(names.LAUNCH_ID):
-            wanted = {names.TRACE_ID: labels[names.TRACE_ID], names.LAUNCH_ID: labels[names.LAUNCH_ID]}
+            selected = {names.TRACE_ID: labels[names.TRACE_ID], names.LAUNCH_ID: labels[names.LAUNCH_ID]}
         else:
-            wanted = dict.fromkeys(every_name, "") | labels
-        found[source_of(labels)] = wanted
+            selected = dict.fromkeys(every_name, "") | labels
+        found[source_of(labels)] = selected
     return found
 
 
 def positions(series: list[dict[str, str]], page: list[Entry]) -> dict[str, Key]:
-    """Return where a viewer stands in each log of the trace that holds the page, its newest lines.
+    """Return the position in each log of the trace of a viewer that has this page, which holds the newest lines.
 
-    A log without a line in the page was read up to the page's beginning: older lines are reached by paging back.
+    A log without a line in the page gets the start of the page as its position: older lines are read by paging back.
     """
     first = Key(page[0].key.time_ns - 1, "z") if page else FIRST_KEY
     found = dict.fromkeys(sources(series), first)
-    owners: dict[int, str] = {}
+    source_by_stream: dict[int, str] = {}
     for entry in page:
         stream = id(entry.stream)
-        if stream not in owners:
-            owners[stream] = next(
+        if stream not in source_by_stream:
+            source_by_stream[stream] = next(
                 (source_of(labels) for labels in series if labels.items() <= entry.stream.fields.items()),
                 entry.stream.source,
             )
-        found[owners[stream]] = entry.key
+        found[source_by_stream[stream]] = entry.key
     return found

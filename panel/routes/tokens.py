@@ -1,4 +1,4 @@
-"""POST /api/tokens: a token for one viewer, asked for by the test platform's backend with the admin key."""
+"""POST /api/tokens: mints an access token for the test platform's backend, which authenticates with the admin key."""
 
 import time
 from typing import Annotated
@@ -15,7 +15,7 @@ from tracetail.panel.routes.request import body, grant_of
 
 
 class TokenRequest(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """What the token is to open."""
+    """Traces, scopes, lifetime and origin of the token."""
 
     traces: Annotated[list[str], Meta(min_length=1, max_length=100)]
     scopes: Annotated[list[str], Meta(min_length=1, max_length=3)] = msgspec.field(default_factory=lambda: [READ])
@@ -35,7 +35,7 @@ class TokenRoutes:
         return [web.post("/api/tokens", self.mint)]
 
     async def mint(self, request: web.Request) -> web.Response:
-        """Return a new token."""
+        """Return a new token and the time at which it expires, in seconds since the epoch."""
         grant_of(request).require(ADMIN)
         wanted = await body(request, TokenRequest)
         seconds = wanted.seconds or self._default_seconds

@@ -1,0 +1,92 @@
+"""GET /api/logs/stream: follows a trace as server-sent events."""
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from tracetail.panel.auth.access import READ
+from tracetail.panel.routes.errors import RequestError
+from tracetail.panel.routes.request import grant_of, parameters, trace_of
+from tracetail.panel.trace import cursor
+from tracetail.panel.trace.feeds import Feeds, TooManyViewersError
+from tracetail.panel.trace.stream_messages import Message
+from tracetail.panel.trace.traces import Traces
+
+_WRITE_TIMEOUT_SECONDS = 60.0
+"""A viewer that reads nothing for this long is disconnected."""
+
+_Cursor = Annotated[str, Meta(max_length=cursor.MAX_CHARACTERS, pattern="^[A-Za-z0-9_-]*$")]
+
+
+class StreamQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """Selects the trace to follow, and where to resume."""
+
+    trace_id: str = ""
+    launch_id: str = ""
+    instance_id: str = ""
+    cursor: _Cursor = ""
+
+
+class StreamRoutes:
+    """Serves live streams."""
+
+    def __init__(self, traces: Traces, feeds: Feeds, heartbeat_seconds: float) -> None:
+        self._traces = traces
+        self._feeds = feeds
+        self._heartbeat_seconds = heartbeat_seconds
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [web.get("/api/logs/stream", self.stream)]
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Follow a trace from the cursor (or Last-Event-ID) on; without one from the trace's start."""
+        query = parameters(request, StreamQuery)
+        trace_id = await trace_of(
+            request,
+            self._traces,
+            READ,
+            trace_id=query.trace_id,
+            launch_id=query.launch_id,
+            instance_id=query.instance_id,
+        )
+        resume_at = request.headers.get("Last-Event-ID") or query.cursor
+        try:
+            positions = cursor.decode(resume_at) if resume_at else {}
+        except cursor.InvalidCursorError as error:
+            raise RequestError(400, "bad_cursor", str(error)) from error
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": "text/event-stream",
+                "Cache-Control": "no-store, no-transform",
+                "X-Accel-Buffering": "no",  # nginx would buffer the events
+            }
+        )
+        try:
+            with self._feeds.watch(trace_id, positions) as (feed, viewer):
+                await response.prepare(request)
+                await response.write(b"retry: 1000\n\n")
+                deadline = _deadline(grant_of(request).seconds_left())
+                messages = feed.messages(viewer, self._heartbeat_seconds)
+                while True:
+                    try:
+                        async with asyncio.timeout_at(deadline):
+                            message = await anext(messages)
+                    except TimeoutError:
+                        await response.write(Message("token-expired", {}).encoded)
+                        break
+                    data = message.encoded if message is not None else b": alive\n\n"
+                    async with asyncio.timeout(_WRITE_TIMEOUT_SECONDS):
+                        await response.write(data)
+        except TooManyViewersError as error:
+            raise RequestError(503, "too_many_viewers", str(error)) from error
+        except (ConnectionError, TimeoutError):
+            pass  # the viewer has disconnected
+        return response
+
+
+def _deadline(seconds_left: float | None) -> float | None:
+    return None if seconds_left is None else asyncio.get_running_loop().time() + seconds_left

@@ -1,0 +1,49 @@
+"""One open live stream: its position in each log, and the queue of messages that wait for it."""
+
+import asyncio
+from collections.abc import Mapping
+
+from tracetail.panel.trace.entry import FIRST_KEY, Key
+from tracetail.panel.trace.stream_messages import Message, lines_messages
+
+_QUEUE_MESSAGES = 400
+"""A viewer whose queue is longer than this drops the queue and reads from Loki again."""
+
+
+class Viewer:
+    """The receiving end of a feed."""
+
+    def __init__(self, positions: Mapping[str, Key]) -> None:
+        self.positions = dict(positions)
+        """The last line sent of each log, by source."""
+        self.queue: asyncio.Queue[Message] = asyncio.Queue(_QUEUE_MESSAGES)
+        self.needs_backfill = True
+        """Whether lines are missing from the queue and must be read from Loki."""
+
+    def enqueue(self, message: Message) -> None:
+        """Append a message. If the queue is full, empty it and request a backfill."""
+        try:
+            self.queue.put_nowait(message)
+        except asyncio.QueueFull:
+            self.needs_backfill = True
+            while not self.queue.empty():
+                self.queue.get_nowait()
+
+    def without_sent(self, message: Message) -> Message | None:
+        """Return the message without lines that were sent already, None if nothing is left; advance the positions.
+
+        Returns the same object, with its encoding shared by all viewers, if it has no such line.
+        """
+        sent = self.positions
+        repeated = any(sent.get(source, FIRST_KEY) >= entries[0].key for source, entries in message.parts.items())
+        if repeated:
+            parts = {
+                source: new
+                for source, entries in message.parts.items()
+                if (new := [entry for entry in entries if entry.key > sent.get(source, FIRST_KEY)])
+            }
+            if not parts:
+                return None
+            message = next(lines_messages(parts, sent, []))
+        sent.update({source: entries[-1].key for source, entries in message.parts.items()})
+        return message
