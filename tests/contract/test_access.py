@@ -4,17 +4,28 @@ import pytest
 
 from tracetail.contract import access
 
+LOOPBACK = ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST."]
+BEYOND = ["0.0.0.0", "::", "10.0.0.1", "gpu-07", "127.0.0.1.evil.example"]
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST."])
+
+def refusal_to_bind(host, *, has_secret):
+    """Return the message of the refusal, or None if the server may listen there."""
+    try:
+        access.check_bind("store", host, has_secret=has_secret, secret_setting="store.secret_file")
+    except access.UnsafeBindError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
 def test_loopback_needs_no_secret(host):
-    access.check_bind("store", host, has_secret=False, secret_setting="store.secret_file")
+    assert refusal_to_bind(host, has_secret=False) is None
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "gpu-07", "127.0.0.1.evil.example"])
+@pytest.mark.parametrize("host", BEYOND)
 def test_binding_beyond_loopback_without_a_secret_is_refused_with_the_setting(host):
-    with pytest.raises(access.UnsafeBindError, match=r"store\.secret_file"):
-        access.check_bind("store", host, has_secret=False, secret_setting="store.secret_file")
-    access.check_bind("store", host, has_secret=True, secret_setting="store.secret_file")
+    assert "store.secret_file" in refusal_to_bind(host, has_secret=False)
+    assert refusal_to_bind(host, has_secret=True) is None
 
 
 @pytest.mark.parametrize(

@@ -78,4 +78,4 @@ async def test_what_loki_has_is_never_asked_of_powerjob(loki, powerjob, start_pa
 
 
 async def test_the_fallback_is_off_by_default(panel):
-    await panel.get("/llm/logs", instanceId="1008611", status=404)
+    assert "error" in await panel.get("/llm/logs", instanceId="1008611", status=404)

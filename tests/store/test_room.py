@@ -33,10 +33,15 @@ async def test_who_finds_the_room_full_waits_for_his_turn():
 
 async def test_more_than_there_is_counts_as_all_there_is():
     room = Room(10)
-    async with room.take(1000):
-        pass
-    async with room.take(10):
-        pass
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(room.take(1000))
+        waiting = asyncio.create_task(stack.enter_async_context(room.take(1)))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await stack.pop_all().aclose()
+        await asyncio.wait_for(waiting, 10)
+    async with asyncio.timeout(10), room.take(10):
+        assert waiting.done()
 
 
 async def test_who_gives_up_waiting_leaves_his_turn_to_the_next():
