@@ -10,6 +10,7 @@ import click
 
 from tracetail.cli import configuration
 from tracetail.cli.findings import OK, PROBLEM, WARNING, Finding, ok, problem
+from tracetail.cli.terminal import Spinner
 
 _MARKS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), PROBLEM: ("✗", "red")}
 
@@ -35,10 +36,16 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 async def _all(config: str | None, *, show: bool) -> list[Finding]:
     findings = []
-    async for finding in examine(config):
-        findings.append(finding)
-        if show:
-            _print(finding)
+    spinner = Spinner()
+    try:
+        async for finding in examine(config):
+            findings.append(finding)
+            if show:
+                spinner.clear()
+                _print(finding)
+                spinner.show("checking …")
+    finally:
+        spinner.clear()
     return findings
 
 

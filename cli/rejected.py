@@ -3,16 +3,12 @@
 import asyncio
 import json
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
 from tracetail.cli.agent_state import state_dirs
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
-from tracetail.cli.terminal import is_terminal, print_table
-
-if TYPE_CHECKING:
-    from tracetail.agent.journal.rejected import Rejected
+from tracetail.cli.terminal import is_terminal, printable
 
 
 @click.group(invoke_without_command=True)
@@ -36,27 +32,14 @@ def rejected(ctx: click.Context, trace_id: str | None, as_json: bool) -> None:
         for line in lines:
             click.echo(json.dumps(line.as_json(), ensure_ascii=False))
         return
-    _print_lines(lines)
+    for line in lines:
+        place = f"{line.path or '?'}:{'?' if line.offset is None else line.offset}"
+        text = line.entry.text.decode(errors="replace")
+        click.echo(f"{place}\t{line.reason}\t{printable(text) if is_terminal() else text}")
     count = {0: "no line is", 1: "1 line is"}.get(len(lines), f"{len(lines)} lines are")
     click.echo(f"{count} rejected", err=True)
     if lines:
         click.echo("`tracetail agent rejected replay` sends them again, once the cause is removed", err=True)
-
-
-def _print_lines(lines: "list[Rejected]") -> None:
-    rows = [
-        (
-            f"{line.path or '?'}:{'?' if line.offset is None else line.offset}",
-            line.reason,
-            line.entry.text.decode(errors="replace"),
-        )
-        for line in lines
-    ]
-    if rows and is_terminal():
-        print_table(("FILE:OFFSET", "REASON", "LINE"), rows)
-        return
-    for row in rows:
-        click.echo("\t".join(row))
 
 
 @rejected.command()

@@ -1,16 +1,11 @@
 """`tracetail gc`."""
 
 import json
-from typing import TYPE_CHECKING
 
 import click
 
 from tracetail.cli.errors import load_configuration
 from tracetail.cli.launch import parameters
-from tracetail.cli.terminal import is_terminal, print_table
-
-if TYPE_CHECKING:
-    from tracetail.launcher.operations.garbage_collect import Removed
 
 
 @click.command()
@@ -45,24 +40,13 @@ def gc(config: str | None, keep_days: float | None, keep_launches: int | None, d
         rows = [{"path": str(one.path), "bytes": one.bytes, "shipped": one.shipped} for one in removed]
         click.echo(json.dumps(rows, indent=2))
         return
-    _print_removed(removed)
+    for one in removed:
+        lost = "" if one.shipped else ", removed because the disk is full: Loki does not have all of it"
+        click.echo(f"{one.path}" + (f" {one.bytes} bytes" if one.bytes else "") + lost)
     total = sum(one.bytes for one in removed)
     click.echo(f"{'would remove' if dry_run else 'removed'} {len(removed)} files and directories, {total} bytes")
     if not dry_run:
         _warn_of_a_full_disk(min_free_bytes)
-
-
-def _print_removed(removed: "list[Removed]") -> None:
-    if removed and is_terminal():
-        shipped = {True: "", False: "not all in Loki: removed because the disk is full"}
-        print_table(
-            ("PATH", "BYTES", ""),
-            [(str(one.path), f"{one.bytes:,}" if one.bytes else "", shipped[one.shipped]) for one in removed],
-        )
-        return
-    for one in removed:
-        lost = "" if one.shipped else ", removed because the disk is full: Loki does not have all of it"
-        click.echo(f"{one.path}" + (f" {one.bytes} bytes" if one.bytes else "") + lost)
 
 
 def _warn_of_a_full_disk(min_free_bytes: int) -> None:

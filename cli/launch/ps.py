@@ -8,6 +8,7 @@ from tracetail.cli.launch import parameters
 from tracetail.cli.terminal import print_table
 
 _COLUMNS = ("launchId", "service", "state", "pid", "engine", "traceId", "cause")
+_STYLES = {"ready": "green", "starting": "yellow", "stopping": "yellow", "failed": "red", "crashed": "red"}
 
 
 @click.command()
@@ -39,7 +40,7 @@ def ps(everything: bool, as_json: bool) -> None:
         click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     elif rows:
         cells = [["" if row[name] is None else str(row[name]) for name in _COLUMNS] for row in rows]
-        print_table([name.upper() for name in _COLUMNS], cells)
+        print_table([name.upper() for name in _COLUMNS], cells, folded=("SERVICE", "CAUSE"), styles=_STYLES)
     else:
         click.echo("nothing runs" if not everything else "there are no launches")
     for problem in registry.unreadable(parameters.state_dir()):

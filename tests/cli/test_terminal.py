@@ -1,0 +1,50 @@
+"""Tables and the waiting line: for a person at a terminal, and in a pipe."""
+
+import pytest
+
+from tracetail.cli import terminal
+
+COLUMNS = ("LAUNCHID", "STATE", "CAUSE")
+LAUNCH_ID = "20261126T180028-27344e"
+CAUSE = "the GPU's memory is full: tried to allocate 2.00 GiB of it"
+
+
+@pytest.fixture
+def at_a_terminal(monkeypatch):
+    monkeypatch.setattr(terminal, "is_terminal", lambda: True)
+
+    def of_width(columns):
+        monkeypatch.setenv("COLUMNS", str(columns))
+
+    return of_width
+
+
+def printed(capsys, *rows):
+    terminal.print_table(COLUMNS, rows, folded=("CAUSE",), styles={"failed": "red"})
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_in_a_pipe_a_row_is_a_line_and_a_long_cell_is_cut(capsys):
+    lines = printed(capsys, (LAUNCH_ID, "failed", "x" * 70), ("b", "", ""))
+
+    assert lines == [f"{'LAUNCHID':22}  STATE   CAUSE", f"{LAUNCH_ID}  failed  {'x' * 60}", "b"]
+
+
+def test_on_a_terminal_the_cause_is_folded_and_the_id_stays_whole(capsys, at_a_terminal):
+    at_a_terminal(60)
+    lines = printed(capsys, (LAUNCH_ID, "failed", CAUSE))
+
+    assert lines[1].startswith(f"{LAUNCH_ID}  failed  the GPU's")
+    assert " ".join(line[32:].strip() for line in lines[1:]) == CAUSE
+
+
+def test_on_a_terminal_that_is_too_narrow_a_row_is_one_line(capsys, at_a_terminal):
+    at_a_terminal(40)
+
+    assert printed(capsys, (LAUNCH_ID, "failed", CAUSE))[1:] == [f"{LAUNCH_ID}  failed  {CAUSE}"]
+
+
+def test_a_cell_cannot_control_the_terminal(capsys, at_a_terminal):
+    at_a_terminal(60)
+
+    assert "\x1b" not in "".join(printed(capsys, ("a", "b", "\x1b[2J[bold]c")))
