@@ -22,7 +22,7 @@ from tracetail.store.http.server import Server
 from tracetail.store.http.tail import Tails
 from tracetail.store.ingest.limits import TimeWindow
 from tracetail.store.ingest.writer import Retention, Stored, Writer
-from tracetail.store.query.logql import parse
+from tracetail.store.logql.parser import parse
 from tracetail.store.query_priority import QueryPriority
 from tracetail.store.settings import StoreSettings
 

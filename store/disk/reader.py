@@ -15,7 +15,8 @@ import orjson
 from tracetail.store.disk import block
 from tracetail.store.disk.block import BlockIndex, Labels, StoredBlock
 from tracetail.store.disk.database import Database
-from tracetail.store.query.logql import Matcher, compile_matcher
+from tracetail.store.logql.matching import compile_matcher
+from tracetail.store.logql.tree import Matcher
 
 SELECTIVITY_LOOKED_AT = 1000
 """An equality that means more streams than this counts as unselective."""

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 from tracetail.loki.settings import ENTRIES_PER_QUERY_MAX
+from tracetail.store.logql.quantities import parse_duration
 from tracetail.store.query.aggregate import STEPS_MAX, Steps
-from tracetail.store.query.quantities import parse_duration
 
 LIMIT_DEFAULT = 100
 SINCE_DEFAULT_NS = 3600 * 10**9

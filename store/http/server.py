@@ -35,10 +35,11 @@ from tracetail.store.http.tail import TAIL_SECONDS, Found, Tail, Tails, TooManyT
 from tracetail.store.ingest.byte_gate import Room
 from tracetail.store.ingest.push import BodyTooLargeError, PushedStream, PushError, claimed_size, decode
 from tracetail.store.ingest.writer import UnavailableError, Writer
+from tracetail.store.logql.parser import parse, parse_selector
+from tracetail.store.logql.tree import LogQLError, LogQuery, Matcher, Query
 from tracetail.store.query import aggregate
 from tracetail.store.query.aggregate import Steps
 from tracetail.store.query.log_query import Budget, LogRequest, QueryLimitError, QueryTimeoutError, run_log_query
-from tracetail.store.query.logql import LogQLError, LogQuery, Matcher, Query, parse, parse_selector
 from tracetail.store.query_priority import QueryPriority
 from tracetail.store.settings import StoreSettings
 

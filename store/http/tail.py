@@ -13,8 +13,9 @@ import orjson
 
 from tracetail.store.disk.block import Labels
 from tracetail.store.ingest.writer import Stored
+from tracetail.store.logql.matching import compile_matcher
+from tracetail.store.logql.tree import LogQuery
 from tracetail.store.query.log_query import Entry
-from tracetail.store.query.logql import LogQuery, compile_matcher
 from tracetail.store.query.stages import Pipeline, result_labels
 
 TAILS_MAX = 10

@@ -19,7 +19,7 @@ import cramjam
 import msgspec
 
 from tracetail.store.disk.block import Entries, Labels, Metadata
-from tracetail.store.query.logql import unescape
+from tracetail.store.logql.strings import unescape
 
 SERVICE_NAME = "service_name"
 UNKNOWN_SERVICE = "unknown_service"

@@ -14,8 +14,7 @@ from itertools import accumulate, pairwise
 
 from tracetail.store.disk.block import Labels
 from tracetail.store.disk.reader import Snapshot
-from tracetail.store.query.log_query import Budget, QueryLimitError
-from tracetail.store.query.logql import (
+from tracetail.store.logql.tree import (
     AllOf,
     AnyOf,
     Comparison,
@@ -27,6 +26,7 @@ from tracetail.store.query.logql import (
     RangeAggregation,
     VectorAggregation,
 )
+from tracetail.store.query.log_query import Budget, QueryLimitError
 from tracetail.store.query.scan import BlockScan, Key, taken
 from tracetail.store.query.stages import ERROR, LabelSet, Pipeline, result_labels
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tracetail.store.disk.block import Labels
 from tracetail.store.disk.reader import BlockRef, Snapshot
-from tracetail.store.query.logql import LogQuery
+from tracetail.store.logql.tree import LogQuery
 from tracetail.store.query.scan import BlockScan, taken
 from tracetail.store.query.stages import Pipeline, result_labels
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from tracetail.store.disk.block import Column, Labels, StoredBlock
-from tracetail.store.query.logql import LogQLError, compile_regex
+from tracetail.store.logql.matching import compile_regex
+from tracetail.store.logql.tree import LogQLError
 from tracetail.store.query.stages import LabelSet, LineTest, Pipeline
 
 _ANCHORS_OF_THE_TEXT = re.compile(r"\\[AzCQ]|\(\?[a-zA-Z]*-|\(\?[a-zA-Z]*[sU]")

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from tracetail.store.disk.block import Labels, Metadata
-from tracetail.store.query.logfmt import LogfmtError, logfmt_pairs
-from tracetail.store.query.logql import (
+from tracetail.store.logql.json_path import json_path
+from tracetail.store.logql.matching import compile_matcher, compile_regex
+from tracetail.store.logql.quantities import go_bytes, go_duration, go_number
+from tracetail.store.logql.tree import (
     AllOf,
     AnyOf,
     Comparison,
@@ -28,11 +30,8 @@ from tracetail.store.query.logql import (
     Matcher,
     Regexp,
     Stage,
-    compile_matcher,
-    compile_regex,
-    json_path,
 )
-from tracetail.store.query.quantities import go_bytes, go_duration, go_number
+from tracetail.store.query.logfmt import LogfmtError, logfmt_pairs
 
 ERROR = "__error__"
 ERROR_DETAILS = "__error_details__"

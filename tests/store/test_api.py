@@ -88,7 +88,7 @@ async def test_a_slow_reader_is_told_what_was_dropped():
     from tracetail.store.disk.block import Entries
     from tracetail.store.http.tail import WAITING_ENTRIES_MAX, Tail, messages, select
     from tracetail.store.ingest.writer import Stored
-    from tracetail.store.query.logql import parse
+    from tracetail.store.logql.parser import parse
 
     labels = (("traceId", "t1"),)
     tail = Tail(parse('{traceId="t1"}'))

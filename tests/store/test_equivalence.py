@@ -13,9 +13,7 @@ from tracetail.store.ingest import writer as writer_module
 from tracetail.store.ingest.limits import TimeWindow
 from tracetail.store.ingest.push import PushedStream, metadata_set, with_service_name
 from tracetail.store.ingest.writer import Retention, Writer
-from tracetail.store.query.aggregate import Steps, evaluate
-from tracetail.store.query.log_query import Budget, LogRequest, QueryLimitError, run_log_query
-from tracetail.store.query.logql import (
+from tracetail.store.logql.tree import (
     AllOf,
     AnyOf,
     Comparison,
@@ -27,6 +25,8 @@ from tracetail.store.query.logql import (
     Regexp,
     VectorAggregation,
 )
+from tracetail.store.query.aggregate import Steps, evaluate
+from tracetail.store.query.log_query import Budget, LogRequest, QueryLimitError, run_log_query
 from tracetail.store.query.stages import ERROR, Pipeline, result_labels
 
 BUDGET_BYTES = 64 * 1024 * 1024

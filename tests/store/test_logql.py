@@ -3,7 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.logql_strategies import log_queries, metrics
 
-from tracetail.store.query.logql import (
+from tracetail.store.logql.json_path import json_path
+from tracetail.store.logql.parser import parse
+from tracetail.store.logql.printer import unparse
+from tracetail.store.logql.quantities import go_bytes, go_duration, go_number, parse_duration
+from tracetail.store.logql.tree import (
     AllOf,
     AnyOf,
     Comparison,
@@ -18,11 +22,7 @@ from tracetail.store.query.logql import (
     Quantity,
     RangeAggregation,
     VectorAggregation,
-    json_path,
-    parse,
-    unparse,
 )
-from tracetail.store.query.quantities import go_bytes, go_duration, go_number, parse_duration
 
 SELECTOR = (Matcher("a", "=", "b"),)
 SYMBOLS = '{ } ( ) [ ] , = != =~ !~ |= |~ | == > >= < <= + - * / # ` \\ . _ " \0 模 \ud800'

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracetail.store.query.logql import parse
+from tracetail.store.logql.parser import parse
 from tracetail.store.query.stages import Pipeline
 
 STREAM = (("env", "test"), ("traceId", "t1"))

@@ -13,8 +13,8 @@ from tracetail.store.ingest import writer as writer_module
 from tracetail.store.ingest.limits import TimeWindow
 from tracetail.store.ingest.push import PushedStream
 from tracetail.store.ingest.writer import Retention, Writer
+from tracetail.store.logql.parser import parse
 from tracetail.store.query.log_query import Budget, LogRequest, run_log_query
-from tracetail.store.query.logql import parse
 
 SECOND = 10**9
 HOUR = 3600 * SECOND

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from tracetail.store.query import logql
-from tracetail.store.query.quantities import go_bytes, parse_duration
+from tracetail.store.logql import tree as logql
+from tracetail.store.logql.quantities import go_bytes, parse_duration
 
 NAMES = ("traceId", "env", "level", "status", "took", "size", "msg", "nested_a")
 VALUES = ("a", "b", "test", "info", "error", "500", "200", "12.5ms", "3s", "5MB", "", 'quo"te', "back\\slash", "模型")

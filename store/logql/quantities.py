@@ -1,7 +1,7 @@
-"""Numbers, durations and bytes as label filters compare them: read, and refused, as Go's own functions do.
+"""Parses numbers, durations and byte sizes as Go's functions do.
 
-The texts of the errors are those of strconv.ParseFloat, time.ParseDuration and go-humanize's ParseBytes, since they
-end up in a result's `__error_details__`.
+Error texts are those of strconv.ParseFloat, time.ParseDuration and go-humanize's ParseBytes, because queries return
+them in `__error_details__`.
 """
 
 import re
