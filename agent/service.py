@@ -27,7 +27,8 @@ from tracetail.agent.settings import AgentSettings
 from tracetail.agent.shipping.delivery import Delivery
 from tracetail.agent.shipping.rate_limit import RateCap
 from tracetail.contract.access import check_bind, parse_listen
-from tracetail.contract.redaction import DEFAULT_PATTERNS, Pattern, Redactor
+from tracetail.contract.masking import DEFAULT_PATTERNS, Pattern
+from tracetail.contract.redaction import Redactor
 from tracetail.contract.secret_file import read_secret
 from tracetail.contract.state import launches_dir
 from tracetail.loki.client import LokiClient

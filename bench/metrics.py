@@ -17,7 +17,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from tracetail.agent.metrics.remote_write import encode, take_samples
 from tracetail.agent.metrics.server_collector import ServerMetrics
-from tracetail.contract.record import LaunchDir, LaunchLock, Record, process_ref
+from tracetail.contract.processes import process_ref
+from tracetail.contract.record import LaunchDir, LaunchLock, Record
 from tracetail.contract.state import launches_dir
 
 _SERVER = "import subprocess, sys; subprocess.Popen(['sleep', '600']); subprocess.run(['sleep', '600'])"

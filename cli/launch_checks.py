@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tracetail.cli.configuration import Configuration
 from tracetail.cli.findings import Finding, ok, problem, warning
-from tracetail.contract.record import ENDED_STATES, LaunchDir, RecordError, is_alive
+from tracetail.contract.processes import is_alive
+from tracetail.contract.record import ENDED_STATES, LaunchDir, RecordError
 from tracetail.contract.state import existing_state_dirs, launches_dir, state_dir
 
 

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, cast
 
+from tracetail.contract.processes import ProcessRef, is_alive
+
 SCHEMA = 1
 
 STARTING = "starting"
@@ -34,9 +36,6 @@ ENDED_STATES = frozenset({FAILED, STOPPED, CRASHED})
 _FLOCK = struct.Struct("hhqqi4x")
 _WHOLE_FILE_EXCLUSIVE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
-START_TIME = 19
-"""Where process_stat has the start time, in clock ticks after boot."""
-
 # The value of these constants is the same on every Linux architecture; Python names them from 3.9 on.
 _SETLK = fcntl.F_OFD_SETLK
 _GETLK = fcntl.F_OFD_GETLK
@@ -48,16 +47,6 @@ class RecordError(Exception):
 
 class RecordTooNewError(RecordError):
     """A record was written by a newer tracetail."""
-
-
-class ProcessRef(TypedDict):
-    """A process that cannot be mistaken for a later one with the same pid."""
-
-    pid: int
-    startTime: int
-    """Clock ticks after boot: field 22 of /proc/<pid>/stat."""
-    bootId: str
-    """/proc/sys/kernel/random/boot_id."""
 
 
 class Phase(TypedDict):
@@ -233,34 +222,3 @@ def replace_file(path: Path, data: bytes, mode: int = 0o640) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-
-
-def boot_id() -> str:
-    """Return the id of this boot of the machine."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-def process_ref(pid: int) -> ProcessRef | None:
-    """Return the reference of a live process, None if there is none with this pid."""
-    stat = process_stat(pid)
-    return None if stat is None else {"pid": pid, "startTime": int(stat[START_TIME]), "bootId": boot_id()}
-
-
-def is_alive(ref: ProcessRef) -> bool:
-    """Say whether this very process still runs (a zombie does not)."""
-    stat = process_stat(ref["pid"])
-    if stat is None or stat[0] in (b"Z", b"X"):
-        return False
-    return int(stat[START_TIME]) == ref["startTime"] and boot_id() == ref["bootId"]
-
-
-def process_stat(pid: int) -> list[bytes] | None:
-    """Return the fields of /proc/<pid>/stat (proc(5)) from the third, the state, on; None if there is no process.
-
-    The second, the name, may hold anything, blanks and brackets too.
-    """
-    try:
-        data = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    return data[data.rindex(b")") + 2 :].split()

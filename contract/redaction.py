@@ -1,49 +1,16 @@
-"""Takes secrets out of text before it leaves the machine.
+"""Masks secrets in whole blocks of log lines, with google-re2, which takes time linear in the text.
 
-Works on whole blocks of lines with google-re2, which is linear in the text whatever it holds. A pattern's first
-group is what is kept, the rest of its match becomes `***`. A pattern sees one line at a time, so lines stay lines.
-
-The keeper, which must stay small, does not import it: the reporter, a child of its, masks what a callback says.
+The patterns are those of `contract.masking`, and the user's own. Each sees one line at a time, so lines stay lines.
+The keeper does not import this module, because RE2 is large.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import re2
 
-MASK = b"***"
+from tracetail.contract.masking import DEFAULT_PATTERNS, MASK, Pattern
 
-
-class Pattern(NamedTuple):
-    """One kind of secret."""
-
-    name: str
-    regex: str
-    """RE2 syntax; group 1 is kept in front of the mask."""
-
-
-DEFAULT_PATTERNS = (
-    Pattern(
-        "key-value",
-        r"""(?i)(\b(?:api[_-]?key|access[_-]?token|auth[_-]?token|hf[_-]?token|secret[_-]?key|client[_-]?secret"""
-        r"""|passwd|password)['"]?\s{0,3}[=:]\s{0,3}\[?['"])[^'"\r\n]+""",
-    ),
-    Pattern(
-        "key-value-bare",
-        r"""(?i)(\b(?:api[_-]?key|access[_-]?token|auth[_-]?token|hf[_-]?token|secret[_-]?key|client[_-]?secret"""
-        r"""|passwd|password)(?:=|\s{1,3}=\s{1,3}|:\s{0,3}))[^\s'",;)\]}*]+""",
-    ),
-    Pattern("flag", r"""(--(?:api-key|hf-token|password)(?:=|[ \t]{1,3}))[^\s'",\]]+"""),
-    Pattern("bearer", r"(?i)(\b(?:bearer|basic)[ \t]+)[A-Za-z0-9._~+/=-]{8,}"),
-    Pattern("openai", r"(\bsk-)[A-Za-z0-9_-]{16,200}"),
-    Pattern("huggingface", r"(\bhf_)[A-Za-z0-9]{16,200}"),
-    Pattern("aws-id", r"(\b(?:AKIA|ASIA))[A-Z0-9]{16}\b"),
-    Pattern(
-        "aws-secret",
-        r"(?i)(\baws_?(?:secret_?access_?key|session_?token)['\"]?\s{0,3}[=:]\s{0,3}['\"]?)[A-Za-z0-9/+=]{16,}",
-    ),
-    Pattern("url-password", r"(\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://[^\s:/@'\"]{0,200}:)[^\s/@'\"]{1,200}@"),
-)
+_MASK = MASK.encode()
 
 
 _PIECE_END_BYTES = 4096
@@ -63,10 +30,8 @@ class Redactor:
     """
 
     def __init__(self, patterns: Sequence[Pattern] = DEFAULT_PATTERNS) -> None:
-        self._rules = [
-            (_compile(p.name, p.regex), b"\\1" + MASK + (b"@" if p.name == "url-password" else b"")) for p in patterns
-        ]
-        self._kept_behind = [b"@" if p.name == "url-password" else b"" for p in patterns]
+        self._rules = [(_compile(p.name, p.regex), b"\\1" + _MASK + p.kept_behind.encode()) for p in patterns]
+        self._kept_behind = [p.kept_behind.encode() for p in patterns]
         for pattern, (regex, _) in zip(patterns, self._rules, strict=True):
             if regex.groups < 1:
                 raise InvalidPatternError(
@@ -104,7 +69,7 @@ class Redactor:
             if stop <= begin:
                 continue
             if begin >= at:
-                masked += (whole[at:begin], MASK)
+                masked += (whole[at:begin], _MASK)
                 count += start >= len(before)
             at = max(at, stop)
         masked.append(whole[at:])

@@ -19,8 +19,8 @@ from typing import Any
 from tracetail.contract import outbox
 from tracetail.contract.access import is_loopback
 from tracetail.contract.logline import MARK_EVENT, parse_line
+from tracetail.contract.masking import mask_text
 from tracetail.contract.record import LaunchDir, Record
-from tracetail.contract.redaction import Redactor
 from tracetail.launcher import plan
 
 DELIVER = "deliver"
@@ -70,18 +70,17 @@ def tail_of(segments: list[str], count: int = TAIL_LINES) -> list[str]:
         texts = [line.text for line in parsed if line is not None and line.mark != MARK_EVENT] + texts
         if len(texts) >= count:
             break
-    masked, _ = Redactor().redact(b"\n".join(texts[-count:]))
-    return masked.decode(errors="replace").split("\n") if texts else []
+    return [mask_text(text.decode(errors="replace")) for text in texts[-count:]]
 
 
-def masked(value: Any, redactor: Redactor) -> Any:
-    """Return value with the secrets in all its strings masked."""
+def masked(value: Any) -> Any:
+    """Return a JSON value with the secrets in all its strings masked."""
     if isinstance(value, str):
-        return redactor.redact(value.encode())[0].decode(errors="replace")
+        return mask_text(value)
     if isinstance(value, list):
-        return [masked(item, redactor) for item in value]
+        return [masked(item) for item in value]
     if isinstance(value, dict):
-        return {key: masked(item, redactor) for key, item in value.items()}
+        return {key: masked(item) for key, item in value.items()}
     return value
 
 
@@ -142,7 +141,7 @@ def prepare(launch: LaunchDir, event: str, url: str, token_file: str, *, state: 
         "tokenFile": token_file,
         "createdAt": time.time(),
         "attempts": 0,
-        "body": masked(said, Redactor()),
+        "body": masked(said),
     }
     return outbox.put(launch.outbox_path, callback)
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from tracetail.contract import record
 from tracetail.contract.identity import is_launch_id
+from tracetail.contract.processes import is_alive
 from tracetail.contract.record import LaunchDir, Record
 from tracetail.contract.state import DIRECTORY_MODE, existing_state_dirs, launches_dir
 
@@ -46,7 +47,7 @@ def look(launch: LaunchDir) -> Launch:
     """Return a launch as it is now. Raises FileNotFoundError, record.RecordError."""
     found = launch.read()
     kept = launch.lock_held()
-    alive = "server" in found and record.is_alive(found["server"])
+    alive = "server" in found and is_alive(found["server"])
     return Launch(launch, found, record.effective_state(found["state"], kept=kept, server_alive=alive), kept)
 
 

@@ -1,9 +1,10 @@
 """What start, stop, restart and status end with: the exit status and the line that a scheduler's result shows."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from tracetail.contract.masking import mask_text
 from tracetail.contract.record import Record
 
 OK = 0
@@ -51,8 +52,8 @@ class Result(NamedTuple):
     tail: Sequence[str] = ()
     """The server's last lines, secrets masked, if it failed."""
 
-    def to_object(self, mask: Callable[[str], str] = str) -> dict[str, Any]:
-        """Return what stands after TRACETAIL_RESULT. mask: hides secrets in what may quote the server's lines."""
+    def to_object(self) -> dict[str, Any]:
+        """Return what follows TRACETAIL_RESULT, with the secrets masked in what may quote the server's lines."""
         record = self.record or {}
         ended = record.get("exit", {})
         server = record.get("server")
@@ -75,12 +76,12 @@ class Result(NamedTuple):
             "url": record.get("url"),
             "logFile": record.get("logFile"),
             "seconds": round(self.seconds, 3),
-            "cause": mask(self.cause or ended.get("cause") or ""),
-            "hint": mask(self.hint or ended.get("hint") or ""),
-            "evidence": [] if self.cause else [mask(line)[:EVIDENCE_MAX] for line in ended.get("evidence", [])],
+            "cause": mask_text(self.cause or ended.get("cause") or ""),
+            "hint": mask_text(self.hint or ended.get("hint") or ""),
+            "evidence": [] if self.cause else [mask_text(line)[:EVIDENCE_MAX] for line in ended.get("evidence", [])],
         }
         return {name: value for name, value in values.items() if value not in (None, "", [])}
 
-    def line(self, mask: Callable[[str], str] = str) -> str:
+    def line(self) -> str:
         """Return the last line of the output."""
-        return f"{MARK} {json.dumps(self.to_object(mask), ensure_ascii=False)}"
+        return f"{MARK} {json.dumps(self.to_object(), ensure_ascii=False)}"

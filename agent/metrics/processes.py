@@ -1,29 +1,14 @@
-"""Which processes of this machine belong to which launch, and what they use.
-
-A process belongs to the launch whose tag (TRACETAIL_LAUNCH_ID) stands in its environment, or whose server or keeper
-is among its ancestors. The tag finds what was orphaned when the server was killed; the ancestors find what another
-user's environment hides.
-"""
+"""CPU time, memory, threads and open files of a launch's processes."""
 
 import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Collection
 from typing import NamedTuple
 
 import psutil
 
-TAG = b"TRACETAIL_LAUNCH_ID="
-
-
-class Roots(NamedTuple):
-    """The two processes of a launch that its record names; None for one that is gone."""
-
-    keeper: int | None
-    server: int | None
-
 
 class Usage(NamedTuple):
-    """What a launch's processes use together."""
+    """The resources that a launch's processes use together."""
 
     pids: frozenset[int]
     cpu_seconds: float
@@ -32,68 +17,18 @@ class Usage(NamedTuple):
     """The sum of the resident sets: memory that processes share counts for each of them."""
     threads: int
     open_files: int | None
-    """None if the agent may not look into any of them."""
+    """None if the agent may not read this of any of them."""
 
 
-class ProcessTable:
-    """Assigns the processes of this machine to launches. Reads a process's environment only once."""
-
-    def __init__(self, proc: Path = Path("/proc")) -> None:
-        self._proc = proc
-        self._tags: dict[psutil.Process, str] = {}
-
-    def by_launch(self, roots: Mapping[str, Roots]) -> dict[str, list[psutil.Process]]:
-        """Return the live processes of each of these launches, given by launchId."""
-        processes = {process.pid: process for process in psutil.process_iter(["ppid"])}
-        self._forget_all_but(processes.values())
-        owners = {pid: launch for launch, of in roots.items() for pid in of if pid is not None}
-        keepers = {of.keeper for of in roots.values()}
-        found: dict[str, list[psutil.Process]] = {launch: [] for launch in roots}
-        for pid, process in processes.items():
-            if pid in keepers:
-                continue
-            tag = self._tag(process)
-            launch = tag if tag in roots else _owner(pid, processes, owners)
-            if launch is not None:
-                found[launch].append(process)
-        return found
-
-    def _tag(self, process: psutil.Process) -> str:
-        known = self._tags.get(process)
-        if known is not None:
-            return known
-        try:
-            environ = (self._proc / str(process.pid) / "environ").read_bytes()
-        except (OSError, ValueError):
-            environ = b""
-        tag = next((entry[len(TAG) :] for entry in environ.split(b"\0") if entry.startswith(TAG)), b"")
-        self._tags[process] = text = tag.decode(errors="replace")
-        return text
-
-    def _forget_all_but(self, alive: Iterable[psutil.Process]) -> None:
-        keep = set(alive)
-        self._tags = {process: tag for process, tag in self._tags.items() if process in keep}
-
-
-def _owner(pid: int, processes: Mapping[int, psutil.Process], owners: Mapping[int, str]) -> str | None:
-    """Return the launch of the nearest ancestor that is a root, or of the process itself."""
-    seen = set()
-    while pid in processes and pid not in seen:
-        if pid in owners:
-            return owners[pid]
-        seen.add(pid)
-        pid = processes[pid].info["ppid"]
-    return None
-
-
-def usage(processes: list[psutil.Process]) -> Usage:
-    """Add up what these processes use. Those that end meanwhile, or may not be looked into, are left out."""
-    pids = set()
+def usage(pids: Collection[int]) -> Usage:
+    """Return what these processes use; those that have ended or may not be read are left out."""
+    counted = set()
     cpu = 0.0
     resident = threads = 0
     open_files: int | None = None
-    for process in processes:
+    for pid in pids:
         try:
+            process = psutil.Process(pid)
             with process.oneshot():
                 if process.status() == psutil.STATUS_ZOMBIE:
                     continue
@@ -102,12 +37,12 @@ def usage(processes: list[psutil.Process]) -> Usage:
                 thread_count = process.num_threads()
         except psutil.Error:
             continue
-        pids.add(process.pid)
+        counted.add(pid)
         cpu += times.user + times.system + times.children_user + times.children_system
         resident += memory
         threads += thread_count
         try:
-            open_files = (open_files or 0) + len(os.listdir(f"/proc/{process.pid}/fd"))  # noqa: PTH208 (names suffice)
+            open_files = (open_files or 0) + len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208  (names suffice)
         except OSError:
             continue
-    return Usage(frozenset(pids), cpu, resident, threads, open_files)
+    return Usage(frozenset(counted), cpu, resident, threads, open_files)

@@ -19,9 +19,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from tracetail.agent.metrics.gpu import Gpus, usage_of
-from tracetail.agent.metrics.processes import ProcessTable, Roots, Usage, usage
+from tracetail.agent.metrics.processes import Usage, usage
 from tracetail.contract.engine_stats import FIELDS, newest_stats
 from tracetail.contract.labels import launch_labels
+from tracetail.contract.launch_processes import LaunchProcesses, LaunchRoots
+from tracetail.contract.processes import Process, is_alive
 from tracetail.contract.record import (
     CRASHED,
     ENDED_STATES,
@@ -33,7 +35,6 @@ from tracetail.contract.record import (
     LaunchDir,
     Record,
     RecordError,
-    is_alive,
 )
 from tracetail.contract.state import launches_dir
 
@@ -98,7 +99,7 @@ class ServerMetrics(Collector):
         self._gpus = gpus
         self._collecting = threading.Lock()
         self._observing = threading.Lock()
-        self._processes = ProcessTable()
+        self._processes = LaunchProcesses()
         self._observed: dict[str, _Observed] = {}
         self._cpu: dict[str, float] = {}
         self._ended: dict[str, float] = {}
@@ -146,15 +147,15 @@ class ServerMetrics(Collector):
         self._forget_all_but({record["launchId"] for record, _ in launches})
         ids = {record["launchId"] for record, _ in records}
         self._ended = {key: value for key, value in self._ended.items() if key in ids}
-        roots = {record["launchId"]: _roots(record) for record, state in launches if state not in ENDED_STATES}
-        processes = self._processes.by_launch(roots) if roots else {}
+        running = [_roots(record) for record, state in launches if state not in ENDED_STATES]
+        processes = self._processes.find(running) if running else {}
         earlier = _attempts([record for record, _ in records])
         return [
             _Launch(
                 record,
                 state,
                 earlier[record["launchId"]],
-                usage(processes[record["launchId"]]) if record["launchId"] in processes else None,
+                _usage_of(processes.get(record["launchId"])),
             )
             for record, state in launches
         ]
@@ -326,10 +327,14 @@ def _checked(record: Record) -> Record:
     return record
 
 
-def _roots(record: Record) -> Roots:
-    """Return the pids of the record's processes that still are these very processes."""
-    alive = [record[key]["pid"] if key in record and is_alive(record[key]) else None for key in ("keeper", "server")]
-    return Roots(*alive)
+def _roots(record: Record) -> LaunchRoots:
+    """Return what the record says about the launch's processes; a keeper that has ended is left out."""
+    keeper = record["keeper"]["pid"] if "keeper" in record and is_alive(record["keeper"]) else 0
+    return LaunchRoots(record["launchId"], record.get("server"), keeper)
+
+
+def _usage_of(processes: Sequence[Process] | None) -> Usage | None:
+    return None if processes is None else usage([process.pid for process in processes])
 
 
 def _attempts(records: list[Record]) -> dict[str, int]:

@@ -50,10 +50,10 @@ def gc(config: str | None, keep_days: float | None, keep_launches: int | None, d
 
 
 def _warn_of_a_full_disk(min_free_bytes: int) -> None:
-    from tracetail.launcher.keeper import pruning
+    from tracetail.launcher.log.retention import free_bytes
 
     state_dir = parameters.state_dir()
-    free = pruning.free_bytes(state_dir) if state_dir.is_dir() else min_free_bytes
+    free = free_bytes(state_dir) if state_dir.is_dir() else min_free_bytes
     if free < min_free_bytes:
         click.echo(
             f"warning: only {free // 1024**2} MiB are free, and no other ended launch can be removed: "

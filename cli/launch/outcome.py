@@ -48,9 +48,7 @@ class ResultCommand(click.Command):
 
 def finish(result: Result) -> NoReturn:
     """Print the result and exit with its status."""
-    from tracetail.launcher.redacting import mask
-
-    shown = result.to_object(mask)
+    shown = result.to_object()
     if result.tail:
         click.echo("last lines of the log:")
         for line in _shortened(result.tail):
@@ -65,7 +63,7 @@ def finish(result: Result) -> NoReturn:
             click.echo(f"evidence: {line}")
         if hint:
             click.echo(f"hint: {hint}")
-    click.echo(result.line(mask))
+    click.echo(result.line())
     sys.exit(result.status)
 
 

@@ -33,14 +33,13 @@ def status(given: str | None, launch_id: str, as_json: bool, **flags: Any) -> No
 def run_status(values: dict[str, Any], launch_id: str, *, as_json: bool) -> NoReturn:
     """Print the state of the selected service, and exit."""
     from tracetail.launcher.operations import status
-    from tracetail.launcher.redacting import mask
 
     try:
         selection = parameters.selection(values, launch_id)
     except ParametersError as error:
         refuse_parameters("status", error)
     result = status.status(selection, parameters.state_dir())
-    shown = result.to_object(mask)
+    shown = result.to_object()
     known = {**(result.record or {}), **shown}
     if as_json:
         click.echo(json.dumps({**shown, **{name: known[name] for name in _ROWS if name in known}}, indent=2))

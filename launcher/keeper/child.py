@@ -5,7 +5,7 @@ import signal
 import subprocess
 from collections.abc import Mapping
 
-from tracetail.contract.record import ProcessRef, is_alive
+from tracetail.contract.processes import ProcessRef, is_alive
 
 
 class Child:

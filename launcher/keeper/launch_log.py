@@ -1,54 +1,15 @@
-"""The log of one launch as its keeper writes it: lines and events, over segments, and where the writing stands."""
+"""Writes the log of one launch: lines and events, in segments of limited size, behind a bounded queue."""
 
-import contextlib
-import os
-import struct
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 from tracetail.contract import events
+from tracetail.launcher.keeper.position import Position, PositionFile
 from tracetail.launcher.keeper.segment_writer import QUEUE_MAX_BYTES, SegmentWriter
-from tracetail.launcher.keeper.stamper import Stamper
+from tracetail.launcher.log.stamper import Stamper
 from tracetail.launcher.plan import LogPlan, segment_path
 
 _SLOW = "the disk is too slow"
-_POSITION = struct.Struct("<qqqq")
-
-
-class Position(NamedTuple):
-    """What the keeper is about to write: enough for the next keeper to see how far it came."""
-
-    segment: int
-    """Number of the segment, from 1."""
-    size: int
-    """Bytes in it before the lines."""
-    consumed: int
-    """Bytes of the FIFO that the lines stand for; 0: they are taken out already."""
-    first_ns: int
-    """The first line's stamp."""
-
-
-class PositionFile:
-    """The last position, in a file that survives the keeper's sudden death (not the machine's: nor does the FIFO)."""
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-
-    def read(self) -> Position | None:
-        """Return what stands there, None if nothing was ever written."""
-        data = os.pread(self._descriptor, _POSITION.size, 0)
-        return Position(*_POSITION.unpack(data)) if len(data) == _POSITION.size else None
-
-    def write(self, position: Position) -> None:
-        """Note what is about to be written. A full disk costs the safety of a takeover, not the launch."""
-        with contextlib.suppress(OSError):
-            os.pwrite(self._descriptor, _POSITION.pack(*position), 0)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._descriptor)
 
 
 class LaunchLog:
@@ -95,7 +56,7 @@ class LaunchLog:
                 self._dropped_reason = str(self.writer.error)
             return False
         self.report_dropped()
-        self._make_room(length)
+        self._rotate_segment(length)
         now = self._clock()
         self._position.write(Position(self._segment, self._size, consumed, self._stamper.next_ns(now)))
         self._append(self._stamper.stamp(texts, marks, now))
@@ -108,7 +69,7 @@ class LaunchLog:
     def event(self, name: str, /, **fields: object) -> None:
         """Say something in the log."""
         self.report_dropped()
-        self._make_room(1)
+        self._rotate_segment(1)
         self._append(self._stamper.event(self._clock(), name, **fields))
 
     def report_dropped(self) -> None:
@@ -128,7 +89,7 @@ class LaunchLog:
         self._size += len(data)
         self.writer.append(data)
 
-    def _make_room(self, length: int) -> None:
+    def _rotate_segment(self, length: int) -> None:
         """Open the next segment if this one would grow past its limit."""
         if not self._size or self._size + length <= self._plan["maxBytes"]:
             return

@@ -17,20 +17,23 @@ from pathlib import Path
 
 from tracetail.contract import events, identity, record
 from tracetail.contract.logline import Event, parse_stamp
+from tracetail.contract.process_tag import KEEPER_TAG
+from tracetail.contract.processes import CLOCK_TICKS, boot_id, process_ref
 from tracetail.contract.record import LaunchDir, LaunchLock, Phase, Record
 from tracetail.contract.shipped import read_shipped
-from tracetail.launcher import engines, plan
-from tracetail.launcher.keeper import diagnosis, disk_reserve, exit_reason, probe, pruning, restart_policy, takeover
+from tracetail.launcher import disk_reserve, engines, plan, probe, restart_policy
+from tracetail.launcher.keeper import diagnosis, exit_reason, segment_pruning, takeover
 from tracetail.launcher.keeper.child import Child
 from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.fifo import Output
-from tracetail.launcher.keeper.launch_log import LaunchLog, PositionFile
+from tracetail.launcher.keeper.launch_log import LaunchLog
 from tracetail.launcher.keeper.phase_watch import Watch
+from tracetail.launcher.keeper.position import PositionFile
 from tracetail.launcher.keeper.pump import Pump
 from tracetail.launcher.keeper.readiness import Readiness
-from tracetail.launcher.keeper.stamper import Stamper, moment
 from tracetail.launcher.keeper.teardown import Sweep
 from tracetail.launcher.keeper.wakeup import Wakeup
+from tracetail.launcher.log.stamper import Stamper, moment
 from tracetail.launcher.machine import processes
 from tracetail.launcher.result import EXITED_BEFORE_READY
 
@@ -58,7 +61,7 @@ class Keeper:
         self._helpers: set[int] = set()
         """Children of the keeper that do not belong to the launch: reporters."""
         self._sweep = Sweep(launch.launch_id, self._plan["stopTimeoutSec"], self._helpers, time.monotonic)
-        self._room = pruning.RoomKeeper(self._plan["log"]["minFreeBytes"], launch.shipped_path)
+        self._disk_space = segment_pruning.DiskSpaceGuard(self._plan["log"]["minFreeBytes"], launch.shipped_path)
         self._started = time.monotonic()
         self._phase_started = self._started
         ready = self._plan["ready"]
@@ -82,14 +85,14 @@ class Keeper:
     def adopt(self) -> None:
         """Go on with a launch whose keeper has died."""
         position = PositionFile(self._launch.path / "position")
-        found = takeover.find(self._plan["log"], position.read())
+        found = takeover.find_unfinished(self._plan["log"], position.read())
         position.close()
-        if found.last_event is not None and found.last_event.name == events.EXITED:
-            self._record_end(found.last_event)
+        if found.end.last_event is not None and found.end.last_event.name == events.EXITED:
+            self._record_end(found.end.last_event)
             return
-        stamper = Stamper(self._record["traceId"], self._record["instanceId"], found.last_ns)
+        stamper = Stamper(self._record["traceId"], self._record["instanceId"], found.end.last_ns)
         taken = takeover.complete(found, self._output, stamper)
-        self._open_log(stamper, segment=found.segment, size=found.size + taken)
+        self._open_log(stamper, segment=found.end.segment, size=found.end.size + taken)
         self._take_office()
         self._log.event(events.ADOPTED, keeperPid=os.getpid())
         self._started -= self._age()
@@ -126,7 +129,7 @@ class Keeper:
         for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(ignored, signal.SIG_IGN)
         processes.become_subreaper()
-        ref = record.process_ref(os.getpid())
+        ref = process_ref(os.getpid())
         assert ref is not None
         self._record["keeper"] = ref
         self._save()
@@ -137,7 +140,7 @@ class Keeper:
     def _start_server(self) -> None:
         if not self._spawn(self._plan["argv"]):
             return
-        ref = record.process_ref(self._child.pid)
+        ref = process_ref(self._child.pid)
         if ref is not None:
             self._record["server"] = ref
         self._save()
@@ -160,7 +163,7 @@ class Keeper:
 
     def _spawn(self, argv: list[str]) -> bool:
         """Start a process of the launch; False if that fails, which then is the start's failure."""
-        environ = {k: v for k, v in os.environ.items() if k != processes.KEEPER_TAG} | self._plan["environ"]
+        environ = {k: v for k, v in os.environ.items() if k != KEEPER_TAG} | self._plan["environ"]
         end = self._output.open_for_server()
         self._child = Child()
         try:
@@ -182,7 +185,7 @@ class Keeper:
             self._tell_phases()
             if self._record["state"] == record.STARTING and not self._child.gone and self._failure is None:
                 self._judge_readiness()
-            self._make_room()
+            self._free_disk_space()
             self._note_segments()
             if self._stop_requested and self._record["state"] in (record.STARTING, record.READY):
                 self._record["state"] = record.STOPPING
@@ -205,13 +208,15 @@ class Keeper:
         if self._log.segments() != self._record.get("segments"):
             self._save()
             shipped = read_shipped(self._launch.shipped_path)
-            pruning.prune(self._log.segments()[:-1], self._plan["log"]["keep"] - 1, shipped)
+            segment_pruning.prune_shipped(self._log.segments()[:-1], self._plan["log"]["keep"] - 1, shipped)
 
-    def _make_room(self) -> None:
+    def _free_disk_space(self) -> None:
         """Give up the oldest segments when the disk gets full: what the server prints now matters more."""
-        for gone in self._room.look(self._log.segments()[:-1], self._log.writer.error):
+        for gone in self._disk_space.free_space(self._log.segments()[:-1], self._log.writer.error):
             if not gone.shipped:
-                self._log.event(events.DROPPED, bytes=gone.bytes, reason=f"{gone.path.name} is deleted: {gone.why}")
+                self._log.event(
+                    events.DROPPED, bytes=gone.bytes, reason=f"{gone.path.name} is deleted: {gone.reason}"
+                )
 
     def _wait(self) -> None:
         poller = select.poll()
@@ -220,7 +225,7 @@ class Keeper:
             poller.register(self._output.descriptor, select.POLLIN)
         if self._child.descriptor >= 0 and not self._child.gone:
             poller.register(self._child.descriptor, select.POLLIN)
-        times = [self._pump.timeout(), pruning.IDLE_CHECK_SECONDS if self._log.segment > 1 else None]
+        times = [self._pump.timeout(), segment_pruning.IDLE_CHECK_SECONDS if self._log.segment > 1 else None]
         if self._ending or self._stop_requested:
             times.append(self._sweep.next_at - time.monotonic())
         elif self._record["state"] == record.STARTING:
@@ -391,7 +396,7 @@ class Keeper:
     def _run(self, module: str, argument: str) -> None:
         """Run a helper that outlives the keeper if need be."""
         command = [sys.executable, "-I", "-m", module, str(self._launch.path), argument]
-        environ = os.environ | {processes.KEEPER_TAG: self._record["launchId"]}
+        environ = os.environ | {KEEPER_TAG: self._record["launchId"]}
         try:
             child = subprocess.Popen(
                 command,
@@ -428,8 +433,8 @@ class Keeper:
         The wall clock may have jumped since the start was written down.
         """
         server = self._record.get("server")
-        if server is not None and server["bootId"] == record.boot_id():
-            return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - server["startTime"] / processes.CLOCK_TICKS)
+        if server is not None and server["bootId"] == boot_id():
+            return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - server["startTime"] / CLOCK_TICKS)
         return max(0.0, (time.time_ns() - parse_stamp(self._record["startedAt"].encode())) / 1e9)
 
     def _elapsed(self) -> float:

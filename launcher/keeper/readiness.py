@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tracetail.launcher import plan
-from tracetail.launcher.keeper import probe
+from tracetail.launcher import plan, probe
 from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.phase_watch import Watch
 from tracetail.launcher.result import EXITED_BEFORE_READY, NOT_READY_IN_TIME

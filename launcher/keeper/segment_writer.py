@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tracetail.contract.state import DIRECTORY_MODE
+from tracetail.launcher.log.log_end import SEGMENT_MODE
 
 QUEUE_MAX_BYTES = 5 * 1024 * 1024
 """What may wait for the disk before lines are dropped; the keeper has to stay small."""
 RETRY_SECONDS = 0.2
-SEGMENT_MODE = 0o640
 
 
 class _Job(NamedTuple):

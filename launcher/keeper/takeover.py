@@ -1,13 +1,12 @@
-"""Finds where a dead keeper stopped writing, and finishes the line in the midst of which it died.
+"""Finds where a dead keeper stopped writing, and completes the line in the middle of which it died.
 
-A keeper notes what it is about to write (launch_log.Position), writes, and only then takes the bytes out of
-the FIFO. So after its death the lines that are whole in the segment are compared with what the FIFO still holds: what
-is written is taken out, what is not will be written by the new keeper.
+A keeper records in the position file what it is about to write (position.Position), writes the lines, and only then
+takes their bytes out of the FIFO. After its death the whole lines in the segment are compared with what the FIFO
+still holds: bytes that are written are taken out, the others are left for the new keeper to write.
 """
 
 import os
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 from tracetail.contract.logline import (
@@ -16,79 +15,51 @@ from tracetail.contract.logline import (
     MARK_EVENT,
     MARK_REDRAW,
     STAMP_BYTES,
-    TEXT_MAX_BYTES,
-    Event,
     local_offset_seconds,
-    parse_event,
     parse_line,
     parse_stamp,
     render_stamp,
 )
 from tracetail.launcher.keeper.fifo import Output
-from tracetail.launcher.keeper.launch_log import Position
 from tracetail.launcher.keeper.line_splitter import split
-from tracetail.launcher.keeper.stamper import Stamper
-from tracetail.launcher.plan import LogPlan, segment_path
+from tracetail.launcher.keeper.position import Position
+from tracetail.launcher.log.log_end import LogEnd, find_log_end, read_from
+from tracetail.launcher.log.stamper import Stamper
+from tracetail.launcher.plan import LogPlan
 
-_TAIL_BYTES = 2 * TEXT_MAX_BYTES + 4096
-"""Enough to hold the last whole line and a torn one."""
 _HEAD = re.compile(HEAD_PATTERN)
 
 
-class Found(NamedTuple):
-    """Where a log stands."""
+class Unfinished(NamedTuple):
+    """What a dead keeper left: the end of its log, and what it was about to write."""
 
-    path: Path
-    segment: int
-    size: int
-    last_ns: int
-    """The stamp of the last whole line."""
-    torn: bytes
-    """The start of a line after it that was not finished."""
+    end: LogEnd
     block: bytes | None
-    """What stands in the segment of the last lines that the FIFO may still hold; None if it holds none."""
+    """The bytes in the segment from the last position on, which the FIFO may still hold; None if it does not."""
     position: Position | None
-    last_event: Event | None
-    """What the keeper said in the last whole line, if it is the keeper's."""
 
 
-def find(log: LogPlan, position: Position | None) -> Found:
-    """Look at the segments of a launch without a keeper."""
-    number = last_segment(log, position)
-    path = segment_path(log, number)
-    tail = _read_from(path, -_TAIL_BYTES)
-    size = path.stat().st_size if path.exists() else 0
-    last_ns = _last_stamp(tail)
-    if last_ns == 0 and number > 1:
-        last_ns = _last_stamp(_read_from(segment_path(log, number - 1), -_TAIL_BYTES))
+def find_unfinished(log: LogPlan, position: Position | None) -> Unfinished:
+    """Return where the dead keeper of a launch stopped. position: its last one."""
+    end = find_log_end(log, position.segment if position else 1)
     block = None
-    if position is not None and position.segment == number and position.consumed and position.size <= size:
-        block = _read_from(path, position.size)
-    torn = tail[tail.rfind(b"\n") + 1 :]
-    return Found(path, number, size, last_ns, torn, block, position, _last_event(tail))
+    if position is not None and position.segment == end.segment and position.consumed and position.size <= end.size:
+        block = read_from(end.path, position.size)
+    return Unfinished(end, block, position)
 
 
-def last_segment(log: LogPlan, position: Position | None) -> int:
-    """Return the number of the segment that was opened last: the oldest may be deleted, so the end is looked for."""
-    name = re.compile(re.escape(log["stem"]) + r"(?:\.(\d+))?\.log")
-    directory = Path(log["directory"])
-    found = (
-        [match for path in directory.iterdir() if (match := name.fullmatch(path.name))] if directory.is_dir() else []
-    )
-    return max([int(match[1] or 1) for match in found], default=position.segment if position else 1)
-
-
-def complete(found: Found, output: Output, stamper: Stamper) -> int:
-    """Finish a torn line and take out of the FIFO what is written; return by how many bytes the segment grew."""
+def complete(unfinished: Unfinished, output: Output, stamper: Stamper) -> int:
+    """Complete a torn line, and take out of the FIFO what is written; return by how many bytes the segment grew."""
+    end, block, _ = unfinished
     raw = output.peek()
-    written = None if found.block is None else written_bytes(raw, found.block[: len(found.block) - len(found.torn)])
+    written = None if block is None else written_bytes(raw, block[: len(block) - len(end.torn)])
     ending = b""
-    if found.torn:
+    if end.torn:
         rest = b"" if written is None else raw[written:]
-        head, ending_of_head = _head_of(found, stamper)
-        ending, consumed = finish_line(found.torn, head, ending_of_head, rest)
+        head, rest_of_head = _head_of(unfinished, stamper)
+        ending, consumed = finish_line(end.torn, head, rest_of_head, rest)
         written = None if written is None else written + consumed
-        descriptor = os.open(found.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        descriptor = os.open(end.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         with os.fdopen(descriptor, "wb") as segment:
             segment.write(ending)
     if written:
@@ -97,9 +68,9 @@ def complete(found: Found, output: Output, stamper: Stamper) -> int:
 
 
 def written_bytes(raw: bytes, block: bytes) -> int | None:
-    """Return how much of raw (the FIFO's beginning) the whole lines of block stand for.
+    """Return how many bytes of raw (the beginning of the FIFO) the whole lines of block were made from.
 
-    None if they are something else: then their bytes are out of the FIFO already.
+    None if raw does not begin with these lines: then their bytes were taken out of the FIFO already.
     """
     at = 0
     for line in block.split(b"\n")[:-1]:
@@ -114,7 +85,7 @@ def written_bytes(raw: bytes, block: bytes) -> int | None:
 
 
 def _find_text(raw: bytes, at: int, text: bytes, mark: str | None) -> int | None:
-    """Return where the bytes of a line end in raw; states of a progress bar before it may have been left out."""
+    """Return where a line ends in raw, at or behind `at`; redraws before it may have been left out of the log."""
     endings = {MARK_CUT: (b"",), MARK_REDRAW: (b"\r",)}.get(mark or "", (b"\n", b"\r\n"))
     while True:
         for ending in endings:
@@ -127,12 +98,12 @@ def _find_text(raw: bytes, at: int, text: bytes, mark: str | None) -> int | None
 
 
 def finish_line(torn: bytes, head: bytes, rest_of_head: bytes, rest: bytes) -> tuple[bytes, int]:
-    """Return what completes a torn line, and how many bytes of the FIFO (rest) the completed line stands for.
+    """Return the bytes that complete a torn line, and how many bytes of the FIFO (rest) the line was made from.
 
     Args:
-        torn: what stands in the segment.
+        torn: the part of the line in the segment.
         head: the line's stamp and prefix.
-        rest_of_head: what of the head is not in torn.
+        rest_of_head: the part of the head that torn lacks.
         rest: the FIFO, from where this line begins; empty if its bytes are lost.
 
     """
@@ -151,43 +122,19 @@ def finish_line(torn: bytes, head: bytes, rest_of_head: bytes, rest: bytes) -> t
     return rest_of_head + whole[len(text) :] + b"\n", len(whole) + length
 
 
-def _head_of(found: Found, stamper: Stamper) -> tuple[bytes, bytes]:
-    """Return the torn line's head, and what of it is missing.
+def _head_of(unfinished: Unfinished, stamper: Stamper) -> tuple[bytes, bytes]:
+    """Return the torn line's stamp and prefix, and what of them is missing in the segment.
 
-    A head that is torn itself is completed: its stamp was the one after the last, or the block's first.
+    If they are torn themselves, their stamp was the one after the log's last, or the first of the position.
     """
-    match = _HEAD.match(found.torn)
+    torn, position = unfinished.end.torn, unfinished.position
+    match = _HEAD.match(torn)
     if match is not None:
-        stamper.last_ns = max(stamper.last_ns, parse_stamp(found.torn[:STAMP_BYTES]))
+        stamper.last_ns = max(stamper.last_ns, parse_stamp(torn[:STAMP_BYTES]))
         return match[0], b""
-    candidates = [found.last_ns + 1, *([found.position.first_ns] if found.position else [])]
-    for time_ns in candidates:
+    for time_ns in [unfinished.end.last_ns + 1, *([position.first_ns] if position else [])]:
         head = render_stamp(time_ns, local_offset_seconds(time_ns)) + stamper.prefix
-        if head.startswith(found.torn):
+        if head.startswith(torn):
             stamper.last_ns = time_ns
-            return head, head[len(found.torn) :]
-    return found.torn, b""
-
-
-def _last_event(tail: bytes) -> Event | None:
-    line = parse_line(tail[: max(0, tail.rfind(b"\n"))].rpartition(b"\n")[2])
-    return parse_event(line.text.decode(errors="replace")) if line is not None and line.mark == MARK_EVENT else None
-
-
-def _last_stamp(tail: bytes) -> int:
-    for line in reversed(tail.split(b"\n")[:-1]):
-        parsed = parse_line(line)
-        if parsed is not None:
-            return parsed.time_ns
-    return 0
-
-
-def _read_from(path: Path, offset: int) -> bytes:
-    """Return a file from an offset (negative: from its end) on; empty if there is no file."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size + offset) if offset < 0 else offset)
-            return file.read()
-    except FileNotFoundError:
-        return b""
+            return head, head[len(torn) :]
+    return torn, b""

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Collection
 
-from tracetail.contract.record import ProcessRef
+from tracetail.contract.processes import Process, ProcessRef
 from tracetail.launcher.machine import processes
 
 LEFT_BEHIND_SECONDS = 1.0
@@ -33,7 +33,7 @@ class Sweep:
         """When run is to be called again."""
         self.found = 0
         """How many processes there were at the first look."""
-        self.stuck: list[processes.Process] = []
+        self.stuck: list[Process] = []
         """What does not even end by SIGKILL."""
 
     def run(self, server: ProcessRef | None, *, server_gone: bool, stopping: bool) -> bool:

@@ -8,7 +8,7 @@ import ctypes
 from collections.abc import Collection
 from typing import NamedTuple
 
-from tracetail.launcher.machine import processes
+from tracetail.contract.processes import read_process
 
 LIBRARY = "libnvidia-ml.so.1"
 _SUCCESS = 0
@@ -102,7 +102,7 @@ def held_by(uses: Collection[Use], launch: Collection[tuple[int, int]]) -> list[
     found = []
     for use in uses:
         if use.pid in start_times:
-            now = processes.read(use.pid)
+            now = read_process(use.pid)
             if now is None or now.start_time == start_times[use.pid]:
                 found.append(use)
     return found

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from tracetail.contract.processes import CLOCK_TICKS, read_process, running_processes
 from tracetail.launcher.machine import processes
 
 _LISTEN = "0A"
@@ -127,23 +128,23 @@ def _address(text: str) -> str:
 
 
 def _describe(port: int, inode: str, *, listening: bool) -> Holder:
-    for pid in processes.table():
+    for pid in running_processes():
         if inode in _socket_inodes(pid):
             return _of_process(port, pid, listening=listening)
     return Holder(port, None, "", None, listening)
 
 
 def _of_process(port: int, pid: int, *, listening: bool) -> Holder:
-    process = processes.read(pid)
+    process = read_process(pid)
     seconds = None
     if process is not None:
-        seconds = max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - process.start_time / processes.CLOCK_TICKS)
+        seconds = max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - process.start_time / CLOCK_TICKS)
     return Holder(port, pid, processes.command_line(pid), seconds, listening)
 
 
 def _bound(port: int) -> Holder:
     """Find who has bound a port without listening: the kernel lists such sockets nowhere, so look into them."""
-    for pid in processes.table():
+    for pid in running_processes():
         if _has_bound(pid, port):
             return _of_process(port, pid, listening=False)
     return Holder(port, None, "", None, listening=False)

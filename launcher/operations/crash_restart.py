@@ -13,13 +13,15 @@ import time
 from pathlib import Path
 
 from tracetail.contract import events, record
+from tracetail.contract.processes import process_ref
 from tracetail.contract.record import LaunchDir, LaunchLock, Record
 from tracetail.launcher import params as parameters
 from tracetail.launcher import plan, registry
-from tracetail.launcher.keeper.restart_policy import next_attempt, pause
-from tracetail.launcher.keeper.stamper import moment
-from tracetail.launcher.operations import keeper_process, postscript, start
+from tracetail.launcher.log.log_end import append_event
+from tracetail.launcher.log.stamper import moment
+from tracetail.launcher.operations import keeper_process, start
 from tracetail.launcher.plan import Plan
+from tracetail.launcher.restart_policy import next_attempt, pause
 from tracetail.launcher.result import LOCKED, Refusal
 
 
@@ -33,7 +35,7 @@ def restart(crashed: LaunchDir, launch_id: str) -> None:
     params = parameters.from_object({**before["params"], "traceId": old["traceId"], "instanceId": old["instanceId"]})
     launch, lock, draft = start.make_launch(params, state_dir, launch_id)
     with lock:
-        ref = record.process_ref(os.getpid())
+        ref = process_ref(os.getpid())
         assert ref is not None
         draft["keeper"] = ref
         lock.write(draft)
@@ -71,7 +73,7 @@ def _end(
     draft["endedAt"] = moment()
     if refusal is None:
         draft["exit"] = {"code": None, "signal": None, "cause": "stopped before it was started anew"}
-        postscript.say(draft, events.EXITED, state=state, cause=draft["exit"]["cause"])
+        append_event(draft, events.EXITED, state=state, cause=draft["exit"]["cause"])
     else:
         start.write_refusal(draft, refusal)
     lock.write(draft)

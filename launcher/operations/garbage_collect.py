@@ -17,9 +17,9 @@ from tracetail.contract.record import LaunchDir, LaunchLock, Record
 from tracetail.contract.shipped import read_shipped
 from tracetail.contract.state import launches_dir
 from tracetail.launcher import registry
-from tracetail.launcher.keeper import pruning
-from tracetail.launcher.keeper.pruning import is_shipped
-from tracetail.launcher.operations import postscript, rescue
+from tracetail.launcher.log.log_end import append_event
+from tracetail.launcher.log.retention import free_bytes, is_shipped, low_space_reason
+from tracetail.launcher.operations import rescue
 
 DEFAULT_KEEP_DAYS = 14.0
 DEFAULT_KEEP_LAUNCHES = 200
@@ -120,7 +120,7 @@ def _make_room(
             for path in map(Path, launch.record.get("segments", [])[:-1]):
                 if not path.exists() or is_shipped(path, read_shipped(launch.dir.shipped_path)) != shipped_ones:
                     continue
-                if pruning.free_bytes(path.parent) + gained[_device(path)] >= min_free_bytes:
+                if free_bytes(path.parent) + gained[_device(path)] >= min_free_bytes:
                     continue  # this disk has room; another log may be on another one
                 removed = Removed(path, path.stat().st_size, shipped_ones)
                 if dry_run:
@@ -138,8 +138,8 @@ def _give_up(launch: registry.Launch, segment: Removed, min_free_bytes: int) -> 
     with lock:
         segment.path.unlink(missing_ok=True)
         if not segment.shipped:
-            why = f"{segment.path.name} is deleted: {pruning.too_little(min_free_bytes)}"
-            postscript.say(launch.record, events.DROPPED, bytes=segment.bytes, reason=why)
+            why = f"{segment.path.name} is deleted: {low_space_reason(min_free_bytes)}"
+            append_event(launch.record, events.DROPPED, bytes=segment.bytes, reason=why)
     return True
 
 

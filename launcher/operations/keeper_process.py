@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tracetail.contract import record
-from tracetail.contract.record import LaunchDir, LaunchLock, is_alive
+from tracetail.contract.process_tag import KEEPER_TAG, LAUNCH_TAG
+from tracetail.contract.processes import is_alive, read_process
+from tracetail.contract.record import LaunchDir, LaunchLock
 from tracetail.launcher import plan, registry
-from tracetail.launcher.machine import processes
 
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.02
@@ -32,7 +33,7 @@ def adopt(launch: LaunchDir) -> bool:
         return ended or (now.kept and keeper is not None and is_alive(keeper))
 
     def gone() -> bool:
-        process = processes.read(pid)
+        process = read_process(pid)
         return process is None or process.state in "ZX"
 
     wait_for(lambda: in_office() or gone(), WAIT_SECONDS)
@@ -63,8 +64,8 @@ def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None, *, scope: bool = Fa
         user = [] if os.geteuid() == 0 else ["--user"]
         unit = f"--unit=tracetail-{launch.launch_id}"
         command = ["systemd-run", "--scope", *user, "--quiet", "--collect", unit, "--", *command]
-    environ = {name: value for name, value in os.environ.items() if name != processes.TAG}
-    environ[processes.KEEPER_TAG] = launch.launch_id
+    environ = {name: value for name, value in os.environ.items() if name != LAUNCH_TAG}
+    environ[KEEPER_TAG] = launch.launch_id
     # One malloc arena: the keeper's threads are few, and it has to stay small.
     environ["MALLOC_ARENA_MAX"] = "1"
     with Path(launch.path / "keeper.log").open("ab") as log:

@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 
 from tracetail.contract import record
-from tracetail.launcher import engines, plan, registry
-from tracetail.launcher.keeper import probe
+from tracetail.launcher import engines, plan, probe, registry
 from tracetail.launcher.params import ParametersError, Smoke
 from tracetail.launcher.result import CHANGING, OK, STOPPED, UNHEALTHY, Result
 

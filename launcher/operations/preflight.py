@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tracetail.contract.state import DIRECTORY_MODE
 from tracetail.launcher import engines, registry
-from tracetail.launcher.keeper import pruning
+from tracetail.launcher.log.retention import free_bytes
 from tracetail.launcher.machine import ports
 from tracetail.launcher.params import Params
 from tracetail.launcher.result import PORT_HELD, PREFLIGHT_FAILED, Refusal
@@ -71,7 +71,7 @@ def check_disk(name: str, directory: Path, min_free_bytes: int) -> None:
         raise Refusal(
             PREFLIGHT_FAILED, f"{name} {directory} is not writable", f"change its owner, or change the {name}"
         )
-    free = pruning.free_bytes(directory)
+    free = free_bytes(directory)
     if free < min_free_bytes:
         raise Refusal(
             PREFLIGHT_FAILED,

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 
 from tracetail.contract import events, record
 from tracetail.contract.record import LaunchDir, LaunchLock, Record
-from tracetail.launcher import plan, registry
-from tracetail.launcher.keeper import disk_reserve
-from tracetail.launcher.keeper.stamper import moment
-from tracetail.launcher.operations import keeper_process, postscript
+from tracetail.launcher import disk_reserve, plan, registry
+from tracetail.launcher.log.log_end import append_event
+from tracetail.launcher.log.stamper import moment
+from tracetail.launcher.operations import keeper_process
 from tracetail.launcher.result import EXITED_BEFORE_READY
 
 
@@ -63,8 +63,8 @@ def end(launch: LaunchDir, state: str, cause: str) -> None:
         found["exit"] = {"code": None, "signal": None, "cause": cause}
         if state == record.FAILED:
             found["exit"]["exitStatus"] = EXITED_BEFORE_READY
-            postscript.say(found, events.FAILED, cause=cause, exitStatus=EXITED_BEFORE_READY)
-        postscript.say(found, events.EXITED, state=state, cause=cause)
+            append_event(found, events.FAILED, cause=cause, exitStatus=EXITED_BEFORE_READY)
+        append_event(found, events.EXITED, state=state, cause=cause)
         _write(launch, lock, found)
     with contextlib.suppress(OSError, ValueError, KeyError):  # no plan: nobody knows where to report
         settings = plan.read(launch)

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any, cast
 
 from tracetail.contract import events, identity, record
+from tracetail.contract.masking import mask_command_line, mask_text
+from tracetail.contract.process_tag import LAUNCH_TAG
+from tracetail.contract.processes import read_process
 from tracetail.contract.record import LaunchDir, LaunchLock, Phase, Record
 from tracetail.contract.state import DIRECTORY_MODE, launches_dir
-from tracetail.launcher import engines, plan, registry
+from tracetail.launcher import disk_reserve, engines, plan, registry
 from tracetail.launcher import params as parameters
-from tracetail.launcher.keeper import disk_reserve
-from tracetail.launcher.keeper.stamper import moment
+from tracetail.launcher.log.log_end import append_event
+from tracetail.launcher.log.stamper import moment
 from tracetail.launcher.machine import processes
-from tracetail.launcher.masking import mask_flags
-from tracetail.launcher.operations import keeper_process, postscript, preflight, rescue, stop
+from tracetail.launcher.operations import keeper_process, preflight, rescue, stop
 from tracetail.launcher.params import Params
 from tracetail.launcher.plan import Plan
-from tracetail.launcher.redacting import mask
 from tracetail.launcher.result import (
     EXITED_BEFORE_READY,
     LOCKED,
@@ -71,7 +72,7 @@ def start(params: Params, state_dir: Path, listener: Listener, *, min_free_bytes
         return Result("start", LOCKED, found, seconds=time.monotonic() - begun, cause=str(busy), hint=hint)
     except Refusal as refusal:
         found = refuse(params, state_dir, refusal)
-        cause, hint = mask(refusal.cause), mask(refusal.hint)
+        cause, hint = mask_text(refusal.cause), mask_text(refusal.hint)
         return Result("start", refusal.status, found, record.FAILED, time.monotonic() - begun, cause, hint)
     except OSError as error:
         return Result("start", PREFLIGHT_FAILED, None, "failed", time.monotonic() - begun, *_of_os_error(error))
@@ -170,7 +171,7 @@ def prepare(
         try:
             settings = _plan(params, command, launch, draft, attempt, min_free_bytes)
             settings = cast("Plan", {**settings, **(overrides or {})})
-            draft["argv"] = mask_argv(command.argv)
+            draft["argv"] = mask_command_line(command.argv)
             for name, content in command.files.items():
                 record.replace_file(launch.path / name, content.encode(), mode=0o640)
             plan.write(launch, settings)
@@ -291,23 +292,18 @@ def _launch_environ(draft: Record) -> dict[str, str]:
     return {
         "TRACE_ID": draft["traceId"],
         "INSTANCE_ID": draft["instanceId"],
-        processes.TAG: draft["launchId"],
+        LAUNCH_TAG: draft["launchId"],
         "SPT_NOENV": "1",
         "PYTHONUNBUFFERED": "1",
         **({"TRACEPARENT": parent} if parent else {}),
     }
 
 
-def mask_argv(argv: list[str]) -> list[str]:
-    """Return a command line without its secrets."""
-    return [mask(word) for word in mask_flags(argv)]
-
-
 def scheduler_instance() -> str:
     """Return the PowerJob instance id that an ancestor's command line shows, or ""."""
-    process = processes.read(os.getpid())
+    process = read_process(os.getpid())
     while process is not None and process.parent > 0:
-        process = processes.read(process.parent)
+        process = read_process(process.parent)
         match = _POWERJOB_SCRIPT.search(processes.command_line(process.pid)) if process else None
         if match is not None:
             return match[1]
@@ -316,7 +312,7 @@ def scheduler_instance() -> str:
 
 def refuse(params: Params, state_dir: Path, refusal: Refusal) -> Record | None:
     """Leave a launch that tells why there was none, so that its trace is not empty; None if not even that works."""
-    refusal = Refusal(refusal.status, mask(refusal.cause), mask(refusal.hint))
+    refusal = Refusal(refusal.status, mask_text(refusal.cause), mask_text(refusal.hint))
     try:
         launch, lock, draft = make_launch(params, state_dir)
         with lock:
@@ -339,7 +335,7 @@ def write_refusal(draft: Record, refusal: Refusal) -> None:
         "cause": refusal.cause,
         "hint": refusal.hint,
     }
-    postscript.say(
+    append_event(
         draft,
         events.REFUSED,
         exitStatus=refusal.status,

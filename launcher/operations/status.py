@@ -4,8 +4,7 @@ import time
 from pathlib import Path
 
 from tracetail.contract import record
-from tracetail.launcher import plan, registry
-from tracetail.launcher.keeper import probe
+from tracetail.launcher import plan, probe, registry
 from tracetail.launcher.operations import keeper_process, rescue
 from tracetail.launcher.result import CHANGING, OK, STOPPED, UNHEALTHY, Result
 from tracetail.launcher.selection import Selection

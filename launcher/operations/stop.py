@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 
 from tracetail.contract import record
+from tracetail.contract.process_tag import LAUNCH_TAG
+from tracetail.contract.processes import boot_id, read_environ, read_process
 from tracetail.contract.record import LaunchDir, Record
 from tracetail.launcher import plan, registry
 from tracetail.launcher.machine import ports, processes
@@ -39,7 +41,7 @@ class Members:
         self._launch = launch
         self._seen: set[tuple[int, int]] = set()
         server = launch.record.get("server")
-        if server is not None and server["bootId"] == record.boot_id():
+        if server is not None and server["bootId"] == boot_id():
             self._seen.add((server["pid"], server["startTime"]))
         self._note()
 
@@ -141,7 +143,7 @@ def _stopped_by_keeper(launch: LaunchDir, timeout: float, members: Members) -> b
 
 def _signal_keeper(found: Record, number: signal.Signals) -> bool:
     keeper = found.get("keeper")
-    process = processes.read(keeper["pid"]) if keeper else None
+    process = read_process(keeper["pid"]) if keeper else None
     if process is None or keeper is None or process.start_time != keeper["startTime"]:
         return False
     try:
@@ -192,6 +194,6 @@ def _is_free(found: Record, port: int) -> bool:
         return True
     if holder.pid is None:
         return False
-    process = processes.read(holder.pid)
-    tag = processes.environment_value(holder.pid, processes.TAG)
-    return process is None or (tag is not None and tag != found["launchId"]) or holder.pid == os.getpid()
+    process = read_process(holder.pid)
+    tag = read_environ(holder.pid).get(LAUNCH_TAG.encode())
+    return process is None or (tag is not None and tag != found["launchId"].encode()) or holder.pid == os.getpid()

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support import monitoring
 from support.agent_process import Launch, eventually
 
-from tracetail.contract.record import process_ref
+from tracetail.contract.processes import process_ref
 from tracetail.loki.answers import kind_of
 
 AGENT = Path(__file__).parents[2] / "agent"

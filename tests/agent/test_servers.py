@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tracetail.agent.metrics import server_collector
 from tracetail.agent.metrics.gpu import Gpus
 from tracetail.agent.metrics.server_collector import ServerMetrics, kind_of_cause
-from tracetail.contract.record import LaunchDir, LaunchLock, process_ref
+from tracetail.contract.processes import process_ref
+from tracetail.contract.record import LaunchDir, LaunchLock
 from tracetail.contract.state import launches_dir
 
 STARTED = datetime(2026, 11, 22, 21, 12, 10, tzinfo=UTC)

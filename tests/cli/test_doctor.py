@@ -23,7 +23,7 @@ from tracetail.agent.parsing import scan
 from tracetail.cli import configuration, launch_checks, machine_checks, service_checks
 from tracetail.cli.doctor import examine
 from tracetail.cli.findings import OK, PROBLEM, WARNING
-from tracetail.contract.record import process_ref
+from tracetail.contract.processes import process_ref
 
 MISSING = "/nonexistent/secret"
 

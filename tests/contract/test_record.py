@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tracetail.contract import record
+from tracetail.contract import processes, record
 
 
 @pytest.fixture
@@ -91,14 +91,14 @@ def test_effective_state(state, kept, alive, effective):
 def test_a_process_is_known_by_more_than_its_pid():
     process = subprocess.Popen(["sleep", "60"])
     try:
-        ref = record.process_ref(process.pid)
-        assert record.is_alive(ref)
-        assert not record.is_alive({**ref, "startTime": ref["startTime"] + 1})
-        assert not record.is_alive({**ref, "bootId": "another boot"})
+        ref = processes.process_ref(process.pid)
+        assert processes.is_alive(ref)
+        assert not processes.is_alive({**ref, "startTime": ref["startTime"] + 1})
+        assert not processes.is_alive({**ref, "bootId": "another boot"})
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert not record.is_alive(ref), "a zombie is not alive"
+        assert not processes.is_alive(ref), "a zombie is not alive"
     finally:
         process.kill()
         process.wait()
-    assert record.process_ref(process.pid) is None
+    assert processes.process_ref(process.pid) is None

@@ -9,7 +9,8 @@ from support.vrl import PROGRAM, Remap, transform, vrl_pattern
 
 from tracetail.contract.labels import LAUNCH_LABELS, METADATA_NAMES, METADATA_ORIGINAL_TIME
 from tracetail.contract.logline import render_line
-from tracetail.contract.redaction import DEFAULT_PATTERNS, Redactor
+from tracetail.contract.masking import DEFAULT_PATTERNS
+from tracetail.contract.redaction import Redactor
 
 VECTOR = PROGRAM.parent
 CONFIG = yaml.safe_load((VECTOR / "tracetail.yaml").read_text(encoding="utf-8"))
@@ -53,10 +54,7 @@ def test_the_program_compiles_whether_or_not_the_types_of_the_fields_are_known()
 def test_each_redaction_pattern_stands_in_the_program_in_the_same_order():
     found = re.findall(r"^message = replace\(message, r'(.*)', \"(.*)\"\)$", PROGRAM.read_text("utf-8"), re.MULTILINE)
 
-    assert found == [
-        (vrl_pattern(pattern.regex), "$1***@" if pattern.name == "url-password" else "$1***")
-        for pattern in DEFAULT_PATTERNS
-    ]
+    assert found == [(vrl_pattern(pattern.regex), f"$1***{pattern.kept_behind}") for pattern in DEFAULT_PATTERNS]
 
 
 @pytest.mark.parametrize(

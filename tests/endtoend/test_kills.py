@@ -12,7 +12,7 @@ import pytest
 from support.front import Front
 from support.machine import processes_of, wait_for
 
-from tracetail.contract.record import is_alive
+from tracetail.contract.processes import is_alive
 
 COUNT_LINES = Path(__file__).with_name("count_lines.py")
 SAMPLE_SERVER = Path(__file__).parents[2] / "examples" / "sample_server.py"

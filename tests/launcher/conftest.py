@@ -14,7 +14,8 @@ import pytest
 from support.callback_receiver import Receiver
 
 from tracetail.contract.logline import MARK_CUT, MARK_EVENT, MARK_REDRAW, parse_event, parse_line
-from tracetail.contract.record import LaunchDir, is_alive
+from tracetail.contract.processes import is_alive
+from tracetail.contract.record import LaunchDir
 from tracetail.launcher.machine import processes
 
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tracetail.contract import outbox
 from tracetail.contract.logline import render_stamp
-from tracetail.contract.record import is_alive
-from tracetail.launcher.keeper import restart_policy
+from tracetail.contract.processes import is_alive
+from tracetail.launcher import restart_policy
 
 READY = [["text", "ready now\n"], ["stay"]]
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tracetail.contract.record import is_alive
+from tracetail.contract.processes import is_alive, process_ref, read_process
 from tracetail.launcher import params as parameters
-from tracetail.launcher.machine import processes
 from tracetail.launcher.machine.nvml import Devices, Use, held_by
 from tracetail.launcher.operations import preflight
 from tracetail.launcher.result import PREFLIGHT_FAILED, Refusal
@@ -45,7 +44,7 @@ def asked(held):
 @pytest.mark.needs("cc")
 def test_a_stop_waits_until_the_driver_has_given_the_memory_back(world, held, wait_until):
     launch = world.launch(world.start([["fork", [["stay"]]], *READY]).result)
-    members = [process.ref() for process in world.members(launch)]
+    members = [process_ref(process.pid) for process in world.members(launch)]
     assert len(members) == 2
     held.write_text("".join(f"1 {ref['pid']} {70_000 * MIB}\n" for ref in members))
     with world.popen("stop", "--model-name", "m") as stopping:
@@ -79,7 +78,7 @@ def test_what_other_processes_hold_does_not_matter(world, held):
 def test_a_pid_that_is_another_process_by_now_holds_nothing_of_the_launch():
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         use = Use(0, other.pid, None)
-        start_time = processes.read(other.pid).start_time
+        start_time = read_process(other.pid).start_time
         assert held_by([use], {(other.pid, start_time)}) == [use]
         assert held_by([use], {(other.pid, start_time - 1)}) == []
         other.stdin.close()

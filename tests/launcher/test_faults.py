@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tracetail.contract.logline import parse_line
-from tracetail.launcher.keeper.stamper import Stamper
+from tracetail.launcher.log.stamper import Stamper
 
 LINES = b"".join(b"line %07d of a server that prints a lot of text\n" % n for n in range(100_000))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tracetail.contract.record import is_alive
+from tracetail.contract.processes import is_alive
 
 HERE = Path(__file__).parent / "powerjob"
 RECIPES = Path(__file__).parents[2] / "deploy" / "powerjob"

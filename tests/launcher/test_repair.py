@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from tracetail.contract import record as records
-from tracetail.contract.record import LaunchLock, is_alive
+from tracetail.contract.processes import is_alive
+from tracetail.contract.record import LaunchLock
 from tracetail.launcher import params as parameters
 from tracetail.launcher import registry
 from tracetail.launcher.operations import start, stop

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tracetail.contract.record import is_alive
+from tracetail.contract.processes import is_alive
 from tracetail.launcher import engines, registry
 from tracetail.launcher.machine import ports, processes
 

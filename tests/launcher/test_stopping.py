@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tracetail.contract.record import is_alive, process_ref
+from tracetail.contract.processes import is_alive, process_ref
 from tracetail.launcher.machine import processes
 
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")
@@ -51,7 +51,7 @@ def test_children_end_with_the_server_whatever_they_do(world, wait_until, tmp_pa
         )
     )
     left = [
-        p.ref()
+        process_ref(p.pid)
         for p in processes.members(launch.launch_id, launch.read()["server"], keeper=keeper)
         if p.pid != server
     ]
@@ -195,7 +195,7 @@ def test_a_child_that_shed_every_sign_is_found_after_the_keeper_died(world, wait
     wait_until(up.exists)
     os.kill(launch.read()["keeper"]["pid"], signal.SIGKILL)
     wait_until(lambda: not launch.lock_held())
-    left = [process.ref() for process in world.members(launch)]
+    left = [process_ref(process.pid) for process in world.members(launch)]
     assert len(left) == 2
     assert world.run("stop", "--model-name", "m").status == 0
     assert not any(is_alive(ref) for ref in left)

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from tracetail.contract.logline import render_stamp
-from tracetail.contract.record import LaunchLock, is_alive
+from tracetail.contract.processes import is_alive
+from tracetail.contract.record import LaunchLock
 
 NUMBER = 4000
 MOMENTS = random.Random(20261122)

@@ -36,7 +36,7 @@ class Remap:
 
 
 def vrl_pattern(regex):
-    """Return an RE2 pattern of tracetail.contract.redaction as a raw regex of VRL (Rust's regex, on Unicode text)."""
+    """Return an RE2 pattern of tracetail.contract.masking as a raw regex of VRL (Rust's regex, on Unicode text)."""
     regex = regex.replace(r"\b", r"(?-u:\b)").replace("'", r"\x27")
     regex = re.sub(r"\[([^\]]*)\\s([^\]]*)\]", r"[\1\\t\\n\\f\\r \2]", regex)
     return regex.replace(r"\s", r"[\t\n\f\r ]")

@@ -1,0 +1,111 @@
+"""The process table of this machine, read from /proc: the standard library only."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+"""Clock ticks per second, the unit of start times."""
+
+_PROC = "/proc"
+# Indices into what _stat_fields returns: proc_pid_stat(5) counts from 1, and the list starts with field 3.
+_STATE, _PARENT, _GROUP, _SESSION, _START_TIME, _ENVIRON_START = 0, 1, 2, 3, 19, 47
+_ENDED_STATES = frozenset({"Z", "X"})
+
+
+class ProcessRef(TypedDict):
+    """A reference to a process that never matches a later process with the same pid."""
+
+    pid: int
+    startTime: int
+    """Clock ticks after boot: field 22 of /proc/<pid>/stat."""
+    bootId: str
+    """/proc/sys/kernel/random/boot_id."""
+
+
+class Process(NamedTuple):
+    """One process: fields of /proc/<pid>/stat (proc_pid_stat(5))."""
+
+    pid: int
+    state: str
+    """One letter; Z and X are processes that have ended."""
+    parent: int
+    group: int
+    session: int
+    start_time: int
+    """Clock ticks after boot."""
+    environ_start: int
+    """Address of the initial environment: it changes with each execve(2). 0 without permission to read it."""
+
+    @property
+    def running(self) -> bool:
+        """Return whether the process has not ended (a zombie has)."""
+        return self.state not in _ENDED_STATES
+
+
+def boot_id() -> str:
+    """Return the id of this boot of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def read_process(pid: int) -> Process | None:
+    """Return the process with this pid, zombies included; None if there is none."""
+    fields = _stat_fields(pid)
+    if fields is None:
+        return None
+    return Process(
+        pid,
+        fields[_STATE].decode(),
+        int(fields[_PARENT]),
+        int(fields[_GROUP]),
+        int(fields[_SESSION]),
+        int(fields[_START_TIME]),
+        int(fields[_ENVIRON_START]),
+    )
+
+
+def running_processes() -> dict[int, Process]:
+    """Return all running processes by pid; zombies are left out."""
+    found = {}
+    for name in os.listdir(_PROC):  # noqa: PTH208  (a path object per process costs more than the scan)
+        if name.isdigit() and (process := read_process(int(name))) is not None and process.running:
+            found[process.pid] = process
+    return found
+
+
+def process_ref(pid: int) -> ProcessRef | None:
+    """Return a reference to the process with this pid; None if there is none."""
+    process = read_process(pid)
+    return None if process is None else {"pid": pid, "startTime": process.start_time, "bootId": boot_id()}
+
+
+def is_alive(ref: ProcessRef) -> bool:
+    """Return whether the referenced process still runs (a zombie does not)."""
+    process = read_process(ref["pid"])
+    if process is None or not process.running:
+        return False
+    return process.start_time == ref["startTime"] and boot_id() == ref["bootId"]
+
+
+def read_environ(pid: int) -> Mapping[bytes, bytes]:
+    """Return a process's environment as it was at its start; empty if it is gone or may not be read."""
+    try:
+        with open(f"{_PROC}/{pid}/environ", "rb") as file:  # noqa: PTH123  (cheaper than a path, once per process)
+            entries = file.read().split(b"\0")
+    except OSError:
+        return {}
+    return {name: value for name, equals, value in (entry.partition(b"=") for entry in entries) if equals}
+
+
+def _stat_fields(pid: int) -> list[bytes] | None:
+    """Return the fields of /proc/<pid>/stat from the third, the state, on; None if there is no such process.
+
+    The second field, the name in parentheses, may contain blanks and parentheses.
+    """
+    try:
+        with open(f"{_PROC}/{pid}/stat", "rb") as file:  # noqa: PTH123  (cheaper than a path, once per process)
+            data = file.read()
+    except OSError:
+        return None
+    return data[data.rindex(b")") + 2 :].split()

@@ -1,0 +1,43 @@
+"""Where the writing of a launch's log stands: a file that the next keeper reads if this one dies."""
+
+import contextlib
+import os
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+_POSITION = struct.Struct("<qqqq")
+
+
+class Position(NamedTuple):
+    """What the keeper is about to write: from it the next keeper finds out how much of it was written."""
+
+    segment: int
+    """Number of the segment, from 1."""
+    size: int
+    """Bytes in it before the lines."""
+    consumed: int
+    """Bytes of the FIFO that the lines were made from; 0 if they are taken out already."""
+    first_ns: int
+    """The first line's stamp."""
+
+
+class PositionFile:
+    """The last position, in a file that survives a crash of the keeper (not of the machine, as the FIFO does not)."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    def read(self) -> Position | None:
+        """Return the position; None if none was ever written."""
+        data = os.pread(self._descriptor, _POSITION.size, 0)
+        return Position(*_POSITION.unpack(data)) if len(data) == _POSITION.size else None
+
+    def write(self, position: Position) -> None:
+        """Write the position. A full disk costs the safety of a takeover, not the launch."""
+        with contextlib.suppress(OSError):
+            os.pwrite(self._descriptor, _POSITION.pack(*position), 0)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)

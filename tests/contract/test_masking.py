@@ -1,0 +1,74 @@
+"""One list of secrets: what is masked in a text does not depend on which part masks it."""
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tracetail.contract.masking import DEFAULT_PATTERNS, mask_command_line, mask_text
+from tracetail.contract.redaction import Redactor
+
+REDACTOR = Redactor()
+# Pieces of which lines with secrets, and lines nearly with secrets, are made.
+PIECES = (
+    *("api_key", "VLLM_API_KEY", "password", "HF_TOKEN", "--api-key", "-token", "--db-password", "a-key", "Bearer"),
+    *("=", " = ", ": ", " ", "'", '"', "[", "]", "', '", ",", "*", "\t", "sk-0123456789abcdef01", "hf_" + "a" * 20),
+    *("postgres://u:pw@h/db", "AKIAABCDEFGHIJKLMNOP", "aws_secret_access_key=" + "a" * 20, "x", "密码", "-", "--"),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
+@example("--api-key sk-1 'api_key': ['a', 'b'] password=密码 x")
+def test_short_texts_are_masked_as_blocks_of_log_lines_are(text):
+    assert mask_text(text) == REDACTOR.redact(text.encode())[0].decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (
+            "non-default args: {'api_key': ['zz1', 'zz2'], 'port': 1}",
+            "non-default args: {'api_key': [***], 'port': 1}",
+        ),
+        ("VLLM_API_KEY=zz1 vllm serve", "VLLM_API_KEY=*** vllm serve"),
+        ("exec vllm serve --db-password zz1 --port 1", "exec vllm serve --db-password *** --port 1"),
+        ("run: '--hf-token' 'z z'", "run: '--hf-token' '***'"),
+        ("run: --hf-token 'z z'", "run: --hf-token '***'"),
+        ("args: ['--api-key', 'zz1', '--port', '1']", "args: ['--api-key', '***', '--port', '1']"),
+        ("-token zz1", "-token ***"),
+        ("a foreign-key constraint, eos_token='</s>', --max-num-batched-tokens 8192", None),
+        ("key value: key=1 token: 5 tokens/s", None),
+    ],
+)
+def test_what_a_text_is_masked_to(text, masked):
+    assert mask_text(text) == (text if masked is None else masked)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--api-key", "zz1"],
+        ["--api-key", "zz1", "zz2"],
+        ["--hf_token", "zz1"],
+        ["-token", "zz1"],
+        ["--token=zz1"],
+        ["--api_key=zz1"],
+        ["--db-password", "zz1"],
+        ["VLLM_API_KEY=zz1"],
+        ["bash", "-c", "exec vllm serve --api-key zz1"],
+        ["--db=postgres://u:zz1@h/db"],
+    ],
+)
+def test_a_command_line_is_shown_without_its_secrets(words):
+    shown = mask_command_line(["vllm", "serve", *words, "--port", "8000"])
+    assert "zz" not in " ".join(shown)
+    assert shown[-2:] == ["--port", "8000"]
+
+
+def test_a_text_keeps_its_lines_and_what_is_not_text_in_it():
+    assert mask_text("password=\nx\udc80 password: y") == "password=\nx\udc80 password: ***"
+
+
+def test_each_pattern_has_one_group_which_is_kept():
+    assert [re.compile(pattern.regex).groups for pattern in DEFAULT_PATTERNS] == [1] * len(DEFAULT_PATTERNS)
