@@ -8,8 +8,8 @@ import click
 
 from tracetail.cli import configuration
 from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
+from tracetail.contract.secret_file import SecretFileError
 from tracetail.panel.auth.access import READ, SCOPES, Keys
-from tracetail.panel.auth.secret import SecretError
 from tracetail.panel.server import PanelServer
 
 
@@ -25,7 +25,7 @@ def panel(ctx: click.Context, listen: str | None) -> None:
         loaded = configuration.load(ctx.obj)
         host, port = parse_listen("panel.listen", listen or loaded.panel.listen)
         server = PanelServer(loaded.panel, loaded.loki)
-    except (configuration.ConfigurationError, SecretError, ValueError) as error:
+    except (configuration.ConfigurationError, SecretFileError, ValueError) as error:
         click.echo(f"tracetail panel: {error}", err=True)
         sys.exit(2)
     try:
@@ -57,7 +57,7 @@ def token(
         minted = Keys(settings).mint(
             trace_ids, scopes=scopes or (READ,), seconds=seconds or settings.token_seconds, origin=origin
         )
-    except (configuration.ConfigurationError, SecretError, ValueError) as error:
+    except (configuration.ConfigurationError, SecretFileError, ValueError) as error:
         click.echo(f"tracetail token: {error}", err=True)
         sys.exit(2)
     click.echo(minted)

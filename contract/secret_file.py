@@ -1,9 +1,12 @@
-"""Secrets stand in files that settings name, never in the settings themselves.
+"""Reads secrets from the files that settings name; a secret itself never stands in a setting.
 
-A file is read anew whenever its secret is needed: who rotates it restarts nothing.
+Every use of a secret reads its file again, so that a rotated secret takes effect without a restart.
 """
 
+import logging
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 class SecretFileError(ValueError):
@@ -11,17 +14,61 @@ class SecretFileError(ValueError):
 
 
 def read_secret(setting: str, path: str) -> str:
-    """Return the secret that a file holds, without white space around it. Raises SecretFileError.
+    """Return the secret in a file: one printable line, without the white space around it. Raises SecretFileError.
 
-    setting: its name, for messages, as `loki.password_file`.
+    setting: the name of the setting for messages, as `loki.password_file`.
     """
     try:
-        secret = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SecretFileError(f"{setting} cannot be read: {path}: {reason}") from error
-    if not secret:
-        raise SecretFileError(f"{setting} is empty: {path}")
+        secret = _read(setting, path).decode()
+    except UnicodeDecodeError as error:
+        raise SecretFileError(f"{setting} cannot be read: {path}: it is not text") from error
     if not secret.isprintable():
         raise SecretFileError(f"{setting} holds more than one line, or unprintable characters: {path}")
+    return secret
+
+
+class SecretFile:
+    """The secret of a server that checks the requests of others: the file's content, read at each use.
+
+    While a replaced file cannot be used, the last usable content stays valid: a rotation that is half done (the file
+    deleted, or still empty) must lock nobody out.
+    """
+
+    def __init__(self, setting: str, path: str, *, min_bytes: int = 1) -> None:
+        """Read the file; without a path the secret is empty. Raises SecretFileError."""
+        self._setting = setting
+        self._path = path
+        self._min_bytes = min_bytes
+        self._value = self._usable() if path else b""
+        self._failure = ""
+
+    @property
+    def value(self) -> bytes:
+        """The secret without the white space around it; empty if there is no path."""
+        if self._path:
+            try:
+                self._value = self._usable()
+                self._failure = ""
+            except SecretFileError as error:
+                if str(error) != self._failure:
+                    log.error("%s; the previous secret stays in use", error)  # noqa: TRY400  (the message says it)
+                self._failure = str(error)
+        return self._value
+
+    def _usable(self) -> bytes:
+        secret = _read(self._setting, self._path)
+        if len(secret) < self._min_bytes:
+            raise SecretFileError(
+                f"{self._setting}: {self._path} holds {len(secret)} bytes, {self._min_bytes} are needed"
+            )
+        return secret
+
+
+def _read(setting: str, path: str) -> bytes:
+    try:
+        secret = Path(path).read_bytes().strip()
+    except OSError as error:
+        raise SecretFileError(f"{setting} cannot be read: {path}: {error.strerror}") from error
+    if not secret:
+        raise SecretFileError(f"{setting} is empty: {path}")
     return secret

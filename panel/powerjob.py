@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import aiohttp
 
-from tracetail.panel.auth.secret import SecretFile
+from tracetail.contract.secret_file import SecretFile
 from tracetail.panel.settings import PanelSettings
 
 PAGE_LINES = 100
@@ -47,7 +47,7 @@ class PowerJob:
 
     @classmethod
     def from_settings(cls, settings: PanelSettings) -> Self | None:
-        """Return a client of the configured server, or None if none is configured. Raises SecretError."""
+        """Return a client of the configured server, or None if none is configured. Raises SecretFileError."""
         if not settings.powerjob_url:
             return None
         token = SecretFile("panel.powerjob_token_file", settings.powerjob_token_file)

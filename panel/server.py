@@ -47,7 +47,7 @@ class PanelServer:
     """One panel: its Loki client, feeds and keys, and the application that serves them."""
 
     def __init__(self, settings: PanelSettings, loki_settings: LokiSettings) -> None:
-        """Read the key files. Raises SecretError."""
+        """Read the key files. Raises SecretFileError."""
         self.settings = settings
         self.keys = Keys(settings)
         self.loki = LokiClient(loki_settings)

@@ -19,7 +19,7 @@ from typing import Any
 import jwt
 
 from tracetail.contract.identity import InvalidIdError, check_id
-from tracetail.panel.auth.secret import SecretError, SecretFile
+from tracetail.contract.secret_file import SecretFile, SecretFileError
 from tracetail.panel.settings import PanelSettings
 
 READ = "read"
@@ -83,13 +83,13 @@ EVERYTHING = Grant(frozenset({*SCOPES, ADMIN}), None)
 
 
 class Keys:
-    """The configured keys. A key file that changes is read again."""
+    """The secrets of the configuration; their files are read at each use."""
 
     def __init__(self, settings: PanelSettings) -> None:
-        """Read the files. Raises SecretError."""
-        self._secret = SecretFile("panel.secret_file", settings.secret_file, SECRET_MIN_BYTES)
+        """Read the files. Raises SecretFileError."""
+        self._secret = SecretFile("panel.secret_file", settings.secret_file, min_bytes=SECRET_MIN_BYTES)
         self._public_key = SecretFile("panel.public_key_file", settings.public_key_file)
-        self._admin_key = SecretFile("panel.admin_key_file", settings.admin_key_file, ADMIN_KEY_MIN_BYTES)
+        self._admin_key = SecretFile("panel.admin_key_file", settings.admin_key_file, min_bytes=ADMIN_KEY_MIN_BYTES)
 
     @property
     def exist(self) -> bool:
@@ -106,7 +106,7 @@ class Keys:
         if kind.lower() != "bearer" or not token:
             raise NoValidTokenError("token_invalid", "the Authorization header is not of the form: Bearer …")
         admin_key = self._admin_key.value
-        if admin_key and hmac.compare_digest(token.encode(), admin_key):
+        if admin_key and hmac.compare_digest(token.encode(errors="surrogateescape"), admin_key):
             return EVERYTHING
         return self._verified(token.strip())
 
@@ -134,10 +134,10 @@ class Keys:
         origin: str | None = None,
         now: float | None = None,
     ) -> str:
-        """Return a signed token. Raises ValueError if an argument is not valid, SecretError without a secret."""
+        """Return a signed token. Raises ValueError if an argument is not valid, SecretFileError without a secret."""
         secret = self._secret.value
         if not secret:
-            raise SecretError("panel.secret_file is not set: tokens are signed with it")
+            raise SecretFileError("panel.secret_file is not set: tokens are signed with it")
         wanted = list(traces)
         if not wanted:
             raise ValueError("a token needs at least one traceId")

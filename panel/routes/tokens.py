@@ -7,8 +7,8 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from tracetail.contract.secret_file import SecretFileError
 from tracetail.panel.auth.access import ADMIN, READ, Keys
-from tracetail.panel.auth.secret import SecretError
 from tracetail.panel.routes.answer import json_answer
 from tracetail.panel.routes.errors import RequestError
 from tracetail.panel.routes.request import body, grant_of
@@ -44,7 +44,7 @@ class TokenRoutes:
             token = self._keys.mint(
                 wanted.traces, scopes=wanted.scopes, seconds=seconds, origin=wanted.origin or None, now=now
             )
-        except SecretError as error:
+        except SecretFileError as error:
             raise RequestError(409, "no_secret", str(error)) from error
         except ValueError as error:
             raise RequestError(400, "bad_body", str(error)) from error
