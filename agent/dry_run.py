@@ -16,7 +16,7 @@ from tracetail.agent.service import redactor_of, zone_of
 from tracetail.agent.settings import AgentSettings
 from tracetail.contract.labels import INSTANCE_ID, TRACE_ID, launch_labels
 from tracetail.contract.logline import local_offset_seconds, render_stamp
-from tracetail.loki import entries as encoding
+from tracetail.loki.entries import decode_metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def tried(
             yield {
                 "time": render_stamp(time_ns, local_offset_seconds(time_ns)).decode(),
                 "labels": {**trial.labels, **ids},
-                "metadata": encoding.decode_metadata(entries.metas[number]),
+                "metadata": decode_metadata(entries.metas[number]),
                 "line": entries.texts[number].decode(),
             }
         at = end

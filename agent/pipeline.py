@@ -24,9 +24,8 @@ from tracetail.contract import events
 from tracetail.contract.labels import ENTRY_MAX_BYTES, METADATA_KIND, METADATA_LEVEL
 from tracetail.contract.logline import MARK_CUT, render_event
 from tracetail.contract.redaction import Redactor
-from tracetail.loki import entries as encoding
-from tracetail.loki.entries import Columns
-from tracetail.loki.push import Bodies
+from tracetail.loki.entries import Columns, decode_metadata, encode_metadata
+from tracetail.loki.push import BodyBuilder
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +163,7 @@ class Pipeline:
         if not source.parser.last_ns:
             source.parser.begin(block.data, self.clock_ns())
         observed = Observed(source.own_labels)
-        bodies: dict[object, Bodies] = {}  # by the ids of their lines
+        bodies: dict[object, BodyBuilder] = {}  # by the ids of their lines
         masked = 0
         for piece in _pieces(block.data):
             unfinished = block.unfinished and not piece.endswith(b"\n")
@@ -175,7 +174,7 @@ class Pipeline:
                 entries = self.fit(stream.entries)
                 source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
                 if ids not in bodies:
-                    bodies[ids] = Bodies(source.labels(ids), self.body_max_bytes)
+                    bodies[ids] = BodyBuilder(source.labels(ids), self.body_max_bytes)
                 bodies[ids].add(entries, [(entry, row + lines_before) for entry, row in stream.rows])
                 self._note(observed, stream)
         self.metrics.read(observed.levels, len(block.data), masked)
@@ -221,7 +220,7 @@ class Pipeline:
         """Return a batch with one event of the agent's own; with its acknowledgement file is at position."""
         # A gap stands where it is in the log: what follows it keeps its own time.
         begun_ns = source.parser.last_ns or source.begun_ns if file else 0
-        bodies = Bodies(source.labels(source.parser.ids), self.body_max_bytes)
+        bodies = BodyBuilder(source.labels(source.parser.ids), self.body_max_bytes)
         bodies.add(source.parser.event(text.encode(), begun_ns or self.clock_ns()))
         return Batch(
             source_id=source.id,
@@ -241,7 +240,7 @@ class Pipeline:
         if max(map(len, entries.texts)) <= TEXT_MAX_BYTES:
             return entries
         fitting = Columns()
-        cut = encoding.metadata({METADATA_KIND: MARK_CUT}) if self.structured_metadata else b""
+        cut = encode_metadata({METADATA_KIND: MARK_CUT}) if self.structured_metadata else b""
         last_ns = 0
         for index, (text, meta) in enumerate(zip(entries.texts, entries.metas, strict=True)):
             last_ns = max(last_ns + 1, entries.time_ns(index))
@@ -262,7 +261,7 @@ class Pipeline:
             if level is None:
                 if len(self._level_of_meta) >= _LEVELS_KNOWN_MAX:
                     self._level_of_meta.clear()
-                level = encoding.decode_metadata(meta).get(METADATA_LEVEL, "info")
+                level = decode_metadata(meta).get(METADATA_LEVEL, "info")
                 self._level_of_meta[meta] = level
             levels[level] = levels.get(level, 0) + count
 

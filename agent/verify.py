@@ -29,7 +29,7 @@ from tracetail.contract.state import launches_dir
 from tracetail.loki.client import LokiClient
 from tracetail.loki.entries import decode_metadata
 from tracetail.loki.logql import selector
-from tracetail.loki.original_time import untold
+from tracetail.loki.original_time import split_original_time
 
 _QUERY_SPAN_NS = 7 * 86_400 * 1_000_000_000
 _OWN_TIME = METADATA_ORIGINAL_TIME.encode()
@@ -137,7 +137,7 @@ def launches_of(state_dirs: Sequence[Path], trace_id: str) -> tuple[list[tuple[L
 
 
 async def verify(launch: LaunchDir, record: Record, journal: Path, redactor: Redactor, loki: LokiClient) -> Report:
-    """Compare a launch's segments with Loki. Raises what LokiClient.entries raises."""
+    """Compare a launch's segments with Loki. Raises LokiError."""
     report = Report(record["launchId"], record["traceId"], launch.effective_state(record))
     in_loki = await _entries_in_loki(record, loki)
     report.receipt = in_loki.receipt
@@ -177,7 +177,7 @@ def _compare(
         # One that had to be moved behind the one before it stands in Loki with its own time told.
         time_ns = entries.time_ns(index)
         if _OWN_TIME in (meta := entries.metas[index]):
-            time_ns = untold("", decode_metadata(meta)[METADATA_ORIGINAL_TIME])[1] or time_ns
+            time_ns = split_original_time("", decode_metadata(meta)[METADATA_ORIGINAL_TIME])[1] or time_ns
         text = entries.texts[index]
         report.lines += 1
         # A text over Loki's limit stands there in parts; the first of them has its time.
@@ -220,14 +220,14 @@ async def _entries_in_loki(record: Record, loki: LokiClient) -> _InLoki:
     while start < now:
         # Loki limits how long a time a query may span; a launch may run for months.
         end = min(start + _QUERY_SPAN_NS, now)
-        for entry in await loki.entries(query, start, end):
+        for entry in await loki.all_entries(query, start, end):
             # Without structured metadata nothing marks the agent's own words but the words themselves.
             if entry.labels.get(METADATA_KIND, unmarked) == MARK_EVENT and found.is_the_agents(entry.line):
                 continue
             found.lines += 1
-            text, original = untold(entry.line, entry.labels.get(METADATA_ORIGINAL_TIME))
+            text, original = split_original_time(entry.line, entry.labels.get(METADATA_ORIGINAL_TIME))
             found.texts[original or entry.time_ns] = hash(text)
-        start = end + 1
+        start = end
     return found
 
 
@@ -258,7 +258,7 @@ def _rejected_times(journal: Path, launch_id: str) -> set[int]:
     for row in rows:
         if json.loads(row["labels"]).get(LAUNCH_ID) == launch_id:
             told = decode_metadata(row["meta"]).get(METADATA_ORIGINAL_TIME)
-            _, original = untold(row["line"].decode(errors="replace"), told)
+            _, original = split_original_time(row["line"].decode(errors="replace"), told)
             times.add(original or row["time_ns"])
     return times
 

@@ -1,6 +1,5 @@
 """Loads the configuration: one TOML file, then environment variables, checked against each part's settings type."""
 
-import dataclasses
 import difflib
 import json
 import os
@@ -94,9 +93,9 @@ def store_url(store: StoreSettings) -> str:
 
 def _at_the_store(loaded: Configuration) -> LokiSettings:
     """Return the settings of `[loki]` for the embedded store: its address, and its secret if nothing else is set."""
-    loki = dataclasses.replace(loaded.loki, url=store_url(loaded.store))
+    loki = msgspec.structs.replace(loaded.loki, url=store_url(loaded.store))
     if loaded.store.secret_file and not (loki.bearer_token_file or loki.username):
-        loki = dataclasses.replace(loki, bearer_token_file=loaded.store.secret_file)
+        loki = msgspec.structs.replace(loki, bearer_token_file=loaded.store.secret_file)
     return loki
 
 

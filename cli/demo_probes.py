@@ -13,9 +13,10 @@ from typing import Any
 from tracetail.cli.http import open_direct
 from tracetail.contract.labels import METADATA_LEVEL
 from tracetail.loki import logql
-from tracetail.loki.settings import ENTRIES_PER_QUERY_MAX, LokiSettings
+from tracetail.loki.client import LokiClient, LokiError
+from tracetail.loki.limits import ENTRIES_PER_QUERY_MAX
+from tracetail.loki.settings import LokiSettings, LokiSettingsError
 from tracetail.panel.trace.entry import Key
-from tracetail.panel.trace.loki import LokiClient, LokiError
 from tracetail.panel.trace.reader import Reader
 
 REQUEST_TIMEOUT_SECONDS = 30.0
@@ -28,14 +29,12 @@ class DemoFailedError(Exception):
 
 async def read_lines(settings: LokiSettings, trace_id: str) -> list[tuple[str, str]]:
     """Return (level, line) of every entry of a trace in the last hour, oldest first. Raises DemoFailedError."""
-    loki = LokiClient(settings)
+    start = Key(time.time_ns() - LOOK_BACK_SECONDS * 10**9)
     try:
-        start = Key(time.time_ns() - LOOK_BACK_SECONDS * 10**9)
-        page = await Reader(loki).forward(logql.trace_query(trace_id), start, limit=ENTRIES_PER_QUERY_MAX)
-    except LokiError as error:
+        async with LokiClient(settings) as loki:
+            page = await Reader(loki).forward(logql.trace_query(trace_id), start, limit=ENTRIES_PER_QUERY_MAX)
+    except (LokiError, LokiSettingsError) as error:
         raise DemoFailedError(str(error)) from error
-    finally:
-        await loki.close()
     return [(entry.stream.fields.get(METADATA_LEVEL, ""), entry.text) for entry in page.entries]
 
 

@@ -17,8 +17,10 @@ from tracetail.cli import configuration
 from tracetail.contract import labels as names
 from tracetail.contract.identity import InvalidIdError, check_id, is_launch_id
 from tracetail.loki import logql
+from tracetail.loki.client import LokiClient, LokiError, LokiUnavailableError
+from tracetail.loki.limits import CREATION_GRACE_SECONDS
+from tracetail.loki.settings import LokiSettingsError
 from tracetail.panel.trace.entry import Entry, Key, source_of
-from tracetail.panel.trace.loki import LokiClient, LokiError, LokiUnavailableError
 from tracetail.panel.trace.reader import Reader
 
 POLL_SECONDS = 0.25
@@ -26,8 +28,6 @@ UNAVAILABLE_PAUSE_SECONDS = 2.0
 SERIES_SECONDS = 2.0
 """How often a followed trace is asked for further launches."""
 PAGE = 1000
-AHEAD_SECONDS = 600
-"""How far ahead of this machine's clock an entry may be (Loki refuses what is further)."""
 _NANOSECONDS = 1_000_000_000
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _COLOURS = {"debug": "bright_black", "warning": "yellow", "error": "red", "critical": "red"}
@@ -83,7 +83,11 @@ class Follower:
 
     async def last(self, count: int) -> list[Entry]:
         """Return the last lines of what is there."""
-        reader, found, end = Reader(self.loki), list[Entry](), Key(time.time_ns() + AHEAD_SECONDS * _NANOSECONDS)
+        reader, found, end = (
+            Reader(self.loki),
+            list[Entry](),
+            Key(time.time_ns() + CREATION_GRACE_SECONDS * _NANOSECONDS),
+        )
         while len(found) < count:
             limit = min(PAGE, count - len(found))
             page = await reader.backward(self.selection.query(), end, Key(self.selection.start_ns), limit=limit)
@@ -104,7 +108,7 @@ class Follower:
             found: list[Entry] = []
             try:
                 if time.monotonic() - looked >= SERIES_SECONDS:
-                    end_ns = time.time_ns() + AHEAD_SECONDS * _NANOSECONDS
+                    end_ns = time.time_ns() + CREATION_GRACE_SECONDS * _NANOSECONDS
                     matching = logql.selector(self.selection.streams)
                     streams = await self.loki.series(matching, self.selection.start_ns, end_ns)
                     looked = time.monotonic()
@@ -216,6 +220,8 @@ def logs(
     printer = Printer(as_json=as_json, raw=raw, colour=not (as_json or raw) and _wants_colour())
     try:
         asyncio.run(_print(LokiClient(settings), selection, printer, tail=tail, follow=follow))
+    except LokiSettingsError as error:
+        _fail(str(error))
     except LokiError as error:
         _fail(str(error), status=1)
     except KeyboardInterrupt:
@@ -229,8 +235,8 @@ def logs(
 
 
 async def _print(loki: LokiClient, selection: Selection, printer: Printer, *, tail: int | None, follow: bool) -> None:
-    follower = Follower(loki, selection)
-    try:
+    async with loki:
+        follower = Follower(loki, selection)
         if tail is None:
             async for entry in follower.existing():
                 printer.write(entry)
@@ -240,8 +246,6 @@ async def _print(loki: LokiClient, selection: Selection, printer: Printer, *, ta
         if follow:
             async for entry in follower.coming():
                 printer.write(entry)
-    finally:
-        await loki.close()
 
 
 def _streams(trace_id: str | None, launch_id: str | None, instance_id: str | None) -> dict[str, str]:

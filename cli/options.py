@@ -57,8 +57,6 @@ def options_of_table(table: str, struct: Any) -> list[Option]:
 
 
 def _default(struct: Any, key: str) -> Any:
-    if dataclasses.is_dataclass(struct):
-        return next(field.default for field in dataclasses.fields(struct) if field.name == key)
     field = next(field for field in msgspec.structs.fields(struct) if field.name == key)
     if field.default_factory is not msgspec.NODEFAULT:
         return field.default_factory()

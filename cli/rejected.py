@@ -50,7 +50,7 @@ def replay(ctx: click.Context, trace_id: str | None) -> None:
     from tracetail.agent.journal import rejected as module
     from tracetail.agent.journal.database import JournalError
     from tracetail.agent.service import journal_path
-    from tracetail.loki.client import LokiClient, UnreachableError
+    from tracetail.loki.client import LokiClient, LokiError
 
     settings = load_configuration(ctx.obj)
 
@@ -60,9 +60,7 @@ def replay(ctx: click.Context, trace_id: str | None) -> None:
 
     try:
         accepted, reasons = asyncio.run(run())
-    except UnreachableError as error:
-        fail(f"Loki at {settings.loki.url} cannot be reached: {error}")
-    except JournalError as error:
+    except (LokiError, JournalError) as error:
         fail(str(error))
     except ValueError as error:  # a setting that cannot be used
         fail(str(error), BAD_USAGE)

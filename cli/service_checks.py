@@ -1,8 +1,6 @@
 """The checks of `tracetail doctor` that talk to others: Loki, agent, panel, Pushgateway, remote-write receiver."""
 
 import asyncio
-import dataclasses
-import email.utils
 import os
 import secrets
 import socket
@@ -10,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 
 import aiohttp
+import msgspec
 
 from tracetail.agent.metrics.exporters import remote_write_headers
 from tracetail.agent.metrics.remote_write import RefusedError, RemoteWriter, UnavailableError
@@ -19,9 +18,10 @@ from tracetail.cli.findings import Finding, ok, problem, warning
 from tracetail.contract.labels import ENV, HOST, METADATA_LEVEL, SERVICE_NAME
 from tracetail.contract.secret_file import read_secret
 from tracetail.loki import entries, logql
-from tracetail.loki.client import Answer, LokiClient, QueryRefusedError, UnreachableError
-from tracetail.loki.push import body_of
-from tracetail.loki.settings import LokiSettings
+from tracetail.loki.answers import PushAnswer
+from tracetail.loki.client import LokiClient, LokiError, LokiUnavailableError
+from tracetail.loki.push import single_body
+from tracetail.loki.settings import LokiSettings, LokiSettingsError
 
 READ_BACK_SECONDS = 15.0
 CLOCK_WARNING_SECONDS = 5.0
@@ -36,26 +36,25 @@ async def check_loki(settings: Configuration) -> AsyncIterator[Finding]:
     """Push one line and read it back, as agent and panel would; compare the clocks on the way."""
     loki = settings.loki
     try:
-        async with LokiClient(dataclasses.replace(loki, timeout_seconds=_TIMEOUT_SECONDS)) as client:
+        async with LokiClient(msgspec.structs.replace(loki, timeout_seconds=_TIMEOUT_SECONDS)) as client:
             try:
                 skew = await _clock_skew(client)
-            except UnreachableError as error:
-                yield problem("loki", f"{loki.url} does not answer: {error}", _how_to_reach(settings))
+            except LokiUnavailableError as error:
+                yield problem("loki", str(error), _how_to_reach(settings))
                 return
             if skew is not None:
                 yield judge_clock(skew)
             async for finding in _round_trip(client, loki):
                 yield finding
-    except ValueError as error:  # a setting's file that cannot be used
+    except LokiSettingsError as error:
         yield problem("loki", str(error), "correct the setting")
 
 
 async def _clock_skew(client: LokiClient) -> float | None:
-    """Return how far our clock is ahead of Loki's; None if it does not tell. Raises UnreachableError."""
-    _, date = await client.ready()
-    # Loki's Date has whole seconds: half of one is the best guess of the rest.
-    theirs = email.utils.parsedate_to_datetime(date).timestamp() + 0.5 if date else None
-    return None if theirs is None else time.time() - theirs
+    """Return by how many seconds our clock is ahead of Loki's; None if unknown. Raises LokiUnavailableError."""
+    theirs = await client.clock()
+    # Loki's Date has whole seconds: half of one is the best estimate of the rest.
+    return None if theirs is None else time.time() - (theirs + 0.5)
 
 
 def _why(error: Exception) -> str:
@@ -85,11 +84,11 @@ async def _round_trip(client: LokiClient, loki: LokiSettings) -> AsyncIterator[F
     labels = {SERVICE_NAME: "tracetail-doctor", ENV: "test", HOST: socket.gethostname()}
     text = f"tracetail doctor was here: {secrets.token_hex(8)}"
     now = time.time_ns()
-    meta = entries.metadata({METADATA_LEVEL: "info"}) if loki.structured_metadata else b""
-    body = body_of(labels, [entries.Entry(now, text.encode(), meta)])
+    meta = entries.encode_metadata({METADATA_LEVEL: "info"}) if loki.structured_metadata else b""
+    body = single_body(labels, [entries.Entry(now, text.encode(), meta)])
     try:
         answer = await client.push(body.data)
-    except UnreachableError as error:
+    except LokiUnavailableError as error:
         yield problem("loki", f"a push was not answered: {error}", "look at loki.url and what is in front of Loki")
         return
     if answer.status != 204:
@@ -98,7 +97,7 @@ async def _round_trip(client: LokiClient, loki: LokiSettings) -> AsyncIterator[F
     query = f"{logql.selector(labels)} |= {logql.quote(text)}"
     begin = time.monotonic()
     try:
-        while not (found := await client.entries(query, now - 1, now + 1)):
+        while not (found := await client.all_entries(query, now, now + 1)):
             if time.monotonic() - begin > READ_BACK_SECONDS:
                 yield problem(
                     "loki",
@@ -107,11 +106,11 @@ async def _round_trip(client: LokiClient, loki: LokiSettings) -> AsyncIterator[F
                 )
                 return
             await asyncio.sleep(0.1)
-    except QueryRefusedError as error:
-        yield problem("loki", f"reading is refused: {error}", "panel, logs and the agent's restart need to read")
-        return
-    except UnreachableError as error:
-        yield problem("loki", f"a query was not answered: {error}", "look at what is in front of Loki")
+    except LokiError as error:
+        if error.status is None:
+            yield problem("loki", f"a query was not answered: {error}", "look at what is in front of Loki")
+        else:
+            yield problem("loki", f"reading is refused: {error}", "panel, logs and the agent's restart need to read")
         return
     yield ok("loki", f"a line was pushed to {loki.url} and read back after {time.monotonic() - begin:.1f} s")
     if loki.structured_metadata and found[0].labels.get(METADATA_LEVEL) != "info":
@@ -122,7 +121,7 @@ async def _round_trip(client: LokiClient, loki: LokiSettings) -> AsyncIterator[F
         )
 
 
-def _refused_push(answer: Answer) -> Finding:
+def _refused_push(answer: PushAnswer) -> Finding:
     said = f"a push was answered {answer.status}: {answer.text[:200]}"
     if "structured metadata" in answer.text:
         return problem(

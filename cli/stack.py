@@ -2,16 +2,16 @@
 
 import asyncio
 import ctypes
-import http.client
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import IO
 
 from tracetail.cli import configuration
-from tracetail.cli.http import open_direct
-from tracetail.loki.settings import READY_PATH
+from tracetail.loki.client import LokiClient
+from tracetail.loki.settings import LokiSettings
 
+READY_TIMEOUT_SECONDS = 2.0
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 15.0
 RESTART_DELAYS_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -99,7 +99,7 @@ class Stack:
         if self.loki_url.rstrip("/") != self._own_store:
             self._print(f"loki    {self.loki_url} (as configured; the embedded store is not started)")
             self.parts = [part for part in self.parts if part.name != "store"]
-        elif await asyncio.to_thread(is_ready, self._own_store):
+        elif await is_ready(self._own_store):
             self._print(f"loki    {self._own_store} (already running there; the embedded store is not started)")
             self.parts = [part for part in self.parts if part.name != "store"]
         try:
@@ -139,13 +139,10 @@ class Stack:
             await part.stop()
 
 
-def is_ready(url: str) -> bool:
+async def is_ready(url: str) -> bool:
     """Return whether a Loki at url answers that it is ready."""
-    try:
-        with open_direct(url + READY_PATH, timeout_seconds=2) as answer:
-            return answer.status == 200
-    except (OSError, ValueError, http.client.HTTPException):
-        return False
+    async with LokiClient(LokiSettings(url=url, timeout_seconds=READY_TIMEOUT_SECONDS)) as loki:
+        return await loki.is_ready()
 
 
 def _die_with_parent() -> None:

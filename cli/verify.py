@@ -23,7 +23,7 @@ def verify(config: str | None, trace_id: str, as_json: bool) -> None:
     from tracetail.agent.service import journal_path, redactor_of
     from tracetail.agent.verify import Report, launches_of
     from tracetail.agent.verify import verify as verify_launch
-    from tracetail.loki.client import LokiClient, QueryRefusedError, UnreachableError
+    from tracetail.loki.client import LokiClient, LokiError
 
     settings = load_configuration(config)
     directories = state_dirs(settings)
@@ -42,8 +42,8 @@ def verify(config: str | None, trace_id: str, as_json: bool) -> None:
 
     try:
         reports = asyncio.run(run())
-    except (UnreachableError, QueryRefusedError) as error:
-        fail(f"Loki at {settings.loki.url} cannot be queried: {error}")
+    except LokiError as error:
+        fail(str(error))
     except ValueError as error:  # a setting that cannot be used
         fail(str(error), BAD_USAGE)
     complete = bool(reports) and all(report.complete for report in reports)

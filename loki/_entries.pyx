@@ -1,5 +1,5 @@
 # cython: language_level=3, binding=False
-"""The encoding of `entries_plain.py`, compiled. tests/agent/test_loops.py shows that both return the same."""
+"""Encodes columns of entries: entries_plain.py, compiled. Tests compare the results of both."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
@@ -28,8 +28,8 @@ cdef inline char* _put_varint(char* out, size_t value):
     return out + 1
 
 
-def encoded(list seconds not None, list nanos not None, list texts not None, list metas not None):
-    """See plain.encoded."""
+def encode_columns(list seconds not None, list nanos not None, list texts not None, list metas not None):
+    """See plain.encode_columns."""
     cdef Py_ssize_t count = len(texts)
     cdef Py_ssize_t place, size, total = 0
     cdef Py_ssize_t timestamp = SECOND_BYTES + NANOS_BYTES

@@ -1,55 +1,65 @@
-"""What an answer of Loki to a push means, read from its status and its text.
+"""Interprets Loki's answers to pushes: the status and the text of a refusal.
 
 Source of the texts: Loki's pkg/validation/validate.go, pkg/ingester/stream.go, pkg/distributor/distributor.go.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import NamedTuple
 
-from tracetail.loki.client import Answer
+
+@dataclass(frozen=True, slots=True)
+class PushAnswer:
+    """What Loki answered to a push."""
+
+    status: int
+    text: str
+    """The body; empty for a 204."""
+    retry_after: float
+    """Seconds; 0 if the answer has no Retry-After header."""
 
 
 class Verdict(Enum):
-    """What to do next."""
+    """What an answer means for the request."""
 
     DELIVERED = auto()
     SOME_REFUSED = auto()
-    """Entries of the request were refused, the others are stored."""
+    """Some entries of the request are refused, the others are stored."""
     ALL_REFUSED = auto()
-    """Every entry is refused for what they have in common (the labels)."""
+    """Every entry is refused, for what they have in common (the labels)."""
     TOO_MUCH = auto()
-    """Nothing was stored: too much at a time."""
+    """Nothing is stored: the request, or the rate of requests, exceeds a limit."""
     TRY_AGAIN = auto()
-    """Not known: the same bytes again."""
+    """The outcome is unknown: send the same bytes again."""
     SETTINGS = auto()
-    """Somebody has to change a setting; the same bytes again, slowly."""
+    """A setting must be changed: send the same bytes again, at long intervals."""
 
 
 class RateLimit(NamedTuple):
-    """What a 429 tells of the limit and of the request, in bytes."""
+    """The limit and the size of the request that a 429 names, in bytes."""
 
     limit: int
     request: int
 
 
-_ABOUT_LABELS = re.compile(
+_LABELS_REFUSED = re.compile(
     r"label name|label value|labels? '|label names|stream .* has (?:\d+|duplicate) label|error parsing labels"
     r"|parse error at|missing .*labels|at least one label|valid stream is required",
     re.IGNORECASE,
 )
-_FOR_ITS_TIME = re.compile(
+_TIME_REFUSED = re.compile(
     r"too far behind|out of order|timestamp too old|timestamp too new|too far in the (?:past|future)", re.IGNORECASE
 )
-KINDS = {
+REFUSAL_KINDS = {
     "too long": re.compile(r"max entry size|line too long|entry for stream .* too long", re.IGNORECASE),
-    "time": _FOR_ITS_TIME,
+    "time": _TIME_REFUSED,
     "structured metadata": re.compile(r"structured metadata", re.IGNORECASE),
-    "labels": _ABOUT_LABELS,
+    "labels": _LABELS_REFUSED,
 }
-"""The kinds of refusals, in the order in which they are looked for."""
-OTHER = "other"
+"""The kinds of refusals by the pattern of their texts, in the order in which they are tried."""
+OTHER_REFUSAL = "other"
 
 _LISTED = re.compile(
     r"entry with timestamp (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))? \+0000 UTC ignored,"
@@ -58,8 +68,8 @@ _LISTED = re.compile(
 _TOTAL_IGNORED = re.compile(r"total ignored: (\d+) out of (\d+)")
 _RATE_LIMIT = re.compile(r"limit: (\d+) bytes/sec.*?totaling '?(\d+)'? bytes", re.DOTALL)
 _SIZE = r"([\d.]+) ?([KMGT]?)i?B"
-_STREAMS_RATE_LIMIT = re.compile(rf"limit: {_SIZE}/sec.*?totaling {_SIZE}", re.DOTALL)
-_ALL_STREAMS = re.compile(r"ingestion rate limit", re.IGNORECASE)
+_STREAM_RATE_LIMIT = re.compile(rf"limit: {_SIZE}/sec.*?totaling {_SIZE}", re.DOTALL)
+_TENANT_LIMIT = re.compile(r"ingestion rate limit", re.IGNORECASE)
 _SETTING_OF = {
     401: "loki.bearer_token_file, or loki.username and loki.password_file",
     403: "loki.tenant, or the rights of the user or token in loki.bearer_token_file",
@@ -67,16 +77,16 @@ _SETTING_OF = {
 }
 
 
-def verdict(answer: Answer, *, one_entry: bool = False) -> Verdict:
-    """Return what an answer means. Only 204 is delivered: 260 is a success that stored nothing.
+def verdict(answer: PushAnswer, *, one_entry: bool = False) -> Verdict:
+    """Return what an answer means. Only 204 is delivered: 260 is a success status that stored nothing.
 
-    one_entry: the request held one entry only, and cannot be made smaller.
+    one_entry: the request holds a single entry and cannot be made smaller.
     """
     match answer.status:
         case 204:
             return Verdict.DELIVERED
         case 400:
-            return Verdict.ALL_REFUSED if _ABOUT_LABELS.search(answer.text) else Verdict.SOME_REFUSED
+            return Verdict.ALL_REFUSED if _LABELS_REFUSED.search(answer.text) else Verdict.SOME_REFUSED
         case 422:
             return Verdict.ALL_REFUSED
         case 413 if one_entry:
@@ -89,43 +99,39 @@ def verdict(answer: Answer, *, one_entry: bool = False) -> Verdict:
             return Verdict.TRY_AGAIN
 
 
-def setting_to_look_at(answer: Answer) -> str:
-    """Return the name of the setting that a 401, 403 or 404 is about."""
-    return _SETTING_OF.get(answer.status, "loki.url and loki.proxy")
+def setting_for(status: int) -> str:
+    """Return the names of the settings that a 401, 403, 404, 405 or 407 is probably about."""
+    return _SETTING_OF.get(status, "loki.url and loki.proxy")
 
 
-def is_for_its_time(reason: str) -> bool:
-    """Say whether an entry was refused because of its time alone."""
-    return _FOR_ITS_TIME.search(reason) is not None
+def is_time_refusal(reason: str) -> bool:
+    """Return whether an entry was refused because of its timestamp alone."""
+    return _TIME_REFUSED.search(reason) is not None
 
 
-def kind_of(reason: str) -> str:
-    """Return which of KINDS a refusal's text is, OTHER if none: a name for a metric's label."""
-    return next((kind for kind, pattern in KINDS.items() if pattern.search(reason)), OTHER)
+def refusal_kind(reason: str) -> str:
+    """Return which of REFUSAL_KINDS a refusal's text belongs to, else OTHER_REFUSAL. Used as a metric's label."""
+    return next((kind for kind, pattern in REFUSAL_KINDS.items() if pattern.search(reason)), OTHER_REFUSAL)
 
 
 def rate_limit(text: str) -> RateLimit | None:
-    """Return the limit that a 429 names, if it names one: that of the tenant in bytes, that of a stream as `3MB`."""
+    """Return the limit that the text of a 429 names, if any: the tenant's (in bytes) or the stream's (as `3MB`)."""
     if match := _RATE_LIMIT.search(text):
         return RateLimit(int(match[1]), int(match[2]))
-    if match := _STREAMS_RATE_LIMIT.search(text):
+    if match := _STREAM_RATE_LIMIT.search(text):
         return RateLimit(_bytes(match[1], match[2]), _bytes(match[3], match[4]))
     return None
 
 
-def is_its_own(answer: Answer) -> bool:
-    """Say whether a 429 is about this stream, and so no reason for others to wait."""
-    return answer.status == 429 and not _ALL_STREAMS.search(answer.text)
+def is_stream_limit(answer: PushAnswer) -> bool:
+    """Return whether a 429 concerns this stream only, so that other streams need not wait."""
+    return answer.status == 429 and not _TENANT_LIMIT.search(answer.text)
 
 
-def _bytes(number: str, unit: str) -> int:
-    return int(float(number) * 1024 ** " KMGT".index(unit or " "))
+def listed_refusals(text: str) -> dict[int, str] | None:
+    """Return the refused entries, time in nanoseconds to reason; None unless the text lists every one of them.
 
-
-def listed(text: str) -> dict[int, str] | None:
-    """Return the refused entries, time to reason, if the text names every one of them; else None.
-
-    Loki lists at most ten, and says how many there were.
+    Loki lists at most ten entries, and says how many were refused.
     """
     times = {}
     for match in _LISTED.finditer(text):
@@ -134,3 +140,7 @@ def listed(text: str) -> dict[int, str] | None:
         times[seconds * 1_000_000_000 + int((match[7] or "0").ljust(9, "0"))] = match[8]
     total = _TOTAL_IGNORED.search(text)
     return times if times and total and int(total[1]) == len(times) else None
+
+
+def _bytes(number: str, unit: str) -> int:
+    return int(float(number) * 1024 ** " KMGT".index(unit or " "))

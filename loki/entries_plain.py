@@ -1,4 +1,4 @@
-"""The encoding of entries in plain Python: what `_entries.pyx` does, where that could not be built. Same result."""
+"""Encodes columns of entries in plain Python: the fallback for `_entries.pyx`, with the same result."""
 
 import struct
 import sys
@@ -10,7 +10,7 @@ from operator import add
 from tracetail.loki.wire import varint
 
 SHORT_MAX = 2048
-"""The length of an entry's line takes two bytes if line and metadata together are shorter."""
+"""The length of a line is a varint of two bytes if line and metadata together are shorter than this, in bytes."""
 
 
 def _head(length: int) -> bytes:
@@ -22,15 +22,15 @@ def _short_head(length: int) -> bytes:
 
 
 SECOND_BYTES = 9
-"""So long is the part of an encoded timestamp that all of one second have in common."""
-_NO_NANOS = bytes(5)
-_TIMESTAMP_BYTES = SECOND_BYTES + len(_NO_NANOS)
+"""Length of what entries.encode_second returns."""
+_NANOS_PLACE = bytes(5)
+_TIMESTAMP_BYTES = SECOND_BYTES + len(_NANOS_PLACE)
 _TEXT_HEADS = [_short_head(n) for n in range(SHORT_MAX)]
-"""Tag and length of a line in an entry: field 2. All are equally long."""
+"""Tag and length of the line in an entry (field 2), by the line's length. All are equally long."""
 _ENTRY_HEADS = [_head(n + _TIMESTAMP_BYTES + len(_TEXT_HEADS[0])) for n in range(SHORT_MAX)]
-"""Tag and length of an entry in a stream, field 2 as well, by the length of line and metadata."""
+"""Tag and length of an entry in a stream (field 2 as well), by the length of line and metadata together."""
 _PARTS = 5
-"""Of an encoded entry: its head, time, the head of its line, line, metadata."""
+"""Parts of an encoded entry: tag and length, timestamp, tag and length of the line, line, metadata."""
 _LANE_BYTES = 8
 _LANES = 1024
 _GROUPS = [(0x7F << 7 * group, group) for group in range(5)]
@@ -40,10 +40,10 @@ _CUT_AT_ONCE = 64
 _CUT = struct.Struct(f"{_TIMESTAMP_BYTES}s" * _CUT_AT_ONCE)
 
 
-def encoded(seconds: list[bytes], nanos: list[int], texts: list[bytes], metas: list[bytes]) -> bytes:
-    """Return entries as they stand in a stream; see entries.Columns for the columns.
+def encode_columns(seconds: list[bytes], nanos: list[int], texts: list[bytes], metas: list[bytes]) -> bytes:
+    """Return the entries of a Stream message; see entries.Columns for the columns.
 
-    The varints of a timestamp are five bytes long, and the length of a line two, unless it is very long.
+    Each varint of a timestamp has five bytes, and the length of a line two, unless the line is very long.
     """
     lengths = list(map(len, texts))
     sizes = list(map(add, lengths, map(len, metas)))
@@ -68,12 +68,12 @@ def encoded(seconds: list[bytes], nanos: list[int], texts: list[bytes], metas: l
 def timestamps(seconds: Sequence[bytes], nanos: Sequence[int]) -> list[bytes]:
     """Return encoded timestamps: the seconds as given, and the nanoseconds as a varint of five bytes.
 
-    The numbers stand in lanes of eight bytes of one large integer, so that a shift moves the groups of seven bits of
-    all of them at once. Their bytes are then laid between the seconds, again for all of them at once.
+    One large integer holds the numbers in lanes of eight bytes, so that a single shift moves the same group of seven
+    bits of all numbers. Slice assignments then copy the resulting bytes between the seconds.
     """
     count = len(seconds)
-    fields = bytearray(_NO_NANOS.join(seconds))
-    fields += bytes(-count % _CUT_AT_ONCE * _TIMESTAMP_BYTES + len(_NO_NANOS))
+    fields = bytearray(_NANOS_PLACE.join(seconds))
+    fields += bytes(-count % _CUT_AT_ONCE * _TIMESTAMP_BYTES + len(_NANOS_PLACE))
     for start in range(0, len(nanos), _LANES):
         part = nanos[start : start + _LANES]
         size = len(part) * _LANE_BYTES
@@ -87,6 +87,6 @@ def timestamps(seconds: Sequence[bytes], nanos: Sequence[int]) -> list[bytes]:
         data = spread.to_bytes(size, "little")
         first = start * _TIMESTAMP_BYTES + SECOND_BYTES
         end = first + len(part) * _TIMESTAMP_BYTES
-        for group in range(len(_NO_NANOS)):
+        for group in range(len(_NANOS_PLACE)):
             fields[first + group : end : _TIMESTAMP_BYTES] = data[group::_LANE_BYTES]
     return list(islice(chain.from_iterable(_CUT.iter_unpack(fields)), count))

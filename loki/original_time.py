@@ -1,6 +1,8 @@
-"""The own time of an entry that is sent under another one: in its metadata `original_time`, or before its text.
+"""Keeps the original time of an entry that is stored under another one.
 
-An entry's time is changed when Loki refuses it for its time, and when it would not come after the entry before it.
+An entry gets another time when Loki refuses its own, or when its own is not after that of the entry before it. The
+original one is kept in the metadata `original_time`; for a Loki without structured metadata it is a prefix of the
+text: `[original_time=…Z] `.
 """
 
 import re
@@ -8,36 +10,36 @@ import time
 
 from tracetail.contract.labels import METADATA_ORIGINAL_TIME
 from tracetail.contract.logline import parse_stamp
-from tracetail.loki import entries
+from tracetail.loki.entries import NS_PER_SECOND, Entry, decode_metadata, encode_metadata
 
-_BEFORE_TEXT = re.compile(rf"\[{METADATA_ORIGINAL_TIME}=(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{9}}Z)\] ")
+_PREFIX = re.compile(rf"\[{METADATA_ORIGINAL_TIME}=(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{9}}Z)\] ")
 
 
-def told(text: bytes, own_ns: int, *, structured_metadata: bool) -> tuple[bytes, bytes]:
-    """Return the text of an entry that tells its own time, and what comes to its metadata."""
-    own = _rfc3339(own_ns)
+def with_original_time(text: bytes, original_ns: int, *, structured_metadata: bool) -> tuple[bytes, bytes]:
+    """Return the text of an entry that gets another time, and encoded metadata to append to its own."""
+    shown = _rfc3339(original_ns)
     if structured_metadata:
-        return text, entries.metadata({METADATA_ORIGINAL_TIME: own})
-    return f"[{METADATA_ORIGINAL_TIME}={own}] ".encode() + text, b""
+        return text, encode_metadata({METADATA_ORIGINAL_TIME: shown})
+    return f"[{METADATA_ORIGINAL_TIME}={shown}] ".encode() + text, b""
 
 
-def is_told(entry: entries.Entry) -> bool:
-    """Say whether an entry tells another time than it has already."""
-    if METADATA_ORIGINAL_TIME in entries.decode_metadata(entry.meta):
+def has_original_time(entry: Entry) -> bool:
+    """Return whether an entry carries an original time."""
+    if METADATA_ORIGINAL_TIME in decode_metadata(entry.meta):
         return True
-    return _BEFORE_TEXT.match(entry.text.decode(errors="replace")) is not None
+    return _PREFIX.match(entry.text.decode(errors="replace")) is not None
 
 
-def untold(text: str, metadata: str | None) -> tuple[str, int | None]:
-    """Return an entry's text without its own time, and that time; None if it tells none.
+def split_original_time(text: str, metadata: str | None) -> tuple[str, int | None]:
+    """Return an entry's text without the prefix, and its original time in nanoseconds; None if it carries none.
 
-    metadata: its original_time, if it has any.
+    metadata: the value of its metadata `original_time`, if it has any.
     """
-    if metadata is None and (match := _BEFORE_TEXT.match(text)):
+    if metadata is None and (match := _PREFIX.match(text)):
         metadata, text = match[1], text[match.end() :]
     return text, None if metadata is None else parse_stamp(metadata.removesuffix("Z").encode() + b"+00:00")
 
 
 def _rfc3339(time_ns: int) -> str:
-    seconds, nanos = divmod(time_ns, entries.SECOND)
+    seconds, nanos = divmod(time_ns, NS_PER_SECOND)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanos:09d}Z"

@@ -1,20 +1,20 @@
-"""Entries to the bodies of push requests: one stream each, none larger than the limit."""
+"""Builds the bodies of push requests from columns of entries: one stream each, none larger than a limit."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from tracetail.loki import entries as encoding
-from tracetail.loki.entries import Columns, Entry
+from tracetail.loki.entries import Columns, Entry, columns_of, encode_request
 
 Rows = Sequence[tuple[int, int]]
-"""Which line of its batch an entry is: entry and line, for the first of every run of lines. Empty: not known."""
+"""Maps entries to lines of their batch: (index of an entry, index of its line) for the first entry of each run in
+which both grow together. Empty if the mapping is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """One request's body, and what the journal needs to know of it."""
+    """The body of one push request, and what the journal records of it."""
 
     labels: Mapping[str, str]
     data: bytes
@@ -24,11 +24,11 @@ class Body:
     rows: Rows = ()
 
 
-class Bodies:
-    """Puts the entries of one stream into as few bodies as the limit allows."""
+class BodyBuilder:
+    """Collects entries of one stream into as few bodies as the limit allows."""
 
     def __init__(self, labels: Mapping[str, str], max_bytes: int) -> None:
-        """max_bytes: of a body before compression; only a single entry may be larger."""
+        """max_bytes: size of a body before compression; only a body with a single entry may be larger."""
         self._labels = labels
         self._max_bytes = max_bytes
         self._finished: list[Body] = []
@@ -40,7 +40,7 @@ class Bodies:
         self._rows: list[tuple[int, int]] = []
 
     def add(self, entries: Columns, rows: Rows = ()) -> None:
-        """Add entries that are later than all before, at least one."""
+        """Add at least one entry; all must be later than those added before."""
         encoded = entries.encode()
         count = len(entries.texts)
         if len(encoded) > self._max_bytes and count > 1:
@@ -68,21 +68,21 @@ class Bodies:
     def _finish(self) -> None:
         if not self._encoded:
             return
-        data = encoding.encode_request(self._labels, self._encoded)
+        data = encode_request(self._labels, self._encoded)
         self._finished.append(Body(self._labels, data, self._first_ns, self._last_ns, self._entries, self._rows))
         self._encoded.clear()
         self._size = self._entries = 0
         self._rows = []
 
 
-def body_of(labels: Mapping[str, str], entries: Sequence[Entry], rows: Rows = ()) -> Body:
+def single_body(labels: Mapping[str, str], entries: Sequence[Entry], rows: Rows = ()) -> Body:
     """Return the one body that holds these entries."""
-    data = encoding.encode_request(labels, [encoding.columns_of(entries).encode()])
+    data = encode_request(labels, [columns_of(entries).encode()])
     return Body(labels, data, entries[0].time_ns, entries[-1].time_ns, len(entries), rows)
 
 
 def rows_from(rows: Rows, entry: int) -> Rows:
-    """Return the rows of the entries from this one on."""
+    """Return the rows of the entries from this index on, renumbered from 0."""
     if not rows:
         return ()
     begun = bisect_right(rows, entry, key=itemgetter(0)) - 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from tracetail.loki.client import LokiClient
 from tracetail.loki.settings import LokiSettings
 from tracetail.panel.auth.access import Keys
 from tracetail.panel.metrics import Metrics
@@ -29,7 +30,6 @@ from tracetail.panel.routes.tokens import TokenRoutes
 from tracetail.panel.settings import PanelSettings
 from tracetail.panel.trace.feeds import Feeds
 from tracetail.panel.trace.line_index import LineIndexes
-from tracetail.panel.trace.loki import LokiClient
 from tracetail.panel.trace.overview import Overview
 from tracetail.panel.trace.reader import Reader
 from tracetail.panel.trace.search import Search
@@ -41,6 +41,7 @@ _STATIC = Path(__file__).parent / "static"
 _HEADER_MAX_BYTES = 128 * 1024
 """A cursor holds a position for each of a trace's logs, and a search text may be long."""
 _SHUTDOWN_SECONDS = 2.0
+_LOKI_CONNECTIONS = 64
 
 
 class PanelServer:
@@ -50,7 +51,7 @@ class PanelServer:
         """Read the key files. Raises SecretFileError."""
         self.settings = settings
         self.keys = Keys(settings)
-        self.loki = LokiClient(loki_settings)
+        self.loki = LokiClient(loki_settings, connections=_LOKI_CONNECTIONS)
         self._guard = Guard(self.keys, settings.origins)
         self._reader = Reader(self.loki)
         self._traces = Traces(self.loki, self._reader, settings)
@@ -67,7 +68,7 @@ class PanelServer:
     def app(self) -> web.Application:
         """Return a new application."""
         app = web.Application(middlewares=[self._middleware], client_max_size=BODY_MAX_BYTES)
-        requests = LinesRequests(self._traces, keeps_metadata=self.loki.keeps_metadata)
+        requests = LinesRequests(self._traces, keeps_metadata=self.loki.settings.structured_metadata)
         search = Search(self._reader, self._overview)
         for routes in (
             LaunchRoutes(self._traces).routes(),
@@ -174,7 +175,7 @@ class PanelServer:
         return json_answer(document())
 
     async def _healthz(self, _request: web.Request) -> web.StreamResponse:
-        ready = await self.loki.ready()
+        ready = await self.loki.is_ready()
         return json_answer({"status": "ok" if ready else "degraded", "loki": ready})
 
     async def _metrics_page(self, _request: web.Request) -> web.StreamResponse:

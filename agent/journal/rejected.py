@@ -13,7 +13,7 @@ from tracetail.loki import answers
 from tracetail.loki.answers import Verdict
 from tracetail.loki.client import LokiClient
 from tracetail.loki.entries import Entry
-from tracetail.loki.push import body_of
+from tracetail.loki.push import single_body
 
 _BATCH_LINES = 500
 
@@ -61,7 +61,7 @@ async def replay(journal: Path, loki: LokiClient, trace_id: str | None = None) -
     """Send refused lines again as they were; return how many were taken, and why others were not.
 
     A line leaves the journal when Loki has taken it. The agent may run meanwhile. Raises JournalError,
-    UnreachableError.
+    LokiUnavailableError.
     """
     lines = rejected_lines(journal, trace_id)
     if not lines:
@@ -83,7 +83,7 @@ async def replay(journal: Path, loki: LokiClient, trace_id: str | None = None) -
 
 async def _send(lines: list[Rejected], loki: LokiClient, reasons: list[str]) -> list[list[Rejected]]:
     """Push lines of one stream, by halves where some are refused; return those that were taken."""
-    answer = await loki.push(body_of(lines[0].labels, [line.entry for line in lines]).data)
+    answer = await loki.push(single_body(lines[0].labels, [line.entry for line in lines]).data)
     verdict = answers.verdict(answer)
     if verdict is Verdict.DELIVERED:
         return [lines]

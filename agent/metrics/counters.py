@@ -14,7 +14,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from tracetail.loki.answers import KINDS, OTHER
+from tracetail.loki.answers import OTHER_REFUSAL, REFUSAL_KINDS
 
 PUSH_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -40,7 +40,7 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
-        for reason in (*KINDS, OTHER):
+        for reason in (*REFUSAL_KINDS, OTHER_REFUSAL):
             self._rejected.labels(reason)  # there from the start, so that the first refusal is an increase
         self._redacted = Counter("tracetail_agent_redacted_secrets", "Secrets masked.", registry=self.registry)
         self._retimed = Counter(

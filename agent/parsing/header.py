@@ -18,7 +18,7 @@ _CLOCK_SHAPE = b"00-00 00:00:00"
 _DIGITS_ALIKE = bytes.maketrans(b"0123456789", b"0000000000")
 _JSON_START = b'{"asctime": "'
 _JSON_TIME_AT = len(_JSON_START)
-_REQUEST_PAIR = [entries.metadata({METADATA_REQUEST_ID: b"x" * n})[: -n or None] for n in range(128)]
+_REQUEST_PAIR = [entries.encode_metadata({METADATA_REQUEST_ID: b"x" * n})[: -n or None] for n in range(128)]
 """What stands before a request's id of so many bytes."""
 
 
@@ -191,7 +191,7 @@ class Headers:
 
     def encode(self, **pairs: str | bytes | None) -> bytes:
         """Return metadata, encoded; nothing for a Loki without structured metadata."""
-        return entries.metadata(pairs) if self.structured_metadata else b""
+        return entries.encode_metadata(pairs) if self.structured_metadata else b""
 
 
 def may_be_stats(header: Header) -> bool:

@@ -20,9 +20,8 @@ from tracetail.agent.parsing.scan_plain import OFFSET_AT
 from tracetail.agent.parsing.times import AHEAD_MAX_NS, EngineTimes
 from tracetail.contract import events
 from tracetail.contract.logline import LINE_PATTERN, MARK_CUT, MARK_EVENT, STAMP_BYTES, parse_event, parse_stamp
-from tracetail.loki import entries as encoding
 from tracetail.loki import original_time
-from tracetail.loki.entries import Columns
+from tracetail.loki.entries import NS_PER_SECOND, Columns, encode_second
 
 _BEGINNING_LINES = 1000
 _SECONDS_MAX = 16
@@ -252,7 +251,7 @@ class LineParser:
             if len(self._seconds) >= _SECONDS_MAX:
                 self._seconds.clear()
             base = parse_stamp(keepers[1])
-            known = self._seconds[before_nanos] = base, encoding.second(base // encoding.SECOND)
+            known = self._seconds[before_nanos] = base, encode_second(base // NS_PER_SECOND)
         return known
 
     def _take_unstamped(self, lines: list[bytes]) -> int:
@@ -295,8 +294,8 @@ class LineParser:
         texts = [text]
         if own_ns != self.last_ns:
             self._tell_own_time(0, own_ns, texts, taken)
-        seconds, nanos = divmod(self.last_ns, encoding.SECOND)
-        self._add([encoding.second(seconds)], [nanos], texts, taken)
+        seconds, nanos = divmod(self.last_ns, NS_PER_SECOND)
+        self._add([encode_second(seconds)], [nanos], texts, taken)
 
     def _place(self, texts: list[bytes], taken: Taken, *, cut: bool = False) -> None:
         """Add lines without a stamp: the engine's time is theirs, and the ids that stand in front of them.
@@ -367,7 +366,7 @@ class LineParser:
     def _tell_own_time(self, place: int, own_ns: int, texts: list[bytes], taken: Taken) -> None:
         """Let a line that is moved behind the one before it tell its own time."""
         structured = self._headers.structured_metadata
-        texts[place], meta = original_time.told(texts[place], own_ns, structured_metadata=structured)
+        texts[place], meta = original_time.with_original_time(texts[place], own_ns, structured_metadata=structured)
         taken.metas[place] += meta
 
     def _turn_to(self, ids: Ids | None) -> None:
@@ -406,10 +405,10 @@ def _seconds_and_nanos(times: list[int]) -> tuple[list[bytes], list[int]]:
     nanos: list[int] = []
     start = 0
     while start < len(times):
-        second = times[start] // encoding.SECOND
-        base = second * encoding.SECOND
-        end = bisect_left(times, base + encoding.SECOND, start)
-        seconds += [encoding.second(second)] * (end - start)
+        second = times[start] // NS_PER_SECOND
+        base = second * NS_PER_SECOND
+        end = bisect_left(times, base + NS_PER_SECOND, start)
+        seconds += [encode_second(second)] * (end - start)
         nanos += [time_ns - base for time_ns in times[start:end]]
         start = end
     return seconds, nanos

@@ -26,12 +26,11 @@ from tracetail.agent.shipping.in_flight import Share
 from tracetail.agent.shipping.rate_limit import RateCap
 from tracetail.contract.backoff import SLOW_SECONDS, Backoff
 from tracetail.loki import answers, original_time
-from tracetail.loki import entries as encoding
-from tracetail.loki.answers import Verdict
-from tracetail.loki.client import Answer, LokiClient, QueryRefusedError, UnreachableError
-from tracetail.loki.entries import Entry
+from tracetail.loki.answers import PushAnswer, Verdict
+from tracetail.loki.client import LokiClient, LokiError, LokiUnavailableError
+from tracetail.loki.entries import Entry, decode_request
 from tracetail.loki.logql import selector
-from tracetail.loki.push import Body, Rows, body_of, rows_from
+from tracetail.loki.push import Body, Rows, rows_from, single_body
 
 log = logging.getLogger(__name__)
 
@@ -169,9 +168,9 @@ class Delivery:
             begun = time.monotonic()
             try:
                 answer = await self._loki.push(intent.body)
-            except UnreachableError as error:
+            except LokiUnavailableError as error:
                 self._metrics.pushed("unreachable", time.monotonic() - begun)
-                self._say(f"Loki cannot be reached at {self._loki.settings.url}: {error}")
+                self._say(str(error))
                 self._metrics.retried("unreachable")
                 await self._pause(intent, backoff.wait())
                 continue
@@ -189,14 +188,14 @@ class Delivery:
                     self._say(f"Loki takes less than it is sent ({answer.status}): {answer.text[:300]}")
                     self._metrics.retried(str(answer.status))
                     refused += 1
-                    with share.lent() if share and answers.is_its_own(answer) else contextlib.nullcontext():
+                    with share.lent() if share and answers.is_stream_limit(answer) else contextlib.nullcontext():
                         if self._should_split(intent, answer, refused):
                             await self._split(intent)
                             await self._sleep(backoff.wait(answer.retry_after))
                             return False
                         await self._pause(intent, backoff.wait(answer.retry_after))
                 case Verdict.SETTINGS:
-                    setting = answers.setting_to_look_at(answer)
+                    setting = answers.setting_for(answer.status)
                     url = self._loki.settings.url
                     self._say(f"Loki answers {answer.status} at {url}: look at {setting}; {answer.text[:300]}")
                     self._metrics.retried(str(answer.status))
@@ -218,7 +217,7 @@ class Delivery:
         self.last_error = ""
         self._metrics.delivered(intent.entries, len(intent.body))
 
-    def _should_split(self, intent: Intent, answer: Answer, refused: int) -> bool:
+    def _should_split(self, intent: Intent, answer: PushAnswer, refused: int) -> bool:
         """A request that is larger than what the limit lets through at once will never pass."""
         if intent.entries < 2:
             return False
@@ -230,18 +229,18 @@ class Delivery:
         return limit.request > limit.limit
 
     async def _split(self, intent: Intent) -> None:
-        _, entries = encoding.decode_request(intent.body)
+        _, entries = decode_request(intent.body)
         half = len(entries) // 2
         bodies = [
-            body_of(intent.labels, entries[:half], intent.rows),
-            body_of(intent.labels, entries[half:], rows_from(intent.rows, half)),
+            single_body(intent.labels, entries[:half], intent.rows),
+            single_body(intent.labels, entries[half:], rows_from(intent.rows, half)),
         ]
         await self._write(lambda db: _replace(db, intent, bodies, retimed=intent.retimed))
 
-    async def _settle_refusal(self, intent: Intent, answer: Answer, outcome: Outcome) -> bool:
+    async def _settle_refusal(self, intent: Intent, answer: PushAnswer, outcome: Outcome) -> bool:
         """Find out which entries a 400 is about. The others are stored. Say if the batch is done."""
         self.last_error = ""  # it is reached, and takes what is good
-        refused = answers.listed(answer.text)
+        refused = answers.listed_refusals(answer.text)
         if refused is None or not refused.keys() <= set(_times(intent.body)):
             if intent.entries == 1:
                 refused = dict.fromkeys(_times(intent.body), answer.text)
@@ -249,7 +248,7 @@ class Delivery:
                 # Halves, with unchanged times: what is stored already, Loki recognises.
                 await self._split(intent)
                 return False
-        for_their_time = {ns for ns, reason in refused.items() if answers.is_for_its_time(reason)}
+        for_their_time = {ns for ns, reason in refused.items() if answers.is_time_refusal(reason)}
         if for_their_time and not intent.retimed:
             await self._retime(intent, for_their_time, refused, outcome)
             return False
@@ -257,20 +256,20 @@ class Delivery:
 
     async def _retime(self, intent: Intent, wanted: set[int], refused: Mapping[int, str], outcome: Outcome) -> None:
         """Send entries that were refused for their time again, as of now; the decision goes to the journal first."""
-        _, entries = encoding.decode_request(intent.body)
+        _, entries = decode_request(intent.body)
         accepted = [entry.time_ns for entry in entries if entry.time_ns not in refused]
         time_ns = max(self._clock_ns(), max(accepted, default=0) + 1, outcome.last_ns + 1)
         again = []
         for entry in entries:
             if entry.time_ns in wanted:
                 text, meta = entry.text, b""
-                if not original_time.is_told(entry):
+                if not original_time.has_original_time(entry):
                     structured = self._loki.settings.structured_metadata
-                    text, meta = original_time.told(text, entry.time_ns, structured_metadata=structured)
+                    text, meta = original_time.with_original_time(text, entry.time_ns, structured_metadata=structured)
                 again.append(Entry(time_ns, text, entry.meta + meta))
                 time_ns += 1
         rejected = _chosen(intent, entries, refused.keys() - wanted)
-        bodies = [body_of(intent.labels, again)]
+        bodies = [single_body(intent.labels, again)]
         await self._write(lambda db: _reject_and_replace(db, intent, rejected, refused, bodies))
         self._metrics.delivered(intent.entries - len(refused), len(intent.body))
         self._count_rejected([entry for _, entry in rejected], refused, outcome)
@@ -278,7 +277,7 @@ class Delivery:
 
     async def _reject(self, intent: Intent, refused: Mapping[int, str], outcome: Outcome) -> bool:
         self.last_error = ""
-        _, entries = encoding.decode_request(intent.body)
+        _, entries = decode_request(intent.body)
         rejected = _chosen(intent, entries, refused.keys())
         done: bool = await self._write(lambda db: _reject_and_replace(db, intent, rejected, refused, []))
         self._metrics.delivered(intent.entries - len(rejected), len(intent.body))
@@ -290,7 +289,7 @@ class Delivery:
     def _count_rejected(self, rejected: Sequence[Entry], reasons: Mapping[int, str], outcome: Outcome) -> None:
         outcome.rejected += len(rejected)
         for entry in rejected:
-            self._metrics.rejected(1, answers.kind_of(reasons[entry.time_ns]))
+            self._metrics.rejected(1, answers.refusal_kind(reasons[entry.time_ns]))
 
     async def _without_what_is_stored(self, intent: Intent) -> tuple[Intent | None, bool]:
         """Return the intent less what Loki already has; None, and acknowledged, if it has all of it.
@@ -301,25 +300,26 @@ class Delivery:
         lookups = 0
         while True:
             try:
-                found = await self._loki.entries(selector(intent.labels), intent.first_ns, intent.last_ns)
+                found = await self._loki.all_entries(selector(intent.labels), intent.first_ns, intent.last_ns + 1)
                 break
-            except UnreachableError as error:
-                self._say(f"Loki cannot be reached at {self._loki.settings.url}: {error}")
-            except QueryRefusedError as error:
-                lookups += 1
-                if error.status in (401, 403, 404, 405) or lookups >= _LOOKUPS_MAX:
-                    log.warning("cannot look up what was stored before the restart, sending it again: %s", error)
-                    return intent, False
+            except LokiError as error:
+                if error.status is None:
+                    self._say(str(error))
+                else:
+                    lookups += 1
+                    if error.status in (401, 403, 404, 405) or lookups >= _LOOKUPS_MAX:
+                        log.warning("cannot look up what was stored before the restart, sending it again: %s", error)
+                        return intent, False
             await self._sleep(backoff.wait())
         stored = {entry.time_ns for entry in found}
-        _, entries = encoding.decode_request(intent.body)
+        _, entries = decode_request(intent.body)
         missing = [entry for entry in entries if entry.time_ns not in stored]
         self._metrics.looked_up(len(entries) - len(missing))
         if len(missing) == len(entries):
             return intent, False
         if not missing:
             return None, await self._write(lambda db: _acknowledge(db, intent))
-        bodies = [body_of(intent.labels, missing)]
+        bodies = [single_body(intent.labels, missing)]
         replaced: list[Intent] = await self._write(lambda db: _replace(db, intent, bodies, retimed=intent.retimed))
         return replaced[0], False
 
@@ -353,7 +353,7 @@ def _chosen(intent: Intent, entries: list[Entry], times: AbstractSet[int]) -> li
 
 
 def _times(body: bytes) -> list[int]:
-    return [entry.time_ns for entry in encoding.decode_request(body)[1]]
+    return [entry.time_ns for entry in decode_request(body)[1]]
 
 
 def _insert_batch(db: sqlite3.Connection, batch: Batch) -> tuple[Intent, int]:

@@ -2,10 +2,10 @@
 
 from aiohttp import web
 
+from tracetail.loki.client import LokiRefusedError, LokiUnavailableError
 from tracetail.panel.auth.access import AccessError
 from tracetail.panel.powerjob import PowerJobUnavailableError, UnknownInstanceError
 from tracetail.panel.routes.answer import json_answer
-from tracetail.panel.trace.loki import LokiRefusedError, LokiUnavailableError
 from tracetail.panel.trace.search import InvalidPatternError
 
 

@@ -19,11 +19,12 @@ from tracetail.contract import events, identity
 from tracetail.contract import labels as names
 from tracetail.contract.logline import render_event
 from tracetail.loki import logql
+from tracetail.loki.client import LokiClient
 from tracetail.panel.auth.access import WRITE, AccessError, Grant
 from tracetail.panel.routes.answer import json_answer
 from tracetail.panel.routes.request import body, checked_id, grant_of
 from tracetail.panel.trace.entry import POST
-from tracetail.panel.trace.loki import LokiClient
+from tracetail.panel.trace.reader import one_entry
 from tracetail.panel.trace.traces import Traces
 
 ORIGIN = "origin"
@@ -108,7 +109,7 @@ class IngestRoutes:
                 return json_answer({"received": True, "repeated": True, **ids})
             level = "error" if report.event in _BAD_EVENTS else "info"
             metadata = {names.METADATA_KIND: "event", names.METADATA_LEVEL: level}
-            await self._loki.push(labels, [(time.time_ns(), _event_line(report), metadata)])
+            await self._loki.push_entries(labels, [(time.time_ns(), _event_line(report), metadata)])
         return json_answer({"received": True, "repeated": False, **ids})
 
     async def append(self, request: web.Request) -> web.Response:
@@ -133,7 +134,7 @@ class IngestRoutes:
                 (start_ns + index, text, {POST: post_id} | ({names.METADATA_KIND: kind} if kind else {}))
                 for index, (text, kind) in enumerate(pieces)
             ]
-            await self._loki.push(labels, values)
+            await self._loki.push_entries(labels, values)
         return json_answer({"appended": len(posted.lines), "traceId": trace_id, "instanceId": instance_id})
 
     async def _post_id_and_time(self, labels: dict[str, str], posted: Lines) -> tuple[str, int]:
@@ -147,12 +148,12 @@ class IngestRoutes:
         preferred_ns = time.time_ns() if posted.timestamp is None else posted.timestamp * 1_000_000
         content = [posted.timestamp or preferred_ns, posted.lines]
         post_id = hashlib.blake2b(orjson.dumps(content), digest_size=12).hexdigest()
-        if posted.timestamp is not None and self._loki.keeps_metadata:
-            written = await self._loki.entries(logql.filtered(streams, metadata={POST: post_id}), start, end, limit=1)
+        if posted.timestamp is not None and self._loki.settings.structured_metadata:
+            written = await one_entry(self._loki, logql.filtered(streams, metadata={POST: post_id}), start, end)
             if written:
-                return post_id, written[0].key.time_ns
-        last = await self._loki.entries(streams, start, end, limit=1, backward=True)
-        return post_id, max(preferred_ns, last[0].key.time_ns + 1) if last else preferred_ns
+                return post_id, written.time_ns
+        last = await one_entry(self._loki, streams, start, end, backward=True)
+        return post_id, max(preferred_ns, last.time_ns + 1) if last else preferred_ns
 
     async def _trace_for_append(self, grant: Grant, instance_id: str, named: str) -> str:
         """Return the trace of the lines: the named one, else the instance's, else one with the instance's id."""
@@ -175,7 +176,7 @@ class IngestRoutes:
             contains=render_event("reported", eventId=event_id).partition(" ")[2],
         )
         start, end = self._traces.range()
-        return bool(await self._loki.entries(query, start, end, limit=1))
+        return await one_entry(self._loki, query, start, end) is not None
 
 
 def _pieces(line: str) -> Iterator[tuple[str, str]]:

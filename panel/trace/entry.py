@@ -79,6 +79,11 @@ class Entry(NamedTuple):
     stream: Stream
     text: str
 
+    @property
+    def time_ns(self) -> int:
+        """Nanoseconds since the epoch."""
+        return self.key.time_ns
+
     def as_json(self) -> dict[str, Any]:
         """Return the entry as the API shows it, without what it has not. Times are strings: they exceed 2^53."""
         fields = self.stream.fields

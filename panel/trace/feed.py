@@ -14,10 +14,10 @@ from typing import Any
 from tracetail.contract import labels as names
 from tracetail.contract import record
 from tracetail.loki import logql
+from tracetail.loki.client import LokiError
 from tracetail.panel.settings import PanelSettings
 from tracetail.panel.trace import launches, traces
 from tracetail.panel.trace.entry import FIRST_KEY, Entry, Key
-from tracetail.panel.trace.loki import LokiError
 from tracetail.panel.trace.reader import Page, Reader
 from tracetail.panel.trace.stream_messages import Message, gaps_json, lines_messages
 from tracetail.panel.trace.traces import Traces

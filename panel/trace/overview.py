@@ -6,10 +6,11 @@ from typing import Any
 from tracetail.contract import labels as names
 from tracetail.contract.engine_stats import STATS_LINE
 from tracetail.loki import logql
+from tracetail.loki.client import LokiClient
+from tracetail.loki.limits import CREATION_GRACE_SECONDS
 from tracetail.panel.trace import stats
 from tracetail.panel.trace.entry import Key
-from tracetail.panel.trace.loki import LokiClient
-from tracetail.panel.trace.reader import FUTURE_SECONDS, Reader
+from tracetail.panel.trace.reader import Reader
 
 _MS = 1_000_000
 _STEPS_MS = (
@@ -31,7 +32,7 @@ class Overview:
 
     async def histogram(self, query: str, start: Key, buckets: int) -> dict[str, Any]:
         """Return the lines by level in about this many slices of time, from the log's first line to its last."""
-        end = Key(time.time_ns() + FUTURE_SECONDS * 1_000_000_000)
+        end = Key(time.time_ns() + CREATION_GRACE_SECONDS * 1_000_000_000)
         first = await self._reader.forward(query, start, end, limit=1)
         if not first.entries:
             return {"stepMs": 1000, "slices": []}
@@ -60,7 +61,7 @@ class Overview:
 
         Keys of the result are the values joined by NUL; without `by` there is one key, the empty text.
         """
-        end = end_ns if end_ns is not None else time.time_ns() + FUTURE_SECONDS * 1_000_000_000
+        end = end_ns if end_ns is not None else time.time_ns() + CREATION_GRACE_SECONDS * 1_000_000_000
         window_ms = max(1, -(-(end - start.time_ns + 1) // _MS))
         result = await self._loki.vector(logql.count_query(query, f"{window_ms}ms", by=by), end)
         counts: dict[str, int] = {}

@@ -10,11 +10,12 @@ from tracetail.contract import labels as names
 from tracetail.contract import record
 from tracetail.contract.identity import is_launch_id
 from tracetail.loki import logql
+from tracetail.loki.client import LokiClient
+from tracetail.loki.limits import CREATION_GRACE_SECONDS
 from tracetail.panel.settings import PanelSettings
 from tracetail.panel.trace import launches
 from tracetail.panel.trace.entry import FIRST_KEY, Entry, Key, source_of
-from tracetail.panel.trace.loki import LokiClient
-from tracetail.panel.trace.reader import FUTURE_SECONDS, Reader
+from tracetail.panel.trace.reader import Reader
 
 _DAY_NS = 86_400 * 1_000_000_000
 _HOUR_NS = 3600 * 1_000_000_000
@@ -36,12 +37,12 @@ class Traces:
     def range(self) -> tuple[int, int]:
         """Return the time range, in nanoseconds, in which traces are searched."""
         now = time.time_ns()
-        return now - self._lookback_ns, now + FUTURE_SECONDS * 1_000_000_000
+        return now - self._lookback_ns, now + CREATION_GRACE_SECONDS * 1_000_000_000
 
     def launches_of(self, series: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
         """Return the launches of these streams by launchId, with the fields that labels give and no event applied."""
         return launches.launches_from_series(
-            series, record.STARTING if self._loki.keeps_metadata else launches.UNKNOWN
+            series, record.STARTING if self._loki.settings.structured_metadata else launches.UNKNOWN
         )
 
     async def streams(self, trace_id: str) -> list[dict[str, str]]:
@@ -72,7 +73,7 @@ class Traces:
     async def recent(self, limit: int) -> list[dict[str, Any]]:
         """Return the most recent launches of all traces, newest first, with their states."""
         now = time.time_ns()
-        start, end = now - self._recent_ns, now + FUTURE_SECONDS * 1_000_000_000
+        start, end = now - self._recent_ns, now + CREATION_GRACE_SECONDS * 1_000_000_000
         series = await self._loki.series(logql.selector_of_all(names.LAUNCH_ID), start, end)
         known = self.launches_of(series)
         newest = sorted(known, reverse=True)[:limit]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
-from tracetail.loki.settings import ENTRIES_PER_QUERY_MAX
+from tracetail.loki.limits import ENTRIES_PER_QUERY_MAX
 from tracetail.store.logql.quantities import parse_duration
 from tracetail.store.query.aggregate import STEPS_MAX, Steps
 

@@ -12,8 +12,7 @@ from support.agent_process import Launch, eventually
 
 from tracetail.agent.service import journal_path
 from tracetail.agent.shipping.in_flight import Budget
-from tracetail.loki.answers import RateLimit, is_its_own, rate_limit
-from tracetail.loki.client import Answer
+from tracetail.loki.answers import PushAnswer, RateLimit, is_stream_limit, rate_limit
 
 MIB = 1 << 20
 
@@ -152,4 +151,4 @@ STREAM = (
 )
 def test_what_a_429_says_of_limits(text: str, limit: RateLimit | None, own: bool) -> None:
     assert rate_limit(text) == limit
-    assert is_its_own(Answer(429, text, 0)) is own
+    assert is_stream_limit(PushAnswer(429, text, 0)) is own

@@ -251,7 +251,7 @@ async def test_what_is_wrong_with_the_way_to_loki_is_told_with_the_setting_and_l
     assert setting in ran.out
     assert "Traceback" not in ran.out
     ran = await tracetail(url, "[loki]\n" + config, "doctor")
-    assert "does not answer: " in ran.out
+    assert "cannot be reached: " in ran.out
     assert setting in ran.out
     await start_agent(url=loki.url)
     await loki.until(lambda: loki.lines() == ["kept"])

@@ -23,8 +23,9 @@ from tracetail.agent.reading.file_source import FileSource, Inodes
 from tracetail.agent.resume import Ledger
 from tracetail.agent.shipping.delivery import Delivery
 from tracetail.contract.redaction import Redactor
-from tracetail.loki import entries as encoding
-from tracetail.loki.client import Answer, Found
+from tracetail.loki.answers import PushAnswer
+from tracetail.loki.client import StoredEntry
+from tracetail.loki.entries import decode_metadata, decode_request
 from tracetail.loki.settings import LokiSettings
 
 T = TypeVar("T")
@@ -58,13 +59,13 @@ class Store:
         self.bodies: list[list[tuple[int, bytes]]] = []
         self._steps = steps
 
-    async def push(self, body: bytes) -> Answer:
+    async def push(self, body: bytes) -> PushAnswer:
         self._steps.step()
-        _, entries = encoding.decode_request(body)
+        _, entries = decode_request(body)
         self.bodies.append([(entry.time_ns, entry.text) for entry in entries])
         bad = []
         for entry in entries:
-            metadata = encoding.decode_metadata(entry.meta)
+            metadata = decode_metadata(entry.meta)
             line = entry.text.decode()
             if "bad" in line or ("late" in line and "original_time" not in metadata):
                 bad.append(line)
@@ -73,16 +74,16 @@ class Store:
                 assert known == (line, metadata), "two entries of one time"
         self._steps.step()
         if not bad:
-            return Answer(204, "", 0.0)
+            return PushAnswer(204, "", 0.0)
         is_late = len(entries) == 1 and "late" in bad[0]
-        return Answer(400, "entry has timestamp too old: x" if is_late else "some rule", 0.0)
+        return PushAnswer(400, "entry has timestamp too old: x" if is_late else "some rule", 0.0)
 
-    async def entries(self, query: str, start_ns: int, end_ns: int) -> list[Found]:
+    async def all_entries(self, query: str, start_ns: int, end_ns: int) -> list[StoredEntry]:
         self._steps.step()
         return [
-            Found(time_ns, line, metadata)
+            StoredEntry(time_ns, line, metadata)
             for time_ns, (line, metadata) in sorted(self.entries_by_time.items())
-            if start_ns <= time_ns <= end_ns
+            if start_ns <= time_ns < end_ns
         ]
 
 

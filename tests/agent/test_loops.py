@@ -13,7 +13,7 @@ from tracetail.agent.parsing.level_tracker import Records
 from tracetail.agent.parsing.parser import LineParser
 from tracetail.agent.parsing.times import EngineTimes
 from tracetail.contract.logline import render_line
-from tracetail.loki import entries as encoding
+from tracetail.loki import entries as loki_entries
 from tracetail.loki import entries_plain
 
 NOW = 1_795_353_130_000_000_000
@@ -47,7 +47,7 @@ any_text = st.lists(st.one_of(pieces, st.binary(max_size=6)), max_size=8).map(
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled():
-    if not (scan.COMPILED and encoding.COMPILED):
+    if not (scan.COMPILED and loki_entries.COMPILED):
         why = "the loops were not compiled: there was no C compiler when tracetail was installed"
         pytest.fail(why) if os.environ.get("TRACETAIL_TEST_REQUIRE_PROGRAMS") else pytest.skip(why)
 
@@ -116,11 +116,11 @@ entries = st.lists(
 
 @given(entries)
 def test_entries_are_encoded_alike(rows):
-    seconds = [encoding.second(time_ns // encoding.SECOND) for time_ns, _, _ in rows]
-    nanos = [time_ns % encoding.SECOND for time_ns, _, _ in rows]
+    seconds = [loki_entries.encode_second(time_ns // loki_entries.NS_PER_SECOND) for time_ns, _, _ in rows]
+    nanos = [time_ns % loki_entries.NS_PER_SECOND for time_ns, _, _ in rows]
     both(
-        encoding.encoded,
-        entries_plain.encoded,
+        loki_entries.encode_columns,
+        entries_plain.encode_columns,
         seconds,
         nanos,
         [text for _, text, _ in rows],
@@ -130,13 +130,13 @@ def test_entries_are_encoded_alike(rows):
 
 def test_columns_of_different_length_are_refused():
     with pytest.raises(ValueError, match="different length"):
-        encoding.encoded([encoding.second(1)], [1], [b"a", b"b"], [b""])
+        loki_entries.encode_columns([loki_entries.encode_second(1)], [1], [b"a", b"b"], [b""])
 
 
 @pytest.mark.parametrize("wrong", [None, "text", 7])
 def test_what_is_not_bytes_is_refused(wrong):
     with pytest.raises(TypeError):
-        encoding.encoded([encoding.second(1)], [1], [wrong], [b""])
+        loki_entries.encode_columns([loki_entries.encode_second(1)], [1], [wrong], [b""])
     with pytest.raises(TypeError):
         scan.stamped([wrong], 0, FIXED)
     with pytest.raises(TypeError):

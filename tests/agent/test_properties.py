@@ -19,10 +19,17 @@ from tracetail.agent.pipeline import redact
 from tracetail.agent.reading.reader import Follower
 from tracetail.contract.logline import render_line
 from tracetail.contract.redaction import Redactor
-from tracetail.loki import entries as encoding
 from tracetail.loki import entries_plain
-from tracetail.loki.entries import Columns, Entry
-from tracetail.loki.original_time import untold
+from tracetail.loki.entries import (
+    Columns,
+    Entry,
+    decode_metadata,
+    decode_request,
+    encode_metadata,
+    encode_request,
+    encode_second,
+)
+from tracetail.loki.original_time import split_original_time
 from tracetail.loki.push import rows_from
 
 NOW = 1_795_353_130_000_000_000
@@ -209,20 +216,20 @@ def test_decode_of_encode_is_the_identity_with_the_official_library_and_with_our
     labels = {"traceId": 't"\\\n', "service_name": "Qwen/Qwen2-7B"}
     columns = Columns()
     for time_ns, text, pairs in rows:
-        columns.add(time_ns, text, encoding.metadata(pairs))
-    body = encoding.encode_request(labels, [columns.encode()])
+        columns.add(time_ns, text, encode_metadata(pairs))
+    body = encode_request(labels, [columns.encode()])
     official = [(entry.time_ns, entry.line.encode(), dict(entry.metadata)) for entry in decode(body)]
     assert official == rows
-    said, ours = encoding.decode_request(body)
+    said, ours = decode_request(body)
     assert said == '{traceId="t\\"\\\\\\n", service_name="Qwen/Qwen2-7B"}'
-    assert [(entry.time_ns, entry.text, encoding.decode_metadata(entry.meta)) for entry in ours] == rows
+    assert [(entry.time_ns, entry.text, decode_metadata(entry.meta)) for entry in ours] == rows
 
 
 def test_long_lines_and_many_entries_are_encoded_as_well() -> None:
     columns = Columns()
     for number in range(3000):
-        columns.add(NOW + number, b"x" * (number * 97 % 260_000), encoding.metadata({"level": "info"}))
-    found = decode(encoding.encode_request({"a": "b"}, [columns.encode()]))
+        columns.add(NOW + number, b"x" * (number * 97 % 260_000), encode_metadata({"level": "info"}))
+    found = decode(encode_request({"a": "b"}, [columns.encode()]))
     assert [(entry.time_ns, len(entry.line)) for entry in found] == [(NOW + n, n * 97 % 260_000) for n in range(3000)]
 
 
@@ -319,7 +326,7 @@ def test_a_line_that_is_moved_behind_the_one_before_tells_its_own_time() -> None
         entries = parser.parse(block, NOW).stream(None).entries
         assert [entries.time_ns(n) for n in range(3)] == [NOW + 5, NOW + 6, NOW + 7]
         own = [
-            untold(text.decode(), encoding.decode_metadata(meta).get("original_time"))
+            split_original_time(text.decode(), decode_metadata(meta).get("original_time"))
             for text, meta in zip(entries.texts, entries.metas, strict=True)
         ]
         assert own == [("x", None), ("x", NOW + 2), ("x", None)]
@@ -330,7 +337,7 @@ def test_a_line_without_a_stamp_that_is_moved_far_tells_its_own_time() -> None:
     lines = [b"INFO 11-22 12:00:00 [a.py:1] x", b"INFO 11-22 11:59:59 [a.py:1] x", b"INFO 11-22 11:50:00 [a.py:1] x"]
     parser = LineParser(EngineTimes(now, ZoneInfo("UTC")), Headers())
     entries = parser.parse(b"".join(line + b"\n" for line in lines), now).stream(None).entries
-    told = [encoding.decode_metadata(meta).get("original_time") for meta in entries.metas]
+    told = [decode_metadata(meta).get("original_time") for meta in entries.metas]
     assert told == [None, None, "2026-11-22T11:50:00.000000000Z"]
 
 
@@ -431,7 +438,7 @@ def test_many_lines_of_one_second_keep_their_order() -> None:
 @pytest.mark.parametrize("offset", [0, 1, 63, 64, 1023, 1024, 1025])
 def test_nanoseconds_are_encoded_alike_in_any_number(offset: int) -> None:
     nanos = [n * 999_983 % SECOND for n in range(offset)] + [0, SECOND - 1]
-    seconds = [encoding.second(n // 100) for n in range(len(nanos))]
+    seconds = [encode_second(n // 100) for n in range(len(nanos))]
     for number, second, data in zip(nanos, seconds, entries_plain.timestamps(seconds, nanos), strict=True):
         assert data[:-5] == second
         assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data[-5:])) == number

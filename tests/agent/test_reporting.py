@@ -11,7 +11,7 @@ from support import monitoring
 from support.agent_process import Launch, eventually
 
 from tracetail.contract.processes import process_ref
-from tracetail.loki.answers import kind_of
+from tracetail.loki.answers import refusal_kind
 
 AGENT = Path(__file__).parents[2] / "agent"
 STATS = (
@@ -190,4 +190,4 @@ async def test_every_metric_has_its_row_in_the_documentation(start_agent, loki, 
     ],
 )
 def test_refusals_are_counted_by_a_bounded_set_of_kinds(text, kind):
-    assert kind_of(text) == kind
+    assert refusal_kind(text) == kind

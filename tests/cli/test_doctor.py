@@ -89,7 +89,7 @@ def test_a_broken_set_up_is_exit_status_1_and_says_what_to_do(tmp_path):
     )
 
     assert run.returncode == 1
-    assert "✗ loki: http://127.0.0.1:1 does not answer" in run.stdout
+    assert "✗ loki: Loki at http://127.0.0.1:1 cannot be reached" in run.stdout
     assert "    → look at loki.url" in run.stdout
 
 
@@ -305,10 +305,10 @@ async def test_a_line_that_cannot_be_read_back(tmp_path, loki, monkeypatch):
 async def test_nobody_at_lokis_address(tmp_path):
     port = monitoring.free_port()
     settings = load(tmp_path, f'[store]\nlisten = "127.0.0.1:{port}"\n')
-    advised(await collected(service_checks.check_loki(settings)), PROBLEM, "does not answer", "tracetail store")
+    advised(await collected(service_checks.check_loki(settings)), PROBLEM, "cannot be reached", "tracetail store")
 
     settings = load(tmp_path, f'[loki]\nurl = "http://127.0.0.1:{port}/"\n')
-    advised(await collected(service_checks.check_loki(settings)), PROBLEM, "does not answer", "loki.url")
+    advised(await collected(service_checks.check_loki(settings)), PROBLEM, "cannot be reached", "loki.url")
 
 
 async def test_a_setting_of_loki_that_names_a_missing_file(tmp_path, loki):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tracetail.contract.labels import ENTRY_MAX_BYTES, LABEL_COUNT_MAX, LAUNCH_LABELS
-from tracetail.loki.settings import ENTRIES_PER_QUERY_MAX
+from tracetail.loki.limits import ENTRIES_PER_QUERY_MAX
 
 ROOT = Path(__file__).parents[2]
 LOKI = ROOT / "deploy" / "loki"

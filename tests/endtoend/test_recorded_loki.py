@@ -8,10 +8,10 @@ from aiohttp.test_utils import TestServer
 from support.recorded_loki import ANY_AGE, CASES, PUSHES, ask, comparable, is_unsupported, parsed
 from support.store_process import StoreProcess
 
-from tracetail.loki import entries as encoding
-from tracetail.loki.answers import Verdict, verdict
-from tracetail.loki.client import Answer, LokiClient
-from tracetail.loki.push import body_of
+from tracetail.loki.answers import PushAnswer, Verdict, verdict
+from tracetail.loki.client import LokiClient
+from tracetail.loki.entries import Entry, encode_metadata
+from tracetail.loki.push import single_body
 from tracetail.loki.settings import LokiSettings
 
 READS = [case for case in CASES if case["request"]["method"] == "GET" and not is_unsupported(case)]
@@ -24,10 +24,10 @@ def bodies_of_the_agent():
     for push in PUSHES:
         for stream in push["streams"]:
             entries = [
-                encoding.Entry(int(time_ns), line.encode(), encoding.metadata(*rest) if rest else b"")
+                Entry(int(time_ns), line.encode(), encode_metadata(*rest) if rest else b"")
                 for time_ns, line, *rest in stream["values"]
             ]
-            yield body_of(stream["stream"], entries).data
+            yield single_body(stream["stream"], entries).data
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_what_the_agent_sends_reads_as_what_was_sent_to_the_real_loki(answers, c
 @pytest.mark.parametrize("case", WRITES, ids=lambda case: case["id"])
 def test_the_agent_understands_what_the_real_loki_answered_to_a_push(case):
     text = case["response"] if isinstance(case["response"], str) else ""
-    understood = verdict(Answer(case["status"], text, 0.0))
+    understood = verdict(PushAnswer(case["status"], text, 0.0))
     if case["status"] == 204:
         assert understood == Verdict.DELIVERED
     elif case["status"] == 422 or "label" in text:
@@ -79,5 +79,5 @@ async def test_the_agent_reads_back_what_the_real_loki_returned(case):
         for time_ns, line, *_ in stream["values"]
     ]
     async with TestServer(app) as server, LokiClient(LokiSettings(url=str(server.make_url("/")))) as loki:
-        found = await loki.entries("{}", 0, 2**62)
+        found = await loki.all_entries("{}", 0, 2**62)
     assert [(entry.time_ns, entry.line) for entry in found] == sorted(recorded, key=lambda entry: entry[0])

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 from support.panel_stream import Viewing
 
+from tracetail.loki.client import LokiClient
 from tracetail.loki.settings import LokiSettings
-from tracetail.panel.trace.loki import LokiClient
 
 A = {
     "traceId": "t1",
@@ -63,7 +63,7 @@ class Store:
         await self.start(address)
 
     async def push(self, labels, values):
-        await self._client.push(labels, values)
+        await self._client.push_entries(labels, values)
 
 
 @pytest.fixture

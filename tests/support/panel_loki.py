@@ -14,6 +14,8 @@ from collections import defaultdict
 import orjson
 from aiohttp import web
 
+from tracetail.store.ingest.push import decode
+
 _MATCHER = re.compile(r'(\w+)(=~|!=|!~|=)("(?:[^"\\]|\\.)*")')
 _STAGE = re.compile(r"\s*(\|=|\|~|!=|!~|\|)\s*")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -62,9 +64,10 @@ class NastyLoki:
     async def _push(self, request):
         if self.down:
             return web.Response(status=503)
-        for stream in orjson.loads(await request.read())["streams"]:
-            for value in stream["values"]:
-                self.add(stream["stream"], int(value[0]), value[1], **(value[2] if len(value) > 2 else {}))
+        for stream in decode(await request.read(), request.content_type, "", 1 << 28):
+            entries = stream.entries
+            for time_ns, line, place in zip(entries.times, entries.lines, entries.metadata, strict=True):
+                self.add(stream.labels, time_ns, line.decode(), **dict(entries.metadata_sets[place]))
         return web.Response(status=204)
 
     async def _query_range(self, request):
