@@ -21,7 +21,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from tracetail import __version__
-from tracetail.agent.metrics.gpu import Gpus
 from tracetail.agent.metrics.lag import Lag
 from tracetail.agent.metrics.pushgateway import Pushgateway, push_regularly
 from tracetail.agent.metrics.remote_write import RemoteWriter, write_regularly
@@ -32,6 +31,7 @@ from tracetail.agent.settings import AgentSettings
 from tracetail.contract import events
 from tracetail.contract.labels import LAUNCH_ID, SERVICE_NAME
 from tracetail.contract.logline import parse_event
+from tracetail.contract.nvml import Devices
 from tracetail.contract.secret_file import read_secret
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Reporting:
             lambda: state_dirs,
             keep_ended_seconds=settings.metrics_keep_ended_seconds,
             now=time.time,
-            gpus=Gpus.find(),
+            devices=Devices.find(),
         )
         self._sources = _SourceMetrics(journal)
         registry.register(self._servers)

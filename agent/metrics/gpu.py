@@ -1,79 +1,46 @@
-"""GPU memory and utilisation of processes, by NVML where nvidia-ml-py and a device are there.
+"""GPU memory and utilisation of processes. Without NVML or a device there are no such metrics."""
 
-The optional extra `gpu`. Without it, or without a driver, there simply are no such metrics.
-"""
-
-import importlib
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from tracetail.contract.nvml import Devices
+
+
+class ProcessUse(NamedTuple):
+    """What one process uses of one device."""
+
+    memory_bytes: int
+    """0 if the driver does not report it."""
+    utilisation_ratio: float | None
+    """Share of the time in which its kernels ran since the last sample; None if the driver does not report it."""
 
 
 class GpuUsage(NamedTuple):
-    """What some processes use of one device."""
+    """What some processes use of one device together."""
 
     device: int
     memory_bytes: int
     utilisation_ratio: float | None
-    """Share of the time in which a kernel of these processes ran since the last look; None if NVML does not tell."""
 
 
-class Gpus:
-    """The NVIDIA devices of this machine."""
-
-    def __init__(self, nvml: Any) -> None:
-        """Take the module pynvml, initialised."""
-        self._nvml = nvml
-        self._handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-        self._last_sample = [0] * len(self._handles)
-
-    @classmethod
-    def find(cls) -> "Gpus | None":
-        """Return the devices, or None where there is no NVML or no device."""
-        try:
-            nvml = importlib.import_module("pynvml")
-        except ImportError:
-            return None
-        try:
-            nvml.nvmlInit()
-            gpus = cls(nvml)
-        except nvml.NVMLError:
-            return None
-        return gpus if gpus._handles else None
-
-    def look(self) -> list[dict[int, tuple[int, float | None]]]:
-        """Return for each device: pid -> (bytes of memory, share of utilisation or None)."""
-        return [self._look_at(index, handle) for index, handle in enumerate(self._handles)]
-
-    def _look_at(self, index: int, handle: Any) -> dict[int, tuple[int, float | None]]:
-        nvml = self._nvml
-        try:
-            running = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-        except nvml.NVMLError:
-            return {}
-        shares: dict[int, float] = {}
-        try:
-            # Without a sample since the last look NVML answers "not found": nobody used the device.
-            samples = nvml.nvmlDeviceGetProcessUtilization(handle, self._last_sample[index])
-        except nvml.NVMLError as error:
-            samples = []
-            told = getattr(error, "value", None) == nvml.NVML_ERROR_NOT_FOUND
-        else:
-            told = True
-        for sample in samples:
-            shares[sample.pid] = sample.smUtil / 100
-            self._last_sample[index] = max(self._last_sample[index], sample.timeStamp)
-        return {
-            process.pid: (process.usedGpuMemory or 0, shares.get(process.pid, 0.0) if told else None)
-            for process in running
-        }
+def sample(devices: Devices) -> list[dict[int, ProcessUse]]:
+    """Return for each device what each process that holds memory of it uses, by pid."""
+    shares = [devices.utilization(device) for device in range(devices.count)]
+    uses: list[dict[int, ProcessUse]] = [{} for _ in shares]
+    for use in devices.memory_uses():
+        reported = shares[use.device]
+        share = None if reported is None else reported.get(use.pid, 0.0)
+        uses[use.device][use.pid] = ProcessUse(use.bytes or 0, share)
+    return uses
 
 
-def usage_of(pids: AbstractSet[int], devices: list[dict[int, tuple[int, float | None]]]) -> list[GpuUsage]:
-    """Add up what these processes use of each device that they use."""
+def usage_of(pids: AbstractSet[int], devices: Sequence[Mapping[int, ProcessUse]]) -> list[GpuUsage]:
+    """Return what these processes use of each device of which they hold memory. devices: from sample()."""
     found = []
-    for device, processes in enumerate(devices):
-        ours = [used for pid, used in processes.items() if pid in pids]
+    for device, uses in enumerate(devices):
+        ours = [use for pid, use in uses.items() if pid in pids]
         if ours:
-            shares = [share for _, share in ours if share is not None]
-            found.append(GpuUsage(device, sum(memory for memory, _ in ours), sum(shares) if shares else None))
+            shares = [use.utilisation_ratio for use in ours if use.utilisation_ratio is not None]
+            found.append(GpuUsage(device, sum(use.memory_bytes for use in ours), sum(shares) if shares else None))
     return found

@@ -18,11 +18,12 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tracetail.agent.metrics.gpu import Gpus, usage_of
+from tracetail.agent.metrics.gpu import ProcessUse, sample, usage_of
 from tracetail.agent.metrics.processes import Usage, usage
 from tracetail.contract.engine_stats import FIELDS, newest_stats
 from tracetail.contract.labels import launch_labels
 from tracetail.contract.launch_processes import LaunchProcesses, LaunchRoots
+from tracetail.contract.nvml import Devices
 from tracetail.contract.processes import Process, is_alive
 from tracetail.contract.record import (
     CRASHED,
@@ -90,13 +91,13 @@ class ServerMetrics(Collector):
         *,
         keep_ended_seconds: float,
         now: Callable[[], float],
-        gpus: Gpus | None = None,
+        devices: Devices | None = None,
     ) -> None:
         """Look below state_dirs() each time; now() is in seconds since the epoch."""
         self._state_dirs = state_dirs
         self._keep_ended_seconds = keep_ended_seconds
         self._now = now
-        self._gpus = gpus
+        self._devices = devices
         self._collecting = threading.Lock()
         self._observing = threading.Lock()
         self._processes = LaunchProcesses()
@@ -126,7 +127,7 @@ class ServerMetrics(Collector):
         """Return all series as of now."""
         with self._collecting:
             launches = self._look()
-            devices = self._gpus.look() if self._gpus is not None and launches else []
+            devices = sample(self._devices) if self._devices is not None and launches else []
             families = [
                 *_state_families(launches),
                 *_start_families(launches),
@@ -297,7 +298,7 @@ def kind_of_cause(cause: str) -> str:
     return _NUMBER.sub("…", cause.partition(": ")[0])[:CAUSE_MAX_CHARACTERS]
 
 
-def _gpu_families(launches: list[_Launch], devices: list[dict[int, tuple[int, float | None]]]) -> Iterator[Metric]:
+def _gpu_families(launches: list[_Launch], devices: list[dict[int, ProcessUse]]) -> Iterator[Metric]:
     memory = _gauge("gpu_memory_bytes", "Memory that the launch's processes hold on a GPU.", "gpu")
     share = _gauge("gpu_utilisation_ratio", "Share of the time in which the launch's kernels ran on a GPU.", "gpu")
     for launch in launches:

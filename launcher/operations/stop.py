@@ -12,12 +12,13 @@ import time
 from pathlib import Path
 
 from tracetail.contract import record
+from tracetail.contract.nvml import Devices, MemoryUse
 from tracetail.contract.process_tag import LAUNCH_TAG
 from tracetail.contract.processes import boot_id, read_environ, read_process
 from tracetail.contract.record import LaunchDir, Record
 from tracetail.launcher import plan, registry
 from tracetail.launcher.machine import ports, processes
-from tracetail.launcher.machine.nvml import Devices, Use, held_by
+from tracetail.launcher.machine.nvml import describe, held_by
 from tracetail.launcher.operations import keeper_process, rescue
 from tracetail.launcher.result import LOCKED, OK, STOP_INCOMPLETE, Result
 
@@ -55,9 +56,9 @@ class Members:
         if self._devices is not None and time.monotonic() - self._looked_at >= LOOK_SECONDS:
             self._note()
 
-    def hold(self) -> list[Use]:
+    def hold(self) -> list[MemoryUse]:
         """Return what they hold of devices' memory."""
-        return [] if self._devices is None else held_by(self._devices.uses(), self._seen)
+        return [] if self._devices is None else held_by(self._devices.memory_uses(), self._seen)
 
     def _note(self) -> None:
         found = self._launch.record
@@ -184,7 +185,7 @@ def _what_is_held(members: Members, until: float) -> list[str]:
     """Wait until the launch's processes hold no device memory; say what they hold then (until: monotonic time)."""
     seconds = max(DEVICE_SECONDS, until - time.monotonic())
     keeper_process.wait_for(lambda: not members.hold(), seconds, every=LOOK_SECONDS)
-    return [use.describe() for use in members.hold()]
+    return [describe(use) for use in members.hold()]
 
 
 def _is_free(found: Record, port: int) -> bool:

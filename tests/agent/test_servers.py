@@ -6,14 +6,14 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from support.nvml import build_stub
 
 from tracetail.agent.metrics import server_collector
-from tracetail.agent.metrics.gpu import Gpus
 from tracetail.agent.metrics.server_collector import ServerMetrics, kind_of_cause
+from tracetail.contract import nvml
 from tracetail.contract.processes import process_ref
 from tracetail.contract.record import LaunchDir, LaunchLock
 from tracetail.contract.state import launches_dir
@@ -52,8 +52,10 @@ class World:
         self.processes = []
         self.metrics = self.metrics_with(None)
 
-    def metrics_with(self, gpus):
-        return ServerMetrics(lambda: [self.state_dir], keep_ended_seconds=600, now=lambda: self.clock, gpus=gpus)
+    def metrics_with(self, devices):
+        return ServerMetrics(
+            lambda: [self.state_dir], keep_ended_seconds=600, now=lambda: self.clock, devices=devices
+        )
 
     def launch(self, launch_id="20261122T211210-aaaaaa", *, process=None, **record):
         launch = LaunchDir(launches_dir(self.state_dir) / launch_id)
@@ -355,53 +357,22 @@ def test_lines_are_noted_while_a_look_is_under_way(world):
         scrape.join()
 
 
-class FakeNvml:
-    """Stands in for pynvml, which needs a device: one GPU with the processes given."""
-
-    class NVMLError(Exception):
-        value = 6
-
-    NVML_ERROR_NOT_FOUND = 6
-
-    def __init__(self, memory, shares):
-        self.memory = memory
-        self.shares = shares
-
-    def nvmlDeviceGetCount(self):  # noqa: N802 (NVML's names)
-        return 1
-
-    def nvmlDeviceGetHandleByIndex(self, index):  # noqa: N802
-        return index
-
-    def nvmlDeviceGetComputeRunningProcesses(self, handle):  # noqa: N802
-        return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in self.memory.items()]
-
-    def nvmlDeviceGetProcessUtilization(self, handle, since):  # noqa: N802
-        fresh = [SimpleNamespace(pid=pid, smUtil=util, timeStamp=1) for pid, util in self.shares.items() if since < 1]
-        if not fresh:
-            raise self.NVMLError
-        return fresh
-
-
-def test_gpu_memory_and_utilisation_are_those_of_our_processes(world):
+@pytest.mark.needs("cc")
+def test_gpu_memory_and_utilisation_are_those_of_our_processes(world, monkeypatch, tmp_path):
     server = world.server()
     world.launch(process=server)
-    nvml = FakeNvml(
-        memory={server.pid: 1000, server.child: 2000, os.getpid(): 4000}, shares={server.child: 40, os.getpid(): 50}
-    )
-    metrics = world.metrics_with(Gpus(nvml))
+    held = tmp_path / "held"
+    held.write_text(f"0 {server.pid} 1000\n0 {server.child} 2000\n0 {os.getpid()} 4000\n")
+    held.with_suffix(".utilization").write_text(f"0 {server.child} 40 1\n0 {os.getpid()} 50 2\n")
+    monkeypatch.setenv("STUB_NVML", str(held))
+    monkeypatch.setattr(nvml, "LIBRARY", str(build_stub(tmp_path)))
+    metrics = world.metrics_with(nvml.Devices.find())
 
     found = world.read(metrics)
     assert found["gpu_memory_bytes"] == {(A, "0"): 3000}
     assert found["gpu_utilisation_ratio"] == {(A, "0"): 0.4}
 
     assert world.read(metrics)["gpu_utilisation_ratio"] == {(A, "0"): 0.0}
-
-
-def test_a_machine_without_nvml_has_no_gpu_metrics(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-
-    assert Gpus.find() is None
 
 
 def test_the_text_format_is_what_prometheus_takes(world):

@@ -6,14 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.nvml import build_stub
 
+from tracetail.contract.nvml import Devices, MemoryUse
 from tracetail.contract.processes import is_alive, process_ref, read_process
 from tracetail.launcher import params as parameters
-from tracetail.launcher.machine.nvml import Devices, Use, held_by
+from tracetail.launcher.machine.nvml import describe, held_by
 from tracetail.launcher.operations import preflight
 from tracetail.launcher.result import PREFLIGHT_FAILED, Refusal
 
-STUB = Path(__file__).with_name("nvml_stub.c")
 READY = [["text", "ready now\n"], ["stay"]]
 MIB = 1024**2
 
@@ -21,10 +22,7 @@ MIB = 1024**2
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     """Return the directory of a library that stands in for NVML's."""
-    directory = tmp_path_factory.mktemp("nvml")
-    out = directory / "libnvidia-ml.so.1"
-    subprocess.run(["cc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", str(out), str(STUB)], check=True)
-    return directory
+    return build_stub(tmp_path_factory.mktemp("nvml")).parent
 
 
 @pytest.fixture
@@ -77,21 +75,21 @@ def test_what_other_processes_hold_does_not_matter(world, held):
 
 def test_a_pid_that_is_another_process_by_now_holds_nothing_of_the_launch():
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        use = Use(0, other.pid, None)
+        use = MemoryUse(0, other.pid, None)
         start_time = read_process(other.pid).start_time
         assert held_by([use], {(other.pid, start_time)}) == [use]
         assert held_by([use], {(other.pid, start_time - 1)}) == []
         other.stdin.close()
         other.wait()
     assert held_by([use], {(other.pid, start_time)}) == [use]  # gone, and the driver still has it
-    assert use.describe() == f"device 0: pid {other.pid} holds memory"
+    assert describe(use) == f"device 0: pid {other.pid} holds memory"
 
 
 @pytest.mark.needs("cc")
 def test_every_process_of_every_device_is_told(library, tmp_path):
     held = tmp_path / "held"
     held.write_text("".join(f"{n % 2} {n + 1000} {n}\n" for n in range(100)))
-    code = "from tracetail.launcher.machine.nvml import Devices; print(sorted(u.pid for u in Devices.find().uses()))"
+    code = "from tracetail.contract.nvml import Devices; print(sorted(u.pid for u in Devices.find().memory_uses()))"
     environ = os.environ | {"LD_LIBRARY_PATH": str(library), "STUB_NVML": str(held)}
     told = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == str(list(range(1000, 1100)))
@@ -99,14 +97,14 @@ def test_every_process_of_every_device_is_told(library, tmp_path):
 
 @pytest.mark.needs("cc")
 def test_without_a_driver_there_are_no_devices_to_ask(library):
-    code = "from tracetail.launcher.machine.nvml import Devices; print(Devices.find())"
+    code = "from tracetail.contract.nvml import Devices; print(Devices.find())"
     environ = {k: v for k, v in os.environ.items() if k != "STUB_NVML"} | {"LD_LIBRARY_PATH": str(library)}
     told = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "None"
 
 
 def test_without_the_library_there_are_no_devices_to_ask(monkeypatch):
-    monkeypatch.setattr("tracetail.launcher.machine.nvml.LIBRARY", "libno-such-nvml.so.1")
+    monkeypatch.setattr("tracetail.contract.nvml.LIBRARY", "libno-such-nvml.so.1")
     assert Devices.find() is None
 
 
