@@ -18,6 +18,8 @@ from msgspec import Meta
 from tracetail.contract import events, identity
 from tracetail.contract import labels as names
 from tracetail.contract.logline import render_event
+from tracetail.contract.masking import mask_text
+from tracetail.contract.redaction import Redactor
 from tracetail.loki import logql
 from tracetail.loki.client import LokiClient
 from tracetail.panel.auth.access import WRITE, AccessError, Grant
@@ -77,6 +79,7 @@ class IngestRoutes:
     def __init__(self, loki: LokiClient, traces: Traces) -> None:
         self._loki = loki
         self._traces = traces
+        self._redactor = Redactor()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def routes(self) -> list[web.RouteDef]:
@@ -119,7 +122,7 @@ class IngestRoutes:
         posted = await body(request, Lines)
         instance_id = checked_id("instanceId", str(posted.instance_id))
         trace_id = await self._trace_for_append(grant, instance_id, posted.trace_id)
-        pieces = [piece for line in posted.lines for piece in _pieces(line)]
+        pieces = [piece for text in self._masked_lines(posted.lines) for piece in _pieces(text)]
         if not pieces:
             return json_answer({"appended": 0, "traceId": trace_id, "instanceId": instance_id})
         labels = {
@@ -136,6 +139,12 @@ class IngestRoutes:
             ]
             await self._loki.push_entries(labels, values)
         return json_answer({"appended": len(posted.lines), "traceId": trace_id, "instanceId": instance_id})
+
+    def _masked_lines(self, posted: list[str]) -> list[str]:
+        """Return the single lines of posted texts with their secrets masked, as the agent masks lines of a log."""
+        lines = [text.removesuffix("\r").encode() for line in posted for text in line.removesuffix("\n").split("\n")]
+        self._redactor.redact_lines(lines)
+        return [line.decode() for line in lines]
 
     async def _post_id_and_time(self, labels: dict[str, str], posted: Lines) -> tuple[str, int]:
         """Return a digest that identifies the post, and the time of its first line, after all earlier posts.
@@ -180,17 +189,15 @@ class IngestRoutes:
 
 
 def _pieces(line: str) -> Iterator[tuple[str, str]]:
-    """Yield (text, kind) of the entries for a posted text: one per line, several of kind `cut` for a long line."""
-    for text in line.removesuffix("\n").split("\n"):
-        rest = text.removesuffix("\r")
-        while len(rest.encode()) > names.ENTRY_MAX_BYTES:
-            yield rest[:_PIECE_CHARACTERS], "cut"
-            rest = rest[_PIECE_CHARACTERS:]
-        yield rest, ""
+    """Yield (text, kind) of the entries for a line: one, or several of kind `cut` for a long line."""
+    while len(line.encode()) > names.ENTRY_MAX_BYTES:
+        yield line[:_PIECE_CHARACTERS], "cut"
+        line = line[_PIECE_CHARACTERS:]
+    yield line, ""
 
 
 def _event_line(report: Report) -> str:
-    exit_fields = report.exit or {}
+    cause = (report.exit or {}).get("cause")
     return render_event(
         events.REPORTED,
         event=report.event,
@@ -198,10 +205,10 @@ def _event_line(report: Report) -> str:
         model=report.model,
         port=report.port,
         pid=report.pid,
-        logFile=report.log_file or None,
+        logFile=mask_text(report.log_file) or None,
         launchId=report.launch_id or None,
         jobId=report.job_id,
         host=report.host or None,
         state=report.state or None,
-        cause=exit_fields.get("cause"),
+        cause=mask_text(str(cause)) if cause else None,
     )

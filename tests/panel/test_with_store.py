@@ -201,6 +201,21 @@ async def test_what_is_posted_is_found(store, panel):
     assert len((await panel.get("/api/logs", traceId="t9"))["lines"]) == 1
 
 
+async def test_secrets_in_what_is_posted_are_masked(store, panel):
+    report = {"model": "m", "traceId": "t9", "event": "failed", "exit": {"cause": "cannot use --api-key zz1"}}
+    await panel.post("/api/report/llm-start", report)
+    long_line = "x" * 262_140 + " password: zz2"  # the secret would begin in one piece and end in the next
+    await panel.post("/api/log/append", {"instanceId": 5, "lines": ["HF_TOKEN=zz3\r\nnext", long_line]})
+
+    found = [await panel.get("/api/logs", **run) for run in ({"traceId": "t9"}, {"instanceId": "5"})]
+    texts = "".join(line["text"] for answer in found for line in answer["lines"])
+
+    assert "zz" not in texts
+    assert 'cause="cannot use --api-key ***"' in texts
+    assert "HF_TOKEN=***next" in texts
+    assert texts.endswith(" password: ***")
+
+
 async def test_an_expression_that_loki_refuses_is_told_as_such(store, panel):
     await fill(store, A, 1, start=time.time_ns())
     answer = await panel.get("/api/logs", traceId="t1", q="(", regex="true", status=400)
