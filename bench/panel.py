@@ -131,7 +131,7 @@ async def until(page: Page, condition: str, seconds: float = 120) -> float:
 
 
 async def memory_mb(page: Page) -> str:
-    """Tell the JavaScript heap after a collection, and the private memory of the largest renderer."""
+    """Return the JavaScript heap after a collection, and the private memory of the largest renderer."""
     session = await page.context.new_cdp_session(page)
     await session.send("HeapProfiler.collectGarbage")
     heap = await page.evaluate("performance.memory.usedJSHeapSize")

@@ -96,7 +96,7 @@ class Memory(threading.Thread):
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Return what all threads of the process used so far, to the nanosecond where the kernel tells."""
+    """Return what all threads of the process used so far, to the nanosecond where the kernel reports it."""
     try:
         tasks = Path(f"/proc/{process.pid}/task").glob("*/schedstat")
         return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
@@ -106,7 +106,7 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 
 class Writing:
-    """A process that pushes launches that nobody asks for, at full speed, while it is told to."""
+    """A process that pushes launches that no query reads, at full speed, while it is switched on."""
 
     def __init__(self, url: str, start_ns: int) -> None:
         self._go, self._pushed, self._stop = (multiprocessing.Event() for _ in range(3))

@@ -1,4 +1,4 @@
-"""`tracetail config`: the example, the check, the schema."""
+"""`tracetail config`: prints an example or a JSON Schema, and checks a configuration file."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`tracetail demo`."""
+"""`tracetail demo`: runs the whole chain once on this machine, with a sample server."""
 
 import asyncio
 import contextlib

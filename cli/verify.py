@@ -1,4 +1,4 @@
-"""`tracetail verify`."""
+"""`tracetail verify`: checks that every line of a trace is in Loki."""
 
 import asyncio
 import json

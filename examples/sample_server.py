@@ -341,7 +341,7 @@ def options_from(arguments: list[str]) -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run the server until it is told to stop."""
+    """Run the server until SIGTERM or SIGINT."""
     return asyncio.run(SampleServer(options_from(sys.argv[1:])).run())
 
 

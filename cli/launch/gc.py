@@ -1,4 +1,4 @@
-"""`tracetail gc`."""
+"""`tracetail gc`: removes old launches and shipped segments."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`tracetail notify`."""
+"""`tracetail notify`: sends a launch's state to its callback URL."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`tracetail ps`."""
+"""`tracetail ps`: lists the launches of this machine."""
 
 import json
 

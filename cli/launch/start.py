@@ -1,4 +1,4 @@
-"""`tracetail start` and `tracetail restart`."""
+"""`tracetail start` and `tracetail restart`: start a server and wait until it is ready."""
 
 import json
 import signal

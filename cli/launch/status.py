@@ -1,4 +1,4 @@
-"""`tracetail status`."""
+"""`tracetail status`: prints the state of a service."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`tracetail stop`."""
+"""`tracetail stop`: stops a server and every process of its launch."""
 
 from typing import Any, NoReturn
 
