@@ -15,6 +15,7 @@ from tracetail.agent.metrics.remote_write import RefusedError, RemoteWriter, Una
 from tracetail.agent.metrics.remote_write import encode as encode_samples
 from tracetail.cli.configuration import Configuration, store_url
 from tracetail.cli.findings import Finding, ok, problem, warning
+from tracetail.contract.http_headers import bearer
 from tracetail.contract.labels import ENV, HOST, METADATA_LEVEL, SERVICE_NAME
 from tracetail.contract.secret_file import read_secret
 from tracetail.loki import entries, logql
@@ -146,7 +147,7 @@ async def _agent(session: aiohttp.ClientSession, settings: Configuration) -> Fin
     not_running = "start it: systemctl start tracetail-agent, tracetail agent, or tracetail up"
     try:
         secret_file = settings.agent.secret_file
-        headers = {"Authorization": f"Bearer {read_secret('agent.secret_file', secret_file)}"} if secret_file else {}
+        headers = bearer(read_secret("agent.secret_file", secret_file)) if secret_file else {}
         async with session.get(f"{address}/status", headers=headers) as answer:
             if answer.status != 200:
                 text = (await answer.text())[:200]

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from tracetail.cli.configuration import ConfigurationError, load
 from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
+from tracetail.contract.secret_file import SecretFile
 from tracetail.contract.state import state_dir
 from tracetail.store.disk.backup import back_up
 from tracetail.store.disk.database import Database, DatabaseError
@@ -44,14 +45,14 @@ def store(ctx: click.Context) -> None:
     settings = _settings(ctx.obj)
     try:
         host, port = parse_listen("store.listen", settings.listen)
-        secret = _secret(settings)
+        secret = SecretFile("store.secret_file", settings.secret_file)
     except (ValueError, OSError) as error:
         click.echo(f"tracetail store: {error}", err=True)
         sys.exit(2)
     # The grammar is read at the first query, which should not be a person's.
     parse("vector(1)")
     try:
-        check_bind("the store", host, has_secret=bool(secret), secret_setting="[store] secret_file")  # noqa: S106  (a setting's name)
+        check_bind("the store", host, has_secret=bool(secret.value), secret_setting="[store] secret_file")  # noqa: S106  (a setting's name)
         asyncio.run(_serve(settings, host, port, secret))
     except (UnsafeBindError, DatabaseError) as error:
         click.echo(f"tracetail store: {error}", err=True)
@@ -71,19 +72,7 @@ def _settings(config_path: str | None) -> StoreSettings:
         sys.exit(2)
 
 
-def _secret(settings: StoreSettings) -> str:
-    if not settings.secret_file:
-        return ""
-    try:
-        secret = Path(settings.secret_file).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ValueError(f"store.secret_file cannot be read: {error}") from error
-    if not secret:
-        raise ValueError(f"store.secret_file {settings.secret_file} is empty")
-    return secret
-
-
-async def _serve(settings: StoreSettings, host: str, port: int, secret: str) -> None:
+async def _serve(settings: StoreSettings, host: str, port: int, secret: SecretFile) -> None:
     database = Database(database_path(settings))
     database.open()
     try:

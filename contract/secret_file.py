@@ -3,10 +3,7 @@
 Every use of a secret reads its file again, so that a rotated secret takes effect without a restart.
 """
 
-import logging
 from pathlib import Path
-
-log = logging.getLogger(__name__)
 
 
 class SecretFileError(ValueError):
@@ -50,10 +47,16 @@ class SecretFile:
                 self._value = self._usable()
                 self._failure = ""
             except SecretFileError as error:
-                if str(error) != self._failure:
-                    log.error("%s; the previous secret stays in use", error)  # noqa: TRY400  (the message says it)
-                self._failure = str(error)
+                self._report(str(error))
         return self._value
+
+    def _report(self, failure: str) -> None:
+        """Log why the file cannot be used, once."""
+        import logging  # noqa: PLC0415  (the keeper reads secrets too, logs nothing and must stay small)
+
+        if failure != self._failure:
+            logging.getLogger(__name__).error("%s; the previous secret stays in use", failure)
+        self._failure = failure
 
     def _usable(self) -> bytes:
         secret = _read(self._setting, self._path)

@@ -5,7 +5,6 @@
 A child of the keeper, which must stay small and must not wait. What it cannot deliver the agent delivers later.
 """
 
-import base64
 import json
 import os
 import sys
@@ -18,9 +17,11 @@ from typing import Any
 
 from tracetail.contract import outbox
 from tracetail.contract.access import is_loopback
+from tracetail.contract.http_headers import basic, bearer
 from tracetail.contract.logline import MARK_EVENT, parse_line
 from tracetail.contract.masking import mask_text
 from tracetail.contract.record import LaunchDir, Record
+from tracetail.contract.secret_file import read_secret
 from tracetail.launcher import plan
 
 DELIVER = "deliver"
@@ -96,10 +97,9 @@ def post(callback: outbox.Callback) -> None:
     parts = urllib.parse.urlsplit(callback["url"])
     headers = {"Content-Type": "application/json", "User-Agent": "tracetail"}
     if callback["tokenFile"]:
-        headers["Authorization"] = "Bearer " + Path(callback["tokenFile"]).read_text(encoding="utf-8").strip()
+        headers |= bearer(read_secret("callbackTokenFile", callback["tokenFile"]))
     elif parts.username is not None:
-        pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
-        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        headers |= basic(urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or ""))
     url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     data = json.dumps(callback["body"]).encode()
     request = urllib.request.Request(url, data, headers, method="POST")  # noqa: S310  (http and https only: params)

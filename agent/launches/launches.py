@@ -18,6 +18,7 @@ import orjson
 from tracetail.agent.reading.source import LaunchSource
 from tracetail.contract import outbox, shipped
 from tracetail.contract.backoff import Backoff
+from tracetail.contract.http_headers import bearer
 from tracetail.contract.record import LaunchDir, replace_file
 from tracetail.contract.secret_file import SecretFileError, read_secret
 from tracetail.contract.state import STATE_DIR_VARIABLE, launches_dir
@@ -269,11 +270,13 @@ def _delete(path: Path) -> None:
 
 async def _post(session: aiohttp.ClientSession, callback: outbox.Callback) -> bool:
     """Post one callback; say whether the receiver took it. Raises SecretFileError."""
-    headers = {}
-    if callback["tokenFile"]:
-        headers["Authorization"] = f"Bearer {read_secret('callbackTokenFile', callback['tokenFile'])}"
+    token_file = callback["tokenFile"]
+    headers = bearer(read_secret("callbackTokenFile", token_file)) if token_file else {}
     try:
-        async with session.post(callback["url"], json=callback["body"], headers=headers) as answer:
+        # A redirect is a failure: the callback, and its token, are for the host that was named.
+        async with session.post(
+            callback["url"], json=callback["body"], headers=headers, allow_redirects=False
+        ) as answer:
             if answer.status // 100 == 2:
                 return True
             log.warning("%s answered %d to a callback", _shown(callback), answer.status)

@@ -5,7 +5,6 @@ sent by remote write (remote_write.py).
 """
 
 import asyncio
-import base64
 import contextlib
 import logging
 import platform
@@ -29,10 +28,10 @@ from tracetail.agent.pipeline import Observed
 from tracetail.agent.reading.source import Source
 from tracetail.agent.settings import AgentSettings
 from tracetail.contract import events
+from tracetail.contract.http_headers import authorization
 from tracetail.contract.labels import LAUNCH_ID, SERVICE_NAME
 from tracetail.contract.logline import parse_event
 from tracetail.contract.nvml import Devices
-from tracetail.contract.secret_file import read_secret
 
 log = logging.getLogger(__name__)
 
@@ -201,31 +200,22 @@ class _SourceMetrics(Collector):
         return size
 
 
-def _authorization(setting: str, username: str, password_file: str, bearer_token_file: str = "") -> Mapping[str, str]:
-    """Return the header that these settings ask for. A secret may be rotated: it is read anew.
-
-    setting: what the settings' names begin with, for messages. Raises SecretFileError.
-    """
-    if bearer_token_file:
-        return {"Authorization": f"Bearer {read_secret(f'{setting}bearer_token_file', bearer_token_file)}"}
-    if username:
-        password = read_secret(f"{setting}password_file", password_file) if password_file else ""
-        return {"Authorization": "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()}
-    return {}
-
-
 def pushgateway_headers(settings: AgentSettings) -> Mapping[str, str]:
-    """Return what the Pushgateway wants to know of who pushes. Raises SecretFileError."""
-    return _authorization("agent.pushgateway_", settings.pushgateway_username, settings.pushgateway_password_file)
+    """Return the Authorization header for the Pushgateway. Reads the file. Raises SecretFileError."""
+    return authorization(
+        "agent.pushgateway_",
+        username=settings.pushgateway_username,
+        password_file=settings.pushgateway_password_file,
+    )
 
 
 def remote_write_headers(settings: AgentSettings) -> Mapping[str, str]:
-    """Return what the remote-write receiver wants to know of who writes. Raises SecretFileError."""
-    return _authorization(
+    """Return the Authorization header for the remote-write receiver. Reads the file. Raises SecretFileError."""
+    return authorization(
         "agent.remote_write_",
-        settings.remote_write_username,
-        settings.remote_write_password_file,
-        settings.remote_write_bearer_token_file,
+        username=settings.remote_write_username,
+        password_file=settings.remote_write_password_file,
+        bearer_token_file=settings.remote_write_bearer_token_file,
     )
 
 

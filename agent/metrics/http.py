@@ -1,7 +1,6 @@
 """The agent's HTTP: /metrics, /healthz, /status."""
 
 import asyncio
-import hmac
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ from aiohttp import web
 
 from tracetail.agent.metrics.counters import Metrics
 from tracetail.contract import access
+from tracetail.contract.http_headers import AUTHORIZATION, has_bearer
 from tracetail.contract.secret_file import SecretFileError, read_secret
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,7 @@ def make_app(metrics: Metrics | None, status: Callable[[], dict[str, Any]], secr
             except SecretFileError as error:
                 log.error("%s", error)  # noqa: TRY400  (a trace would say no more)
                 return _error(503, "secret_unreadable", "the agent cannot read its own secret: see its log")
-            given = request.headers.get("Authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {secret}".encode()):
+            if not has_bearer(request.headers.get(AUTHORIZATION), secret):
                 return _error(401, "unauthorized", "send the agent's secret as bearer token")
         elif reason := access.refusal(request.headers.get("Host"), request.headers.keys()):
             return _error(403, "forbidden", reason)

@@ -25,6 +25,7 @@ import aiohttp
 import cramjam
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from tracetail.contract.http_headers import retry_after_seconds
 from tracetail.contract.secret_file import SecretFileError
 from tracetail.loki.wire import delimited, varint
 
@@ -67,7 +68,7 @@ class RefusedError(Exception):
 class UnavailableError(Exception):
     """The receiver cannot take this request now."""
 
-    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 
@@ -148,7 +149,7 @@ class RemoteWriter:
                     f"{self._url} answered {answer.status}: {(await answer.text(errors='replace'))[:300].strip()}"
                 )
                 if answer.status == 429 or answer.status >= 500:
-                    raise UnavailableError(reason, _retry_after(answer.headers.get("Retry-After")))
+                    raise UnavailableError(reason, retry_after_seconds(answer.headers.get("Retry-After")))
                 raise RefusedError(reason)
         except (aiohttp.ClientError, OSError, SecretFileError) as error:
             raise UnavailableError(f"{self._url} does not answer: {error or type(error).__name__}") from error
@@ -260,7 +261,7 @@ async def _send_all(queue: RemoteWriteQueue, writer: RemoteWriter, wake: asyncio
             if not failing:
                 _log.warning("%s", error)
             failing = True
-            await asyncio.sleep(max(error.retry_after_seconds or 0.0, wait * random.uniform(0.5, 1.0)))
+            await asyncio.sleep(max(error.retry_after_seconds, wait * random.uniform(0.5, 1.0)))
             wait = min(wait * 2, BACKOFF_SECONDS[1])
             wake.set()
         else:
@@ -268,8 +269,3 @@ async def _send_all(queue: RemoteWriteQueue, writer: RemoteWriter, wake: asyncio
                 _log.info("the remote-write receiver takes samples again")
             failing = False
             wait = BACKOFF_SECONDS[0]
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Return the seconds of a Retry-After header; its other form, a date, is not used by receivers of samples."""
-    return float(value) if value is not None and value.isascii() and value.isdigit() else None

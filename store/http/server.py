@@ -4,7 +4,6 @@ The loop only moves bytes: pushes are decoded and stored by the writer's threads
 """
 
 import asyncio
-import hmac
 import logging
 import sqlite3
 import time
@@ -18,6 +17,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from tracetail import __version__
 from tracetail.contract.access import foreign_page, refusal
+from tracetail.contract.http_headers import AUTHORIZATION, has_bearer
+from tracetail.contract.secret_file import SecretFile
 from tracetail.store.disk.block import CorruptBlockError
 from tracetail.store.disk.reader import Reader, Snapshot
 from tracetail.store.http import params
@@ -108,7 +109,7 @@ class Server:
         tails: Tails,
         metrics: Metrics,
         priority: QueryPriority,
-        secret: str,
+        secret: SecretFile,
         clock_ns: Callable[[], int],
     ) -> None:
         self._settings = settings
@@ -183,7 +184,7 @@ class Server:
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         reason = self._refusal(request)
         if reason is not None:
-            return web.Response(status=401 if self._secret else 403, text=reason + "\n")
+            return web.Response(status=401 if self._secret.value else 403, text=reason + "\n")
         try:
             return await handler(request)
         except web.HTTPException as error:
@@ -214,12 +215,10 @@ class Server:
 
     def _refusal(self, request: web.Request) -> str | None:
         headers = request.headers
-        if not self._secret:
+        if not (secret := self._secret.value):
             page = foreign_page(headers.get("Origin"), headers.get("Sec-Fetch-Site"))
             return page or refusal(headers.get("Host"), headers)
-        given = headers.get("Authorization", "")
-        wanted = f"Bearer {self._secret}"
-        if request.path == "/ready" or hmac.compare_digest(given.encode(), wanted.encode()):
+        if request.path == "/ready" or has_bearer(headers.get(AUTHORIZATION), secret):
             return None
         return "this store wants its secret as a bearer token"
 

@@ -9,12 +9,12 @@ import urllib.request
 import pytest
 
 
-def push(machine, entries, launch_id="20261122T211210-4bf92f", trace_id="t1"):
+def push(machine, entries, launch_id="20261122T211210-4bf92f", trace_id="t1", headers=()):
     labels = {"traceId": trace_id, "launchId": launch_id, "instanceId": "i1", "service_name": "m"}
     values = [[str(time_ns), line, metadata] for time_ns, line, metadata in entries]
     body = json.dumps({"streams": [{"stream": labels, "values": values}]}).encode()
     request = urllib.request.Request(
-        machine.addresses["store"] + "/loki/api/v1/push", body, {"Content-Type": "application/json"}
+        machine.addresses["store"] + "/loki/api/v1/push", body, {"Content-Type": "application/json", **dict(headers)}
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         assert answer.status == 204
@@ -89,6 +89,32 @@ def test_follows_also_a_launch_that_is_behind_the_other(store):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_follows_on_when_the_secret_is_rotated(bare_machine, tmp_path):
+    secret = tmp_path / "store.secret"
+    secret.write_text("one\n")
+    bare_machine.environ |= {
+        "TRACETAIL_STORE_SECRET_FILE": str(secret),
+        "TRACETAIL_LOKI_BEARER_TOKEN_FILE": str(secret),
+    }
+    bare_machine.start("store")
+    now = time.time_ns()
+    push(bare_machine, [(now, "before", {})], headers={"Authorization": "Bearer one"})
+    with subprocess.Popen(
+        [sys.executable, "-m", "tracetail", "logs", "--trace-id", "t1", "-f", "--raw"],
+        env=bare_machine.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout.readline() == "before\n"
+            secret.write_text("two\n")
+            push(bare_machine, [(now + 10**9, "after", {})], headers={"Authorization": "Bearer two"})
+            assert process.stdout.readline() == "after\n"
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(

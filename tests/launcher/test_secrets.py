@@ -3,12 +3,13 @@
 import http.server
 import json
 import threading
+import time
 
 import pytest
 
 from tracetail.contract import outbox
 from tracetail.launcher import params as parameters
-from tracetail.launcher.callbacks import post
+from tracetail.launcher.callbacks import deliver, post
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.seen.append(dict(self.headers))
-        self.send_response(302 if self.server.location else 204)
+        if self.server.accepted not in ("", self.headers["Authorization"]):
+            self.send_response(401)
+        else:
+            self.send_response(302 if self.server.location else 204)
         if self.server.location:
             self.send_header("Location", self.server.location)
         self.end_headers()
@@ -65,7 +69,7 @@ def endpoint():
 
     def make(location=""):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.seen, server.location = [], location
+        server.seen, server.location, server.accepted = [], location, ""
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         servers.append((server, thread))
@@ -90,6 +94,17 @@ def test_a_redirect_is_a_failure_and_takes_no_token_along(endpoint, tmp_path):
     with pytest.raises(OSError, match="302"):
         post(callback(f"http://127.0.0.1:{here.server_port}/", str(token)))
     assert other.seen == []
+
+
+def test_a_token_that_is_rotated_while_a_callback_is_tried_is_used(endpoint, tmp_path, monkeypatch):
+    token = tmp_path / "token"
+    token.write_text("old\n")
+    server = endpoint()
+    server.accepted = "Bearer new"
+    path = outbox.put(tmp_path / "outbox", callback(f"http://127.0.0.1:{server.server_port}/cb", str(token)))
+    monkeypatch.setattr(time, "sleep", lambda _: token.write_text("new\n"))
+    assert deliver(path, time.monotonic() + 30)
+    assert [headers["Authorization"] for headers in server.seen] == ["Bearer old", "Bearer new"]
 
 
 def test_credentials_in_the_url_are_sent_as_such(endpoint):

@@ -36,10 +36,10 @@ class RunningPanel:
 
 
 @contextlib.asynccontextmanager
-async def running_panel(loki_url, *, structured_metadata=True, **settings):
+async def running_panel(loki_url, *, structured_metadata=True, bearer_token_file="", **settings):
     server = PanelServer(
         PanelSettings(**{"tick_seconds": 0.05, "heartbeat_seconds": 0.5, **settings}),
-        LokiSettings(url=loki_url, structured_metadata=structured_metadata),
+        LokiSettings(url=loki_url, structured_metadata=structured_metadata, bearer_token_file=bearer_token_file),
     )
     runner = server.runner()
     await runner.setup()

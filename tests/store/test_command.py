@@ -57,6 +57,29 @@ def test_a_secret_is_wanted_of_every_request_but_ready(make_store, tmp_path):
     assert store.call("GET", "/loki/api/v1/labels", headers={"Authorization": "Bearer S3cret"}).status == 401
 
 
+def test_a_rotated_secret_is_used_without_a_restart(make_store, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("one\n")
+    store = make_store(secret_file=secret)
+
+    def status(token):
+        return store.call("GET", "/loki/api/v1/labels", headers={"Authorization": f"Bearer {token}"}).status
+
+    assert (status("one"), status("two")) == (200, 401)
+    secret.write_text("two\n")
+    assert (status("one"), status("two")) == (401, 200)
+    secret.unlink()
+    assert status("two") == 200, "a rotation that is half done locks nobody out"
+    assert store.errors.read_text().count("store.secret_file cannot be read") == 1
+
+
+def test_a_header_that_is_no_text_is_refused(make_store, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("one\n")
+    store = make_store(secret_file=secret)
+    assert store.call("GET", "/loki/api/v1/labels", headers={"Authorization": "Bearer \xff"}).status == 401
+
+
 def test_a_page_of_another_site_can_neither_push_nor_follow(store):
     for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
         headers |= {"Content-Type": "text/plain"}
