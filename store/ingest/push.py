@@ -12,12 +12,13 @@ import functools
 import math
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import cramjam
 import msgspec
 
+from tracetail.loki.wire import VARINT, WireFormatError, read_field, read_fields, read_varint, skip_value
 from tracetail.store.disk.block import Entries, Labels, Metadata
 from tracetail.store.logql.strings import unescape
 
@@ -43,7 +44,6 @@ SERVICE_NAME_SOURCES = (
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 _PAIR = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*("(?:[^"\\\n]|\\.)*"|`[^`]*`)\s*')
-_WIRE_VARINT, _WIRE_64, _WIRE_BYTES, _WIRE_32 = 0, 1, 2, 5
 
 
 class PushError(ValueError):
@@ -137,9 +137,13 @@ def _unsnap(body: bytes, max_bytes: int) -> bytes:
 def decode_protobuf(data: bytes) -> list[PushedStream]:
     """Decode a PushRequest. Raises PushError."""
     try:
-        return [_protobuf_stream(data, start, end) for field, start, end in _fields(data, 0, len(data)) if field == 1]
+        return [
+            _protobuf_stream(data, start, end) for field, start, end in read_fields(data, 0, len(data)) if field == 1
+        ]
     except (IndexError, OverflowError) as error:
         raise PushError("protobuf: unexpected end of the message") from error
+    except WireFormatError as error:
+        raise PushError(str(error)) from error
 
 
 def _protobuf_stream(data: bytes, position: int, end: int) -> PushedStream:
@@ -158,7 +162,7 @@ def _protobuf_stream(data: bytes, position: int, end: int) -> PushedStream:
     seconds_seen: dict[bytes, int] = {}
     while position < end:
         if data[position] != 0x12:
-            field, start, position = _field(data, position, end)
+            field, start, position = read_field(data, position, end)
             if field == 1:
                 labels = parse_labels(data[start:position].decode("utf-8", "replace"))
             continue
@@ -166,7 +170,7 @@ def _protobuf_stream(data: bytes, position: int, end: int) -> PushedStream:
         start = position + 2
         if size > 127:
             if data[start] > 127:
-                size, start = _varint(data, position + 1)
+                size, start = read_varint(data, position + 1)
             else:
                 size += (data[start] << 7) - 128
                 start += 1
@@ -189,7 +193,7 @@ def _protobuf_stream(data: bytes, position: int, end: int) -> PushedStream:
                 if stamp[0] != 0x08 or stamp[5] > 127 or min(stamp[1:5]) < 128:
                     seconds = -1
                 else:
-                    seconds = seconds_seen[stamp] = _varint(stamp, 1)[0] * 1_000_000_000
+                    seconds = seconds_seen[stamp] = read_varint(stamp, 1)[0] * 1_000_000_000
             if seconds >= 0:
                 raw = int.from_bytes(data[start + 9 : stamp_end], "little")
                 nanos = (
@@ -203,7 +207,7 @@ def _protobuf_stream(data: bytes, position: int, end: int) -> PushedStream:
                 line_start = stamp_end + 2
                 if length > 127:
                     if data[line_start] > 127:
-                        length, line_start = _varint(data, stamp_end + 1)
+                        length, line_start = read_varint(data, stamp_end + 1)
                     else:
                         length += (data[line_start] << 7) - 128
                         line_start += 1
@@ -236,7 +240,7 @@ def _protobuf_entry(data: bytes, position: int, end: int) -> tuple[int, bytes, b
     time_ns, line, pairs = 0, b"", []
     while position < end:
         tag_at = position
-        field, start, position = _field(data, position, end)
+        field, start, position = read_field(data, position, end)
         if field == 1:
             time_ns = _timestamp(data, start, position)
         elif field == 2:
@@ -249,15 +253,15 @@ def _protobuf_entry(data: bytes, position: int, end: int) -> tuple[int, bytes, b
 def _timestamp(data: bytes, position: int, end: int) -> int:
     seconds = nanos = 0
     while position < end:
-        tag, position = _varint(data, position)
-        if tag & 7 == _WIRE_VARINT:
-            value, position = _varint(data, position)
+        tag, position = read_varint(data, position)
+        if tag & 7 == VARINT:
+            value, position = read_varint(data, position)
             if tag >> 3 == 1:
                 seconds = value - (1 << 64) if value >> 63 else value
             elif tag >> 3 == 2:
                 nanos = value - (1 << 64) if value >> 63 else value
         else:
-            position = _skip(data, position, tag & 7)
+            position = skip_value(data, position, tag & 7)
     if position > end:
         raise IndexError
     return seconds * 1_000_000_000 + nanos
@@ -277,7 +281,7 @@ def _metadata_of(data: bytes, pairs_seen: dict[bytes, tuple[str, str]]) -> Metad
             if position > end:
                 raise IndexError
         else:
-            field, _, position = _field(data, position, end)
+            field, _, position = read_field(data, position, end)
             if field != 3:
                 return None
         raw = data[start:position]
@@ -289,7 +293,7 @@ def _metadata_of(data: bytes, pairs_seen: dict[bytes, tuple[str, str]]) -> Metad
 
 
 def _pair(data: bytes) -> tuple[str, str]:
-    _, start, end = _field(data, 0, len(data))
+    _, start, end = read_field(data, 0, len(data))
     size = data[start + 1] if end - start > 3 else 128
     middle = start + 2 + size
     if size < 128 and data[start] == 0x0A and middle + 2 <= end and data[middle] == 0x12:
@@ -297,54 +301,8 @@ def _pair(data: bytes) -> tuple[str, str]:
         if value_size < 128 and middle + 2 + value_size == end:
             name = data[start + 2 : middle].decode("utf-8", "each-bad-byte")
             return _metadata_name(name), data[middle + 2 : end].decode("utf-8", "each-bad-byte")
-    texts = {field: data[a:b].decode("utf-8", "each-bad-byte") for field, a, b in _fields(data, start, end)}
+    texts = {field: data[a:b].decode("utf-8", "each-bad-byte") for field, a, b in read_fields(data, start, end)}
     return _metadata_name(texts.get(1, "")), texts.get(2, "")
-
-
-def _fields(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:
-    while position < end:
-        field, start, position = _field(data, position, end)
-        yield field, start, position
-
-
-def _field(data: bytes, position: int, end: int) -> tuple[int, int, int]:
-    """Return number, start and end of the field at position; number 0 if it is not length-delimited."""
-    tag, position = _varint(data, position)
-    if tag & 7 == _WIRE_BYTES:
-        size, start = _varint(data, position)
-        stop = start + size
-        number = tag >> 3
-    else:
-        start, stop, number = position, _skip(data, position, tag & 7), 0
-    if stop > end:
-        raise IndexError
-    return number, start, stop
-
-
-def _skip(data: bytes, position: int, wire: int) -> int:
-    if wire == _WIRE_VARINT:
-        return _varint(data, position)[1]
-    if wire == _WIRE_64:
-        return position + 8
-    if wire == _WIRE_32:
-        return position + 4
-    if wire == _WIRE_BYTES:
-        size, start = _varint(data, position)
-        return start + size
-    raise PushError(f"protobuf: wire type {wire} is not supported")
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 128:
-            return value & 0xFFFFFFFFFFFFFFFF, position
-        shift += 7
-        if shift > 63:
-            raise PushError("protobuf: a varint is longer than ten bytes")
 
 
 # ---- JSON
