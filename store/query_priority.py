@@ -1,16 +1,16 @@
-"""Queries first: a person waits for a query, nobody waits for a push."""
+"""Gives queries priority over pushes: a person waits for a query, nobody waits for a push."""
 
 import threading
 from types import TracebackType
 
-GIVE_WAY_SECONDS = 0.1
-"""How long a push waits at most for queries that run: short ones are then not slowed down at all."""
+WAIT_MAX_SECONDS = 0.1
+"""How long a push waits at most for running queries. Queries shorter than this are not slowed down at all."""
 
 
 class QueryPriority:
-    """Counts the queries that run (as a context manager around each), and lets pushes wait for them a little.
+    """Counts running queries (it is a context manager around each of them), and lets pushes wait for their end.
 
-    Python runs one thread at a time; without this a query would share its time with two threads of pushes.
+    Python runs one thread at a time, so a query would otherwise share its time with two threads that process pushes.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class QueryPriority:
             self._running -= 1
             self._changed.notify_all()
 
-    def give_way(self) -> None:
-        """Wait until no query runs, or GIVE_WAY_SECONDS."""
+    def wait_for_queries(self) -> None:
+        """Wait until no query runs, but at most WAIT_MAX_SECONDS."""
         with self._changed:
-            self._changed.wait_for(lambda: self._running == 0, GIVE_WAY_SECONDS)
+            self._changed.wait_for(lambda: self._running == 0, WAIT_MAX_SECONDS)

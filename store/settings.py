@@ -13,22 +13,22 @@ class StoreSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     path: Annotated[str, Meta(description="the database file; empty: store/store.db in the state directory")] = ""
     secret_file: Annotated[
         str,
-        Meta(description="file with the bearer token that clients must send; needed to listen beyond loopback"),
+        Meta(description="file with the bearer token that clients must send; required to listen beyond loopback"),
     ] = ""
     retention_days: Annotated[float, Meta(description="older entries are deleted; 0 keeps all", ge=0)] = 30.0
     retention_gb: Annotated[
-        float, Meta(description="the oldest entries go when the file is larger; 0: no limit", ge=0)
+        float, Meta(description="the oldest entries are deleted when the file is larger; 0: no limit", ge=0)
     ] = 10.0
     reject_older_than_days: Annotated[
-        float, Meta(description="entries older than this are refused, as Loki does; 0 takes any", ge=0)
+        float, Meta(description="older entries are refused, as in Loki; 0 accepts any", ge=0)
     ] = 7.0
     reject_newer_than_minutes: Annotated[
-        float, Meta(description="entries further ahead of the clock are refused, as Loki does; 0 takes any", ge=0)
+        float, Meta(description="entries further ahead of the clock are refused, as in Loki; 0 accepts any", ge=0)
     ] = 10.0
     max_body_mb: Annotated[
-        float, Meta(description="larger push requests are refused (413), packed or unpacked", gt=0, le=1000)
+        float, Meta(description="larger push requests are refused (413), compressed or decompressed", gt=0, le=1000)
     ] = 100.0
-    query_timeout_seconds: Annotated[float, Meta(description="a query that takes longer is a 504", gt=0)] = 60.0
+    query_timeout_seconds: Annotated[float, Meta(description="a query that takes longer fails (504)", gt=0)] = 60.0
     query_memory_mb: Annotated[float, Meta(description="a query whose result needs more memory is refused", gt=0)] = (
         64.0
     )

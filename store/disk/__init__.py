@@ -1,1 +1,1 @@
-"""The SQLite file and its blocks."""
+"""The SQLite database and its blocks of entries."""

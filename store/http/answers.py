@@ -1,4 +1,4 @@
-"""Loki's answers: results as the JSON that its clients expect."""
+"""Responses in Loki's formats: JSON for results, text for errors."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ from tracetail.store.query.log_query import Entry
 
 
 def text_answer(status: int, text: str) -> web.Response:
-    """Answer with one or more lines of text, as Loki's errors are."""
+    """Return a response of one or more lines of text, the format of Loki's errors."""
     return web.Response(status=status, text=text.rstrip("\n") + "\n")
 
 
 def json_answer(body: bytes) -> web.Response:
-    """Answer with JSON."""
+    """Return a JSON response."""
     return web.Response(body=body, content_type="application/json")
 
 
 def success_answer(data: Sequence[Any], *, always: bool = False) -> web.Response:
-    """Answer with data; like Loki without the key if there is none, unless always."""
+    """Return a response with data. As in Loki, the key is missing if data is empty, unless always."""
     return json_answer(orjson.dumps({"status": "success", "data": data} if data or always else {"status": "success"}))
 
 
@@ -39,7 +39,7 @@ def _line_text(line: object) -> str:
 
 
 def streams_json(entries: list[Entry]) -> bytes:
-    """Return entries as Loki shows them: grouped by all their labels."""
+    """Return entries as a result of type streams: grouped by all their labels."""
     grouped = defaultdict(list)
     for entry in entries:
         grouped[entry.labels].append((str(entry.time), entry.line))
@@ -49,7 +49,7 @@ def streams_json(entries: list[Entry]) -> bytes:
 
 
 def matrix_json(series: Series, steps: Steps) -> bytes:
-    """Return the values of a metric query over a range."""
+    """Return the samples of a range query as a result of type matrix."""
     return _result(
         "matrix",
         [
@@ -65,7 +65,7 @@ def matrix_json(series: Series, steps: Steps) -> bytes:
 
 
 def vector_json(series: Series, at: int) -> bytes:
-    """Return the values of a metric query at one time."""
+    """Return the samples of an instant query as a result of type vector."""
     return _result(
         "vector",
         [

@@ -1,6 +1,6 @@
-"""The parameters of Loki's read endpoints: times, steps, limits.
+"""Parses the parameters of Loki's read endpoints: times, steps, limits.
 
-Source: https://grafana.com/docs/loki/latest/reference/loki-http-api/; corners were read in pkg/loghttp/params.go.
+Source: https://grafana.com/docs/loki/latest/reference/loki-http-api/, and for details pkg/loghttp/params.go.
 """
 
 import re
@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+
+from aiohttp import web
 
 from tracetail.loki.limits import ENTRIES_PER_QUERY_MAX
 from tracetail.store.logql.quantities import parse_duration
@@ -17,12 +19,13 @@ LIMIT_DEFAULT = 100
 SINCE_DEFAULT_NS = 3600 * 10**9
 LABELS_SINCE_DEFAULT_NS = 6 * SINCE_DEFAULT_NS
 STEPS_DEFAULT = 250
+INT64_MAX = 2**63 - 1
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h|d|w|y))+")
 
 
 class ParameterError(ValueError):
-    """A parameter is not what it should be (400)."""
+    """A parameter is invalid (400)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,16 @@ class TimeRange:
     end: int
 
 
+async def of_request(request: web.Request) -> Mapping[str, str]:
+    """Return the parameters of a GET request, or of a POST request with a form. The first of repeated ones counts."""
+    given = dict(reversed(list(request.query.items())))
+    if request.method == "POST":
+        given |= {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    return given
+
+
 def time_range(params: Mapping[str, str], now_ns: int, since_default_ns: int = SINCE_DEFAULT_NS) -> TimeRange:
-    """Return start and end; by default the time before now. Raises ParameterError."""
+    """Return start and end; by default the last since_default_ns. Raises ParameterError."""
     end = parse_time(params["end"]) if params.get("end") else now_ns
     since = _duration("since", params["since"]) if params.get("since") else since_default_ns
     start = parse_time(params["start"]) if params.get("start") else min(end, now_ns) - since
@@ -42,12 +53,15 @@ def time_range(params: Mapping[str, str], now_ns: int, since_default_ns: int = S
 
 
 def parse_time(text: str) -> int:
-    """Return nanoseconds of a time in nanoseconds, in seconds (at most ten digits, or with a point) or RFC 3339."""
+    """Return the nanoseconds of a time in nanoseconds, seconds (up to ten digits, or a decimal) or RFC 3339.
+
+    Raises ParameterError.
+    """
     try:
         if re.fullmatch(r"-?\d+", text, re.ASCII) and len(text) <= 20:
             return _in_range(int(text) * (10**9 if len(text) <= 10 else 1), text)
         if "." in text and "T" not in text.upper():
-            # Loki keeps milliseconds of a decimal number of seconds.
+            # Loki rounds a decimal number of seconds to milliseconds.
             return _in_range(int(Decimal(text).quantize(Decimal("0.001")) * 10**9), text)
         match = _RFC3339.fullmatch(text)
         if match is not None:
@@ -66,8 +80,8 @@ def _in_range(time_ns: int, text: str) -> int:
     return time_ns
 
 
-def limit(params: Mapping[str, str], most: int = ENTRIES_PER_QUERY_MAX) -> int:
-    """Return how many entries are wanted, at most `most`. Raises ParameterError."""
+def limit(params: Mapping[str, str], maximum: int = ENTRIES_PER_QUERY_MAX) -> int:
+    """Return the limit of entries. Raises ParameterError, also if it exceeds the maximum."""
     text = params.get("limit", "")
     if not text:
         return LIMIT_DEFAULT
@@ -76,15 +90,15 @@ def limit(params: Mapping[str, str], most: int = ENTRIES_PER_QUERY_MAX) -> int:
     value = int(text)
     if value <= 0:
         raise ParameterError("limit must be a positive value")
-    if value > most:
+    if value > maximum:
         raise ParameterError(
-            f"max entries limit per query exceeded, limit > max_entries_limit_per_query ({value} > {most})"
+            f"max entries limit per query exceeded, limit > max_entries_limit_per_query ({value} > {maximum})"
         )
     return value
 
 
 def backward(params: Mapping[str, str]) -> bool:
-    """Return whether the newest entries are wanted, which is the default. Raises ParameterError."""
+    """Return whether the direction is backward, newest entries first, which is the default. Raises ParameterError."""
     text = params.get("direction", "") or "backward"
     if text.lower() not in ("forward", "backward"):
         raise ParameterError(f"invalid direction '{text[:100]}'")
@@ -94,7 +108,7 @@ def backward(params: Mapping[str, str]) -> bool:
 def steps(params: Mapping[str, str], wanted: TimeRange) -> Steps:
     """Return the steps of a metric query over a range. Raises ParameterError.
 
-    As Loki's query frontend does, start is rounded down and end rounded up to a multiple of the step.
+    As in Loki's query frontend, start is rounded down and end rounded up to a multiple of the step.
     """
     text = params.get("step", "")
     seconds = (wanted.end - wanted.start) / 10**9
@@ -112,7 +126,7 @@ def steps(params: Mapping[str, str], wanted: TimeRange) -> Steps:
 
 
 def _duration(name: str, text: str) -> int:
-    """Return `30s` or a number of seconds in nanoseconds."""
+    """Return the nanoseconds of a duration such as `30s`, or of a number of seconds."""
     if _DURATION.fullmatch(text) and len(text) < 40:
         return parse_duration(text)
     try:

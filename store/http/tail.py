@@ -1,7 +1,7 @@
-"""Following a query live: what is stored goes to those who watch, as it is committed.
+"""Live tails: new entries are passed to the tails that match them as soon as they are committed.
 
-As Loki's tail, this is for low latency, not the truth: who reads too slowly is told what was dropped (a range query
-finds it), and after an hour the connection ends.
+As in Loki, a tail has low latency but may lose entries: a client that reads too slowly gets a list of the dropped
+entries (a range query returns them), and the connection ends after an hour.
 """
 
 import asyncio
@@ -19,57 +19,57 @@ from tracetail.store.query.log_query import Entry
 from tracetail.store.query.stages import Pipeline, result_labels
 
 TAILS_MAX = 10
-"""Tails at a time, as Loki's max_concurrent_tail_requests."""
+"""Limit of concurrent tails; Loki's default max_concurrent_tail_requests."""
 WAITING_ENTRIES_MAX = 20_000
-"""What may wait for a slow reader before it is dropped."""
+"""Limit of the entries queued for a slow client; further ones are dropped."""
 TAIL_SECONDS = 3600.0
 DROPPED_SHOWN_MAX = 100
 MESSAGE_ENTRIES = 1000
 
 Found = tuple[int, bytes, Labels]
-"""An entry that came out of a query: time, line, labels."""
+"""An entry in the result of a query: time, line, labels."""
 
 
 class TooManyTailsError(Exception):
-    """No further tail is accepted now (429)."""
+    """The limit of concurrent tails is reached (429)."""
 
 
 @dataclass(slots=True, eq=False)
 class Tail:
-    """One watcher: what is stored waits here until it is sent."""
+    """One tail, and the queue of entries that wait to be sent."""
 
     query: LogQuery
-    waiting: deque[Stored] = field(default_factory=deque)
-    waiting_entries: int = 0
+    queue: deque[Stored] = field(default_factory=deque)
+    queued_entries: int = 0
     dropped: deque[tuple[Labels, int]] = field(default_factory=lambda: deque(maxlen=DROPPED_SHOWN_MAX))
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def offer(self, stored: Stored) -> None:
-        """Queue what was stored if it is of a stream that is watched; drop it if too much waits already."""
+    def enqueue(self, stored: Stored) -> None:
+        """Queue stored entries if the selector matches their stream; drop them if the queue is full."""
         labels = dict(stored.labels)
         if not all(compile_matcher(m)(labels.get(m.name, "")) for m in self.query.selector):
             return
         count = len(stored.entries)
-        if self.waiting and self.waiting_entries + count > WAITING_ENTRIES_MAX:
+        if self.queue and self.queued_entries + count > WAITING_ENTRIES_MAX:
             self.dropped.extend((stored.labels, time) for time in stored.entries.times[-DROPPED_SHOWN_MAX:])
         else:
-            self.waiting.append(stored)
-            self.waiting_entries += count
-        self.arrived.set()
+            self.queue.append(stored)
+            self.queued_entries += count
+        self.changed.set()
 
-    async def take(self) -> tuple[list[Stored], list[tuple[Labels, int]]]:
-        """Wait for something new; return it, and what was dropped meanwhile."""
-        await self.arrived.wait()
-        self.arrived.clear()
-        stored, dropped = list(self.waiting), list(self.dropped)
-        self.waiting.clear()
+    async def next_batch(self) -> tuple[list[Stored], list[tuple[Labels, int]]]:
+        """Wait for entries; return the queued ones, and labels and times of those that were dropped."""
+        await self.changed.wait()
+        self.changed.clear()
+        stored, dropped = list(self.queue), list(self.dropped)
+        self.queue.clear()
         self.dropped.clear()
-        self.waiting_entries = 0
+        self.queued_entries = 0
         return stored, dropped
 
 
 class Tails:
-    """All watchers; the writer's commits come in here."""
+    """All open tails."""
 
     def __init__(self) -> None:
         self._tails: set[Tail] = set()
@@ -78,7 +78,7 @@ class Tails:
         return len(self._tails)
 
     def add(self, query: LogQuery) -> Tail:
-        """Begin to collect for a query. Raises TooManyTailsError."""
+        """Register a tail for the query. Raises TooManyTailsError."""
         if len(self._tails) >= TAILS_MAX:
             raise TooManyTailsError(f"max concurrent tail requests limit exceeded, count > limit ({TAILS_MAX})")
         tail = Tail(query)
@@ -86,18 +86,18 @@ class Tails:
         return tail
 
     def remove(self, tail: Tail) -> None:
-        """Stop collecting."""
+        """Remove a tail."""
         self._tails.discard(tail)
 
     def publish(self, stored: Iterable[Stored]) -> None:
-        """Give what was committed to all who watch it."""
+        """Pass committed entries to all tails."""
         for one in stored:
             for tail in self._tails:
-                tail.offer(one)
+                tail.enqueue(one)
 
 
 def select(query: LogQuery, stored: Iterable[Stored]) -> list[Found]:
-    """Return what comes out of a query of what was stored: time, line, labels."""
+    """Return the result of the query on the stored entries, in order of time."""
     pipeline = Pipeline(query.stages)
     found = []
     for one in stored:
@@ -109,7 +109,7 @@ def select(query: LogQuery, stored: Iterable[Stored]) -> list[Found]:
 
 
 def messages(entries: list[Found], dropped: list[tuple[Labels, int]]) -> list[bytes]:
-    """Return entries as Loki's tail sends them, in messages of a bounded size."""
+    """Return entries as messages of Loki's tail, of at most MESSAGE_ENTRIES each."""
     result = []
     for at in range(0, max(len(entries), 1), MESSAGE_ENTRIES):
         streams: dict[Labels, list[tuple[str, str]]] = {}
@@ -124,5 +124,5 @@ def messages(entries: list[Found], dropped: list[tuple[Labels, int]]) -> list[by
 
 
 def history(entries: list[Entry]) -> list[Found]:
-    """Return the entries of a backward query as a tail begins with them: the oldest first."""
+    """Return the entries of a backward query as a tail sends them: oldest first."""
     return [(entry.time, entry.line, entry.labels) for entry in reversed(entries)]

@@ -1,1 +1,1 @@
-"""Takes what is pushed: decodes, checks, writes."""
+"""Push requests: decoding, limits, writing."""

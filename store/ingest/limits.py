@@ -1,4 +1,4 @@
-"""What the store refuses of what is pushed: Loki's default limits, so that a move to Loki changes nothing.
+"""The limits of pushed entries: Loki's defaults, so that a move to Loki changes nothing.
 
 Source: https://grafana.com/docs/loki/latest/configure/#limits_config
 """
@@ -15,29 +15,29 @@ LABEL_NAME_MAX_BYTES = 1024
 METADATA_MAX_BYTES = 64 * 1024
 METADATA_MAX_COUNT = 128
 TOO_FAR_BEHIND_NS = 3600 * 1_000_000_000
-"""How much older than the newest entry of its stream an entry may be (half of Loki's max_chunk_age)."""
+"""The largest difference between an entry and the newest entry of its stream (half of Loki's max_chunk_age)."""
 TIME_MAX_NS = 2**62
-"""Beyond this (the year 2116) a time cannot be an entry's, and sums of times still fit into 64 bits."""
+"""Later times (after the year 2116) are refused, so that sums of times fit into 64 bits."""
 REFUSALS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class TimeWindow:
-    """Which times are acceptable, in nanoseconds before and after now; None is no limit."""
+    """The acceptable times, in nanoseconds before and after now; None means no limit."""
 
     past_ns: int | None
     future_ns: int | None
 
 
 class Refusals:
-    """Why entries were refused; says so in Loki's words, at most ten at a time."""
+    """The reasons why entries of a request were refused, in Loki's words; the first ten are kept."""
 
     def __init__(self) -> None:
         self.count = 0
         self.messages: list[str] = []
 
     def add(self, message: str, count: int = 1) -> None:
-        """Note that `count` entries were refused."""
+        """Add the reason why `count` entries were refused."""
         self.count += count
         if len(self.messages) < REFUSALS_SHOWN:
             self.messages.append(message)
@@ -46,87 +46,87 @@ class Refusals:
         return self.count > 0
 
     def text(self) -> str:
-        """Return the body of the answer."""
+        """Return the body of the response."""
         more = self.count - len(self.messages)
         return "\n".join([*self.messages, f"and {more} more"] if more > 0 else self.messages)
 
 
 def check_labels(labels: Labels) -> str | None:
-    """Return why the store takes nothing of a stream with these labels, or None."""
+    """Return why a stream with these labels is refused, or None."""
     if not labels:
         return "error at least one label pair is required per stream"
     if len(labels) > LABEL_COUNT_MAX:
-        return f"entry for stream '{_shown(labels)}' has {len(labels)} label names; limit {LABEL_COUNT_MAX}"
+        return f"entry for stream '{_selector_text(labels)}' has {len(labels)} label names; limit {LABEL_COUNT_MAX}"
     for name, value in labels:
         if len(name.encode()) > LABEL_NAME_MAX_BYTES:
-            return f"stream '{_shown(labels)}' has label name too long: '{name[:200]}'"
+            return f"stream '{_selector_text(labels)}' has label name too long: '{name[:200]}'"
         if len(value.encode("utf-8", "surrogateescape")) > LABEL_VALUE_MAX_BYTES:
-            return f"stream '{_shown(labels)}' has label value too long: '{value[:200]}'"
+            return f"stream '{_selector_text(labels)}' has label value too long: '{value[:200]}'"
     return None
 
 
 def check_entries(labels: Labels, entries: Entries, window: TimeWindow, now_ns: int, refusals: Refusals) -> Entries:
-    """Return the entries that are acceptable by themselves; the others are noted in refusals."""
+    """Return the entries within the limits of time and size; the others are added to refusals."""
     if not entries.times:
         return entries
     oldest = 0 if window.past_ns is None else now_ns - window.past_ns
     newest = TIME_MAX_NS if window.future_ns is None else now_ns + window.future_ns
-    bad_metadata = [_check_metadata(metadata) for metadata in entries.metadata_sets]
+    metadata_errors = [_check_metadata(metadata) for metadata in entries.metadata_sets]
     if (
         min(entries.times) >= oldest
         and max(entries.times) <= newest
         and max(map(len, entries.lines)) <= ENTRY_MAX_BYTES
-        and not any(bad_metadata)
+        and not any(metadata_errors)
     ):
         return entries
-    good = []
+    accepted = []
     for i, (time_ns, line) in enumerate(zip(entries.times, entries.lines, strict=True)):
-        reason = bad_metadata[entries.metadata[i]]
+        reason = metadata_errors[entries.metadata[i]]
         if len(line) > ENTRY_MAX_BYTES:
             refusals.add(
-                f"max entry size '{ENTRY_MAX_BYTES}' bytes exceeded for stream '{_shown(labels)}' "
+                f"max entry size '{ENTRY_MAX_BYTES}' bytes exceeded for stream '{_selector_text(labels)}' "
                 f"while adding an entry with length '{len(line)}' bytes"
             )
         elif time_ns < oldest:
             refusals.add(
-                f"entry for stream '{_shown(labels)}' has timestamp too old: {_time(time_ns)}, "
+                f"entry for stream '{_selector_text(labels)}' has timestamp too old: {_time(time_ns)}, "
                 f"oldest acceptable timestamp is: {_time(oldest)}"
             )
         elif time_ns > newest:
-            refusals.add(f"entry for stream '{_shown(labels)}' has timestamp too new: {_time(time_ns)}")
+            refusals.add(f"entry for stream '{_selector_text(labels)}' has timestamp too new: {_time(time_ns)}")
         elif reason is not None:
-            refusals.add(f"stream '{_shown(labels)}' {reason}")
+            refusals.add(f"stream '{_selector_text(labels)}' {reason}")
         else:
-            good.append(i)
-    return entries.take(good)
+            accepted.append(i)
+    return entries.take(accepted)
 
 
 def check_order(labels: Labels, entries: Entries, newest_ns: int, refusals: Refusals) -> Entries:
-    """Return the entries that are not too far behind the newest of their stream; the others are noted."""
+    """Return the entries that are not too far behind the newest of their stream; the others are added to refusals."""
     latest = max(entries.times)
     oldest_ns = max(newest_ns, latest) - TOO_FAR_BEHIND_NS
     if min(entries.times) >= oldest_ns:
         return entries
-    good = _not_too_far_behind(entries.times, newest_ns)
-    kept = set(good)
-    behind = [i for i in range(len(entries)) if i not in kept]
+    accepted = _not_too_far_behind(entries.times, newest_ns)
+    accepted_set = set(accepted)
+    behind = [i for i in range(len(entries)) if i not in accepted_set]
     for i in behind:
         refusals.add(
             f"entry with timestamp {_time(entries.times[i])} ignored, reason: 'entry too far behind, "
             f"oldest acceptable timestamp is: {_time(oldest_ns)}',"
         )
-    refusals.add(f"total ignored: {len(behind)} out of {len(entries)} for stream: {_shown(labels)}", count=0)
-    return entries.take(good)
+    refusals.add(f"total ignored: {len(behind)} out of {len(entries)} for stream: {_selector_text(labels)}", count=0)
+    return entries.take(accepted)
 
 
 def _not_too_far_behind(times: Sequence[int], newest: int) -> list[int]:
-    """Return the positions that Loki would take, judging one entry after the other."""
-    good = []
+    """Return the indices of the entries that Loki would accept, which checks one entry after the other."""
+    accepted = []
     for i, time_ns in enumerate(times):
         newest = max(newest, time_ns)
         if time_ns >= newest - TOO_FAR_BEHIND_NS:
-            good.append(i)
-    return good
+            accepted.append(i)
+    return accepted
 
 
 def _check_metadata(metadata: Metadata) -> str | None:
@@ -138,7 +138,7 @@ def _check_metadata(metadata: Metadata) -> str | None:
     return None
 
 
-def _shown(labels: Labels) -> str:
+def _selector_text(labels: Labels) -> str:
     text = selector(dict(labels))
     return text if len(text) <= 1000 else text[:1000] + "…"
 

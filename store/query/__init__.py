@@ -1,1 +1,1 @@
-"""LogQL: parses queries and evaluates them."""
+"""Evaluates LogQL queries on blocks."""

@@ -26,7 +26,7 @@ from tracetail.store.logql.tree import (
     RangeAggregation,
     VectorAggregation,
 )
-from tracetail.store.query.log_query import Budget, QueryLimitError
+from tracetail.store.query.budget import Budget, QueryLimitError
 from tracetail.store.query.scan import BlockScan, Key, taken
 from tracetail.store.query.stages import ERROR, LabelSet, Pipeline, result_labels
 

@@ -1,59 +1,21 @@
-"""Answers log queries from blocks: the first or last entries, by time, that come out of a pipeline."""
+"""Evaluates log queries: returns the first or last entries, by time, that pass a pipeline."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tracetail.store.disk.block import Labels
 from tracetail.store.disk.reader import BlockRef, Snapshot
 from tracetail.store.logql.tree import LogQuery
+from tracetail.store.query.budget import Budget
 from tracetail.store.query.scan import BlockScan, taken
 from tracetail.store.query.stages import Pipeline, result_labels
 
 ENTRY_OVERHEAD_BYTES = 200
-"""What an entry of a result costs beside its line, about."""
-
-
-class QueryLimitError(Exception):
-    """A query needs more than is allowed (400); the message says of what."""
-
-
-class QueryTimeoutError(Exception):
-    """A query took too long or nobody waits for it any more (504)."""
-
-
-class Budget:
-    """What one query may use: time and memory. Checked between blocks."""
-
-    def __init__(self, seconds: float, memory_bytes: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self._deadline = clock() + seconds
-        self._memory_bytes = memory_bytes
-        self.cancelled = False
-
-    def check_time(self) -> None:
-        """Raise QueryTimeoutError if the time is over or the query was cancelled."""
-        if self.cancelled:
-            raise QueryTimeoutError("the query was cancelled")
-        if self._clock() > self._deadline:
-            raise QueryTimeoutError(
-                f"the query took longer than {self._seconds:g} s (query_timeout_seconds); ask for less time or "
-                "fewer streams, or use Loki, which runs a query on many machines"
-            )
-
-    def check_memory(self, used_bytes: int) -> None:
-        """Raise QueryLimitError if used_bytes is too much."""
-        if used_bytes > self._memory_bytes:
-            raise QueryLimitError(
-                f"the query needs more than {self._memory_bytes // (1024 * 1024)} MB of memory (query_memory_mb); "
-                "ask for fewer entries or less time, or use Loki"
-            )
+"""The approximate memory of a result's entry, in addition to its line."""
 
 
 class Entry(NamedTuple):
-    """One entry of a result. The order of these tuples is the order of time, then of arrival."""
+    """One entry of a result. Tuples are ordered by time, then by arrival."""
 
     time: int
     stream: int
@@ -75,10 +37,10 @@ class LogRequest:
 
 
 def run_log_query(snapshot: Snapshot, request: LogRequest, budget: Budget) -> list[Entry]:
-    """Return at most `limit` entries in the order asked for.
+    """Return at most `limit` entries in the requested order. Raises QueryLimitError or QueryTimeoutError.
 
-    Blocks are looked at in the order of time; as soon as enough entries are older (or newer) than all that is left,
-    the rest is not even read.
+    Blocks are scanned in order of time; once `limit` entries are found that precede all remaining blocks, those are
+    not read.
     """
     pipeline = Pipeline(request.query.stages)
     streams = snapshot.streams(request.query.selector, request.start, request.end)
@@ -109,7 +71,7 @@ def _is_beyond(ref: BlockRef, last_kept: int, *, backward: bool) -> bool:
 
 
 def _entries(scan: BlockScan, ref: BlockRef, request: LogRequest) -> list[Entry]:
-    """Return those entries of a block that may be among the first `limit`."""
+    """Return the entries of a block that may be among the first `limit`."""
     positions = scan.positions[-request.limit :] if request.backward else scan.positions[: request.limit]
     keys, labels = scan.labels_by(None, positions)
     shown = {key: result_labels(labels[key]) for key in set(keys)}

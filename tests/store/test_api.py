@@ -94,8 +94,8 @@ async def test_a_slow_reader_is_told_what_was_dropped():
     tail = Tail(parse('{traceId="t1"}'))
     for start in (0, WAITING_ENTRIES_MAX, 2 * WAITING_ENTRIES_MAX):
         times = list(range(start, start + WAITING_ENTRIES_MAX))
-        tail.offer(Stored(labels, Entries(times, [b"x"] * len(times), [0] * len(times), [()])))
-    stored, dropped = await tail.take()
+        tail.enqueue(Stored(labels, Entries(times, [b"x"] * len(times), [0] * len(times), [()])))
+    stored, dropped = await tail.next_batch()
     sent = [json.loads(m) for m in messages(select(tail.query, stored), dropped)]
     assert sum(len(s["values"]) for m in sent for s in m["streams"]) == WAITING_ENTRIES_MAX
     lost = [entry for m in sent for entry in m["dropped_entries"] or ()]

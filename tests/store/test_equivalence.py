@@ -9,10 +9,12 @@ from support.logql_strategies import SECOND, START, entries, log_queries, metric
 from tracetail.store.disk.block import Entries
 from tracetail.store.disk.database import Database
 from tracetail.store.disk.reader import Reader
-from tracetail.store.ingest import writer as writer_module
+from tracetail.store.ingest import blocks, compaction
+from tracetail.store.ingest.labels import metadata_of, with_service_name
 from tracetail.store.ingest.limits import TimeWindow
-from tracetail.store.ingest.push import PushedStream, metadata_set, with_service_name
-from tracetail.store.ingest.writer import Retention, Writer
+from tracetail.store.ingest.retention import Retention
+from tracetail.store.ingest.stream import PushedStream
+from tracetail.store.ingest.writer import Writer
 from tracetail.store.logql.tree import (
     AllOf,
     AnyOf,
@@ -26,7 +28,8 @@ from tracetail.store.logql.tree import (
     VectorAggregation,
 )
 from tracetail.store.query.aggregate import Steps, evaluate
-from tracetail.store.query.log_query import Budget, LogRequest, QueryLimitError, run_log_query
+from tracetail.store.query.budget import Budget, QueryLimitError
+from tracetail.store.query.log_query import LogRequest, run_log_query
 from tracetail.store.query.stages import ERROR, Pipeline, result_labels
 
 BUDGET_BYTES = 64 * 1024 * 1024
@@ -38,9 +41,9 @@ real_files = settings(
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Let blocks be so small that a few entries fill, split and merge them."""
-    monkeypatch.setattr(writer_module, "BLOCK_BYTES", 300)
-    monkeypatch.setattr(writer_module, "BLOCK_FULL_BYTES", 150)
-    monkeypatch.setattr(writer_module, "MERGE_COUNT", 2)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 300)
+    monkeypatch.setattr(blocks, "BLOCK_FULL_BYTES", 150)
+    monkeypatch.setattr(compaction, "MERGE_COUNT", 2)
 
 
 class Stored:
@@ -73,7 +76,7 @@ class Stored:
 
 def flat(batch):
     for (trace_id, env), time, line, metadata in in_order_of_streams(batch):
-        yield trace_id, env, time, line.encode(), metadata_set(metadata)
+        yield trace_id, env, time, line.encode(), metadata_of(metadata)
 
 
 def in_order_of_streams(batch):
@@ -89,7 +92,7 @@ def by_stream(batch):
 
 
 def pushed(labels, values):
-    sets = [metadata_set(metadata) for _, _, metadata in values]
+    sets = [metadata_of(metadata) for _, _, metadata in values]
     trace_id, env = labels
     return PushedStream(
         (("env", env), ("traceId", trace_id)),

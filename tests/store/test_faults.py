@@ -286,7 +286,7 @@ def test_a_query_that_needs_too_much_memory_is_a_400_that_names_the_limit(make_s
 
 
 def test_queries_beyond_what_may_wait_are_a_429(make_store, now_ns):
-    from tracetail.store.http.server import QUERIES_WAITING_MAX
+    from tracetail.store.http.query_executor import QUERIES_WAITING_MAX
 
     store = make_store()
     fill(store, now_ns, 20, 2000, size=200)

@@ -7,14 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tracetail.store.ingest.push import (
-    BodyTooLargeError,
-    PushError,
-    decode,
-    make_labels,
-    parse_labels,
-    with_service_name,
-)
+from tracetail.store.ingest.labels import make_labels, parse_labels, with_service_name
+from tracetail.store.ingest.push import decode
+from tracetail.store.ingest.stream import BodyTooLargeError, PushError
 
 MEGABYTE = 1024 * 1024
 TIME = 1_795_350_000_000_000_000

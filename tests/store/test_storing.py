@@ -9,12 +9,14 @@ import pytest
 from tracetail.store.disk.block import Entries
 from tracetail.store.disk.database import Database
 from tracetail.store.disk.reader import Reader
-from tracetail.store.ingest import writer as writer_module
+from tracetail.store.ingest import blocks, compaction, retention
 from tracetail.store.ingest.limits import TimeWindow
-from tracetail.store.ingest.push import PushedStream
-from tracetail.store.ingest.writer import Retention, Writer
+from tracetail.store.ingest.retention import Retention
+from tracetail.store.ingest.stream import PushedStream
+from tracetail.store.ingest.writer import Writer
 from tracetail.store.logql.parser import parse
-from tracetail.store.query.log_query import Budget, LogRequest, run_log_query
+from tracetail.store.query.budget import Budget
+from tracetail.store.query.log_query import LogRequest, run_log_query
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
@@ -201,18 +203,18 @@ def wait_for(condition):
 def test_small_blocks_are_merged_and_nothing_is_lost(database):
     writer = Writer(database, TimeWindow(None, None), Retention(None, None))
     writer.start()
-    for i in range(3 * writer_module.MERGE_COUNT + 5):
+    for i in range(3 * compaction.MERGE_COUNT + 5):
         assert not writer.push([stream([1000 + i, 1001 + i])], 1).result(60)
     wait_for(lambda: len(block_rows(database)) == 3 + 5)
     writer.stop()
     assert [level for level, _ in block_rows(database)] == [1, 1, 1, 0, 0, 0, 0, 0]
-    assert stored_times(database) == list(range(1000, 1000 + 3 * writer_module.MERGE_COUNT + 6))
-    assert writer.counts.duplicates == 3 * writer_module.MERGE_COUNT + 4
+    assert stored_times(database) == list(range(1000, 1000 + 3 * compaction.MERGE_COUNT + 6))
+    assert writer.counts.duplicates == 3 * compaction.MERGE_COUNT + 4
 
 
 def test_a_large_push_is_stored_in_blocks_of_a_page_each(database, monkeypatch):
-    monkeypatch.setattr(writer_module, "BLOCK_BYTES", 2000)
-    monkeypatch.setattr(writer_module, "BLOCK_FULL_BYTES", 1000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(blocks, "BLOCK_FULL_BYTES", 1000)
     writer = Writer(database, TimeWindow(None, None), Retention(None, None))
     writer.start()
     assert not writer.push([stream(range(1000))], 1).result(60)
@@ -222,7 +224,7 @@ def test_a_large_push_is_stored_in_blocks_of_a_page_each(database, monkeypatch):
 
 
 def test_entries_older_than_the_retention_are_deleted_and_their_streams_with_them(database, monkeypatch):
-    monkeypatch.setattr(writer_module, "RETENTION_SECONDS", 0.05)
+    monkeypatch.setattr(retention, "RETENTION_SECONDS", 0.05)
     clock = Clock(1000 * HOUR)
     writer = Writer(database, TimeWindow(None, None), Retention(24 * HOUR, None), clock_ns=clock)
     writer.start()
@@ -238,15 +240,14 @@ def test_entries_older_than_the_retention_are_deleted_and_their_streams_with_the
     connection.close()
 
 
-def test_retention_goes_on_in_small_pieces_while_pushes_keep_coming(database):
+def test_retention_deletes_in_small_steps_between_pushes(database, monkeypatch):
+    monkeypatch.setattr(retention, "RETENTION_SECONDS", 0.0)
     clock = Clock(1000 * HOUR)
     writer = Writer(database, TimeWindow(None, None), Retention(24 * HOUR, None), clock_ns=clock)
-    writer._retention_due = float("inf")
     writer.start()
     for i in range(100):
         assert not writer.push([stream([1000 * HOUR], trace_id=f"old-{i}")], 1).result(60)
     clock.now_ns = 1100 * HOUR
-    writer._retention_due = 0.0
     deleted_after_push = []
     while not deleted_after_push or deleted_after_push[-1] < 100:
         time_ns = clock.now_ns + len(deleted_after_push)
@@ -260,14 +261,14 @@ def test_retention_goes_on_in_small_pieces_while_pushes_keep_coming(database):
 def test_the_oldest_entries_go_when_the_file_is_too_large_and_the_file_shrinks(database, monkeypatch):
     import os
 
-    monkeypatch.setattr(writer_module, "RETENTION_SECONDS", 0.0)
+    monkeypatch.setattr(retention, "RETENTION_SECONDS", 0.0)
     size = 2_000_000
     writer = Writer(database, TimeWindow(None, None), Retention(None, size))
     writer.start()
     for i in range(80):
         entries = Entries([i * SECOND], [os.urandom(100_000).hex().encode()[:100_000]], [0], [()])
         assert not writer.push([PushedStream((("traceId", "t1"),), entries)], 1).result(60)
-    wait_for(lambda: pages(database) <= size + 2 * writer_module.VACUUM_PAGES * 4096)
+    wait_for(lambda: pages(database) <= size + 2 * retention.VACUUM_PAGES * 4096)
     writer.stop()
     kept = stored_times(database)
     assert 10 < len(kept) < 60
@@ -288,16 +289,16 @@ def test_very_many_empty_lines_are_stored_in_several_blocks(database):
     empty = PushedStream((("traceId", "t1"),), Entries(range(count), [b""] * count, [0] * count, [()]))
     assert not writer.push([empty], 1).result(60)
     writer.stop()
-    assert all(entries <= writer_module.BLOCK_BYTES // 16 for _, entries in block_rows(database))
+    assert all(entries <= blocks.BLOCK_BYTES // 16 for _, entries in block_rows(database))
     assert stored_times(database) == list(range(count))
 
 
-def test_when_tidying_fails_pushes_go_on(database, monkeypatch):
-    def broken(*_):
-        raise sqlite3.OperationalError("no space for tidying")
+def test_pushes_are_stored_while_maintenance_fails(database, monkeypatch):
+    def fail(*_):
+        raise sqlite3.OperationalError("no space for maintenance")
 
+    monkeypatch.setattr(compaction.Compaction, "step", fail)
     writer = Writer(database, TimeWindow(None, None), Retention(None, None))
-    monkeypatch.setattr(writer, "_merge_one", broken)
     writer.start()
     for i in range(40):
         assert not writer.push([stream([i])], 1).result(60)
