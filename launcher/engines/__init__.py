@@ -96,8 +96,6 @@ class Engine(NamedTuple):
     causes: Sequence[Cause] = ()
     consequences: Sequence[Cause] = ()
     """Lines that tell that something failed but not what: used when no root cause is found."""
-    header: bytes = rb""
-    """Pattern of what the engine prints in front of a message; its group `level`, if any, tells how grave it is."""
 
 
 def load(name: str) -> Engine:

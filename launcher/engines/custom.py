@@ -25,5 +25,4 @@ ENGINE = Engine(
     phases=vllm.ENGINE.phases,
     causes=vllm.CAUSES,
     consequences=vllm.CONSEQUENCES,
-    header=vllm.HEADER,
 )

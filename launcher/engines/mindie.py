@@ -88,5 +88,4 @@ ENGINE = Engine(
     ready_when="log:Daemon start success!",
     phases=(Phase("daemon started", b"Daemon start success!"),),
     causes=(*PORT_HELD, *MODEL, *MEMORY, *RUNTIME),
-    header=rb"(?:\[[^\]]*\] ){0,6}(?:: )?",
 )

@@ -69,5 +69,4 @@ ENGINE = Engine(
         Phase("warmed up", b"The server is fired up and ready to roll!"),
     ),
     causes=CAUSES,
-    header=rb"(?:\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[^\]]*\] )?",
 )

@@ -38,14 +38,6 @@ def _has_command(python: Path) -> bool:
     )
 
 
-_PROCESS = rb"(?:\([A-Za-z_][\w-]*(?: pid=\d+)?\) ?)"
-_IDS = rb"(?:\[traceId=[^\]]*\] ?)"
-HEADER = (
-    _IDS + rb"?" + _PROCESS + rb"?" + _IDS + rb"?"  # in this order or the other
-    rb"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] ?)?"
-)
-"""Older versions put the process in front of the prefix; lines of child processes carry the process alone."""
-
 CAUSES = (
     *PORT_HELD,
     *MODEL,
@@ -223,5 +215,4 @@ ENGINE = Engine(
     ),
     causes=CAUSES,
     consequences=CONSEQUENCES,
-    header=HEADER,
 )

@@ -358,7 +358,7 @@ class Keeper:
             return record.STOPPED, exit_reason.stopped(self._child, stuck)
         if was == record.READY and self._record["engine"] == "custom" and self._child.code == 0:
             return record.STOPPED, exit_reason.stopped(self._child, "")
-        finding = diagnosis.of_log(self._engine, self._log.segments())
+        finding = diagnosis.diagnose_log(self._engine, self._log.segments())
         holder = self._port_holder() if finding is not None and finding.about_port else ""
         left_behind = self._sweep.found
         return exit_reason.failed(

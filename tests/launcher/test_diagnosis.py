@@ -168,6 +168,7 @@ HEADERS = {
     "a child's": "(EngineCore pid=5223) ",
     "new": "[traceId=t1 instanceId=i1] (EngineCore_DP0 pid=71) ERROR 11-22 13:12:10 [core.py:700] ",
     "old": "(Worker_TP1 pid=72) [traceId=t1 instanceId=i1] ERROR 11-22 13:12:10 [multiproc_executor.py:500] ",
+    "torchrun's": "[rank1]: ",
     "prefixless": "ERROR 11-22 13:12:10 [engine.py:1] ",
 }
 INFO_HEADERS = {
