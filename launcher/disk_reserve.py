@@ -1,6 +1,6 @@
-"""A little room on the disk that belongs to one launch, for its record when there is none left.
+"""Disk space reserved for the record of one launch, for when the disk is full.
 
-Without it the keeper could not note on a full disk that a stop was asked for, and the end would pass for a crash.
+Without it the keeper could not record on a full disk that a stop was asked for, and the end would count as a crash.
 """
 
 import contextlib
@@ -12,8 +12,8 @@ RESERVE_BYTES = 64 * 1024
 """Several times a record."""
 
 
-def make(launch: LaunchDir) -> None:
-    """Set the room aside. Raises OSError if there is none."""
+def reserve(launch: LaunchDir) -> None:
+    """Reserve the space. Raises OSError if there is too little."""
     descriptor = os.open(launch.path / "reserve", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
@@ -22,6 +22,6 @@ def make(launch: LaunchDir) -> None:
 
 
 def release(launch: LaunchDir) -> None:
-    """Give the room up, because it is needed, or because nothing will be written any more."""
+    """Free the space, because it is needed or because nothing more will be written."""
     with contextlib.suppress(OSError):
         (launch.path / "reserve").unlink()

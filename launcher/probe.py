@@ -1,6 +1,6 @@
-"""Asks a server whether it is ready: a listening port, an HTTP answer, the model in its list, a first token.
+"""Probes a server: a listening port, an HTTP status, the model in its list, a first token.
 
-A client of its own, because the keeper imports nothing big: one request per connection, a bounded answer.
+Has an HTTP client of its own, because the keeper has to stay small: one request per connection, a bounded response.
 """
 
 import json
@@ -12,23 +12,23 @@ from tracetail.launcher.plan import Smoke
 
 TIMEOUT_SECONDS = 5.0
 GENERATE_TIMEOUT_SECONDS = 120.0
-ANSWER_MAX_BYTES = 1024 * 1024
+RESPONSE_MAX_BYTES = 1024 * 1024
 WARMUP_PROMPT = "Hello"
 
 
 class ProbeError(Exception):
-    """The server does not (yet) do what is asked; the message says what it did instead."""
+    """A probe failed; the message says what the server did instead."""
 
 
-class Answer(NamedTuple):
-    """An HTTP answer."""
+class Response(NamedTuple):
+    """An HTTP response."""
 
     status: int
     body: bytes
 
 
 class Target(NamedTuple):
-    """The server that is asked."""
+    """The server that is probed."""
 
     host: str
     port: int
@@ -47,7 +47,7 @@ def url(host: str, port: int) -> str:
 
 
 def check_port(target: Target) -> None:
-    """Raise ProbeError unless something listens."""
+    """Raise ProbeError unless a process listens at the port."""
     try:
         socket.create_connection((target.host, target.port), TIMEOUT_SECONDS).close()
     except OSError as error:
@@ -55,57 +55,59 @@ def check_port(target: Target) -> None:
 
 
 def check_ready_path(target: Target, path: str) -> None:
-    """Raise ProbeError unless the path answers 200."""
-    answer = request(target, "GET", path)
-    if answer.status != 200:
-        raise ProbeError(f"{path} answers {answer.status}")
+    """Raise ProbeError unless the path returns status 200."""
+    response = request(target, "GET", path)
+    if response.status != 200:
+        raise ProbeError(f"{path} answers {response.status}")
 
 
 def check_model(target: Target, path: str, served_name: str) -> None:
-    """Raise ProbeError if the list of models can be read and does not hold the served name."""
-    answer = request(target, "GET", path)
-    if answer.status in (401, 403):  # it wants a key that we were not given; then it is up
+    """Raise ProbeError unless the list of models contains the served name, or needs an API key we do not have."""
+    response = request(target, "GET", path)
+    if response.status in (401, 403):  # we have no API key for it; but it is up
         return
     try:
-        names = [str(model["id"]) for model in json.loads(answer.body)["data"]]
+        names = [str(model["id"]) for model in json.loads(response.body)["data"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise ProbeError(f"{path} answers {answer.status} and no list of models") from error
+        raise ProbeError(f"{path} answers {response.status} and no list of models") from error
     if served_name not in names:
         raise ProbeError(f"it serves {', '.join(names) or 'no model'}, not {served_name}")
 
 
 def generate(target: Target, path: str, model: str, prompt: str, max_tokens: int) -> str:
-    """Return what the model answers. Raises ProbeError."""
+    """Return the text that the model generates for a prompt. Raises ProbeError."""
     body = {"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0}
-    answer = request(target, "POST", path, body, timeout=GENERATE_TIMEOUT_SECONDS)
-    if answer.status == 404 and path.endswith("/completions"):
+    response = request(target, "POST", path, body, timeout=GENERATE_TIMEOUT_SECONDS)
+    if response.status == 404 and path.endswith("/completions"):
         chat = {k: v for k, v in body.items() if k != "prompt"} | {"messages": [{"role": "user", "content": prompt}]}
         path = path.removesuffix("/completions") + "/chat/completions"
-        answer = request(target, "POST", path, chat, timeout=GENERATE_TIMEOUT_SECONDS)
-    if answer.status != 200:
-        raise ProbeError(f"{path} answers {answer.status}: {answer.body[:200].decode(errors='replace')}")
+        response = request(target, "POST", path, chat, timeout=GENERATE_TIMEOUT_SECONDS)
+    if response.status != 200:
+        raise ProbeError(f"{path} answers {response.status}: {response.body[:200].decode(errors='replace')}")
     try:
-        choice = json.loads(answer.body)["choices"][0]
+        choice = json.loads(response.body)["choices"][0]
         return str(choice["text"] if "text" in choice else choice["message"]["content"])
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ProbeError(f"{path} answers without choices") from error
 
 
 def warm_up(target: Target, path: str, model: str) -> None:
-    """Have one real token made. Raises ProbeError."""
+    """Have the model generate one token. Raises ProbeError."""
     generate(target, path, model, WARMUP_PROMPT, 1)
 
 
 def smoke_test(target: Target, path: str, model: str, smoke: Smoke) -> str:
-    """Send the prompt; return the answer if it matches the pattern, else raise ProbeError."""
+    """Return the text that the model generates for the prompt. Raises ProbeError if it does not match the pattern."""
     answer = generate(target, path, model, smoke["prompt"], smoke["maxTokens"])
     if not re.search(smoke["pattern"], answer):
         raise ProbeError(f"the answer {answer[:200]!r} does not match {smoke['pattern']!r}")
     return answer
 
 
-def request(target: Target, method: str, path: str, body: Any = None, *, timeout: float = TIMEOUT_SECONDS) -> Answer:
-    """Do one request. Raises ProbeError if there is no HTTP answer."""
+def request(
+    target: Target, method: str, path: str, body: Any = None, *, timeout: float = TIMEOUT_SECONDS
+) -> Response:
+    """Send one request and return the response. Raises ProbeError if there is none."""
     data = b"" if body is None else json.dumps(body).encode()
     host = f"[{target.host}]" if ":" in target.host else target.host
     head = [f"{method} {path} HTTP/1.1", f"Host: {host}:{target.port}", "Connection: close", "Accept: */*"]
@@ -123,7 +125,7 @@ def request(target: Target, method: str, path: str, body: Any = None, *, timeout
 
 def _receive(connection: socket.socket) -> bytes:
     received = bytearray()
-    while len(received) < ANSWER_MAX_BYTES:
+    while len(received) < RESPONSE_MAX_BYTES:
         data = connection.recv(65536)
         if not data:
             break
@@ -134,7 +136,7 @@ def _receive(connection: socket.socket) -> bytes:
 
 
 def _is_whole(received: bytearray) -> bool:
-    """Say whether an answer that tells its length is complete, for servers that do not close."""
+    """Return whether a response is complete by its own length, for servers that do not close the connection."""
     head, separator, body = bytes(received).partition(b"\r\n\r\n")
     if not separator:
         return False
@@ -142,14 +144,14 @@ def _is_whole(received: bytearray) -> bool:
     return len(body) >= int(match[1]) if match else body.endswith(b"\r\n0\r\n\r\n")
 
 
-def _parse(received: bytes) -> Answer:
+def _parse(received: bytes) -> Response:
     head, _, body = received.partition(b"\r\n\r\n")
     match = re.match(rb"HTTP/1\.[01] (\d{3})", head)
     if match is None:
         raise ProbeError("the port answers, but not in HTTP")
     if re.search(rb"(?i)\r\ntransfer-encoding:\s*chunked", head):
         body = _unchunk(body)
-    return Answer(int(match[1]), body)
+    return Response(int(match[1]), body)
 
 
 def _unchunk(body: bytes) -> bytes:

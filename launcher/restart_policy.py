@@ -1,4 +1,8 @@
-"""How often, and after which pause, a crashed server is started anew."""
+"""How often a crashed server is restarted, and how long to wait before each restart.
+
+The number of the attempt is in the plan, since each restart is another launch with another keeper: so the wait is
+computed from it, where contract.backoff counts within one process.
+"""
 
 from tracetail.contract.logline import parse_stamp
 from tracetail.contract.record import Record
@@ -7,13 +11,16 @@ from tracetail.launcher.plan import Plan
 FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 60.0
 MAX_ATTEMPTS = 5
-"""So many restarts in a row, then it is left crashed."""
+"""Restarts in a row; then it is left crashed."""
 STEADY_SECONDS = 600.0
-"""A server that was ready for this long counts as having worked: its crash is the first of a row."""
+"""A server that was ready for this long has worked: its crash is the first of a row."""
 
 
 def next_attempt(settings: Plan, crashed: Record, now: float) -> int | None:
-    """Return the number of the restart that follows a crash, from 1; None if there is to be none."""
+    """Return the number of the restart that follows a crash, from 1; None if none does.
+
+    now: seconds since the epoch.
+    """
     if settings["restart"] != "on-crash":
         return None
     attempt = settings["attempt"] + 1
@@ -23,5 +30,5 @@ def next_attempt(settings: Plan, crashed: Record, now: float) -> int | None:
 
 
 def pause(attempt: int) -> float:
-    """Return how long to wait before a restart."""
+    """Return the seconds to wait before a restart. attempt: its number, from 1."""
     return min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1))

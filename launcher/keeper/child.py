@@ -1,4 +1,4 @@
-"""The process whose end matters to a keeper: preStart's, then the server's."""
+"""The process whose end ends the launch: preStart's, then the server's."""
 
 import os
 import signal
@@ -9,21 +9,21 @@ from tracetail.contract.processes import ProcessRef, is_alive
 
 
 class Child:
-    """A process that this keeper started, and reaps, or one that it took over, and can only watch."""
+    """A process that this keeper started, and reaps, or that an earlier keeper started: it is only watched."""
 
     def __init__(self) -> None:
         self.pid = 0
-        self.gone = False
+        self.exited = False
         self.code: int | None = None
-        """Its exit status; None if a signal ended it, or nobody was there to see."""
+        """Its exit status; None if a signal ended it, or if it was not our child and the status is unknown."""
         self.signal: str | None = None
         """The name of the signal that ended it."""
         self.descriptor = -1
-        """A pidfd of a process that was taken over: readable when it ends."""
+        """A pidfd of a watched process: readable when it ends."""
         self._watched: ProcessRef | None = None
 
     def spawn(self, argv: list[str], environ: Mapping[str, str], work_dir: str, output: int) -> None:
-        """Start it in a session of its own, printing to a descriptor. Raises OSError."""
+        """Start a process in a session of its own, with a descriptor as its stdout and stderr. Raises OSError."""
         started = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -33,28 +33,28 @@ class Child:
             env=environ,
             start_new_session=True,
         )
-        started.returncode = 0  # the keeper reaps it; Popen shall not
+        started.returncode = 0  # the keeper reaps it; Popen must not
         self.pid = started.pid
 
-    def take_over(self, ref: ProcessRef) -> None:
-        """Watch a process that another keeper started."""
+    def watch(self, ref: ProcessRef) -> None:
+        """Watch a process that an earlier keeper started."""
         self._watched = ref
-        self.look()
-        if not self.gone:
+        self.poll()
+        if not self.exited:
             self.descriptor = os.pidfd_open(ref["pid"])
 
-    def look(self) -> None:
-        """See whether a process that was taken over is gone."""
-        if self._watched is not None and not self.gone:
-            self.gone = not is_alive(self._watched)
+    def poll(self) -> None:
+        """Update `exited` of a watched process."""
+        if self._watched is not None and not self.exited:
+            self.exited = not is_alive(self._watched)
 
-    def ended(self, wait_status: int) -> None:
-        """Take note of how it ended, as waitpid tells."""
+    def set_exit(self, wait_status: int) -> None:
+        """Record the end of a process that was reaped. wait_status: from waitpid(2)."""
         status = os.waitstatus_to_exitcode(wait_status)
-        self.gone = True
+        self.exited = True
         self.code = status if status >= 0 else None
         self.signal = signal.Signals(-status).name if status < 0 else None
 
-    def how(self) -> str:
+    def describe_exit(self) -> str:
         """Return `exited with status 3` or `killed by SIGKILL`."""
         return f"killed by {self.signal}" if self.signal else f"exited with status {self.code}"

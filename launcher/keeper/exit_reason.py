@@ -1,15 +1,16 @@
-"""What the end of a launch was: stopped, crashed or failed, and why. Pure: what was seen goes in, words come out."""
+"""The state and the reason with which a launch ended. Pure: observations in, the record's `exit` out."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tracetail.contract import record
+from tracetail.contract.logline import Event
 from tracetail.launcher.keeper.child import Child
 from tracetail.launcher.keeper.diagnosis import Finding
 from tracetail.launcher.result import EXITED_BEFORE_READY
 
 
 class Failure(NamedTuple):
-    """Why a start failed though its server may run."""
+    """Why a start failed although its server may run."""
 
     status: int
     """The exit status of `tracetail start`."""
@@ -18,49 +19,76 @@ class Failure(NamedTuple):
 
 
 def stopped(child: Child, stuck: str) -> record.Exit:
-    """Return how a server ended that somebody had stopped. stuck: the processes that do not end, if any."""
-    how: record.Exit = {"code": child.code, "signal": child.signal}
+    """Return the exit of a server that was stopped. stuck: the processes that could not be ended; "" for none."""
+    end: record.Exit = {"code": child.code, "signal": child.signal}
     if stuck:
-        how["cause"] = f"processes do not end: {stuck}"
-    return how
+        end["cause"] = f"processes do not end: {stuck}"
+    return end
 
 
 def failed(
-    was: str, child: Child, failure: Failure | None, finding: Finding | None, *, left_behind: int, port_holder: str
+    before: str, child: Child, failure: Failure | None, finding: Finding | None, *, left_behind: int, port_holder: str
 ) -> tuple[str, record.Exit]:
-    """Return the state and the exit of a launch that ended though nobody asked for it.
+    """Return the state and the exit of a launch that ended without a stop.
 
     Args:
-        was: the state before.
-        child: how the process ended.
+        before: the state before the end.
+        child: the process that ended.
         failure: what the keeper itself found wrong.
         finding: the root cause that the log names.
-        left_behind: how many processes were there after it.
-        port_holder: who holds the port, if the finding is about it.
+        left_behind: how many processes of the launch were left when it ended.
+        port_holder: which process holds the port, if the finding is about it.
 
     """
-    how: record.Exit = {"code": child.code, "signal": child.signal}
+    end: record.Exit = {"code": child.code, "signal": child.signal}
     status = failure.status if failure else EXITED_BEFORE_READY
     if finding is not None and not (failure and status == EXITED_BEFORE_READY):
-        how["cause"] = f"{failure.cause}; {finding.cause}" if failure else finding.cause
-        how["hint"] = f"{port_holder}: {finding.hint}" if port_holder else finding.hint
-        how["evidence"] = finding.evidence
+        end["cause"] = f"{failure.cause}; {finding.cause}" if failure else finding.cause
+        end["hint"] = f"{port_holder}: {finding.hint}" if port_holder else finding.hint
+        end["evidence"] = finding.evidence
     elif failure:
-        how["cause"] = failure.cause
+        end["cause"] = failure.cause
         if failure.hint:
-            how["hint"] = failure.hint
+            end["hint"] = failure.hint
     else:
-        how["cause"] = _how_it_ended(was, child, left_behind)
-    if was == record.STARTING:
-        how["exitStatus"] = status
-        return record.FAILED, how
-    return record.CRASHED, how
+        end["cause"] = _cause_by_status(before, child, left_behind)
+    if before == record.STARTING:
+        end["exitStatus"] = status
+        return record.FAILED, end
+    return record.CRASHED, end
 
 
-def _how_it_ended(was: str, child: Child, left_behind: int) -> str:
-    before = " before it was ready" if was == record.STARTING else ""
+def to_event_fields(end: record.Exit) -> dict[str, Any]:
+    """Return the fields of the events `failed` and `exited` for an exit; from_event reads them."""
+    return {
+        "exitCode": end["code"],
+        "signal": end["signal"],
+        "cause": end.get("cause"),
+        "hint": end.get("hint"),
+        "evidence": "\n".join(end.get("evidence", [])) or None,
+    }
+
+
+def from_event(event: Event) -> record.Exit:
+    """Return the exit that an `exited` event describes."""
+    fields = event.fields
+    end: record.Exit = {
+        "code": int(fields["exitCode"]) if "exitCode" in fields else None,
+        "signal": fields.get("signal"),
+    }
+    if "cause" in fields:
+        end["cause"] = fields["cause"]
+    if "hint" in fields:
+        end["hint"] = fields["hint"]
+    if "evidence" in fields:
+        end["evidence"] = fields["evidence"].split("\n")
+    return end
+
+
+def _cause_by_status(before: str, child: Child, left_behind: int) -> str:
+    when = " before it was ready" if before == record.STARTING else ""
     if child.code is None and not child.signal:
-        return f"ended{before}, with nobody there to see its status"
+        return f"ended{when}; its exit status is not known"
     if child.code == 0 and left_behind:
-        return f"exited with status 0{before} and left {left_behind} processes: it must stay in the foreground"
-    return child.how() + before
+        return f"exited with status 0{when} and left {left_behind} processes: it must stay in the foreground"
+    return child.describe_exit() + when

@@ -1,7 +1,7 @@
 """The server's output: a FIFO that keeps its bytes until they are in the log.
 
-Bytes are looked at with tee(2) and taken out of the FIFO only when their lines are written: a keeper that is killed
-takes nothing with it, because the server holds the FIFO open and the next keeper finds the bytes still there.
+Bytes are copied with tee(2) and taken out of the FIFO only when their lines are written: if a keeper is killed, none
+are lost, because the server holds the FIFO open and the next keeper finds the bytes still there.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from pathlib import Path
 
 FIFO_BYTES = 1024 * 1024
 BLOCK_BYTES = 320 * 1024
-"""How much is looked at at once: more than the longest line that is written in one piece."""
+"""Bytes that are copied at once: more than the longest line that is written in one piece."""
 _SPLICE_F_NONBLOCK = 2
 
 
@@ -25,7 +25,7 @@ class Output:
         self._path = path
         with contextlib.suppress(FileExistsError):
             os.mkfifo(path, 0o600)
-        # Read-write, so that the FIFO lives and nobody waits for another end, whoever dies first.
+        # Read-write: the open neither blocks nor fails without a writer, and the FIFO survives the server's end.
         self.descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self.capacity = _grow(self.descriptor, FIFO_BYTES)
         self._copy_out, self._copy_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -36,7 +36,7 @@ class Output:
         self._libc.tee.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
 
     def open_for_server(self) -> int:
-        """Return what becomes the server's stdout and stderr.
+        """Return a new descriptor for the server's stdout and stderr.
 
         An open file description of its own, because ours does not block and the server's must. Read-write, so that
         the server gets no SIGPIPE when its keeper is gone, and the bytes in the FIFO outlive the keeper.
@@ -44,12 +44,12 @@ class Output:
         return os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
 
     def waiting(self) -> int:
-        """Return how many bytes are in the FIFO."""
+        """Return the number of bytes in the FIFO."""
         answer = fcntl.ioctl(self.descriptor, termios.FIONREAD, b"\0" * 4)
         return int(struct.unpack("i", answer)[0])
 
     def peek(self) -> bytes:
-        """Return bytes from the beginning of the FIFO, and leave them there."""
+        """Return the first bytes of the FIFO, up to BLOCK_BYTES, and leave them in it."""
         copied = self._libc.tee(self.descriptor, self._copy_in, BLOCK_BYTES, _SPLICE_F_NONBLOCK)
         if copied <= 0:
             error = ctypes.get_errno()
@@ -59,16 +59,16 @@ class Output:
         return _read_exactly(self._copy_out, copied)
 
     def take(self, count: int) -> bytes:
-        """Take count bytes, which are known to be there, out of the FIFO."""
+        """Read count bytes, which must be in the FIFO, out of it."""
         return _read_exactly(self.descriptor, count)
 
     def discard(self, count: int) -> None:
-        """Take count bytes, which are known to be there, out of the FIFO without looking at them."""
+        """Remove the first count bytes, which must be in the FIFO, without reading them."""
         while count:
             count -= os.splice(self.descriptor, self._nowhere, count)
 
     def close(self) -> None:
-        """Let go of the FIFO."""
+        """Close all descriptors."""
         for descriptor in (self.descriptor, self._copy_in, self._copy_out, self._nowhere):
             os.close(descriptor)
 
@@ -86,7 +86,7 @@ def _read_exactly(descriptor: int, count: int) -> bytes:
 
 
 def _grow(descriptor: int, size: int) -> int:
-    """Raise a pipe's buffer as far as this user may (pipe(7), pipe-user-pages-soft); return what it is."""
+    """Raise a pipe's capacity as far as this user may (pipe(7), pipe-user-pages-soft); return it in bytes."""
     with contextlib.suppress(OSError):
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, size)
     return fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)

@@ -13,7 +13,7 @@ _SLOW = "the disk is too slow"
 
 
 class LaunchLog:
-    """Writes a launch's lines in order, opens segments, and counts what the disk did not take."""
+    """Writes a launch's lines and events in order, rotates segments, and counts lines that had to be dropped."""
 
     def __init__(
         self,
@@ -39,15 +39,15 @@ class LaunchLog:
 
     @property
     def segment(self) -> int:
-        """The number of the segment that is written to."""
+        """The number of the open segment, from 1."""
         return self._segment
 
     def segments(self) -> list[str]:
-        """Return the paths of all segments so far, deleted ones included: they name the parts of the log."""
+        """Return the paths of all segments, in order, deleted ones included."""
         return [str(segment_path(self._plan, number)) for number in range(1, self._segment + 1)]
 
-    def lines(self, texts: Sequence[bytes], marks: Sequence[str | None] | None, consumed: int) -> bool:
-        """Write lines that stand for `consumed` bytes of the FIFO; False if they are dropped for lack of room."""
+    def write_lines(self, texts: Sequence[bytes], marks: Sequence[str | None] | None, consumed: int) -> bool:
+        """Write lines made from `consumed` bytes of the FIFO; False if they are dropped because the queue is full."""
         length = sum(map(len, texts)) + len(texts) * self._stamper.overhead
         if self.writer.pending + length > QUEUE_MAX_BYTES and self.writer.pending:
             self._dropped_lines += len(texts)
@@ -62,25 +62,25 @@ class LaunchLog:
         self._append(self._stamper.stamp(texts, marks, now))
         return True
 
-    def taken(self) -> None:
-        """Note that the bytes of the last lines are out of the FIFO."""
+    def confirm_taken(self) -> None:
+        """Record that the bytes of the last lines are taken out of the FIFO."""
         self._position.write(Position(self._segment, self._size, 0, self._stamper.last_ns))
 
     def event(self, name: str, /, **fields: object) -> None:
-        """Say something in the log."""
+        """Write an event."""
         self.report_dropped()
         self._rotate_segment(1)
         self._append(self._stamper.event(self._clock(), name, **fields))
 
     def report_dropped(self) -> None:
-        """Tell of dropped lines, once there is room for it."""
+        """Write a `dropped` event for dropped lines, once the queue has space."""
         if self._dropped_lines and self.writer.pending < QUEUE_MAX_BYTES // 2:
             lines, size, reason = self._dropped_lines, self._dropped_bytes, self._dropped_reason
             self._dropped_lines, self._dropped_bytes, self._dropped_reason = 0, 0, _SLOW
             self._append(self._stamper.event(self._clock(), events.DROPPED, lines=lines, bytes=size, reason=reason))
 
     def close(self, seconds: float) -> None:
-        """Write what is left, for at most this long."""
+        """Write what is queued, for at most this many seconds."""
         self.report_dropped()
         self.writer.close(seconds)
         self._position.close()
@@ -90,7 +90,7 @@ class LaunchLog:
         self.writer.append(data)
 
     def _rotate_segment(self, length: int) -> None:
-        """Open the next segment if this one would grow past its limit."""
+        """Open the next segment if this one would exceed its limit with length more bytes."""
         if not self._size or self._size + length <= self._plan["maxBytes"]:
             return
         path = segment_path(self._plan, self._segment + 1)

@@ -1,7 +1,7 @@
-"""Splits what a server prints into lines and marks. Pure: bytes in, lines out.
+"""Splits a server's output into lines with marks. Pure: bytes in, lines out.
 
-The server's output is, for each line in order: its text, and then nothing (`cut`), a CR (`redraw`) or a LF; a CR
-before a LF is left out.
+The output is the lines' texts in order, each followed by nothing (mark `cut`), a CR (`redraw`) or a LF (no mark); a
+CR before a LF is dropped.
 """
 
 import re
@@ -10,27 +10,27 @@ from typing import NamedTuple
 from tracetail.contract.logline import MARK_CUT, MARK_REDRAW, TEXT_MAX_BYTES
 
 LINES_MAX = 4096
-"""So many lines are split off at once: each grows by its prefix, and the keeper has to stay small."""
+"""Lines that are split off at once: each grows by its prefix, and the keeper has to stay small."""
 REDRAW_SECONDS = 1.0
-"""A progress bar's states are written at most this often, and the last of them always."""
+"""Least time between two written redraws of a progress bar; the last one is always written."""
 
-# A CR at the very end is undecided: a LF may follow. Possessive, and matched from line to line rather than searched,
+# A CR at the very end is left: a LF may follow. Possessive, and matched from line to line rather than searched,
 # so that a long line without an end costs one pass.
 _LINE = re.compile(rb"([^\r\n]*+)(?:\r?\n|(\r)(?!\Z))")
 
 
 class Split(NamedTuple):
-    """The lines at the beginning of some output."""
+    """Lines split off the beginning of some output."""
 
     texts: list[bytes]
     marks: list[str | None] | None
     """One per text; None if no line has a mark (which is nearly always)."""
     consumed: int
-    """How many bytes of the output they are."""
+    """The number of bytes of the output that they were made from."""
 
 
 def split(data: bytes) -> Split:
-    """Split off the lines that are complete, and the pieces of a line that is too long to wait for its end."""
+    """Split off the complete lines, and pieces of a line that is longer than TEXT_MAX_BYTES."""
     if data.count(b"\n") > LINES_MAX:
         data = data[: len(data) - len(data.split(b"\n", LINES_MAX)[-1])]
     end = data.rfind(b"\n") + 1
@@ -71,7 +71,7 @@ def _add(text: bytes, mark: str | None, texts: list[bytes], marks: list[str | No
 
 
 def split_unfinished(data: bytes, *, final: bool = False) -> Split:
-    """Split off the start of a line that has stood unfinished for long enough, or that nothing follows (final)."""
+    """Split off the start of a line without an end. final: nothing follows, not even the rest of a character."""
     if not data:
         return Split([], None, 0)
     if data.endswith(b"\r"):
@@ -81,7 +81,7 @@ def split_unfinished(data: bytes, *, final: bool = False) -> Split:
 
 
 def character_boundary(data: bytes) -> int:
-    """Return the length of data without a UTF-8 character that is only begun at its end (all of it otherwise)."""
+    """Return the length of data without an incomplete UTF-8 character at its end."""
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
         if byte < 0x80:
@@ -93,17 +93,17 @@ def character_boundary(data: bytes) -> int:
 
 
 class Redraws:
-    """Thins out the states of a progress bar: at most one a second, and the last of each run."""
+    """Drops redraws of a progress bar: keeps at most one a second, and the last of each run."""
 
     def __init__(self) -> None:
         self._written_at = float("-inf")
         self._held: bytes | None = None
         self._after_cut = False
         self.running = False
-        """The last line ended with a bare CR: what follows is probably the bar's next state."""
+        """The last line ended with a bare CR, so the next one is probably a redraw."""
 
     def thin(self, lines: Split, now: float) -> Split:
-        """Return the lines without the states that nobody would have seen. now: seconds, monotonic."""
+        """Return the lines without the redraws that come too soon. now: monotonic seconds."""
         if lines.marks is None and self._held is None:
             if lines.texts:
                 self.running = self._after_cut = False
@@ -122,7 +122,7 @@ class Redraws:
                 texts.append(self._held)
                 marks.append(MARK_REDRAW)
                 self._held = None
-            if mark == MARK_REDRAW:  # ends a line whose start is written: without it the two would become one
+            if mark == MARK_REDRAW:  # ends a line whose start is written: the next must not continue it
                 self.running = True
                 self._written_at = now
             elif mark is None:
@@ -133,11 +133,11 @@ class Redraws:
         return Split(texts, marks if any(marks) else None, lines.consumed)
 
     def due(self, now: float) -> float | None:
-        """Return in how many seconds release will have something, None if nothing is held."""
+        """Return in how many seconds release() returns a line; None if none is held back."""
         return None if self._held is None else max(0.0, self._written_at + REDRAW_SECONDS - now)
 
     def release(self, now: float, *, final: bool = False) -> Split:
-        """Return the held state if its time has come (or nothing will follow)."""
+        """Return the redraw that is held back, if it is due or final is set."""
         due = self.due(now)
         if due is None or (due > 0 and not final):
             return Split([], None, 0)
@@ -147,5 +147,5 @@ class Redraws:
         return Split([text], [MARK_REDRAW], 0)
 
     def may_cut(self, now: float) -> bool:
-        """Say whether an unfinished line may be written now: a bar that prints its CR first counts as a redraw."""
+        """Return whether an unfinished line may be written now: it may be a redraw that prints its CR first."""
         return not self.running or now - self._written_at >= REDRAW_SECONDS

@@ -1,4 +1,4 @@
-"""Watches a starting server's lines for phases and for the line that means ready."""
+"""Finds the phases of a start, and the line that means ready, in a server's output."""
 
 import re
 from collections.abc import Sequence
@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from tracetail.launcher.engines import Phase
 
 
-class Watch:
-    """Looks through the output until it is told that the server is ready."""
+class PhaseWatch:
+    """Searches the output of a server that is not ready yet."""
 
     def __init__(self, phases: Sequence[Phase], ready_pattern: str = "") -> None:
+        """Args: ready_pattern: regular expression of the line that means ready; "" for none."""
         self._waiting = list(phases)
         self._ready = re.compile(ready_pattern.encode()) if ready_pattern else None
         self.passed: list[str] = []
-        """Names of phases that have passed and are not reported yet."""
+        """Names of the phases that have passed and are not reported yet."""
         self.ready_seen = False
         self.active = True
+        """Whether output is searched: not after the server is ready."""
 
-    def __call__(self, block: bytes) -> None:
-        """Look at some lines."""
+    def search(self, block: bytes) -> None:
+        """Search the next lines."""
         if not self.active:
             return
         found = [(at, phase) for phase in self._waiting if (at := block.find(phase.anchor)) >= 0]

@@ -1,4 +1,4 @@
-"""Judges whether a starting server is ready: by its lines, by asking it, or because it is still there."""
+"""Checks whether a starting server is ready: by its output, by probes, or because it still runs."""
 
 import contextlib
 import threading
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tracetail.launcher import plan, probe
 from tracetail.launcher.keeper.exit_reason import Failure
-from tracetail.launcher.keeper.phase_watch import Watch
+from tracetail.launcher.keeper.phase_watch import PhaseWatch
 from tracetail.launcher.result import EXITED_BEFORE_READY, NOT_READY_IN_TIME
 
 PROBE_SECONDS = 0.25
@@ -16,23 +16,24 @@ _NEVER = float("inf")
 
 
 class Readiness:
-    """From the start of a server until it is ready, or until it is clear that it will not be."""
+    """The readiness of one server, from its start until it is ready or the start has failed."""
 
     def __init__(
         self,
         settings: plan.Plan,
-        watch: Watch,
+        watch: PhaseWatch,
         wake: Callable[[], None],
-        stranger: Callable[[], str],
+        foreign_listener: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take what is needed to judge.
+        """Take what is needed to check.
 
         Args:
             settings: the launch's plan.
-            watch: sees the server's lines.
-            wake: called, by a thread, when there is something new.
-            stranger: called by that thread when the server seems to answer; says who answers in its place, if so.
+            watch: searches the server's output.
+            wake: called by a thread when check() may return something new.
+            foreign_listener: called by that thread when the server answers; returns which other process listens at
+                the port in its place, "" if none does.
             clock: seconds, monotonic.
 
         """
@@ -40,40 +41,40 @@ class Readiness:
         self._ready = settings["ready"]
         self._watch = watch
         self._wake = wake
-        self._stranger = stranger
+        self._foreign_listener = foreign_listener
         self._clock = clock
         self._probe: ReadinessProbe | None = None
         self._alive_at: float | None = None
         self._deadline = _NEVER
 
     def expect_from(self, started: float) -> None:
-        """Expect it within its time from this moment (monotonic) on."""
+        """Let the ready time-out run from this time (monotonic seconds)."""
         self._deadline = started + self._ready["timeoutSec"]
 
     def begin(self) -> None:
-        """Begin to look: the server runs."""
+        """Begin to check: the server has started."""
         if self._ready["kind"] == plan.ALIVE:
             self._alive_at = self._clock() + plan.ALIVE_SECONDS
         elif self._ready["kind"] != plan.LOG:
             self._start_probe()
 
     def stop(self) -> None:
-        """Do not look any more."""
+        """End the checks."""
         if self._probe is not None:
             self._probe.stop()
 
     def timeout(self) -> float | None:
-        """Return in how many seconds there is something to judge even if nothing happens."""
+        """Return in how many seconds check() is to be called even if nothing happens; None for never."""
         at = min(self._deadline, _NEVER if self._alive_at is None else self._alive_at)
         return None if at == _NEVER else at - self._clock()
 
-    def judge(self, *, in_pre_start: bool) -> Failure | bool:
-        """Say whether the server is ready, or why it will not be."""
+    def check(self, *, in_pre_start: bool) -> Failure | bool:
+        """Return whether the server is ready, or why the start has failed."""
         now = self._clock()
         if self._watch.ready_seen or (self._alive_at is not None and now >= self._alive_at):
             if self._probe is None and not (self._ready["warmup"] or self._ready["smoke"] is not None):
                 return True
-            if self._probe is None:  # it is up; now it has to answer
+            if self._probe is None:  # warm-up and smoke test ask it
                 self._start_probe()
         if self._probe is not None and self._probe.passed:
             return True
@@ -92,30 +93,30 @@ class Readiness:
         if self._settings["apiKeyFile"]:
             with contextlib.suppress(OSError):
                 api_key = Path(self._settings["apiKeyFile"]).read_text(encoding="utf-8").strip()
-        self._probe = ReadinessProbe(self._ready, api_key, self._wake, self._stranger)
+        self._probe = ReadinessProbe(self._ready, api_key, self._wake, self._foreign_listener)
         self._probe.start()
 
 
 class ReadinessProbe(threading.Thread):
-    """Asks the server again and again whether it is ready."""
+    """Probes the server at intervals until it is ready."""
 
     def __init__(
-        self, ready: plan.ReadyPlan, api_key: str, wake: Callable[[], None], stranger: Callable[[], str]
+        self, ready: plan.ReadyPlan, api_key: str, wake: Callable[[], None], foreign_listener: Callable[[], str]
     ) -> None:
         super().__init__(name="probe", daemon=True)
         self._ready = ready
         self._wake = wake
-        self._stranger = stranger
+        self._foreign_listener = foreign_listener
         self._stopped = threading.Event()
         self._target = probe.Target(probe.connect_host(ready["host"]), ready["port"] or 0, api_key)
         self.passed = False
         self.failure = ""
-        """A smoke test's answer was wrong: there is no use in waiting."""
+        """Why the smoke test failed: further probes would not help."""
         self.last = "nothing listens yet"
-        """What was missing at the last try."""
+        """Why the last probe failed."""
 
     def run(self) -> None:
-        """Ask until it is ready or nobody wants to know any more."""
+        """Probe until the server is ready or stop() is called."""
         while not self._stopped.is_set():
             try:
                 self._check()
@@ -128,7 +129,7 @@ class ReadinessProbe(threading.Thread):
             self._stopped.wait(PROBE_SECONDS)
 
     def stop(self) -> None:
-        """Do not ask again."""
+        """End the probes."""
         self._stopped.set()
 
     def _check(self) -> None:
@@ -139,9 +140,9 @@ class ReadinessProbe(threading.Thread):
             probe.check_ready_path(self._target, ready["path"])
             if ready["modelsPath"]:
                 probe.check_model(self._target, ready["modelsPath"], ready["servedName"])
-        stranger = self._stranger()
-        if stranger:
-            raise probe.ProbeError(stranger)
+        foreign_listener = self._foreign_listener()
+        if foreign_listener:
+            raise probe.ProbeError(foreign_listener)
         if ready["warmup"]:
             probe.warm_up(self._target, ready["completionsPath"], ready["servedName"])
         if ready["smoke"] is not None:

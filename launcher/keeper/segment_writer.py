@@ -1,4 +1,4 @@
-"""Writes the segments of a launch's log, in a thread, so that a slow disk never holds up the server."""
+"""Writes the segments of a launch's log in a thread, so that a slow disk never blocks the server."""
 
 import os
 import threading
@@ -11,18 +11,18 @@ from tracetail.contract.state import DIRECTORY_MODE
 from tracetail.launcher.log.log_end import SEGMENT_MODE
 
 QUEUE_MAX_BYTES = 5 * 1024 * 1024
-"""What may wait for the disk before lines are dropped; the keeper has to stay small."""
+"""Bytes that may be queued before lines are dropped; the keeper has to stay small."""
 RETRY_SECONDS = 0.2
 
 
 class _Job(NamedTuple):
     data: bytes
     path: Path | None
-    """A segment to go on with; None: the open one."""
+    """A segment to open; None: write to the open one."""
 
 
 class SegmentWriter:
-    """Appends to segments in the order of its calls; retries what the disk refuses until it is told to give up."""
+    """Appends to segments in the order of the calls; retries failed writes until close() gives up."""
 
     def __init__(self, path: Path, wake: Callable[[], None]) -> None:
         self._jobs: deque[_Job] = deque([_Job(b"", path)])
@@ -32,35 +32,35 @@ class SegmentWriter:
         self._pending = 0
         self._busy = True
         self.error: OSError | None = None
-        """Why the disk does not take more, while it does not."""
+        """Why the last write failed; None once writes succeed again."""
         self._thread = threading.Thread(target=self._run, name="segments", daemon=True)
         self._thread.start()
 
     @property
     def pending(self) -> int:
-        """How many bytes wait for the disk."""
+        """The number of queued bytes."""
         return self._pending
 
     @property
     def idle(self) -> bool:
-        """Everything given so far is in the file."""
+        """Whether everything queued so far is in the file."""
         return not self._jobs and not self._busy
 
     def append(self, data: bytes) -> None:
-        """Write data after everything given before."""
+        """Queue data behind everything queued before."""
         self._put(_Job(data, None))
 
     def next_segment(self, path: Path) -> None:
-        """Go on in a new segment."""
+        """Write what is queued from now on to a new segment."""
         self._put(_Job(b"", path))
 
     def wait(self, seconds: float) -> bool:
-        """Wait until all is written, for at most this long; say whether it is."""
+        """Wait until all is written, for at most this many seconds; return whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: self.idle, seconds)
 
     def close(self, seconds: float) -> int:
-        """Write what is left, for at most this long; return how many bytes had to be given up."""
+        """Write what is queued, for at most this many seconds; return how many bytes were not written."""
         self.wait(seconds)
         with self._changed:
             self._closing = True
@@ -102,7 +102,7 @@ class SegmentWriter:
                 path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
                 return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, SEGMENT_MODE)
             except OSError as error:
-                if self._give_up(error):
+                if not self._wait_to_retry(error):
                     return -1
 
     def _write(self, descriptor: int, data: bytes) -> None:
@@ -111,7 +111,7 @@ class SegmentWriter:
             try:
                 written = os.write(descriptor, view)
             except OSError as error:
-                if self._give_up(error):
+                if not self._wait_to_retry(error):
                     return
                 continue
             view = view[written:]
@@ -121,10 +121,10 @@ class SegmentWriter:
             with self._changed:
                 self._pending -= written
 
-    def _give_up(self, error: OSError) -> bool:
-        """Note why the disk takes nothing, wait a little; True if there is no time left to try again."""
+    def _wait_to_retry(self, error: OSError) -> bool:
+        """Record why a write failed, and wait a little; return whether to try again."""
         if self.error is None:
             self.error = error
             self._wake()
         with self._changed:
-            return self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)
+            return not self._changed.wait_for(lambda: self._closing, RETRY_SECONDS)

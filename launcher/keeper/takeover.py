@@ -7,6 +7,8 @@ still holds: bytes that are written are taken out, the others are left for the n
 
 import os
 import re
+import time
+from pathlib import Path
 from typing import NamedTuple
 
 from tracetail.contract.logline import (
@@ -20,12 +22,16 @@ from tracetail.contract.logline import (
     parse_stamp,
     render_stamp,
 )
+from tracetail.contract.processes import CLOCK_TICKS, boot_id
+from tracetail.contract.record import Record
+from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.fifo import Output
 from tracetail.launcher.keeper.line_splitter import split
 from tracetail.launcher.keeper.position import Position
 from tracetail.launcher.log.log_end import LogEnd, find_log_end, read_from
 from tracetail.launcher.log.stamper import Stamper
 from tracetail.launcher.plan import LogPlan
+from tracetail.launcher.result import EXITED_BEFORE_READY
 
 _HEAD = re.compile(HEAD_PATTERN)
 
@@ -65,6 +71,27 @@ def complete(unfinished: Unfinished, output: Output, stamper: Stamper) -> int:
     if written:
         output.discard(written)
     return len(ending)
+
+
+def seconds_since_start(launch: Record) -> float:
+    """Return for how many seconds a launch has run: by its server's age if there is one, else by its record.
+
+    The wall clock may have jumped since the record was written.
+    """
+    server = launch.get("server")
+    if server is not None and server["bootId"] == boot_id():
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - server["startTime"] / CLOCK_TICKS)
+    return max(0.0, (time.time_ns() - parse_stamp(launch["startedAt"].encode())) / 1e9)
+
+
+def failure_without_server(keeper_log: Path) -> Failure:
+    """Return the failure of a launch whose keeper died before it started the server.
+
+    keeper_log: what the dead keeper, or systemd-run in its place, printed.
+    """
+    last_line = keeper_log.read_bytes().decode(errors="replace").strip().rpartition("\n")[2][:200]
+    cause = last_line or "its keeper, or its start, was ended"
+    return Failure(EXITED_BEFORE_READY, f"the server was not started: {cause}", "see keeper.log beside its record")
 
 
 def written_bytes(raw: bytes, block: bytes) -> int | None:

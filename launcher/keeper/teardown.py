@@ -1,4 +1,4 @@
-"""Ends everything that belongs to a launch: SIGTERM, some time, SIGKILL, again until nothing is left."""
+"""Ends all processes of a launch: SIGTERM, then SIGKILL, repeated until none is left."""
 
 import contextlib
 import os
@@ -9,62 +9,74 @@ from tracetail.contract.processes import Process, ProcessRef
 from tracetail.launcher.machine import processes
 
 LEFT_BEHIND_SECONDS = 1.0
-"""How long what a dead server leaves behind may take to end by itself."""
-SWEEP_SECONDS = 0.1
-KILL_ROUNDS_SECONDS = 10.0
-"""What SIGKILL does not end in this time (a process stuck in the kernel) is left, and told."""
+"""How long processes may take to end by themselves once their server has ended."""
+INTERVAL_SECONDS = 0.1
+KILL_SECONDS = 10.0
+"""How long SIGKILL is repeated; a process that is stuck in the kernel after that is left, and reported."""
 
 
-class Sweep:
-    """The end of one launch, step by step: run is called until it says that nothing is left."""
+class Teardown:
+    """The end of one launch's processes, step by step: run() is called until it returns True."""
 
     def __init__(
         self, launch_id: str, stop_seconds: float, helpers: Collection[int], clock: Callable[[], float]
     ) -> None:
-        """Args: helpers: the keeper's own children, which are spared."""
+        """Take what is needed to end a launch.
+
+        Args:
+            launch_id: the launch.
+            stop_seconds: from SIGTERM to SIGKILL for a server that runs.
+            helpers: pids of the keeper's own children, which are spared.
+            clock: seconds, monotonic.
+
+        """
         self._launch_id = launch_id
         self._stop_seconds = stop_seconds
         self._helpers = helpers
         self._clock = clock
-        self._asked: set[tuple[int, int]] = set()
+        self._terminated: set[tuple[int, int]] = set()
+        """Pid and start time of the processes that got a SIGTERM."""
         self._kill_at: float | None = None
         self._give_up_at = 0.0
         self.next_at = 0.0
-        """When run is to be called again."""
+        """When run() is to be called again."""
         self.found = 0
-        """How many processes there were at the first look."""
+        """How many processes there were at the first call."""
         self.stuck: list[Process] = []
-        """What does not even end by SIGKILL."""
+        """Processes that not even SIGKILL ended."""
 
-    def run(self, server: ProcessRef | None, *, server_gone: bool, stopping: bool) -> bool:
-        """Ask, or kill, what is left; True when nothing is, or when it does not end by any means.
+    def run(self, server: ProcessRef | None, *, server_exited: bool, stopping: bool) -> bool:
+        """Signal the processes that are left; True when none is, or when they cannot be ended.
 
         Args:
             server: the launch's server.
-            server_gone: it has ended: what it left behind gets little time.
-            stopping: somebody asked for the end.
+            server_exited: it has ended: what it left behind gets less time.
+            stopping: a stop was asked for.
 
         """
         now = self._clock()
         if now < self.next_at:
             return False
-        self.next_at = now + SWEEP_SECONDS
+        self.next_at = now + INTERVAL_SECONDS
         left = processes.members(self._launch_id, server, keeper=os.getpid(), spare=self._helpers)
         if not left:
             return True
         if self._kill_at is None:
             self.found = len(left)
-            self._kill_at = now + (LEFT_BEHIND_SECONDS if server_gone else self._stop_seconds)
-            self._give_up_at = self._kill_at + KILL_ROUNDS_SECONDS
-        elif server_gone and stopping:
+            self._kill_at = now + (LEFT_BEHIND_SECONDS if server_exited else self._stop_seconds)
+            self._give_up_at = self._kill_at + KILL_SECONDS
+        elif server_exited and stopping:
             self._kill_at = min(self._kill_at, now + LEFT_BEHIND_SECONDS)
-        number = signal.SIGKILL if now >= self._kill_at else signal.SIGTERM
-        for process in left:
-            if number == signal.SIGKILL or (process.pid, process.start_time) not in self._asked:
-                self._asked.add((process.pid, process.start_time))
-                with contextlib.suppress(PermissionError):
-                    processes.send(process, number)
+        self._signal(left, signal.SIGKILL if now >= self._kill_at else signal.SIGTERM)
         if now < self._give_up_at:
             return False
         self.stuck = left
         return True
+
+    def _signal(self, left: Collection[Process], number: signal.Signals) -> None:
+        """Send a signal: SIGTERM once to each process, SIGKILL each time."""
+        for process in left:
+            if number == signal.SIGKILL or (process.pid, process.start_time) not in self._terminated:
+                self._terminated.add((process.pid, process.start_time))
+                with contextlib.suppress(PermissionError):
+                    processes.send(process, number)

@@ -1,4 +1,4 @@
-"""Puts stamp and prefix in front of lines, thousands at a time."""
+"""Puts stamp and prefix in front of the lines of a launch's log, thousands at a time."""
 
 import time
 from collections.abc import Sequence
@@ -12,25 +12,28 @@ _ZONE_STARTS = 29
 
 
 class Stamper:
-    """Gives each line of one launch its stamp. Stamps strictly increase, whatever the clock does."""
+    """Assigns a stamp to each line of one launch. Stamps strictly increase, also when the clock steps back."""
 
     def __init__(self, trace_id: str, instance_id: str, last_ns: int = 0) -> None:
         self._ids = (trace_id, instance_id)
         self.prefix = render_prefix(trace_id, instance_id)
         self.last_ns = last_ns
-        """The stamp given last."""
+        """The last assigned stamp, in nanoseconds since the epoch."""
 
     @property
     def overhead(self) -> int:
-        """How many bytes a line grows by, without its mark."""
+        """How many bytes stamp, prefix and line end add to a line without a mark."""
         return 35 + len(self.prefix) + 1
 
     def next_ns(self, now_ns: int) -> int:
-        """Return the stamp that the next line would get at now_ns."""
+        """Return the stamp that a line would get at now_ns."""
         return max(now_ns, self.last_ns + 1)
 
     def stamp(self, texts: Sequence[bytes], marks: Sequence[str | None] | None, now_ns: int) -> bytes:
-        """Return the lines as they stand in the log; they all reached the keeper at now_ns."""
+        """Return the lines of the log for texts that all reached the keeper at now_ns.
+
+        marks: one per text; None if no text has a mark.
+        """
         first = self.next_ns(now_ns)
         self.last_ns = first + len(texts) - 1
         offset = local_offset_seconds(first)
@@ -59,11 +62,11 @@ class Stamper:
         return b"".join(parts)[1:]
 
     def event(self, now_ns: int, name: str, /, **fields: object) -> bytes:
-        """Return an event's line."""
+        """Return the line of an event."""
         return self.stamp([render_event(name, **fields).encode()], ["event"], now_ns)
 
 
-def moment() -> str:
-    """Return this moment as records hold it: RFC 3339, local offset, nine digits."""
+def timestamp_now() -> str:
+    """Return the current time as records hold it: RFC 3339, local offset, nine digits."""
     now = time.time_ns()
     return render_stamp(now, local_offset_seconds(now)).decode()

@@ -18,7 +18,7 @@ from tracetail.contract.record import LaunchDir, LaunchLock, Record
 from tracetail.launcher import params as parameters
 from tracetail.launcher import plan, registry
 from tracetail.launcher.log.log_end import append_event
-from tracetail.launcher.log.stamper import moment
+from tracetail.launcher.log.stamper import timestamp_now
 from tracetail.launcher.operations import keeper_process, start
 from tracetail.launcher.plan import Plan
 from tracetail.launcher.restart_policy import next_attempt, pause
@@ -70,7 +70,7 @@ def _end(
     params: parameters.Params, launch: LaunchDir, lock: LaunchLock, draft: Record, state: str, refusal: Refusal | None
 ) -> None:
     draft["state"] = state
-    draft["endedAt"] = moment()
+    draft["endedAt"] = timestamp_now()
     if refusal is None:
         draft["exit"] = {"code": None, "signal": None, "cause": "stopped before it was started anew"}
         append_event(draft, events.EXITED, state=state, cause=draft["exit"]["cause"])

@@ -7,7 +7,7 @@ from tracetail.contract import events, record
 from tracetail.contract.record import LaunchDir, LaunchLock, Record
 from tracetail.launcher import disk_reserve, plan, registry
 from tracetail.launcher.log.log_end import append_event
-from tracetail.launcher.log.stamper import moment
+from tracetail.launcher.log.stamper import timestamp_now
 from tracetail.launcher.operations import keeper_process
 from tracetail.launcher.result import EXITED_BEFORE_READY
 
@@ -59,7 +59,7 @@ def end(launch: LaunchDir, state: str, cause: str) -> None:
             return
         lock, found = kept
         found["state"] = state
-        found["endedAt"] = moment()
+        found["endedAt"] = timestamp_now()
         found["exit"] = {"code": None, "signal": None, "cause": cause}
         if state == record.FAILED:
             found["exit"]["exitStatus"] = EXITED_BEFORE_READY

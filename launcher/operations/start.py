@@ -19,7 +19,7 @@ from tracetail.contract.state import DIRECTORY_MODE, launches_dir
 from tracetail.launcher import disk_reserve, engines, plan, registry
 from tracetail.launcher import params as parameters
 from tracetail.launcher.log.log_end import append_event
-from tracetail.launcher.log.stamper import moment
+from tracetail.launcher.log.stamper import timestamp_now
 from tracetail.launcher.machine import processes
 from tracetail.launcher.operations import keeper_process, preflight, rescue, stop
 from tracetail.launcher.params import Params
@@ -175,7 +175,7 @@ def prepare(
             for name, content in command.files.items():
                 record.replace_file(launch.path / name, content.encode(), mode=0o640)
             plan.write(launch, settings)
-            disk_reserve.make(launch)
+            disk_reserve.reserve(launch)
             lock.write(draft)
         except BaseException:
             lock.release()
@@ -226,7 +226,7 @@ def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[L
         "segments": [path],
         "state": record.STARTING,
         "phases": [],
-        "startedAt": moment(),
+        "startedAt": timestamp_now(),
     }
     return launch, lock, draft
 

@@ -6,7 +6,7 @@ import pytest
 
 from tracetail.launcher import engines
 from tracetail.launcher import params as parameters
-from tracetail.launcher.keeper.phase_watch import Watch
+from tracetail.launcher.keeper.phase_watch import PhaseWatch
 
 
 def command(**given):
@@ -68,10 +68,10 @@ SGLANG_STARTS = {
 
 @pytest.mark.parametrize("version", SGLANG_STARTS)
 def test_the_phases_of_sglang_are_seen(version):
-    watch = Watch(engines.load("sglang").phases)
+    watch = PhaseWatch(engines.load("sglang").phases)
     seen = []
     for line in SGLANG_STARTS[version]:
-        watch(line.encode() + b"\n")
+        watch.search(line.encode() + b"\n")
         seen += watch.passed
         watch.passed.clear()
     assert seen == [

@@ -1,0 +1,358 @@
+"""Keeps one launch, from the start of its server, or from a takeover, to the record of its end.
+
+One loop in one thread: it moves output into the log, reaps children, handles signals and time-outs. Two other threads
+write segments (segment_writer) and ask the server whether it is ready (readiness).
+"""
+
+import os
+import select
+import signal
+import time
+
+from tracetail.contract import events, identity, record
+from tracetail.contract.logline import Event
+from tracetail.contract.process_tag import KEEPER_TAG
+from tracetail.contract.processes import process_ref
+from tracetail.contract.record import LaunchDir, LaunchLock
+from tracetail.contract.shipped import read_shipped
+from tracetail.launcher import disk_reserve, engines, plan, probe, restart_policy
+from tracetail.launcher.keeper import diagnosis, exit_reason, port_holder, segment_pruning, takeover
+from tracetail.launcher.keeper.child import Child
+from tracetail.launcher.keeper.exit_reason import Failure
+from tracetail.launcher.keeper.fifo import Output
+from tracetail.launcher.keeper.helpers import Helpers
+from tracetail.launcher.keeper.launch_log import LaunchLog
+from tracetail.launcher.keeper.phase_watch import PhaseWatch
+from tracetail.launcher.keeper.position import PositionFile
+from tracetail.launcher.keeper.pump import Pump
+from tracetail.launcher.keeper.readiness import Readiness
+from tracetail.launcher.keeper.record_writer import RecordWriter
+from tracetail.launcher.keeper.teardown import Teardown
+from tracetail.launcher.keeper.wakeup import Wakeup
+from tracetail.launcher.log.stamper import Stamper, timestamp_now
+from tracetail.launcher.machine import processes
+from tracetail.launcher.result import EXITED_BEFORE_READY
+
+LOG_CLOSE_SECONDS = 3.0
+POLL_MAX_SECONDS = 3600.0
+
+
+class Keeper:
+    """The keeper of one launch."""
+
+    def __init__(self, launch: LaunchDir, lock: LaunchLock) -> None:
+        """Args: launch: what to keep; lock: of the launch, held."""
+        self._launch = launch
+        self._wakeup = Wakeup()
+        self._plan = plan.read(launch)
+        self._writer = RecordWriter(launch, lock)
+        self._record = self._writer.record
+        self._engine = engines.load(self._record["engine"])
+        self._output = Output(launch.output_path)
+        self._stop_requested = False
+        self._child = Child()
+        self._in_pre_start = False
+        """The child is preStart's; the server comes after it."""
+        self._failure: Failure | None = None
+        """Why the start failed although the server runs."""
+        self._helpers = Helpers(launch)
+        self._teardown = Teardown(launch.launch_id, self._plan["stopTimeoutSec"], self._helpers.pids, time.monotonic)
+        self._disk_space = segment_pruning.DiskSpaceGuard(self._plan["log"]["minFreeBytes"], launch.shipped_path)
+        self._started = time.monotonic()
+        self._phase_started = self._started
+        ready = self._plan["ready"]
+        self._host = ready["host"]
+        self._watch = PhaseWatch(self._engine.phases, ready["pattern"] if ready["kind"] == plan.LOG else "")
+        self._readiness = Readiness(
+            self._plan,
+            self._watch,
+            self._wakeup.wake,
+            lambda: port_holder.describe_foreign_listener(self._record, self._host),
+        )
+
+    # The life of a launch, from top to bottom.
+
+    def start(self) -> None:
+        """Start a new launch, and keep it."""
+        self._open_log(Stamper(self._record["traceId"], self._record["instanceId"]), segment=1, size=0)
+        self._register()
+        self._readiness.expect_from(self._started)
+        if self._plan["preStart"]:
+            self._in_pre_start = True
+            self._spawn(self._plan["preStart"])
+        else:
+            self._start_server()
+        self._loop()
+
+    def adopt(self) -> None:
+        """Keep a launch whose keeper has died."""
+        position = PositionFile(self._launch.path / "position")
+        unfinished = takeover.find_unfinished(self._plan["log"], position.read())
+        position.close()
+        end = unfinished.end
+        if end.last_event is not None and end.last_event.name == events.EXITED:
+            self._record_logged_end(end.last_event)
+            return
+        stamper = Stamper(self._record["traceId"], self._record["instanceId"], end.last_ns)
+        appended = takeover.complete(unfinished, self._output, stamper)
+        self._open_log(stamper, segment=end.segment, size=end.size + appended)
+        self._register()
+        self._log.event(events.ADOPTED, keeperPid=os.getpid())
+        self._started -= takeover.seconds_since_start(self._record)
+        if "server" in self._record:
+            self._child.watch(self._record["server"])
+        else:
+            self._child.exited = True
+            self._failure = takeover.failure_without_server(self._launch.path / "keeper.log")
+        if self._record["state"] != record.STARTING:
+            self._watch.active = False
+        elif not self._child.exited:
+            self._readiness.expect_from(self._started)
+            self._readiness.begin()
+        self._stop_requested = self._record["state"] == record.STOPPING
+        self._loop()
+
+    def _open_log(self, stamper: Stamper, *, segment: int, size: int) -> None:
+        position = PositionFile(self._launch.path / "position")
+        self._log = LaunchLog(self._plan["log"], stamper, position, self._wakeup.wake, segment=segment, size=size)
+        self._pump = Pump(self._output, self._log, self._watch.search)
+
+    def _register(self) -> None:
+        """Handle signals, become the parent of orphans, and record this process as the launch's keeper."""
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # only to wake the loop
+        for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+            signal.signal(ignored, signal.SIG_IGN)
+        processes.become_subreaper()
+        ref = process_ref(os.getpid())
+        assert ref is not None
+        self._record["keeper"] = ref
+        self._write_record()
+
+    def _on_sigterm(self, *_: object) -> None:
+        self._stop_requested = True
+
+    def _start_server(self) -> None:
+        if not self._spawn(self._plan["argv"]):
+            return
+        ref = process_ref(self._child.pid)
+        if ref is not None:
+            self._record["server"] = ref
+        self._write_record()
+        known = self._record
+        self._log.event(
+            events.STARTED,
+            launchId=known["launchId"],
+            service=known["service"],
+            env=known["env"],
+            engine=known["engine"],
+            model=known["modelName"],
+            servedName=known["servedName"],
+            host=known["host"],
+            port=known["port"],
+            pid=self._child.pid,
+            jobId=known.get("jobId") or None,
+            command=" ".join(known["argv"]),
+        )
+        self._readiness.begin()
+
+    def _spawn(self, argv: list[str]) -> bool:
+        """Start a process of the launch; False if that fails, which is then the start's failure."""
+        environ = {k: v for k, v in os.environ.items() if k != KEEPER_TAG} | self._plan["environ"]
+        output = self._output.open_for_server()
+        self._child = Child()
+        try:
+            self._child.spawn(argv, environ, self._plan["workDir"], output)
+        except OSError as error:
+            self._child.exited = True
+            cause = f"cannot run {argv[0]}: {error.strerror}"
+            self._failure = Failure(EXITED_BEFORE_READY, cause, "check the path and its execute permission")
+            return False
+        finally:
+            os.close(output)
+        return True
+
+    # The loop.
+
+    def _loop(self) -> None:
+        while not self._is_over():
+            self._wait()
+            self._reap()
+            self._pump.run()
+            self._report_phases()
+            if self._record["state"] == record.STARTING and not self._child.exited and self._failure is None:
+                self._check_readiness()
+            self._free_disk_space()
+            self._record_segments()
+            if self._stop_requested and self._record["state"] in (record.STARTING, record.READY):
+                self._record["state"] = record.STOPPING
+                self._log.event(events.STOPPING, reason="asked to stop")
+                self._write_record()
+        self._finish()
+
+    @property
+    def _ending(self) -> bool:
+        return self._child.exited or self._failure is not None or self._record["state"] == record.STOPPING
+
+    def _is_over(self) -> bool:
+        """Return whether the launch is ending and none of its processes is left."""
+        return self._ending and self._teardown.run(
+            self._record.get("server"), server_exited=self._child.exited, stopping=self._stop_requested
+        )
+
+    def _wait(self) -> None:
+        poller = select.poll()
+        poller.register(self._wakeup.descriptor, select.POLLIN)
+        if self._pump.ready_to_poll:
+            poller.register(self._output.descriptor, select.POLLIN)
+        if self._child.descriptor >= 0 and not self._child.exited:
+            poller.register(self._child.descriptor, select.POLLIN)
+        times = [self._pump.timeout(), segment_pruning.IDLE_CHECK_SECONDS if self._log.segment > 1 else None]
+        if self._ending or self._stop_requested:
+            times.append(self._teardown.next_at - time.monotonic())
+        elif self._record["state"] == record.STARTING:
+            times.append(self._readiness.timeout())
+        timeout = min((t for t in times if t is not None), default=None)
+        poller.poll(None if timeout is None else min(max(0.0, timeout), POLL_MAX_SECONDS) * 1000)
+        self._wakeup.clear()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            self._helpers.pids.discard(pid)
+            if pid == self._child.pid:
+                self._child.set_exit(status)
+                self._after_pre_start()
+        self._child.poll()
+
+    def _after_pre_start(self) -> None:
+        """Start the server if the child that ended was a successful preStart."""
+        if not self._in_pre_start or self._stop_requested or self._failure is not None:
+            return
+        if self._child.code == 0:
+            self._in_pre_start = False
+            self._start_server()
+            return
+        killed = self._child.signal is not None
+        how = self._child.describe_exit() if killed else f"exit status {self._child.code}"
+        self._failure = Failure(EXITED_BEFORE_READY, f"preStart failed: {how}", "its output is in the log")
+
+    def _report_phases(self) -> None:
+        if not self._watch.passed:
+            return
+        now = time.monotonic()
+        for name in self._watch.passed:
+            seconds = round(now - self._phase_started, 3)
+            self._record.setdefault("phases", []).append({"name": name, "seconds": seconds})
+            self._log.event(events.PHASE, name=name, seconds=seconds)
+            self._phase_started = now
+        self._watch.passed.clear()
+        self._write_record()
+
+    def _check_readiness(self) -> None:
+        found = self._readiness.check(in_pre_start=self._in_pre_start)
+        if isinstance(found, Failure):
+            self._failure = found
+        elif found:
+            self._become_ready()
+
+    def _become_ready(self) -> None:
+        self._watch.active = False
+        self._record["state"] = record.READY
+        self._record["readyAt"] = timestamp_now()
+        port = self._record["port"]
+        if port is not None:
+            self._record["url"] = probe.url(self._host, port)
+        self._log.event(
+            events.READY,
+            seconds=self._elapsed(),
+            pid=self._record["server"]["pid"],
+            port=port,
+            url=self._record.get("url"),
+        )
+        self._write_record()
+        self._send_callback("ready")
+
+    def _free_disk_space(self) -> None:
+        """Delete the oldest segments when the disk gets full: new output matters more than old."""
+        for deleted in self._disk_space.free_space(self._log.segments()[:-1], self._log.writer.error):
+            if not deleted.shipped:
+                reason = f"{deleted.path.name} is deleted: {deleted.reason}"
+                self._log.event(events.DROPPED, bytes=deleted.bytes, reason=reason)
+
+    def _record_segments(self) -> None:
+        """Record a new segment, and delete the oldest if there are too many."""
+        if self._log.segments() != self._record.get("segments"):
+            self._write_record()
+            shipped = read_shipped(self._launch.shipped_path)
+            segment_pruning.prune_shipped(self._log.segments()[:-1], self._plan["log"]["keep"] - 1, shipped)
+
+    # The end.
+
+    def _finish(self) -> None:
+        """Write the end into the log and the record, and report it."""
+        self._readiness.stop()
+        self._pump.finish()
+        self._report_phases()
+        self._log.writer.wait(LOG_CLOSE_SECONDS)
+        state, end = self._judge_end(self._record["state"])
+        self._record["exit"] = end
+        fields = {"seconds": self._elapsed(), **exit_reason.to_event_fields(end)}
+        if state == record.FAILED:
+            self._log.event(events.FAILED, **fields, exitStatus=end["exitStatus"])
+        attempt = self._restart_attempt(state)
+        following = identity.new_launch_id(time.time())
+        if attempt is not None:
+            self._log.event(events.RESTARTED, launchId=following, attempt=attempt)
+        self._log.event(events.EXITED, state=state, **fields)
+        self._log.close(LOG_CLOSE_SECONDS)
+        self._record["state"] = state
+        self._record["endedAt"] = timestamp_now()
+        self._write_record()
+        disk_reserve.release(self._launch)
+        self._send_callback(state)
+        if attempt is not None:
+            self._helpers.restart(following)
+
+    def _record_logged_end(self, exited: Event) -> None:
+        """Record the end that is in the log already: the keeper before died between log and record."""
+        self._record["state"] = exited.fields["state"]
+        self._record["exit"] = exit_reason.from_event(exited)
+        self._record["endedAt"] = timestamp_now()
+        self._writer.write()
+        self._send_callback(exited.fields["state"])
+
+    def _judge_end(self, before: str) -> tuple[str, record.Exit]:
+        """Return the state and the exit of the launch, whose state was `before`."""
+        if before == record.STOPPING:
+            stuck = ", ".join(f"{p.pid} ({processes.command_line(p.pid)})" for p in self._teardown.stuck)
+            return record.STOPPED, exit_reason.stopped(self._child, stuck)
+        if before == record.READY and self._record["engine"] == "custom" and self._child.code == 0:
+            return record.STOPPED, exit_reason.stopped(self._child, "")
+        finding = diagnosis.diagnose_log(self._engine, self._log.segments())
+        about_port = finding is not None and finding.about_port
+        holder = port_holder.describe_holder(self._record, self._host) if about_port else ""
+        return exit_reason.failed(
+            before, self._child, self._failure, finding, left_behind=self._teardown.found, port_holder=holder
+        )
+
+    def _restart_attempt(self, state: str) -> int | None:
+        """Return the number of the restart that follows this end; None if none does."""
+        crashed = state == record.CRASHED or (state == record.FAILED and self._plan["attempt"] > 0)
+        return restart_policy.next_attempt(self._plan, self._record, time.time()) if crashed else None
+
+    def _send_callback(self, event: str) -> None:
+        if self._plan["callbackUrl"]:
+            self._helpers.send_callback(event)
+
+    def _write_record(self) -> None:
+        self._record["segments"] = self._log.segments()
+        self._writer.write()
+
+    def _elapsed(self) -> float:
+        return round(time.monotonic() - self._started, 3)

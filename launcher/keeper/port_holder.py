@@ -1,0 +1,38 @@
+"""Which process holds a launch's port, if it is not one of the launch's own.
+
+Imports `machine.ports` only when it is called: most keepers never need it, and they have to stay small.
+"""
+
+import os
+
+from tracetail.contract.record import Record
+from tracetail.launcher.machine import processes
+
+
+def describe_foreign_listener(launch: Record, host: str) -> str:
+    """Return which process listens at the launch's port if it is certainly not the engine; "" otherwise.
+
+    It is not certain for a process in a container, which a wrapper of the engine's Python may have started, nor for
+    a custom command, which may have another process listen, as `docker run` does.
+    """
+    port = launch["port"]
+    if launch["engine"] == "custom" or port is None:
+        return ""
+    from tracetail.launcher.machine import ports  # noqa: PLC0415  (once for each start)
+
+    holder = ports.holder(port, host)
+    if holder is None or holder.pid is None or not processes.same_file_system_view(holder.pid):
+        return ""
+    own = processes.members(launch["launchId"], launch.get("server"), keeper=os.getpid())
+    return "" if holder.pid in {process.pid for process in own} else holder.describe()
+
+
+def describe_holder(launch: Record, host: str) -> str:
+    """Return which process holds the launch's port; "" if none does."""
+    port = launch["port"]
+    if port is None:
+        return ""
+    from tracetail.launcher.machine import ports  # noqa: PLC0415  (only for a start that failed)
+
+    holder = ports.holder(port, host)
+    return "" if holder is None else holder.describe()
