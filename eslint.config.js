@@ -26,7 +26,7 @@ export default [
       "no-template-curly-in-string": "error",
       "no-unmodified-loop-condition": "error",
       "no-unreachable-loop": "error",
-      "no-use-before-define": ["error", { functions: false }],
+      "no-use-before-define": ["error", { functions: false, classes: false, variables: false }],
       "no-var": "error",
       "prefer-const": "error",
       "radix": "error",

@@ -35,6 +35,7 @@ CHROMIUM = (
     *("--disable-background-networking", "--disable-component-update", "--enable-precise-memory-info"),
 )
 PANEL = "document.querySelector('tracetail-panel')"
+IS_LIVE = f"{PANEL}.shadowRoot.querySelector('.link').dataset.link === 'live'"
 PRINTER = """
 import sys, time
 rate, seconds = int(sys.argv[1]), float(sys.argv[2])
@@ -178,19 +179,19 @@ async def million(browser: Browser, loki: str, panel: Part, session: aiohttp.Cli
         await page.goto(f"{panel.url}/panel?traceId=bench-million", wait_until="commit")
         await until(page, f"Boolean({PANEL}?.shadowRoot.querySelector('.row'))")
         firsts.append(time.perf_counter() - began)
-        await until(page, f"{PANEL}.log.total === {lines}", 600)
+        await until(page, f"{PANEL}.panel.log.document.total === {lines}", 600)
         if number == 0:
             say("million", "line numbers there after", f"{time.perf_counter() - began:.1f} s, the first time")
         if number < 4:
             await page.close()
     say("million", "first rows", f"the first time {firsts[0]:.2f} s, then {statistics.median(firsts[1:]):.2f} s")
     for how in ("wheel", "scrollbar"):
-        await page.evaluate(f"{PANEL}.view.follow(false)")
+        await page.evaluate(f"{PANEL}.panel.view.follow(false)")
         shown = await page.evaluate(SCROLL, [10, how])
         figures = f"{shown['fps']:.0f} frames/s, p95 {shown['p95']:.0f} ms, worst {shown['worst']:.0f} ms"
         say("million", f"scrolling by {how}", figures)
-    await page.evaluate(f"{PANEL}.toStart()")
-    took = await until(page, f"{PANEL}.view.visibleRows()[0]?.number === 1")
+    await page.evaluate(f"{PANEL}.panel.navigation.toStart()")
+    took = await until(page, f"{PANEL}.panel.view.visibleLines[0]?.number === 1")
     say("million", "to the first line", f"{took:.2f} s")
     say("million", "memory of the page", await memory_mb(page))
     began = time.perf_counter()
@@ -228,10 +229,10 @@ async def live(browser: Browser, loki: str, panel: Part, session: aiohttp.Client
     await pusher.push(100)
     page = await browser.new_page(viewport={"width": 1280, "height": 800})
     await page.goto(f"{panel.url}/panel?traceId=bench-live")
-    await until(page, f"{PANEL}.link === 'live'")
+    await until(page, IS_LIVE)
     await page.evaluate(LONG_TASKS)
     await paced(pusher, 5000, seconds)
-    await until(page, f"{PANEL}.log.total === {pusher.count}", 60)
+    await until(page, f"{PANEL}.panel.log.document.total === {pusher.count}", 60)
     longest, blocked = await page.evaluate("[longest, blocked.length]")
     say("live", "lines", f"{pusher.count:,} in {seconds:.0f} s, every one counted by the page")
     say("live", "main thread", f"blocked for {longest:.0f} ms at most; {blocked} tasks over 50 ms")
@@ -271,11 +272,11 @@ async def latency(browser: Browser, panel: Part, environ: dict[str, str], second
     page = await browser.new_page(viewport={"width": 1280, "height": 800})
     try:
         await page.goto(f"{panel.url}/panel?traceId={trace}")
-        await until(page, f"{PANEL}.link === 'live'")
+        await until(page, IS_LIVE)
         await page.evaluate(WATCH_ROWS)
         await asyncio.sleep(seconds + 4)
         delays = sorted(await page.evaluate("delays"))
-        await until(page, f"{PANEL}.log.total >= {int(1000 * seconds)}", 30)
+        await until(page, f"{PANEL}.panel.log.document.total >= {int(1000 * seconds)}", 30)
         p50, p99 = (delays[int(len(delays) * part)] for part in (0.5, 0.99))
         figures = f"p50 {p50:.2f} s, p99 {p99:.2f} s, worst {delays[-1]:.2f} s of {len(delays):,} rows"
         say("latency", "write to visible row", figures)

@@ -1,4 +1,4 @@
-"""The component's record of a log (document.js), in real Chromium: what arrives while it is being read."""
+"""The component's record of a log (log/log-document.js), in real Chromium: what arrives while it is being read."""
 
 import pytest
 from support.panel_browser import chromium, opened
@@ -6,7 +6,7 @@ from support.panel_browser import chromium, opened
 pytestmark = pytest.mark.needs("chromium")
 
 SCRIPT = """async () => {
-  const { LogDocument } = await import('/static/component/document.js');
+  const { LogDocument } = await import('/static/component/log/log-document.js');
   const line = (source, at) => ({ id: `${1000 + at}-aa`, source, text: `${source} ${at}` });
   const texts = (log) => log.blocks.flatMap((each) => each.entries ?? []).map((each) => each.text).join();
   const counts = (log) => {

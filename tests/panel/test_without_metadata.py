@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from support.panel_browser import PANEL, SEEN, chromium, opened, until
+from support.panel_browser import SEEN, chromium, opened, part, until
 from support.panel_stream import Viewing
 
 A = {"traceId": "t1", "instanceId": "i1", "launchId": "20261122T120000-aaaaaa", "service_name": "m", "host": "h"}
@@ -47,5 +47,5 @@ async def test_the_component_says_so_and_offers_no_filters(panel):
         await until(page, f"{SEEN}.length === 4")
         assert await page.get_by_text("keeps no structured metadata").is_visible()
         assert not await page.get_by_label("Level", exact=True).is_visible()
-        await until(page, f"{PANEL}.shadowRoot.querySelector('.head .state').textContent === 'Unknown'")
+        await until(page, f"{part('.head .state')}.textContent === 'Unknown'")
         assert page.wrong == []

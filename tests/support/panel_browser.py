@@ -19,8 +19,37 @@ ARGUMENTS = (
 
 # The panel, wherever it stands: in the page itself or in the frame that /embed is in.
 PANEL = "document.querySelector('tracetail-panel')"
-TEXTS = f"[...{PANEL}.log.blocks].flatMap(b => b.entries ?? []).map(e => e.text)"
-SEEN = f"[...{PANEL}.shadowRoot.querySelectorAll('.row .text')].map(e => e.textContent)"
+
+
+def part(selector):
+    """Return the expression of an element of the panel."""
+    return f"{PANEL}.shadowRoot.querySelector({selector!r})"
+
+
+def texts(selector):
+    """Return the expression of the texts of the panel's elements that match."""
+    return f"[...{PANEL}.shadowRoot.querySelectorAll({selector!r})].map(e => e.textContent)"
+
+
+SEEN = texts(".row .text")
+TEXTS = f"{PANEL}.panel.log.document.blocks.flatMap(b => b.entries ?? []).map(e => e.text)"
+"""Of all lines that are loaded, in sight or not."""
+SCROLLER = part(".scroller")
+FOLLOWING = f"({part('.follow')}.ariaPressed === 'true')"
+COUNT = f"{part('.count')}.textContent"
+NOTICE = f"{part('.notice')}.textContent"
+IS_LIVE = f"({part('.link')}.dataset.link === 'live')"
+VISIBLE = f"{PANEL}.panel.view.visibleLines"
+"""The rows that are in sight, without those around them that are elements too."""
+
+STILL = f"""async () => {{
+  const scroller = {SCROLLER};
+  for (let frames = 0, top = NaN; frames < 10; frames++) {{
+    await new Promise(requestAnimationFrame);
+    if (scroller.scrollTop !== top || {PANEL}.panel.log.isLoading) frames = 0;
+    top = scroller.scrollTop;
+  }}
+}}"""
 
 
 @contextlib.asynccontextmanager
@@ -61,3 +90,9 @@ async def until(page, condition, *, seconds=20):
     async with asyncio.timeout(seconds):
         while not await page.evaluate(condition):  # noqa: ASYNC110  (what is waited for happens in the browser)
             await asyncio.sleep(0.03)
+
+
+async def until_still(page):
+    """Wait until nothing moves and nothing is being loaded, for ten frames."""
+    async with asyncio.timeout(20):
+        await page.evaluate(STILL)

@@ -1,0 +1,44 @@
+// The launches of the trace, as the stream reports them; what is new of each is reported once.
+
+/** @import { Launch, Phase } from "./types.js" */
+
+export class LaunchTracker {
+  /** @type {Launch[]} The oldest first. */
+  launches = [];
+  #on;
+
+  /**
+   * @param {object} on
+   * @param {(launches: Launch[]) => void} on.changed
+   * @param {(launch: Launch) => void} on.state a launch is new or in another state
+   * @param {(launch: Launch, phase: Phase) => void} on.phase a phase of its start-up has ended
+   */
+  constructor(on) {
+    this.#on = on;
+  }
+
+  reset() {
+    this.launches = [];
+    this.#on.changed(this.launches);
+  }
+
+  /** @param {Launch[]} launches */
+  receive(launches) {
+    const before = new Map(this.launches.map((launch) => [launch.launchId, launch]));
+    this.launches = launches;
+    for (const launch of launches) {
+      const known = before.get(launch.launchId);
+      if (known?.state !== launch.state) this.#on.state(launch);
+      for (const phase of launch.phases.slice(known?.phases.length ?? 0)) this.#on.phase(launch, phase);
+    }
+    this.#on.changed(launches);
+  }
+
+  /**
+   * When the launch began that is shown, or the oldest; undefined while unknown.
+   * @param {string} launchId
+   */
+  startedAt(launchId) {
+    return (this.launches.find((each) => each.launchId === launchId) ?? this.launches[0])?.startedAt;
+  }
+}

@@ -1,0 +1,134 @@
+// The log from afar: lines over time, processes and levels, the engine's figures, the first error. All of it comes from
+// the server, at most every few seconds while lines arrive.
+
+/** @import { PanelApi } from "./api/panel-api.js" */
+/** @import { Scope } from "./scope.js" */
+/** @import { Attempt, Counts, Facets, Histogram, Line, LogPage, Settings, StatsPoint } from "./types.js" */
+
+import { FIRST } from "./log/line-key.js";
+import { statsOf } from "./log/stats.js";
+import { ERROR_LEVELS } from "./navigation.js";
+
+const REFRESH_MS = 5_000;
+const POINTS_MAX = 900;
+
+/**
+ * @typedef {object} OverviewHandlers
+ * @property {(histogram: Histogram) => void} histogram
+ * @property {(processes: Counts) => void} processes with the number of lines of each
+ * @property {(points: StatsPoint[]) => void} points
+ * @property {(line: Line) => void} firstError
+ */
+
+export class Overview {
+  #api;
+  #scope;
+  #settings;
+  #attempt;
+  #on;
+  #timer = 0;
+  #generation = 0;
+  /** @type {StatsPoint[]} */
+  #points = [];
+  /** @type {Line | null} */
+  #firstError = null;
+
+  /**
+   * @param {object} options
+   * @param {PanelApi} options.api
+   * @param {Scope} options.scope
+   * @param {Settings} options.settings
+   * @param {Attempt} options.attempt
+   * @param {OverviewHandlers} options.on
+   */
+  constructor({ api, scope, settings, attempt, on }) {
+    this.#api = api;
+    this.#scope = scope;
+    this.#settings = settings;
+    this.#attempt = attempt;
+    this.#on = on;
+  }
+
+  /** Forget all: another log is opened. */
+  reset() {
+    this.destroy();
+    this.#firstError = null;
+    this.#on.histogram({ stepMs: 1000, slices: [] });
+    this.#setPoints([]);
+  }
+
+  /** What is under way is not shown any more. */
+  destroy() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    this.#generation++;
+  }
+
+  /**
+   * Lines arrived.
+   * @param {Line[]} lines
+   */
+  receive(lines) {
+    const error = lines.find((line) => line.level === "error" || line.level === "critical");
+    if (error) this.foundError(error);
+    const points = lines.map(statsOf).filter((point) => point !== null);
+    if (points.length) this.#setPoints([...this.#points, ...points].slice(-POINTS_MAX));
+    this.#timer ||= setTimeout(() => this.refresh(), REFRESH_MS);
+  }
+
+  /**
+   * Report the first error, once.
+   * @param {Line} line
+   */
+  foundError(line) {
+    if (this.#firstError) return;
+    this.#firstError = line;
+    this.#on.firstError(line);
+  }
+
+  async refresh() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    const generation = this.#generation;
+    const { ids } = this.#scope;
+    try {
+      /** @type {[Histogram, Facets]} */
+      const [histogram, facets] = await Promise.all([
+        this.#api.get("/api/logs/histogram", ids),
+        this.#api.get("/api/logs/facets", ids),
+      ]);
+      if (this.#generation !== generation) return;
+      this.#on.histogram(histogram);
+      this.#on.processes(facets.processes);
+      if (facets.levels.error || facets.levels.critical) await this.#findFirstError(generation);
+    } catch {
+      // The overview is an extra: the log itself shows that the server cannot be reached.
+    }
+    if (this.#settings.charts && this.#points.length === 0 && this.#generation === generation) await this.loadCharts();
+  }
+
+  /** Load the figures of the whole log. */
+  async loadCharts() {
+    const generation = this.#generation;
+    await this.#attempt(async () => {
+      const { points } = await this.#api.get("/api/logs/stats", this.#scope.ids);
+      if (this.#generation === generation) this.#setPoints(points);
+    });
+  }
+
+  /** @param {number} generation */
+  async #findFirstError(generation) {
+    if (this.#firstError) return;
+    /** @type {LogPage} */
+    const page = await this.#api.get("/api/logs", {
+      ...this.#scope.ids, level: ERROR_LEVELS, direction: "forward", start: FIRST, limit: 1,
+    });
+    if (page.lines.length && this.#generation === generation) this.foundError(page.lines[0]);
+  }
+
+  /** @param {StatsPoint[]} points */
+  #setPoints(points) {
+    this.#points = points;
+    this.#on.points(points);
+  }
+}

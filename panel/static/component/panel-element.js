@@ -1,0 +1,144 @@
+// <tracetail-panel>: the log of one trace, live, in an element. Its attributes, life cycle, methods and events; what it
+// shows is panel.js. docs/embedding.md describes it for pages that use it.
+
+/** @import { Filter, Settings } from "./types.js" */
+
+import { isChinese, messagesFor } from "./messages.js";
+import { Panel } from "./panel.js";
+import { stylesheet } from "./parts/style.js";
+import { Scope } from "./scope.js";
+
+const HERE = new URL(import.meta.url).origin;
+
+/** Events: ready, token-needed, state, phase, first-error, line-selected, gap, trace-chosen. */
+export class TracetailPanel extends HTMLElement {
+  static observedAttributes = ["src", "trace-id", "launch-id", "token", "locale", "theme", "line"];
+  static restAfterMs = 30_000;
+
+  /** @type {Panel | null} What is shown while the element is in a page. Not for pages to use. */
+  panel = null;
+  #root;
+  #scope = new Scope();
+  /** @type {Settings} */
+  #settings = { wrap: false, fold: false, charts: false, times: "absolute", zone: "local" };
+  /** @type {string | undefined} */
+  #token;
+  #darkScheme = matchMedia("(prefers-color-scheme: dark)");
+  #schemeChanged = () => this.#applyTheme();
+
+  constructor() {
+    super();
+    this.#root = this.attachShadow({ mode: "open" });
+    this.#root.adoptedStyleSheets = [stylesheet()];
+  }
+
+  get src() { return this.getAttribute("src") || HERE; }
+  set src(value) { this.setAttribute("src", value); }
+  get traceId() { return this.getAttribute("trace-id") || ""; }
+  set traceId(value) { this.setAttribute("trace-id", value); }
+  get launchId() { return this.getAttribute("launch-id") || ""; }
+  set launchId(value) { this.setAttribute("launch-id", value); }
+  get token() { return this.#token ?? this.getAttribute("token") ?? ""; }
+  set token(value) { this.#setToken(value); }
+  get locale() { return this.getAttribute("locale") || navigator.language || "en"; }
+  set locale(value) { this.setAttribute("locale", value); }
+  get theme() { return this.getAttribute("theme") || "auto"; }
+  set theme(value) { this.setAttribute("theme", value); }
+  get line() { return this.getAttribute("line") || ""; }
+  set line(value) { this.setAttribute("line", value); }
+
+  /**
+   * Go to a line (its id), or to the first line from a time on (nanoseconds, or an ISO date).
+   * @param {string} place
+   */
+  async seek(place) {
+    await this.panel?.navigation.seek(place);
+  }
+
+  /** Go to the end and follow. */
+  async follow() {
+    await this.panel?.navigation.toEnd();
+  }
+
+  /**
+   * Show only lines of these levels (separated by commas) and of this process.
+   * @param {Partial<Filter>} filter
+   */
+  async setFilter(filter) {
+    await this.panel?.setFilter(filter);
+  }
+
+  connectedCallback() {
+    this.#darkScheme.addEventListener("change", this.#schemeChanged);
+    this.#scope.change(this.traceId, this.launchId);
+    this.#applyTheme();
+    this.#applyLocale();
+    this.panel = this.#newPanel();
+    this.panel.open();
+  }
+
+  disconnectedCallback() {
+    this.#darkScheme.removeEventListener("change", this.#schemeChanged);
+    this.panel?.destroy();
+    this.panel = null;
+  }
+
+  /**
+   * @param {string} name
+   * @param {string | null} before
+   * @param {string | null} after
+   */
+  attributeChangedCallback(name, before, after) {
+    if (!this.panel || before === after) return;
+    if (name === "theme") this.#applyTheme();
+    else if (name === "locale") this.#applyLocale();
+    else if (name === "token") this.#setToken(undefined);
+    else if (name !== "line") this.#reopen();
+    else if (after) void this.seek(after);
+  }
+
+  #newPanel() {
+    const host = {
+      src: () => this.src,
+      token: () => this.token,
+      line: () => this.line,
+      restAfterMs: () => TracetailPanel.restAfterMs,
+      announce: (/** @type {string} */ name, /** @type {object} */ detail) => {
+        this.dispatchEvent(new CustomEvent(name, { detail }));
+      },
+      setToken: (/** @type {string} */ token) => { this.token = token; },
+      setTrace: (/** @type {string} */ traceId) => {
+        this.traceId = traceId;
+        this.dispatchEvent(new CustomEvent("trace-chosen", { detail: { traceId } }));
+      },
+      nextTheme: () => { this.theme = this.dataset.theme === "dark" ? "light" : "dark"; },
+      nextLocale: () => { this.locale = isChinese(this.locale) ? "en" : "zh"; },
+    };
+    const options = { host, scope: this.#scope, settings: this.#settings };
+    return new Panel(this.#root, messagesFor(this.locale), options);
+  }
+
+  #reopen() {
+    this.#scope.change(this.traceId, this.launchId);
+    this.panel?.open();
+  }
+
+  /** @param {string | undefined} token undefined: that of the attribute */
+  #setToken(token) {
+    this.#token = token;
+    this.panel?.tokenChanged();
+  }
+
+  #applyTheme() {
+    const dark = this.theme === "dark" || (this.theme !== "light" && this.#darkScheme.matches);
+    this.dataset.theme = dark ? "dark" : "light";
+    this.panel?.redraw();
+  }
+
+  #applyLocale() {
+    this.setAttribute("lang", isChinese(this.locale) ? "zh" : "en");
+    this.panel?.setLanguage(messagesFor(this.locale));
+  }
+}
+
+if (!customElements.get("tracetail-panel")) customElements.define("tracetail-panel", TracetailPanel);

@@ -1,0 +1,386 @@
+// The panel in the element: makes the controllers and connects them. Data flows from the session through the controllers
+// to the display; what the reader does comes back as actions.
+
+/** @import { LayoutHandlers } from "./parts/layout.js" */
+/** @import { Scope } from "./scope.js" */
+/** @import { Attempt, Filter, Host, Launch, LinesMessage, LogPage, Messages, Settings } from "./types.js" */
+
+import { Actions } from "./actions.js";
+import { messageOf, PanelApi, refusalCode } from "./api/panel-api.js";
+import { Display } from "./display.js";
+import { actOnKey } from "./keyboard.js";
+import { LaunchTracker } from "./launch-tracker.js";
+import { LogController } from "./log-controller.js";
+import { LogRows } from "./log-rows.js";
+import { Navigation } from "./navigation.js";
+import { Overview } from "./overview.js";
+import { element } from "./parts/dom.js";
+import { LogView } from "./parts/log-view.js";
+import { emptyNotice, failureNotice, launchesNotice, tokenNotice } from "./parts/notices.js";
+import { SearchController } from "./search-controller.js";
+import { SelectionController } from "./selection-controller.js";
+import { Session } from "./session.js";
+
+export class Panel {
+  #host;
+  #scope;
+  #settings;
+  #api;
+  #actions;
+  /** @type {Display} */
+  #display;
+  /** @type {Overview} */
+  #overview;
+  /** @type {SearchController} */
+  #search;
+  /** @type {SelectionController} */
+  #selection;
+  /** @type {Session} */
+  #session;
+  #isDestroyed = false;
+
+  /**
+   * @param {ShadowRoot} root
+   * @param {Messages} t
+   * @param {{host: Host, scope: Scope, settings: Settings}} options
+   */
+  constructor(root, t, { host, scope, settings }) {
+    this.#host = host;
+    this.#scope = scope;
+    this.#settings = settings;
+    /** @type {Attempt} */
+    const attempt = (act) => this.#attempt(act);
+    const api = (this.#api = new PanelApi({ base: host.src, token: host.token }));
+    const view = (this.view = this.#newView());
+    const panel = element("div", { class: "panel" }, view.scroller);
+    const actions = (this.#actions = new Actions(() => this.#actionParts(panel, attempt)));
+    this.#display = new Display(t, { panel, scroller: view.scroller, settings, actions, on: this.#layoutHandlers() });
+    this.launches = this.#newLaunches();
+    this.#selection = this.#newSelection(attempt);
+    this.rows = this.#newRows();
+    this.log = this.#newLog();
+    this.#overview = this.#newOverview(attempt);
+    this.navigation = new Navigation({
+      api, scope, settings, view, log: this.log, selection: this.#selection, attempt,
+      origin: () => this.#origin,
+      onError: (line) => this.#overview.foundError(line),
+    });
+    this.#search = new SearchController({
+      api, scope, view,
+      show: (id) => this.navigation.show(id),
+      onChange: (state) => this.#display.showSearch(state),
+    });
+    this.#session = this.#newSession();
+    panel.addEventListener("keydown", (event) => actOnKey(event, actions));
+    root.replaceChildren(panel);
+    view.mount();
+    view.setWrap(settings.wrap);
+    this.#display.showFilter(scope.filter);
+  }
+
+  destroy() {
+    this.#isDestroyed = true;
+    this.#session.destroy();
+    this.log.destroy();
+    this.#overview.destroy();
+    this.#display.destroy();
+    this.view.destroy();
+  }
+
+  // --- what the element asks for ------------------------------------------------------------------------------------
+
+  /** Open the log that the scope names now. */
+  open() {
+    void this.#session.open();
+  }
+
+  tokenChanged() {
+    if (!this.#session.isLive) this.open();
+    else {
+      this.#display.showNotice(null);
+      this.#session.retry();
+    }
+  }
+
+  /** @param {Messages} t */
+  setLanguage(t) {
+    this.#display.setLanguage(t);
+    this.view.refresh();
+  }
+
+  /** Draw what has the colours of the theme in it. */
+  redraw() {
+    this.#display.redraw();
+  }
+
+  /** @param {Partial<Filter>} filter */
+  async setFilter(filter) {
+    const next = { level: "", process: "", ...filter };
+    if (JSON.stringify(next) === JSON.stringify(this.#scope.filter)) return;
+    this.#scope.filter = next;
+    this.#display.showFilter(next);
+    await this.#reload();
+  }
+
+  // --- making the parts ---------------------------------------------------------------------------------------------
+
+  /** @returns {LogView} */
+  #newView() {
+    return new LogView({
+      renderRow: (into, row) => this.rows.fill(into, row),
+      hole: (block, side) => void this.log.loadVisible(block, side),
+      moved: () => this.#moved(),
+      followed: () => this.#showPosition(),
+      canFollow: () => this.log.document.tailIsLoaded,
+    });
+  }
+
+  /** @returns {LogRows} */
+  #newRows() {
+    return new LogRows({
+      view: this.view,
+      settings: this.#settings,
+      text: () => this.#display.text,
+      lookOf: (row) => ({
+        launches: this.launches.launches,
+        origin: this.#origin,
+        numbered: !this.#scope.isFiltered,
+        selected: this.#selection.has(row),
+        match: this.#search.match,
+        pattern: this.#search.pattern,
+      }),
+      onSelect: (row, extend) => this.#selection.click(row, extend),
+    });
+  }
+
+  /** @returns {LogController} */
+  #newLog() {
+    return new LogController({
+      api: this.#api,
+      scope: this.#scope,
+      view: this.view,
+      rows: this.rows,
+      on: {
+        changed: () => this.#showPosition(),
+        gap: ({ time, reason }) => this.#host.announce("gap", { time, reason }),
+        tokenNeeded: (code) => this.#needToken(code),
+      },
+    });
+  }
+
+  /** @returns {LaunchTracker} */
+  #newLaunches() {
+    const { announce } = this.#host;
+    return new LaunchTracker({
+      changed: () => this.#showLaunches(),
+      state: (launch) => announce("state", { launchId: launch.launchId, state: launch.state, launch }),
+      phase: ({ launchId }, phase) => announce("phase", { launchId, ...phase }),
+    });
+  }
+
+  /**
+   * @param {Attempt} attempt
+   * @returns {SelectionController}
+   */
+  #newSelection(attempt) {
+    return new SelectionController({
+      api: this.#api,
+      scope: this.#scope,
+      base: this.#host.src,
+      attempt,
+      on: {
+        changed: () => this.#showSelection(),
+        selected: (line) => this.#host.announce("line-selected", line),
+        copy: (text) => this.#actions.copy(text),
+      },
+    });
+  }
+
+  /**
+   * @param {Attempt} attempt
+   * @returns {Overview}
+   */
+  #newOverview(attempt) {
+    return new Overview({
+      api: this.#api,
+      scope: this.#scope,
+      settings: this.#settings,
+      attempt,
+      on: {
+        histogram: (histogram) => this.#display.showHistogram(histogram),
+        processes: (processes) => this.#display.showProcesses(processes),
+        points: (points) => this.#display.showPoints(points),
+        firstError: ({ id, time, text }) => this.#host.announce("first-error", { id, time, text }),
+      },
+    });
+  }
+
+  /** @returns {Session} */
+  #newSession() {
+    return new Session({
+      api: this.#api,
+      scope: this.#scope,
+      restAfterMs: this.#host.restAfterMs,
+      on: {
+        opening: () => this.#opening(),
+        page: (page) => this.#showPage(page),
+        opened: (traceId) => this.#opened(traceId),
+        offered: (launches) => this.#offerLaunches(launches),
+        failed: (error) => this.#display.showNotice((t) => failureNotice(t, error)),
+        lines: (data) => this.#receive(data),
+        launches: (launches) => this.launches.receive(launches),
+        status: ({ loki }) => this.#display.showLoki(loki !== "ok"),
+        link: (link) => this.#display.showLink(link),
+        tokenNeeded: (code) => this.#needToken(code),
+      },
+    });
+  }
+
+  /**
+   * @param {HTMLElement} panel
+   * @param {Attempt} attempt
+   */
+  #actionParts(panel, attempt) {
+    const { view, log, navigation } = this;
+    return {
+      ...{ view, log, navigation, panel, attempt },
+      api: this.#api,
+      scope: this.#scope,
+      settings: this.#settings,
+      overview: this.#overview,
+      search: this.#search,
+      selection: this.#selection,
+      display: this.#display,
+      setFilter: (/** @type {Partial<Filter>} */ filter) => this.setFilter(filter),
+      nextTheme: this.#host.nextTheme,
+      nextLocale: this.#host.nextLocale,
+    };
+  }
+
+  /** @returns {LayoutHandlers} */
+  #layoutHandlers() {
+    return {
+      time: (time) => void this.navigation.seek(time),
+      launch: (launchId) => void this.#chooseLaunch(launchId),
+      cause: (exit, launch) => void this.navigation.toCause(exit, launch),
+      search: (query, step) => void this.#search.search(query, step),
+      filter: (filter) => void this.setFilter(filter),
+      leaveSearch: () => this.view.scroller.focus(),
+    };
+  }
+
+  // --- what comes from the server -----------------------------------------------------------------------------------
+
+  #opening() {
+    this.view.follow(false);
+    this.log.begin();
+    this.log.show();
+    this.#search.reset();
+    this.#selection.clear();
+    this.launches.reset();
+    this.#overview.reset();
+    this.#display.showNotice(null);
+  }
+
+  /** @param {LogPage} page */
+  #showPage(page) {
+    this.#scope.openedTrace = page.traceId;
+    this.#display.showMetadata(page.metadata !== false);
+    const isEmpty = page.lines.length === 0 && !this.#scope.isFiltered;
+    this.#display.showNotice(isEmpty ? (t) => emptyNotice(t, page.traceId) : null);
+    this.log.showNewest(page);
+  }
+
+  /** @param {string} traceId */
+  #opened(traceId) {
+    this.#host.announce("ready", { traceId });
+    void this.#overview.refresh();
+    const line = this.#host.line();
+    if (line) void this.navigation.seek(line);
+  }
+
+  /** @param {Launch[]} launches */
+  #offerLaunches(launches) {
+    const { zone } = this.#settings;
+    this.#display.showNotice((t) => launchesNotice(t, launches, zone, this.#host.setTrace));
+  }
+
+  /** @param {LinesMessage} message */
+  #receive({ lines, gaps = [] }) {
+    if (lines.length && this.#display.hasNotice) this.#display.showNotice(null);
+    this.#overview.receive(lines);
+    this.log.receive(lines, gaps);
+  }
+
+  /** @param {string} code */
+  #needToken(code) {
+    this.#host.announce("token-needed", { code });
+    this.#display.showLink("");
+    this.#display.showNotice((t) => tokenNotice(t, code, this.#host.setToken), this.log.document.empty);
+  }
+
+  /** @type {Attempt} */
+  async #attempt(act) {
+    try {
+      await act();
+    } catch (error) {
+      if (this.#isDestroyed) return;
+      const code = refusalCode(error);
+      if (code) this.#needToken(code);
+      else this.#display.showMessage(messageOf(error));
+    }
+  }
+
+  // --- what the reader does -----------------------------------------------------------------------------------------
+
+  /** Read the log anew as the scope is now. */
+  async #reload() {
+    if (!this.#session.isLive) return;
+    this.#search.reset();
+    this.#selection.clear();
+    await this.#attempt(async () => {
+      if (!(await this.log.reload())) return;
+      this.#display.showNotice(this.log.document.empty ? (t) => [t.nothingMatches] : null, false);
+      this.#showPosition();
+    });
+  }
+
+  /** @param {string} launchId */
+  async #chooseLaunch(launchId) {
+    this.#scope.chosenLaunch = launchId;
+    this.#showLaunches();
+    await this.#reload();
+    await this.#overview.refresh();
+  }
+
+  // --- what is shown ------------------------------------------------------------------------------------------------
+
+  /**
+   * The key that relative times count from.
+   * @returns {string | undefined}
+   */
+  get #origin() {
+    return this.launches.startedAt(this.#scope.launch) ?? this.log.document.first?.id;
+  }
+
+  #moved() {
+    const visible = this.view.visibleLines;
+    this.#display.showVisible(visible[0]?.entry.id, visible[visible.length - 1]?.entry.id);
+    if (this.view.following || (this.view.nearEnd && this.log.document.tailIsLoaded)) this.log.markSeen();
+  }
+
+  #showPosition() {
+    const { document, unseen } = this.log;
+    this.#display.showPosition({ following: this.view.following, total: document.total, unseen });
+  }
+
+  #showLaunches() {
+    this.#display.showLaunches(this.launches.launches, this.#scope.launch);
+    this.view.refresh();
+  }
+
+  #showSelection() {
+    this.#display.showSelection(!this.#selection.isEmpty);
+    this.view.refresh();
+  }
+}

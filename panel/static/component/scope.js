@@ -1,0 +1,54 @@
+// Which lines are shown: of which trace and launch, and which of them a filter leaves. Every request has it as parameters.
+
+/** @import { Filter, Parameters } from "./types.js" */
+
+export class Scope {
+  traceId = "";
+  launchId = "";
+  /** The trace of the log that was opened: with a launchId alone it is known only from there on. */
+  openedTrace = "";
+  /** One of several launches that was chosen in the head. */
+  chosenLaunch = "";
+  /** @type {Filter} */
+  filter = { level: "", process: "" };
+
+  /**
+   * Turn to another trace or launch; the filter stays.
+   * @param {string} traceId
+   * @param {string} launchId
+   */
+  change(traceId, launchId) {
+    this.traceId = traceId;
+    this.launchId = launchId;
+    this.openedTrace = "";
+    this.chosenLaunch = "";
+  }
+
+  get trace() {
+    return this.traceId || this.openedTrace;
+  }
+
+  get launch() {
+    return this.launchId || this.chosenLaunch;
+  }
+
+  /** Whether there is a log to open. */
+  get isGiven() {
+    return Boolean(this.traceId || this.launchId);
+  }
+
+  get isFiltered() {
+    return Boolean(this.filter.level || this.filter.process || this.filter.q);
+  }
+
+  /** @returns {Parameters} without the filter */
+  get ids() {
+    return { traceId: this.trace, launchId: this.launch };
+  }
+
+  /** @returns {Parameters} */
+  get parameters() {
+    const { level, process, q, regex, case: isCase } = this.filter;
+    return { ...this.ids, level, process, ...(q ? { q, regex, case: isCase } : {}) };
+  }
+}

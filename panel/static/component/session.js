@@ -1,0 +1,121 @@
+// Opens the log that the scope names and keeps it live: its first page, then the stream from there on. Without a scope it
+// offers the recent launches. What cannot be opened is tried again.
+
+/** @import { PanelApi } from "./api/panel-api.js" */
+/** @import { StreamHandlers } from "./api/live-stream.js" */
+/** @import { Scope } from "./scope.js" */
+/** @import { Launch, LogPage } from "./types.js" */
+
+import { LiveStream } from "./api/live-stream.js";
+import { ApiError, messageOf, refusalCode } from "./api/panel-api.js";
+
+export const FIRST_PAGE_LINES = 400;
+const REOPEN_MS = 3_000;
+
+/**
+ * @typedef {object} SessionHandlers
+ * @property {() => void} opening
+ * @property {(page: LogPage) => void} page the newest lines
+ * @property {(traceId: string) => void} opened lines are shown, and the stream has begun
+ * @property {(launches: Launch[]) => void} offered there is no scope: these are the recent launches
+ * @property {(error: {code: string, message: string}) => void} failed it is tried again in a moment
+ */
+
+export class Session {
+  #api;
+  #scope;
+  #restAfterMs;
+  #on;
+  /** @type {LiveStream | null} */
+  #stream = null;
+  #opening = new AbortController();
+  #listening = new AbortController();
+  #reopening = 0;
+  #goingToRest = 0;
+
+  /**
+   * @param {object} options
+   * @param {PanelApi} options.api
+   * @param {Scope} options.scope
+   * @param {() => number} options.restAfterMs how long the page is hidden before the connection is closed
+   * @param {SessionHandlers & StreamHandlers} options.on
+   */
+  constructor({ api, scope, restAfterMs, on }) {
+    this.#api = api;
+    this.#scope = scope;
+    this.#restAfterMs = restAfterMs;
+    this.#on = on;
+    const { signal } = this.#listening;
+    addEventListener("online", () => this.#stream?.retry(), { signal });
+    document.addEventListener("visibilitychange", () => this.#visibilityChanged(), { signal });
+  }
+
+  destroy() {
+    this.#listening.abort();
+    clearTimeout(this.#goingToRest);
+    this.#close();
+  }
+
+  /** Whether there is a stream, be it connected or not. */
+  get isLive() {
+    return this.#stream !== null;
+  }
+
+  /** Connect again now: there is a new token. */
+  retry() {
+    this.#stream?.retry();
+  }
+
+  async open() {
+    this.#close();
+    const { signal } = (this.#opening = new AbortController());
+    this.#on.opening();
+    this.#on.link("connecting");
+    try {
+      if (this.#scope.isGiven) await this.#openLog(signal);
+      else await this.#offerLaunches(signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      const code = refusalCode(error);
+      if (code) this.#on.tokenNeeded(code);
+      else {
+        this.#on.link("lost");
+        this.#on.failed({ code: error instanceof ApiError ? error.code : "", message: messageOf(error) });
+        this.#reopening = setTimeout(() => this.open(), REOPEN_MS);
+      }
+    }
+  }
+
+  /** @param {AbortSignal} signal */
+  async #openLog(signal) {
+    const parameters = { ...this.#scope.parameters, limit: FIRST_PAGE_LINES };
+    /** @type {LogPage} */
+    const page = await this.#api.get("/api/logs", parameters, signal);
+    if (signal.aborted) return;
+    this.#on.page(page);
+    // Of the whole trace, even if one launch of it is shown.
+    this.#stream = new LiveStream(this.#api, { traceId: page.traceId }, page.cursor ?? "", this.#on);
+    this.#on.opened(page.traceId);
+  }
+
+  /** @param {AbortSignal} signal */
+  async #offerLaunches(signal) {
+    const { launches } = await this.#api.get("/api/launches", {}, signal);
+    if (signal.aborted) return;
+    this.#on.link("");
+    this.#on.offered(launches);
+  }
+
+  #close() {
+    this.#stream?.stop();
+    this.#stream = null;
+    this.#opening.abort();
+    clearTimeout(this.#reopening);
+  }
+
+  #visibilityChanged() {
+    clearTimeout(this.#goingToRest);
+    if (document.hidden) this.#goingToRest = setTimeout(() => this.#stream?.rest(), this.#restAfterMs());
+    else this.#stream?.wakeUp();
+  }
+}
