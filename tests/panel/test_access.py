@@ -146,7 +146,7 @@ async def test_without_a_token_only_what_holds_no_log_is_open(guarded):
         "/embed",
         "/tracetail-panel.js",
         "/openapi.json",
-        "/static/component/element.js",
+        "/static/component/panel-element.js",
     ):
         async with guarded.session.get(guarded.url + path) as response:
             assert response.status == 200, path
