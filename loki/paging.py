@@ -67,11 +67,11 @@ class TimeRange(Generic[E]):
         return await self._nanosecond(cut_ns)
 
     async def _nanosecond(self, time_ns: int) -> list[E]:
-        batch = await self._query(time_ns, time_ns + 1, limit=ENTRIES_PER_QUERY_MAX, backward=self._backward)
-        if len(batch) >= ENTRIES_PER_QUERY_MAX:
+        answer = await self._query(time_ns, time_ns + 1, limit=ENTRIES_PER_QUERY_MAX, backward=self._backward)
+        if len(answer) >= ENTRIES_PER_QUERY_MAX:
             self.crowded.append(time_ns)
         self._continue_with(time_ns - 1 if self._backward else time_ns + 1)
-        return list(batch)
+        return [entry for entry in answer if entry.time_ns == time_ns]
 
     def _continue_with(self, time_ns: int) -> None:
         """Make this nanosecond the first to read."""

@@ -5,14 +5,12 @@ import random
 import sqlite3
 from pathlib import Path
 
-import pytest
 from aiohttp import web
 from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import Launch, eventually
 
 from tracetail.agent.service import journal_path
 from tracetail.agent.shipping.in_flight import Budget
-from tracetail.loki.answers import PushAnswer, RateLimit, is_stream_limit, rate_limit
 
 MIB = 1 << 20
 
@@ -127,28 +125,3 @@ async def test_streams_over_a_limit_of_their_own_do_not_use_up_the_budget(
     other = Launch(state_dir, 0xFF)
     other.print("goes through")
     await loki.until(lambda: loki.lines() == ["goes through"])
-
-
-TENANT = (
-    "ingestion rate limit exceeded for user fake (limit: 4194304 bytes/sec) while attempting to ingest '20' lines "
-    "totaling '4000000' bytes, reduce log volume"
-)
-STREAM = (
-    "Per stream rate limit exceeded (limit: 3MB/sec) while attempting to ingest for stream '{a=\"b\"}' "
-    "totaling 4.5MB, consider splitting a stream"
-)
-
-
-@pytest.mark.parametrize(
-    ("text", "limit", "own"),
-    [
-        (TENANT, RateLimit(4_194_304, 4_000_000), False),
-        (STREAM, RateLimit(3 * MIB, int(4.5 * MIB)), True),
-        (STREAM.replace("3MB", "512KB").replace("4.5MB", "900B"), RateLimit(512 * 1024, 900), True),
-        ("Maximum active stream limit exceeded", None, True),
-        ("", None, True),
-    ],
-)
-def test_what_a_429_says_of_limits(text: str, limit: RateLimit | None, own: bool) -> None:
-    assert rate_limit(text) == limit
-    assert is_stream_limit(PushAnswer(429, text, 0)) is own

@@ -14,7 +14,6 @@ from tracetail.agent.parsing.parser import LineParser
 from tracetail.agent.parsing.times import EngineTimes
 from tracetail.contract.logline import render_line
 from tracetail.loki import entries as loki_entries
-from tracetail.loki import entries_plain
 
 NOW = 1_795_353_130_000_000_000
 LOGS = sorted((Path(__file__).parent.parent / "data" / "vllm-logs").glob("*.log"))
@@ -103,40 +102,8 @@ def test_stamps_are_read_alike(lines, in_order, start):
     assert len(nanos) == len(texts) == sum(count for _, count in runs)
 
 
-entries = st.lists(
-    st.tuples(
-        st.integers(0, 4 * 10**18),
-        st.one_of(st.binary(max_size=50), st.sampled_from([2000, 2047, 2048, 16_383, 70_000]).map(bytes)),
-        st.sampled_from([b"", b"m" * 40, b"m" * 60]),
-    ),
-    min_size=1,
-    max_size=40,
-)
-
-
-@given(entries)
-def test_entries_are_encoded_alike(rows):
-    seconds = [loki_entries.encode_second(time_ns // loki_entries.NS_PER_SECOND) for time_ns, _, _ in rows]
-    nanos = [time_ns % loki_entries.NS_PER_SECOND for time_ns, _, _ in rows]
-    both(
-        loki_entries.encode_columns,
-        entries_plain.encode_columns,
-        seconds,
-        nanos,
-        [text for _, text, _ in rows],
-        [meta for _, _, meta in rows],
-    )
-
-
-def test_columns_of_different_length_are_refused():
-    with pytest.raises(ValueError, match="different length"):
-        loki_entries.encode_columns([loki_entries.encode_second(1)], [1], [b"a", b"b"], [b""])
-
-
 @pytest.mark.parametrize("wrong", [None, "text", 7])
 def test_what_is_not_bytes_is_refused(wrong):
-    with pytest.raises(TypeError):
-        loki_entries.encode_columns([loki_entries.encode_second(1)], [1], [wrong], [b""])
     with pytest.raises(TypeError):
         scan.stamped([wrong], 0, FIXED)
     with pytest.raises(TypeError):

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.agent_loki import decode
 
 from tracetail.agent.parsing.header import Headers, Ids
 from tracetail.agent.parsing.parser import PIECE_TAIL_BYTES, LineParser, Stream
@@ -19,15 +18,9 @@ from tracetail.agent.pipeline import redact
 from tracetail.agent.reading.reader import Follower
 from tracetail.contract.logline import render_line
 from tracetail.contract.redaction import Redactor
-from tracetail.loki import entries_plain
 from tracetail.loki.entries import (
-    Columns,
     Entry,
     decode_metadata,
-    decode_request,
-    encode_metadata,
-    encode_request,
-    encode_second,
 )
 from tracetail.loki.original_time import split_original_time
 from tracetail.loki.push import rows_from
@@ -197,40 +190,6 @@ def test_a_file_that_grows_in_any_steps_gives_the_same_lines(data: bytes, steps:
             got += block.data
         follower.close()
     assert got == data
-
-
-entries = st.lists(
-    st.tuples(
-        st.integers(0, 4 * 10**18),
-        st.text(max_size=200).map(str.encode),
-        st.dictionaries(st.sampled_from(["level", "pid", "kind"]), st.text(max_size=20), max_size=3),
-    ),
-    min_size=1,
-    max_size=1100,
-)
-
-
-@settings(max_examples=60)
-@given(entries)
-def test_decode_of_encode_is_the_identity_with_the_official_library_and_with_ours(rows: list) -> None:
-    labels = {"traceId": 't"\\\n', "service_name": "Qwen/Qwen2-7B"}
-    columns = Columns()
-    for time_ns, text, pairs in rows:
-        columns.add(time_ns, text, encode_metadata(pairs))
-    body = encode_request(labels, [columns.encode()])
-    official = [(entry.time_ns, entry.line.encode(), dict(entry.metadata)) for entry in decode(body)]
-    assert official == rows
-    said, ours = decode_request(body)
-    assert said == '{traceId="t\\"\\\\\\n", service_name="Qwen/Qwen2-7B"}'
-    assert [(entry.time_ns, entry.text, decode_metadata(entry.meta)) for entry in ours] == rows
-
-
-def test_long_lines_and_many_entries_are_encoded_as_well() -> None:
-    columns = Columns()
-    for number in range(3000):
-        columns.add(NOW + number, b"x" * (number * 97 % 260_000), encode_metadata({"level": "info"}))
-    found = decode(encode_request({"a": "b"}, [columns.encode()]))
-    assert [(entry.time_ns, len(entry.line)) for entry in found] == [(NOW + n, n * 97 % 260_000) for n in range(3000)]
 
 
 @given(
@@ -433,12 +392,3 @@ def test_many_lines_of_one_second_keep_their_order() -> None:
     times, _ = lines_at(*[b"INFO 11-22 13:12:10 [a.py:1] x"] * 5000, now_ns=at("2026-11-22T13:12:11"))
     start = at("2026-11-22T13:12:10")
     assert times == list(range(start, start + 5000))
-
-
-@pytest.mark.parametrize("offset", [0, 1, 63, 64, 1023, 1024, 1025])
-def test_nanoseconds_are_encoded_alike_in_any_number(offset: int) -> None:
-    nanos = [n * 999_983 % SECOND for n in range(offset)] + [0, SECOND - 1]
-    seconds = [encode_second(n // 100) for n in range(len(nanos))]
-    for number, second, data in zip(nanos, seconds, entries_plain.timestamps(seconds, nanos), strict=True):
-        assert data[:-5] == second
-        assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data[-5:])) == number

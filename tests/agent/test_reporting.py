@@ -11,7 +11,6 @@ from support import monitoring
 from support.agent_process import Launch, eventually
 
 from tracetail.contract.processes import process_ref
-from tracetail.loki.answers import refusal_kind
 
 AGENT = Path(__file__).parents[2] / "agent"
 STATS = (
@@ -175,19 +174,3 @@ async def test_every_metric_has_its_row_in_the_documentation(start_agent, loki, 
     code = "".join(path.read_text(encoding="utf-8") for path in AGENT.rglob("*.py"))
     for name in documented:
         assert re.sub(r"^tracetail_(?:server_|agent_dropped_)|_total$", "", name) in code, name
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("max entry size '262144' bytes exceeded for stream '{}' while adding an entry", "too long"),
-        ("entry too far behind, oldest acceptable timestamp is: 2026", "time"),
-        ("entry for stream '{}' has timestamp too old: 2026", "time"),
-        ("entry for stream '{}' has timestamp too new: 2026", "time"),
-        ("stream '{}' has structured metadata too large", "structured metadata"),
-        ("stream '{}' has 16 label names; limit 15", "labels"),
-        ("something new", "other"),
-    ],
-)
-def test_refusals_are_counted_by_a_bounded_set_of_kinds(text, kind):
-    assert refusal_kind(text) == kind
