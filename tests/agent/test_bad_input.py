@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import Launch, eventually
+from support.database import opened
 
 from tracetail.agent.service import journal_path
 
@@ -115,7 +116,7 @@ async def test_a_journal_of_the_version_before_is_taken_over_with_what_is_under_
     agent = await start_agent()
     await loki.until(lambda: len(loki.bodies) > 0)
     await agent.kill()
-    with sqlite3.connect(journal_path(state_dir)) as connection:
+    with opened(journal_path(state_dir)) as connection:
         connection.executescript(
             "ALTER TABLE intents DROP COLUMN rows; ALTER TABLE intents ADD COLUMN first_index INTEGER;"
             "UPDATE intents SET first_index = 0; PRAGMA user_version = 1;"
@@ -131,7 +132,7 @@ async def test_a_journal_of_the_version_before_is_taken_over_with_what_is_under_
 async def test_a_journal_of_a_newer_version_is_left_alone(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
     journal = journal_path(state_dir)
     journal.parent.mkdir(parents=True)
-    with sqlite3.connect(journal) as connection:
+    with opened(journal) as connection:
         connection.execute("PRAGMA user_version = 99")
     before = journal.read_bytes()
     with pytest.raises(AssertionError, match=r"has version 99, this tracetail knows .*: update tracetail"):

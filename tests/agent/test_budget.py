@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-import sqlite3
 from pathlib import Path
 
 from aiohttp import web
 from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import Launch, eventually
+from support.database import opened
 
 from tracetail.agent.service import journal_path
 from tracetail.agent.shipping.in_flight import Budget
@@ -69,7 +69,7 @@ async def test_a_share_that_turns_out_small_makes_room_and_one_that_is_lent_too(
 
 def under_way(state_dir: Path) -> tuple[int, int, int]:
     """Return the bytes of all bodies in the journal, the number of batches, and the most of one source."""
-    with sqlite3.connect(f"file:{journal_path(state_dir)}?mode=ro", uri=True) as db:
+    with opened(journal_path(state_dir), read_only=True) as db:
         size = db.execute("SELECT coalesce(sum(length(body)), 0) FROM intents").fetchone()[0]
         batches = db.execute("SELECT count(*) FROM batches").fetchone()[0]
         most = db.execute("SELECT coalesce(max(n), 0) FROM (SELECT count(*) n FROM batches GROUP BY source_id)")

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.database import opened
 
 from tracetail.agent.journal.database import Journal
 from tracetail.agent.metrics.counters import Metrics
@@ -160,7 +161,7 @@ def test_after_a_crash_at_any_step_each_line_is_there_once_with_the_time_it_was_
         path = Path(directory) / "app.log"
         path.write_text("".join(line + "\n" for line in numbered))
         counted = asyncio.run(ship_all(path, store, steps, clock, batch_bytes))
-        with sqlite3.connect(path.with_suffix(".db")) as db:
+        with opened(path.with_suffix(".db")) as db:
             rejected = [row[0].decode() for row in db.execute("SELECT line FROM rejected")]
             left = db.execute("SELECT (SELECT count(*) FROM intents) + (SELECT count(*) FROM batches)").fetchone()[0]
             offsets = [row[0] for row in db.execute("SELECT offset FROM rejected WHERE offset IS NOT NULL")]

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from support.agent_loki import Behaviour, LokiStandIn, Stored, StoreFront
 from support.agent_process import Launch, eventually
+from support.database import opened
 
 from tracetail.agent.service import journal_path
 
@@ -85,7 +86,7 @@ def loki(front: StoreFront) -> StoreFront:
 
 
 def rejected_rows(state_dir: Path) -> list[sqlite3.Row]:
-    with sqlite3.connect(f"file:{journal_path(state_dir)}?mode=ro", uri=True) as connection:
+    with opened(journal_path(state_dir), read_only=True) as connection:
         connection.row_factory = sqlite3.Row
         return connection.execute("SELECT * FROM rejected ORDER BY id").fetchall()
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import sqlite3
 import subprocess
 import sys
 import time
 
 import aiohttp
 import pytest
+from support.database import opened
 from support.store_process import StoreProcess
 
 SECOND = 10**9
@@ -282,6 +282,5 @@ def test_a_backup_overwrites_nothing_and_needs_a_database(store, tmp_path):
 def test_a_backup_is_a_sound_database(store, now_ns, tmp_path):
     store.push({"traceId": "t1"}, [[now_ns, "x"]])
     assert back_up(store, tmp_path / "copy.db").returncode == 0
-    with sqlite3.connect(tmp_path / "copy.db") as connection:
+    with opened(tmp_path / "copy.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    connection.close()

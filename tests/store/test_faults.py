@@ -6,7 +6,6 @@ import resource
 import secrets
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import cramjam
 import pytest
+from support.database import opened
 from support.store_process import READY_LINE, StoreProcess
 
 SECOND = 10**9
@@ -63,9 +63,8 @@ def test_what_was_acknowledged_survives_kill_9_in_the_middle_of_pushing(make_sto
     # A push is stored as a whole or not at all.
     assert len(found) % 100 == 0
     store.stop()
-    with sqlite3.connect(store.database) as connection:
+    with opened(store.database) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    connection.close()
 
 
 def test_a_push_that_is_queued_when_the_store_is_told_to_stop_is_still_answered(store, now_ns):
@@ -159,9 +158,8 @@ def test_a_full_disk_is_a_503_that_says_so_and_the_store_recovers(store_on_small
 def test_a_database_of_a_newer_version_is_left_alone(store, now_ns, tmp_path):
     store.push({"traceId": "t1"}, [[now_ns, "x"]])
     store.stop()
-    with sqlite3.connect(store.database) as connection:
+    with opened(store.database) as connection:
         connection.execute("PRAGMA user_version = 99")
-    connection.close()
     refused = run(store)
     assert refused.returncode == 1
     assert "newer tracetail (schema 99" in refused.stderr
@@ -173,9 +171,8 @@ def test_a_file_that_is_no_store_is_left_alone(tmp_path, content):
     store = StoreProcess(tmp_path)
     store.database.parent.mkdir(parents=True)
     if content is None:
-        with sqlite3.connect(store.database) as connection:
+        with opened(store.database) as connection:
             connection.execute("CREATE TABLE theirs (x)")
-        connection.close()
     else:
         store.database.write_bytes(content)
     before = store.database.read_bytes()
@@ -200,9 +197,8 @@ def run(store):
 def test_a_damaged_block_is_said_so_and_the_rest_is_answered(store, now_ns, damage):
     store.push({"traceId": "t1"}, [[now_ns, "x"]])
     store.push({"traceId": "t2"}, [[now_ns, "y"]])
-    with sqlite3.connect(store.database) as connection:
+    with opened(store.database) as connection:
         connection.execute(f"UPDATE block SET {damage} WHERE id = 1")
-    connection.close()
     answer = store.query_range('{traceId="t1"}', now_ns - HOUR, now_ns + HOUR)
     assert (answer.status, "damaged" in answer.text) == (500, True)
     assert lines(store, "t2", now_ns) == ["y"]

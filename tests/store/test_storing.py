@@ -5,6 +5,7 @@ import sqlite3
 import time
 
 import pytest
+from support.database import opened
 
 from tracetail.store.disk.block import Entries
 from tracetail.store.disk.database import Database
@@ -187,10 +188,8 @@ def stored_times(database, query=QUERY):
 
 
 def block_rows(database):
-    with sqlite3.connect(database.path) as connection:
-        rows = connection.execute("SELECT level, count FROM block ORDER BY id").fetchall()
-    connection.close()
-    return rows
+    with opened(database.path) as connection:
+        return connection.execute("SELECT level, count FROM block ORDER BY id").fetchall()
 
 
 def wait_for(condition):
@@ -234,10 +233,9 @@ def test_entries_older_than_the_retention_are_deleted_and_their_streams_with_the
     writer.stop()
     assert stored_times(database) == []
     assert stored_times(database, '{traceId="t2"}') == [999 * HOUR]
-    with sqlite3.connect(database.path) as connection:
+    with opened(database.path) as connection:
         assert connection.execute("SELECT count(*) FROM stream").fetchone() == (1,)
         assert connection.execute("SELECT DISTINCT value FROM label WHERE name = 'traceId'").fetchall() == [("t2",)]
-    connection.close()
 
 
 def test_retention_deletes_in_small_steps_between_pushes(database, monkeypatch):
@@ -276,9 +274,8 @@ def test_the_oldest_entries_go_when_the_file_is_too_large_and_the_file_shrinks(d
 
 
 def pages(database):
-    with sqlite3.connect(database.path) as connection:
+    with opened(database.path) as connection:
         [count] = connection.execute("PRAGMA page_count").fetchone()
-    connection.close()
     return count * 4096
 
 
