@@ -1,6 +1,6 @@
-"""What the servers' metrics cost: one look at many launches, and the bytes of a remote-write sample.
+"""Measures the metrics of the servers: one collection over many launches, and the bytes of a remote-write sample.
 
-Usage: python -P bench/metrics.py [--launches 50] [--ended 1500] [--looks 50]
+    python bench/metrics.py [--launches 50] [--ended 1500] [--collections 50]
 """
 
 import argparse
@@ -25,18 +25,18 @@ _SERVER = "import subprocess, sys; subprocess.Popen(['sleep', '600']); subproces
 
 
 def main() -> None:
-    """Start the processes, look, print what it took."""
+    """Start the processes, collect, and print the cost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--launches", type=int, default=50)
     parser.add_argument("--ended", type=int, default=1500, help="launches that ended long ago (%(default)s)")
-    parser.add_argument("--looks", type=int, default=50)
+    parser.add_argument("--collections", type=int, default=50)
     options = parser.parse_args()
     servers = [
         subprocess.Popen([sys.executable, "-c", _SERVER], start_new_session=True) for _ in range(options.launches)
     ]
     try:
         with tempfile.TemporaryDirectory() as directory:
-            _measure(Path(directory), servers, options.ended, options.looks)
+            _measure(Path(directory), servers, options.ended, options.collections)
     finally:
         for server in servers:
             os.killpg(server.pid, 9)
@@ -63,7 +63,7 @@ def _write(directory: Path, number: int, **more: Any) -> None:
         lock.write(cast("Record", record))
 
 
-def _measure(state: Path, servers: list[subprocess.Popen[bytes]], ended: int, looks: int) -> None:
+def _measure(state: Path, servers: list[subprocess.Popen[bytes]], ended: int, collections: int) -> None:
     for number, server in enumerate(servers):
         _write(state, number, state="ready", server=process_ref(server.pid))
     for number in range(ended):
@@ -74,15 +74,15 @@ def _measure(state: Path, servers: list[subprocess.Popen[bytes]], ended: int, lo
     usage = resource.getrusage(resource.RUSAGE_SELF)
     cpu = usage.ru_utime + usage.ru_stime
     began = time.perf_counter()
-    for _ in range(looks):
+    for _ in range(collections):
         generate_latest(registry)
-    took = (time.perf_counter() - began) / looks
+    took = (time.perf_counter() - began) / collections
     usage = resource.getrusage(resource.RUSAGE_SELF)
     samples = take_samples(registry, {"job": "tracetail", "host": "machine"}, int(time.time() * 1000))
     body = encode(samples)
-    cpu_ms = (usage.ru_utime + usage.ru_stime - cpu) / looks * 1000
+    cpu_ms = (usage.ru_utime + usage.ru_stime - cpu) / collections * 1000
     print(f"launches              {len(servers)} with {3 * len(servers)} processes, and {ended} that ended")
-    print(f"one look              {took * 1000:.1f} ms, {cpu_ms:.1f} ms of CPU")
+    print(f"one collection        {took * 1000:.1f} ms, {cpu_ms:.1f} ms of CPU")
     print(f"page                  {len(page) / 1024:.0f} KiB, {len(samples)} samples")
     print(f"remote write          {len(body)} bytes, {len(body) / len(samples):.1f} a sample")
 

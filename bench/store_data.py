@@ -1,4 +1,4 @@
-"""The data of the store's benchmark: launches of a made vLLM, as the agent would push them.
+"""The data of the store's benchmark: generated launches of vLLM, encoded as the agent encodes them.
 
 Lines are what a vLLM server prints under load (access lines, request lines, stats lines, a start-up, a traceback now
 and then), with times, ids, ports and numbers that differ from line to line, and the metadata that the agent finds.
@@ -8,9 +8,11 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cramjam
+from tracetail.loki.entries import Columns, encode_metadata, encode_request
 
 BATCH_BYTES = 1024 * 1024
+ENTRY_BYTES = 20
+"""Of an encoded entry, beside its text and metadata."""
 START_NS_AGO = 6 * 3600 * 10**9
 
 Line = tuple[int, bytes, tuple[tuple[str, str], ...]]
@@ -91,40 +93,14 @@ def lines_of(launch: Launch, start_ns: int) -> Iterator[Line]:
 
 def batches(launch: Launch, start_ns: int, batch_bytes: int = BATCH_BYTES) -> Iterator[tuple[bytes, int, int]]:
     """Yield push requests (protobuf in snappy, one stream each): body, lines in it, bytes of text in it."""
-    entries: list[bytes] = []
-    size = text = 0
-    head = field(1, ("{" + ", ".join(f'{k}="{v}"' for k, v in launch.labels.items()) + "}").encode())
+    columns, size, text = Columns(), 0, 0
     for time_ns, line, metadata in lines_of(launch, start_ns):
-        entry = encode_entry(time_ns, line, metadata)
-        if size + len(entry) > batch_bytes and entries:
-            yield request(head, entries), len(entries), text
-            entries, size, text = [], 0, 0
-        entries.append(entry)
-        size += len(entry)
+        meta = encode_metadata(dict(metadata))
+        if size > batch_bytes:
+            yield encode_request(launch.labels, [columns.encode()]), len(columns.texts), text
+            columns, size, text = Columns(), 0, 0
+        columns.add(time_ns, line, meta)
+        size += len(line) + len(meta) + ENTRY_BYTES
         text += len(line)
-    if entries:
-        yield request(head, entries), len(entries), text
-
-
-def request(head: bytes, entries: list[bytes]) -> bytes:
-    return bytes(cramjam.snappy.compress_raw(field(1, head + b"".join(entries))))
-
-
-def encode_entry(time_ns: int, line: bytes, metadata: tuple[tuple[str, str], ...]) -> bytes:
-    seconds, nanos = divmod(time_ns, 10**9)
-    stamp = b"\x08" + varint(seconds) + (b"\x10" + varint(nanos) if nanos else b"")
-    pairs = b"".join(field(3, field(1, k.encode()) + field(2, v.encode())) for k, v in metadata)
-    return field(2, field(1, stamp) + field(2, line) + pairs)
-
-
-def field(number: int, data: bytes) -> bytes:
-    return bytes([number << 3 | 2]) + varint(len(data)) + data
-
-
-def varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    if columns.texts:
+        yield encode_request(launch.labels, [columns.encode()]), len(columns.texts), text
