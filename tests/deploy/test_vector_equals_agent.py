@@ -8,7 +8,7 @@ from support.agent_loki import LokiStandIn
 from support.agent_process import AgentProcess, Launch
 from support.vrl import Remap
 
-from tracetail.contract.engine_lines import FORMS, PREFIX
+from tracetail.contract.engine_lines import FORMS, PREFIX, split_header
 from tracetail.contract.logline import parse_line
 
 LOGS = sorted((Path(__file__).parents[1] / "data" / "vllm-logs").glob("*.log"))
@@ -108,6 +108,7 @@ async def test_every_entry_is_the_same_but_for_the_level_of_lines_without_a_head
             missing[expected.pop("level")] += 1
             parsed = parse_line(line)
             assert parsed.mark != "event"
+            assert split_header(parsed.text)[0] is None, line
         assert event["message"] == entry.line
         assert event["nanoseconds"] == entry.time_ns
         assert "{" + labels + "}" == entry.labels
