@@ -1,4 +1,4 @@
-"""A consistent copy of the database while the store runs."""
+"""Copies the database consistently while the store runs."""
 
 import os
 import sqlite3
@@ -9,10 +9,10 @@ from tracetail.store.disk.database import DatabaseError, check_version, open_rea
 
 
 def back_up(database: Path, target: Path) -> int:
-    """Write all that is committed at this moment to target; return its size in bytes.
+    """Write a copy of everything committed so far to target; return its size in bytes.
 
-    The copy is made in one read transaction, beside the running store, and appears under its name only when it is
-    complete and on the disk. Raises DatabaseError.
+    The copy is made in one read transaction, and renamed to target once it is complete and synced to disk.
+    Raises DatabaseError.
     """
     if not database.is_file():
         raise DatabaseError(f"there is no database at {database}")
@@ -22,7 +22,7 @@ def back_up(database: Path, target: Path) -> int:
     try:
         with closing(open_reader(database)) as source, closing(sqlite3.connect(partial)) as copy:
             check_version(source, database)
-            # In one step: copied page by page, it would begin anew with each push.
+            # In one step: a copy page by page would restart at each push.
             source.backup(copy)
         _sync(partial)
         partial.rename(target)

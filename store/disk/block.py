@@ -1,12 +1,12 @@
-"""A block: some entries of one stream as SQLite holds them, in columns and compressed.
+"""A block: entries of one stream in columns, compressed, as they are stored in SQLite.
 
-The columns let a query touch only what it needs: a histogram by level reads times and levels but no text, a text
-search runs over all lines at once at memory speed, and equal metadata is stored once.
+With columns a query reads only what it needs: a histogram by level reads times and levels but no text, a text search
+runs over all lines at once at memory speed, and equal metadata is stored once.
 
     index   zstd of: number of entries, size of the directory, differences of the times (8 bytes each), lengths of
-            the lines (4 bytes each), for each name of metadata the places of the entries' values (1, 2 or 4 bytes
-            each; 0 is no value, n the nth value), the directory: names and their values as JSON
-    text    zstd of the lines joined by LF (a line may contain one: the lengths tell)
+            the lines (4 bytes each), for each metadata name a column of value indices (1, 2 or 4 bytes each; 0 means
+            no value, n the nth value), the directory: names and their values as JSON
+    text    zstd of the lines joined by LF (a line may contain LF; the lengths give its end)
 
 Integers are little-endian.
 """
@@ -31,43 +31,43 @@ Labels = tuple[tuple[str, str], ...]
 
 ZSTD_LEVEL = 1
 ENTRY_BYTES = 16
-"""What time, length and metadata of an entry count for, beside its line."""
+"""The size that is counted for an entry's time, length and metadata, in addition to its line."""
 _HEADER = Struct("<II")
 
 
 class CorruptBlockError(Exception):
-    """A block's bytes are not what this module wrote."""
+    """The bytes of a block are invalid."""
 
 
 @dataclass(slots=True)
 class Entries:
-    """Entries of one stream in the order of their times; equal times in the order of arrival."""
+    """Entries of one stream, sorted by time; entries of equal time are in the order of arrival."""
 
     times: Sequence[int]
     """Nanoseconds since the epoch."""
     lines: list[bytes]
     """Valid UTF-8."""
     metadata: Sequence[int]
-    """For each entry its place in metadata_sets."""
+    """For each entry the index of its metadata in metadata_sets."""
     metadata_sets: list[Metadata]
 
     def __len__(self) -> int:
         return len(self.times)
 
     def text_bytes(self) -> int:
-        """Return the size of the lines."""
+        """Return the total size of the lines."""
         return sum(map(len, self.lines))
 
     def size(self) -> int:
-        """Return about what the entries need unpacked, so that many empty lines are not nothing."""
+        """Return the approximate decompressed size. It counts each entry, so that many empty lines have a size."""
         return self.text_bytes() + ENTRY_BYTES * len(self)
 
     def identities(self) -> Iterator[tuple[int, bytes, Metadata]]:
-        """Return what makes each entry the one it is, as in Loki: time, line and metadata."""
+        """Return what identifies each entry, as in Loki: time, line and metadata."""
         return zip(self.times, self.lines, (self.metadata_sets[m] for m in self.metadata), strict=True)
 
     def take(self, positions: Sequence[int]) -> "Entries":
-        """Return only the entries at these positions."""
+        """Return the entries at these positions."""
         return Entries(
             [self.times[i] for i in positions],
             [self.lines[i] for i in positions],
@@ -76,53 +76,53 @@ class Entries:
         )
 
     def slice(self, start: int, stop: int) -> "Entries":
-        """Return the entries from start to before stop, with only the metadata sets that they use."""
-        places: dict[int, int] = {}
-        metadata = [places.setdefault(m, len(places)) for m in self.metadata[start:stop]]
-        sets = [self.metadata_sets[m] for m in places]
+        """Return the entries from start to stop (exclusive), with only the metadata sets that they use."""
+        indices: dict[int, int] = {}
+        metadata = [indices.setdefault(m, len(indices)) for m in self.metadata[start:stop]]
+        sets = [self.metadata_sets[m] for m in indices]
         return Entries(self.times[start:stop], self.lines[start:stop], metadata, sets)
 
 
 def is_increasing(times: Sequence[int]) -> bool:
-    """Say whether each time is later than the one before it."""
+    """Return whether each time is later than the previous one."""
     return all(map(lt, times, times[1:]))
 
 
 def merge(parts: Sequence[Entries]) -> Entries:
-    """Return all entries of parts in one, by time; parts that came earlier stand first at equal times."""
+    """Return the entries of all parts, sorted by time; entries of equal time are in the order of the parts."""
     times: list[int] = []
     lines: list[bytes] = []
     metadata: list[int] = []
-    places: dict[Metadata, int] = {}
+    indices: dict[Metadata, int] = {}
     for part in parts:
-        place = [places.setdefault(s, len(places)) for s in part.metadata_sets]
+        set_index = [indices.setdefault(s, len(indices)) for s in part.metadata_sets]
         times.extend(part.times)
         lines.extend(part.lines)
-        metadata.extend([place[m] for m in part.metadata])
-    merged = Entries(times, lines, metadata, list(places))
+        metadata.extend([set_index[m] for m in part.metadata])
+    merged = Entries(times, lines, metadata, list(indices))
     return merged if is_increasing(times) else sort(merged)
 
 
 def sort(entries: Entries) -> Entries:
-    """Return the entries by time; the order of equal times stays."""
+    """Return the entries sorted by time. The sort is stable."""
     return entries.take(sorted(range(len(entries)), key=entries.times.__getitem__))
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedBlock:
-    """A block as it is stored, with what the database's index needs to know of it."""
+    """An encoded block, with the columns that the database indexes."""
 
     first: int
     last: int
     count: int
     text_bytes: int
-    """Size of the joined lines before compression."""
+    """The size of the joined lines before compression."""
     index: bytes
     text: bytes
 
 
 def encode(entries: Entries, level: int = ZSTD_LEVEL) -> EncodedBlock:
-    """Compress entries, which must be in order and at least one."""
+    """Encode entries, which must be sorted and not empty."""
     times = entries.times
     text = b"\n".join(entries.lines)
     columns = _columns_of(entries)
@@ -132,7 +132,7 @@ def encode(entries: Entries, level: int = ZSTD_LEVEL) -> EncodedBlock:
             _HEADER.pack(len(times), len(directory)),
             _bytes_of(array("q", [times[0], *map(sub, times[1:], times)])),
             _bytes_of(array("I", map(len, entries.lines))),
-            *(_bytes_of(column.places) for column in columns.values()),
+            *(_bytes_of(column.indices) for column in columns.values()),
             directory,
         )
     )
@@ -148,15 +148,15 @@ def encode(entries: Entries, level: int = ZSTD_LEVEL) -> EncodedBlock:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The values of one name of metadata."""
+    """The values of one metadata name."""
 
     values: list[str]
-    places: "array[int]"
+    indices: "array[int]"
     """For each entry 0 if it has no value, else n for the nth value."""
 
 
 def _columns_of(entries: Entries) -> dict[str, Column]:
-    """Turn the sets of metadata into columns."""
+    """Return metadata sets as columns, by name."""
     values: dict[str, dict[str, int]] = {}
     of_sets: dict[str, list[int]] = {}
     count = len(entries.metadata_sets)
@@ -167,17 +167,17 @@ def _columns_of(entries: Entries) -> dict[str, Column]:
                 known, of_sets[name] = values.setdefault(name, {}), [0] * count
             of_sets[name][i] = known.setdefault(value, len(known) + 1)
     return {
-        name: Column(list(known), array(_place_type(len(known)), map(of_sets[name].__getitem__, entries.metadata)))
+        name: Column(list(known), array(_index_type(len(known)), map(of_sets[name].__getitem__, entries.metadata)))
         for name, known in values.items()
     }
 
 
-def _place_type(value_count: int) -> str:
+def _index_type(value_count: int) -> str:
     return "B" if value_count < 1 << 8 else "H" if value_count < 1 << 16 else "I"
 
 
 class BlockIndex:
-    """All of a block but its text: times, lengths of the lines, metadata."""
+    """The decoded index of a block: times, lengths of the lines, metadata columns."""
 
     __slots__ = ("columns", "lengths", "times")
 
@@ -192,7 +192,7 @@ class BlockIndex:
             at += 4 * count
             self.columns: dict[str, Column] = {}
             for name, values in orjson.loads(index[len(index) - directory_bytes :]):
-                kind = _place_type(len(values))
+                kind = _index_type(len(values))
                 size = count * array(kind).itemsize
                 self.columns[name] = Column(values, _array_of(kind, index[at : at + size]))
                 at += size
@@ -203,16 +203,16 @@ class BlockIndex:
         return len(self.times)
 
     def between(self, start: int, end: int) -> tuple[int, int]:
-        """Return the positions of the entries with start <= time < end, as first and one after the last."""
+        """Return the positions of the entries with start <= time < end: the first, and the end (exclusive)."""
         return bisect_left(self.times, start), bisect_left(self.times, end)
 
     def starts(self) -> "array[int]":
-        """Return for each line where it starts in the text, and at the end where one more line would."""
+        """Return the offset of each line in the text, and the offset at which a further line would start."""
         return array("q", accumulate(self.lengths, lambda start, length: start + length + 1, initial=0))
 
 
 class StoredBlock:
-    """A block as a query looks at it; the text is fetched and unpacked when it is first needed."""
+    """A block for a query; its text is fetched and decompressed when it is first needed."""
 
     __slots__ = ("_fetch_text", "_starts", "_text", "index")
 
@@ -231,19 +231,19 @@ class StoredBlock:
 
     @property
     def starts(self) -> Sequence[int]:
-        """Where each line starts in the text, and at the end where one more line would."""
+        """The offset of each line in the text, and the offset at which a further line would start."""
         if self._starts is None:
             self._starts = self.index.starts()
         return self._starts
 
     def line(self, position: int) -> bytes:
-        """Return one line."""
+        """Return the line at a position."""
         start = self.starts[position]
         return self.text[start : start + self.index.lengths[position]]
 
 
 def decode_text(data: bytes, text_bytes: int) -> bytes:
-    """Return the lines joined by LF."""
+    """Return the decompressed lines, joined by LF. Raises CorruptBlockError."""
     if text_bytes == 0:
         return b""
     try:
@@ -253,7 +253,7 @@ def decode_text(data: bytes, text_bytes: int) -> bytes:
 
 
 def decode(index: bytes, text: bytes, text_bytes: int) -> Entries:
-    """Return a block's entries."""
+    """Return the entries of a block. Raises CorruptBlockError."""
     columns = BlockIndex(index)
     joined = decode_text(text, text_bytes)
     starts = columns.starts()
@@ -263,23 +263,23 @@ def decode(index: bytes, text: bytes, text_bytes: int) -> Entries:
 
 
 def _sets_of(index: BlockIndex) -> tuple[list[int], list[Metadata]]:
-    """Turn columns back into sets of metadata."""
+    """Return metadata columns as sets: for each entry the index of its set, and the sets."""
     if not index.columns:
         return [0] * len(index), [()]
     found: dict[tuple[int, ...], int] = {}
     metadata = [
-        found.setdefault(places, len(found))
-        for places in zip(*(column.places for column in index.columns.values()), strict=True)
+        found.setdefault(indices, len(found))
+        for indices in zip(*(column.indices for column in index.columns.values()), strict=True)
     ]
     names = sorted(index.columns)
     order = [list(index.columns).index(name) for name in names]
     sets = [
         tuple(
-            (name, index.columns[name].values[places[o] - 1])
+            (name, index.columns[name].values[indices[o] - 1])
             for name, o in zip(names, order, strict=True)
-            if places[o]
+            if indices[o]
         )
-        for places in found
+        for indices in found
     ]
     return metadata, sets
 

@@ -1,6 +1,6 @@
-"""The SQLite file: schema, versions, the lock that keeps a second store away, and connections.
+"""The SQLite database: schema, version check, the lock against a second store, and connections.
 
-stream   one row per stream: its labels and the times between which it has entries
+stream   one row per stream: its labels, and the times of its first and last entry
 label    the index of the streams: name, value, stream
 block    entries, see tracetail.store.disk.block; `level` counts how often blocks were merged into larger ones
 """
@@ -12,9 +12,9 @@ from pathlib import Path
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x7472746C
-"""`trtl`: tells our files from other SQLite files."""
+"""`trtl`: marks the file as a database of this store."""
 LEVEL_FULL = 9
-"""The level of a block that is large enough never to be merged again."""
+"""The level of a block that is large enough not to be merged again."""
 BUSY_TIMEOUT_SECONDS = 30.0
 
 _SCHEMA = f"""
@@ -49,18 +49,18 @@ CREATE INDEX label_of_stream ON label (stream);
 
 
 class DatabaseError(Exception):
-    """The database cannot be used; the message says why and what to do."""
+    """The database cannot be used; the message gives the reason and the remedy."""
 
 
 class Database:
-    """The file and its lock; hands out one connection for writing and any number for reading."""
+    """The database file and its lock. Opens one connection for writing and any number for reading."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock_file = -1
 
     def open(self) -> None:
-        """Take the lock and create or check the schema. Raises DatabaseError."""
+        """Lock the database, and create or check its schema. Raises DatabaseError."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
             self._lock_file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -71,7 +71,7 @@ class Database:
         except OSError:
             self.close()
             raise DatabaseError(
-                f"another store already uses {self.path}; stop it, or give this one its own [store] path"
+                f"another store already uses {self.path}; stop it, or set another [store] path for this one"
             ) from None
         try:
             self._prepare()
@@ -80,7 +80,7 @@ class Database:
             raise
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock. Connections are closed by those who opened them."""
         if self._lock_file >= 0:
             os.close(self._lock_file)
             self._lock_file = -1
@@ -108,7 +108,7 @@ class Database:
             connection.close()
 
     def writer(self) -> sqlite3.Connection:
-        """Return the connection that writes; there must be one only."""
+        """Open the connection that writes; there must be only one. The caller closes it."""
         connection = sqlite3.connect(
             self.path, isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS, check_same_thread=False
         )
@@ -120,11 +120,11 @@ class Database:
         return connection
 
     def reader(self) -> sqlite3.Connection:
-        """Return a connection that only reads."""
+        """Open a connection that only reads. The caller closes it."""
         return open_reader(self.path)
 
     def size(self) -> int:
-        """Return the bytes of the database and its write-ahead log on disk."""
+        """Return the size on disk of the database and its write-ahead log, in bytes."""
         total = 0
         for name in (self.path.name, self.path.name + "-wal"):
             try:
@@ -135,7 +135,7 @@ class Database:
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """Return a connection that only reads the database at path."""
+    """Open a connection that only reads the database at path. The caller closes it."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
         uri=True,
@@ -148,15 +148,15 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the schema's version, 0 for an empty file. Raises DatabaseError for what is not ours or too new."""
+    """Return the schema version, 0 for an empty file. Raises DatabaseError for a foreign or newer database."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     application = int(connection.execute("PRAGMA application_id").fetchone()[0])
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if tables and application != APPLICATION_ID:
-        raise DatabaseError(f"{path} is a database, but not a store's; give another [store] path")
+        raise DatabaseError(f"{path} is a database, but not one of this store; set another [store] path")
     if version > SCHEMA_VERSION:
         raise DatabaseError(
             f"{path} was written by a newer tracetail (schema {version}, this one knows {SCHEMA_VERSION}); "
-            "upgrade tracetail, or give another [store] path"
+            "upgrade tracetail, or set another [store] path"
         )
     return version

@@ -1,6 +1,6 @@
-"""Reading the database: which streams a selector means, which blocks hold their entries of some time.
+"""Reads the database: the streams that a selector matches, and their blocks in a time range.
 
-A snapshot is one read transaction: whatever is written, merged or deleted meanwhile, it sees the same entries.
+A snapshot is one read transaction: it sees the same entries, whatever is written, merged or deleted meanwhile.
 """
 
 import sqlite3
@@ -18,14 +18,14 @@ from tracetail.store.disk.database import Database
 from tracetail.store.logql.matching import compile_matcher
 from tracetail.store.logql.tree import Matcher
 
-SELECTIVITY_LOOKED_AT = 1000
-"""An equality that means more streams than this counts as unselective."""
+SELECTIVITY_COUNT_MAX = 1000
+"""How many streams of an equality matcher are counted at most, to compare selectivities."""
 _CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
 class BlockRef:
-    """A block that may hold wanted entries."""
+    """A row of the block table, without its contents."""
 
     id: int
     stream: int
@@ -35,13 +35,13 @@ class BlockRef:
 
 
 class Snapshot:
-    """What the database held when the snapshot was taken."""
+    """The database at the time when the snapshot was taken. Time ranges are start <= time < end, in nanoseconds."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def streams(self, selector: Sequence[Matcher], start: int, end: int) -> dict[int, Labels]:
-        """Return the streams that fulfil all matchers and may have entries with start <= time < end."""
+        """Return the streams that satisfy all matchers and may have entries in the range, as labels by id."""
         found = {}
         for stream, text in self._candidates(selector, start, end):
             labels: Labels = tuple((name, value) for name, value in orjson.loads(text))
@@ -51,7 +51,7 @@ class Snapshot:
         return found
 
     def _candidates(self, selector: Sequence[Matcher], start: int, end: int) -> Iterator[tuple[int, str]]:
-        """Yield id and labels of the streams that the index gives for the most selective matcher."""
+        """Yield id and labels of the streams that the label index returns for the most selective matcher."""
         equalities = [m for m in selector if m.op == "=" and m.value]
         if equalities:
             best = min(equalities, key=self._selectivity)
@@ -76,26 +76,26 @@ class Snapshot:
     def _selectivity(self, matcher: Matcher) -> int:
         row = self._connection.execute(
             "SELECT count(*) FROM (SELECT 1 FROM label WHERE name = ? AND value = ? LIMIT ?)",
-            (matcher.name, matcher.value, SELECTIVITY_LOOKED_AT),
+            (matcher.name, matcher.value, SELECTIVITY_COUNT_MAX),
         ).fetchone()
         return int(row[0])
 
     def blocks(self, streams: Sequence[int], start: int, end: int) -> list[BlockRef]:
-        """Return the blocks of these streams that may have entries with start <= time < end."""
+        """Return the blocks of these streams that may have entries in the range."""
         found: list[BlockRef] = []
         for at in range(0, len(streams), _CHUNK):
             chunk = streams[at : at + _CHUNK]
-            places = ", ".join("?" * len(chunk))
+            marks = ", ".join("?" * len(chunk))
             rows = self._connection.execute(
                 "SELECT id, stream, first, last, text_bytes FROM block "  # noqa: S608  (only question marks)
-                f"WHERE stream IN ({places}) AND first < ? AND last >= ?",
+                f"WHERE stream IN ({marks}) AND first < ? AND last >= ?",
                 (*chunk, *_int64(end, start)),
             )
             found.extend(BlockRef(*row) for row in rows)
         return found
 
     def open(self, ref: BlockRef) -> StoredBlock:
-        """Return a block; its text is read when it is needed, while the snapshot lasts."""
+        """Return a block. Its text is read on demand, which is possible as long as the snapshot exists."""
         row = self._connection.execute("SELECT entries_index FROM block WHERE id = ?", (ref.id,)).fetchone()
         return StoredBlock(BlockIndex(row[0]), partial(self._text, ref))
 
@@ -104,7 +104,7 @@ class Snapshot:
         return block.decode_text(row[0], ref.text_bytes)
 
     def label_names(self, start: int, end: int) -> list[str]:
-        """Return the names of labels of streams that may have entries in this time."""
+        """Return the label names of the streams that may have entries in the range."""
         rows = self._connection.execute(
             "SELECT DISTINCT l.name FROM stream s JOIN label l ON l.stream = s.id WHERE s.last >= ? AND s.first < ?",
             _int64(start, end),
@@ -112,7 +112,7 @@ class Snapshot:
         return sorted(row[0] for row in rows)
 
     def label_values(self, name: str, start: int, end: int) -> list[str]:
-        """Return the values of one label of streams that may have entries in this time."""
+        """Return the values of one label of the streams that may have entries in the range."""
         rows = self._connection.execute(
             "SELECT DISTINCT l.value FROM label l JOIN stream s ON s.id = l.stream "
             "WHERE l.name = ? AND s.last >= ? AND s.first < ?",
@@ -122,12 +122,12 @@ class Snapshot:
 
 
 def _int64(*times: int) -> tuple[int, ...]:
-    """Return times as far as SQLite can hold them: nothing that is stored lies beyond."""
+    """Return the times clamped to SQLite's 64-bit integers, which bound every stored time."""
     return tuple(min(max(time, -(2**63)), 2**63 - 1) for time in times)
 
 
 class Reader:
-    """Hands out snapshots; each thread keeps a connection of its own."""
+    """Creates snapshots. Each thread has a connection of its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -136,7 +136,7 @@ class Reader:
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
-        """Return a snapshot for the length of a with block."""
+        """Yield a snapshot, for the length of a with block."""
         connection = self._connection()
         connection.execute("BEGIN")
         try:
@@ -152,7 +152,7 @@ class Reader:
         return connection
 
     def close(self) -> None:
-        """Close every connection; no thread may be reading any more."""
+        """Close every connection. No thread may use a snapshot any more."""
         for connection in self._connections:
             connection.close()
         self._connections.clear()

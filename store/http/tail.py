@@ -15,8 +15,9 @@ from tracetail.store.disk.block import Labels
 from tracetail.store.ingest.writer import Stored
 from tracetail.store.logql.matching import compile_matcher
 from tracetail.store.logql.tree import LogQuery
+from tracetail.store.query.labels import result_labels
 from tracetail.store.query.log_query import Entry
-from tracetail.store.query.stages import Pipeline, result_labels
+from tracetail.store.query.pipeline import Pipeline
 
 TAILS_MAX = 10
 """Limit of concurrent tails; Loki's default max_concurrent_tail_requests."""

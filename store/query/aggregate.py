@@ -1,8 +1,8 @@
-"""Answers metric queries: counts entries or bytes over ranges of time, then sums the series up.
+"""Evaluates metric queries: counts entries or bytes over time ranges, and aggregates the series.
 
-A range aggregation has a value at each step t, made of the entries with t - range < time <= t (as in Loki, whose
-lower bound is exclusive). Each entry therefore counts from its first step to its last: that is added at the one and
-taken off after the other, and one pass over the steps gives all values.
+The value of a range aggregation at step t covers the entries with t - range < time <= t (as in Loki, the lower bound
+is exclusive). So each entry counts in a run of consecutive steps: it is added at the first and subtracted after the
+last, and the running sum over the steps gives all values.
 """
 
 from bisect import bisect_right
@@ -27,24 +27,25 @@ from tracetail.store.logql.tree import (
     VectorAggregation,
 )
 from tracetail.store.query.budget import Budget, QueryLimitError
+from tracetail.store.query.labels import ERROR, LabelSet, result_labels
+from tracetail.store.query.pipeline import Pipeline
 from tracetail.store.query.scan import BlockScan, Key, taken
-from tracetail.store.query.stages import ERROR, LabelSet, Pipeline, result_labels
 
 STEPS_MAX = 11_000
-"""Points per series, as Loki (and Prometheus) allows."""
+"""Limit of points per series, as in Loki and Prometheus."""
 SERIES_MAX = 500
-"""Series of a result, Loki's default max_query_series."""
-SERIES_ON_THE_WAY_MAX = 100_000
-"""Series before they are summed up."""
+"""Limit of series in a result; Loki's default max_query_series."""
+SERIES_INTERMEDIATE_MAX = 100_000
+"""Limit of series before they are aggregated."""
 _BYTES_PER_STEP = 200
 _BYTES_PER_POINT = 150
-"""What a change of a sum, and a point of a result, cost in memory, about."""
+"""The approximate memory of a change of a running sum, and of a point of a result."""
 _BYTES_FUNCTIONS = ("bytes_over_time", "bytes_rate")
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The times at which a metric query has values: first, first + step, … count of them."""
+    """The evaluation times of a metric query, in nanoseconds: first, first + step, …; count of them."""
 
     first: int
     step: int
@@ -52,7 +53,7 @@ class Steps:
 
 
 Series = dict[Labels, dict[int, float]]
-"""The values of each series by the number of the step; steps without entries have none."""
+"""The values of each series by step number; steps without entries have no value."""
 
 
 def evaluate(snapshot: Snapshot, metric: Metric, steps: Steps, budget: Budget) -> Series:
@@ -68,56 +69,56 @@ def evaluate(snapshot: Snapshot, metric: Metric, steps: Steps, budget: Budget) -
 
 
 def _evaluate(
-    snapshot: Snapshot, metric: Metric, steps: Steps, budget: Budget, around: VectorAggregation | None
+    snapshot: Snapshot, metric: Metric, steps: Steps, budget: Budget, outer: VectorAggregation | None
 ) -> Series:
     if isinstance(metric, Constant):
         return {(): dict.fromkeys(range(steps.count), sum(map(float, metric.terms)))}
     if isinstance(metric, RangeAggregation):
-        return _range(snapshot, metric, steps, budget, around)
+        return _range(snapshot, metric, steps, budget, outer)
     inner = _evaluate(snapshot, metric.inner, steps, budget, metric)
     return _vector(metric, inner)
 
 
 def _range(
-    snapshot: Snapshot, metric: RangeAggregation, steps: Steps, budget: Budget, around: VectorAggregation | None
+    snapshot: Snapshot, metric: RangeAggregation, steps: Steps, budget: Budget, outer: VectorAggregation | None
 ) -> Series:
-    counting = _Counting(metric, steps)
-    pipeline = Pipeline(metric.query.stages, parse=not _nobody_asks_for_labels(metric.query, around))
+    counter = _RangeCounter(metric, steps)
+    pipeline = Pipeline(metric.query.stages, parse=not _ignores_extracted_labels(metric.query, outer))
     # time > first - range, time <= last, in whole nanoseconds
     start = steps.first - metric.offset_ns - metric.range_ns + 1
     end = steps.first - metric.offset_ns + (steps.count - 1) * steps.step + 1
     streams = snapshot.streams(metric.query.selector, start, end)
-    grouping = around.grouping or Grouping(without=False, names=()) if _is_summed(around) and around else None
+    grouping = outer.grouping or Grouping(without=False, names=()) if _is_summed(outer) and outer else None
     for ref in snapshot.blocks(list(streams), start, end):
         budget.check_time()
         scan = BlockScan(pipeline, streams[ref.stream], snapshot.open(ref), start, end)
         if len(scan.positions):
-            counting.add(scan, grouping)
-            budget.check_memory(counting.used_bytes)
-    return counting.series()
+            counter.add(scan, grouping)
+            budget.check_memory(counter.used_bytes)
+    return counter.series()
 
 
-def _is_summed(around: VectorAggregation | None) -> bool:
-    return around is not None and around.function == "sum"
+def _is_summed(outer: VectorAggregation | None) -> bool:
+    return outer is not None and outer.function == "sum"
 
 
-def _nobody_asks_for_labels(query: LogQuery, around: VectorAggregation | None) -> bool:
-    """Say whether what parsers find is of no account: Loki then does not even run them, nor see their errors."""
-    if not _is_summed(around) or around is None:
+def _ignores_extracted_labels(query: LogQuery, outer: VectorAggregation | None) -> bool:
+    """Return whether the labels that parsers extract are not used. Loki then does not run them, nor report errors."""
+    if not _is_summed(outer) or outer is None:
         return False
-    grouped = around.grouping is not None and (around.grouping.names or around.grouping.without)
-    return not grouped and not any(_asks_for_labels(stage) for stage in query.stages)
+    grouped = outer.grouping is not None and (outer.grouping.names or outer.grouping.without)
+    return not grouped and not any(_uses_labels(stage) for stage in query.stages)
 
 
-def _asks_for_labels(stage: object) -> bool:
+def _uses_labels(stage: object) -> bool:
     return isinstance(stage, Matcher | Comparison | AllOf | AnyOf)
 
 
 def runs(times: Sequence[int], steps: Steps, offset_ns: int, range_ns: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield runs of entries, whose times are in order, that count in the same steps.
+    """Yield runs of entries that count in the same steps, as (first entry, end entry, first step, end step).
 
-    Each as: from and before which entry, from and before which step. Entries that lie between the ranges,
-    which count nowhere, are left out. There are never more than two runs for each step, however many entries.
+    times: of the entries, in order. End indices are exclusive. Entries that count in no step are skipped. There are
+    at most two runs per step, whatever the number of entries.
     """
     first, step, count = steps.first - offset_ns, steps.step, steps.count
     reach = range_ns - 1
@@ -135,56 +136,56 @@ def runs(times: Sequence[int], steps: Steps, offset_ns: int, range_ns: int) -> I
 
 
 @dataclass(slots=True)
-class _Tally:
-    """One series on its way: what begins and what ends to count at each step."""
+class _Changes:
+    """The changes of one series at each step: of the number of entries, and of their bytes."""
 
     entries: "Counter[int]" = field(default_factory=Counter)
-    amount: "Counter[int]" = field(default_factory=Counter)
+    size: "Counter[int]" = field(default_factory=Counter)
 
 
-class _Counting:
-    """Collects entries into series for one range aggregation."""
+class _RangeCounter:
+    """Counts entries into the series of one range aggregation."""
 
     def __init__(self, metric: RangeAggregation, steps: Steps) -> None:
         self._metric = metric
         self._steps = steps
         self._of_bytes = metric.function in _BYTES_FUNCTIONS
-        self._tallies: dict[Labels, _Tally] = {}
+        self._changes_by_labels: dict[Labels, _Changes] = {}
 
     @property
     def used_bytes(self) -> int:
-        """About what the series need by now."""
-        return sum(len(t.entries) + len(t.amount) + 20 for t in self._tallies.values()) * _BYTES_PER_STEP
+        """The approximate memory of the series."""
+        return sum(len(c.entries) + len(c.size) + 20 for c in self._changes_by_labels.values()) * _BYTES_PER_STEP
 
     def add(self, scan: BlockScan, grouping: Grouping | None) -> None:
-        """Count the entries of a block. grouping: what the series will be summed by, if they will be."""
+        """Count the entries of a block. grouping: of the sum over the series, None if they are not summed."""
         positions = scan.positions
         times = taken(scan.block.index.times, positions)
         lengths = taken(scan.block.index.lengths, positions) if self._of_bytes else ()
         by = None if grouping is None or grouping.without else (*grouping.names, ERROR)
         keys, labels = scan.labels_by(by, positions)
-        series: dict[Key, _Tally] = {}
+        series: dict[Key, _Changes] = {}
         for low, high, begin, end in runs(times, self._steps, self._metric.offset_ns, self._metric.range_ns):
             for key, number in Counter(keys[low:high]).items():
                 if key not in series:
-                    series[key] = self._tally(self._series_labels(labels[key], grouping))
+                    series[key] = self._changes_of(self._series_labels(labels[key], grouping))
                 series[key].entries[begin] += number
                 series[key].entries[end] -= number
             if self._of_bytes:
                 for key, length in zip(keys[low:high], lengths[low:high], strict=True):
-                    series[key].amount[begin] += length
-                    series[key].amount[end] -= length
+                    series[key].size[begin] += length
+                    series[key].size[end] -= length
 
-    def _tally(self, labels: Labels) -> _Tally:
-        tally = self._tallies.get(labels)
-        if tally is None:
-            if len(self._tallies) >= SERIES_ON_THE_WAY_MAX:
+    def _changes_of(self, labels: Labels) -> _Changes:
+        changes = self._changes_by_labels.get(labels)
+        if changes is None:
+            if len(self._changes_by_labels) >= SERIES_INTERMEDIATE_MAX:
                 raise QueryLimitError(
-                    f"the query makes more than {SERIES_ON_THE_WAY_MAX} series; add more specific stream "
+                    f"the query has more than {SERIES_INTERMEDIATE_MAX} series; add more specific stream "
                     "selectors, drop labels, or use Loki"
                 )
-            tally = self._tallies[labels] = _Tally()
-        return tally
+            changes = self._changes_by_labels[labels] = _Changes()
+        return changes
 
     def _series_labels(self, labels: LabelSet, grouping: Grouping | None) -> Labels:
         if labels.get(ERROR):
@@ -201,16 +202,16 @@ class _Counting:
         """Return the values of each series."""
         divisor = self._metric.range_ns / 1e9 if self._metric.function in ("rate", "bytes_rate") else 1
         result: Series = {}
-        for labels, tally in self._tallies.items():
-            entries = _running(tally.entries)
-            amounts = _running(tally.amount) if self._of_bytes else entries
+        for labels, changes in self._changes_by_labels.items():
+            entries = _running(changes.entries)
+            sizes = _running(changes.size) if self._of_bytes else entries
             values: dict[int, float] = {}
-            marks = sorted(tally.entries)
+            marks = sorted(changes.entries)
             for mark, following in pairwise(marks):
                 if entries[mark] == 0:
                     continue
                 for k in range(mark, following):
-                    value = amounts[mark]
+                    value = sizes[mark]
                     values[k] = value / divisor if divisor != 1 else value
             if values:
                 result[labels] = values
@@ -218,7 +219,7 @@ class _Counting:
 
 
 def _running(changes: "Counter[int]") -> dict[int, int]:
-    """Return the sum of all changes up to each step at which there is one."""
+    """Return the running sum of the changes at each step that has one."""
     marks = sorted(changes)
     return dict(zip(marks, accumulate(changes[m] for m in marks), strict=True))
 
@@ -259,7 +260,7 @@ _COMBINE: dict[str, Callable[[list[float]], float]] = {
 
 
 def number_text(value: float) -> str:
-    """Return a sample as Loki writes it: the shortest text that gives the number, without an exponent."""
+    """Return a sample in Loki's format: the shortest decimal that parses to the number, without an exponent."""
     if value == int(value):
         return str(int(value))
     return format(Decimal(repr(value)), "f")

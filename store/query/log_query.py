@@ -7,8 +7,9 @@ from tracetail.store.disk.block import Labels
 from tracetail.store.disk.reader import BlockRef, Snapshot
 from tracetail.store.logql.tree import LogQuery
 from tracetail.store.query.budget import Budget
+from tracetail.store.query.labels import result_labels
+from tracetail.store.query.pipeline import Pipeline
 from tracetail.store.query.scan import BlockScan, taken
-from tracetail.store.query.stages import Pipeline, result_labels
 
 ENTRY_OVERHEAD_BYTES = 200
 """The approximate memory of a result's entry, in addition to its line."""

@@ -1,8 +1,12 @@
-"""Lines in logfmt, read as Loki's decoder does: what is no pair is stepped over, or ends a strict reading."""
+"""The logfmt parser. Decodes as Loki does: invalid pairs are skipped, or are an error in strict mode."""
 
 import json
 import re
 from collections.abc import Iterator
+
+from tracetail.store.disk.block import Labels
+from tracetail.store.logql.tree import Logfmt
+from tracetail.store.query.labels import LabelSet, LabelStage, extracted_name, has_label, label_name, set_error
 
 _GAP = re.compile(rb"[\x00-\x20]*")
 _WORD = re.compile(rb'[^\x00-\x20="]*')
@@ -11,11 +15,36 @@ _REST = re.compile(rb"[^\x00-\x20]*")
 
 
 class LogfmtError(ValueError):
-    """What is wrong with a line; the text is that of Loki's decoder."""
+    """The line is invalid logfmt; the text is that of Loki's decoder."""
+
+
+def logfmt_stage(part: Logfmt) -> LabelStage:
+    """Return the stage of `logfmt`."""
+    wanted = {e.expression: e.name for e in part.extractions}
+
+    def stage(labels: LabelSet, stream: Labels, line: bytes) -> bool:
+        for name in wanted.values():
+            if not has_label(stream, name):
+                labels[name] = ""
+        try:
+            for key, value in logfmt_pairs(line, strict=part.strict):
+                name = label_name(key.decode("utf-8", "replace"))
+                if wanted:
+                    if name not in wanted and name not in wanted.values():
+                        continue
+                    name = wanted.get(name, name)
+                if name and (value or part.keep_empty or wanted):
+                    text = value.decode("utf-8", "replace").replace("\ufffd", " ")
+                    labels[extracted_name(stream, name)] = text
+        except LogfmtError as error:
+            set_error(labels, "LogfmtParserErr", str(error))
+        return True
+
+    return stage
 
 
 def logfmt_pairs(line: bytes, *, strict: bool) -> Iterator[tuple[bytes, bytes]]:
-    """Yield keys and values. What is no pair is stepped over, or raises LogfmtError if strict."""
+    """Yield keys and values. Skips invalid pairs, or raises LogfmtError if strict."""
     position = _end(_GAP, line, 0)
     while position < len(line):
         pair, position, error = _pair(line, position)
@@ -27,7 +56,7 @@ def logfmt_pairs(line: bytes, *, strict: bool) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _pair(line: bytes, start: int) -> tuple[tuple[bytes, bytes] | None, int, str]:
-    """Return the pair at start, or None; where to go on; and why it is None."""
+    """Return the pair at start, or None if it is invalid; the position to continue from; and the error."""
     at = _end(_WORD, line, start)
     key = line[start:at]
     if at == len(line) or line[at] <= 0x20:
@@ -59,7 +88,7 @@ def _syntax_error(at: int, what: str) -> str:
 
 
 def _end(pattern: re.Pattern[bytes], line: bytes, start: int) -> int:
-    """Return where what pattern matches at start ends."""
+    """Return the end of the match of a pattern at start."""
     match = pattern.match(line, start)
     return start if match is None else match.end()
 

@@ -1,7 +1,7 @@
-"""Runs a pipeline over whole blocks: the same result as line by line, without touching most lines.
+"""Runs a pipeline over whole blocks. The result is the same as entry by entry, but most lines are not touched.
 
-A text search runs over all lines of a block at once; the labels are worked out once per set of metadata; the text
-is not even unpacked if no entry's labels pass or nobody looks at the lines.
+Text is searched in all lines of a block at once. Labels are computed once for each distinct metadata. The text is
+not decompressed if no entry passes the label stages, or if no stage needs the lines.
 """
 
 import re
@@ -12,23 +12,25 @@ from typing import Any, Literal
 from tracetail.store.disk.block import Column, Labels, StoredBlock
 from tracetail.store.logql.matching import compile_regex
 from tracetail.store.logql.tree import LogQLError
-from tracetail.store.query.stages import LabelSet, LineTest, Pipeline
+from tracetail.store.query.labels import LabelSet
+from tracetail.store.query.line_filter import LineTest
+from tracetail.store.query.pipeline import Pipeline
 
-_ANCHORS_OF_THE_TEXT = re.compile(r"\\[AzCQ]|\(\?[a-zA-Z]*-|\(\?[a-zA-Z]*[sU]")
-"""What would mean something else when a line is looked at as part of a larger text."""
+_LINE_DEPENDENT = re.compile(r"\\[AzCQ]|\(\?[a-zA-Z]*-|\(\?[a-zA-Z]*[sU]")
+"""Syntax that has a different meaning if a line is part of a larger text."""
 
 
 Key = tuple[int, ...]
-"""The places of an entry's metadata in some columns of its block."""
+"""The value indices of an entry in some metadata columns of its block: equal keys mean equal labels."""
 
 
 class BlockScan:
-    """The entries of one block that come out of a pipeline: their positions and labels."""
+    """The positions and labels of the entries of one block that pass a pipeline."""
 
     __slots__ = ("_by_key", "_parsed", "_pipeline", "_stream", "block", "positions")
 
     def __init__(self, pipeline: Pipeline, stream: Labels, block: StoredBlock, start: int, end: int) -> None:
-        """Find the entries of block, which belongs to stream, with start <= time < end."""
+        """Scan the entries of a block of this stream with start <= time < end."""
         self.block = block
         self.positions: Sequence[int] = ()
         self._pipeline = pipeline
@@ -53,9 +55,9 @@ class BlockScan:
     def labels_by(
         self, names: Sequence[str] | None, positions: Sequence[int]
     ) -> tuple[list[Key], dict[Key, LabelSet]]:
-        """Return what tells the labels of the entries at positions apart, and the labels for each of that.
+        """Return a key for each of the entries at these positions, and the labels for each key.
 
-        names: the labels that are asked for, None for all; the others may be missing from the labels.
+        names: the labels that are needed, None for all; other labels may be missing.
         """
         columns = self.block.index.columns
         if self._parsed is not None:
@@ -75,7 +77,7 @@ class BlockScan:
         return self._by_key[key]
 
     def _passing(self, low: int, high: int) -> "Literal[True] | set[int]":
-        """Return which positions pass the stages before any parser; True for all of them."""
+        """Return the positions that pass the stages before the first parser; True for all of them."""
         columns = [(name, c) for name, c in self.block.index.columns.items() if name in self._pipeline.names]
         keys = _keys([column for _, column in columns], range(low, high))
         passes = {key for key in set(keys) if self._labels_of(key, columns) is not None}
@@ -110,7 +112,7 @@ class BlockScan:
         return [i for i in found if all(test(line(i)) for test in others)]
 
     def _lines_with(self, test: LineTest, low: int, high: int) -> list[int]:
-        """Return the positions of the lines in which one of the test's needles or expressions is found."""
+        """Return the positions of the lines that contain one of the test's texts or match one of its expressions."""
         found: list[list[int]] = [self._lines_with_needle(needle, low, high) for needle in test.needles]
         found += [self._lines_with_regex(pattern, low, high) for pattern in test.patterns]
         return found[0] if len(found) == 1 else sorted(set().union(*found))
@@ -131,13 +133,13 @@ class BlockScan:
         return found
 
     def _lines_with_regex(self, pattern: str, low: int, high: int) -> list[int]:
-        """Search the text at once with an expression that finds at least the lines wanted, and look at those.
+        """Search the whole text with an expression that finds at least the matching lines, and verify each.
 
-        With `(?m)` whatever matches within a line matches at the same place in the text (`^` and `$` do at line
-        ends); what matches in the text only, over a line end say, is sorted out by looking at the line itself.
+        With `(?m)` every match within a line is also a match at the same place in the text (`^` and `$` match at
+        line ends). A match in the text only, such as one across a line end, is rejected by testing the line itself.
         """
         regex = compile_regex(pattern)
-        in_text = _over_lines(pattern)
+        in_text = _multiline(pattern)
         if in_text is None:
             return [i for i in range(low, high) if regex.search(self.block.line(i)) is not None]
         text, starts = self.block.text, self.block.starts
@@ -155,21 +157,21 @@ class BlockScan:
 
 
 def _keys(columns: Sequence[Column], positions: Sequence[int]) -> list[Key]:
-    """Return for each position the places of its metadata in these columns."""
-    parts = [taken(column.places, positions) for column in columns]
+    """Return the key of the entry at each position: its value indices in these columns."""
+    parts = [taken(column.indices, positions) for column in columns]
     return list(zip(*parts, strict=True)) if parts else [()] * len(positions)
 
 
 def taken(column: Sequence[int], positions: Sequence[int]) -> Sequence[int]:
-    """Return what stands in a column at these positions."""
+    """Return the values of a column at these positions."""
     if isinstance(positions, range):
         return column[positions.start : positions.stop]
     return [column[i] for i in positions]
 
 
-def _over_lines(pattern: str) -> Any:
-    """Return pattern as an expression to search many lines at once with, None if it cannot be used so."""
-    if _ANCHORS_OF_THE_TEXT.search(pattern):
+def _multiline(pattern: str) -> Any:
+    """Return the expression to search many lines at once; None if the pattern does not allow it."""
+    if _LINE_DEPENDENT.search(pattern):
         return None
     try:
         return compile_regex(pattern, prefix="(?m)")

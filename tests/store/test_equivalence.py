@@ -29,8 +29,9 @@ from tracetail.store.logql.tree import (
 )
 from tracetail.store.query.aggregate import Steps, evaluate
 from tracetail.store.query.budget import Budget, QueryLimitError
+from tracetail.store.query.labels import ERROR, result_labels
 from tracetail.store.query.log_query import LogRequest, run_log_query
-from tracetail.store.query.stages import ERROR, Pipeline, result_labels
+from tracetail.store.query.pipeline import Pipeline
 
 BUDGET_BYTES = 64 * 1024 * 1024
 real_files = settings(

@@ -3,7 +3,7 @@
 import pytest
 
 from tracetail.store.logql.parser import parse
-from tracetail.store.query.stages import Pipeline
+from tracetail.store.query.pipeline import Pipeline
 
 STREAM = (("env", "test"), ("traceId", "t1"))
 
