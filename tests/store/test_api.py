@@ -1,6 +1,7 @@
 """Tail, labels, the store's own pages, backup, and what Grafana's Loki data source asks."""
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -66,17 +67,20 @@ async def test_a_tail_limits_its_past_to_the_newest_entries(store, now_ns):
 
 
 async def test_only_ten_tails_at_a_time(store):
-    session = aiohttp.ClientSession()
-    async with session:
-        url, params = store.url + "/loki/api/v1/tail", {"query": '{a="b"}'}
-        sockets = [await session.ws_connect(url, params=params) for _ in range(10)]
+    url, params = store.url + "/loki/api/v1/tail", {"query": '{a="b"}'}
+    async with aiohttp.ClientSession() as session, contextlib.AsyncExitStack() as tails:
+
+        def tail():
+            return tails.enter_async_context(session.ws_connect(url, params=params))
+
+        sockets = [await tail() for _ in range(10)]
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await session.ws_connect(url, params=params)
+            await tail()
         assert refused.value.status == 429
         await sockets[0].close()
         for _ in range(100):
             try:
-                await session.ws_connect(url, params=params)
+                await tail()
                 break
             except aiohttp.WSServerHandshakeError:
                 await asyncio.sleep(0.05)
