@@ -1,6 +1,6 @@
 """Measures the metrics of the servers: one collection over many launches, and the bytes of a remote-write sample.
 
-    python bench/metrics.py [--launches 50] [--ended 1500] [--collections 50]
+python bench/metrics.py [--launches 50] [--ended 1500] [--collections 50]
 """
 
 import argparse

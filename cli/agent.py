@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import logging
 import socket
-import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +11,7 @@ import click
 from tracetail.cli.agent_state import state_dirs
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
 from tracetail.cli.rejected import rejected
+from tracetail.cli.service import log_to_stderr
 
 
 @click.group(invoke_without_command=True)
@@ -23,9 +22,7 @@ def agent(ctx: click.Context) -> None:
         return
     from tracetail.cli.agent_runner import AgentRunner, raise_open_file_limit
 
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    log_to_stderr()
     raise_open_file_limit()
     settings = load_configuration(ctx.obj)
     asyncio.run(AgentRunner(settings, ctx.obj).run())

@@ -1,4 +1,4 @@
-"""Runs the agent in this process, and again with the configuration read anew after each SIGHUP."""
+"""Runs the agent in this process, and again, with the configuration read again, after each SIGHUP."""
 
 import asyncio
 import functools
@@ -6,9 +6,6 @@ import logging
 import resource
 import signal
 import socket
-import sys
-
-import click
 
 from tracetail.agent.journal.database import JournalError
 from tracetail.agent.reading.discovery import BadSettingsError
@@ -16,6 +13,7 @@ from tracetail.agent.service import Agent
 from tracetail.cli import configuration
 from tracetail.cli.agent_state import state_dirs
 from tracetail.cli.errors import BAD_USAGE, fail
+from tracetail.cli.service import print_address
 from tracetail.contract.access import UnsafeBindError
 from tracetail.contract.redaction import InvalidPatternError
 from tracetail.contract.secret_file import SecretFileError
@@ -67,8 +65,7 @@ class AgentRunner:
         if self._announced:
             log.info("the configuration was read again; listening on %s", address)
         else:
-            click.echo(f"tracetail agent: listening on {address}")
-            sys.stdout.flush()
+            print_address("agent", address)
         self._announced = True
 
     def _restore(self, error: Exception) -> None:

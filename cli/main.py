@@ -29,7 +29,7 @@ _COMMANDS = {
     "panel": ("tracetail.cli.panel", "panel", "Run the log panel and its API."),
     "up": ("tracetail.cli.up", "up", "Run store, agent and panel on this machine."),
     "demo": ("tracetail.cli.demo", "demo", "Run the whole chain once, with a sample server."),
-    "token": ("tracetail.cli.panel", "token", "Create an access token for the panel."),
+    "token": ("tracetail.cli.token", "token", "Create an access token for the panel."),
     "doctor": (
         "tracetail.cli.doctor",
         "doctor",

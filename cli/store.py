@@ -1,19 +1,18 @@
-"""`tracetail store`: runs the embedded Loki-compatible store, and makes backups of it."""
+"""`tracetail store`: runs the embedded Loki-compatible store; `tracetail store backup` copies its database."""
 
 import asyncio
-import logging
-import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
-from tracetail.cli.configuration import ConfigurationError, load
+from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
+from tracetail.cli.service import log_to_stderr, print_address
 from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
 from tracetail.contract.secret_file import SecretFile
 from tracetail.store.disk.backup import back_up
 from tracetail.store.disk.database import DatabaseError
 from tracetail.store.service import ListenError, database_path, serve
-from tracetail.store.settings import StoreSettings
 
 
 @click.group(invoke_without_command=True)
@@ -22,45 +21,31 @@ def store(ctx: click.Context) -> None:
     """Run the embedded Loki-compatible store in the foreground."""
     if ctx.invoked_subcommand is not None:
         return
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    settings = _settings(ctx.obj)
+    log_to_stderr()
+    settings = load_configuration(ctx.obj).store
     try:
         host, port = parse_listen("store.listen", settings.listen)
         secret = SecretFile("store.secret_file", settings.secret_file)
     except ValueError as error:
-        click.echo(f"tracetail store: {error}", err=True)
-        sys.exit(2)
+        fail(str(error), BAD_USAGE)
     try:
-        check_bind("the store", host, has_secret=bool(secret.value), secret_setting="[store] secret_file")  # noqa: S106  (a setting's name)
-        asyncio.run(serve(settings, host, port, secret, _print_address))
+        check_bind("the store", host, has_secret=bool(secret.value), secret_setting="store.secret_file")  # noqa: S106
+        asyncio.run(serve(settings, host, port, secret, partial(print_address, "store")))
     except (UnsafeBindError, DatabaseError, ListenError) as error:
-        click.echo(f"tracetail store: {error}", err=True)
-        sys.exit(1)
-
-
-def _settings(config_path: str | None) -> StoreSettings:
-    try:
-        return load(config_path).store
-    except ConfigurationError as error:
-        click.echo(f"tracetail store: {error}", err=True)
-        sys.exit(2)
-
-
-def _print_address(url: str) -> None:
-    print(f"tracetail store: listening on {url}", flush=True)
+        fail(str(error))
 
 
 @store.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.pass_context
-def backup(ctx: click.Context, file: Path) -> None:
-    """Copy the database to FILE while the store runs; restore it by putting FILE in the database's place."""
-    path = database_path(_settings(ctx.obj))
+@click.pass_obj
+def backup(config: str | None, file: Path) -> None:
+    """Copy the database to FILE, also while the store runs.
+
+    To restore it, stop the store and put FILE in the place of the database.
+    """
+    path = database_path(load_configuration(config).store)
     try:
         size = back_up(path, file)
     except DatabaseError as error:
-        click.echo(f"tracetail store backup: {error}", err=True)
-        sys.exit(1)
+        fail(str(error))
     click.echo(f"{file}: {size:,} bytes, a copy of {path}")
