@@ -1,5 +1,5 @@
-// /embed#…: the component in a frame, which the page around sends commands to and gets events from (postMessage). Only
-// pages of the configured origins can frame it (frame-ancestors), and only the page that frames it is listened to.
+// The frame, /embed#…: the component, which takes commands from the page around and sends it events (postMessage). Only
+// pages of the configured origins can frame it (frame-ancestors); messages of other pages are ignored.
 
 import { fragment, onEvent, panelOf } from "./address.js";
 

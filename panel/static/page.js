@@ -1,4 +1,4 @@
-// /panel: the component in a page of its own. The address names what it shows, so that it can be sent to someone; a token
+// The page /panel: the component by itself. The address names what it shows, so that it can be sent to someone; a token
 // may stand behind the #, which is never sent to the server.
 
 import { fragment, onEvent, panelOf } from "./address.js";

@@ -51,7 +51,7 @@ def fill(loki, count, *, start=None, prefix="line", labels=A):
     return start + count * 10**5
 
 
-async def test_a_log_is_shown_followed_and_held_still_where_one_reads(loki, panel, browser):
+async def test_a_log_is_followed_and_stays_still_where_the_reader_scrolled_to(loki, panel, browser):
     after = fill(loki, 900)
     async with opened(browser, f"{panel.url}/panel?traceId=t1") as page:
         await until(page, f"{SEEN}.includes('INFO line 899')")
@@ -91,7 +91,7 @@ async def test_every_line_is_reached_by_scrolling_and_by_number(loki, panel, bro
         assert page.wrong == []
 
 
-async def test_what_was_just_fetched_is_not_let_go_at_once(loki, panel, browser):
+async def test_lines_that_were_just_loaded_are_not_unloaded(loki, panel, browser):
     fill(loki, 16_000)
     async with opened(browser, f"{panel.url}/panel?traceId=t1") as page:
         await until(page, f"{COUNT} === '16,000 lines'")
@@ -149,7 +149,7 @@ async def test_search_counts_and_steps_through_the_whole_log(loki, panel, browse
         assert page.wrong == []
 
 
-async def test_a_filter_shows_only_its_lines_and_goes_on_live(loki, panel, browser):
+async def test_a_filter_shows_only_its_lines_and_new_ones_as_they_come(loki, panel, browser):
     after = fill(loki, 2000)
     async with opened(browser, f"{panel.url}/panel?traceId=t1") as page:
         await until(page, f"{SEEN}.length > 0")
@@ -181,7 +181,7 @@ HOSTILE = (
 )
 
 
-async def test_a_tab_that_nobody_looks_at_lets_its_connection_go_and_goes_on_where_it_was(loki, panel, browser):
+async def test_a_hidden_tab_closes_its_connection_and_resumes_at_the_same_line(loki, panel, browser):
     after = fill(loki, 50)
     hide = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true }); "
     hide += "document.dispatchEvent(new Event('visibilitychange')); }"
@@ -256,7 +256,7 @@ async def test_a_cut_line_is_one_row_and_a_progress_bar_another(loki, panel, bro
         assert page.wrong == []
 
 
-class Breaking:
+class BreakingProxy:
     """A proxy in front of the panel that breaks every stream after some bytes."""
 
     def __init__(self, target, session, after):
@@ -286,7 +286,7 @@ class Breaking:
 async def test_a_connection_that_breaks_in_mid_stream_loses_and_repeats_nothing(loki, panel, browser):
     start = time.time_ns() - 10 * 10**9
     loki.add(A, start, "INFO line 0", code="x")
-    breaking = Breaking(panel.url, panel.session, 80_000)
+    breaking = BreakingProxy(panel.url, panel.session, 80_000)
     app = web.Application()
     app.router.add_get("/{path:.*}", breaking.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
@@ -335,7 +335,7 @@ class Platform:
         return web.Response(text=self.html, content_type="text/html")
 
 
-async def test_both_ways_of_embedding_work_in_a_page_of_another_origin(loki, browser, tmp_path, start_panel):
+async def test_element_and_frame_work_in_a_page_of_another_origin(loki, browser, tmp_path, start_panel):
     fill(loki, 50)
     (tmp_path / "secret").write_text(SECRET)
     async with (
@@ -384,7 +384,9 @@ async def test_both_ways_of_embedding_work_in_a_page_of_another_origin(loki, bro
             assert await page.evaluate("scrollY") == 0
 
 
-async def test_a_page_of_an_origin_that_is_not_configured_can_embed_neither_way(loki, browser, tmp_path, start_panel):
+async def test_a_page_of_another_origin_that_is_not_configured_can_embed_neither(
+    loki, browser, tmp_path, start_panel
+):
     fill(loki, 5)
     (tmp_path / "secret").write_text(SECRET)
     async with (

@@ -1,4 +1,4 @@
-"""What the component shows of launches, of times, of gaps, and what it tells the page around it: in real Chromium."""
+"""What the component shows of launches, times and gaps, and the events that pages get from it: in real Chromium."""
 
 import re
 import time
@@ -19,6 +19,7 @@ from support.panel_browser import (
     part,
     texts,
     until,
+    until_still,
 )
 
 pytestmark = pytest.mark.needs("chromium")
@@ -55,7 +56,7 @@ async def browser():
 def crashed(loki):
     """A launch that was ready for a while and then ran out of memory; returns when it began."""
     start = time.time_ns() - 300 * 10**9
-    said = (
+    lines = (
         (0, "started port=8000 pid=71", "event"),
         (5, "phase name=imports seconds=5.0", "event"),
         (25, 'phase name="load weights" seconds=20.0', "event"),
@@ -64,7 +65,7 @@ def crashed(loki):
         (260, "ERROR torch.OutOfMemoryError: CUDA out of memory", ""),
         (261, EXITED, "event"),
     )
-    for seconds, text, kind in said:
+    for seconds, text, kind in lines:
         level = "error" if text.startswith("ERROR") else "info"
         loki.add(A, start + seconds * 10**9, text, level=level, **({"kind": kind} if kind else {}))
     for index in range(3000):
@@ -72,7 +73,7 @@ def crashed(loki):
     return start
 
 
-async def test_a_crash_shows_how_far_it_got_why_it_ended_and_the_line_that_tells(loki, panel, browser):
+async def test_a_crash_shows_its_phases_its_cause_and_the_line_of_the_cause(loki, panel, browser):
     crashed(loki)
     async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
         await until(page, f"{SEEN}.length > 0")
@@ -149,7 +150,7 @@ async def test_times_are_absolute_relative_or_off_and_in_two_zones(loki, panel, 
 @pytest.mark.parametrize(
     ("place", "text"), [("+00:25", 'phase name="load weights" seconds=20.0'), ("+1:0", STATS.format(2, 200))]
 )
-async def test_one_goes_to_a_time_since_the_start(loki, panel, browser, place, text):
+async def test_going_to_a_time_since_the_start(loki, panel, browser, place, text):
     crashed(loki)
     async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
         await until(page, f"!{part('.head')}.hidden && {SEEN}.length > 0")
@@ -287,7 +288,7 @@ async def test_the_pages_of_the_documentation_work_as_they_stand(
             assert set(platform.asked) == {"4bf92f35"}
 
 
-async def test_a_frame_is_told_what_to_do_and_tells_what_happens(loki, browser, tmp_path, start_panel):
+async def test_a_frame_takes_commands_and_reports_events(loki, browser, tmp_path, start_panel):
     start = crashed(loki)
     (tmp_path / "secret").write_text("a secret of more than thirty-two bytes, for tests")
     async with (
@@ -299,20 +300,20 @@ async def test_a_frame_is_told_what_to_do_and_tells_what_happens(loki, browser, 
             <iframe src="{panel.url}/embed#traceId=t1&locale=en&origin={platform.url}" width="900" height="500">
             </iframe>
             <script>
-              window.told = {{}};
-              addEventListener("message", ({{ data }}) => (told[data.type.slice(10)] = data.detail));
+              window.events = {{}};
+              addEventListener("message", ({{ data }}) => (events[data.type.slice(10)] = data.detail));
               window.send = (name, value) => document.querySelector("iframe").contentWindow.postMessage(
                 {{ type: "tracetail:" + name, value }}, "{panel.url}");
             </script>"""
         async with opened(browser, platform.url) as page:
-            await until(page, "told['token-needed']?.code === 'token_missing'")
+            await until(page, "events['token-needed']?.code === 'token_missing'")
             frame = page.frames[1]
             await page.evaluate(f"send('token', '{token}')")
-            await until(page, "told.ready?.traceId === 't1' && told.state?.state === 'crashed'")
-            await until(page, "told.phase?.seconds === 20 && told['first-error']?.text.startsWith('ERROR torch')")
+            await until(page, "events.ready?.traceId === 't1' && events.state?.state === 'crashed'")
+            await until(page, "events.phase?.seconds === 20 && events['first-error']?.text.startsWith('ERROR torch')")
             await page.evaluate(f"send('seek', '{start + 25 * 10**9}')")
-            await until(page, "told['line-selected']?.text.startsWith('phase name=')")
-            assert (await page.evaluate("told['line-selected'].url")).startswith(
+            await until(page, "events['line-selected']?.text.startsWith('phase name=')")
+            assert (await page.evaluate("events['line-selected'].url")).startswith(
                 f"{panel.url}/panel?traceId=t1#line="
             )
             await page.evaluate("send('follow')")
@@ -341,7 +342,9 @@ async def test_the_page_around_sets_colours_and_sizes(loki, browser, start_panel
             assert await page.evaluate(row) != "rgb(255, 0, 0)"
 
 
-async def test_without_a_token_the_panel_says_how_to_get_one_and_takes_one(loki, browser, tmp_path, start_panel):
+async def test_without_a_token_the_panel_explains_how_to_get_one_and_accepts_one(
+    loki, browser, tmp_path, start_panel
+):
     loki.add(A, time.time_ns(), "INFO one", level="info")
     (tmp_path / "secret").write_text("a secret of more than thirty-two bytes, for tests")
     async with (
@@ -355,7 +358,7 @@ async def test_without_a_token_the_panel_says_how_to_get_one_and_takes_one(loki,
         await until(page, f"{SEEN}.join() === 'INFO one'")
 
 
-async def test_while_loki_is_down_the_panel_says_so_and_opens_the_log_when_it_is_back(loki, panel, browser):
+async def test_while_loki_is_down_the_panel_reports_it_and_opens_the_log_when_it_is_back(loki, panel, browser):
     loki.add(A, time.time_ns(), "INFO one", level="info")
     loki.down = True
     async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
@@ -397,7 +400,7 @@ async def test_colours_of_the_terminal_are_shown_and_long_lines_wrap(loki, panel
         assert await page.evaluate(wide) <= 1
 
 
-async def test_a_search_minds_case_and_takes_expressions_where_one_asks_for_it(loki, panel, browser):
+async def test_a_search_can_match_case_and_regular_expressions(loki, panel, browser):
     start = time.time_ns() - 10**9
     for index in range(30):
         loki.add(A, start + index, f"INFO {'Step' if index % 3 else 'step'} {index}", level="info")
@@ -414,3 +417,51 @@ async def test_a_search_minds_case_and_takes_expressions_where_one_asks_for_it(l
         await until(page, f"{result}.endsWith('/ 6')")
         await page.get_by_label("Show only the lines that match").click()
         await until(page, f"{TEXTS}.length === 6")
+
+
+async def test_another_language_leaves_the_reader_where_they_are(loki, panel, browser):
+    crashed(loki)
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{SEEN}.length > 0")
+        await page.get_by_label("Search the whole log").fill("step 1500")
+        await until(page, f"{texts('.row.selected .text')}.join() === 'INFO step 1500'")
+        before = await page.evaluate(SEEN)
+        await page.get_by_role("button", name="中文").click()
+        assert await page.locator(".head .state").inner_text() == "已崩溃"
+        assert await page.get_by_label("搜索全部日志").input_value() == "step 1500"
+        assert await page.locator(".result").inner_text() == "1 / 1"
+        await until_still(page)
+        assert await page.evaluate(SEEN) == before
+        assert not await page.evaluate(f"{part('.histogram')}.hidden")
+        assert page.wrong == []
+
+
+async def test_another_language_leaves_the_recent_launches_to_choose_from(loki, panel, browser):
+    crashed(loki)
+    async with opened(browser, f"{panel.url}/panel?locale=en") as page:
+        await until(page, f"{NOTICE}.includes('Recent launches')")
+        await page.evaluate(f"{PANEL}.locale = 'zh'")
+        assert "最近的启动" in await page.locator(".notice").inner_text()
+        await page.locator(".choices a").click()
+        await until(page, f"{SEEN}.length > 0")
+
+
+async def test_a_launch_of_another_trace_is_looked_for_in_its_own(loki, panel, browser):
+    loki.add(A, time.time_ns(), "INFO of the first", level="info")
+    loki.add({**B, "traceId": "t2"}, time.time_ns(), "INFO of the second", level="info")
+    async with opened(browser, f"{panel.url}/panel?launchId={A['launchId']}") as page:
+        await until(page, f"{SEEN}.join() === 'INFO of the first'")
+        await page.evaluate(f"{PANEL}.launchId = '{B['launchId']}'")
+        await until(page, f"{SEEN}.join() === 'INFO of the second'")
+
+
+async def test_an_element_that_is_moved_in_the_page_opens_its_log_again(loki, panel, browser):
+    after = time.time_ns()
+    loki.add(A, after, "INFO one", level="info")
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{SEEN}.join() === 'INFO one'")
+        await page.evaluate(f"document.body.append(document.createElement('main'), {PANEL})")
+        await until(page, f"{SEEN}.join() === 'INFO one' && {IS_LIVE}")
+        loki.add(A, after + 1, "INFO two", level="info")
+        await until(page, f"{SEEN}.join() === 'INFO one,INFO two'")
+        assert page.wrong == []

@@ -29,6 +29,7 @@ export function placeOf(text, { origin, last, zone }) {
     else date.setHours(hours, minutes, seconds, thousandths);
     return { key: keyOf(date.getTime()) };
   }
-  const date = Date.parse(text);
+  // Browsers parse much else as a date too: "+90" is a year to Chromium.
+  const date = /^\d{4}[-/]\d/.test(text) ? Date.parse(text) : NaN;
   return Number.isNaN(date) ? null : { key: keyOf(date) };
 }

@@ -1,30 +1,36 @@
-// The figures in the stats lines that vLLM and SGLang print: throughput, queue, cache. The server reads them from a whole
-// log (/api/logs/stats); this reads them from lines that arrive.
+// The figures in the stats lines that vLLM and SGLang print: throughput, queue, cache. The server parses those of a whole
+// log (/api/logs/stats), this those of lines that arrive; a test compares them.
 
 /** @import { Line, StatsPoint } from "../types.js" */
 
-const STATS = /throughput.*?: [\d.]+/;
-const PROMPT = /Avg prompt throughput: ([\d.]+) tokens\/s/;
-const GENERATION = /(?:Avg generation throughput: |gen throughput \(token\/s\): )([\d.]+)/;
-const RUNNING = /(?:Running: |#running-req: )(\d+)/;
-const WAITING = /(?:Waiting: |#queue-req: )(\d+)/;
-const CACHE = /KV cache usage: ([\d.]+)%/;
+const STATS = /(?:Avg prompt throughput|gen throughput \(token\/s\)): /;
+const PROMPT = /Avg prompt throughput: ([\d.]+)/;
+const GENERATION = /(?:Avg generation throughput|gen throughput \(token\/s\)): ([\d.]+)/;
+const RUNNING = /(?:\bRunning|#running-req): (\d+)/;
+const WAITING = /(?:\b(?:Waiting|Pending)|#queue-req): (\d+)/;
+const CACHE_PERCENT = /KV cache usage: ([\d.]+)%/;
+const CACHE_RATIO = /\btoken usage: ([\d.]+)/;
 
 /**
- * The figures of a line; null if it has none.
+ * The figures of a line; null if it is not a stats line.
  * @param {Line} line
  * @returns {StatsPoint | null}
  */
-export function statsOf(line) {
-  if (line.kind === "event" || !STATS.test(line.text)) return null;
+export function statsOf({ kind, text, time, source }) {
+  if (kind === "event" || !STATS.test(text)) return null;
   /** @param {RegExp} pattern */
   const number = (pattern) => {
-    const match = pattern.exec(line.text);
+    const match = pattern.exec(text);
     return match ? Number(match[1]) : undefined;
   };
-  const prompt = number(PROMPT);
-  const generation = number(GENERATION);
-  if (generation === undefined && prompt === undefined) return null;
-  const figures = { running: number(RUNNING), waiting: number(WAITING), cache: number(CACHE) };
-  return { time: line.time, source: line.source, prompt, generation, ...figures };
+  const ratio = number(CACHE_RATIO);
+  return {
+    time,
+    source,
+    prompt: number(PROMPT),
+    generation: number(GENERATION),
+    running: number(RUNNING),
+    waiting: number(WAITING),
+    cache: number(CACHE_PERCENT) ?? (ratio === undefined ? undefined : ratio * 100),
+  };
 }
