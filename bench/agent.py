@@ -152,7 +152,7 @@ class Agent:
         self.url = self.process.stdout.readline().split()[-1]
         self.seen = psutil.Process(self.process.pid)
         self.start_cpu = self.cpu()
-        """CPU seconds up to the moment at which it says that it is there."""
+        """CPU seconds until it prints its address."""
 
     def cpu(self) -> float:
         times = self.seen.cpu_times()
@@ -335,7 +335,7 @@ def idle(sink: Sink, files: int, seconds: float = 30) -> dict[str, Any]:
             (state / "logs" / f"{number}.log").write_text("line\n")
         agent = Agent(state, sink.url, f'[[agent.sources]]\nglob = "{state}/logs/*.log"\n')
         wait_until(lambda: shipped_bytes(agent) == files * 5)
-        time.sleep(15)  # what was written to just before is looked at more often
+        time.sleep(15)  # files that were written to recently are polled more often
         before, began = agent.cpu(), time.monotonic()
         time.sleep(seconds)
         share = (agent.cpu() - before) / (time.monotonic() - began)
@@ -362,7 +362,7 @@ def steady(seconds: float = 30, rate: int = 1000) -> dict[str, Any]:
         agent = Agent(state, url)
         time.sleep(2)
         before, began = agent.cpu(), time.monotonic()
-        since_ns = time.time_ns()  # before the writer starts: it may well write before this thread goes on
+        since_ns = time.time_ns()  # before the writer starts: it may well write before this thread continues
         writer = threading.Thread(target=_write_steadily, args=(log, seconds, rate))
         writer.start()
         waits = _measure_waits(url, since_ns, int(seconds * rate))

@@ -203,7 +203,7 @@ async def million(browser: Browser, loki: str, panel: Part, session: aiohttp.Cli
 
 
 async def paced(pusher: Pusher, rate: int, seconds: float) -> None:
-    """Push so many lines a second."""
+    """Push at this rate, in lines a second."""
     began, before = time.perf_counter(), pusher.count
     while (passed := time.perf_counter() - began) < seconds:
         wanted = int(passed * rate) - (pusher.count - before)
@@ -290,7 +290,7 @@ async def latency(browser: Browser, panel: Part, environ: dict[str, str], second
 
 
 async def view(session: aiohttp.ClientSession, url: str, trace: str, lines: int) -> tuple[int, bool]:
-    """Read one stream until it has brought so many lines; return their number, and whether they are in order."""
+    """Read one stream until it has brought this number of lines; return their number, and whether they are in order."""
     numbers: list[int] = []
     timeout = aiohttp.ClientTimeout(total=None)
     async with session.get(f"{url}/api/logs/stream", params={"traceId": trace}, timeout=timeout) as answer:
@@ -326,7 +326,7 @@ async def viewers(loki: str, panel: Part, session: aiohttp.ClientSession, count:
         cpu = panel.cpu_seconds() - cpu
     whole = sum(right for _, right in results)
     say("viewers", "every line once, in order", f"{whole} of {count} viewers, {lines:,} lines each")
-    say("viewers", "questions to Loki", f"{asked / took:.1f} a second in all ({took / asked * 1000:.0f} ms a tick)")
+    say("viewers", "queries to Loki", f"{asked / took:.1f} a second in all ({took / asked * 1000:.0f} ms a tick)")
     say("viewers", "panel", f"{cpu / took * 100:.0f}% of a core for {count * lines / took:,.0f} lines a second sent")
 
 

@@ -31,7 +31,7 @@ def agent(ctx: click.Context) -> None:
 agent.add_command(rejected)
 
 
-@agent.command("try")
+@agent.command("try", short_help="Print how the lines of a file would be parsed.")
 @click.argument("file", type=click.File("rb"))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.pass_obj

@@ -30,7 +30,7 @@ def example() -> None:
     click.echo(render_example(), nl=False)
 
 
-@config.command()
+@config.command(short_help="Validate a configuration file.")
 @click.argument("file", required=False)
 @click.pass_context
 def check(ctx: click.Context, file: str | None) -> None:
@@ -57,7 +57,7 @@ def schema(params: bool) -> None:
 
 
 def render_example() -> str:
-    """Return a configuration file in which every option stands with its default, commented out."""
+    """Return a configuration file that has every option with its default, commented out."""
     lines = [_HEAD]
     for table, found in tables(configuration.Configuration).items():
         lines.append(f"\n[{table}]")

@@ -101,7 +101,7 @@ class Demo:
                     await self.stop_server()
             await stack.stop()
         await self.check_nothing_is_left()
-        _done("store, agent, panel and server are gone, no process is left")
+        _done("store, agent, panel and server have ended, no process is left")
 
     async def start_server(self) -> None:
         """Start the sample server through the launcher and read its TRACETAIL_RESULT."""

@@ -19,7 +19,7 @@ _MARKS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), PROBLEM: ("✗", "red"
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
-    """Check the set-up of this machine; print what to do about each problem.
+    """Check the set-up of this machine, with advice for each problem.
 
     Pushes one line to Loki, under service_name="tracetail-doctor", and reads it back; changes nothing else. The exit
     status is 1 if there is a problem, else 0.

@@ -86,13 +86,13 @@ def _launch(launch: LaunchDir) -> Iterator[Finding]:
         yield warning(
             "launches",
             f"the server of {launch.launch_id} runs without a keeper",
-            f"start the agent, which calls one, or run: tracetail status --model-name {record['modelName']!r}",
+            f"start the agent, which starts a keeper, or run: tracetail status --model-name {record['modelName']!r}",
         )
     elif not alive and record["state"] not in ENDED_STATES and not launch.lock_held():
         yield warning(
             "launches",
             f"{launch.launch_id} is {record['state']} on record, but nothing of it is alive",
-            "tracetail status repairs the record; look for what killed it (the machine restarted?)",
+            "tracetail status repairs the record; find out what killed it (did the machine restart?)",
         )
     log = Path(record["logFile"]) if record.get("logFile") else None
     if log is not None and log.exists() and not os.access(log, os.R_OK):

@@ -15,7 +15,7 @@ _COMMANDS = {
     "apply": (
         "tracetail.cli.launch.apply",
         "apply",
-        "Start, stop, restart or show a service, as the parameter `action` says.",
+        "Start, stop, restart or show a service, as `action` says.",
     ),
     "ps": ("tracetail.cli.launch.ps", "ps", "List the launches of this machine."),
     "logs": ("tracetail.cli.logs", "logs", "Print the lines of a trace or launch."),
@@ -33,7 +33,7 @@ _COMMANDS = {
     "doctor": (
         "tracetail.cli.doctor",
         "doctor",
-        "Check the set-up of this machine; print what to do about each problem.",
+        "Check the set-up of this machine, with advice for each problem.",
     ),
     "config": ("tracetail.cli.config", "config", "Show, check or describe the configuration."),
     "keep": (
@@ -67,7 +67,9 @@ class _Commands(click.Group):
             formatter.write_dl([(name, _COMMANDS[name][2]) for name in self.list_commands(ctx)])
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    "tracetail", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="tracetail")
 @click.option(
     "--config",

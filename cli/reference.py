@@ -10,21 +10,21 @@ from tracetail.cli.options import REQUIRED, Option, keys_inside, tables
 _HEAD = """\
 # Configuration
 
-Nothing needs configuring on one machine. Beyond that there is one TOML file, the first of these that exists:
+One machine needs no configuration. Otherwise there is one TOML file, the first of these that exists:
 
 1. what `--config FILE` names,
 2. what `$TRACETAIL_CONFIG` names,
 3. `~/.config/tracetail/tracetail.toml`,
 4. `/etc/tracetail/tracetail.toml`.
 
-Each key can also be set by an environment variable, which goes before the file: `[loki] url` is `TRACETAIL_LOKI_URL`.
-Lists are given there separated by commas, tables as JSON.
+Each key can also be set by an environment variable, which takes precedence over the file: `[loki] url` is `TRACETAIL_LOKI_URL`.
+There, lists are separated by commas, and tables are JSON.
 
 `tracetail config example` prints a file with every option and its default, `tracetail config check` validates one,
 `tracetail config schema` prints JSON Schema for an editor. An unknown key or a wrong type is an error that names
 file, key and what was expected. `tracetail doctor` checks whether what is configured works.
 
-Secrets never stand in the configuration: an option that ends in `_file` names a file that holds one.
+The configuration holds no secrets: an option that ends in `_file` names a file that holds one.
 
 ```toml
 [loki]
@@ -43,7 +43,7 @@ pythonBin = "/opt/llm/venv/bin/python"
 _ABOUT = {
     "loki": "The Loki, or embedded store, that agent, panel and `tracetail logs` talk to.",
     "agent": "What the agent follows, how it ships, and how its metrics leave.",
-    "launcher": "What holds for all launches, and defaults of single ones.",
+    "launcher": "Settings for all launches, and defaults for single services.",
     "panel": "The log panel and its API.",
     "store": "The embedded store.",
 }

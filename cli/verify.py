@@ -58,9 +58,9 @@ def verify(config: str | None, trace_id: str, as_json: bool) -> None:
 
 
 def _show(report: "Report") -> None:
-    said = "complete" if report.complete else "NOT complete"
+    verdict = "complete" if report.complete else "NOT complete"
     click.echo(
-        f"{report.launch_id} ({report.state}): {said}: {report.lines} lines on disk, {report.found} of them in Loki, "
+        f"{report.launch_id} ({report.state}): {verdict}: {report.lines} lines on disk, {report.found} of them in Loki, "
         f"{report.rejected} rejected, {report.redacted} secrets masked"
     )
     for gap in report.missing:

@@ -160,7 +160,7 @@ class SampleServer:
         )
 
     def pass_phase(self, phase: str) -> None:
-        """Die here, as a broken engine does, if --fail-at says so."""
+        """Exit here, as a broken engine does, if --fail-at names this phase."""
         if self.options.fail_at == phase:
             raise RuntimeError(f"CUDA out of memory. Tried to allocate 20.00 GiB (at phase {phase})")
 

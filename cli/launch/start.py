@@ -29,7 +29,11 @@ class _TerminatedError(BaseException):
 @parameter_options
 @scope_option
 def start(given: str | None, scope: bool, **flags: Any) -> None:
-    """Start an inference server and wait until it is ready."""
+    """Start an inference server and wait until it is ready.
+
+    The last line on stdout is TRACETAIL_RESULT and a JSON object. Exit status: 0 ready, 2 bad parameters, 10 exited
+    before ready, 11 not ready in time, 12 port in use, 13 another operation is running, 15 preflight failed.
+    """
     run_start("start", given, flags, scope=scope)
 
 

@@ -14,7 +14,10 @@ from tracetail.launcher.result import OK
 @click.command(cls=ResultCommand)
 @selection_options
 def stop(given: str | None, launch_id: str, **flags: Any) -> None:
-    """Stop a server and every process that belongs to its launch."""
+    """Stop a server and every process that belongs to its launch.
+
+    Exit status: 0 nothing is left, 2 bad parameters, 13 another operation is running, 14 something is left.
+    """
     try:
         values = parameters.merge(parameters.read(given), flags)
     except ParametersError as error:

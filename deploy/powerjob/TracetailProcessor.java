@@ -12,7 +12,7 @@ import tech.powerjob.worker.log.OmsLogger;
  *
  * <p>The instance's parameters win over the job's. What tracetail prints goes to the online log line by line; its
  * last line, TRACETAIL_RESULT, is the result of the job. Put it into the worker's package and name it in the console
- * as the processor; TRACETAIL in the worker's environment says where the command is.
+ * as the processor; TRACETAIL in the worker's environment is the path of the command.
  */
 public class TracetailProcessor implements BasicProcessor {
 

@@ -1,5 +1,5 @@
 # ruff: noqa: INP001  (a script for a job's parameters)
-"""PowerJob PythonProcessor: paste this file into the job's parameters (任务参数). README.md beside it says the rest.
+"""PowerJob PythonProcessor: paste this file into the job's parameters (任务参数). See README.md beside it.
 
 It ends when the server is ready, or with the reason why it is not.
 """

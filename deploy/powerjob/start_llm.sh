@@ -1,4 +1,4 @@
-# PowerJob ShellProcessor: paste this file into the job's parameters (任务参数). README.md beside it says the rest.
+# PowerJob ShellProcessor: paste this file into the job's parameters (任务参数). See README.md beside it.
 # The worker runs it with /bin/sh. It ends when the server is ready, or with the reason why it is not.
 TRACETAIL=/opt/tracetail/bin/tracetail
 

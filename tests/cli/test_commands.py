@@ -1,5 +1,8 @@
 """Every command that `tracetail --help` lists exists and explains itself."""
 
+import subprocess
+import sys
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -13,7 +16,7 @@ COMMANDS = main.list_commands(click.Context(main))
 def test_a_listed_command_has_help(name):
     run = CliRunner().invoke(main, [name, "--help"])
     assert run.exit_code == 0, run.output
-    assert run.output.startswith(f"Usage: main {name}")
+    assert run.output.startswith(f"Usage: tracetail {name}")
     assert "Commands:" in run.output or "Options:" in run.output
 
 
@@ -28,3 +31,11 @@ def test_an_unknown_command_is_a_clear_error():
     run = CliRunner().invoke(main, ["strat"])
     assert run.exit_code == 2
     assert "No such command 'strat'" in run.output
+
+
+def test_python_m_tracetail_names_itself_tracetail():
+    run = subprocess.run(
+        [sys.executable, "-m", "tracetail", "ps", "--hel"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert run.stderr.startswith("Usage: tracetail ps ")
