@@ -290,7 +290,7 @@ async def latency(browser: Browser, panel: Part, environ: dict[str, str], second
 
 
 async def view(session: aiohttp.ClientSession, url: str, trace: str, lines: int) -> tuple[int, bool]:
-    """Read one stream until it has brought this number of lines; return their number, and whether they are in order."""
+    """Read one stream until it has brought this number of lines; return how many came, and whether in order."""
     numbers: list[int] = []
     timeout = aiohttp.ClientTimeout(total=None)
     async with session.get(f"{url}/api/logs/stream", params={"traceId": trace}, timeout=timeout) as answer:

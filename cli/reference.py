@@ -17,8 +17,8 @@ One machine needs no configuration. Otherwise there is one TOML file, the first 
 3. `~/.config/tracetail/tracetail.toml`,
 4. `/etc/tracetail/tracetail.toml`.
 
-Each key can also be set by an environment variable, which takes precedence over the file: `[loki] url` is `TRACETAIL_LOKI_URL`.
-There, lists are separated by commas, and tables are JSON.
+Each key can also be set by an environment variable, which takes precedence over the file: `[loki] url` is
+`TRACETAIL_LOKI_URL`. There, lists are separated by commas, and tables are JSON.
 
 `tracetail config example` prints a file with every option and its default, `tracetail config check` validates one,
 `tracetail config schema` prints JSON Schema for an editor. An unknown key or a wrong type is an error that names

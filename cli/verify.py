@@ -60,8 +60,8 @@ def verify(config: str | None, trace_id: str, as_json: bool) -> None:
 def _show(report: "Report") -> None:
     verdict = "complete" if report.complete else "NOT complete"
     click.echo(
-        f"{report.launch_id} ({report.state}): {verdict}: {report.lines} lines on disk, {report.found} of them in Loki, "
-        f"{report.rejected} rejected, {report.redacted} secrets masked"
+        f"{report.launch_id} ({report.state}): {verdict}: {report.lines} lines on disk, "
+        f"{report.found} of them in Loki, {report.rejected} rejected, {report.redacted} secrets masked"
     )
     for gap in report.missing:
         click.echo(f"  missing: {gap.file} bytes {gap.start} to {gap.end} ({gap.lines} lines)")
