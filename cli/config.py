@@ -11,6 +11,7 @@ from tracetail.cli import configuration
 from tracetail.cli.errors import BAD_USAGE, fail
 from tracetail.cli.options import REQUIRED, Option, keys_inside, options, tables
 from tracetail.launcher import params as parameters
+from tracetail.launcher import params_input
 
 _HEAD = """\
 # tracetail.toml: every option with its default.
@@ -43,7 +44,7 @@ def check(ctx: click.Context, file: str | None) -> None:
         fail(str(error), BAD_USAGE)
     for name, table in loaded.launcher.services.items():
         try:
-            parameters.convert(parameters.normalize(table))
+            params_input.convert(params_input.normalize(table))
         except parameters.ParametersError as error:
             fail(f"{path}: launcher.services.{name}: {error}", BAD_USAGE)
     click.echo(f"ok: {path}" if path else "ok: no configuration file, defaults and environment variables only")

@@ -8,7 +8,8 @@ from tracetail.contract.identity import InvalidIdError, check_id, is_launch_id
 from tracetail.contract.record import LaunchDir, RecordError
 from tracetail.contract.state import launches_dir
 from tracetail.launcher import registry
-from tracetail.launcher.params import ParametersError, normalize
+from tracetail.launcher.params import ParametersError
+from tracetail.launcher.params_input import normalize
 
 
 class Selection:

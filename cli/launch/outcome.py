@@ -9,7 +9,7 @@ import click
 from tracetail.cli.launch import parameters
 from tracetail.cli.terminal import printable
 from tracetail.contract.record import Record
-from tracetail.launcher import params
+from tracetail.launcher import params_input
 from tracetail.launcher.params import ParametersError
 from tracetail.launcher.result import BAD_PARAMETERS, PREFLIGHT_FAILED, REFUSED, Refusal, Result
 
@@ -95,9 +95,9 @@ def refuse_parameters(action: str, error: ParametersError, values: Mapping[str, 
 def _write_refusal(values: Mapping[str, Any], error: ParametersError) -> Record | None:
     """Write a refused launch with those of the parameters that are valid. Without a valid traceId, do nothing."""
     from tracetail.contract.identity import InvalidIdError, check_id
-    from tracetail.launcher.operations import start
+    from tracetail.launcher.operations import refusals
 
-    values = params.known(values)
+    values = params_input.known(values)
     trace_id = values.get("traceId")
     try:
         check_id("traceId", trace_id if isinstance(trace_id, str) else "")
@@ -106,7 +106,7 @@ def _write_refusal(values: Mapping[str, Any], error: ParametersError) -> Record 
     kept: dict[str, Any] = {"traceId": trace_id}
     for name in ("modelName", "port", "env", "engine", "instanceId", "jobId", "logDir"):
         try:
-            params.convert({name: values[name]})
+            params_input.convert({name: values[name]})
         except (KeyError, ParametersError):
             continue
         kept[name] = values[name]
@@ -116,7 +116,7 @@ def _write_refusal(values: Mapping[str, Any], error: ParametersError) -> Record 
         check_id("instanceId", kept.get("instanceId", ""))
     except InvalidIdError:
         kept.pop("instanceId", None)
-    return start.refuse(params.convert(kept), parameters.state_dir(), Refusal(BAD_PARAMETERS, str(error)))
+    return refusals.refuse(params_input.convert(kept), parameters.state_dir(), Refusal(BAD_PARAMETERS, str(error)))
 
 
 def at_url(shown: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracetail.contract import state
-from tracetail.launcher import params
+from tracetail.launcher import params_input
 from tracetail.launcher.engines import flag_value
 from tracetail.launcher.params import ParametersError
 
@@ -38,13 +38,13 @@ def read(given: str | None) -> dict[str, Any]:
             raise ParametersError(f"--params {given}: {error}") from error
     else:
         text = given
-    return params.parse_json(text)
+    return params_input.parse_json(text)
 
 
 def merge(given: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters with the flags that were set on top, both normalized. Raises ParametersError."""
     set_flags = {name: value for name, value in flags.items() if value is not None}
-    return {**params.normalize(given), **params.normalize(set_flags)}
+    return {**params_input.normalize(given), **params_input.normalize(set_flags)}
 
 
 def from_bad_command_line(args: list[str]) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def selection(values: dict[str, Any], launch_id: str) -> "Selection":
     from tracetail.launcher.selection import Selection
 
     if values.get("service"):
-        values = params.with_defaults(values, settings().services)
+        values = params_input.with_defaults(values, settings().services)
     return Selection(values, launch_id=launch_id)
 
 

@@ -13,7 +13,7 @@ from tracetail.cli.launch import parameters
 from tracetail.cli.launch.options import launch_option, parameter_options, scope_option
 from tracetail.cli.launch.outcome import ResultCommand, at_url, finish, refuse_parameters
 from tracetail.cli.launch.progress import Progress
-from tracetail.launcher import params
+from tracetail.launcher import params_input
 from tracetail.launcher.params import ParametersError
 from tracetail.launcher.result import Result
 
@@ -65,7 +65,7 @@ def _start(action: str, given: str | None, flags: Mapping[str, Any], progress: P
         values = parameters.read(given)
         values = parameters.merge(values, flags)
         settings = parameters.settings()
-        wanted = params.from_object(values, settings.services)
+        wanted = params_input.from_object(values, settings.services)
     except ParametersError as error:
         refuse_parameters(action, error, values)
     if wanted.action not in ("start", action):

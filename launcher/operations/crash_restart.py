@@ -1,9 +1,9 @@
-"""Starts a service anew after a crash: a new launch of the same trace, after a pause that grows.
+"""Restarts a service after a crash: a new launch of the same trace, after a wait that grows.
 
     python -I -m tracetail.launcher.operations.crash_restart <crashed launch's directory> <new launchId>
 
-A child of the keeper whose server has crashed. The new launch exists from the beginning, so that it can be seen, and
-stopped, while it waits.
+Runs as a child of the keeper whose server has crashed. The new launch exists from the beginning, so that it can be
+seen, and stopped, while it waits.
 """
 
 import os
@@ -16,24 +16,26 @@ from tracetail.contract import events, record
 from tracetail.contract.processes import process_ref
 from tracetail.contract.record import LaunchDir, LaunchLock, Record
 from tracetail.launcher import params as parameters
-from tracetail.launcher import plan, registry
+from tracetail.launcher import params_input, plan, registry
 from tracetail.launcher.log.log_end import append_event
 from tracetail.launcher.log.stamper import timestamp_now
-from tracetail.launcher.operations import keeper_process, start
+from tracetail.launcher.operations import keeper_process, new_launch, refusals
 from tracetail.launcher.plan import Plan
 from tracetail.launcher.restart_policy import next_attempt, pause
 from tracetail.launcher.result import LOCKED, Refusal
 
 
 def restart(crashed: LaunchDir, launch_id: str) -> None:
-    """Wait, then start the crashed launch's service anew."""
+    """Wait, then start the service of a crashed launch again, as the launch with this id."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     before = plan.read(crashed)
     old = crashed.read()
     attempt = next_attempt(before, old, time.time()) or 1
     state_dir = crashed.path.parent.parent
-    params = parameters.from_object({**before["params"], "traceId": old["traceId"], "instanceId": old["instanceId"]})
-    launch, lock, draft = start.make_launch(params, state_dir, launch_id)
+    params = params_input.from_object(
+        {**before["params"], "traceId": old["traceId"], "instanceId": old["instanceId"]}
+    )
+    launch, lock, draft = new_launch.make_launch(params, state_dir, launch_id)
     with lock:
         ref = process_ref(os.getpid())
         assert ref is not None
@@ -61,7 +63,7 @@ def _start(
     if running is not None:
         raise Refusal(LOCKED, f"launch {running.record['launchId']} runs already")
     same = {"workDir": before["workDir"], "params": before["params"]}
-    start.prepare(params, state_dir, attempt, before["log"]["minFreeBytes"], (launch, lock, draft), same)
+    new_launch.prepare(params, state_dir, attempt, before["log"]["minFreeBytes"], (launch, lock, draft), same)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     keeper_process.spawn_keeper(launch, lock)
 
@@ -72,10 +74,10 @@ def _end(
     draft["state"] = state
     draft["endedAt"] = timestamp_now()
     if refusal is None:
-        draft["exit"] = {"code": None, "signal": None, "cause": "stopped before it was started anew"}
+        draft["exit"] = {"code": None, "signal": None, "cause": "stopped before it was restarted"}
         append_event(draft, events.EXITED, state=state, cause=draft["exit"]["cause"])
     else:
-        start.write_refusal(draft, refusal)
+        refusals.log_refusal(draft, refusal)
     lock.write(draft)
     if refusal is not None:
         keeper_process.report(launch, record.FAILED, params.callback_url, params.callback_token_file)

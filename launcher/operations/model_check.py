@@ -1,4 +1,4 @@
-"""`warmup` and `smoke` as steps of their own: a scheduler's workflow runs them between the start and the tests."""
+"""`warmup` and `smoke`: steps of a scheduler's workflow between the start of a server and the tests."""
 
 import time
 from pathlib import Path
@@ -13,32 +13,32 @@ from tracetail.launcher.result import CHANGING, OK, STOPPED, UNHEALTHY, Result
 
 
 def warm_up(launch: registry.Launch) -> Result:
-    """Have one token made by a ready server."""
-    return _ask("warmup", launch, None)
+    """Have a ready server generate one token."""
+    return _check("warmup", launch, None)
 
 
-def smoke(launch: registry.Launch, asked: dict[str, Any] | None) -> Result:
-    """Send a prompt to a ready server and check its answer.
+def smoke(launch: registry.Launch, given: dict[str, Any] | None) -> Result:
+    """Send a prompt to a ready server and check the generated text.
 
     Args:
         launch: whose server.
-        asked: `prompt`, `pattern` and `maxTokens`; None: as the launch's own parameters say.
+        given: `prompt`, `pattern` and `maxTokens`; None for those of the launch's own parameters.
 
-    Raises ParametersError if nothing says what to ask.
+    Raises ParametersError if neither has them.
 
     """
-    if asked is None:
-        asked = plan.read(launch.dir)["params"].get("smoke")
-    if asked is None:
+    if given is None:
+        given = plan.read(launch.dir)["params"].get("smoke")
+    if given is None:
         raise ParametersError("smoke: give prompt and pattern, or `smoke` in the parameters of the start")
     try:
-        checked = msgspec.convert(asked, Smoke)
+        checked = msgspec.convert(given, Smoke)
     except msgspec.ValidationError as error:
         raise ParametersError(f"smoke: {error}") from error
-    return _ask("smoke", launch, checked)
+    return _check("smoke", launch, checked)
 
 
-def _ask(action: str, launch: registry.Launch, smoke_test: Smoke | None) -> Result:
+def _check(action: str, launch: registry.Launch, smoke_test: Smoke | None) -> Result:
     begun = time.monotonic()
     if launch.state != record.READY:
         status = CHANGING if launch.state in (record.STARTING, record.STOPPING) else STOPPED
@@ -54,12 +54,12 @@ def _ask(action: str, launch: registry.Launch, smoke_test: Smoke | None) -> Resu
         if smoke_test is None:
             probe.warm_up(target, path, ready["servedName"])
         else:
-            asked: plan.Smoke = {
+            test: plan.Smoke = {
                 "prompt": smoke_test.prompt,
                 "pattern": smoke_test.pattern,
                 "maxTokens": smoke_test.max_tokens,
             }
-            probe.smoke_test(target, path, ready["servedName"], asked)
+            probe.smoke_test(target, path, ready["servedName"], test)
     except probe.ProbeError as error:
         seconds = time.monotonic() - begun
         return Result(action, UNHEALTHY, launch.record, launch.state, seconds, cause=str(error))

@@ -1,4 +1,4 @@
-"""`notify`: reports a launch's state to a callback, as a step of its own."""
+"""`notify`: reports the state of a launch to a callback URL, as a step of a scheduler's workflow."""
 
 import time
 
@@ -18,11 +18,11 @@ _EVENTS = {
 
 
 def notify(launch: registry.Launch, url: str) -> Result:
-    """Report what is true of a launch now; what the receiver does not take stays in the outbox.
+    """Report the current state of a launch; a callback that cannot be delivered stays in the outbox.
 
     Args:
         launch: whose state.
-        url: where to; empty: the callbackUrl of its start.
+        url: where to; empty for the callbackUrl of its start.
 
     Raises ParametersError if there is no URL.
 
@@ -34,16 +34,16 @@ def notify(launch: registry.Launch, url: str) -> Result:
     except (OSError, ValueError, KeyError):
         wanted, token = "", ""
     if not (url or wanted):
-        raise ParametersError("there is no callbackUrl: name one")
+        raise ParametersError("there is no callbackUrl: give one")
     try:
         path = callbacks.prepare(launch.dir, _EVENTS[launch.state], url or wanted, token, state=launch.state)
     except OSError as error:
         cause = f"cannot write into {launch.dir.outbox_path}: {error.strerror or error}"
         return Result("notify", UNHEALTHY, launch.record, launch.state, time.monotonic() - begun, cause)
-    taken = callbacks.deliver(path, time.monotonic() + callbacks.TRY_SECONDS)
+    delivered = callbacks.deliver(path, time.monotonic() + callbacks.TRY_SECONDS)
     seconds = time.monotonic() - begun
-    if taken:
+    if delivered:
         return Result("notify", OK, launch.record, launch.state, seconds)
-    cause = f"{url or wanted} did not take it within {callbacks.TRY_SECONDS:g} s"
-    hint = "it stays in the outbox, the agent goes on trying"
+    cause = f"{url or wanted} did not accept the callback within {callbacks.TRY_SECONDS:g} s"
+    hint = "it stays in the outbox, and the agent retries it"
     return Result("notify", UNHEALTHY, launch.record, launch.state, seconds, cause, hint)

@@ -1,4 +1,4 @@
-"""Tells what is true of a service now."""
+"""`status`: the state of a service now."""
 
 import time
 from pathlib import Path
@@ -11,7 +11,7 @@ from tracetail.launcher.selection import Selection
 
 
 def status(selection: Selection, state_dir: Path) -> Result:
-    """Look at the newest launch that is meant; a keeper that is missing is replaced first."""
+    """Return the state of the newest launch of a selection; a keeper that died is replaced first."""
     begun = time.monotonic()
     found = selection.find(state_dir)
     if not found:
@@ -24,15 +24,15 @@ def status(selection: Selection, state_dir: Path) -> Result:
         return Result("status", CHANGING, launch.record, launch.state, time.monotonic() - begun)
     if launch.state != record.READY:
         return Result("status", STOPPED, launch.record, launch.state, time.monotonic() - begun)
-    sick = health(launch)
+    problem = health_problem(launch)
     seconds = time.monotonic() - begun
-    if sick:
-        return Result("status", UNHEALTHY, launch.record, launch.state, seconds, cause=f"unhealthy: {sick}")
+    if problem:
+        return Result("status", UNHEALTHY, launch.record, launch.state, seconds, cause=f"unhealthy: {problem}")
     return Result("status", OK, launch.record, launch.state, seconds)
 
 
-def health(launch: registry.Launch) -> str:
-    """Return what is wrong with a ready server; "" if it answers as it did when it became ready."""
+def health_problem(launch: registry.Launch) -> str:
+    """Return why a ready server no longer passes its readiness probe; "" if it passes."""
     try:
         ready = plan.read(launch.dir)["ready"]
     except (OSError, ValueError, KeyError):

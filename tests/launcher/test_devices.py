@@ -10,7 +10,7 @@ from support.nvml import build_stub
 
 from tracetail.contract.nvml import Devices, MemoryUse
 from tracetail.contract.processes import is_alive, process_ref, read_process
-from tracetail.launcher import params as parameters
+from tracetail.launcher import params_input
 from tracetail.launcher.machine.nvml import describe, held_by
 from tracetail.launcher.operations import preflight
 from tracetail.launcher.result import PREFLIGHT_FAILED, Refusal
@@ -124,7 +124,7 @@ def test_without_the_library_there_are_no_devices_to_ask(monkeypatch):
 def test_a_device_that_is_not_there_is_refused(tmp_path, engine, files, devices, missing):
     for name in files:
         (tmp_path / name).touch()
-    params = parameters.from_object(
+    params = params_input.from_object(
         {"modelName": "m", "modelPath": "/", "engine": engine, "port": 1, "devices": devices}
     )
     if missing is None:

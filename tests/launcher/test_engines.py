@@ -4,13 +4,12 @@ import json
 
 import pytest
 
-from tracetail.launcher import engines
-from tracetail.launcher import params as parameters
+from tracetail.launcher import engines, params_input
 from tracetail.launcher.keeper.phase_watch import PhaseWatch
 
 
 def command(**given):
-    params = parameters.from_object({"modelName": "qwen", "modelPath": "/models/qwen"} | given)
+    params = params_input.from_object({"modelName": "qwen", "modelPath": "/models/qwen"} | given)
     return engines.load(params.engine).command(params)
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from tracetail.launcher import params as parameters
+from tracetail.launcher import params_input
 
 DOCS = Path(__file__).parents[2] / "docs" / "launcher.md"
 ORIGINAL = {
@@ -29,18 +30,18 @@ def test_the_schema_describes_every_parameter():
 
 
 def test_the_original_parameters_work_as_they_are():
-    params = parameters.from_object(ORIGINAL)
+    params = params_input.from_object(ORIGINAL)
     assert (params.engine, params.port, params.env) == ("vllm", 8000, "test")
     snake = {"model_name": "qwen-7b", "model_path": "/m", "port": 8000, "callback_url": "https://p/x"}
-    assert parameters.from_object(snake).model_path == "/m"
-    assert parameters.from_object({**snake, "env": {"A": "1"}}).environ == {"A": "1"}
+    assert params_input.from_object(snake).model_path == "/m"
+    assert params_input.from_object({**snake, "env": {"A": "1"}}).environ == {"A": "1"}
 
 
 def test_what_makes_two_starts_the_same():
-    running = parameters.to_object(parameters.from_object({**ORIGINAL, "traceId": "t-1", "instanceId": "1"}))
+    running = parameters.to_object(params_input.from_object({**ORIGINAL, "traceId": "t-1", "instanceId": "1"}))
 
     def same(**changes):
-        return parameters.same_start(running, parameters.to_object(parameters.from_object({**ORIGINAL, **changes})))
+        return parameters.same_start(running, parameters.to_object(params_input.from_object({**ORIGINAL, **changes})))
 
     assert same()
     assert same(traceId="t-1", instanceId="2", jobId="3", callbackUrl="https://other/", readyTimeoutSec=5)

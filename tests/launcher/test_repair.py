@@ -11,9 +11,8 @@ import pytest
 from tracetail.contract import record as records
 from tracetail.contract.processes import is_alive
 from tracetail.contract.record import LaunchLock
-from tracetail.launcher import params as parameters
-from tracetail.launcher import registry
-from tracetail.launcher.operations import start, stop
+from tracetail.launcher import params_input, registry
+from tracetail.launcher.operations import new_launch, stop
 
 READY = [["text", "ready now\n"], ["stay"]]
 
@@ -81,11 +80,11 @@ def test_a_stop_ends_a_server_for_which_no_keeper_can_be_had(world, wait_until):
 
 def draft(world, **more):
     given = json.loads(world.params(READY, **more))
-    return parameters.from_object(given)
+    return params_input.from_object(given)
 
 
 def test_a_start_that_was_killed_before_it_had_a_keeper_has_failed(world, wait_until, receiver):
-    launch, lock = start.prepare(draft(world, callbackUrl=receiver.url), world.state, 0, 0)
+    launch, lock = new_launch.prepare(draft(world, callbackUrl=receiver.url), world.state, 0, 0)
     lock.release()
     assert world.run("status", "--model-name", "m").status == 3
     world.ended(launch)
@@ -96,7 +95,7 @@ def test_a_start_that_was_killed_before_it_had_a_keeper_has_failed(world, wait_u
 
 
 def test_a_restart_that_was_killed_while_it_waited_has_failed(world):
-    launch, lock, begun = start.make_launch(draft(world), world.state)
+    launch, lock, begun = new_launch.make_launch(draft(world), world.state)
     with lock:
         lock.write(begun)
     assert world.start(READY).status == 0  # it is in nobody's way

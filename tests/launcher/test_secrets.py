@@ -9,6 +9,7 @@ import pytest
 
 from tracetail.contract import outbox
 from tracetail.launcher import params as parameters
+from tracetail.launcher import params_input
 from tracetail.launcher.callbacks import deliver, post
 
 
@@ -26,7 +27,7 @@ from tracetail.launcher.callbacks import deliver, post
 )
 def test_a_message_names_the_parameter_and_never_a_secret(given, says):
     with pytest.raises(parameters.ParametersError) as caught:
-        parameters.from_object({"modelName": "m", "modelPath": "/x"} | given)
+        params_input.from_object({"modelName": "m", "modelPath": "/x"} | given)
     assert says in str(caught.value)
     assert "zzsecret" not in str(caught.value)
 
