@@ -1,5 +1,15 @@
-"""The words that all parts of tracetail share: identity, log line, record, labels, redaction.
+"""What the parts of tracetail agree on: formats, names and rules that more than one of them uses.
 
-Everything here is pure or reads and writes one small file. It imports the standard library only, but for
-`tracetail.contract.redaction`, which needs google-re2 and is therefore never imported by the keeper.
+The bottom layer: every part imports it; it imports no part, and not `tracetail.loki`. A module is here if two parts
+would otherwise repeat it:
+- the files of a launch: identity, record, logline, events, outbox, shipped, state
+- its processes and devices: process_tag, processes, launch_processes, nvml
+- its stream in Loki: labels
+- what inference servers print: engine_lines, engine_stats
+- secrets: masking, redaction, secret_file
+- servers and clients: access, http_headers, backoff
+
+The modules are pure, or read and write one small file, or read the state of the machine. They import the standard
+library only, so that the keeper stays small; the exception is `redaction`, which needs google-re2, and which the
+keeper therefore does not import.
 """

@@ -1,8 +1,8 @@
-"""Who may talk to a tracetail server: the rule of binding, and the rule of requests without a secret.
+"""Which addresses a tracetail server may bind, and which requests it accepts without a secret.
 
-A server without a secret is for this machine alone. It therefore binds to loopback only, and answers only
-requests that come straight from this machine's own programs: a Host that is loopback (so that no web page can
-reach it through a name that it controls: DNS rebinding) and no sign of a proxy in front.
+A server without a secret is for this machine only. It therefore binds to loopback only, and accepts only requests
+that come directly from programs of this machine: with a loopback Host (so that no web page can reach it through a
+name that it controls, by DNS rebinding) and without headers of a proxy.
 """
 
 import ipaddress
@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 
 class UnsafeBindError(ValueError):
-    """A server was told to bind beyond loopback without a secret; the message says what to set."""
+    """A server would bind to more than loopback without a secret; the message says what to set."""
 
 
 def parse_listen(key: str, listen: str) -> tuple[str, int]:
-    """Split `host:port` (or `[v6]:port`). key is the setting's name; ValueError says what was expected."""
+    """Return host and port of `host:port` or `[v6]:port`. key: the setting's name. Raises ValueError."""
     host, colon, port_text = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not port_text.isascii() or not port_text.isdigit() or int(port_text) > 65535:
@@ -24,7 +24,7 @@ def parse_listen(key: str, listen: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether host (a name or address, without port) is this machine's loopback."""
+    """Return whether host (a name or address, without port) is loopback."""
     if host.lower().rstrip(".") == "localhost":
         return True
     try:
@@ -34,7 +34,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_bind(part: str, host: str, *, has_secret: bool, secret_setting: str) -> None:
-    """Raise UnsafeBindError if part would bind to host, beyond loopback, without a secret."""
+    """Raise UnsafeBindError if host is not loopback and there is no secret. part: the server, for the message."""
     if not has_secret and not is_loopback(host):
         raise UnsafeBindError(
             f"{part} does not listen on {host} without a secret, because anyone could then read the logs: "
@@ -43,7 +43,7 @@ def check_bind(part: str, host: str, *, has_secret: bool, secret_setting: str) -
 
 
 def refusal(host_header: str | None, header_names: Iterable[str]) -> str | None:
-    """Return why a request to a server without a secret is refused, or None if it may pass.
+    """Return why a request to a server without a secret is refused; None if it is accepted.
 
     Args:
         host_header: the request's Host header.
@@ -58,9 +58,9 @@ def refusal(host_header: str | None, header_names: Iterable[str]) -> str | None:
 
 
 def foreign_page(origin: str | None, fetch_site: str | None) -> str | None:
-    """Return why a request that a browser makes for another site's page is refused, or None if it is none.
+    """Return why a request that a browser sends for a page of another site is refused; None if it is not one.
 
-    For servers without a secret: a web page may make the browser post to localhost and open WebSockets there.
+    For servers without a secret: any web page can make the browser post to localhost and open WebSockets there.
 
     Args:
         origin: the request's Origin header.

@@ -1,16 +1,16 @@
-"""Reads the throughput lines that engines print while they are busy.
+"""Parses the throughput lines that engines print while they are busy.
 
 vLLM, every ten seconds (vllm/v1/metrics/loggers.py):
 
     Engine 000: Avg prompt throughput: 45.5 tokens/s, Avg generation throughput: 65.8 tokens/s, Running: 1 reqs,
     Waiting: 0 reqs, GPU KV cache usage: 0.0%, Prefix cache hit rate: 0.0%
 
-SGLang, every so many decoding steps (scheduler_metrics_mixin.py):
+SGLang, at intervals of decoding steps (scheduler_metrics_mixin.py):
 
     Decode batch. #running-req: 2, #token: 154, token usage: 0.01, gen throughput (token/s): 73.2, #queue-req: 1
 
-Older engines leave out `Engine 000` or say `Pending` for `Waiting`; newer ones add fields. So fields are found by
-their names, and what is not known is passed over.
+Older engines leave out `Engine 000` or print `Pending` for `Waiting`; newer ones add fields. So fields are found by
+their names, and unknown ones are ignored.
 """
 
 import re
@@ -18,14 +18,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _MARKERS = (b"Avg prompt throughput: ", b"gen throughput (token/s): ")
-"""One of them stands in every such line and in no other; a block without them need not be looked at line by line."""
+"""Every such line contains one of them, and no other line does; a block without them need not be split into lines."""
 STATS_LINE = r"(?:Avg prompt throughput|gen throughput \(token/s\)): "
-"""The same for a query (RE2)."""
+"""The same as a regular expression of RE2, for queries."""
 
 _LINE_MAX_BYTES = 4096
 _ENGINE = re.compile(rb"Engine (\d{1,6}): $")
 _FIELD = re.compile(rb"((?:#|\b)[A-Za-z][A-Za-z /()#-]{0,40}?): (\d{1,15}(?:\.\d{1,15})?)(%)?")
-"""Bounded: what stands in a line is up to whoever made the server print it."""
+"""Bounded, because users control parts of what a server prints."""
 _NAMES = {
     b"Avg prompt throughput": "prompt_tokens_per_second",
     b"Avg generation throughput": "generation_tokens_per_second",
@@ -46,7 +46,7 @@ FIELDS = tuple(dict.fromkeys(_NAMES.values()))
 
 
 class EngineStats(NamedTuple):
-    """One such line: which engine of the server (data parallelism gives it several), and its values by name."""
+    """One such line: the index of the engine (data parallelism has several per server), and its values by name."""
 
     engine_index: int
     values: dict[str, float]
@@ -54,7 +54,7 @@ class EngineStats(NamedTuple):
 
 
 def find_stats(block: bytes) -> Iterator[EngineStats]:
-    """Yield the stats of every such line in a block of whole lines, in order."""
+    """Yield the stats of each such line in a block of whole lines, in order."""
     if not any(marker in block for marker in _MARKERS):
         return
     for line in block.replace(b"\r", b"\n").split(b"\n"):
@@ -63,7 +63,7 @@ def find_stats(block: bytes) -> Iterator[EngineStats]:
 
 
 def newest_stats(lines: Sequence[bytes]) -> list[EngineStats]:
-    """Return the stats of the last such line of each engine. Of older lines only their engine is read."""
+    """Return the stats of the last such line of each engine. Older lines are parsed only as far as their engine."""
     newest: dict[int, EngineStats] = {}
     for line in reversed(lines):
         before, prompt, _ = line.partition(_MARKERS[0])

@@ -1,8 +1,8 @@
-"""What the keeper (and, where noted, the agent) says in a launch's log, beside the server's own lines.
+"""The events that the keeper (and, where noted, another part) writes into a launch's log, beside the server's lines.
 
-An event is a line with the mark `event` whose text is logfmt: a name, then fields. Together they carry everything
-of the record that a reader elsewhere needs: the panel knows launches from Loki alone. Fields that are not known are
-left out. `seconds` are decimal; times of events are the times of their lines.
+An event is a line with the mark `event` whose text is logfmt: a name, then fields. Together the events contain what
+the panel, which reads Loki only, needs of the record. Fields without a value are left out. `seconds` are decimal; the
+time of an event is the time of its line.
 
 | event | fields |
 |---|---|
@@ -11,15 +11,15 @@ left out. `seconds` are decimal; times of events are the times of their lines.
 | ready | seconds, pid, port, url |
 | failed | seconds, exitCode, signal, exitStatus, cause, hint, evidence: the start ended without a ready server |
 | stopping | reason |
-| exited | state, seconds, exitCode, signal, cause, hint, evidence: the last word of every launch |
-| adopted | keeperPid: another keeper goes on where the first one died |
-| rotated | next: the file name of the segment that goes on; a segment's last line |
-| dropped | lines, bytes, reason: what the disk could not take, or gc had to delete |
-| refused | exitStatus, cause, hint, and the fields of started that are known: there never was a server |
-| restarted | launchId, attempt: the launch that follows this one after a crash |
-| receipt | lines, bytes, rejected, redacted: by the agent, once the launch has ended and all of it is acknowledged |
-| reported | event, eventId, model, port, pid, logFile, launchId, jobId, host, state: a callback that the panel got |
-| gap | file, from, to, reason: by the agent, bytes of a file that were lost before they could be read |
+| exited | state, seconds, exitCode, signal, cause, hint, evidence: the last event of every launch |
+| adopted | keeperPid: a new keeper continues after the one before died |
+| rotated | next: the file name of the next segment; the last line of a segment |
+| dropped | lines, bytes, reason: lines that were not written, or a segment that was deleted before it was shipped |
+| refused | exitStatus, cause, hint, and the known fields of started: no server was started |
+| restarted | launchId, attempt: the launch that restarts this one after a crash |
+| receipt | lines, bytes, rejected, redacted: by the agent, after the launch has ended and its log is acknowledged |
+| reported | event, eventId, model, port, pid, logFile, launchId, jobId, host, state, cause: a callback to the panel |
+| gap | file, from, to, reason: by the agent, bytes of a file that were lost before it could read them |
 """
 
 STARTED = "started"

@@ -1,4 +1,4 @@
-"""The ids of a launch: what they may look like, how new ones are made, how a model name becomes a file name."""
+"""The ids of a launch: their syntax, new ones, and the file name of a model name."""
 
 import os
 import re
@@ -16,13 +16,13 @@ _NOT_IN_A_SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class InvalidIdError(ValueError):
-    """An id holds what an id may not hold; the message says which, why and what is allowed."""
+    """An id has invalid syntax; the message names the id, the reason and what is allowed."""
 
 
 def check_id(name: str, value: str) -> str:
-    """Return value if it may be a traceId or instanceId; name is the parameter's name for the message.
+    """Return value if it is a valid traceId or instanceId. name: the parameter's name, for the message.
 
-    Raises InvalidIdError. An id is refused rather than repaired: a shortened id would find nothing.
+    Raises InvalidIdError. An invalid id is not repaired: a shortened id would find nothing.
     """
     if _ID.fullmatch(value):
         return value
@@ -42,17 +42,17 @@ def check_id(name: str, value: str) -> str:
 
 
 def is_launch_id(value: str) -> bool:
-    """Say whether value has the form of a launchId (it may become a path, so check before use)."""
+    """Return whether value has the syntax of a launchId (check before use in a path)."""
     return _LAUNCH_ID.fullmatch(value) is not None
 
 
 def new_trace_id() -> str:
-    """Return a fresh W3C trace id: 32 lowercase hex digits."""
+    """Return a new W3C trace id: 32 lowercase hex digits."""
     return os.urandom(16).hex()
 
 
 def new_launch_id(now: float) -> str:
-    """Return a fresh launchId for a launch at now (seconds since the epoch, shown in local time)."""
+    """Return a new launchId for a launch at now (seconds since the epoch; the id has local time)."""
     return time.strftime("%Y%m%dT%H%M%S", time.localtime(now)) + "-" + os.urandom(3).hex()
 
 
@@ -67,6 +67,6 @@ def traceparent(trace_id: str) -> str | None:
 
 
 def slug(model_name: str) -> str:
-    """Return model_name as a file name: `Qwen/Qwen2-7B` becomes `Qwen-Qwen2-7B`. Never empty, never hidden."""
+    """Return a file name for model_name: `Qwen-Qwen2-7B` for `Qwen/Qwen2-7B`. Never empty, never hidden."""
     text = _NOT_IN_A_SLUG.sub("-", model_name).strip(".-")[:SLUG_MAX_CHARACTERS].rstrip(".-")
     return text or "model"

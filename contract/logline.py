@@ -1,4 +1,4 @@
-"""One line of a launch's log as the keeper writes it, and what the keeper itself says in it.
+"""The format of a launch's log lines, as the keeper writes them, and of the events among them.
 
     2026-11-22T21:12:10.123456789+08:00 [traceId=4bf92f35 instanceId=1008611] text
 
@@ -13,24 +13,24 @@ from typing import NamedTuple
 from tracetail.contract.identity import ID_PATTERN
 
 MARK_EVENT = "event"
-"""The keeper speaks, not the server: the text is an event in logfmt."""
+"""Written by the keeper, not by the server: the text is an event in logfmt."""
 MARK_CUT = "cut"
 """The server's next line continues this one: there was no line end here."""
 MARK_REDRAW = "redraw"
 """The line was ended by a bare CR: a progress bar."""
 
 TEXT_MAX_BYTES = 256 * 1024
-"""Longer lines are written in pieces: Loki refuses entries over 262,144 bytes."""
+"""Longer lines are written in pieces, because Loki refuses entries over 262,144 bytes."""
 
 STAMP_BYTES = 35
-"""Every stamp has this length: `2026-11-22T21:12:10.123456789+08:00`."""
+"""The length of every stamp: `2026-11-22T21:12:10.123456789+08:00`."""
 
 _ID = ID_PATTERN.encode()
 HEAD_PATTERN = (
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}[+-]\d\d:\d\d)"
     rb" \[traceId=(" + _ID + rb") instanceId=(" + _ID + rb")(?: (event|cut|redraw))?\] "
 )
-"""What stands before the text. Groups: stamp, traceId, instanceId, mark or none."""
+"""Matches stamp and prefix. Groups: stamp, traceId, instanceId, mark or None."""
 LINE_PATTERN = HEAD_PATTERN + rb"(.*)"
 """Groups: those of the head, text."""
 
@@ -52,7 +52,7 @@ class LogLine(NamedTuple):
     instance_id: str
     mark: str | None
     text: bytes
-    """What the server wrote, without the line end."""
+    """What the server printed, without the line end."""
 
 
 class Event(NamedTuple):
@@ -68,7 +68,7 @@ def local_offset_seconds(time_ns: int) -> int:
 
 
 def render_stamp(time_ns: int, offset_seconds: int) -> bytes:
-    """Return the 35 bytes of the stamp for time_ns at this offset from UTC."""
+    """Return the stamp of time_ns at an offset from UTC: 35 bytes."""
     seconds, nanos = divmod(time_ns, 1_000_000_000)
     shown = time.gmtime(seconds + offset_seconds)
     sign = "-" if offset_seconds < 0 else "+"
@@ -80,7 +80,7 @@ def render_stamp(time_ns: int, offset_seconds: int) -> bytes:
 
 
 def parse_stamp(stamp: bytes) -> int:
-    """Return nanoseconds since the epoch; ValueError if it is not a stamp that render_stamp could make."""
+    """Return a stamp's time in nanoseconds since the epoch. Raises ValueError for what render_stamp cannot return."""
     text = stamp.decode("ascii")
     seconds = _days_since_epoch(int(text[0:4]), int(text[5:7]), int(text[8:10])) * 86_400
     seconds += int(text[11:13]) * 3600 + int(text[14:16]) * 60 + int(text[17:19])
@@ -94,19 +94,19 @@ def _days_since_epoch(year: int, month: int, day: int) -> int:
 
 
 def render_prefix(trace_id: str, instance_id: str, mark: str | None = None) -> bytes:
-    """Return what stands between the stamp and the text, blanks included."""
+    """Return the bytes between stamp and text, blanks included."""
     ending = f" {mark}" if mark else ""
     return f" [traceId={trace_id} instanceId={instance_id}{ending}] ".encode()
 
 
 def render_line(time_ns: int, trace_id: str, instance_id: str, text: bytes, mark: str | None = None) -> bytes:
-    """Return one whole line with its LF. text must not contain one."""
+    """Return a whole line with its LF. text must not contain one."""
     stamp = render_stamp(time_ns, local_offset_seconds(time_ns))
     return stamp + render_prefix(trace_id, instance_id, mark) + text + b"\n"
 
 
 def parse_line(line: bytes) -> LogLine | None:
-    """Parse one line, given without its LF; None if no keeper wrote it."""
+    """Parse a line, given without its LF; None if it does not have the keeper's format."""
     match = _LINE.fullmatch(line)
     if match is None:
         return None
@@ -132,7 +132,7 @@ def render_event(name: str, /, **fields: object) -> str:
 
 
 def parse_event(text: str) -> Event:
-    """Parse what render_event made. Anything else gives what can be read of it, never an error."""
+    """Parse an event. Of a text that is not one, whatever can be parsed is returned."""
     name, _, rest = text.partition(" ")
     fields = {
         match[1]: _unquote(match[2]) if match[2] is not None else match[3] for match in _LOGFMT_PAIR.finditer(rest)

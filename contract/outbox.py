@@ -1,8 +1,8 @@
-"""The outbox of a launch: callbacks that are decided but not yet delivered, one JSON file each.
+"""The outbox of a launch: callbacks that are not delivered yet, one JSON file each.
 
-The keeper's reporter puts a callback here before it tries to deliver it; what is left when the keeper is gone, the
-agent delivers. Whoever tries holds the file's lock for as long as the try takes, and deletes the file when the
-receiver has answered with a 2xx. The body is final: its secrets are masked before it is written.
+The launcher puts a callback here before it tries to deliver it; the agent delivers what is left. Either holds the
+file's lock during an attempt, and deletes the file when the receiver has returned a 2xx status. The body is final:
+its secrets are masked before it is written.
 """
 
 import contextlib
@@ -16,11 +16,11 @@ from typing import Any, TypedDict, cast
 from tracetail.contract.record import replace_file
 
 GIVE_UP_SECONDS = 24 * 3600.0
-"""A callback that nobody took for this long is dropped."""
+"""A callback that was not delivered for this long is dropped."""
 
 
 class Callback(TypedDict):
-    """One callback: where it goes and what it says."""
+    """One callback: its receiver and its body."""
 
     url: str
     tokenFile: str
@@ -33,17 +33,17 @@ class Callback(TypedDict):
 
 
 def put(outbox: Path, callback: Callback) -> Path:
-    """Write a callback (anew: with its attempts counted) and return its file."""
+    """Write a callback, or replace it with more attempts counted; return its file."""
     outbox.mkdir(mode=0o770, exist_ok=True)
     path = outbox / f"{callback['body']['eventId']}.json"
-    # The group's agent may deliver it, but a password in the URL is for its owner's eyes only.
+    # An agent of the same group may deliver it; but only the owner may read a password in the URL.
     mode = 0o600 if "@" in callback["url"].partition("//")[2].partition("/")[0] else 0o640
     replace_file(path, json.dumps(callback, ensure_ascii=False).encode(), mode)
     return path
 
 
 def pending(outbox: Path) -> list[Path]:
-    """Return the callbacks that wait, oldest first."""
+    """Return the files of the undelivered callbacks, oldest first."""
     found = []
     for path in outbox.glob("*.json") if outbox.is_dir() else ():
         with contextlib.suppress(FileNotFoundError):
@@ -53,7 +53,7 @@ def pending(outbox: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def claim(path: Path) -> Iterator[Callback | None]:
-    """Hold a callback while delivering it; None if it is gone, being delivered by somebody else or unreadable."""
+    """Lock a callback and yield it; yield None if it is deleted, locked by another process or unreadable."""
     lock = path.with_suffix(".lock")
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
     try:
@@ -71,5 +71,5 @@ def claim(path: Path) -> Iterator[Callback | None]:
 
 
 def overdue(callback: Callback, now: float) -> bool:
-    """Say whether a callback is to be given up at now (seconds since the epoch)."""
+    """Return whether a callback is to be dropped at now (seconds since the epoch)."""
     return now - callback["createdAt"] > GIVE_UP_SECONDS

@@ -1,14 +1,14 @@
-"""The record of a launch: one JSON file, one lock, and what they say together.
+"""The record of a launch, its lock, and the state that follows from both.
 
     <stateDir>/launches/<launchId>/
-        record.json    what is known of the launch (schema 1)
-        lock           held exclusively by the keeper for its life; by a repairer if the keeper is gone
+        record.json    the record (schema 1)
+        lock           held by the keeper for its life; else by the process that repairs the launch
         output         the FIFO that is the server's stdout and stderr
         outbox/        callbacks that are not delivered yet
-        shipped.json   written by the agent: what of the log Loki has acknowledged
+        shipped.json   written by the agent: how much of the log Loki has acknowledged
 
 Only the holder of the lock writes record.json. The lock is an open file description lock
-(fcntl(2), F_OFD_SETLK): it dies with its holder, and whether it is held can be seen without taking it.
+(fcntl(2), F_OFD_SETLK): the kernel releases it when its holder ends, and F_OFD_GETLK reads it without taking it.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ _GETLK = fcntl.F_OFD_GETLK
 
 
 class RecordError(Exception):
-    """A record cannot be read; the message names the file and says why."""
+    """A record cannot be read; the message names the file and the reason."""
 
 
 class RecordTooNewError(RecordError):
@@ -50,26 +50,26 @@ class RecordTooNewError(RecordError):
 
 
 class Phase(TypedDict):
-    """One step of the start-up: seconds from the end of the step before to the end of this one."""
+    """One step of the start: seconds from the end of the step before to the end of this one."""
 
     name: str
     seconds: float
 
 
 class Exit(TypedDict, total=False):
-    """How the server ended, and why as far as its log tells."""
+    """How the server ended, and why, as far as that is known."""
 
     code: int | None
     signal: str | None
     exitStatus: int
-    """The status with which `tracetail start` reports a start that did not succeed."""
+    """The exit status of `tracetail start`, for a start that failed."""
     cause: str
     hint: str
     evidence: list[str]
 
 
 class Record(TypedDict, total=False):
-    """The launch's record. Times are RFC 3339 with offset; what is not known yet is absent."""
+    """The record of a launch. Times are RFC 3339 with offset; a field that is not known yet is absent."""
 
     schema: int
     launchId: str
@@ -90,7 +90,7 @@ class Record(TypedDict, total=False):
     keeper: ProcessRef
     server: ProcessRef
     url: str
-    """Where the ready server answers."""
+    """The base URL of the ready server."""
     state: str
     phases: list[Phase]
     startedAt: str
@@ -112,7 +112,7 @@ class LaunchDir:
         self.shipped_path = path / "shipped.json"
 
     def read(self) -> Record:
-        """Read the record. Raises FileNotFoundError if there is none yet, RecordError if it is unreadable."""
+        """Return the record. Raises FileNotFoundError if there is none yet, RecordError if it cannot be read."""
         data = self.record_path.read_bytes()
         try:
             record = json.loads(data)
@@ -127,7 +127,7 @@ class LaunchDir:
         return cast("Record", record)
 
     def lock_held(self) -> bool:
-        """Say whether somebody holds the lock, which means: the keeper is alive. Needs read permission only."""
+        """Return whether the lock is held, which means that the keeper is alive. Needs read permission only."""
         try:
             descriptor = os.open(self.lock_path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -139,7 +139,7 @@ class LaunchDir:
         return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
     def effective_state(self, record: Record) -> str:
-        """Return the state that is true now, whatever the record says."""
+        """Return the current state of the launch of a record."""
         return effective_state(
             record["state"],
             kept=self.lock_held(),
@@ -148,20 +148,20 @@ class LaunchDir:
 
 
 class LaunchLock:
-    """The exclusive right to write a launch's record. Use as a context manager; the lock dies with the process."""
+    """The lock of a launch: its holder may write the record. A context manager; released when the process ends."""
 
     def __init__(self, launch: LaunchDir, descriptor: int = -1) -> None:
-        """Args: launch: whose record; descriptor: a lock that is held already, inherited from the process before."""
+        """Args: launch: whose lock; descriptor: of a lock that is held already, inherited from the parent process."""
         self._launch = launch
         self._descriptor = descriptor
 
     @property
     def descriptor(self) -> int:
-        """The descriptor that holds the lock (-1: none), for a child that shall go on holding it."""
+        """The descriptor that holds the lock, for a child that keeps holding it; -1 if it is not held."""
         return self._descriptor
 
     def acquire(self) -> bool:
-        """Take the lock without waiting; False if somebody else has it."""
+        """Take the lock without waiting; False if another process holds it."""
         descriptor = os.open(self._launch.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             fcntl.fcntl(descriptor, _SETLK, _WHOLE_FILE_EXCLUSIVE)
@@ -172,13 +172,13 @@ class LaunchLock:
         return True
 
     def release(self) -> None:
-        """Give the lock back, if it is held."""
+        """Release the lock, if it is held."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
     def write(self, record: Record) -> None:
-        """Replace the record atomically; readers see the old one or the new one."""
+        """Replace the record atomically: readers see the old one or the new one."""
         if self._descriptor < 0:
             raise RuntimeError("only the holder of the lock writes the record")
         replace_file(self._launch.record_path, json.dumps(record, ensure_ascii=False, indent=1).encode())
@@ -195,10 +195,10 @@ class LaunchLock:
 
 
 def effective_state(state: str, *, kept: bool, server_alive: bool) -> str:
-    """Return what is true of a launch.
+    """Return the current state of a launch.
 
     Args:
-        state: what its record says.
+        state: the state in its record.
         kept: its keeper is alive.
         server_alive: its server's process is alive.
 
@@ -209,7 +209,7 @@ def effective_state(state: str, *, kept: bool, server_alive: bool) -> str:
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Write data to path so that a reader, or a crash, sees the old content or the new, never a part."""
+    """Write data to path atomically: readers, also after a crash, see the old content or the new."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:

@@ -15,7 +15,7 @@ _MASK = MASK.encode()
 
 _PIECE_END_BYTES = 4096
 _MAY_FOLLOW = (*(b"A" * count for count in range(1, 17)), b"A" * 64, b"A" * 64 + b"@")
-"""What may stand behind the end of a piece: enough for every pattern that wants a certain length."""
+"""Possible continuations of a piece: long enough for every pattern that requires a certain length."""
 
 
 class InvalidPatternError(ValueError):
@@ -25,8 +25,8 @@ class InvalidPatternError(ValueError):
 class Redactor:
     """Masks every match of its patterns.
 
-    One scan with all patterns at once (700 MB/s on a common core) finds the lines that hold something; only these
-    few are then rewritten, by the patterns that are in them.
+    One scan with all patterns at once (600 MB/s on a common core) finds the lines that contain a secret; only these
+    few are then rewritten, by the patterns that match in them.
     """
 
     def __init__(self, patterns: Sequence[Pattern] = DEFAULT_PATTERNS) -> None:
@@ -35,7 +35,7 @@ class Redactor:
         for pattern, (regex, _) in zip(patterns, self._rules, strict=True):
             if regex.groups < 1:
                 raise InvalidPatternError(
-                    f"redaction pattern {pattern.name!r} needs a group: what is kept before the mask"
+                    f"redaction pattern {pattern.name!r} needs a group: what it keeps in front of the mask"
                 )
         together = "|".join(f"(?:{p.regex})" for p in patterns)
         self._any = _compile("all together", together, never_capture=True) if patterns else None
@@ -45,10 +45,10 @@ class Redactor:
         self._which.Compile()
 
     def redact_piece(self, before: bytes, piece: bytes, *, goes_on: bool) -> tuple[bytes, int]:
-        """Return a piece of a line with its secrets masked, and how many begin in it.
+        """Return a piece of a line with its secrets masked, and the number of secrets that begin in it.
 
-        A secret that began in `before` (what stands in front of the piece, or the end of that) is masked up to its
-        end. If the line goes on, what may become a secret with the next piece is masked too.
+        A secret that begins in `before` (the text in front of the piece, or the end of it) is masked up to its end.
+        If the line goes on, what may become a secret with the next piece is masked too.
         """
         whole = before + piece
         found = self._spans(whole)
@@ -76,7 +76,7 @@ class Redactor:
         return b"".join(masked), count
 
     def _spans(self, text: bytes) -> list[tuple[int, int]]:
-        """Return where the secrets of a line begin and end."""
+        """Return (start, end) of each secret in a line."""
         if self._any is None or self._any.search(text) is None:
             return []
         return [
@@ -86,7 +86,7 @@ class Redactor:
         ]
 
     def redact(self, block: bytes) -> tuple[bytes, int]:
-        """Return block with its secrets masked, and how many were. The number of its lines stays the same."""
+        """Return a block of lines with its secrets masked, and their number. The number of lines stays the same."""
         pieces: list[bytes] = []
         count = done = 0
         for start, end in self._lines_with_secrets(block):
@@ -97,7 +97,7 @@ class Redactor:
         return b"".join((*pieces, block[done:])), count
 
     def redact_lines(self, lines: list[bytes]) -> int:
-        """Mask the secrets in lines, which hold no line ends, in place; return how many were masked."""
+        """Mask the secrets in lines in place; return their number. The lines must not contain line ends."""
         block = b"\n".join(lines)
         count = number = at = 0
         for start, end in self._lines_with_secrets(block):
@@ -110,7 +110,7 @@ class Redactor:
         return count
 
     def _lines_with_secrets(self, block: bytes) -> Iterator[tuple[int, int]]:
-        """Yield where lines that hold a secret begin and end."""
+        """Yield (start, end) of the lines of a block that contain a secret."""
         if self._any is None:
             return
         done = -1

@@ -1,4 +1,4 @@
-"""What the agent says of a launch in `shipped.json`, beside the record: how much of its log Loki has acknowledged."""
+"""`shipped.json`, which the agent writes beside a launch's record: how much of its log Loki has acknowledged."""
 
 import json
 from pathlib import Path
@@ -12,16 +12,16 @@ class Shipped(TypedDict):
 
     schema: int
     segments: dict[str, int]
-    """Bytes acknowledged, or kept among the rejected lines, from the start of each segment; by its path."""
+    """By the path of each segment: bytes from its start that are acknowledged, or stored as rejected lines."""
     lines: int
     rejected: int
     redacted: int
     complete: bool
-    """The launch has ended and nothing of its log is left to send."""
+    """The launch has ended, and all of its log is sent."""
 
 
 def read_shipped(path: Path) -> Shipped | None:
-    """Return the content of a shipped.json; None if there is none that can be understood."""
+    """Return the content of a shipped.json; None if there is none, or none of this schema."""
     try:
         content = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):

@@ -1,4 +1,4 @@
-"""Where tracetail keeps its state on a machine."""
+"""The directories in which tracetail keeps its state."""
 
 import os
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def state_dir(environ: Mapping[str, str]) -> Path:
 
 
 def existing_state_dirs(environ: Mapping[str, str]) -> list[Path]:
-    """Return every state directory that exists, for those who read: the one named, the system's, the user's."""
+    """Return the state directories that exist, for reading: the one to write to, the system's, the user's."""
     candidates = [state_dir(environ), SYSTEM_STATE_DIR, user_state_dir(environ)]
     return [path for path in dict.fromkeys(candidates) if path.is_dir()]
 

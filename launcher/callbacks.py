@@ -1,8 +1,8 @@
-"""Sends one callback: composes it, puts it into the outbox, tries to deliver it for some seconds.
+"""Sends a callback: composes it, puts it into the outbox, and tries to deliver it for some seconds.
 
     python -I -m tracetail.launcher.callbacks <launchDir> <event or "deliver">
 
-A child of the keeper, which must stay small and must not wait. What it cannot deliver the agent delivers later.
+Runs as a child of the keeper, which must stay small and must not wait. The agent delivers later what it cannot.
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import Any
 
 from tracetail.contract import outbox
 from tracetail.contract.access import is_loopback
+from tracetail.contract.backoff import Backoff
 from tracetail.contract.http_headers import basic, bearer
 from tracetail.contract.logline import MARK_EVENT, parse_line
 from tracetail.contract.masking import mask_text
@@ -25,16 +26,15 @@ from tracetail.contract.secret_file import read_secret
 from tracetail.launcher import plan
 
 DELIVER = "deliver"
-"""Instead of an event: deliver what is in the outbox already."""
+"""In place of an event: deliver what is in the outbox."""
 TRY_SECONDS = 10.0
 REQUEST_SECONDS = 5.0
-FIRST_PAUSE_SECONDS = 0.5
 TAIL_LINES = 50
 _TAIL_BYTES = 64 * 1024
 
 
 def body(record: Record, event: str, tail: list[str]) -> dict[str, Any]:
-    """Return what a callback says."""
+    """Return the JSON body of a callback, without masking. tail: the server's last lines."""
     server = record.get("server")
     segments = record.get("segments") or [record.get("logFile", "")]
     return {
@@ -58,7 +58,10 @@ def body(record: Record, event: str, tail: list[str]) -> dict[str, Any]:
 
 
 def tail_of(segments: list[str], count: int = TAIL_LINES) -> list[str]:
-    """Return the last lines that the server printed, without stamp and prefix, secrets masked."""
+    """Return the last lines that the server printed, without stamp and prefix, secrets masked.
+
+    segments: paths of the log's segments, in order.
+    """
     texts: list[bytes] = []
     for path in reversed(segments):
         try:
@@ -86,14 +89,14 @@ def masked(value: Any) -> Any:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect is a failure: the callback, and its token, are for the host that was named."""
+    """Treats a redirect as a failure: the callback, and its token, are for the host of the URL."""
 
     def redirect_request(self, *_: object) -> None:
-        """Follow nothing; urllib then raises the redirect as an error."""
+        """Return None: urllib then raises the redirect as an HTTPError."""
 
 
 def post(callback: outbox.Callback) -> None:
-    """Deliver a callback. Raises OSError (urllib's errors are such) or ValueError if nobody took it."""
+    """Deliver a callback. Raises OSError (as urllib's errors are) or ValueError if it is not delivered."""
     parts = urllib.parse.urlsplit(callback["url"])
     headers = {"Content-Type": "application/json", "User-Agent": "tracetail"}
     if callback["tokenFile"]:
@@ -111,8 +114,8 @@ def post(callback: outbox.Callback) -> None:
 
 
 def deliver(path: Path, until: float) -> bool:
-    """Try to deliver the callback in this file until a moment of the monotonic clock; say whether it is taken."""
-    pause = FIRST_PAUSE_SECONDS
+    """Try to deliver the callback in a file, until a time of the monotonic clock; return whether it is delivered."""
+    backoff = Backoff()
     while True:
         with outbox.claim(path) as callback:
             if callback is None:
@@ -125,29 +128,29 @@ def deliver(path: Path, until: float) -> bool:
             else:
                 path.unlink()
                 return True
-        if time.monotonic() + pause >= until:
+        wait = backoff.wait()
+        if time.monotonic() + wait >= until:
             return False
-        time.sleep(pause)
-        pause *= 2
+        time.sleep(wait)
 
 
 def prepare(launch: LaunchDir, event: str, url: str, token_file: str, *, state: str = "") -> Path:
-    """Put a callback about a launch into its outbox; return its file. state: what is true, if not as recorded."""
+    """Put a callback about a launch into its outbox; return its file. state: if it differs from the record's."""
     record = launch.read()
-    said = body(record, event, tail_of(record.get("segments", [])))
-    said["state"] = state or said["state"]
+    content = body(record, event, tail_of(record.get("segments", [])))
+    content["state"] = state or content["state"]
     callback: outbox.Callback = {
         "url": url,
         "tokenFile": token_file,
         "createdAt": time.time(),
         "attempts": 0,
-        "body": masked(said),
+        "body": masked(content),
     }
     return outbox.put(launch.outbox_path, callback)
 
 
 def main() -> int:
-    """Report the event of the launch whose directory is named."""
+    """Report an event of the launch whose directory is given, or deliver its outbox."""
     launch = LaunchDir(Path(sys.argv[1]))
     if sys.argv[2] == DELIVER:
         paths = outbox.pending(launch.outbox_path)

@@ -1,6 +1,6 @@
-"""The plan of a launch: what `tracetail start` has decided and the keeper carries out.
+"""The plan of a launch, written by `tracetail start` for the keeper.
 
-`<launchDir>/plan.json`, readable by its owner only: the environment in it may hold secrets.
+`<launchDir>/plan.json`, readable by its owner only, as its environment may hold secrets.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Any, TypedDict, cast
 from tracetail.contract.record import LaunchDir, Record, replace_file
 
 ADOPT = "adopt"
-"""A keeper's argument instead of the lock's descriptor: it takes over."""
+"""The keeper's argument for adopting a launch, in place of the lock's descriptor."""
 
 HTTP = "http"
 PORT = "port"
@@ -20,7 +20,7 @@ ALIVE_SECONDS = 2.0
 
 
 class Smoke(TypedDict):
-    """A prompt and what its answer must match."""
+    """A prompt, and the pattern that the generated text must match."""
 
     prompt: str
     pattern: str
@@ -36,7 +36,7 @@ class ReadyPlan(TypedDict):
     port: int | None
     path: str
     modelsPath: str
-    """Where the served model must be listed; empty if that is not asked for."""
+    """Path of the list that must contain the served model; empty for no such check."""
     completionsPath: str
     servedName: str
     pattern: str
@@ -51,21 +51,21 @@ class LogPlan(TypedDict):
 
     directory: str
     stem: str
-    """The segments' name without its ending."""
+    """The file name of the segments without number and ending."""
     maxBytes: int
     keep: int
     minFreeBytes: int
-    """With less room than this on its disk the log gives up its oldest segments."""
+    """The oldest segments are deleted while less than this is free on their disk."""
 
 
 class Plan(TypedDict):
-    """Everything that the keeper needs to know."""
+    """The content of plan.json."""
 
     params: dict[str, Any]
-    """The parameters as they were given and completed, for comparison and for a restart."""
+    """The completed parameters, for comparison and for a restart."""
     argv: list[str]
     environ: dict[str, str]
-    """What is set in the server's environment on top of the caller's."""
+    """Variables added to the caller's environment for the server."""
     workDir: str
     preStart: list[str]
     ready: ReadyPlan
@@ -76,11 +76,11 @@ class Plan(TypedDict):
     apiKeyFile: str
     restart: str
     attempt: int
-    """How many restarts after a crash went before this launch."""
+    """The number of the restart after a crash that this launch is; 0 for none."""
 
 
 def plan_path(launch: LaunchDir) -> Path:
-    """Return the file of a launch's plan."""
+    """Return the path of a launch's plan."""
     return launch.path / "plan.json"
 
 
@@ -90,12 +90,12 @@ def read(launch: LaunchDir) -> Plan:
 
 
 def write(launch: LaunchDir, plan: Plan) -> None:
-    """Write the plan, for its owner's eyes only."""
+    """Write the plan, readable by its owner only."""
     replace_file(plan_path(launch), json.dumps(plan, ensure_ascii=False, indent=1).encode(), mode=0o600)
 
 
 def log_of(found: Record, *, max_mb: int = 200, keep: int = 20, min_free_bytes: int = 0) -> LogPlan:
-    """Return where the log of a launch is, and its limits (of no matter to who adds a line at its end)."""
+    """Return the log part of a plan for a launch. The limits do not matter for reading, or for appending an event."""
     path = Path(found["logFile"])
     return {
         "directory": str(path.parent),

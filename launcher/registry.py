@@ -1,4 +1,4 @@
-"""The launches of this machine: where they are, which are running, and which service each belongs to."""
+"""Finds the launches of this machine and their states; locks for operations on a service."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ LIVE_STATES = frozenset({record.STARTING, record.READY, record.STOPPING})
 
 
 class BusyError(Exception):
-    """Another operation holds a lock; `holder` is what it says of itself."""
+    """Another operation holds a lock; `holder` is what it has written about itself."""
 
     def __init__(self, message: str, holder: dict[str, Any]) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class BusyError(Exception):
 
 
 class Launch(NamedTuple):
-    """One launch as it is now."""
+    """One launch and its current state."""
 
     dir: LaunchDir
     record: Record
@@ -39,12 +39,12 @@ class Launch(NamedTuple):
 
     @property
     def live(self) -> bool:
-        """There is something that runs."""
+        """Whether something of it runs."""
         return self.state in LIVE_STATES
 
 
-def look(launch: LaunchDir) -> Launch:
-    """Return a launch as it is now. Raises FileNotFoundError, record.RecordError."""
+def read_launch(launch: LaunchDir) -> Launch:
+    """Return a launch with its current state. Raises FileNotFoundError, record.RecordError."""
     found = launch.read()
     kept = launch.lock_held()
     alive = "server" in found and is_alive(found["server"])
@@ -57,23 +57,23 @@ def launches(state_dir: Path) -> Iterator[Launch]:
     names = os.listdir(root) if root.is_dir() else []  # noqa: PTH208
     for name in sorted((name for name in names if is_launch_id(name)), reverse=True):
         with contextlib.suppress(OSError, record.RecordError, KeyError):
-            yield look(LaunchDir(root / name))
+            yield read_launch(LaunchDir(root / name))
 
 
 def machine_launches(state_dir: Path) -> Iterator[Launch]:
-    """Yield the launches of this machine that we may read: of this state directory, and of those that others use."""
+    """Yield the launches of this machine that this user may read: of state_dir and of the other state directories."""
     for directory in dict.fromkeys((state_dir, *existing_state_dirs(os.environ))):
         with contextlib.suppress(PermissionError):
             yield from launches(directory)
 
 
 def unreadable(state_dir: Path) -> Iterator[str]:
-    """Yield why launches cannot be read, for those that cannot."""
+    """Yield an error message for each launch that cannot be read."""
     root = launches_dir(state_dir)
     for path in sorted(root.iterdir()) if root.is_dir() else ():
         if is_launch_id(path.name):
             try:
-                look(LaunchDir(path))
+                read_launch(LaunchDir(path))
             except (record.RecordError, PermissionError) as error:
                 yield str(error)
             except KeyError as error:
@@ -83,18 +83,18 @@ def unreadable(state_dir: Path) -> Iterator[str]:
 
 
 def service_name(env: str, model_name: str, port: int | None) -> str:
-    """Return how a service is called: `test/qwen-7b:8000`."""
+    """Return the name of a service: `test/qwen-7b:8000`."""
     return f"{env}/{model_name}" + ("" if port is None else f":{port}")
 
 
 @contextlib.contextmanager
 def operation_lock(state_dir: Path, service: str, doing: dict[str, Any]) -> Iterator[None]:
-    """Hold the right to start or stop a service. Raises BusyError at once if somebody else has it.
+    """Hold the lock for starting or stopping a service. Raises BusyError at once if another process holds it.
 
     Args:
         state_dir: the state directory.
         service: the service's name.
-        doing: what the holder tells of itself to those who come meanwhile.
+        doing: what the holder writes about itself for those who find the lock held.
 
     """
     name = hashlib.sha256(service.encode()).hexdigest()[:16]
@@ -116,7 +116,7 @@ def operation_lock(state_dir: Path, service: str, doing: dict[str, Any]) -> Iter
 
 @contextlib.contextmanager
 def claims_lock(state_dir: Path) -> Iterator[None]:
-    """Hold the right to claim ports and devices: for the moment between looking and claiming."""
+    """Hold the lock for claiming ports and devices: between checking that they are free and claiming them."""
     descriptor = _open_lock(state_dir, "claims.lock")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -131,7 +131,7 @@ def _open_lock(state_dir: Path, name: str) -> int:
         directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         return os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
     except OSError as error:
-        # What runs is stopped even if nothing can be written any more: the lock needs no more than a reader.
+        # A stop must work on a read-only disk: flock(2) needs no write permission.
         try:
             return os.open(directory / name, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:

@@ -1,4 +1,4 @@
-"""What start, stop, restart and status end with: the exit status and the line that a scheduler's result shows."""
+"""The result of start, stop, restart and status: the exit status, and the line that a scheduler shows."""
 
 import json
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ PREFLIGHT_FAILED = 15
 CHANGING = 20
 UNHEALTHY = 21
 REFUSED = frozenset({BAD_PARAMETERS, PORT_HELD, LOCKED, PREFLIGHT_FAILED})
-"""Nothing was started or stopped: what is told is an error, in one line on stderr."""
+"""Nothing was started or stopped: the cause is printed as an error, in one line on stderr."""
 
 MARK = "TRACETAIL_RESULT"
 EVIDENCE_MAX = 500
-"""Characters of a line of evidence: a scheduler keeps a few thousand of the whole result."""
+"""Characters of a line of evidence: a scheduler keeps a few thousand characters of the whole result."""
 
 
-class Refusal(Exception):  # noqa: N818  (the word of the design)
-    """A start is refused before there is a server."""
+class Refusal(Exception):  # noqa: N818  (events and documentation call it so)
+    """A start is refused before there is a server. status: the exit status."""
 
     def __init__(self, status: int, cause: str, hint: str = "") -> None:
         super().__init__(cause)
@@ -37,14 +37,14 @@ class Refusal(Exception):  # noqa: N818  (the word of the design)
 
 
 class Result(NamedTuple):
-    """How an operation ended."""
+    """The result of an operation."""
 
     action: str
     status: int
     """The exit status."""
     record: Record | None = None
     state: str = ""
-    """The state that is true now; empty: the record's."""
+    """The current state; "" for the record's."""
     seconds: float = 0.0
     cause: str = ""
     hint: str = ""
@@ -53,7 +53,7 @@ class Result(NamedTuple):
     """The server's last lines, secrets masked, if it failed."""
 
     def to_object(self) -> dict[str, Any]:
-        """Return what follows TRACETAIL_RESULT, with the secrets masked in what may quote the server's lines."""
+        """Return the JSON object behind TRACETAIL_RESULT; secrets in what may quote the server's lines are masked."""
         record = self.record or {}
         ended = record.get("exit", {})
         server = record.get("server")

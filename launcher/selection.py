@@ -1,4 +1,4 @@
-"""Finds the launches that a stop, a status or a restart is about."""
+"""Finds the launches that a stop, status or restart refers to."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from tracetail.launcher.params_input import normalize
 
 
 class Selection:
-    """What of a launch is known to whoever asks for it."""
+    """The properties by which launches are selected."""
 
     def __init__(self, given: Mapping[str, Any], *, launch_id: str = "") -> None:
         """Args: given: parameters, camelCase or snake_case. Raises ParametersError."""
@@ -33,19 +33,19 @@ class Selection:
             except InvalidIdError as error:
                 raise ParametersError(str(error)) from error
         if not self._wanted and not launch_id:
-            raise ParametersError("nothing is named: give modelName (and port), traceId or a launch")
+            raise ParametersError("nothing is selected: give modelName (and port), traceId or a launch")
 
     def matches(self, launch: registry.Launch) -> bool:
-        """Say whether a launch is meant."""
+        """Return whether a launch is selected."""
         if self._launch_id:
             return launch.record["launchId"] == self._launch_id
         return all(launch.record.get(name) == value for name, value in self._wanted.items())
 
     def find(self, state_dir: Path) -> list[registry.Launch]:
-        """Return the launches that are meant, newest first. Raises ParametersError for an unreadable record."""
+        """Return the selected launches, newest first. Raises ParametersError for an unreadable record."""
         if self._launch_id:
             try:
-                return [registry.look(LaunchDir(launches_dir(state_dir) / self._launch_id))]
+                return [registry.read_launch(LaunchDir(launches_dir(state_dir) / self._launch_id))]
             except FileNotFoundError:
                 return []
             except (RecordError, KeyError, OSError) as error:
@@ -53,7 +53,7 @@ class Selection:
         return [launch for launch in registry.launches(state_dir) if self.matches(launch)]
 
     def live(self, state_dir: Path) -> list[registry.Launch]:
-        """Return those of them that run, all of one service. Raises ParametersError if several services are meant."""
+        """Return the selected launches that run. Raises ParametersError if they are of several services."""
         found = [launch for launch in self.find(state_dir) if launch.live]
         services = sorted({launch.record["service"] for launch in found})
         if len(services) > 1:
@@ -61,7 +61,7 @@ class Selection:
         return found
 
     def describe(self) -> str:
-        """Return what was asked for."""
+        """Return the selection as text, for messages."""
         if self._launch_id:
             return f"launch {self._launch_id}"
         return ", ".join(f"{name} {value}" for name, value in self._wanted.items())

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 
 class LauncherSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """What holds for all launches, and defaults of single ones."""
+    """Settings of all launches, and defaults for single services."""
 
     min_free_disk_mb: Annotated[
         int,
@@ -25,5 +25,5 @@ class LauncherSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
 
     @property
     def min_free_bytes(self) -> int:
-        """What to keep free, in bytes."""
+        """min_free_disk_mb in bytes."""
         return self.min_free_disk_mb * 1024 * 1024

@@ -31,7 +31,7 @@ def run_stop(values: dict[str, Any], launch_id: str) -> NoReturn:
 
     try:
         selection = parameters.selection(values, launch_id)
-        rescue.tell_ends(selection.find(parameters.state_dir()))
+        rescue.record_ends(selection.find(parameters.state_dir()))
         launches = selection.live(parameters.state_dir())
     except ParametersError as error:
         refuse_parameters("stop", error)

@@ -1,8 +1,8 @@
-"""What tracetail knows of each inference engine: one file per engine.
+"""What tracetail knows about each inference engine: one file per engine.
 
-An engine's file says how its command is built, what ready means, which lines of its log are phases of the start-up,
-and which lines name the root cause of a failure. The keeper imports these files, so they import the standard
-library only.
+An engine's file builds its command, and defines what ready means, which lines of its log end a phase of the start,
+and which lines name the root cause of a failure. The keeper imports these files, so they import the standard library
+only.
 """
 
 import importlib
@@ -14,7 +14,7 @@ NAMES = ("vllm", "sglang", "mindie", "custom")
 
 
 class Service(Protocol):
-    """What an engine needs to know to build its command: a view of the launch's parameters."""
+    """The parameters of a launch from which an engine builds its command."""
 
     @property
     def model_name(self) -> str: ...  # noqa: D102  (the parameters' own documentation)
@@ -39,13 +39,13 @@ class Service(Protocol):
 
 
 class Command(NamedTuple):
-    """What is run."""
+    """A command to run."""
 
     argv: list[str]
-    """`{launchDir}` in a word, or in a value of environ, stands for the launch's directory."""
+    """`{launchDir}` in a word, or in a value of environ, is replaced by the launch's directory."""
     environ: Mapping[str, str] = MappingProxyType({})
     files: Mapping[str, str] = MappingProxyType({})
-    """Files to write into the launch's directory before: name and content."""
+    """Files to write into the launch's directory first: name and content."""
 
 
 class EngineError(ValueError):
@@ -53,30 +53,30 @@ class EngineError(ValueError):
 
 
 class Phase(NamedTuple):
-    """A step of the start-up that is over when its line appears."""
+    """A step of the start, which ends when its line is printed."""
 
     name: str
     anchor: bytes
-    """Bytes that only this line holds."""
+    """Bytes that only this line contains."""
 
 
 class Cause(NamedTuple):
     """A root cause and the line that names it.
 
-    The pattern is searched from the beginning of a message (the line without the engine's own header), so that the
-    same words inside a logged prompt name nothing.
+    The pattern is matched from the beginning of a message (the line without the engine's own header), so that the
+    same words inside a logged prompt do not match.
     """
 
     anchor: bytes
-    """Bytes that the line holds: looked for first, because that is cheap."""
+    """Bytes that the line contains: searched first, because that is cheap."""
     pattern: bytes
-    """Matched at the beginning of the message; its named groups fill text and hint."""
+    """Matched at the beginning of the message; its named groups are filled into text and hint."""
     text: str
     hint: str
     source: str
     """The file and line of the engine's (or library's) source that prints it."""
     about_port: bool = False
-    """The port is held: who holds it is worth telling."""
+    """The port is held: the hint also names the process that holds it."""
 
 
 class Engine(NamedTuple):
@@ -95,7 +95,7 @@ class Engine(NamedTuple):
     phases: Sequence[Phase] = ()
     causes: Sequence[Cause] = ()
     consequences: Sequence[Cause] = ()
-    """Lines that tell that something failed but not what: used when no root cause is found."""
+    """Lines that report a failure without its cause: used when no root cause is found."""
 
 
 def load(name: str) -> Engine:
@@ -106,12 +106,12 @@ def load(name: str) -> Engine:
 
 
 def flag_given(args: Sequence[str], *names: str) -> bool:
-    """Say whether one of these flags stands in args, as `--flag value` or `--flag=value`."""
+    """Return whether args contain one of these flags, as `--flag value` or `--flag=value`."""
     return any(arg == name or arg.startswith(name + "=") for arg in args for name in names)
 
 
 def flag_value(args: Sequence[str], name: str) -> str | None:
-    """Return the value of a flag in args, or None."""
+    """Return the value of a flag in args; None if it is not given."""
     for index, arg in enumerate(args):
         if arg.startswith(name + "="):
             return arg.removeprefix(name + "=")
@@ -121,7 +121,7 @@ def flag_value(args: Sequence[str], name: str) -> str | None:
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """Replace `{port}` and its like; every other brace stays as it is."""
+    """Return template with each `{name}` of values replaced; other braces are kept."""
     for key, value in values.items():
         template = template.replace("{" + key + "}", value)
     return template

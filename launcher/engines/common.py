@@ -1,4 +1,4 @@
-"""Root causes that every engine shares, because Python, PyTorch, NCCL and the model libraries print them.
+"""Root causes that all engines share, because Python, PyTorch, NCCL and the model libraries print them.
 
 Lines of vLLM's source are those of 0.32.0; of the others', those of the versions that are installed with it: torch
 2.13.0, transformers 5.19.0, huggingface_hub 2.4.0, uvicorn 0.54.0.
@@ -7,14 +7,14 @@ Lines of vLLM's source are those of 0.32.0; of the others', those of the version
 from tracetail.launcher.engines import Cause
 
 EXCEPTION = rb"(?:[A-Za-z_][\w.]*(?:Error|Exception): )?"
-"""What a traceback's last line begins with: the exception's name, with its module or without."""
+"""The beginning of a traceback's last line: the exception's name, with or without its module."""
 
 PORT_HELD = (
     Cause(
         b"ddress already in use",
         EXCEPTION + rb"\[Errno 98\] [Aa]ddress already in use",
         "the port is in use",
-        "stop who holds it, or choose another port",
+        "stop the process that holds it, or choose another port",
         "vllm/entrypoints/launchers/launcher.py:348 (the bind that fails with EADDRINUSE)",
         about_port=True,
     ),
@@ -22,7 +22,7 @@ PORT_HELD = (
         b"error while attempting to bind on address",
         rb"(?:ERROR: +)?\[Errno \d+\] error while attempting to bind on address \((?P<address>[^)]*)\)",
         "the port is in use: {address}",
-        "stop who holds it, or choose another port",
+        "stop the process that holds it, or choose another port",
         "CPython 3.11 Lib/asyncio/base_events.py:1525, logged by uvicorn/server.py:190",
         about_port=True,
     ),

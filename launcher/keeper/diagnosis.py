@@ -84,7 +84,7 @@ def _messages(line: bytes) -> Iterator[_Message]:
         return
     level, text = split_header(line)
     header = line[: len(line) - len(text)]
-    # split_header also returns info for a header without a level, as SGLang's: that says nothing.
+    # split_header also returns info for a header without a level, as SGLang's.
     yield _Message(line, text, level in ("debug", "info") and _HARMLESS_NAME.search(header) is not None)
 
 

@@ -39,7 +39,7 @@ class Output:
         """Return a new descriptor for the server's stdout and stderr.
 
         An open file description of its own, because ours does not block and the server's must. Read-write, so that
-        the server gets no SIGPIPE when its keeper is gone, and the bytes in the FIFO outlive the keeper.
+        the server gets no SIGPIPE when its keeper has ended, and the bytes in the FIFO outlive the keeper.
         """
         return os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
 

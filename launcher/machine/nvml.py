@@ -1,6 +1,6 @@
 """The device memory that the processes of a launch hold: the last proof of a stop.
 
-A process can be gone from the process table while its driver still frees its memory.
+A process can have left the process table while its driver still frees its memory.
 """
 
 from collections.abc import Collection

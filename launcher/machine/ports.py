@@ -1,8 +1,8 @@
-"""Who holds a port: a listener, a server that has bound it and does not listen yet, or nobody.
+"""Finds the process that holds a port: a listener, or a server that has bound the port and does not listen yet.
 
 vLLM binds its port minutes before it listens. Meanwhile a connect is refused and a bind with SO_REUSEADDR succeeds,
-so only a bind without it tells the truth; but that also fails for a port that is merely in TIME_WAIT. A connection in
-TIME_WAIT belongs to one local address, a server to all of them or to the one asked for: that tells them apart.
+so only a bind without it shows that the port is held; but that also fails for a port that is only in TIME_WAIT. A
+connection in TIME_WAIT has one local address, a server all of them or the given one: so the two are distinguished.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ _SYS_PIDFD_GETFD = 438
 
 
 class Holder(NamedTuple):
-    """Who holds a port."""
+    """The process that holds a port."""
 
     port: int
     pid: int | None
-    """None if it belongs to a user whose processes we may not look at."""
+    """None if it belongs to a user whose processes we may not read."""
     command: str
     seconds: float | None
-    """For how long the process has been running."""
+    """Seconds since the process started; None if unknown."""
     listening: bool
 
     def describe(self) -> str:
@@ -53,7 +53,7 @@ class _Row(NamedTuple):
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time as a person says it: `40 s`, `12 min`, `3 h`, `5 d`."""
+    """Return a duration in its largest unit: `40 s`, `12 min`, `3 h`, `5 d`."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
@@ -61,7 +61,7 @@ def duration(seconds: float) -> str:
 
 
 def holder(port: int, host: str = "") -> Holder | None:
-    """Return who holds a port at this address ("": any), None if a server may bind it."""
+    """Return the process that holds a port at this address ("" for any); None if a server can bind it."""
     rows = [row for row in _rows() if row.port == port]
     for row in rows:
         if row.state == _LISTEN and _conflicts(row.address, host):
@@ -92,7 +92,7 @@ def _unused_loopback(used: set[str]) -> str:
 
 
 def _conflicts(address: str, host: str) -> bool:
-    """Say whether a socket at address keeps a server from binding host."""
+    """Return whether a socket at address prevents a server from binding host."""
     wildcards = ("", "0.0.0.0", "::")  # noqa: S104
     return host in wildcards or address in wildcards or address == host
 
@@ -108,7 +108,7 @@ def _bind_fails(host: str, port: int) -> bool:
 
 
 def _rows() -> list[_Row]:
-    """Return the machine's TCP sockets (proc_net_tcp); bound ones that do not listen are not among them."""
+    """Return the machine's TCP sockets (/proc/net/tcp); bound ones that do not listen are not in it."""
     rows = []
     for name in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
@@ -120,7 +120,7 @@ def _rows() -> list[_Row]:
 
 
 def _address(text: str) -> str:
-    """Return an address as proc_net_tcp writes it (32-bit words in host byte order) in its usual form."""
+    """Return an address of /proc/net/tcp (32-bit words in host byte order) in its usual form."""
     words = [int(text[at : at + 8], 16).to_bytes(4, "little") for at in range(0, len(text), 8)]
     address = ipaddress.ip_address(b"".join(words))
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
@@ -143,7 +143,7 @@ def _of_process(port: int, pid: int, *, listening: bool) -> Holder:
 
 
 def _bound(port: int) -> Holder:
-    """Find who has bound a port without listening: the kernel lists such sockets nowhere, so look into them."""
+    """Return the process that has bound a port without listening: no file lists such sockets, so each is examined."""
     for pid in running_processes():
         if _has_bound(pid, port):
             return _of_process(port, pid, listening=False)
@@ -151,7 +151,7 @@ def _bound(port: int) -> Holder:
 
 
 def _socket_inodes(pid: int) -> dict[str, int]:
-    """Return inode → descriptor of a process's sockets; empty if we may not look."""
+    """Return inode → descriptor of a process's sockets; empty if we may not read them."""
     found = {}
     with contextlib.suppress(OSError):
         for entry in os.scandir(f"/proc/{pid}/fd"):

@@ -23,7 +23,7 @@ def become_subreaper() -> None:
 
 
 def command_line(pid: int) -> str:
-    """Return a process's command line as text, secrets masked; its name in brackets if it shows none."""
+    """Return a process's command line, secrets masked; its name in brackets if it has none, `?` if it ended."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
         text = " ".join(mask_command_line(words))
@@ -33,7 +33,7 @@ def command_line(pid: int) -> str:
 
 
 def same_file_system_view(pid: int) -> bool:
-    """Say whether a process is in our mount namespace: one in a container is not. False if that cannot be seen."""
+    """Return whether a process is in our mount namespace (in a container it is not); False if that is unknown."""
     try:
         return Path(f"/proc/{pid}/ns/mnt").samefile("/proc/self/ns/mnt")
     except OSError:
@@ -48,7 +48,7 @@ def members(
 
 
 def send(process: Process, number: signal.Signals) -> bool:
-    """Signal exactly this process, never a later one with its pid; False if it is gone."""
+    """Signal exactly this process, never a later one with its pid; False if it has ended."""
     try:
         descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:

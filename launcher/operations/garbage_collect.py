@@ -1,6 +1,6 @@
-"""Removes what is no longer needed of launches: old segments, old records.
+"""`gc`: removes old launches, and the oldest segments when the disk gets full.
 
-What Loki does not have yet stays, unless the disk gets full: then the oldest segments go, and their log says so.
+What Loki does not have yet stays, unless the disk gets full: then a `dropped` event in the log records the loss.
 """
 
 import contextlib
@@ -43,30 +43,30 @@ def collect(
     dry_run: bool = False,
     now: float | None = None,
 ) -> Iterator[Removed]:
-    """Remove launches that ended more than keep_days ago, or are beyond the newest keep_launches; yield what goes.
+    """Remove launches that ended more than keep_days ago, or beyond the newest keep_launches; yield what is removed.
 
-    A launch that runs stays, and so does one of whose log Loki has not acknowledged all. If less than min_free_bytes
-    are free then, the oldest closed segments of those that have ended go.
+    A launch that runs, or whose log is not shipped completely, is kept. If less than min_free_bytes are free after
+    that, the oldest closed segments of ended launches are removed. now: seconds since the epoch.
     """
     moment = time.time() if now is None else now
     if not dry_run:
-        rescue.tell_ends(registry.launches(state_dir))
-    yield from _remove_unmade(state_dir, moment - keep_days * 86400, dry_run=dry_run)
+        rescue.record_ends(registry.launches(state_dir))
+    yield from _remove_without_record(state_dir, moment - keep_days * 86400, dry_run=dry_run)
     ended = [launch for launch in registry.launches(state_dir) if not launch.live]
-    gone: set[str] = set()
-    gained: Counter[int] = Counter()
-    for place, launch in enumerate(ended):
+    removed_ids: set[str] = set()
+    freed: Counter[int] = Counter()
+    for index, launch in enumerate(ended):
         age = moment - launch.dir.record_path.stat().st_mtime
-        if place < keep_launches and age < keep_days * 86400:
+        if index < keep_launches and age < keep_days * 86400:
             continue
         if not _all_shipped(launch.record, launch.dir):
             continue
         for removed in _remove(launch, dry_run=dry_run):
-            gone.add(launch.dir.launch_id)
-            gained[_device(removed.path)] += removed.bytes if dry_run else 0
+            removed_ids.add(launch.dir.launch_id)
+            freed[_device(removed.path)] += removed.bytes if dry_run else 0
             yield removed
-    left = [launch for launch in reversed(ended) if launch.dir.launch_id not in gone]
-    yield from _make_room(left, min_free_bytes, gained, dry_run=dry_run)
+    remaining = [launch for launch in reversed(ended) if launch.dir.launch_id not in removed_ids]
+    yield from _free_space(remaining, min_free_bytes, freed, dry_run=dry_run)
 
 
 def _all_shipped(record: Record, launch: LaunchDir) -> bool:
@@ -95,8 +95,8 @@ def _remove(launch: registry.Launch, *, dry_run: bool) -> Iterator[Removed]:
                     path.parent.rmdir()
 
 
-def _remove_unmade(state_dir: Path, before: float, *, dry_run: bool) -> Iterator[Removed]:
-    """Remove the directories of starts that were killed before they had a record. before: seconds since the epoch."""
+def _remove_without_record(state_dir: Path, before: float, *, dry_run: bool) -> Iterator[Removed]:
+    """Remove directories of starts that were killed before they had a record. before: seconds since the epoch."""
     root = launches_dir(state_dir)
     for path in sorted(root.iterdir()) if root.is_dir() else ():
         launch = LaunchDir(path)
@@ -108,30 +108,30 @@ def _remove_unmade(state_dir: Path, before: float, *, dry_run: bool) -> Iterator
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _make_room(
-    launches: list[registry.Launch], min_free_bytes: int, gained: Counter[int], *, dry_run: bool
+def _free_space(
+    launches: list[registry.Launch], min_free_bytes: int, freed: Counter[int], *, dry_run: bool
 ) -> Iterator[Removed]:
-    """Give up the oldest segments, those first that Loki has. A launch's last one stays: it tells how it ended.
+    """Remove the oldest segments, shipped ones first. A launch's last one is kept: it has the end.
 
-    gained: by device, what a dry run has counted as free already.
+    freed: bytes by device that a dry run has counted as free.
     """
     for shipped_ones in (True, False):
         for launch in launches:
             for path in map(Path, launch.record.get("segments", [])[:-1]):
                 if not path.exists() or is_shipped(path, read_shipped(launch.dir.shipped_path)) != shipped_ones:
                     continue
-                if free_bytes(path.parent) + gained[_device(path)] >= min_free_bytes:
-                    continue  # this disk has room; another log may be on another one
+                if free_bytes(path.parent) + freed[_device(path)] >= min_free_bytes:
+                    continue  # this disk has space; another log may be on another disk
                 removed = Removed(path, path.stat().st_size, shipped_ones)
                 if dry_run:
-                    gained[_device(path)] += removed.bytes
-                elif not _give_up(launch, removed, min_free_bytes):
+                    freed[_device(path)] += removed.bytes
+                elif not _remove_segment(launch, removed, min_free_bytes):
                     continue
                 yield removed
 
 
-def _give_up(launch: registry.Launch, segment: Removed, min_free_bytes: int) -> bool:
-    """Delete a segment, and say so in the launch's log if something is lost; False if somebody holds the launch."""
+def _remove_segment(launch: registry.Launch, segment: Removed, min_free_bytes: int) -> bool:
+    """Delete a segment, with a `dropped` event if it is not shipped; False if another process holds the launch."""
     lock = LaunchLock(launch.dir)
     if not lock.acquire():
         return False

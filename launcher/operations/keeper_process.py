@@ -1,4 +1,4 @@
-"""Gives a launch whose keeper is gone a new one, and starts keepers in general."""
+"""Starts keepers, for new launches and for launches that lost theirs, and waits for them."""
 
 import os
 import subprocess
@@ -11,49 +11,49 @@ from tracetail.contract import record
 from tracetail.contract.process_tag import KEEPER_TAG, LAUNCH_TAG
 from tracetail.contract.processes import is_alive, read_process
 from tracetail.contract.record import LaunchDir, LaunchLock
-from tracetail.launcher import plan, registry
+from tracetail.launcher import callbacks, plan, registry
 
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.02
 
 
 def needs_keeper(launch: registry.Launch) -> bool:
-    """Say whether a launch's record promises a keeper that is not there."""
+    """Return whether a launch should have a keeper and has none."""
     return not launch.kept and launch.record["state"] in registry.LIVE_STATES
 
 
 def adopt(launch: LaunchDir) -> bool:
-    """Start a keeper that goes on with a launch; True as soon as one is in office, or the launch has ended."""
+    """Start a keeper that adopts a launch, and wait for it; return whether the launch has one, or has ended."""
     pid = spawn_keeper(launch, None)
 
-    def in_office() -> bool:
-        now = registry.look(launch)
+    def is_kept() -> bool:
+        now = registry.read_launch(launch)
         keeper = now.record.get("keeper")
         ended = now.record["state"] in record.ENDED_STATES
         return ended or (now.kept and keeper is not None and is_alive(keeper))
 
-    def gone() -> bool:
+    def exited() -> bool:
         process = read_process(pid)
         return process is None or process.state in "ZX"
 
-    wait_for(lambda: in_office() or gone(), WAIT_SECONDS)
-    return in_office()
+    wait_for(lambda: is_kept() or exited(), WAIT_SECONDS)
+    return is_kept()
 
 
 def settled(launch: LaunchDir) -> registry.Launch:
-    """Return a launch as it is once its keeper has noticed a server's death, which takes it a moment."""
+    """Return a launch after its keeper has noticed that the server ended, which takes it a moment."""
 
     def noticed() -> bool:
-        now = registry.look(launch)
+        now = registry.read_launch(launch)
         server = now.record.get("server")
         return not now.live or server is None or is_alive(server)
 
     wait_for(noticed, WAIT_SECONDS)
-    return registry.look(launch)
+    return registry.read_launch(launch)
 
 
 def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None, *, scope: bool = False) -> int:
-    """Start a keeper and return its pid. With a lock that is held, it starts the launch; without, it adopts it.
+    """Start a keeper and return its pid. With a held lock it starts the launch; without one it adopts it.
 
     With scope, systemd moves it (and so the server) out of the control group of whoever starts it: a scheduler's
     worker that runs as a systemd service would otherwise take its servers along when it is restarted.
@@ -79,12 +79,12 @@ def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None, *, scope: bool = Fa
             start_new_session=True,
             pass_fds=() if lock is None else (lock.descriptor,),
         )
-    child.returncode = 0  # it outlives us, nobody here waits for it
+    child.returncode = 0  # it outlives this process, which does not reap it
     return child.pid
 
 
 def run_detached(command: list[str]) -> None:
-    """Start a program that nobody waits for."""
+    """Start a program in the background."""
     child = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -97,17 +97,15 @@ def run_detached(command: list[str]) -> None:
 
 
 def report(launch: LaunchDir, event: str, url: str, token_file: str) -> None:
-    """Have a callback of a launch without a keeper sent, in the background; nothing without a URL."""
+    """Send a callback of a launch without a keeper, in the background. url: where to; "" for none."""
     if not url:
         return
-    from tracetail.launcher import callbacks  # noqa: PLC0415  (needs google-re2, which takes its time to load)
-
     callbacks.prepare(launch, event, url, token_file)
     run_detached([sys.executable, "-I", "-m", "tracetail.launcher.callbacks", str(launch.path), callbacks.DELIVER])
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, every: float = POLL_SECONDS) -> bool:
-    """Wait until condition() is true, for at most this long; say whether it is."""
+    """Wait until condition() is true, for at most this many seconds; return whether it is."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= deadline:

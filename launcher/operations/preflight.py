@@ -1,4 +1,4 @@
-"""What is checked before a server is started, because it would fail minutes later."""
+"""Checks before a server is started: paths, disks, devices, port. Without them it would fail minutes later."""
 
 import os
 import re
@@ -17,7 +17,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
 def check_paths(params: Params) -> None:
-    """Raise Refusal if a path is not what it has to be."""
+    """Raise Refusal if the model, a directory, a file or a program of the parameters cannot be used."""
     if params.model_path:
         _check_model(params.model_path)
     if params.work_dir and not Path(params.work_dir).is_dir():
@@ -60,7 +60,7 @@ def _check_program(name: str, program: str, work_dir: str) -> None:
 
 
 def check_disk(name: str, directory: Path, min_free_bytes: int) -> None:
-    """Raise Refusal if a directory cannot be written, or has less room than this. name: what it is."""
+    """Raise Refusal if a directory cannot be written or less is free. name: of the directory, for the message."""
     try:
         directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     except OSError as error:
@@ -76,15 +76,15 @@ def check_disk(name: str, directory: Path, min_free_bytes: int) -> None:
         raise Refusal(
             PREFLIGHT_FAILED,
             f"only {free // 1024**2} MiB are free in {directory}, {min_free_bytes // 1024**2} are kept free",
-            f"make room (tracetail gc), change the {name}, or lower [launcher] min_free_disk_mb",
+            f"free space (tracetail gc), change the {name}, or lower [launcher] min_free_disk_mb",
         )
 
 
 def check_devices(params: Params, dev: Path = Path("/dev")) -> None:
-    """Raise Refusal if a device is named by an index that this machine does not have.
+    """Raise Refusal if a device is given by an index that this machine does not have.
 
-    Seen from the device files (dev: where they are), which tell enough and cost nothing. A container may hold the
-    files of devices 4 and 5 only, which are its 0 and 1: an index is wrong if neither count nor name allows it.
+    Reads the device files in dev, which is quick. A container may have the files of devices 4 and 5 only, which are
+    its 0 and 1: an index is wrong only if neither count nor name allows it.
     """
     name = _DEVICE_FILES[engines.load(params.engine).devices_variable]
     there = {path.name.removeprefix(name) for path in dev.glob(f"{name}[0-9]*")}
@@ -98,7 +98,7 @@ def check_devices(params: Params, dev: Path = Path("/dev")) -> None:
 
 
 def check_claims(params: Params, others: list[registry.Launch]) -> None:
-    """Raise Refusal if one of the others, which live, has claimed the port, or loads on one of the devices."""
+    """Raise Refusal if a running launch has claimed the port, or is loading on one of the devices."""
     for other in others:
         name = f"launch {other.record['launchId']} of {other.record['service']}"
         if params.port is not None and other.record.get("port") == params.port:
@@ -115,7 +115,7 @@ def check_claims(params: Params, others: list[registry.Launch]) -> None:
 
 
 def check_port(params: Params) -> None:
-    """Raise Refusal if somebody holds the port."""
+    """Raise Refusal if a process holds the port."""
     if params.port is None:
         return
     found = ports.holder(params.port, params.host)

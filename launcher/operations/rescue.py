@@ -1,4 +1,4 @@
-"""Gives a launch without a keeper a new one, or, where none can be had, writes the end that a keeper would write."""
+"""Replaces the keeper of a launch that lost it, or records the end of the launch if that fails."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -13,39 +13,39 @@ from tracetail.launcher.result import EXITED_BEFORE_READY
 
 
 def rescue(launch: LaunchDir) -> bool:
-    """Have a launch that lost its keeper kept again; say whether it is, or has ended.
+    """Start a new keeper for a launch that lost its own; return whether it has one, or has ended.
 
-    False: its server runs, and no keeper can be had for it.
+    False: its server runs, and no keeper can be started.
     """
-    if _adopted(launch):
-        if "server" not in launch.read():  # nothing to keep: the new keeper only tells the end
+    if _adopt(launch):
+        if "server" not in launch.read():  # the new keeper only records the end
             keeper_process.wait_for(
                 lambda: launch.read()["state"] in record.ENDED_STATES, keeper_process.WAIT_SECONDS
             )
         return True
-    found = registry.look(launch)
+    found = registry.read_launch(launch)
     if found.live:
         return False
-    end(launch, found.state, f"its keeper is gone, and no other could take over: see {launch.path / 'keeper.log'}")
+    end(launch, found.state, f"its keeper has ended, and no other could take over: see {launch.path / 'keeper.log'}")
     return True
 
 
 def replace(launch: LaunchDir) -> None:
-    """Have a launch whose keeper was ended in the midst of a stop stopped by a new one.
+    """Have a new keeper stop a launch whose keeper was killed during a stop.
 
-    Its server still holds the FIFO with the lines that the old keeper did not read.
+    The server still holds the FIFO with the lines that the old keeper did not read.
     """
-    with _unkept(launch) as kept:
-        if kept is None:
+    with _locked(launch) as locked:
+        if locked is None:
             return
-        lock, found = kept
+        lock, found = locked
         found["state"] = record.STOPPING
         _write(launch, lock, found)
-    _adopted(launch)
+    _adopt(launch)
 
 
-def tell_ends(launches: Iterable[registry.Launch]) -> None:
-    """Have the ends written of those launches that died with nobody there to see it."""
+def record_ends(launches: Iterable[registry.Launch]) -> None:
+    """Record the ends of launches that ended while they had no keeper."""
     for launch in launches:
         if not launch.live and keeper_process.needs_keeper(launch):
             rescue(launch.dir)
@@ -53,11 +53,11 @@ def tell_ends(launches: Iterable[registry.Launch]) -> None:
 
 
 def end(launch: LaunchDir, state: str, cause: str) -> None:
-    """Write the end of a launch into its log, its record and its outbox, unless it is there or somebody keeps it."""
-    with _unkept(launch) as kept:
-        if kept is None:
+    """Write the end of a launch without a keeper into its log, its record and its outbox, unless it is there."""
+    with _locked(launch) as locked:
+        if locked is None:
             return
-        lock, found = kept
+        lock, found = locked
         found["state"] = state
         found["endedAt"] = timestamp_now()
         found["exit"] = {"code": None, "signal": None, "cause": cause}
@@ -66,18 +66,18 @@ def end(launch: LaunchDir, state: str, cause: str) -> None:
             append_event(found, events.FAILED, cause=cause, exitStatus=EXITED_BEFORE_READY)
         append_event(found, events.EXITED, state=state, cause=cause)
         _write(launch, lock, found)
-    with contextlib.suppress(OSError, ValueError, KeyError):  # no plan: nobody knows where to report
+    with contextlib.suppress(OSError, ValueError, KeyError):  # without a plan there is no callbackUrl
         settings = plan.read(launch)
         keeper_process.report(launch, state, settings["callbackUrl"], settings["callbackTokenFile"])
 
 
 @contextlib.contextmanager
-def _unkept(launch: LaunchDir) -> Iterator[tuple[LaunchLock, Record] | None]:
-    """Hold the lock of a launch that nobody keeps and whose end is not written; None if it is not such a one."""
+def _locked(launch: LaunchDir) -> Iterator[tuple[LaunchLock, Record] | None]:
+    """Hold a launch's lock and yield it with the record; yield None if it has a keeper or its end is recorded."""
     lock = LaunchLock(launch)
     try:
         taken = lock.acquire()
-    except OSError:  # a state directory that is read-only, or somebody else's
+    except OSError:  # a state directory that is read-only, or another user's
         taken = False
     if not taken:
         yield None
@@ -88,7 +88,7 @@ def _unkept(launch: LaunchDir) -> Iterator[tuple[LaunchLock, Record] | None]:
 
 
 def _write(launch: LaunchDir, lock: LaunchLock, found: Record) -> None:
-    """Write a record; where the disk takes nothing, what is true is seen from the processes."""
+    """Write a record. If the disk is full or read-only, readers see the state from the processes."""
     try:
         lock.write(found)
     except OSError:
@@ -97,7 +97,7 @@ def _write(launch: LaunchDir, lock: LaunchLock, found: Record) -> None:
             lock.write(found)
 
 
-def _adopted(launch: LaunchDir) -> bool:
+def _adopt(launch: LaunchDir) -> bool:
     try:
         return keeper_process.adopt(launch)
     except OSError:  # as above

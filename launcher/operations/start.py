@@ -70,7 +70,7 @@ def start(params: Params, state_dir: Path, listener: Listener, *, min_free_bytes
 def _of_os_error(error: OSError) -> tuple[str, str]:
     where = f" {error.filename}" if error.filename else ""
     other = "TRACETAIL_STATE_DIR names another state directory"
-    hint = f"make room (tracetail gc); {other}" if error.errno == errno.ENOSPC else f"check its owner; {other}"
+    hint = f"free space (tracetail gc); {other}" if error.errno == errno.ENOSPC else f"check its owner; {other}"
     return f"cannot write{where}: {error.strerror or error}", hint
 
 
@@ -131,7 +131,7 @@ def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool)
     deadline = time.monotonic() + settings["ready"]["timeoutSec"] + settings["stopTimeoutSec"] + GRACE_SECONDS
     reported = 0
     while True:
-        found = registry.look(launch)
+        found = registry.read_launch(launch)
         phases = found.record.get("phases", [])
         if len(phases) > reported:
             listener("phases", found.record, phases[reported:])

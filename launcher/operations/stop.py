@@ -1,6 +1,6 @@
-"""Stops launches: the keeper does it; here it is asked, waited for and checked.
+"""`stop`: has the keeper of a launch stop it, waits for that, and proves it.
 
-A stop is proven when no process of the launch is left, its port is free, and, where NVML can tell, none of its
+A stop is proven when no process of the launch is left, its port is free, and, where there is NVML, none of its
 processes holds memory of a device.
 """
 
@@ -23,20 +23,20 @@ from tracetail.launcher.operations import keeper_process, rescue
 from tracetail.launcher.result import LOCKED, OK, STOP_INCOMPLETE, Result
 
 GRACE_SECONDS = 20.0
-"""How long after stopTimeoutSec a keeper may take: it kills, waits, writes its last words."""
+"""How long after stopTimeoutSec a keeper may take to kill, and to write the end."""
 DEFAULT_STOP_SECONDS = 30.0
 KILLED_SECONDS = 5.0
 """How long a process may take to end by SIGKILL."""
 PORT_SECONDS = 3.0
-"""How long a port may take to become free after the last process is gone."""
+"""How long a port may take to become free after the last process has ended."""
 DEVICE_SECONDS = 10.0
-"""How long a driver may take to give back what the last process held; a longer stopTimeoutSec gives it longer."""
-LOOK_SECONDS = 0.2
-"""How often the launch's processes are looked at while they end."""
+"""How long a driver may take to free what the last process held, unless stopTimeoutSec is longer."""
+SAMPLE_SECONDS = 0.2
+"""Interval at which the launch's processes are read while they end."""
 
 
-class Members:
-    """The processes of a launch that were there at some time of its stop, to know what they hold after their end."""
+class SeenProcesses:
+    """The processes of a launch that were seen during its stop, to find what they still hold after their end."""
 
     def __init__(self, launch: registry.Launch) -> None:
         self._launch = launch
@@ -44,39 +44,39 @@ class Members:
         server = launch.record.get("server")
         if server is not None and server["bootId"] == boot_id():
             self._seen.add((server["pid"], server["startTime"]))
-        self._note()
+        self._add_running()
 
     @functools.cached_property
     def _devices(self) -> Devices | None:
-        """Looked for only once the stop is under way: a broken driver takes its time to say so."""
+        """Found only once the stop is under way: with a broken driver that takes long."""
         return Devices.find()
 
-    def look(self) -> None:
-        """Note who is there; nothing where no device could tell what they hold."""
-        if self._devices is not None and time.monotonic() - self._looked_at >= LOOK_SECONDS:
-            self._note()
+    def sample(self) -> None:
+        """Add the processes that run now. Does nothing on a machine without devices."""
+        if self._devices is not None and time.monotonic() - self._sampled_at >= SAMPLE_SECONDS:
+            self._add_running()
 
-    def hold(self) -> list[MemoryUse]:
-        """Return what they hold of devices' memory."""
+    def held_memory(self) -> list[MemoryUse]:
+        """Return the device memory that they hold now."""
         return [] if self._devices is None else held_by(self._devices.memory_uses(), self._seen)
 
-    def _note(self) -> None:
+    def _add_running(self) -> None:
         found = self._launch.record
         keeper = found["keeper"]["pid"] if self._launch.kept and "keeper" in found else 0
         for process in processes.members(found["launchId"], found.get("server"), keeper=keeper):
             self._seen.add((process.pid, process.start_time))
-        self._looked_at = time.monotonic()
+        self._sampled_at = time.monotonic()
 
 
 def stop(launches: list[registry.Launch], state_dir: Path) -> Result:
-    """Stop these launches of one service. Nothing to stop is a success."""
+    """Stop launches of one service. To have nothing to stop is a success."""
     if not launches:
         return Result("stop", OK, None, record.STOPPED)
     service = launches[0].record["service"]
     begun = time.monotonic()
     try:
         with registry.operation_lock(state_dir, service, {"action": "stop"}):
-            results = [stop_launch(registry.look(launch.dir)) for launch in launches]
+            results = [stop_launch(registry.read_launch(launch.dir)) for launch in launches]
     except OSError as error:
         cause = f"cannot lock {service}: {error.strerror or error}"
         return Result("stop", STOP_INCOMPLETE, launches[0].record, cause=cause, hint="check the state directory")
@@ -88,32 +88,32 @@ def stop(launches: list[registry.Launch], state_dir: Path) -> Result:
 
 
 def stop_launch(launch: registry.Launch) -> Result:
-    """Stop one launch, and prove that nothing of it is left."""
+    """Stop one launch, and prove the stop."""
     begun = time.monotonic()
     if keeper_process.needs_keeper(launch):
         rescue.rescue(launch.dir)
-        launch = registry.look(launch.dir)
+        launch = registry.read_launch(launch.dir)
     timeout = _stop_timeout(launch)
-    members = Members(launch)
-    if launch.kept and not _stopped_by_keeper(launch.dir, timeout, members):
+    seen = SeenProcesses(launch)
+    if launch.kept and not _stopped_by_keeper(launch.dir, timeout, seen):
         _signal_keeper(launch.dir.read(), signal.SIGKILL)
         keeper_process.wait_for(lambda: not launch.dir.lock_held(), KILLED_SECONDS)
         rescue.replace(launch.dir)
-        _stopped_by_keeper(launch.dir, timeout, members)
+        _stopped_by_keeper(launch.dir, timeout, seen)
     _kill_rest(launch.dir.read())
-    rescue.end(launch.dir, record.STOPPED, "stopped, but not by its keeper, which did not answer")
-    launch = registry.look(launch.dir)
-    left, hint = _what_is_left(launch.record), "end it by hand"
+    rescue.end(launch.dir, record.STOPPED, "stopped, but not by its keeper, which did not respond")
+    launch = registry.read_launch(launch.dir)
+    left, hint = _remains(launch.record), "end it by hand"
     if not left:
         left, hint = (
-            _what_is_held(members, begun + timeout),
+            _held_memory(seen, begun + timeout),
             "nvidia-smi shows it; a device that keeps it needs a reset",
         )
     seconds = time.monotonic() - begun
     if left:
         cause = "not stopped completely: " + "; ".join(left)
         return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, seconds, cause, hint)
-    # Where nothing can be written the record still says what was before.
+    # On a read-only disk the record still has the state from before.
     ended = launch.record["state"] in record.ENDED_STATES
     return Result("stop", OK, launch.record, launch.state if ended else record.STOPPED, seconds)
 
@@ -125,8 +125,8 @@ def _stop_timeout(launch: registry.Launch) -> float:
         return DEFAULT_STOP_SECONDS
 
 
-def _stopped_by_keeper(launch: LaunchDir, timeout: float, members: Members) -> bool:
-    """Ask a launch's keeper, and every one that comes after it, for the end; say whether it came in time."""
+def _stopped_by_keeper(launch: LaunchDir, timeout: float, seen: SeenProcesses) -> bool:
+    """Ask a launch's keeper, and every one that replaces it, to stop it; return whether it ended in time."""
     asked: set[int] = set()
 
     def ended() -> bool:
@@ -136,7 +136,7 @@ def _stopped_by_keeper(launch: LaunchDir, timeout: float, members: Members) -> b
         keeper = found.get("keeper")
         if keeper is not None and keeper["pid"] not in asked and _signal_keeper(found, signal.SIGTERM):
             asked.add(keeper["pid"])
-        members.look()
+        seen.sample()
         return False
 
     return keeper_process.wait_for(ended, timeout + GRACE_SECONDS)
@@ -154,7 +154,7 @@ def _signal_keeper(found: Record, number: signal.Signals) -> bool:
 
 
 def _kill_rest(found: Record) -> None:
-    """End what the keeper has not ended."""
+    """Kill the processes that the keeper did not end."""
 
     def none_left() -> bool:
         left = processes.members(found["launchId"], found.get("server"))
@@ -166,7 +166,7 @@ def _kill_rest(found: Record) -> None:
     keeper_process.wait_for(none_left, KILLED_SECONDS)
 
 
-def _what_is_left(found: Record) -> list[str]:
+def _remains(found: Record) -> list[str]:
     left = [
         f"pid {process.pid} ({processes.command_line(process.pid)})"
         for process in processes.members(found["launchId"], found.get("server"))
@@ -181,15 +181,15 @@ def _what_is_left(found: Record) -> list[str]:
     return left
 
 
-def _what_is_held(members: Members, until: float) -> list[str]:
-    """Wait until the launch's processes hold no device memory; say what they hold then (until: monotonic time)."""
+def _held_memory(seen: SeenProcesses, until: float) -> list[str]:
+    """Wait until the processes hold no device memory; return what they still hold. until: monotonic seconds."""
     seconds = max(DEVICE_SECONDS, until - time.monotonic())
-    keeper_process.wait_for(lambda: not members.hold(), seconds, every=LOOK_SECONDS)
-    return [describe(use) for use in members.hold()]
+    keeper_process.wait_for(lambda: not seen.held_memory(), seconds, every=SAMPLE_SECONDS)
+    return [describe(use) for use in seen.held_memory()]
 
 
 def _is_free(found: Record, port: int) -> bool:
-    """Say whether the port is free of this launch: a process that began after its end may hold it rightly."""
+    """Return whether this launch no longer holds the port: a process of another launch may hold it by now."""
     holder = ports.holder(port)
     if holder is None:
         return True

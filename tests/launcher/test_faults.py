@@ -141,7 +141,7 @@ def test_a_stop_on_a_full_state_directory_ends_the_server_and_says_so(world, wai
     assert not world.members(launch)
     refused = world.start([["stay"]])
     assert (refused.status, refused.result["state"]) == (15, "failed")
-    assert "make room" in refused.result["hint"]
+    assert "free space" in refused.result["hint"]
     ballast.unlink()
     assert world.run("status", "--launch", launch.launch_id).result["state"] == "stopped"
     assert launch.read()["state"] == "stopped"

@@ -46,7 +46,7 @@ def test_a_stop_whose_keeper_does_not_answer_is_told_in_full(world, wait_until, 
     os.kill(launch.read()["keeper"]["pid"], signal.SIGSTOP)
     go.touch()
     wait_until(done.exists)
-    result = stop.stop([registry.look(launch)], world.state)
+    result = stop.stop([registry.read_launch(launch)], world.state)
     assert (result.status, result.state) == (0, "stopped")
     assert not world.members(launch)
     event, record = end_of(world, launch)
