@@ -1,0 +1,101 @@
+"""Every command that needs Loki explains a wrong way to it in the words of doctor, with the setting to look at."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from support.agent_process import TRACE, Launch
+from support.callback_receiver import Receiver
+
+from tracetail.agent.journal.database import Journal
+from tracetail.agent.service import journal_path
+
+COMMANDS = {
+    "logs": ("logs", "--trace-id", TRACE),
+    "logs -f": ("logs", "--trace-id", TRACE, "-n", "3", "--follow"),
+    "verify": ("verify", "--trace-id", TRACE),
+    "replay": ("agent", "rejected", "replay"),
+}
+
+
+@pytest.fixture
+def plain_port():
+    receiver = Receiver()
+    yield receiver.server.server_port
+    receiver.close()
+
+
+@pytest.fixture(params=["plain port", "dead proxy"])
+def wrong_way(request, plain_port):
+    """Return variables that set a wrong way to Loki, and what is said of it."""
+    if request.param == "plain port":
+        url = f"https://127.0.0.1:{plain_port}"
+        return {
+            "TRACETAIL_LOKI_URL": url
+        }, rf"Loki at {url} cannot be reached: there is no TLS with it .*; look at loki\.url"
+    return {
+        "TRACETAIL_LOKI_URL": "http://loki.invalid:3100",
+        "TRACETAIL_LOKI_PROXY": "http://127.0.0.1:1",
+    }, r"Loki at http://loki\.invalid:3100 cannot be reached: the proxy cannot be reached .*; look at loki\.proxy"
+
+
+def run(state_dir, variables, *arguments):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+    environ |= {"TRACETAIL_STATE_DIR": str(state_dir), "TRACETAIL_AGENT_STATE_DIRS": str(state_dir), **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "tracetail", *arguments],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+async def state(state_dir):
+    """Return a state directory with a launch that printed a line, and a journal with a rejected one."""
+    Launch(state_dir).print("kept")
+    journal = Journal(journal_path(state_dir))
+    journal.open()
+    await journal.write(
+        lambda db: db.execute(
+            "INSERT INTO rejected (labels, time_ns, line, meta, reason, rejected_at) VALUES (?, ?, ?, ?, ?, ?)",
+            (json.dumps({"traceId": TRACE}), 1, b"refused", b"", "too old", time.time()),
+        )
+    )
+    journal.close()
+    return state_dir
+
+
+def test_commands_say_what_doctor_says(state, wrong_way):
+    variables, explanation = wrong_way
+    doctor = run(state, variables, "doctor")
+    assert doctor.returncode == 1
+    said = re.search(explanation, doctor.stdout)
+    assert said, doctor.stdout
+    for arguments in COMMANDS.values():
+        ran = run(state, variables, *arguments)
+        assert (ran.returncode, ran.stdout) == (1, ""), arguments
+        assert ran.stderr == f"error: {said[0]}\n", arguments
+
+
+def test_the_demonstration_says_what_doctor_says(state, wrong_way):
+    variables, explanation = wrong_way
+    ran = run(state, variables, "demo", "--once")
+    assert ran.returncode == 1
+    assert re.search("✗ " + explanation, ran.stderr), ran.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_setting_that_cannot_be_used_is_exit_status_2(state, tmp_path, name):
+    variables = {"TRACETAIL_LOKI_BEARER_TOKEN_FILE": str(tmp_path / "none")}
+    ran = run(state, variables, *COMMANDS[name])
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("error: loki.bearer_token_file cannot be read: ")
+    assert len(ran.stderr.splitlines()) == 1
