@@ -1,4 +1,4 @@
-"""One line as Loki returned it, its place in the order of its trace, and its form in the panel's JSON."""
+"""One line as Loki returns it, its key in the order of its trace, and its JSON in the panel's API."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -6,22 +6,22 @@ from typing import Any, NamedTuple, Self
 
 from tracetail.contract import labels as names
 
-_LOKI_ADDS = frozenset({"detected_level"})
-"""Structured metadata that Loki puts in by itself: no part of what was pushed."""
+_ADDED_BY_LOKI = frozenset({"detected_level"})
+"""Structured metadata that Loki adds itself; it is not part of the pushed entry."""
 POST = "post"
-"""Structured metadata of lines that were posted to the panel: which post they came with."""
-_METADATA = frozenset(names.METADATA_NAMES) | _LOKI_ADDS | {POST}
+"""Structured metadata of lines that were posted to the panel: the id of their post."""
+_METADATA = frozenset(names.METADATA_NAMES) | _ADDED_BY_LOKI | {POST}
 
 
 class InvalidKeyError(ValueError):
-    """A text is not a key; the message says what one looks like."""
+    """A text is not a key; the message describes the format."""
 
 
 class Key(NamedTuple):
-    """The place of an entry in the order of its trace: by time, then by a digest of what it is.
+    """The position of an entry in the order of its trace: by time, then by a digest of its labels, metadata and text.
 
-    Loki keeps entries of the same nanosecond in no order that a query could rely on; the digest gives them one.
-    An empty digest stands before every entry of its nanosecond.
+    Loki returns entries of the same nanosecond in no fixed order; the digest gives them one. A key with an empty
+    digest precedes every entry of its nanosecond.
     """
 
     time_ns: int
@@ -32,12 +32,12 @@ class Key(NamedTuple):
 
     @property
     def next(self) -> "Key":
-        """The place right behind the entry of this key: before every other entry that follows it."""
+        """The key directly after this one: after its entry, and before every following entry."""
         return Key(self.time_ns, self.digest + "0")
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse what str() made, or a bare time in nanoseconds. Raises InvalidKeyError."""
+        """Parse the result of str(), or a time in nanoseconds. Raises InvalidKeyError."""
         time_text, dash, digest = text.partition("-")
         if (
             not (time_text.isascii() and time_text.isdigit() and len(time_text) <= 19)
@@ -46,7 +46,7 @@ class Key(NamedTuple):
             or len(digest) > 17
             or int(time_text) >= 1 << 63
         ):
-            raise InvalidKeyError(f"{text[:60]!r} is not a place in a log: nanoseconds, or the id of a line")
+            raise InvalidKeyError(f"{text[:60]!r} is not a position in a log: nanoseconds, or the id of a line")
         return cls(int(time_text), digest)
 
 
@@ -55,19 +55,19 @@ LAST_KEY = Key((1 << 63) - 1)
 
 
 class Stream(NamedTuple):
-    """What all entries of one of Loki's results have in common: labels and structured metadata, merged."""
+    """What all entries of one element of Loki's result share: labels and structured metadata, merged."""
 
     source: str
-    """Which of the trace's logs it belongs to: the launchId, else a digest of the labels with a `~` before it."""
+    """The id of the log that it belongs to: the launchId, else `~` and a digest of the labels."""
     launch_id: str
     fields: Mapping[str, str]
     canonical: bytes
-    """Labels and metadata in one form, however Loki ordered them: part of every entry's identity."""
+    """Labels and metadata in canonical form, independent of Loki's order: part of the digest of every entry."""
 
     @classmethod
     def of(cls, merged: Mapping[str, str]) -> Self:
-        """Describe one result's `stream`."""
-        fields = {name: value for name, value in merged.items() if name not in _LOKI_ADDS}
+        """Return the stream for the `stream` object of a result."""
+        fields = {name: value for name, value in merged.items() if name not in _ADDED_BY_LOKI}
         canonical = "\x00".join(f"{name}\x01{fields[name]}" for name in sorted(fields)).encode() + b"\x02"
         return cls(source_of(fields), fields.get(names.LAUNCH_ID, ""), fields, canonical)
 
@@ -85,17 +85,19 @@ class Entry(NamedTuple):
         return self.key.time_ns
 
     def as_json(self) -> dict[str, Any]:
-        """Return the entry as the API shows it, without what it has not. Times are strings: they exceed 2^53."""
+        """Return the entry's JSON, without empty fields. Times are strings, because they exceed 2^53."""
         fields = self.stream.fields
-        shown: dict[str, Any] = {"id": str(self.key), "time": str(self.key.time_ns), "text": self.text}
-        shown["source"] = self.stream.source
-        for name, label in _SHOWN:
-            if value := fields.get(label):
-                shown[name] = value
-        return shown
+        result: dict[str, Any] = {
+            "id": str(self.key),
+            "time": str(self.key.time_ns),
+            "text": self.text,
+            "source": self.stream.source,
+        }
+        result |= {name: value for name, label in _JSON_FIELDS if (value := fields.get(label))}
+        return result
 
 
-_SHOWN = (
+_JSON_FIELDS = (
     ("level", names.METADATA_LEVEL),
     ("process", names.METADATA_PROCESS),
     ("pid", names.METADATA_PID),
@@ -107,7 +109,7 @@ _SHOWN = (
 
 
 def source_of(merged: Mapping[str, str]) -> str:
-    """Return which of a trace's logs the labels speak of (see Stream.source); metadata among them is ignored."""
+    """Return the source (see Stream.source) for labels; structured metadata among them is ignored."""
     launch_id = merged.get(names.LAUNCH_ID)
     if launch_id:
         return launch_id

@@ -16,7 +16,7 @@ class SharedAnswers:
     def __init__(
         self, seconds: float, *, size: int = CACHE_SIZE, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Cache answers for so many seconds, at most `size` of them."""
+        """Create a cache. seconds: how long an answer is valid; size: the largest number of answers."""
         self._seconds = seconds
         self._size = size
         self._clock = clock

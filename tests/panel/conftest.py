@@ -17,7 +17,7 @@ async def loki():
 
 
 class RunningPanel:
-    """A panel behind a real socket, and a session to talk to it."""
+    """A panel that listens on a socket, and an HTTP session for it."""
 
     def __init__(self, server, url, session):
         self.server = server

@@ -1,3 +1,5 @@
+"""Access to the panel: tokens, scopes, origins, and requests without a secret."""
+
 import asyncio
 import itertools
 import time
@@ -64,7 +66,7 @@ ROUTES = (
 )
 
 
-async def test_a_token_for_one_trace_gets_nothing_of_another_by_any_route_or_parameter(guarded):
+async def test_a_token_for_one_trace_gets_no_data_of_another_by_any_route_or_parameter(guarded):
     headers = bearer(token(scope="read download write"))
     asked = 0
     parameters = [
@@ -106,7 +108,7 @@ async def test_a_token_for_one_trace_gets_nothing_of_another_by_any_route_or_par
     assert asked == len(ROUTES) * len(parameters) * len(extra)
 
 
-async def test_a_token_opens_its_own_trace_by_every_route(guarded):
+async def test_a_token_gives_access_to_its_trace_by_every_route(guarded):
     headers = bearer(token(scope="read download"))
     for route in ROUTES:
         params = {"instanceId": A["instanceId"]} if route == "/llm/logs" else {"traceId": "trace-a"}
@@ -129,12 +131,12 @@ async def test_a_token_opens_its_own_trace_by_every_route(guarded):
         (lambda: "nonsense", "token_invalid"),
     ],
 )
-async def test_a_token_that_is_not_valid_is_refused(guarded, made, code):
+async def test_an_invalid_token_is_refused(guarded, made, code):
     answer = await guarded.get("/api/logs", traceId="trace-a", headers=bearer(made()), status=401)
     assert answer["error"]["code"] == code
 
 
-async def test_without_a_token_only_what_holds_no_log_is_open(guarded):
+async def test_without_a_token_only_paths_without_log_lines_are_served(guarded):
     for route in ROUTES:
         url = guarded.url + route.format(launchId=A["launchId"])
         async with guarded.session.get(url, params={"traceId": "trace-a"}) as response:
@@ -152,7 +154,7 @@ async def test_without_a_token_only_what_holds_no_log_is_open(guarded):
             assert response.status == 200, path
 
 
-async def test_a_token_in_a_query_string_or_cookie_is_none_and_no_cookie_is_set(guarded):
+async def test_tokens_in_query_strings_and_cookies_are_ignored_and_no_cookie_is_set(guarded):
     for params, headers in (({"token": token()}, {}), ({"access_token": token()}, {}), ({}, {"Cookie": token()})):
         query = {"traceId": "trace-a", **params}
         async with guarded.session.get(guarded.url + "/api/logs", params=query, headers=headers) as response:
@@ -177,7 +179,7 @@ async def test_scopes_are_separate(guarded):
     await guarded.post("/api/log/append", {**append, "traceId": "trace-b"}, headers=writing, status=403)
 
 
-async def test_tokens_are_minted_with_the_admin_key_alone(guarded):
+async def test_minting_a_token_needs_the_admin_key(guarded):
     wanted = {"traces": ["trace-a"], "scopes": ["read"], "seconds": 30}
     assert (await guarded.post("/api/tokens", wanted, status=401))["error"]["code"] == "token_missing"
     await guarded.post("/api/tokens", wanted, headers=bearer(token(["*"], "read download write")), status=403)
@@ -188,7 +190,7 @@ async def test_tokens_are_minted_with_the_admin_key_alone(guarded):
     assert (await guarded.post("/api/tokens", bad, headers=bearer(ADMIN), status=400))["error"]["code"] == "bad_body"
 
 
-async def test_the_list_of_launches_holds_those_of_the_token(guarded):
+async def test_the_list_of_launches_is_limited_to_the_traces_of_the_token(guarded):
     found = (await guarded.get("/api/launches", headers=bearer(token())))["launches"]
     assert [launch["traceId"] for launch in found] == ["trace-a"]
     found = (await guarded.get("/api/launches", headers=bearer(token(["*"]))))["launches"]
@@ -206,7 +208,7 @@ async def test_an_expired_token_ends_the_stream_and_a_new_one_resumes_it(loki, g
         assert viewing.texts == ["after the token"]
 
 
-async def test_a_platform_signs_with_its_own_key_pair(loki, tmp_path, start_panel):
+async def test_a_platform_can_sign_with_its_own_key_pair(loki, tmp_path, start_panel):
     loki.add(A, time.time_ns(), "x")
     private = Ed25519PrivateKey.generate()
     public = private.public_key().public_bytes(
@@ -220,7 +222,7 @@ async def test_a_platform_signs_with_its_own_key_pair(loki, tmp_path, start_pane
         await panel.get("/api/logs", traceId="trace-a", headers=forged, status=401)
 
 
-async def test_a_secret_that_is_replaced_holds_at_once_and_a_broken_file_changes_nothing(guarded, tmp_path):
+async def test_a_replaced_secret_is_used_at_once_and_an_unusable_file_is_ignored(guarded, tmp_path):
     fresh = "another secret of more than thirty-two bytes"
     (tmp_path / "secret.new").write_text(fresh)
     (tmp_path / "secret.new").replace(tmp_path / "secret")
@@ -233,7 +235,7 @@ async def test_a_secret_that_is_replaced_holds_at_once_and_a_broken_file_changes
     assert (await guarded.get("/api/logs", traceId="trace-a", headers=bearer(ADMIN)))["lines"]
 
 
-async def test_origins_are_those_configured(guarded):
+async def test_only_configured_origins_are_allowed(guarded):
     mine = {**bearer(token()), "Origin": ORIGIN}
     async with guarded.session.get(guarded.url + "/api/logs?traceId=trace-a", headers=mine) as response:
         assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
@@ -254,7 +256,7 @@ async def test_origins_are_those_configured(guarded):
         assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
 
 
-async def test_pages_may_be_framed_by_the_configured_origins_and_run_no_inline_script(guarded):
+async def test_pages_may_be_framed_by_configured_origins_and_have_no_inline_script(guarded):
     async with guarded.session.get(guarded.url + "/embed") as response:
         policy = response.headers["Content-Security-Policy"]
         assert f"frame-ancestors 'self' {ORIGIN}" in policy
@@ -262,14 +264,14 @@ async def test_pages_may_be_framed_by_the_configured_origins_and_run_no_inline_s
         assert "<script>" not in await response.text()
 
 
-async def test_without_a_secret_only_this_machine_is_answered(loki, panel):
+async def test_without_a_secret_only_requests_of_this_machine_are_served(loki, panel):
     await panel.get("/api/launches")
     for headers in ({"Host": "evil.example"}, {"X-Forwarded-For": "1.2.3.4"}, {"Forwarded": "for=1.2.3.4"}):
         answer = await panel.get("/api/launches", headers=headers, status=403)
         assert answer["error"]["code"] == "local_only"
 
 
-async def test_a_closed_stream_lets_its_place_go(loki, panel):
+async def test_a_closed_stream_is_not_counted_as_a_viewer(loki, panel):
     loki.add(A, time.time_ns(), "x")
     async with Viewing(panel.session, panel.url, "trace-a") as viewing:
         await viewing.until(lambda v: v.lines)

@@ -24,7 +24,7 @@ async def tracetail(*words, **environ):
     )
 
 
-async def test_a_panel_says_where_it_listens_and_ends_cleanly_when_told():
+async def test_a_panel_prints_its_address_and_stops_at_sigterm():
     process = await tracetail("panel", "--listen", "127.0.0.1:0")
     async with asyncio.timeout(30):
         line = (await process.stdout.readline()).decode()
@@ -35,10 +35,10 @@ async def test_a_panel_says_where_it_listens_and_ends_cleanly_when_told():
 
 
 @pytest.mark.parametrize(
-    ("listen", "status", "told"),
+    ("listen", "status", "message"),
     [("0.0.0.0:0", 1, "set panel.secret_file"), ("nonsense", 2, "expected host:port"), ("held", 1, "in use")],
 )
-async def test_an_address_that_cannot_be_used_is_told_in_one_line(listen, status, told):
+async def test_an_unusable_address_is_reported_in_one_line(listen, status, message):
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         held.listen()
@@ -48,11 +48,11 @@ async def test_an_address_that_cannot_be_used_is_told_in_one_line(listen, status
         async with asyncio.timeout(30):
             _, errors = await process.communicate()
     assert process.returncode == status
-    assert told in errors.decode()
+    assert message in errors.decode()
     assert errors.decode().count("\n") == 1
 
 
-async def test_a_minted_token_opens_its_trace(tmp_path):
+async def test_a_minted_token_gives_access_to_its_trace(tmp_path):
     (tmp_path / "secret").write_text(SECRET)
     secret = str(tmp_path / "secret")
     words = ("--trace-id", "t1", "--scope", "read", "--scope", "download", "--seconds", "60")

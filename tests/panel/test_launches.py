@@ -1,3 +1,5 @@
+"""The state of launches, computed from their events."""
+
 import time
 
 LABELS = {
@@ -11,14 +13,14 @@ LABELS = {
 }
 
 
-def say(loki, *events, labels=LABELS, start=None):
+def add_events(loki, *events, labels=LABELS, start=None):
     start = start or time.time_ns() - 10**10
     for index, text in enumerate(events):
         loki.add(labels, start + index * 10**6, text, kind="event", level="info")
 
 
-async def test_the_state_of_a_launch_comes_from_its_events(loki, panel):
-    say(
+async def test_the_state_of_a_launch_is_computed_from_its_events(loki, panel):
+    add_events(
         loki,
         'started service=test/Qwen port=8000 pid=71 jobId=3 command="vllm serve"',
         "phase name=imports seconds=18.2",
@@ -36,23 +38,25 @@ async def test_the_state_of_a_launch_comes_from_its_events(loki, panel):
     assert await panel.get(f"/api/launches/{LABELS['launchId']}") == launch
 
 
-async def test_a_server_cannot_print_a_state(loki, panel):
-    say(loki, "started port=8000 pid=71")
+async def test_output_of_a_server_does_not_change_the_state(loki, panel):
+    add_events(loki, "started port=8000 pid=71")
     loki.add(LABELS, time.time_ns(), "ready seconds=1 pid=71", level="info")
     (launch,) = (await panel.get("/api/launches", traceId="t1"))["launches"]
     assert launch["state"] == "starting"
 
 
 async def test_a_refused_start_is_a_failed_launch(loki, panel):
-    say(loki, 'refused exitStatus=15 cause="the model path does not exist" hint="check modelPath" port=8000')
+    add_events(loki, 'refused exitStatus=15 cause="the model path does not exist" hint="check modelPath" port=8000')
     (launch,) = (await panel.get("/api/launches", traceId="t1"))["launches"]
     assert (launch["state"], launch["exit"]["exitStatus"]) == ("failed", 15)
 
 
-async def test_recent_launches_are_listed_the_newest_first(loki, panel):
+async def test_recent_launches_are_listed_newest_first(loki, panel):
     for number in range(5):
         labels = {**LABELS, "traceId": f"t{number}", "launchId": f"20261122T12000{number}-aaaaaa"}
-        say(loki, "started port=1", "ready seconds=1", labels=labels, start=time.time_ns() - (9 - number) * 10**9)
+        add_events(
+            loki, "started port=1", "ready seconds=1", labels=labels, start=time.time_ns() - (9 - number) * 10**9
+        )
     found = (await panel.get("/api/launches", limit=3))["launches"]
     assert [launch["traceId"] for launch in found] == ["t4", "t3", "t2"]
     assert {launch["state"] for launch in found} == {"ready"}
@@ -61,37 +65,3 @@ async def test_recent_launches_are_listed_the_newest_first(loki, panel):
 async def test_an_unknown_launch_is_a_404(panel):
     assert (await panel.get("/api/launches/20261122T120000-ffffff", status=404))["error"]["code"] == "not_found"
     assert (await panel.get("/api/launches/nonsense", status=404))["error"]["code"] == "not_found"
-
-
-async def test_a_callback_is_written_to_loki_once(loki, panel):
-    report = {
-        "model": "Qwen/Qwen2-7B",
-        "port": 8000,
-        "pid": 71,
-        "log_file": "/var/log/x.log",
-        "event": "ready",
-        "eventId": "e-1",
-        "traceId": "t1",
-        "instanceId": 1008611,
-        "phases": [{"name": "imports", "seconds": 1}],
-    }
-    answer = await panel.post("/api/report/llm-start", report)
-    assert (answer["received"], answer["repeated"]) == (True, False)
-    assert (await panel.post("/api/report/llm-start", report))["repeated"] is True
-    (line,) = (await panel.get("/api/logs", traceId="t1"))["lines"]
-    assert line["text"].startswith("reported event=ready eventId=e-1 model=Qwen/Qwen2-7B port=8000 pid=71")
-    assert line["kind"] == "event"
-
-
-async def test_the_callback_of_the_original_design_gets_a_trace_of_its_own(loki, panel):
-    body = {"model": "qwen-7b", "port": 8000, "pid": 12345, "log_file": "/opt/llm/logs/qwen-7b.log"}
-    answer = await panel.post("/api/report/llm-start", body)
-    (line,) = (await panel.get("/api/logs", traceId=answer["traceId"]))["lines"]
-    assert "pid=12345" in line["text"]
-
-
-async def test_a_post_that_is_not_json_is_refused(panel):
-    async with panel.session.post(panel.url + "/api/report/llm-start", data="model=x") as response:
-        assert response.status == 415
-    answer = await panel.post("/api/report/llm-start", {"port": "x"}, status=400)
-    assert answer["error"]["code"] == "bad_body"

@@ -1,3 +1,5 @@
+"""Live streams: resuming, delayed logs, outages, many viewers."""
+
 import asyncio
 import contextlib
 import time
@@ -16,7 +18,7 @@ A = {
 B = {**A, "launchId": "20261122T120005-bbbbbb", "host": "h2"}
 
 
-async def test_a_viewer_without_a_cursor_gets_all_there_is_and_then_what_comes(loki, panel):
+async def test_a_viewer_without_a_cursor_gets_all_lines_then_new_ones(loki, panel):
     start = time.time_ns() - 10**10
     for index in range(500):
         loki.add(A, start + index, f"old {index}")
@@ -28,7 +30,7 @@ async def test_a_viewer_without_a_cursor_gets_all_there_is_and_then_what_comes(l
         assert viewing.texts == [f"old {i}" for i in range(500)] + [f"new {i}" for i in range(50)]
 
 
-async def test_the_stream_goes_on_behind_the_page_that_the_viewer_has(loki, panel):
+async def test_a_stream_resumes_after_the_page_whose_cursor_it_gets(loki, panel):
     start = time.time_ns() - 10**10
     for index in range(20):
         loki.add(A, start + index, f"line {index}")
@@ -39,7 +41,7 @@ async def test_the_stream_goes_on_behind_the_page_that_the_viewer_has(loki, pane
         assert viewing.texts == ["line 20"]
 
 
-async def test_a_broken_connection_resumes_without_a_lost_or_repeated_line(loki, panel):
+async def test_a_broken_connection_resumes_without_losing_or_repeating_a_line(loki, panel):
     start = time.time_ns() - 10**10
     written = []
 
@@ -61,7 +63,7 @@ async def test_a_broken_connection_resumes_without_a_lost_or_repeated_line(loki,
     assert got == written
 
 
-async def test_a_log_that_lags_behind_is_neither_skipped_nor_repeated(loki, panel):
+async def test_lines_of_a_delayed_log_are_neither_skipped_nor_repeated(loki, panel):
     start = time.time_ns() - 60 * 10**9
     loki.add(A, start, "a 0")
     loki.add(B, start + 1, "b 0")
@@ -82,7 +84,7 @@ async def test_a_log_that_lags_behind_is_neither_skipped_nor_repeated(loki, pane
         assert viewing.texts == ["b late"]
 
 
-async def test_a_launch_that_begins_while_one_watches_is_followed(loki, panel):
+async def test_a_launch_that_starts_later_is_followed(loki, panel):
     loki.add(A, time.time_ns() - 10**9, "a")
     async with Viewing(panel.session, panel.url, "t1") as viewing:
         await viewing.until(lambda v: v.texts == ["a"])
@@ -90,7 +92,7 @@ async def test_a_launch_that_begins_while_one_watches_is_followed(loki, panel):
         await viewing.until(lambda v: v.texts == ["a", "b"])
 
 
-async def test_loki_being_away_loses_nothing(loki, panel):
+async def test_an_outage_of_loki_loses_no_line(loki, panel):
     start = time.time_ns() - 10**9
     loki.add(A, start, "before")
     async with Viewing(panel.session, panel.url, "t1") as viewing:
@@ -119,7 +121,7 @@ async def test_a_restarted_panel_resumes_from_the_cursor(loki, panel, start_pane
         assert viewing.texts == ["two"]
 
 
-async def test_many_viewers_cost_one_query_a_tick_and_each_gets_every_line(loki, panel):
+async def test_many_viewers_share_one_query_per_tick_and_get_every_line(loki, panel):
     start = time.time_ns() - 10**10
     loki.add(A, start, "line 0")
     async with contextlib.AsyncExitStack() as stack:
@@ -137,19 +139,19 @@ async def test_many_viewers_cost_one_query_a_tick_and_each_gets_every_line(loki,
         assert len(loki.queries) - queries <= feed.ticks - ticks + 1
 
 
-async def test_a_stream_tells_proxies_not_to_collect_it(loki, panel):
+async def test_a_stream_has_headers_against_buffering_by_proxies(loki, panel):
     async with panel.session.get(panel.url + "/api/logs/stream?traceId=t1") as response:
         assert response.headers["X-Accel-Buffering"] == "no"
         assert response.headers["Cache-Control"] == "no-store, no-transform"
         assert "Content-Encoding" not in response.headers
 
 
-async def test_an_idle_stream_shows_signs_of_life(loki, panel):
+async def test_an_idle_stream_has_heartbeats(loki, panel):
     async with Viewing(panel.session, panel.url, "nothing-yet") as viewing:
         await viewing.until(lambda v: v.beats >= 2)
 
 
-async def test_events_become_launches_in_the_stream(loki, panel):
+async def test_events_update_the_launches_of_a_stream(loki, panel):
     start = time.time_ns() - 10**9
     loki.add(A, start, "started launchId=x engine=vllm model=m port=8000 pid=7", kind="event", level="info")
     async with Viewing(panel.session, panel.url, "t1") as viewing:
@@ -159,7 +161,7 @@ async def test_events_become_launches_in_the_stream(loki, panel):
         assert viewing.named("launches")[-1]["launches"][0]["readySeconds"] == 55.2
 
 
-async def test_a_cursor_that_is_none_is_refused(panel):
+async def test_an_invalid_cursor_is_refused(panel):
     answer = await panel.get("/api/logs/stream", traceId="t1", cursor="nonsense", status=400)
     assert answer["error"]["code"] == "bad_cursor"
     answer = await panel.get("/api/logs/stream", traceId="t1", headers={"Last-Event-ID": "nonsense!"}, status=400)

@@ -1,4 +1,4 @@
-"""The API does what /openapi.json says, for requests that mean well and for others."""
+"""The API conforms to /openapi.json, for valid and for invalid requests."""
 
 import asyncio
 import sys
@@ -36,7 +36,7 @@ async def guarded(loki, tmp_path, start_panel):
         yield started
 
 
-async def test_every_operation_answers_a_good_request_with_2xx(guarded):
+async def test_every_operation_answers_a_valid_request_with_2xx(guarded):
     document = await guarded.get("/openapi.json")
     answered = set()
     for path, operations in document["paths"].items():
@@ -66,8 +66,8 @@ async def test_every_operation_answers_a_good_request_with_2xx(guarded):
     assert len(answered) == sum(len(operations) for operations in document["paths"].values())
 
 
-async def test_schemathesis_finds_no_answer_that_the_description_does_not_allow(guarded, tmp_path):
-    # A stream has no end: of each the first event is looked at.
+async def test_schemathesis_finds_no_answer_that_contradicts_the_description(guarded, tmp_path):
+    # A stream has no end: only its first event is checked.
     (tmp_path / "schemathesis.toml").write_text("max-stream-events = 1\n")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{guarded.url}/openapi.json"),
@@ -77,7 +77,7 @@ async def test_schemathesis_finds_no_answer_that_the_description_does_not_allow(
             "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
         ),
         *("--phases", "examples,fuzzing", "--max-examples", "15", "--seed", "1", "--generation-database", "none"),
-        cwd=tmp_path,  # it writes down what it found
+        cwd=tmp_path,  # it writes files there
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

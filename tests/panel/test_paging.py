@@ -1,3 +1,5 @@
+"""Pages of lines, and filters."""
+
 import asyncio
 import itertools
 import random
@@ -53,20 +55,20 @@ async def test_paging_neither_loses_nor_repeats_a_line(loki, panel, direction, s
     assert all(len(page) <= 100 for page in found)
 
 
-async def test_both_directions_show_the_same_order(loki, panel):
+async def test_both_directions_have_the_same_order(loki, panel):
     fill(loki, 400, same_ns=9)
     forward = [line["id"] for line in itertools.chain(*await pages(panel, "forward", limit=37))]
     backward = [line["id"] for line in itertools.chain(*reversed(await pages(panel, "backward", limit=41)))]
     assert forward == backward
 
 
-async def test_a_nanosecond_that_loki_does_not_return_whole_is_told_as_a_gap(loki, panel):
+async def test_a_nanosecond_with_too_many_entries_is_reported_as_a_gap(loki, panel):
     fill(loki, 5100, same_ns=5100)
     page = await panel.get("/api/logs", traceId="t1", start="0", limit="5000")
     assert page["gaps"][0]["reason"] == "crowded"
 
 
-async def test_lines_that_differ_in_metadata_alone_are_two(loki, panel):
+async def test_lines_that_differ_only_in_metadata_are_both_returned(loki, panel):
     at = time.time_ns()
     loki.add(LABELS, at, "same", level="info")
     loki.add(LABELS, at, "same", level="error")
@@ -74,7 +76,7 @@ async def test_lines_that_differ_in_metadata_alone_are_two(loki, panel):
     assert [line["text"] for line in page["lines"]] == ["same", "same"]
 
 
-async def test_filters_are_put_into_the_query_by_the_server(loki, panel):
+async def test_filters_select_lines(loki, panel):
     fill(loki, 300)
     page = await panel.get("/api/logs", traceId="t1", level="error,critical", limit=5000)
     assert page["lines"]
@@ -86,7 +88,7 @@ async def test_filters_are_put_into_the_query_by_the_server(loki, panel):
     assert [line["text"] for line in found["lines"]] == ["line 17", "line 23"]
 
 
-async def test_a_value_with_logql_in_it_is_a_value(loki, panel):
+async def test_parameters_are_quoted_in_logql(loki, panel):
     fill(loki, 5)
     loki.add({**LABELS, "traceId": "t2"}, time.time_ns(), "of another trace")
     page = await panel.get("/api/logs", traceId="t1", q='"} or {traceId="t2')
@@ -107,12 +109,12 @@ async def test_several_launches_are_merged_by_time(loki, panel):
     assert {line["source"] for line in page["lines"]} == {other["launchId"]}
 
 
-async def test_requests_whose_reader_scrolled_on_are_given_up_down_to_loki(loki, panel):
+async def test_cancelled_requests_cancel_their_queries_to_loki(loki, panel):
     fill(loki, 300)
     loki.hold = asyncio.Event()
     asked = [asyncio.create_task(panel.get("/api/logs", traceId="t1", start=str(at))) for at in range(100)]
     async with asyncio.timeout(30):
-        while loki.held < 64:  # noqa: ASYNC110  (so many the panel asks at a time)
+        while loki.held < 64:  # noqa: ASYNC110  (the panel's limit of concurrent requests)
             await asyncio.sleep(0.01)
     for request in asked[:-1]:
         request.cancel()
@@ -123,7 +125,7 @@ async def test_requests_whose_reader_scrolled_on_are_given_up_down_to_loki(loki,
     assert len((await asked[-1])["lines"]) == 300
 
 
-async def test_loki_down_is_a_502_and_nothing_known_is_empty(loki, panel):
+async def test_an_unknown_trace_is_empty_and_an_unavailable_loki_is_a_502(loki, panel):
     assert (await panel.get("/api/logs", traceId="nothing"))["lines"] == []
     loki.down = True
     assert (await panel.get("/api/logs", traceId="t1", status=502))["error"]["code"] == "loki_unavailable"

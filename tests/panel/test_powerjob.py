@@ -6,26 +6,26 @@ from aiohttp import web
 
 
 class FakePowerJob:
-    """Answers as PowerJob 5.1 does, with its trap: asking for a log too early leaves it empty for good."""
+    """Answers as PowerJob 5.1 does; a log that is requested too early stays empty, as in PowerJob."""
 
     def __init__(self):
         self.status = 1
         self.lines = []
-        self.spoilt = False
-        self.asked = []
+        self.lost_log = False
+        self.requests = []
 
     async def fetch_status(self, request):
-        self.asked.append("status")
+        self.requests.append("status")
         assert request.query["appId"] == "4"
         return web.json_response({"success": True, "data": self.status})
 
     async def log(self, request):
-        self.asked.append("log")
+        self.requests.append("log")
         if self.status < 3:
-            self.spoilt = True
+            self.lost_log = True
         assert request.headers["PowerJwt"] == "jwt"
         index = int(request.query["index"])
-        shown = [] if self.spoilt else self.lines[index * 100 : index * 100 + 100]
+        shown = [] if self.lost_log else self.lines[index * 100 : index * 100 + 100]
         data = {"index": index, "totalPages": -(-len(self.lines) // 100), "data": "\n".join(shown)}
         return web.json_response({"success": True, "message": None, "data": data})
 
@@ -52,11 +52,11 @@ async def panel_with(start_panel, loki, powerjob, tmp_path):
         yield panel
 
 
-async def test_the_online_log_is_asked_for_once_the_run_is_running(loki, powerjob, start_panel, tmp_path):
+async def test_the_online_log_is_requested_only_once_the_run_is_running(loki, powerjob, start_panel, tmp_path):
     async with panel_with(start_panel, loki, powerjob, tmp_path) as panel:
         answer = await panel.get("/llm/logs", instanceId="1008611")
         assert (answer["lines"], answer["state"], answer["source"]) == ([], "waiting", "powerjob")
-        assert not powerjob.spoilt
+        assert not powerjob.lost_log
         powerjob.status = 3
         powerjob.lines = [f"2026-11-22 21:12:10.123 [10.0.0.1] INFO line {i}" for i in range(250)]
         got, line = [], 0
@@ -69,12 +69,12 @@ async def test_the_online_log_is_asked_for_once_the_run_is_running(loki, powerjo
         assert (await panel.get("/llm/logs", instanceId="1008611", fromLine=250))["finished"] is True
 
 
-async def test_what_loki_has_is_never_asked_of_powerjob(loki, powerjob, start_panel, tmp_path):
+async def test_powerjob_is_not_queried_for_a_run_that_loki_has(loki, powerjob, start_panel, tmp_path):
     labels = {"traceId": "t1", "instanceId": "1008611", "launchId": "20261122T120000-aaaaaa", "service_name": "m"}
     loki.add(labels, time.time_ns(), "from loki")
     async with panel_with(start_panel, loki, powerjob, tmp_path) as panel:
         assert (await panel.get("/llm/logs", instanceId="1008611"))["lines"] == ["from loki"]
-        assert powerjob.asked == []
+        assert powerjob.requests == []
 
 
 async def test_the_fallback_is_off_by_default(panel):

@@ -1,4 +1,4 @@
-"""The panel uses a rotated secret without a restart: its own, and that of its Loki."""
+"""The panel uses rotated secrets without a restart: its own, and the token for Loki."""
 
 import time
 
@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 
-async def test_the_secret_of_its_tokens(loki, start_panel, tmp_path):
+async def test_a_rotated_secret_of_tokens_is_used_at_once(loki, start_panel, tmp_path):
     secret = tmp_path / "secret"
     old, new = "old" * 20, "new" * 20
     secret.write_text(old)
@@ -25,7 +25,7 @@ async def test_the_secret_of_its_tokens(loki, start_panel, tmp_path):
         await panel.get("/api/launches", traceId="t1", headers=bearer(new))
 
 
-async def test_the_token_of_its_loki(start_panel, tmp_path):
+async def test_a_rotated_token_for_loki_is_used_at_once(start_panel, tmp_path):
     token = tmp_path / "token"
     token.write_text("old\n")
 

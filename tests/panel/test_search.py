@@ -1,4 +1,4 @@
-"""The search of lines that reached Loki in pieces."""
+"""Text search in lines that are stored in several pieces."""
 
 import random
 import re
@@ -12,7 +12,7 @@ B = {**A, "launchId": "20261122T120001-bbbbbb"}
 
 
 class Written:
-    """Lines of two launches, some of them cut, as they were pushed: what the search is held against."""
+    """Random lines of two launches, some of them cut, with the expected results of a search."""
 
     def __init__(self, seed, start, count=400):
         chooser = random.Random(seed)
@@ -38,12 +38,12 @@ class Written:
             if is_cut:
                 unfinished[name] = row
 
-    def found(self, expression):
+    def matches(self, expression):
         return [time_ns for time_ns, text in self.rows if re.search(expression, text)]
 
 
 async def step_through(panel, direction, **params):
-    """Search from one end to the other; return the numbers, the times and the count told."""
+    """Search from one end to the other; return the numbers and times of the matches, and their count."""
     numbers, times, bound = [], [], {} if direction == "next" else {"before": "9223372036854775807"}
     while True:
         found = await panel.get("/api/logs/search", traceId="t1", **params, **bound)
@@ -55,11 +55,11 @@ async def step_through(panel, direction, **params):
 
 
 @pytest.mark.parametrize("q", ["ab", "bc a", "^a.*c$", "^b$", "(a|b){4}", "nowhere"])
-async def test_what_crosses_pieces_is_found_counted_and_stepped_through_in_both_directions(loki, panel, q):
+async def test_matches_across_pieces_are_found_and_counted_in_both_directions(loki, panel, q):
     written = Written(q, time.time_ns() - 60 * 10**9)
     for time_ns, labels, text, metadata in written.entries:
         loki.add(labels, time_ns, text, **metadata)
-    expected = written.found(q)
+    expected = written.matches(q)
     numbers, times, count = await step_through(panel, "next", q=q, regex="true", case="true")
     assert (times, count) == (expected, len(expected))
     assert numbers == list(range(1, len(expected) + 1))
@@ -68,7 +68,7 @@ async def test_what_crosses_pieces_is_found_counted_and_stepped_through_in_both_
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
-async def test_a_page_of_matches_holds_all_pieces_of_the_lines_found(loki, panel, direction):
+async def test_a_page_of_matches_has_all_pieces_of_its_lines(loki, panel, direction):
     start = time.time_ns() - 60 * 10**9
     for index in range(200):
         loki.add(A, start + index * 10, f"Loading shard {index} ", kind="cut", level="info")
@@ -92,7 +92,7 @@ async def test_a_page_of_matches_holds_all_pieces_of_the_lines_found(loki, panel
         assert await response.text() == "".join(f"Loading shard {i} done\n" for i in range(200) if i % 3)
 
 
-async def test_a_slow_print_that_goes_on_is_found_as_far_as_it_is_there(loki, panel):
+async def test_an_unfinished_line_is_searched(loki, panel):
     start = time.time_ns() - 10**9
     loki.add(A, start, "Capturing CUDA gra", kind="cut")
     loki.add(A, start + 1, "phase name=x", kind="event")
@@ -101,7 +101,7 @@ async def test_a_slow_print_that_goes_on_is_found_as_far_as_it_is_there(loki, pa
     assert (found["count"], found["number"], found["line"]["time"]) == (1, 1, str(start))
 
 
-async def test_filters_hold_for_cut_lines_too(loki, panel):
+async def test_filters_apply_to_cut_lines(loki, panel):
     start = time.time_ns() - 10**9
     for index, level in enumerate(("info", "error")):
         loki.add(A, start + index * 10, "out of ", kind="cut", level=level, process="P1")
@@ -114,7 +114,7 @@ async def test_filters_hold_for_cut_lines_too(loki, panel):
     assert (await panel.get("/api/logs/search", **search, launchId=B["launchId"]))["count"] == 0
 
 
-async def test_a_line_of_a_megabyte_is_searched_over_its_seams(loki, panel):
+async def test_a_line_of_a_megabyte_is_searched_across_its_pieces(loki, panel):
     start = time.time_ns() - 10**9
     whole = orjson.dumps(list(range(160_000))).decode()
     pieces = [whole[at : at + 200_000] for at in range(0, len(whole), 200_000)]

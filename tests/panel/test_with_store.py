@@ -1,4 +1,4 @@
-"""The panel on the embedded store, as a child process: what the stand-in shows of faults, shown of the real thing."""
+"""The panel with the embedded store as its Loki, in a child process."""
 
 import asyncio
 import contextlib
@@ -123,8 +123,8 @@ async def test_a_stream_survives_a_restart_of_the_store(store, panel):
         assert viewing.texts == written
 
 
-async def test_nothing_is_lost_or_repeated_while_everything_breaks_and_one_agent_is_behind(store, start_panel):
-    """Two machines write one trace, the second ten seconds late; connection, panel and store break in turn."""
+async def test_no_line_is_lost_or_repeated_through_restarts_and_a_delayed_agent(store, start_panel):
+    """Two machines write one trace, the second ten seconds late; connection, panel and store fail in turn."""
     start = time.time_ns() - 120 * 10**9
     written = {A["launchId"]: [], B["launchId"]: []}
     got, cursor = {A["launchId"]: [], B["launchId"]: []}, ""
@@ -153,7 +153,7 @@ async def test_nothing_is_lost_or_repeated_while_everything_breaks_and_one_agent
             async with Viewing(panel.session, panel.url, "t1", cursor=cursor) as viewing:
                 await push(second)
                 if second % 10 == 7:
-                    await viewing.until(lambda v: len(v.lines) > 20)  # then the connection breaks, wherever it is
+                    await viewing.until(lambda v: len(v.lines) > 20)  # then the connection is closed
                 elif second % 10 == 9:
                     await store.restart()
                     await push(second + 0.5)
@@ -166,7 +166,7 @@ async def test_nothing_is_lost_or_repeated_while_everything_breaks_and_one_agent
     assert got == written
 
 
-async def test_the_views_from_afar(store, panel):
+async def test_figures_and_line_numbers(store, panel):
     start = time.time_ns() - 600 * 10**9
     await fill(store, A, 2500, start=start, step_ns=10**8)
     await store.push(
@@ -191,7 +191,7 @@ async def test_the_views_from_afar(store, panel):
     assert (await panel.get("/api/launches"))["launches"][0]["launchId"] == A["launchId"]
 
 
-async def test_what_is_posted_is_found(store, panel):
+async def test_posted_callbacks_and_lines_are_returned(store, panel):
     await panel.post("/api/report/llm-start", {"model": "Qwen/Qwen2", "port": 1, "traceId": "t9", "eventId": "e"})
     assert (await panel.post("/api/report/llm-start", {"model": "Qwen/Qwen2", "traceId": "t9", "eventId": "e"}))[
         "repeated"
@@ -201,7 +201,7 @@ async def test_what_is_posted_is_found(store, panel):
     assert len((await panel.get("/api/logs", traceId="t9"))["lines"]) == 1
 
 
-async def test_secrets_in_what_is_posted_are_masked(store, panel):
+async def test_secrets_in_posts_are_masked(store, panel):
     report = {"model": "m", "traceId": "t9", "event": "failed", "exit": {"cause": "cannot use --api-key zz1"}}
     await panel.post("/api/report/llm-start", report)
     long_line = "x" * 262_140 + " password: zz2"  # the secret would begin in one piece and end in the next
@@ -216,7 +216,7 @@ async def test_secrets_in_what_is_posted_are_masked(store, panel):
     assert texts.endswith(" password: ***")
 
 
-async def test_an_expression_that_loki_refuses_is_told_as_such(store, panel):
+async def test_an_invalid_expression_is_a_400_with_the_reason(store, panel):
     await fill(store, A, 1, start=time.time_ns())
     answer = await panel.get("/api/logs", traceId="t1", q="(", regex="true", status=400)
     assert (answer["error"]["code"], "RE2" in answer["error"]["message"]) == ("bad_parameter", True)

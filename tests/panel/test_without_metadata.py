@@ -1,4 +1,4 @@
-"""A Loki without structured metadata: there are lines and times, and what is missing is said."""
+"""A Loki without structured metadata: lines and times are served, and the lack of metadata is reported."""
 
 import time
 
@@ -18,7 +18,7 @@ async def panel(loki, start_panel):
         yield started
 
 
-async def test_lines_are_all_there_and_no_state_is_made_up(panel):
+async def test_all_lines_are_returned_and_the_state_is_unknown(panel):
     page = await panel.get("/api/logs", traceId="t1")
     assert [line["text"] for line in page["lines"]][2:] == ["ERROR no memory", "loading 5%"]
     assert page["metadata"] is False
@@ -33,7 +33,7 @@ async def test_lines_are_all_there_and_no_state_is_made_up(panel):
 
 
 @pytest.mark.parametrize("filters", [{"level": "error"}, {"process": "P1"}, {"kind": "event"}])
-async def test_a_filter_that_would_hide_everything_is_refused(panel, filters):
+async def test_a_filter_on_metadata_is_refused(panel, filters):
     for route in ("", "/index", "/histogram", "/facets", "/stats", "/download", "/search"):
         params = {"traceId": "t1", **({"q": "x"} if route == "/search" else {})}
         answer = await panel.get(f"/api/logs{route}", status=400, **params, **filters)
@@ -42,7 +42,7 @@ async def test_a_filter_that_would_hide_everything_is_refused(panel, filters):
 
 
 @pytest.mark.needs("chromium")
-async def test_the_component_says_so_and_offers_no_filters(panel):
+async def test_the_component_reports_it_and_offers_no_filters(panel):
     async with chromium() as browser, opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
         await until(page, f"{SEEN}.length === 4")
         assert await page.get_by_text("keeps no structured metadata").is_visible()

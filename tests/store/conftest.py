@@ -6,7 +6,7 @@ from support.store_process import StoreProcess
 
 @pytest.fixture
 def make_store(tmp_path):
-    """Start stores; each is stopped at the end of the test, if the test did not."""
+    """Return a function that starts a store. Stores that still run are stopped at the end of the test."""
     started = []
 
     def make(directory=tmp_path / "state", **settings):
@@ -27,7 +27,7 @@ def store(make_store):
 
 @pytest.fixture(scope="module")
 def shared_store(tmp_path_factory):
-    """One store for the tests of a module that do not mind each other's streams."""
+    """One store for the tests of a module, which use different streams."""
     with StoreProcess(tmp_path_factory.mktemp("shared")) as store:
         yield store
 

@@ -1,4 +1,4 @@
-"""How entries are gathered into the steps of a metric query."""
+"""The assignment of entries to the steps of a metric query."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ from tracetail.store.query.aggregate import Steps, runs
     offset_ns=st.integers(-50, 50),
     range_ns=st.integers(1, 200),
 )
-def test_each_run_counts_in_the_steps_that_its_entries_count_in(times, steps, offset_ns, range_ns):
+def test_a_run_covers_the_steps_in_which_its_entries_count(times, steps, offset_ns, range_ns):
     counted = {i: [] for i in range(len(times))}
     for low, high, begin, end in runs(times, steps, offset_ns, range_ns):
         for i in range(low, high):
@@ -23,7 +23,7 @@ def test_each_run_counts_in_the_steps_that_its_entries_count_in(times, steps, of
 
 
 @given(count=st.integers(1, 8), step=st.integers(1, 50), range_ns=st.integers(1, 10_000))
-def test_the_work_grows_with_the_steps_and_not_with_the_entries(count, step, range_ns):
+def test_the_number_of_runs_depends_on_the_steps_not_on_the_entries(count, step, range_ns):
     times = range(-5000, 500)
     found = list(runs(times, Steps(0, step, count), 0, range_ns))
     assert len(found) <= 2 * count + 1

@@ -1,3 +1,5 @@
+"""`tracetail store` as a process: start, stop, settings, access."""
+
 import signal
 import subprocess
 import sys
@@ -30,24 +32,24 @@ def test_a_store_without_a_secret_does_not_listen_beyond_loopback(tmp_path):
     assert "secret_file" in refused.stderr
 
 
-def test_an_address_in_use_is_said_in_one_line(store, tmp_path):
+def test_an_address_in_use_is_reported_in_one_line(store, tmp_path):
     refused = run_store(tmp_path / "other", listen=store.url.removeprefix("http://"))
     assert refused.returncode == 1
     assert "cannot listen" in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
-def test_a_wrong_setting_is_exit_status_2(tmp_path):
+def test_an_invalid_setting_gives_exit_status_2(tmp_path):
     assert run_store(tmp_path, retention_days="-1").returncode == 2
     assert run_store(tmp_path, listen="nowhere").returncode == 2
 
 
-def test_sigint_ends_the_store_cleanly(store):
+def test_sigint_stops_the_store_with_status_0(store):
     store.process.send_signal(signal.SIGINT)
     assert store._ended() == 0
 
 
-def test_a_secret_is_wanted_of_every_request_but_ready(make_store, tmp_path):
+def test_every_request_except_ready_needs_the_secret(make_store, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("s3cret\n")
     store = make_store(secret_file=secret)
@@ -73,14 +75,14 @@ def test_a_rotated_secret_is_used_without_a_restart(make_store, tmp_path):
     assert store.errors.read_text().count("store.secret_file cannot be read") == 1
 
 
-def test_a_header_that_is_no_text_is_refused(make_store, tmp_path):
+def test_a_header_that_is_not_text_is_refused(make_store, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("one\n")
     store = make_store(secret_file=secret)
     assert store.call("GET", "/loki/api/v1/labels", headers={"Authorization": "Bearer \xff"}).status == 401
 
 
-def test_a_page_of_another_site_can_neither_push_nor_follow(store):
+def test_pages_of_other_sites_can_neither_push_nor_tail(store):
     for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
         headers |= {"Content-Type": "text/plain"}
         assert store.call("POST", "/loki/api/v1/push", body=b"\x0a\x00", headers=headers).status == 403

@@ -1,4 +1,4 @@
-"""The store answers what a real Loki answered (tests/data/loki-contract), but for what it says it cannot do."""
+"""The store gives the recorded answers of a real Loki (tests/data/loki-contract), except for unsupported requests."""
 
 import pytest
 from support.recorded_loki import ANY_AGE, CASES, PUSHES, ask, comparable, is_unsupported, parsed
@@ -7,7 +7,7 @@ from support.store_process import StoreProcess
 
 @pytest.fixture(scope="module")
 def loaded_store(tmp_path_factory):
-    """A store into which the recorded pushes were pushed, and which then answered all cases in order."""
+    """A store that holds the recorded pushes."""
     with StoreProcess(tmp_path_factory.mktemp("contract"), **ANY_AGE) as store:
         for push in PUSHES:
             assert store.push_json(push).status == 204
@@ -20,7 +20,7 @@ def answers(loaded_store):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
-def test_the_store_answers_as_loki_did(answers, case):
+def test_the_store_gives_the_recorded_answers_of_loki(answers, case):
     answer = answers[case["id"]]
     if is_unsupported(case):
         assert answer.status in (400, 404)
@@ -31,6 +31,6 @@ def test_the_store_answers_as_loki_did(answers, case):
             assert comparable(parsed(answer.text)) == comparable(case["response"])
 
 
-def test_only_the_unsupported_cases_differ():
+def test_the_number_of_unsupported_cases_is_known():
     assert sum(is_unsupported(case) for case in CASES) == 6
     assert len(CASES) == 68

@@ -1,4 +1,4 @@
-"""What comes out of blocks, merged and compressed, is what a plain evaluation entry by entry gives."""
+"""Queries on merged and compressed blocks give the same results as a naive evaluation entry by entry."""
 
 import pytest
 import re2
@@ -41,14 +41,14 @@ real_files = settings(
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Let blocks be so small that a few entries fill, split and merge them."""
+    """Make blocks so small that a few entries fill, split and merge them."""
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 300)
     monkeypatch.setattr(blocks, "BLOCK_FULL_BYTES", 150)
     monkeypatch.setattr(compaction, "MERGE_COUNT", 2)
 
 
 class Stored:
-    """Pushes entries into a new store with tiny blocks, and remembers them in the simplest way."""
+    """A new store with the pushed entries, and the same entries in a list."""
 
     def __init__(self, directory, batches):
         self.database = Database(directory / "store.db")
@@ -102,7 +102,7 @@ def pushed(labels, values):
 
 
 def naive_lines(query, all_entries):
-    """Yield time, line and labels of what comes out of a query, judging one entry after the other."""
+    """Yield time, line and labels of the entries that pass a query, evaluated entry by entry."""
     pipeline = Pipeline([s for s in query.stages if not isinstance(s, LineFilter)])
     for stream, time, line, metadata in all_entries:
         if not all(naive_matches(m, dict(stream).get(m.name, "")) for m in query.selector):
@@ -127,12 +127,12 @@ def naive_line_filter(stage, line):
     return found != stage.op.startswith("!")
 
 
-def naive_metric(metric, all_entries, steps, around=None):
-    """Return the series of a metric query from its definition: each step looks at all entries."""
+def naive_metric(metric, all_entries, steps, outer=None):
+    """Return the series of a metric query by its definition: every step iterates over all entries."""
     if isinstance(metric, VectorAggregation):
         return naive_vector(metric, naive_metric(metric.inner, all_entries, steps, metric))
     query = metric.query
-    if nobody_asks_for_labels(query, around):
+    if ignores_extracted_labels(query, outer):
         query = LogQuery(query.selector, tuple(s for s in query.stages if not isinstance(s, Json | Logfmt | Regexp)))
     found = list(naive_lines(query, all_entries))
     series = {}
@@ -153,11 +153,11 @@ def naive_metric(metric, all_entries, steps, around=None):
     return series
 
 
-def nobody_asks_for_labels(query, around):
-    """A sum over all does not look at labels: Loki then does not run the parsers."""
-    if around is None or around.function != "sum":
+def ignores_extracted_labels(query, outer):
+    """Return whether the query ignores labels that parsers extract: Loki then does not run them."""
+    if outer is None or outer.function != "sum":
         return False
-    grouped = around.grouping is not None and (around.grouping.names or around.grouping.without)
+    grouped = outer.grouping is not None and (outer.grouping.names or outer.grouping.without)
     filters = Matcher | Comparison | AllOf | AnyOf
     return not grouped and not any(isinstance(stage, filters) for stage in query.stages)
 
@@ -186,7 +186,9 @@ batches_of_entries = st.lists(st.lists(entries, min_size=1, max_size=8), min_siz
     limit=st.integers(1, 20),
     backward=st.booleans(),
 )
-def test_log_queries(tmp_path_factory, small_blocks, batches, query, start, length, limit, backward):
+def test_log_queries_on_blocks_equal_an_evaluation_entry_by_entry(
+    tmp_path_factory, small_blocks, batches, query, start, length, limit, backward
+):
     request = LogRequest(query, START + start * SECOND // 2, START + (start + length) * SECOND // 2, limit, backward)
     stored = Stored(tmp_path_factory.mktemp("equivalence"), batches)
     with stored.reader.snapshot() as snapshot:
@@ -205,7 +207,9 @@ def test_log_queries(tmp_path_factory, small_blocks, batches, query, start, leng
     step=st.sampled_from((SECOND, 5 * SECOND, 700 * 10**6)),
     count=st.integers(1, 12),
 )
-def test_metric_queries(tmp_path_factory, small_blocks, batches, metric, first, step, count):
+def test_metric_queries_on_blocks_equal_an_evaluation_entry_by_entry(
+    tmp_path_factory, small_blocks, batches, metric, first, step, count
+):
     steps = Steps(START + first * SECOND, step, count)
     stored = Stored(tmp_path_factory.mktemp("equivalence"), batches)
     try:
@@ -222,7 +226,7 @@ def test_metric_queries(tmp_path_factory, small_blocks, batches, metric, first, 
 
 
 def rounded(series):
-    """Return series with sums rounded: the order of additions may differ."""
+    """Return the series with rounded values, because the order of additions may differ."""
     if series is None:
         return None
     return {labels: {k: round(v, 9) for k, v in values.items()} for labels, values in series.items()}

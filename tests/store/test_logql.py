@@ -1,3 +1,5 @@
+"""Parsing and printing of LogQL, and what the store refuses."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +39,7 @@ def test_a_printed_query_parses_to_the_same_tree(query):
 
 
 @given(st.lists(st.sampled_from(ALL_WORDS), max_size=30).map(" ".join) | st.text(max_size=60))
-def test_any_text_is_a_query_or_refused_but_never_fails_otherwise(text):
+def test_any_text_parses_or_raises_logql_error(text):
     try:
         query = parse(text)
     except LogQLError:
@@ -46,7 +48,7 @@ def test_any_text_is_a_query_or_refused_but_never_fails_otherwise(text):
 
 
 @given(log_queries | metrics, st.data())
-def test_a_damaged_query_is_a_query_or_refused_but_never_fails_otherwise(query, data):
+def test_a_damaged_query_parses_or_raises_logql_error(query, data):
     text = unparse(query)
     at = data.draw(st.integers(0, len(text)))
     length = data.draw(st.integers(0, 5))
@@ -91,7 +93,7 @@ def test_stages(text, stages):
     assert parse('{a="b"} ' + text) == LogQuery(SELECTOR, stages)
 
 
-def test_metric_queries_in_their_various_spellings():
+def test_notations_of_metric_queries():
     counted = RangeAggregation("count_over_time", LogQuery(SELECTOR, (LineFilter("|=", ("x",)),)), 300 * 10**9)
     for text in (
         'count_over_time({a="b"} |= "x" [5m])',
@@ -108,7 +110,7 @@ def test_metric_queries_in_their_various_spellings():
         assert parse(text) == summed
 
 
-def test_strings_have_the_escapes_of_go():
+def test_strings_use_the_escapes_of_go():
     assert parse('{a="\\u6a21\\n\\t\\x41\\101\\\\\\""}') == LogQuery((Matcher("a", "=", '模\n\tAA\\"'),))
     assert parse("{a=`\\n`}") == LogQuery((Matcher("a", "=", "\\n"),))
 
@@ -137,7 +139,7 @@ def test_strings_have_the_escapes_of_go():
         "vector(1) * 2",
     ],
 )
-def test_what_only_loki_can_do_is_refused_by_name(text):
+def test_unsupported_features_are_refused_by_name(text):
     with pytest.raises(LogQLError, match=r"the embedded store does not support .*Loki does"):
         parse(text)
 
@@ -169,7 +171,7 @@ def test_what_only_loki_can_do_is_refused_by_name(text):
         '{a="' + "x" * 70_000 + '"}',
     ],
 )
-def test_what_is_no_query_is_refused(text):
+def test_invalid_queries_are_refused(text):
     with pytest.raises(LogQLError, match="parse error"):
         parse(text)
 
@@ -196,7 +198,7 @@ def test_quantities():
         (go_bytes, "5 apples", "unhandled size name: apples"),
     ],
 )
-def test_what_is_no_quantity_is_refused_as_go_does(read, text, message):
+def test_invalid_quantities_get_the_errors_of_go(read, text, message):
     with pytest.raises(ValueError) as refused:  # noqa: PT011  (the message is looked at)
         read(text)
     assert str(refused.value) == message

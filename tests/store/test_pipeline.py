@@ -1,4 +1,4 @@
-"""What the stages do with one line, corner by corner, as Loki's own do."""
+"""The stages of a query on one line, in the details of Loki."""
 
 import pytest
 
@@ -9,7 +9,7 @@ STREAM = (("env", "test"), ("traceId", "t1"))
 
 
 def labels(stages, line, metadata=()):
-    """Return the labels with which a line comes out beside those of its stream; None if it is dropped."""
+    """Return the labels of a line after the stages, without those of its stream; None if it is dropped."""
     pipeline = Pipeline(parse('{traceId="t1"} ' + stages).stages)
     found = pipeline.run(STREAM, metadata, line.encode())
     return None if found is None else {k: v for k, v in found.items() if (k, v) not in STREAM}
@@ -41,11 +41,11 @@ def test_json(line, found):
 
 
 @pytest.mark.parametrize("line", ["", "text", '{"a":NaN}', "[1]", '"a"', "42", '{"a"', '{"a":}', "{" * 5000])
-def test_what_is_no_json_object_is_marked_and_kept(line):
+def test_a_line_that_is_not_a_json_object_gets_an_error_label(line):
     assert error_of("| json", line) == "JSONParserErr"
 
 
-def test_what_stands_before_the_break_of_a_json_object_is_found():
+def test_members_before_the_error_of_a_json_object_are_extracted():
     assert labels("| json", '{"a":"x","b":{"c":1},"d":"cut o') == {
         "a": "x",
         "b_c": "1",
@@ -54,7 +54,7 @@ def test_what_stands_before_the_break_of_a_json_object_is_found():
     }
 
 
-def test_a_very_long_broken_object_is_read_in_linear_time():
+def test_a_long_invalid_object_is_parsed_in_linear_time():
     line = "{" + ",".join(f'"k{i}":{i}' for i in range(20_000)) + ',"cut'
     assert len(labels("| json", line)) == 20_000 + len(("__error__", "__error_details__"))
 
@@ -130,13 +130,13 @@ def test_label_filters_compare_strings_numbers_durations_and_bytes():
         assert (labels(f"| logfmt | {condition}", line) is not None) == passes, condition
 
 
-def test_a_value_that_cannot_be_compared_marks_the_line_and_keeps_it():
+def test_a_value_that_cannot_be_compared_sets_an_error_label():
     assert error_of("| logfmt | status > 5", "status=abc") == "LabelFilterErr"
     assert error_of("| logfmt | took > 5s", "took=5") == "LabelFilterErr"
     assert labels('| logfmt | took > 5s | __error__=""', "took=5") is None
 
 
-def test_lines_with_an_error_can_be_filtered_and_the_error_dropped():
+def test_lines_with_an_error_can_be_filtered_and_the_error_removed():
     assert labels('| json | __error__=""', "text") is None
     assert labels('| json | __error__!="JSONParserErr"', "text") is None
     assert labels("| json | drop __error__, __error_details__", "text") == {}
@@ -151,11 +151,11 @@ def test_drop_and_keep():
     assert error_of("| json | keep level", "text") == "JSONParserErr"
 
 
-def test_metadata_that_is_named_as_a_label_of_the_stream_is_renamed():
+def test_metadata_with_the_name_of_a_stream_label_is_renamed():
     assert labels("", "x", (("env", "other"),)) == {"env_extracted": "other"}
 
 
-def test_parsed_labels_win_over_metadata():
+def test_parsed_labels_replace_metadata():
     assert labels("| logfmt", "level=error", (("level", "info"),)) == {"level": "error"}
 
 

@@ -1,3 +1,5 @@
+"""Decoding of push requests: protobuf and JSON, compression, labels, invalid input."""
+
 import gzip
 import json
 import zlib
@@ -61,7 +63,7 @@ pushed_entries = st.tuples(
 
 
 @given(labels=st.dictionaries(names, st.text('abc"\\\n模', min_size=1, max_size=9)), values=st.lists(pushed_entries))
-def test_protobuf_is_read_as_the_protobuf_library_writes_it(push_pb2, labels, values):
+def test_requests_of_the_protobuf_library_are_decoded(push_pb2, labels, values):
     from tracetail.loki.logql import selector
 
     request = push_pb2.PushRequest()
@@ -81,7 +83,7 @@ def test_protobuf_is_read_as_the_protobuf_library_writes_it(push_pb2, labels, va
 
 @example(values=[(2**28, 1, "", {})])  # the protobuf library leaves out empty fields
 @given(values=st.lists(pushed_entries.filter(lambda e: e[0] > 0), min_size=1))
-def test_json_and_protobuf_of_the_same_entries_are_the_same(push_pb2, values):
+def test_json_and_protobuf_decode_to_the_same_entries(push_pb2, values):
     request = push_pb2.PushRequest()
     stream = request.streams.add(labels='{a="b"}')
     for seconds, nanos, line, metadata in values:
@@ -105,7 +107,7 @@ def json_push(line="x", time=str(TIME), **more):
     return json.dumps({"streams": [{"stream": {"a": "b"}, "values": [[time, line]]}]} | more).encode()
 
 
-def test_gzip_and_deflate_are_unpacked():
+def test_gzip_and_deflate_are_decompressed():
     for encoding, body in (("gzip", gzip.compress(json_push())), ("deflate", zlib.compress(json_push()))):
         [stream] = decode(body, "application/json", encoding, MEGABYTE)
         assert as_pushed(stream) == ({"a": "b"}, [(TIME, b"x", {})])
@@ -145,7 +147,7 @@ def message(entry, labels=b'{a="b"}'):
         b'{"streams": [{"values": [["1", "x", ' + b'{"a":' * 50_000 + b"1" + b"}" * 50_000 + b"]]}]}",
     ],
 )
-def test_a_body_that_is_no_push_in_json_is_refused(body):
+def test_invalid_json_requests_are_refused(body):
     with pytest.raises(PushError):
         decode(body, "application/json", "", MEGABYTE)
 
@@ -163,7 +165,7 @@ def test_a_body_that_is_no_push_in_json_is_refused(body):
         b"\x0a\x05\x0a\x03{a}",
     ],
 )
-def test_bytes_that_are_no_push_in_protobuf_are_refused(data):
+def test_invalid_protobuf_requests_are_refused(data):
     with pytest.raises(PushError):
         protobuf(data)
 
@@ -183,7 +185,7 @@ def assert_sound_or_refused(body, content_type, content_encoding=""):
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_decoded_or_refused_but_never_fail_otherwise(data):
+def test_any_bytes_decode_or_raise_push_error(data):
     for content_type, body in (
         ("application/json", data),
         ("", data),
@@ -194,7 +196,7 @@ def test_any_bytes_are_decoded_or_refused_but_never_fail_otherwise(data):
 
 
 @given(st.data())
-def test_a_damaged_request_is_decoded_or_refused_but_never_fails_otherwise(data):
+def test_a_damaged_request_decodes_or_raises_push_error(data):
     entry = (
         b"\x0a\x0c\x08\x80\xde\xa0\xcb\x05\x10\xff\x93\xeb\xdc\x03" + b"\x12\x04line" + b"\x1a\x06\x0a\x01k\x12\x01v"
     )
@@ -205,7 +207,7 @@ def test_a_damaged_request_is_decoded_or_refused_but_never_fails_otherwise(data)
     assert_sound_or_refused(bytes(cramjam.snappy.compress_raw(cut)), "application/x-protobuf")
 
 
-def test_bodies_that_unpack_to_too_much_are_refused():
+def test_bodies_that_decompress_to_too_much_are_refused():
     bomb = gzip.compress(b" " * (2 * MEGABYTE))
     with pytest.raises(BodyTooLargeError):
         decode(bomb, "application/json", "gzip", MEGABYTE)
@@ -213,7 +215,7 @@ def test_bodies_that_unpack_to_too_much_are_refused():
         decode(bytes(cramjam.snappy.compress_raw(b"\0" * (2 * MEGABYTE))), "", "", MEGABYTE)
 
 
-def test_a_snappy_body_that_only_claims_to_be_large_is_refused_without_reserving_memory():
+def test_a_snappy_body_with_a_false_size_is_refused_without_reserving_memory():
     claim = b"\xff\xff\xff\x1f" + b"\0" * 10
     with pytest.raises(PushError):
         decode(claim, "", "", 1 << 40)
@@ -226,7 +228,7 @@ def test_unknown_encodings_are_refused():
         decode(b"\0", "application/x-protobuf", "gzip", MEGABYTE)
 
 
-def test_labels_are_read_in_selector_form():
+def test_labels_are_parsed_from_a_selector():
     assert parse_labels('{b="x\\"y", a=`z`}') == (("a", "z"), ("b", 'x"y'))
     assert parse_labels('{a="", b="c",}') == (("b", "c"),)
     for text in ('a="b"', '{a="b"', "{a=b}", '{a="b" c="d"}', '{a="b",a="c"}', '{1a="b"}', '{a="\\q"}'):
@@ -241,7 +243,7 @@ def test_service_name_is_added_as_loki_does():
     assert with_service_name(make_labels([("service_name", "s")])) == (("service_name", "s"),)
 
 
-def test_names_of_metadata_are_made_fit_to_be_labels():
+def test_names_of_metadata_are_converted_to_label_names():
     body = json.dumps({"streams": [{"values": [[str(TIME), "x", {"a.b": "1", "9c": "2"}]]}]}).encode()
     [stream] = decode(body, "application/json", "", MEGABYTE)
     assert stream.entries.metadata_sets == [(("a_b", "1"), ("key_9c", "2"))]

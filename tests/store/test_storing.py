@@ -1,4 +1,4 @@
-"""What is pushed is stored once, in order, and stays: across restarts, merges and retention."""
+"""Pushed entries are stored once and in order, across restarts, merges and retention."""
 
 import secrets
 import sqlite3
@@ -35,7 +35,7 @@ def lines(store, labels, now_ns):
     return [line for _, line, _ in found]
 
 
-def test_a_replay_changes_nothing_not_even_after_a_restart(store, labels, now_ns):
+def test_repeated_pushes_are_stored_once_also_after_a_restart(store, labels, now_ns):
     values = [[now_ns + i, f"line {i % 3}", {"level": "info"}] for i in range(100)]
     for _ in range(3):
         assert store.push(labels, values).status == 204
@@ -60,13 +60,13 @@ def test_entries_differ_by_time_line_or_metadata(shared_store, labels, now_ns):
     assert sorted(lines(shared_store, labels, now_ns)) == ["a", "a", "a", "a", "b"]
 
 
-def test_late_entries_are_put_in_their_place(shared_store, labels, now_ns):
+def test_late_entries_are_returned_in_order_of_time(shared_store, labels, now_ns):
     assert shared_store.push(labels, [[now_ns, "third"], [now_ns - 2 * SECOND, "first"]]).status == 204
     assert shared_store.push(labels, [[now_ns - SECOND, "second"]]).status == 204
     assert lines(shared_store, labels, now_ns) == ["first", "second", "third"]
 
 
-def test_what_is_too_far_behind_is_refused_and_the_rest_is_stored(shared_store, labels, now_ns):
+def test_entries_too_far_behind_are_refused_and_the_others_stored(shared_store, labels, now_ns):
     assert shared_store.push(labels, [[now_ns, "newest"]]).status == 204
     refused = shared_store.push(
         labels, [[now_ns - 2 * HOUR, "old"], [now_ns + 1, "fine"], [now_ns - HOUR + SECOND, "late"]]
@@ -75,17 +75,17 @@ def test_what_is_too_far_behind_is_refused_and_the_rest_is_stored(shared_store, 
     assert "entry too far behind" in refused.text
     assert "total ignored: 1 out of 3" in refused.text
     assert lines(shared_store, labels, now_ns) == ["late", "newest", "fine"]
-    # In another stream the same time is fine.
+    # The same time is accepted in another stream.
     assert shared_store.push({"traceId": labels["traceId"] + "-2"}, [[now_ns - 2 * HOUR, "old"]]).status == 204
 
 
-def test_the_rule_is_judged_entry_by_entry_as_in_loki(shared_store, labels, now_ns):
-    """An old entry that comes before a new one in its request is not behind anything yet."""
+def test_too_far_behind_is_checked_entry_by_entry_as_in_loki(shared_store, labels, now_ns):
+    """An old entry that precedes a new one in its request is accepted."""
     assert shared_store.push(labels, [[now_ns - 2 * HOUR, "old"], [now_ns, "new"]]).status == 204
     assert lines(shared_store, labels, now_ns) == ["old", "new"]
 
 
-def test_too_old_too_new_and_too_long_are_refused_and_the_rest_is_stored(shared_store, labels, now_ns):
+def test_too_old_too_new_and_too_long_entries_are_refused_and_the_others_stored(shared_store, labels, now_ns):
     refused = shared_store.push(
         labels,
         [
@@ -124,7 +124,7 @@ def test_times_outside_of_64_bits_are_refused_whatever_the_settings(make_store, 
         ({"a" * 1025: "v"}, "label name too long"),
     ],
 )
-def test_a_stream_with_bad_labels_is_refused_and_the_others_are_stored(shared_store, labels, now_ns, bad, words):
+def test_a_stream_with_invalid_labels_is_refused_and_the_others_stored(shared_store, labels, now_ns, bad, words):
     refused = shared_store.push_json(
         {
             "streams": [
@@ -199,7 +199,7 @@ def wait_for(condition):
         time.sleep(0.01)
 
 
-def test_small_blocks_are_merged_and_nothing_is_lost(database):
+def test_small_blocks_are_merged_without_loss(database):
     writer = Writer(database, TimeWindow(None, None), Retention(None, None))
     writer.start()
     for i in range(3 * compaction.MERGE_COUNT + 5):
@@ -211,7 +211,7 @@ def test_small_blocks_are_merged_and_nothing_is_lost(database):
     assert writer.counts.duplicates == 3 * compaction.MERGE_COUNT + 4
 
 
-def test_a_large_push_is_stored_in_blocks_of_a_page_each(database, monkeypatch):
+def test_a_large_push_is_divided_into_blocks(database, monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 2000)
     monkeypatch.setattr(blocks, "BLOCK_FULL_BYTES", 1000)
     writer = Writer(database, TimeWindow(None, None), Retention(None, None))
@@ -222,7 +222,7 @@ def test_a_large_push_is_stored_in_blocks_of_a_page_each(database, monkeypatch):
     assert stored_times(database) == list(range(1000))
 
 
-def test_entries_older_than_the_retention_are_deleted_and_their_streams_with_them(database, monkeypatch):
+def test_entries_older_than_the_retention_and_their_streams_are_deleted(database, monkeypatch):
     monkeypatch.setattr(retention, "RETENTION_SECONDS", 0.05)
     clock = Clock(1000 * HOUR)
     writer = Writer(database, TimeWindow(None, None), Retention(24 * HOUR, None), clock_ns=clock)
@@ -256,7 +256,7 @@ def test_retention_deletes_in_small_steps_between_pushes(database, monkeypatch):
     assert stored_times(database) == [clock.now_ns + n for n in range(len(deleted_after_push))]
 
 
-def test_the_oldest_entries_go_when_the_file_is_too_large_and_the_file_shrinks(database, monkeypatch):
+def test_the_oldest_entries_are_deleted_when_the_file_is_too_large(database, monkeypatch):
     import os
 
     monkeypatch.setattr(retention, "RETENTION_SECONDS", 0.0)
@@ -279,7 +279,7 @@ def pages(database):
     return count * 4096
 
 
-def test_very_many_empty_lines_are_stored_in_several_blocks(database):
+def test_many_empty_lines_are_divided_into_blocks(database):
     writer = Writer(database, TimeWindow(None, None), Retention(None, None))
     writer.start()
     count = 200_000

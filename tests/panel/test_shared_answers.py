@@ -1,3 +1,5 @@
+"""Concurrent callers share one answer, which is cached briefly."""
+
 import asyncio
 
 import pytest
@@ -19,7 +21,7 @@ class Question:
         return self.asked
 
 
-async def test_one_who_goes_away_does_not_take_the_answer_from_the_others():
+async def test_a_cancelled_caller_does_not_cancel_the_answer_for_others():
     shared, question = SharedAnswers(2.0), Question()
     first = asyncio.create_task(shared.get("q", question))
     second = asyncio.create_task(shared.get("q", question))
@@ -30,7 +32,7 @@ async def test_one_who_goes_away_does_not_take_the_answer_from_the_others():
     assert first.cancelled()
 
 
-async def test_an_answer_holds_for_its_time_and_a_failure_not_at_all():
+async def test_answers_are_cached_for_their_time_and_failures_not_at_all():
     now = 0.0
     shared, question = SharedAnswers(2.0, clock=lambda: now), Question()
     question.may_answer.set()

@@ -1,0 +1,52 @@
+"""GET /llm/logs: the lines of a run by line number."""
+
+import time
+
+LABELS = {
+    "traceId": "t1",
+    "instanceId": "i1",
+    "launchId": "20261122T120000-aaaaaa",
+    "service_name": "m",
+    "env": "test",
+    "engine": "vllm",
+    "host": "h",
+}
+
+
+def fill(loki, count, *, step_ns=10**6, labels=LABELS, start=None):
+    start = start or time.time_ns() - 300 * 10**9
+    for index in range(count):
+        level = "error" if index % 10 == 3 else "info"
+        loki.add(labels, start + index * step_ns, f"line {index}", level=level, process=f"P{index % 2}")
+    return start
+
+
+async def test_polling_by_line_number_returns_every_line_once(loki, panel):
+    start = time.time_ns() - 100 * 10**9
+    loki.add(LABELS, start, "started port=1", kind="event")
+    written, got, line = [], [], 0
+    for index in range(2500):
+        written.append(f"line {index}")
+        loki.add(LABELS, start + 1 + index, written[-1])
+        if index % 400 == 399:
+            answer = await panel.get("/llm/logs", instanceId="i1", fromLine=line)
+            assert answer["fromLine"] == line
+            got += answer["lines"]
+            line = answer["nextLine"]
+    while True:
+        answer = await panel.get("/llm/logs", instanceId="i1", fromLine=line)
+        got += answer["lines"]
+        line = answer["nextLine"]
+        if not answer["more"]:
+            break
+    assert got == written
+    assert (answer["state"], answer["finished"]) == ("starting", False)
+    assert (await panel.get("/llm/logs", instanceId="i1", fromLine=2500))["lines"] == []
+
+
+async def test_line_numbers_are_the_same_in_another_panel(loki, panel, start_panel):
+    fill(loki, 2500)
+    async with start_panel(loki.url) as other:
+        answer = await other.get("/llm/logs", instanceId="i1", fromLine=2345, limit=2)
+        assert answer["lines"] == ["line 2345", "line 2346"]
+        assert (await other.get("/llm/logs", instanceId="i1", fromLine=99999))["lines"] == []
