@@ -40,7 +40,7 @@ _TEMPORARY_STATUSES = frozenset({401, 403, 407, 408, 429})
 
 
 class LokiError(Exception):
-    """Loki did not do what a request asked for; the message is complete, with Loki's address or answer."""
+    """A request to Loki failed. The message is one line for people, with Loki's address or its answer."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -263,7 +263,7 @@ async def _refusal_text(response: aiohttp.ClientResponse) -> str:
 
 
 def _error_of(status: int, text: str) -> LokiError:
-    message = f"Loki answered {status}: {text[:_REFUSAL_SHOWN_CHARACTERS]}"
+    message = f"Loki answered {status}: {' '.join(text.split())[:_REFUSAL_SHOWN_CHARACTERS]}"
     if status // 100 in (3, 5) or status in _TEMPORARY_STATUSES:
         return LokiUnavailableError(message, status)
     return LokiRefusedError(message, status)
