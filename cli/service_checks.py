@@ -1,4 +1,4 @@
-"""The checks of `tracetail doctor` that talk to others: Loki, agent, panel, Pushgateway, remote-write receiver."""
+"""The checks of `tracetail doctor` on services: Loki, agent, panel, Pushgateway, remote-write receiver."""
 
 import asyncio
 import os
@@ -27,14 +27,14 @@ from tracetail.loki.settings import LokiSettings, LokiSettingsError
 READ_BACK_SECONDS = 15.0
 CLOCK_WARNING_SECONDS = 5.0
 CLOCK_PROBLEM_SECONDS = 300.0
-"""Loki refuses what is more than ten minutes ahead of its clock, and the agent does not believe more than five."""
+"""Loki refuses entries more than ten minutes ahead of its clock; the agent ignores times more than five ahead."""
 LAG_WARNING_BYTES = 64 << 20
 _TIMEOUT_SECONDS = 10.0
 _TIMEOUT = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
 
 
 async def check_loki(settings: Configuration) -> AsyncIterator[Finding]:
-    """Push one line and read it back, as agent and panel would; compare the clocks on the way."""
+    """Push one line and read it back, as agent and panel do; compare the clocks."""
     loki = settings.loki
     try:
         async with LokiClient(msgspec.structs.replace(loki, timeout_seconds=_TIMEOUT_SECONDS)) as client:
@@ -58,15 +58,15 @@ async def _clock_skew(client: LokiClient) -> float | None:
     return None if theirs is None else time.time() - (theirs + 0.5)
 
 
-def _why(error: Exception) -> str:
-    """Return the reason in the system's own words where there are some."""
+def _reason(error: Exception) -> str:
+    """Return the system's error message where there is one, else that of the exception."""
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     number = getattr(cause, "errno", None)
     return os.strerror(number) if number and number > 0 else str(cause) or type(cause).__name__
 
 
 def judge_clock(ahead_seconds: float) -> Finding:
-    """Return the finding about a clock that is so far ahead of Loki's."""
+    """Return the finding about this machine's clock. ahead_seconds: by how much it is ahead of Loki's."""
     off = f"this machine's clock is {abs(ahead_seconds):.0f} s {'ahead of' if ahead_seconds > 0 else 'behind'} Loki's"
     if abs(ahead_seconds) > CLOCK_PROBLEM_SECONDS:
         return problem("clock", f"{off}: lines will be refused or found at the wrong time", "switch NTP on: chrony")
@@ -103,7 +103,7 @@ async def _round_trip(client: LokiClient, loki: LokiSettings) -> AsyncIterator[F
                 yield problem(
                     "loki",
                     f"a line that was pushed to {loki.url} was not found within {READ_BACK_SECONDS:.0f} s",
-                    "look whether reading goes to the same Loki and tenant as writing (loki.tenant)",
+                    "check that reading goes to the same Loki and tenant as writing (loki.tenant)",
                 )
                 return
             await asyncio.sleep(0.1)
@@ -123,20 +123,20 @@ async def _round_trip(client: LokiClient, loki: LokiSettings) -> AsyncIterator[F
 
 
 def _refused_push(answer: PushAnswer) -> Finding:
-    said = f"a push was answered {answer.status}: {answer.text[:200]}"
+    text = f"a push was answered {answer.status}: {answer.text[:200]}"
     if "structured metadata" in answer.text:
         return problem(
-            "loki", said, "switch allow_structured_metadata on in Loki, or set loki.structured_metadata = false"
+            "loki", text, "switch allow_structured_metadata on in Loki, or set loki.structured_metadata = false"
         )
     if answer.status in (401, 403):
-        return problem("loki", said, "look at loki.bearer_token_file, loki.username, loki.tenant")
+        return problem("loki", text, "look at loki.bearer_token_file, loki.username, loki.tenant")
     if answer.status == 404:
-        return problem("loki", said, "loki.url must be the base address, without /loki/api/v1/push")
-    return problem("loki", said, "look at Loki's limits and log")
+        return problem("loki", text, "loki.url must be the base address, without /loki/api/v1/push")
+    return problem("loki", text, "look at Loki's limits and log")
 
 
 async def check_parts(settings: Configuration) -> AsyncIterator[Finding]:
-    """Ask agent and panel how they are."""
+    """Check that agent and panel answer and work."""
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
         yield await _agent(session, settings)
         yield await _panel(session, settings)
@@ -168,7 +168,7 @@ async def _agent(session: aiohttp.ClientSession, settings: Configuration) -> Fin
             "agent", f"{backlog >> 20} MiB wait to be shipped", "look at Loki's limits and the agent's log"
         )
     if rejected:
-        return warning("agent", f"Loki refused {rejected} lines", "tracetail agent rejected tells which and why")
+        return warning("agent", f"Loki refused {rejected} lines", "see which and why: tracetail agent rejected")
     return ok("agent", f"ships {len(status['sources'])} logs to {status['loki']}")
 
 
@@ -188,7 +188,7 @@ async def _panel(session: aiohttp.ClientSession, settings: Configuration) -> Fin
 
 
 async def check_metrics(settings: Configuration) -> AsyncIterator[Finding]:
-    """Ask the Pushgateway and the remote-write receiver, where they are configured."""
+    """Check the Pushgateway and the remote-write receiver, where they are configured."""
     agent = settings.agent
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
         if agent.pushgateway_url:
@@ -202,10 +202,10 @@ async def _pushgateway(session: aiohttp.ClientSession, url: str) -> Finding:
         async with session.get(f"{url}/-/ready") as answer:
             if answer.status == 200:
                 return ok("metrics", f"the Pushgateway at {url} is ready")
-            said = f"{url}/-/ready answered {answer.status}"
+            text = f"{url}/-/ready answered {answer.status}"
     except (aiohttp.ClientError, OSError) as error:
-        said = f"{url} does not answer: {_why(error)}"
-    return problem("metrics", f"the Pushgateway: {said}", "look at agent.pushgateway_url")
+        text = f"{url} does not answer: {_reason(error)}"
+    return problem("metrics", f"the Pushgateway: {text}", "look at agent.pushgateway_url")
 
 
 async def _remote_write(session: aiohttp.ClientSession, settings: Configuration) -> Finding:

@@ -11,7 +11,7 @@ from tracetail.cli.agent_state import state_dirs
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
 
 if TYPE_CHECKING:
-    from tracetail.agent.verify import Report
+    from tracetail.agent.verify_report import Report
 
 
 @click.command()
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def verify(config: str | None, trace_id: str, as_json: bool) -> None:
     """Check that every line of a trace's launches on this machine is in Loki. Exit status 0 if so, else 1."""
     from tracetail.agent.service import journal_path, redactor_of
-    from tracetail.agent.verify import Report, launches_of
+    from tracetail.agent.verify import launches_of
     from tracetail.agent.verify import verify as verify_launch
     from tracetail.loki.client import LokiClient, LokiError
 
@@ -32,7 +32,7 @@ def verify(config: str | None, trace_id: str, as_json: bool) -> None:
     for reason in unreadable:
         click.echo(f"warning: {reason}", err=True)
 
-    async def run() -> list[Report]:
+    async def run() -> "list[Report]":
         redactor = redactor_of(settings.agent)
         async with LokiClient(settings.loki) as loki:
             return [
@@ -72,5 +72,5 @@ def _show(report: "Report") -> None:
         click.echo(f"  no longer on disk: {name}")
     if report.gone and not report.receipt:
         click.echo("  and its stream has no receipt, so the lines of these files cannot be counted")
-    if report.missing and report.runs:
+    if report.missing and report.is_running:
         click.echo("  it still runs: its last lines may be on their way; try again in a moment")
