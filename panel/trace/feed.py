@@ -42,7 +42,6 @@ class Feed:
 
     def __init__(self, trace_id: str, reader: Reader, traces_: Traces, settings: PanelSettings) -> None:
         self.trace_id = trace_id
-        self.ticks = 0
         self._reader = reader
         self._traces = traces_
         self._tick_seconds = settings.tick_seconds
@@ -158,7 +157,6 @@ class Feed:
         pages = await asyncio.gather(
             *(self._read(self._sources[source], self._positions.get(source, FIRST_KEY)) for source in due)
         )
-        self.ticks += 1
         for source, page in zip(due, pages, strict=True):
             self._polled_at[source] = now
             if page.entries:

@@ -1,1 +1,1 @@
-"""LogQL: syntax tree, parser, printer, matchers."""
+"""LogQL: syntax tree, parser, matchers."""

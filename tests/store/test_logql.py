@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.logql_printer import unparse
 from support.logql_strategies import log_queries, metrics
 
 from tracetail.store.logql.json_path import json_path
 from tracetail.store.logql.parser import parse
-from tracetail.store.logql.printer import unparse
 from tracetail.store.logql.quantities import go_bytes, go_duration, go_number, parse_duration
 from tracetail.store.logql.tree import (
     AllOf,

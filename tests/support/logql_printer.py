@@ -1,4 +1,4 @@
-"""Prints the syntax tree of LogQL as a query."""
+"""Prints the syntax tree of LogQL as a query, for tests that parse the text again."""
 
 from tracetail.loki.logql import quote
 from tracetail.store.logql.quantities import parse_duration
@@ -8,23 +8,19 @@ from tracetail.store.logql.tree import (
     Comparison,
     Constant,
     Drop,
-    Extraction,
     Json,
     Keep,
-    LabelFilter,
     LineFilter,
     Logfmt,
     LogQuery,
     Matcher,
-    Query,
     RangeAggregation,
     Regexp,
-    Stage,
     VectorAggregation,
 )
 
 
-def unparse(query: Query) -> str:
+def unparse(query):
     """Return the query as text. Parsing the text gives an equal tree."""
     match query:
         case LogQuery(selector, stages):
@@ -41,11 +37,11 @@ def unparse(query: Query) -> str:
             return " + ".join(f"vector({term})" for term in terms)
 
 
-def _selector(matchers: tuple[Matcher, ...]) -> str:
+def _selector(matchers):
     return "{" + ", ".join(f"{m.name}{m.op}{quote(m.value)}" for m in matchers) + "}"
 
 
-def _stage(stage: Stage) -> str:
+def _stage(stage):
     match stage:
         case LineFilter(op, values):
             return f"{op} " + " or ".join(quote(v) for v in values)
@@ -64,15 +60,15 @@ def _stage(stage: Stage) -> str:
             return "| " + _label_filter(stage)
 
 
-def _extractions(extractions: tuple[Extraction, ...]) -> str:
+def _extractions(extractions):
     return " " * bool(extractions) + ", ".join(f"{e.name}={quote(e.expression)}" for e in extractions)
 
 
-def _picks(picks: tuple[Matcher | str, ...]) -> str:
+def _picks(picks):
     return ", ".join(p if isinstance(p, str) else _label_filter(p) for p in picks)
 
 
-def _label_filter(part: LabelFilter) -> str:
+def _label_filter(part):
     match part:
         case Matcher(name, op, value):
             return f"{name}{op}{quote(value)}"
@@ -84,11 +80,11 @@ def _label_filter(part: LabelFilter) -> str:
             return " or ".join(_bracketed(p) for p in parts)
 
 
-def _bracketed(part: LabelFilter) -> str:
+def _bracketed(part):
     return f"({_label_filter(part)})" if isinstance(part, AllOf | AnyOf) else _label_filter(part)
 
 
-def _duration(nanos: int) -> str:
+def _duration(nanos):
     sign, nanos = ("-", -nanos) if nanos < 0 else ("", nanos)
     for unit in ("h", "m", "s", "ms"):
         if nanos % parse_duration(f"1{unit}") == 0:
