@@ -1,4 +1,4 @@
-"""What the agent asks of the allocator and of the garbage collector, for the sake of its speed and size."""
+"""Tunes the C allocator and the garbage collector for the agent's speed and size."""
 
 import ctypes
 import gc
@@ -6,27 +6,27 @@ import gc
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
-_KEEP_BYTES = 8 << 20
+_REUSE_BYTES = 8 << 20
 
 
 def tune_allocator() -> None:
-    """Call this before threads begin. Where the C library is not glibc nothing happens.
+    """Set the thresholds of glibc's malloc; does nothing with another C library. Call it before threads start.
 
-    A batch's buffers of up to a MiB would each be fetched from the kernel, zeroed page by page, and given back
-    (mallopt(3)): a tenth of the time that shipping takes. Below the thresholds they are used again. And each thread
-    would have an arena of its own, of which there is little to gain: they take turns anyway.
+    By default a batch's buffers of up to 1 MiB are each mapped, zeroed page by page and unmapped (mallopt(3)), which
+    takes a tenth of the time of shipping; below the thresholds malloc reuses them. Each thread would get an arena of
+    its own, which gains little: the threads rarely run at the same time.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, _REUSE_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _REUSE_BYTES)
         mallopt(_M_ARENA_MAX, 1)
 
 
 def freeze() -> None:
-    """Call this once everything is started.
+    """Exclude the objects of the start from garbage collection. Call it once everything is started.
 
-    What start-up made stays for good: otherwise the collector walks over it again and again, for another tenth.
+    They live as long as the process; traversing them takes another tenth of the time of shipping.
     """
     gc.collect()
     gc.freeze()

@@ -1,78 +1,109 @@
-"""How the lines of a file would be parsed, labelled and redacted: `tracetail agent try`."""
+"""How the agent would ship the lines of a file: `tracetail agent try`."""
 
+import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracetail.agent.parsing.header import Headers
+from tracetail.agent.checked_settings import redactor_of, zone_of
+from tracetail.agent.journal.database import JournalError, connect
+from tracetail.agent.journal.queries import first_seen_ns
+from tracetail.agent.parsing.header_cache import HeaderCache
 from tracetail.agent.parsing.parser import LineParser
+from tracetail.agent.parsing.prepare import Preparer
 from tracetail.agent.parsing.times import EngineTimes
-from tracetail.agent.pipeline import redact
-from tracetail.agent.reading.discovery import labels_of, launch_of, source_of
-from tracetail.agent.reading.reader import BLOCK_BYTES
-from tracetail.agent.service import redactor_of, zone_of
+from tracetail.agent.reading.file_labels import file_labels, find_launch, find_source
+from tracetail.agent.reading.reader import BLOCK_BYTES, block_of
 from tracetail.agent.settings import AgentSettings
-from tracetail.contract.labels import INSTANCE_ID, TRACE_ID, launch_labels
+from tracetail.contract.labels import INSTANCE_ID, LAUNCH_ID, TRACE_ID, launch_labels
 from tracetail.contract.logline import local_offset_seconds, render_stamp
 from tracetail.loki.entries import decode_metadata
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """A file as the agent would take it."""
+class FilePlan:
+    """How the agent would follow a file."""
 
     labels: Mapping[str, str]
-    """Of its stream, but for ids that its lines tell."""
+    """Of its stream, without ids from its lines."""
     is_segment: bool
-    """It is part of a launch's log."""
+    """It belongs to a launch's log."""
     plain: bool
     followed: bool
-    """A glob of `agent.sources` matches it, or it is part of a launch's log."""
+    """It is a segment, or a glob of `agent.sources` matches it."""
+    first_seen_ns: int | None
+    """When the agent first saw its log; None if it has not."""
 
     @classmethod
-    def of(cls, path: Path, settings: AgentSettings, state_dirs: Sequence[Path], host: str) -> "Trial":
-        """Return what the settings, and the launches on this machine, say of a file."""
-        if record := launch_of(str(path), state_dirs):
-            return cls({**settings.labels, **launch_labels(record)}, is_segment=True, plain=False, followed=True)
-        source = source_of(str(path), settings)
-        labels = labels_of(str(path), source, settings, host)
-        plain = source is not None and source.format == "plain"
-        return cls(labels, is_segment=False, plain=plain, followed=source is not None)
+    def of(
+        cls, path: Path, settings: AgentSettings, state_dirs: Sequence[Path], host: str, journal: Path
+    ) -> "FilePlan":
+        """Return the plan for a file, by the settings, the launches on this machine and the agent's journal."""
+        if record := find_launch(str(path), state_dirs):
+            labels = {**settings.labels, **launch_labels(record)}
+            seen = _first_seen_ns(journal, labels[LAUNCH_ID])
+            return cls(labels, is_segment=True, plain=False, followed=True, first_seen_ns=seen)
+        source = find_source(str(path), settings)
+        return cls(
+            file_labels(str(path), source, settings, host),
+            is_segment=False,
+            plain=source is not None and source.format == "plain",
+            followed=source is not None,
+            first_seen_ns=_first_seen_ns(journal, str(path)),
+        )
 
 
-def tried(
-    data: bytes, trial: Trial, settings: AgentSettings, *, structured_metadata: bool = True
+def _first_seen_ns(journal: Path, key: str) -> int | None:
+    with contextlib.suppress(JournalError):
+        connection = connect(journal, readonly=True)
+        try:
+            return first_seen_ns(connection, key)
+        finally:
+            connection.close()
+    return None
+
+
+def dry_run(
+    data: bytes,
+    plan: FilePlan,
+    settings: AgentSettings,
+    *,
+    structured_metadata: bool = True,
+    clock_ns: Callable[[], int] = time.time_ns,
 ) -> Iterator[dict[str, Any]]:
-    """Yield what each line of a file with this content would become.
+    """Yield each entry that the agent would ship of a file with this content: time, labels, metadata, line.
 
     Raises BadSettingsError, InvalidPatternError.
     """
-    now_ns = time.time_ns()
-    redactor = redactor_of(settings)
+    preparer = Preparer(redactor_of(settings), structured_metadata, clock_ns)
     parser = LineParser(
-        EngineTimes(now_ns, zone_of(settings.timezone)),
-        Headers(structured_metadata=structured_metadata),
-        ids_from_lines=not trial.is_segment,
-        plain=trial.plain,
+        EngineTimes(plan.first_seen_ns or clock_ns(), zone_of(settings.timezone)),
+        HeaderCache(structured_metadata=structured_metadata),
+        ids_from_lines=not plan.is_segment,
+        plain=plan.plain,
     )
     at = 0
     while at < len(data):
-        end = data.rfind(b"\n", at, at + BLOCK_BYTES) + 1 or len(data)
-        parsed = parser.parse(data[at:end], now_ns, behind=True, unfinished=not data.endswith(b"\n", at, end))
-        for stream in parsed.streams.values():
-            redact(stream, redactor)
-        for stream, number in parsed.in_order():
-            entries = stream.entries
-            time_ns = entries.time_ns(number)
-            ids = {}
-            if stream.ids and not trial.is_segment:
-                ids = {TRACE_ID: stream.ids.trace_id, INSTANCE_ID: stream.ids.instance_id}
-            yield {
-                "time": render_stamp(time_ns, local_offset_seconds(time_ns)).decode(),
-                "labels": {**trial.labels, **ids},
-                "metadata": decode_metadata(entries.metas[number]),
-                "line": entries.texts[number].decode(),
-            }
-        at = end
+        block = block_of(data[at : at + BLOCK_BYTES], at, flush=True)
+        assert block is not None
+        at = block.end
+        # The agent ships an unfinished last line after it has read the others: it gets the time of reading.
+        behind = not (block.unfinished and at == len(data))
+        for prepared in preparer.prepare(parser, block, behind=behind):
+            entries = [
+                (stream.entries.time_ns(index), stream, index)
+                for stream in prepared.streams
+                for index in range(len(stream.entries.texts))
+            ]
+            for time_ns, stream, index in sorted(entries, key=lambda entry: entry[0]):
+                ids = {}
+                if stream.ids and not plan.is_segment:
+                    ids = {TRACE_ID: stream.ids.trace_id, INSTANCE_ID: stream.ids.instance_id}
+                yield {
+                    "time": render_stamp(time_ns, local_offset_seconds(time_ns)).decode(),
+                    "labels": {**plan.labels, **ids},
+                    "metadata": decode_metadata(stream.entries.metas[index]),
+                    "line": stream.entries.texts[index].decode(),
+                }

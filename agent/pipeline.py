@@ -1,107 +1,66 @@
-"""The path of a log line: follow → parse → redact → batch → send → acknowledge. Discovery hands over the sources.
+"""The path of a log line: discover → follow → parse → redact → batch → push → acknowledge.
 
-One task per source that has something to read, and none for the others: a look at each file ten times a second
-finds out which. Memory is bounded whatever the backlog: a source holds one block at a time, and at most
-`BLOCKS_AT_ONCE` sources do.
+Discovery and the follow loop (follow_loop.py) call `ship` for each log that has something to read: one task per such
+log, and none for the others. Memory is bounded whatever the backlog: a log holds one block at a time, and at most
+READ_SLOTS logs do.
 """
 
-import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from enum import Enum, auto
+from typing import Protocol
 
+from tracetail.agent.followed_log import FollowedLog
 from tracetail.agent.metrics.counters import Metrics
-from tracetail.agent.parsing.parser import Stream
-from tracetail.agent.reading.reader import Block, FileRow, Fingerprint
-from tracetail.agent.reading.source import Gap, Source
-from tracetail.agent.resume import Ledger
-from tracetail.agent.shipping.delivery import Batch, Delivery
-from tracetail.agent.shipping.in_flight import Budget, Share
+from tracetail.agent.model import Batch, BatchSummary, Block, FileRow, Fingerprint, Gap, Ids
+from tracetail.agent.parsing.parsed import Stream
+from tracetail.agent.parsing.prepare import Preparer
+from tracetail.agent.resume import Resumer
+from tracetail.agent.shipping.delivery import Delivery
+from tracetail.agent.shipping.in_flight import Budget, ReadSlots, Share
 from tracetail.contract import events
-from tracetail.contract.labels import ENTRY_MAX_BYTES, METADATA_KIND, METADATA_LEVEL
-from tracetail.contract.logline import MARK_CUT, render_event
+from tracetail.contract.logline import render_event
 from tracetail.contract.redaction import Redactor
-from tracetail.loki.entries import Columns, decode_metadata, encode_metadata
 from tracetail.loki.push import BodyBuilder
 
 log = logging.getLogger(__name__)
 
 BODY_MAX_BYTES = 1 << 20
-"""Before compression. Loki hides a repeated batch of this size; a larger one partly shows."""
-BLOCKS_AT_ONCE = 8
-EARLIER_SECONDS = 10.0
-"""What is read so long after all had been read may have been written long before: a line without a time then follows
-the line before instead of taking the time of reading."""
-_PIECE_BYTES = 128 * 1024
-"""So much is parsed at once: it stays in the processor's cache."""
-_LEVELS_KNOWN_MAX = 1024
-TEXT_MAX_BYTES = ENTRY_MAX_BYTES - 2048
-"""Longer texts become several entries: Loki's limit is for text and structured metadata together."""
+"""Before compression. Loki recognises a repeated batch of this size as a whole; of a larger one it may store a part
+again."""
+OLD_AFTER_SECONDS = 10.0
+"""Lines that are read this long after the log was last read to its end may have been written long ago: one without a
+time then follows the line before it instead of getting the time of reading."""
 
 
-@dataclass(slots=True)
-class Observed:
-    """What was in a batch that Loki has acknowledged, for those who report on servers."""
+class _Result(Enum):
+    """What can be read of a log after one step."""
 
-    labels: Mapping[str, str]
-    """Of the source, but for ids that its lines tell."""
-    lines: int = 0
-    levels: dict[str, int] = field(default_factory=dict)
-    events: list[tuple[int, bytes]] = field(default_factory=list)
-    """Time and text of each event of the keeper; tracetail.contract.logline.parse_event reads it."""
-    stats: list[tuple[int, bytes]] = field(default_factory=list)
-    """Time and text of each line of engine statistics."""
+    MORE = auto()
+    CAUGHT_UP = auto()
+    NOTHING = auto()
+    """There was nothing to ship, or the log was closed because it is read to its end."""
 
 
 class Observer(Protocol):
-    """Wants to know what was shipped; must return at once."""
+    """Is called with each acknowledged batch; must return at once."""
 
-    def __call__(self, source: Source, observed: Observed) -> None:
-        """Take note of a batch."""
-
-
-class Shipped(NamedTuple):
-    """A batch was shipped."""
-
-    behind: bool
-    """There is more to read at once."""
-
-
-class Room:
-    """Bounds how many sources hold a block in memory. Who waits for Loki leaves the room to others."""
-
-    def __init__(self, blocks: int = BLOCKS_AT_ONCE) -> None:
-        self._semaphore = asyncio.Semaphore(blocks)
-
-    async def __aenter__(self) -> None:
-        """Wait until there is room."""
-        await self._semaphore.acquire()
-
-    async def __aexit__(self, *exception: object) -> None:
-        """Make room."""
-        self._semaphore.release()
-
-    async def pause(self, seconds: float) -> None:
-        """Leave for some seconds, and come back when there is room again."""
-        self._semaphore.release()
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            await self._semaphore.acquire()
+    def __call__(self, followed: FollowedLog, summary: BatchSummary) -> None:
+        """Process the summary of a batch."""
 
 
 @dataclass(slots=True)
 class Pipeline:
-    """Ships what its sources yield."""
+    """Ships what followed logs contain."""
 
-    ledger: Ledger
+    resumer: Resumer
     delivery: Delivery
     redactor: Redactor
     metrics: Metrics
-    room: Room
+    slots: ReadSlots
     linger_seconds: float = 0.2
     body_max_bytes: int = BODY_MAX_BYTES
     structured_metadata: bool = True
@@ -109,200 +68,145 @@ class Pipeline:
     observers: list[Observer] = field(default_factory=list)
     budget: Budget = field(default_factory=Budget)
     stopping: bool = False
-    _level_of_meta: dict[bytes, str] = field(default_factory=dict)
+    _preparer: Preparer = field(init=False)
 
-    async def ship(self, source: Source) -> None:
-        """Ship everything that source has to say now."""
-        if not source.open:
-            async with self.room:
-                await self.ledger.open(source, self.delivery)
-        while not self.stopping:
-            async with self.budget.share() as share, self.room:
-                shipped = await self._ship_next(source, share)
-            if shipped is None or source.asleep:
-                return
-            if not shipped.behind:
-                source.not_before = time.monotonic() + self.linger_seconds
-                return
+    def __post_init__(self) -> None:
+        self._preparer = Preparer(self.redactor, self.structured_metadata, self.clock_ns)
 
-    async def settle(self, batches: list[int]) -> None:
-        """Deliver what is left of batches whose log is not there any more."""
-        async with self.room:
-            await self.delivery.settle(batches)
+    async def ship(self, followed: FollowedLog) -> None:
+        """Ship everything that can be read of a log now. Raises OSError if it cannot be read."""
+        if not followed.open:
+            async with self.slots:
+                await self.resumer.open(followed, self.delivery)
+        result = _Result.MORE
+        while result is _Result.MORE and not self.stopping:
+            async with self.budget.share() as share, self.slots:
+                result = await self._ship_next(followed, share)
+        if result is _Result.CAUGHT_UP:
+            followed.not_before = time.monotonic() + self.linger_seconds
 
-    async def _ship_next(self, source: Source, share: Share) -> Shipped | None:
-        """Ship what can be read at once; None if there is nothing."""
+    async def _ship_next(self, followed: FollowedLog, share: Share) -> _Result:
+        """Ship the next block, gap or receipt."""
+        source = followed.source
         now = time.monotonic()
-        earlier = now - source.caught_up_at > EARLIER_SECONDS
+        old = now - source.caught_up_at > OLD_AFTER_SECONDS
         block = source.read()
         if block is None or not block.behind:
             source.caught_up_at = now
         if source.finished:
-            await self.ledger.finish_files(source)
+            await self.resumer.finish_files(followed)
         if source.gap is not None:
-            await self._ship_gap(source, source.gap, share)
-            return Shipped(behind=True)
+            await self._ship_gap(followed, source.gap, share)
+            return _Result.MORE
         if block is None:
             if source.exhausted and not source.complete:
-                await self._ship_receipt(source, share)
-            return None
-        batch, observed = self._prepare(source, block, earlier=earlier or block.behind)
+                await self._ship_receipt(followed, share)
+            return _Result.NOTHING
         behind = block.behind
-        del block  # nothing of it is held while Loki cannot be reached
+        batch, summary = self._batch(followed, block, old=old or behind)
+        del block  # must not stay in memory while Loki cannot be reached
         outcome = await self.delivery.deliver(batch, share)
-        source.acknowledged(batch, outcome)
+        followed.acknowledge(batch, outcome)
         for observer in self.observers:
-            observer(source, observed)
-        return Shipped(behind)
+            observer(followed, summary)
+        if source.asleep:
+            return _Result.NOTHING
+        return _Result.MORE if behind else _Result.CAUGHT_UP
 
-    def _prepare(self, source: Source, block: Block, *, earlier: bool) -> tuple[Batch, Observed]:
-        """Parse, redact and encode a block; piece by piece, so that no more than one is there as separate lines.
+    def _batch(self, followed: FollowedLog, block: Block, *, old: bool) -> tuple[Batch, BatchSummary]:
+        """Parse and redact a block, and encode its entries as request bodies.
 
-        earlier: the lines may have been written long before they are read.
+        old: the lines may have been written long before they are read.
         """
-        if not source.parser.last_ns:
-            source.parser.begin(block.data, self.clock_ns())
-        observed = Observed(source.own_labels)
-        bodies: dict[object, BodyBuilder] = {}  # by the ids of their lines
-        masked = 0
-        for piece in _pieces(block.data):
-            unfinished = block.unfinished and not piece.endswith(b"\n")
-            lines_before = observed.lines
-            parsed = source.parser.parse(piece, self.clock_ns(), behind=earlier, unfinished=unfinished)
-            for ids, stream in parsed.streams.items():
-                masked += redact(stream, self.redactor)
-                entries = self.fit(stream.entries)
-                source.parser.last_ns = max(source.parser.last_ns, entries.time_ns(-1))
-                if ids not in bodies:
-                    bodies[ids] = BodyBuilder(source.labels(ids), self.body_max_bytes)
-                bodies[ids].add(entries, [(entry, row + lines_before) for entry, row in stream.rows])
-                self._note(observed, stream)
-        self.metrics.read(observed.levels, len(block.data), masked)
+        assert followed.parser is not None
+        source = followed.source
+        summary = BatchSummary(source.own_labels)
+        bodies: dict[Ids | None, BodyBuilder] = {}
+        redacted = 0
+        for prepared in self._preparer.prepare(followed.parser, block, behind=old):
+            redacted += prepared.redacted
+            for stream in prepared.streams:
+                if stream.ids not in bodies:
+                    bodies[stream.ids] = BodyBuilder(source.labels(stream.ids), self.body_max_bytes)
+                rows = [(entry, row + summary.lines) for entry, row in stream.rows]
+                bodies[stream.ids].add(stream.entries, rows)
+                _summarize(summary, stream)
+            summary.lines += prepared.lines
+        self.metrics.read(summary.levels, len(block.data), redacted)
         batch = Batch(
-            source_id=source.id,
+            source_id=followed.id,
             file=source.file,
             start=block.start,
             end=block.end,
             fingerprint=source.fingerprint(block.end),
-            lines=observed.lines,
-            redacted=masked,
-            state=source.parser.state(),
+            lines=summary.lines,
+            redacted=redacted,
+            state=followed.parser.state(),
             bodies=[body for of_stream in bodies.values() for body in of_stream.finish()],
         )
-        return batch, observed
+        return batch, summary
 
-    async def _ship_receipt(self, source: Source, share: Share) -> None:
-        """Say in the stream itself that all of the launch's log is there, and how much that is."""
+    async def _ship_receipt(self, followed: FollowedLog, share: Share) -> None:
+        """Ship the event that the launch's log is complete, with its counts."""
         text = render_event(
             events.RECEIPT,
-            lines=source.lines,
-            bytes=source.bytes,
-            rejected=source.rejected,
-            redacted=source.redacted,
+            lines=followed.lines,
+            bytes=followed.bytes,
+            rejected=followed.rejected,
+            redacted=followed.redacted,
         )
-        await self.delivery.deliver(self.event_batch(source, text, completes=True), share)
-        source.complete = True
+        await self.delivery.deliver(self._event_batch(followed, text, completes=True), share)
+        followed.source.complete = True
 
-    async def _ship_gap(self, source: Source, gap: Gap, share: Share) -> None:
-        """Say in the stream which bytes of a file are lost; with that they count as dealt with."""
+    async def _ship_gap(self, followed: FollowedLog, gap: Gap, share: Share) -> None:
+        """Ship the event that bytes of a file are lost; its acknowledgement advances the position past them."""
         row = gap.row
         text = render_event(events.GAP, file=row.path, **{"from": row.position}, to=gap.end, reason=gap.reason)
         log.warning("%s", text)
         self.metrics.gaps.inc(gap.end - row.position)
-        batch = self.event_batch(source, text, file=row, position=gap.end)
+        batch = self._event_batch(followed, text, file=row, position=gap.end)
         await self.delivery.deliver(batch, share)
         row.position = gap.end
-        source.gap = None
+        followed.source.gap = None
 
-    def event_batch(
-        self, source: Source, text: str, *, completes: bool = False, file: FileRow | None = None, position: int = 0
+    def _event_batch(
+        self,
+        followed: FollowedLog,
+        text: str,
+        *,
+        completes: bool = False,
+        file: FileRow | None = None,
+        position: int = 0,
     ) -> Batch:
-        """Return a batch with one event of the agent's own; with its acknowledgement file is at position."""
-        # A gap stands where it is in the log: what follows it keeps its own time.
-        begun_ns = source.parser.last_ns or source.begun_ns if file else 0
-        bodies = BodyBuilder(source.labels(source.parser.ids), self.body_max_bytes)
-        bodies.add(source.parser.event(text.encode(), begun_ns or self.clock_ns()))
+        """Return a batch with one event of the agent's own; its acknowledgement sets the file's position."""
+        assert followed.parser is not None
+        source = followed.source
+        # A gap gets the time of its place in the log, so that the lines after it keep their own times.
+        time_ns = followed.parser.last_ns or source.started_ns if file else 0
+        bodies = BodyBuilder(followed.labels(), self.body_max_bytes)
+        bodies.add(followed.parser.event(text.encode(), time_ns or self.clock_ns()))
         return Batch(
-            source_id=source.id,
+            source_id=followed.id,
             file=file,
             start=position,
             end=position,
             fingerprint=Fingerprint(file.head, b"", 0) if file else Fingerprint(b"", b"", 0),
             lines=0,
             redacted=0,
-            state=source.parser.state(),
+            state=followed.parser.state(),
             bodies=bodies.finish(),
             completes=completes,
         )
 
-    def fit(self, entries: Columns) -> Columns:
-        """Return the entries with each text that is over Loki's limit made into several."""
-        if max(map(len, entries.texts)) <= TEXT_MAX_BYTES:
-            return entries
-        fitting = Columns()
-        cut = encode_metadata({METADATA_KIND: MARK_CUT}) if self.structured_metadata else b""
-        last_ns = 0
-        for index, (text, meta) in enumerate(zip(entries.texts, entries.metas, strict=True)):
-            last_ns = max(last_ns + 1, entries.time_ns(index))
-            *parts, rest = _parts(text)
-            for part in parts:
-                fitting.add(last_ns, part, meta if meta.endswith(cut) else meta + cut)
-                last_ns += 1
-            fitting.add(last_ns, rest, meta)
-        return fitting
-
-    def _note(self, observed: Observed, stream: Stream) -> None:
-        observed.lines += len(stream.entries.texts)
-        observed.events += stream.events
-        observed.stats += stream.stats
-        levels = observed.levels
-        for meta, count in Counter(stream.entries.metas).items():
-            level = self._level_of_meta.get(meta)
-            if level is None:
-                if len(self._level_of_meta) >= _LEVELS_KNOWN_MAX:
-                    self._level_of_meta.clear()
-                level = decode_metadata(meta).get(METADATA_LEVEL, "info")
-                self._level_of_meta[meta] = level
-            levels[level] = levels.get(level, 0) + count
+    async def settle(self, batches: list[int]) -> None:
+        """Deliver what is left of the batches of a log that does not exist any more."""
+        async with self.slots:
+            await self.delivery.settle(batches)
 
 
-def _pieces(block: bytes) -> Iterator[bytes]:
-    """Cut a block behind line ends."""
-    start = 0
-    while start < len(block):
-        end = block.rfind(b"\n", start, start + _PIECE_BYTES) + 1 or block.find(b"\n", start) + 1 or len(block)
-        yield block[start:end]
-        start = end
-
-
-def redact(stream: Stream, redactor: Redactor) -> int:
-    """Mask the secrets in the texts, make them valid UTF-8; return how many were masked."""
-    entries = stream.entries
-    pieces: dict[int, bytes] = {}
-    in_pieces = 0
-    for index, piece in stream.pieces.items():
-        # A secret may begin in one piece of a line and end in the next.
-        pieces[index], found = redactor.redact_piece(piece.before, entries.texts[index], goes_on=piece.goes_on)
-        in_pieces += found
-        entries.texts[index] = b""
-    texts = entries.texts
-    count = redactor.redact_lines(texts)
-    for index, text in pieces.items():
-        texts[index] = text
-    for index in [index for index, text in enumerate(texts) if not text.isascii()]:
-        texts[index] = texts[index].decode(errors="replace").encode()
-    return count + in_pieces
-
-
-def _parts(text: bytes) -> list[bytes]:
-    """Cut a text into parts that Loki takes, never within a character."""
-    parts = []
-    at = 0
-    while len(text) - at > TEXT_MAX_BYTES:
-        end = at + TEXT_MAX_BYTES
-        while text[end] & 0xC0 == 0x80:
-            end -= 1
-        parts.append(text[at:end])
-        at = end
-    parts.append(text[at:])
-    return parts
+def _summarize(summary: BatchSummary, stream: Stream) -> None:
+    """Add a stream's events, statistics and numbers of lines by level to a batch's summary."""
+    summary.events += stream.events
+    summary.stats += stream.stats
+    for level, count in Counter(stream.levels).items():
+        summary.levels[level] = summary.levels.get(level, 0) + count

@@ -1,54 +1,54 @@
-"""When each log is looked at: ten times a second, or less often if nothing has happened in it for a while."""
+"""When each log is polled: ten times a second, or less often after a time without changes."""
 
 from collections.abc import Collection, Iterable
 
-from tracetail.agent.reading.source import Source
+from tracetail.agent.followed_log import FollowedLog
 
-LOOK_EVERY_SECONDS = 0.1
-QUIET_SECONDS = 10.0
-"""A log in which nothing happened for so long is quiet."""
-_TURNS = 8
-"""Quiet logs are looked at every so many times."""
-_TURNS_OF_MANY = ((5000, 50), (256, 20))
-"""Where there are more of them than so many, so many."""
-_TURNS_AT_ONCE = 2
-"""Where all logs are quiet, so many turns are taken at once, and half as often: waking up costs as much as a turn."""
+POLL_SECONDS = 0.1
+IDLE_AFTER_SECONDS = 10.0
+_IDLE_DIVISOR = 8
+"""Idle logs are polled at every eighth poll."""
+_IDLE_DIVISORS = ((5000, 50), (256, 20))
+"""(threshold, poll divisor) pairs for large numbers of idle logs."""
+_POLLS_PER_WAKEUP = 2
+"""If all logs are idle, two polls are done in one wakeup, half as often: a wakeup costs as much as a poll."""
 
 
-class Rounds:
-    """Says which sources to look at now, and when to ask again."""
+class PollSchedule:
+    """Returns which logs to poll now, and how long to wait before the next poll."""
 
     def __init__(self) -> None:
-        self._lively: set[Source] = set()
-        self._quiet: list[list[Source]] = [[]]
-        self._turn = 0
+        self._active: set[FollowedLog] = set()
+        self._idle: list[list[FollowedLog]] = [[]]
+        """Groups of idle logs; each poll takes one."""
+        self._poll = 0
 
-    def sort(self, sources: Collection[Source]) -> None:
-        """Take these sources, and tell the lively from the quiet ones; call it every second or so."""
-        quiet = [source for source in sources if _is_quiet(source)]
-        turns = next((turns for more, turns in _TURNS_OF_MANY if len(quiet) > more), _TURNS)
-        self._quiet = [quiet[turn::turns] for turn in range(turns)]
-        self._lively = set(sources).difference(quiet)
+    def update(self, logs: Collection[FollowedLog]) -> None:
+        """Divide these logs into active and idle ones; call it about every second."""
+        idle = [log for log in logs if _is_idle(log)]
+        divisor = next((divisor for threshold, divisor in _IDLE_DIVISORS if len(idle) > threshold), _IDLE_DIVISOR)
+        self._idle = [idle[group::divisor] for group in range(divisor)]
+        self._active = set(logs).difference(idle)
 
-    def stir(self, source: Source) -> None:
-        """Something happened in a source, or it is new: it is a lively one from now on."""
-        self._lively.add(source)
+    def mark_active(self, log: FollowedLog) -> None:
+        """Poll a log that is new, or that has changed, at every poll."""
+        self._active.add(log)
 
-    def next(self) -> Iterable[Source]:
-        """Return the sources whose turn it is."""
-        chosen = list(self._lively)
-        for _ in range(self._turns_at_once()):
-            self._turn += 1
-            chosen += self._quiet[self._turn % len(self._quiet)]
-        return chosen
+    def next(self) -> Iterable[FollowedLog]:
+        """Return the logs to poll now."""
+        due = list(self._active)
+        for _ in range(self._polls_per_wakeup()):
+            self._poll += 1
+            due += self._idle[self._poll % len(self._idle)]
+        return due
 
     def wait_seconds(self) -> float:
-        """Return how long to wait before the next turn."""
-        return LOOK_EVERY_SECONDS * self._turns_at_once()
+        """Return how long to wait before the next poll."""
+        return POLL_SECONDS * self._polls_per_wakeup()
 
-    def _turns_at_once(self) -> int:
-        return 1 if self._lively else _TURNS_AT_ONCE
+    def _polls_per_wakeup(self) -> int:
+        return 1 if self._active else _POLLS_PER_WAKEUP
 
 
-def _is_quiet(source: Source) -> bool:
-    return source.asleep or (source.open and not source.changed_within(QUIET_SECONDS))
+def _is_idle(log: FollowedLog) -> bool:
+    return log.source.asleep or (log.open and not log.source.changed_within(IDLE_AFTER_SECONDS))

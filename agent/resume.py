@@ -1,24 +1,22 @@
-"""What the journal knows of a source, and the source as it goes on from there."""
+"""Opens logs where the journal says that they were left."""
 
-import json
-import sqlite3
 import time
 from collections.abc import Callable
 from datetime import tzinfo
-from typing import Any
 
+from tracetail.agent.followed_log import FollowedLog
+from tracetail.agent.journal import queries
 from tracetail.agent.journal.database import Journal
-from tracetail.agent.parsing.header import Headers
+from tracetail.agent.parsing.header_cache import HeaderCache
 from tracetail.agent.parsing.parser import LineParser
 from tracetail.agent.parsing.times import EngineTimes
-from tracetail.agent.reading.file_source import ROWS_MAX, Inodes
-from tracetail.agent.reading.reader import FileRow
-from tracetail.agent.reading.source import Source
+from tracetail.agent.reading.file_source import FILE_ROWS_MAX
+from tracetail.agent.reading.open_files import OpenFiles
 from tracetail.agent.shipping.delivery import Delivery
 
 
-class Ledger:
-    """Opens sources where the journal says that they were left."""
+class Resumer:
+    """Loads what the journal holds of logs."""
 
     def __init__(
         self,
@@ -28,113 +26,63 @@ class Ledger:
         structured_metadata: bool = True,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        """zone: of times without a zone; None for the machine's."""
         self._journal = journal
         self._zone = zone
-        self._headers = Headers(structured_metadata=structured_metadata)
+        self._cache = HeaderCache(structured_metadata=structured_metadata)
         self._clock_ns = clock_ns
+
+    async def open(self, followed: FollowedLog, delivery: Delivery) -> None:
+        """Deliver what is left of the log's last batch, then load position, counts and the parser's state."""
+        source = followed.source
+        row = await self._source_row(followed)
+        if row.batches:
+            await delivery.settle(row.batches)
+            row = await self._source_row(followed)
+        followed.id = row.id
+        followed.lines = row.lines
+        followed.bytes = row.bytes
+        followed.rejected = row.rejected
+        followed.redacted = row.redacted
+        followed.parser = LineParser(
+            EngineTimes(row.first_seen_ns, self._zone),
+            self._cache,
+            ids_from_lines=source.kind == "file",
+            plain=source.plain,
+            state=row.state,
+        )
+        source.complete = row.complete
+        source.files = row.files
+        source.asleep = False
+
+    async def _source_row(self, followed: FollowedLog) -> queries.SourceRow:
+        source = followed.source
+        now_ns = self._clock_ns()
+        return await self._journal.write(
+            lambda db: queries.open_source(db, source.key, source.kind, source.own_labels, now_ns)
+        )
 
     async def completed(self) -> set[str]:
         """Return the keys of the sources that need not be opened any more."""
-        rows = await self._journal.write(lambda db: db.execute("SELECT key FROM sources WHERE complete").fetchall())
-        return {row["key"] for row in rows}
+        return await self._journal.write(queries.completed_sources)
 
-    async def open(self, source: Source, delivery: Delivery) -> None:
-        """Deliver what was left of the source's last batch, then take up its position and state."""
-        source.id, row, files, leftovers = await self._journal.write(lambda db: _open(db, source, self._clock_ns()))
-        if leftovers:
-            await delivery.settle(leftovers)
-            _, row, files, _ = await self._journal.write(lambda db: _open(db, source, self._clock_ns()))
-        source.lines = row["lines"]
-        source.bytes = row["bytes"]
-        source.rejected = row["rejected"]
-        source.redacted = row["redacted"]
-        source.complete = bool(row["complete"])
-        source.files = files
-        source.parser = LineParser(
-            EngineTimes(row["first_seen_ns"], self._zone),
-            self._headers,
-            ids_from_lines=source.kind == "file",
-            plain=source.plain,
-            state=json.loads(row["state"]),
-        )
-        source.open = True
+    async def unfinished_files(self) -> dict[str, dict[str, str]]:
+        """Return path and labels of the files that were not read to their end."""
+        return await self._journal.write(queries.unfinished_files)
 
-    async def begun_files(self) -> dict[str, dict[str, str]]:
-        """Return the paths, with their labels, of files that were begun and not finished."""
-        rows = await self._journal.write(
-            lambda db: db.execute(
-                "SELECT DISTINCT key, labels FROM sources JOIN files ON files.source_id = sources.id"
-                " WHERE kind = 'file' AND NOT done"
-            ).fetchall()
-        )
-        return {row["key"]: json.loads(row["labels"]) for row in rows}
+    async def unfinished_launches(self) -> dict[str, list[int]]:
+        """Return launch id and batches of the launches with batches that are not acknowledged."""
+        return await self._journal.write(queries.unfinished_launches)
 
-    async def begun_launches(self) -> dict[str, list[int]]:
-        """Return the launches, with the batches, of which a batch is under way."""
-        rows = await self._journal.write(
-            lambda db: db.execute(
-                "SELECT key, batches.id FROM sources JOIN batches ON batches.source_id = sources.id"
-                " WHERE kind = 'launch' ORDER BY batches.id"
-            ).fetchall()
-        )
-        begun: dict[str, list[int]] = {}
-        for row in rows:
-            begun.setdefault(row["key"], []).append(row["id"])
-        return begun
-
-    async def inodes(self) -> Inodes:
+    async def open_files(self) -> OpenFiles:
         """Return which source reads, or has read, which file that no keeper wrote."""
-        rows = await self._journal.write(
-            lambda db: db.execute(
-                "SELECT key, device, inode, head FROM files JOIN sources ON sources.id = source_id"
-                " WHERE kind = 'file' ORDER BY files.id"
-            ).fetchall()
-        )
-        inodes = Inodes()
-        for row in rows:
-            inodes.take(FileRow("", row["device"], row["inode"], row["head"]), row["key"])
-        return inodes
+        open_files = OpenFiles()
+        for key, row in await self._journal.write(queries.file_owners):
+            open_files.assign(row, key)
+        return open_files
 
-    async def finish_files(self, source: Source) -> None:
-        """Note the files that need not be opened any more."""
-        rows = [row.id for row in source.finished]
-        source.finished.clear()
-        await self._journal.write(lambda db: _finish_files(db, source.id, rows))
-
-
-def _open(db: sqlite3.Connection, source: Source, now_ns: int) -> tuple[int, Any, list[FileRow], list[int]]:
-    """Return a source's id, row and files, and the batches that were under way."""
-    db.execute(
-        "INSERT INTO sources (key, kind, labels, first_seen_ns) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (key) DO UPDATE SET labels = excluded.labels",
-        (source.key, source.kind, json.dumps(source.own_labels), now_ns),
-    )
-    row = db.execute("SELECT * FROM sources WHERE key = ?", (source.key,)).fetchone()
-    files = db.execute("SELECT * FROM files WHERE source_id = ? ORDER BY id", (row["id"],)).fetchall()
-    batches = db.execute("SELECT id FROM batches WHERE source_id = ? ORDER BY id", (row["id"],)).fetchall()
-    return row["id"], row, [_row_of(file) for file in files], [batch["id"] for batch in batches]
-
-
-def _row_of(file: sqlite3.Row) -> FileRow:
-    return FileRow(
-        path=file["path"],
-        device=file["device"],
-        inode=file["inode"],
-        head=file["head"],
-        tail=file["tail"],
-        position=file["position"],
-        size=file["size"],
-        seen_ns=file["seen_ns"],
-        done=bool(file["done"]),
-        id=file["id"],
-    )
-
-
-def _finish_files(db: sqlite3.Connection, source_id: int, rows: list[int]) -> None:
-    """Mark files as done; they are remembered for a while, in case they come back under another name."""
-    db.executemany("UPDATE files SET done = 1 WHERE id = ?", [(row,) for row in rows])
-    db.execute(
-        "DELETE FROM files WHERE source_id = ? AND done AND id NOT IN"
-        " (SELECT id FROM files WHERE source_id = ? ORDER BY id DESC LIMIT ?)",
-        (source_id, source_id, ROWS_MAX),
-    )
+    async def finish_files(self, followed: FollowedLog) -> None:
+        """Mark the source's finished files as done in the journal."""
+        rows = [row.id for row in followed.source.finished]
+        followed.source.finished.clear()
+        await self._journal.write(lambda db: queries.finish_files(db, followed.id, rows, FILE_ROWS_MAX))

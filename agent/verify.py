@@ -14,11 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tracetail.agent.journal.database import JournalError, connect
-from tracetail.agent.parsing.header import Headers
+from tracetail.agent.model import Block
+from tracetail.agent.parsing.header_cache import HeaderCache
 from tracetail.agent.parsing.parser import LineParser
+from tracetail.agent.parsing.prepare import TEXT_MAX_BYTES
+from tracetail.agent.parsing.redact import redact
 from tracetail.agent.parsing.times import EngineTimes
-from tracetail.agent.pipeline import TEXT_MAX_BYTES, redact
-from tracetail.agent.reading.reader import Block, Follower
+from tracetail.agent.reading.reader import FileReader
 from tracetail.agent.verify_report import LostRange, MissingRange, Report
 from tracetail.contract import events
 from tracetail.contract.labels import LAUNCH_ID, METADATA_KIND, METADATA_ORIGINAL_TIME, launch_labels
@@ -75,18 +77,18 @@ async def verify(launch: LaunchDir, record: Record, journal: Path, redactor: Red
     report.in_loki = stored.lines
     report.lost = stored.lost
     rejected = _rejected_times(journal, record["launchId"])
-    parser = LineParser(EngineTimes(0), Headers())
+    parser = LineParser(EngineTimes(0), HeaderCache())
     for name in record.get("segments", []):
         try:
-            follower = Follower(Path(name))
+            reader = FileReader(Path(name))
         except FileNotFoundError:
             report.gone.append(name)
             continue
         try:
-            while (block := follower.read(flush=True)) is not None:
+            while (block := reader.read(flush=True)) is not None:
                 _compare(block, name, parser, redactor, stored.texts, rejected, report)
         finally:
-            follower.close()
+            reader.close()
     return report
 
 

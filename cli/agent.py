@@ -37,17 +37,19 @@ agent.add_command(rejected)
 @click.pass_obj
 def try_file(config: str | None, file: BinaryIO, as_json: bool) -> None:
     """Print how each line of FILE would be parsed, labelled and redacted. Sends nothing."""
-    from tracetail.agent.dry_run import Trial, tried
+    from tracetail.agent.dry_run import FilePlan, dry_run
+    from tracetail.agent.journal.database import journal_path
     from tracetail.loki.logql import selector
 
     settings = load_configuration(config)
     path = Path(file.name).absolute()
-    trial = Trial.of(path, settings.agent, state_dirs(settings), socket.gethostname())
-    if not trial.followed:
+    directories = state_dirs(settings)
+    plan = FilePlan.of(path, settings.agent, directories, socket.gethostname(), journal_path(directories[0]))
+    if not plan.followed:
         click.echo(f"no glob of agent.sources matches {path}: the agent does not follow it; if it did:", err=True)
     shown = None
     try:
-        for line in tried(file.read(), trial, settings.agent, structured_metadata=settings.loki.structured_metadata):
+        for line in dry_run(file.read(), plan, settings.agent, structured_metadata=settings.loki.structured_metadata):
             if as_json:
                 click.echo(json.dumps(line, ensure_ascii=False))
                 continue

@@ -7,8 +7,8 @@ import resource
 import signal
 import socket
 
+from tracetail.agent.checked_settings import BadSettingsError
 from tracetail.agent.journal.database import JournalError
-from tracetail.agent.reading.discovery import BadSettingsError
 from tracetail.agent.service import Agent
 from tracetail.cli import configuration
 from tracetail.cli.agent_state import state_dirs

@@ -19,9 +19,8 @@ def rejected(ctx: click.Context, trace_id: str | None, as_json: bool) -> None:
     """List the lines that Loki refused, with the reasons."""
     if ctx.invoked_subcommand is not None:
         return
-    from tracetail.agent.journal.database import JournalError
+    from tracetail.agent.journal.database import JournalError, journal_path
     from tracetail.agent.journal.rejected import rejected_lines
-    from tracetail.agent.service import journal_path
 
     settings = load_configuration(ctx.obj)
     try:
@@ -48,8 +47,7 @@ def rejected(ctx: click.Context, trace_id: str | None, as_json: bool) -> None:
 def replay(ctx: click.Context, trace_id: str | None) -> None:
     """Send the rejected lines again."""
     from tracetail.agent.journal import rejected as module
-    from tracetail.agent.journal.database import JournalError
-    from tracetail.agent.service import journal_path
+    from tracetail.agent.journal.database import JournalError, journal_path
     from tracetail.loki.client import LokiClient, LokiError
 
     settings = load_configuration(ctx.obj)

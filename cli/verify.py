@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @click.pass_obj
 def verify(config: str | None, trace_id: str, as_json: bool) -> None:
     """Check that every line of a trace's launches on this machine is in Loki. Exit status 0 if so, else 1."""
-    from tracetail.agent.service import journal_path, redactor_of
+    from tracetail.agent.checked_settings import redactor_of
+    from tracetail.agent.journal.database import journal_path
     from tracetail.agent.verify import launches_of
     from tracetail.agent.verify import verify as verify_launch
     from tracetail.loki.client import LokiClient, LokiError

@@ -1,1 +1,1 @@
-"""The agent's SQLite file: positions, intents, rejected lines."""
+"""The agent's state on disk."""

@@ -1,12 +1,12 @@
-"""The agent's memory on disk: sources, files, positions, batches under way, rejected lines.
+"""The agent's state on disk: sources, files, positions, batches in flight, rejected lines.
 
-One SQLite file, used by one thread of its own: what waits is done in one transaction with one fsync, and the
-asyncio loop never waits for the disk. A transaction is durable when `write` returns (WAL, synchronous=FULL): an
+One SQLite file, used by one thread of its own: all waiting changes are made in one transaction with one fsync, and
+the asyncio loop never waits for the disk. A transaction is durable when `write` returns (WAL, synchronous=FULL): an
 intent is on disk before its bytes leave the machine.
 
-    sources    one row per log that is followed, with its ledger and its parser's state
+    sources    one row per log that is followed, with its counts and its parser's state
     files      the files of a source, in order; position: every byte before it is acknowledged or rejected
-    batches    a range of a file that is under way, and what its acknowledgement changes
+    batches    a range of a file in flight, and what its acknowledgement changes
     intents    the exact bodies of a batch that are not acknowledged yet
     rejected   lines that Loki refused, with its reason
 """
@@ -22,87 +22,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-VERSION = 2
+from tracetail.agent.journal.schema import MIGRATIONS, SCHEMA, VERSION
+
 _T = TypeVar("_T")
-
-_SCHEMA = """
-CREATE TABLE sources (
-    id INTEGER PRIMARY KEY,
-    key TEXT NOT NULL UNIQUE,           -- launchId, or the path of a file that no keeper wrote
-    kind TEXT NOT NULL,                 -- launch, file
-    labels TEXT NOT NULL DEFAULT '{}',  -- of its streams, but for ids in its lines; JSON
-    first_seen_ns INTEGER NOT NULL,
-    state TEXT NOT NULL DEFAULT '{}',   -- of the parser, at the position; JSON
-    lines INTEGER NOT NULL DEFAULT 0,   -- acknowledged
-    bytes INTEGER NOT NULL DEFAULT 0,
-    entries INTEGER NOT NULL DEFAULT 0,
-    rejected INTEGER NOT NULL DEFAULT 0,
-    redacted INTEGER NOT NULL DEFAULT 0,
-    complete INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE files (
-    id INTEGER PRIMARY KEY,
-    source_id INTEGER NOT NULL REFERENCES sources(id) ON DELETE CASCADE,
-    path TEXT NOT NULL,
-    device INTEGER NOT NULL,
-    inode INTEGER NOT NULL,
-    position INTEGER NOT NULL DEFAULT 0,
-    head BLOB NOT NULL DEFAULT x'',     -- the first bytes, to know the file again
-    tail BLOB NOT NULL DEFAULT x'',     -- the bytes before the position, to see that it is still the same file
-    size INTEGER NOT NULL DEFAULT 0,    -- the largest that was seen
-    seen_ns INTEGER NOT NULL DEFAULT 0, -- when it was first seen
-    done INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE INDEX files_of_source ON files(source_id);
-CREATE TABLE batches (
-    id INTEGER PRIMARY KEY,
-    source_id INTEGER NOT NULL REFERENCES sources(id) ON DELETE CASCADE,
-    file_id INTEGER REFERENCES files(id) ON DELETE CASCADE,
-    start INTEGER NOT NULL,
-    end INTEGER NOT NULL,
-    head BLOB NOT NULL,
-    tail BLOB NOT NULL,
-    lines INTEGER NOT NULL,
-    entries INTEGER NOT NULL,
-    redacted INTEGER NOT NULL,
-    completes INTEGER NOT NULL,
-    state TEXT NOT NULL
-) STRICT;
-CREATE TABLE intents (
-    id INTEGER PRIMARY KEY,
-    batch_id INTEGER NOT NULL REFERENCES batches(id) ON DELETE CASCADE,
-    labels TEXT NOT NULL,               -- JSON
-    body BLOB NOT NULL,
-    first_ns INTEGER NOT NULL,
-    last_ns INTEGER NOT NULL,
-    entries INTEGER NOT NULL,
-    rows TEXT NOT NULL DEFAULT '[]',    -- which line of the batch an entry is, for the first of every run; JSON
-    retimed INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE rejected (
-    id INTEGER PRIMARY KEY,
-    source_id INTEGER REFERENCES sources(id) ON DELETE SET NULL,
-    path TEXT,
-    start INTEGER,                      -- the byte range of the batch in which the line stood
-    end INTEGER,
-    offset INTEGER,                     -- of the line itself, where it could be told
-    labels TEXT NOT NULL,
-    time_ns INTEGER NOT NULL,
-    line BLOB NOT NULL,
-    meta BLOB NOT NULL,
-    reason TEXT NOT NULL,
-    rejected_at REAL NOT NULL
-) STRICT;
-"""
-
-_CHANGES = (
-    "",
-    """
-    ALTER TABLE intents DROP COLUMN first_index;
-    ALTER TABLE intents ADD COLUMN rows TEXT NOT NULL DEFAULT '[]';
-    """,
-)
-"""By version: what makes the next version of it."""
 
 
 class JournalError(Exception):
@@ -118,15 +40,21 @@ class JournalTooNewError(JournalError):
 
 
 class JournalCorruptError(JournalError):
-    """A journal holds something else than a journal."""
+    """The file is not a usable journal."""
 
 
 class JournalFullError(JournalError):
-    """There is no room on disk, or another program holds it; nothing was changed, the write may be tried again."""
+    """The disk is full, or another program holds the journal; nothing was changed, and the write can be repeated."""
+
+
+def journal_path(state_dir: Path) -> Path:
+    """Return the path of the agent's journal in a state directory."""
+    return state_dir / "agent" / "journal.db"
 
 
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
-    """Open a journal that exists. Raises JournalError."""
+    """Open a journal that exists; the caller closes the connection. Raises JournalError."""
+    connection = None
     try:
         connection = sqlite3.connect(
             f"file:{path}?mode={'ro' if readonly else 'rw'}", uri=True, isolation_level=None, check_same_thread=False
@@ -135,6 +63,8 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
         kind = JournalError if isinstance(error, sqlite3.OperationalError) else JournalCorruptError
         raise kind(f"the journal {path} cannot be opened: {error}") from error
     if version > VERSION:
@@ -151,7 +81,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.corrupt: Path | None = None
-        """Where a journal that could not be read was moved to."""
+        """Where a corrupt journal was moved to; None if it was not corrupt."""
         self._lock = -1
         self._queue: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]] | None]
         self._queue = queue.SimpleQueue()
@@ -159,7 +89,7 @@ class Journal:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
-        """Lock the journal, create or check it. Raises JournalError."""
+        """Lock the journal, and create or check it. Raises JournalError."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
@@ -171,7 +101,7 @@ class Journal:
         try:
             connection = self._checked()
         except JournalCorruptError:
-            connection = self._begun_anew()
+            connection = self._replaced()
         self._thread = threading.Thread(target=self._work, args=(connection,), name="journal", daemon=True)
         self._thread.start()
 
@@ -187,7 +117,7 @@ class Journal:
             connection.execute("PRAGMA secure_delete = OFF")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version < VERSION:
-                changes = "".join(_CHANGES[version:]) if version else _SCHEMA
+                changes = "".join(MIGRATIONS[version:]) if version else SCHEMA
                 connection.executescript(f"BEGIN; {changes} PRAGMA user_version = {VERSION}; COMMIT;")
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
@@ -198,8 +128,8 @@ class Journal:
             raise kind(f"the journal {self.path} cannot be used: {error}") from error
         return connection
 
-    def _begun_anew(self) -> sqlite3.Connection:
-        """Put a corrupt journal aside: what it knew is read again from the logs and from Loki, not from it."""
+    def _replaced(self) -> sqlite3.Connection:
+        """Move a corrupt journal away and create a new one: logs are read again, and Loki is asked what it has."""
         self.corrupt = self.path.with_name(f"{self.path.name}.corrupt-{os.getpid()}")
         self.path.rename(self.corrupt)
         for ending in ("-wal", "-shm"):
@@ -208,9 +138,9 @@ class Journal:
         return self._checked()
 
     async def write(self, change: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Run change in a transaction, together with others that wait; return what it returned, when it is on disk.
+        """Run change in a transaction, together with others that wait; return its result when it is on disk.
 
-        Raises JournalFullError if there is no room; then nothing of it was done.
+        Raises JournalFullError if the disk is full; nothing was changed then.
         """
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = self._loop.create_future()
@@ -218,7 +148,7 @@ class Journal:
         return await future
 
     def close(self) -> None:
-        """Finish what was begun and close."""
+        """Finish the waiting changes and close the journal."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
@@ -237,7 +167,7 @@ class Journal:
             results = self._transact(connection, [change for change, _ in wanted])
             if wanted:
                 assert self._loop is not None
-                with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
                     self._loop.call_soon_threadsafe(_resolve, [future for _, future in wanted], results)
             if len(wanted) < len(work):
                 connection.close()
@@ -246,14 +176,14 @@ class Journal:
     def _transact(
         self, connection: sqlite3.Connection, changes: list[Callable[[sqlite3.Connection], Any]]
     ) -> list[Any]:
-        """Return one result or exception for each change. If one fails, each is tried in a transaction of its own."""
+        """Return a result or an exception per change. If one fails, each is repeated in a transaction of its own."""
         if not changes:
             return []
         try:
             connection.execute("BEGIN IMMEDIATE")
             results = [change(connection) for change in changes]
             connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001  (it is handed to whoever waits)
+        except Exception as error:  # noqa: BLE001  (raised where the change was requested)
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             if len(changes) > 1:
@@ -264,7 +194,7 @@ class Journal:
     def _explained(self, error: Exception) -> Exception:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            return JournalFullError(f"the journal {self.path} cannot be written: {error}; free some room on its disk")
+            return JournalFullError(f"the journal {self.path} cannot be written: {error}; free space on its disk")
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return JournalFullError(f"the journal {self.path} cannot be written: {error}; another program holds it")
         return error

@@ -1,4 +1,4 @@
-"""The lines that Loki refused, as the journal keeps them: to be listed, and to be sent again."""
+"""The lines that Loki refused and the journal keeps: listing them, and sending them again."""
 
 import json
 import sqlite3
@@ -58,9 +58,9 @@ def rejected_lines(journal: Path, trace_id: str | None = None) -> list[Rejected]
 
 
 async def replay(journal: Path, loki: LokiClient, trace_id: str | None = None) -> tuple[int, list[str]]:
-    """Send refused lines again as they were; return how many were taken, and why others were not.
+    """Send refused lines again; return how many Loki accepted, and the reasons for the others.
 
-    A line leaves the journal when Loki has taken it. The agent may run meanwhile. Raises JournalError,
+    A line is deleted from the journal when Loki has accepted it. The agent may run meanwhile. Raises JournalError,
     LokiUnavailableError.
     """
     lines = rejected_lines(journal, trace_id)
@@ -68,21 +68,21 @@ async def replay(journal: Path, loki: LokiClient, trace_id: str | None = None) -
         return 0, []
     connection = connect(journal)
     connection.execute("PRAGMA busy_timeout = 10000")
-    taken = 0
+    accepted = 0
     reasons: list[str] = []
     try:
         for group in _groups(lines):
             for part in await _send(group, loki, reasons):
                 with connection:
                     connection.executemany("DELETE FROM rejected WHERE id = ?", [(line.id,) for line in part])
-                taken += len(part)
+                accepted += len(part)
     finally:
         connection.close()
-    return taken, list(dict.fromkeys(reasons))
+    return accepted, list(dict.fromkeys(reasons))
 
 
 async def _send(lines: list[Rejected], loki: LokiClient, reasons: list[str]) -> list[list[Rejected]]:
-    """Push lines of one stream, by halves where some are refused; return those that were taken."""
+    """Push lines of one stream, in halves if some are refused; return those that were accepted."""
     answer = await loki.push(single_body(lines[0].labels, [line.entry for line in lines]).data)
     verdict = answers.verdict(answer)
     if verdict is Verdict.DELIVERED:
@@ -95,7 +95,7 @@ async def _send(lines: list[Rejected], loki: LokiClient, reasons: list[str]) -> 
 
 
 def _groups(lines: list[Rejected]) -> Iterator[list[Rejected]]:
-    """Yield lines of the same stream together, not too many at a time."""
+    """Yield the lines in groups of one stream and at most _BATCH_LINES."""
     streams: dict[str, list[Rejected]] = {}
     for line in lines:
         streams.setdefault(json.dumps(line.labels, sort_keys=True), []).append(line)

@@ -1,6 +1,6 @@
-"""What the agent counts of itself, for /metrics.
+"""The agent's own counters, for /metrics.
 
-Other collectors (of the servers on this machine, say) register with the same registry.
+The other collectors (server_collector.py, log_collector.py) register with the same registry.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Metrics:
     """The agent's own counters."""
 
     def __init__(self) -> None:
-        # Else each counter has a second series, and they all tell when the agent was started.
+        # Otherwise each counter has a second series, with the time of the agent's start.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._entries = Counter(
@@ -41,7 +41,7 @@ class Metrics:
             registry=self.registry,
         )
         for reason in (*REFUSAL_KINDS, OTHER_REFUSAL):
-            self._rejected.labels(reason)  # there from the start, so that the first refusal is an increase
+            self._rejected.labels(reason)  # exists from the start, so that the first refusal is an increase
         self._redacted = Counter("tracetail_agent_redacted_secrets", "Secrets masked.", registry=self.registry)
         self._retimed = Counter(
             "tracetail_agent_retimed_entries",
@@ -78,7 +78,7 @@ class Metrics:
         self._redacted.inc(redacted)
 
     def pushed(self, answer: str, seconds: float) -> None:
-        """Count a push; answer is the status, or `unreachable` if there was none."""
+        """Count a push; answer: the status, or `unreachable`."""
         self._push_seconds.labels(answer).observe(seconds)
 
     def delivered(self, entries: int, size: int) -> None:
@@ -87,7 +87,7 @@ class Metrics:
         self._bytes.inc(size)
 
     def rejected(self, entries: int, reason: str) -> None:
-        """Count entries that Loki refused; reason is what refusals.kind_of returns."""
+        """Count entries that Loki refused; reason: what loki.answers.refusal_kind returns."""
         self._rejected.labels(reason).inc(entries)
 
     def retimed(self, entries: int) -> None:

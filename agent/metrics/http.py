@@ -1,4 +1,4 @@
-"""The agent's HTTP: /metrics, /healthz, /status."""
+"""The agent's HTTP server: /metrics, /healthz, /status."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ Handler = Callable[[web.Request], Any]
 def make_app(metrics: Metrics | None, status: Callable[[], dict[str, Any]], secret_file: str) -> web.Application:
     """Return the application.
 
-    metrics: None to answer no /metrics. status: returns what /status tells; `healthy` in it decides about /healthz.
+    metrics: None for no /metrics. status: returns the content of /status; its field `healthy` determines /healthz.
     """
 
     @web.middleware
@@ -30,7 +30,7 @@ def make_app(metrics: Metrics | None, status: Callable[[], dict[str, Any]], secr
             try:
                 secret = read_secret("agent.secret_file", secret_file)
             except SecretFileError as error:
-                log.error("%s", error)  # noqa: TRY400  (a trace would say no more)
+                log.error("%s", error)  # noqa: TRY400  (a traceback would add nothing)
                 return _error(503, "secret_unreadable", "the agent cannot read its own secret: see its log")
             if not has_bearer(request.headers.get(AUTHORIZATION), secret):
                 return _error(401, "unauthorized", "send the agent's secret as bearer token")
@@ -43,14 +43,14 @@ def make_app(metrics: Metrics | None, status: Callable[[], dict[str, Any]], secr
     async def show_metrics(request: web.Request) -> web.Response:
         del request
         assert metrics is not None
-        # Looking at every process of the machine takes a while: not in the loop that ships lines.
+        # Reading every process of the machine takes a while: not in the event loop, which ships lines.
         body = await asyncio.to_thread(metrics.render)
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def show_health(request: web.Request) -> web.Response:
         del request
-        said = status()
-        return _json(200 if said["healthy"] else 503, {"healthy": said["healthy"], "error": said["error"]})
+        content = status()
+        return _json(200 if content["healthy"] else 503, {"healthy": content["healthy"], "error": content["error"]})
 
     async def show_status(request: web.Request) -> web.Response:
         del request

@@ -1,7 +1,7 @@
 """Pushes all metrics to a Prometheus Pushgateway, for machines that a Prometheus cannot reach.
 
-One group per machine (grouping key: job and host), replaced as a whole by each push: what is no longer reported, the
-series of an ended launch for one, is gone with the next push. The group is deleted when the agent ends cleanly.
+One group per machine (grouping key: job and host), replaced as a whole by each push: series that are no longer
+reported, such as those of an ended launch, disappear with the next push. The group is deleted when the agent stops.
 
 Source: https://github.com/prometheus/pushgateway#api
 """
@@ -17,11 +17,11 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from tracetail.contract.secret_file import SecretFileError
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class PushError(Exception):
-    """The Pushgateway did not take a push; the message says what it answered."""
+    """The Pushgateway did not accept a request; the message has its answer."""
 
 
 class Pushgateway:
@@ -37,14 +37,14 @@ class Pushgateway:
         headers: Callable[[], Mapping[str, str]] = dict,
         timeout_seconds: float = 10.0,
     ) -> None:
-        """Take the gateway's base URL; headers() is asked before each request (a password may be rotated)."""
+        """url: the gateway's base URL. headers: called before each request, because a password may be rotated."""
         self._session = session
         self._group = url.rstrip("/") + "/metrics" + _path(("job", job), ("host", host))
         self._headers = headers
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
 
     async def replace(self, metrics: bytes) -> None:
-        """Make these metrics, in Prometheus' text format, the whole group. Raises PushError."""
+        """Replace the group by these metrics, in Prometheus' text format. Raises PushError."""
         await self._request("PUT", metrics)
 
     async def delete(self) -> None:
@@ -67,7 +67,7 @@ class Pushgateway:
 async def push_regularly(gateway: Pushgateway, registry: CollectorRegistry, *, interval_seconds: float) -> None:
     """Push registry every interval until cancelled, then delete the group. A failed push is counted and logged once.
 
-    The interval is the backoff: there is nothing to catch up with, since only the newest values count.
+    There is no backoff beyond the interval: only the newest values count.
     """
     pushes = Counter(
         "tracetail_agent_pushgateway_pushes",
@@ -84,23 +84,23 @@ async def push_regularly(gateway: Pushgateway, registry: CollectorRegistry, *, i
             except PushError as error:
                 pushes.labels("failed").inc()
                 if not failing:
-                    _log.warning("%s", error)
+                    log.warning("%s", error)
                 failing = True
             else:
                 pushes.labels("ok").inc()
                 if failing:
-                    _log.info("the Pushgateway takes metrics again")
+                    log.info("the Pushgateway accepts metrics again")
                 failing = False
             await asyncio.sleep(interval_seconds)
     finally:
         try:
             await gateway.delete()
         except PushError as error:
-            _log.warning("the group is left in the Pushgateway: %s", error)
+            log.warning("the group is left in the Pushgateway: %s", error)
 
 
 def _path(*pairs: tuple[str, str]) -> str:
-    """Return the grouping key as a path; values that do not fit into one path segment go in base64."""
+    """Return the grouping key as a path; values that do not fit into one path segment are encoded as base64."""
     parts = []
     for name, value in pairs:
         if not value or "/" in value:

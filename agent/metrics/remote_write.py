@@ -6,8 +6,8 @@
 in protobuf and raw snappy. Labels are sorted by name. A series that is no longer reported (a launch that ended) gets
 a staleness marker, as Prometheus does when it scrapes: it ends at once, not five minutes later.
 
-What the receiver cannot take for now (429, 5xx, no answer) is kept, in order and within a limit, and sent again; what
-it refuses (any other 4xx) is dropped and counted, since sending it again cannot help.
+Requests that the receiver cannot process now (429, 5xx, no answer) are kept, in order and within a limit, and sent
+again; requests that it refuses (any other 4xx) are dropped and counted.
 
 Source: https://prometheus.io/docs/specs/prw/remote_write_spec/
 """
@@ -15,7 +15,6 @@ Source: https://prometheus.io/docs/specs/prw/remote_write_spec/
 import asyncio
 import contextlib
 import logging
-import random
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,22 +24,22 @@ import aiohttp
 import cramjam
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from tracetail.contract.backoff import Backoff
 from tracetail.contract.http_headers import retry_after_seconds
 from tracetail.contract.secret_file import SecretFileError
 from tracetail.loki.wire import delimited, varint
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 SAMPLES_PER_REQUEST = 2_000
 SAMPLES_HELD_MAX = 500_000
-"""Held encoded and compressed while the receiver is away; beyond it the oldest are given up."""
+"""Kept encoded and compressed while the receiver is unavailable; beyond this number the oldest are dropped."""
 BACKOFF_SECONDS = (1.0, 60.0)
-"""First and longest wait before a repetition."""
-
+"""First and longest wait before a request is repeated."""
 LAST_SENDING_SECONDS = 2.0
 
 STALE_NAN = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
-"""The NaN by which Prometheus knows that a series has ended (model/value/value.go); only its bits tell."""
+"""The NaN that marks the end of a series in Prometheus (model/value/value.go); compared by its bits."""
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -55,18 +54,18 @@ class Series(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One request: how many samples it holds, and its body, which stays the same however often it is sent."""
+    """One request: its number of samples, and its body, which is the same at every repetition."""
 
     samples: int
     body: bytes
 
 
 class RefusedError(Exception):
-    """The receiver will never take this request."""
+    """The receiver will never accept this request."""
 
 
 class UnavailableError(Exception):
-    """The receiver cannot take this request now."""
+    """The receiver cannot accept this request now."""
 
     def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
         super().__init__(message)
@@ -84,7 +83,7 @@ def take_samples(registry: CollectorRegistry, extra: Mapping[str, str], millisec
 
 
 def stale_markers(before: Iterable[Labels], now: Iterable[Labels], milliseconds: int) -> list[Series]:
-    """Return the end of each series that was there before and is not now."""
+    """Return a staleness marker for each series of `before` that is not in `now`."""
     gone = set(before).difference(now)
     return [Series(labels, STALE_NAN, milliseconds) for labels in sorted(gone)]
 
@@ -96,7 +95,7 @@ def encode(series: Iterable[Series]) -> bytes:
 
 
 def batches(series: Sequence[Series]) -> list[Batch]:
-    """Return the requests that carry these samples."""
+    """Return the requests with these samples."""
     cuts = (series[start : start + SAMPLES_PER_REQUEST] for start in range(0, len(series), SAMPLES_PER_REQUEST))
     return [Batch(len(cut), encode(cut)) for cut in cuts]
 
@@ -111,7 +110,7 @@ def _time_series(one: Series) -> bytes:
 
 
 def _labels(name: str, labels: Mapping[str, str]) -> Labels:
-    # An empty value is the same as no such label, and receivers refuse it.
+    # An empty value means the same as no label, and receivers refuse it.
     return tuple(sorted([("__name__", name), *((key, value) for key, value in labels.items() if value)]))
 
 
@@ -126,7 +125,7 @@ class RemoteWriter:
         headers: Callable[[], Mapping[str, str]] = dict,
         timeout_seconds: float = 30.0,
     ) -> None:
-        """Take the receiver's full URL; headers() is asked before each request (a token may be rotated)."""
+        """url: the receiver's full URL. headers: called before each request, because a token may be rotated."""
         self._session = session
         self._url = url
         self._headers = headers
@@ -156,7 +155,7 @@ class RemoteWriter:
 
 
 class RemoteWriteQueue:
-    """What waits to be sent: batches in order, the oldest given up when there are too many."""
+    """Batches to be sent, in order; the oldest are dropped when there are too many."""
 
     def __init__(self, registry: CollectorRegistry, *, samples_max: int = SAMPLES_HELD_MAX) -> None:
         self._batches: deque[Batch] = deque()
@@ -164,7 +163,7 @@ class RemoteWriteQueue:
         self._samples_max = samples_max
         self._samples = Counter(
             "tracetail_agent_remote_write_samples",
-            "Samples for the remote-write receiver, by what became of them.",
+            "Samples for the remote-write receiver, by result.",
             ["result"],
             registry=registry,
         )
@@ -176,7 +175,7 @@ class RemoteWriteQueue:
         )
 
     def put(self, batches: Iterable[Batch]) -> None:
-        """Append requests; give up the oldest if that is too much."""
+        """Append requests; drop the oldest if there are too many."""
         for batch in batches:
             self._batches.append(batch)
             self._held += batch.samples
@@ -185,7 +184,7 @@ class RemoteWriteQueue:
         self._pending.set(self._held)
 
     async def drain(self, writer: RemoteWriter) -> None:
-        """Send what waits, oldest first. Raises UnavailableError, with the rest kept, if the receiver has no time."""
+        """Send all batches, oldest first. Raises UnavailableError, and keeps the rest."""
         while self._batches:
             batch = self._batches[0]
             try:
@@ -194,7 +193,7 @@ class RemoteWriteQueue:
                 self._retries.inc()
                 raise
             except RefusedError as error:
-                _log.warning("%d samples dropped: %s", batch.samples, error)
+                log.warning("%d samples dropped: %s", batch.samples, error)
                 self._done(batch, "refused")
             else:
                 self._done(batch, "sent")
@@ -202,7 +201,7 @@ class RemoteWriteQueue:
 
     def _done(self, batch: Batch, result: str) -> None:
         self._samples.labels(result).inc(batch.samples)
-        # put() may have given up the very batch that was under way.
+        # put() may have dropped the batch while it was being sent.
         if self._batches and self._batches[0] is batch:
             self._batches.popleft()
             self._held -= batch.samples
@@ -218,7 +217,7 @@ async def write_regularly(
 ) -> None:
     """Take the registry's samples every interval and send them, until cancelled; now() is in epoch seconds.
 
-    At the end every series is ended too, if the receiver takes what waits within LAST_SENDING_SECONDS.
+    When cancelled, it ends every series too, if the receiver accepts all batches within LAST_SENDING_SECONDS.
     """
     queue = RemoteWriteQueue(registry)
     wake = asyncio.Event()
@@ -227,7 +226,7 @@ async def write_regularly(
     try:
         while True:
             milliseconds = int(now() * 1000)
-            before, ready = await asyncio.to_thread(_look, registry, labels, milliseconds, before)
+            before, ready = await asyncio.to_thread(_sample, registry, labels, milliseconds, before)
             queue.put(ready)
             wake.set()
             await asyncio.sleep(interval_seconds)
@@ -240,17 +239,17 @@ async def write_regularly(
                 await queue.drain(writer)
 
 
-def _look(
+def _sample(
     registry: CollectorRegistry, labels: Mapping[str, str], milliseconds: int, before: Iterable[Labels]
 ) -> tuple[list[Labels], list[Batch]]:
-    """Return the series that there are now, and the requests that tell of them and of those that have gone."""
+    """Return the current series, and the requests with their samples and the ends of the series in `before`."""
     series = take_samples(registry, labels, milliseconds)
     known = [one.labels for one in series]
     return known, batches([*series, *stale_markers(before, known, milliseconds)])
 
 
 async def _send_all(queue: RemoteWriteQueue, writer: RemoteWriter, wake: asyncio.Event) -> None:
-    wait = BACKOFF_SECONDS[0]
+    backoff = Backoff(*BACKOFF_SECONDS)
     failing = False
     while True:
         await wake.wait()
@@ -259,13 +258,12 @@ async def _send_all(queue: RemoteWriteQueue, writer: RemoteWriter, wake: asyncio
             await queue.drain(writer)
         except UnavailableError as error:
             if not failing:
-                _log.warning("%s", error)
+                log.warning("%s", error)
             failing = True
-            await asyncio.sleep(max(error.retry_after_seconds, wait * random.uniform(0.5, 1.0)))
-            wait = min(wait * 2, BACKOFF_SECONDS[1])
+            await asyncio.sleep(backoff.wait(error.retry_after_seconds))
             wake.set()
         else:
             if failing:
-                _log.info("the remote-write receiver takes samples again")
+                log.info("the remote-write receiver accepts samples again")
             failing = False
-            wait = BACKOFF_SECONDS[0]
+            backoff = Backoff(*BACKOFF_SECONDS)

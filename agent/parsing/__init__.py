@@ -1,1 +1,1 @@
-"""Turns blocks of lines into entries: time, level, metadata, masked text."""
+"""Parses blocks of lines into entries: timestamp, level, metadata, masked text."""

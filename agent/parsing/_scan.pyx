@@ -1,5 +1,5 @@
 # cython: language_level=3, binding=False
-"""The loops of `scan_plain.py`, compiled. tests/agent/test_loops.py shows that both return the same."""
+"""The loops of `scan_plain.py`, compiled; tests/agent/test_loops.py compares their results."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memcpy
@@ -7,7 +7,7 @@ from libc.string cimport memcmp, memcpy
 from tracetail.agent.parsing import scan_plain as plain
 
 cdef extern from "string.h" nogil:
-    void* memmem(const void* text, size_t size, const void* sought, size_t length)
+    void* memmem(const void* text, size_t size, const void* needle, size_t length)
 
 cdef Py_ssize_t HEAD_BYTES = plain.HEAD_BYTES
 cdef Py_ssize_t NANOS_AT = plain.NANOS_AT
@@ -20,20 +20,20 @@ cdef bytes EMPTY = b""
 cdef Py_ssize_t NOT_FOUND = -1
 
 
-cdef inline Py_ssize_t _find(const char* text, Py_ssize_t start, Py_ssize_t end, const char* sought, Py_ssize_t length):
+cdef inline Py_ssize_t _find(const char* text, Py_ssize_t start, Py_ssize_t end, const char* needle, Py_ssize_t length):
     cdef const char* found
     if start >= end:
         return NOT_FOUND
-    found = <const char*> memmem(text + start, end - start, sought, length)
+    found = <const char*> memmem(text + start, end - start, needle, length)
     return NOT_FOUND if found == NULL else found - text
 
 
-cdef inline bint _holds(const char* text, Py_ssize_t size, bytes sought):
-    return memmem(text, size, PyBytes_AS_STRING(sought), PyBytes_GET_SIZE(sought)) != NULL
+cdef inline bint _holds(const char* text, Py_ssize_t size, bytes needle):
+    return memmem(text, size, PyBytes_AS_STRING(needle), PyBytes_GET_SIZE(needle)) != NULL
 
 
 cdef bytes _json_key(const char* text, Py_ssize_t size):
-    """Return what a JSON line has in common with others; None if it has not the shape."""
+    """Return the cache key of a JSON line, as HeaderCache.json_line makes it; None if the line has another shape."""
     cdef Py_ssize_t fields, message, tail, at
     cdef bytes key
     cdef char* out
@@ -59,89 +59,93 @@ cdef bytes _json_key(const char* text, Py_ssize_t size):
     return key
 
 
-def look_up(list texts not None, headers, set open_tracebacks not None, level, resolve):
-    """See plain.look_up."""
-    cdef dict heads = headers.heads
-    cdef dict fronts = headers.fronts
-    cdef dict json = headers.json
+def look_up(list texts not None, cache, set open_tracebacks not None, level, resolve):
+    """See scan_plain.look_up."""
+    cdef dict heads = cache.heads
+    cdef dict starts = cache.starts
+    cdef dict json = cache.json
     cdef dict sources
-    json_head = headers.json_head
+    json_head = cache.json_head
     cdef list metas = []
-    cdef list told = []
+    cdef list levels = []
+    cdef list fields = []
     cdef list requests = []
     cdef list stats = []
     cdef bytes text
     cdef const char* p
-    cdef Py_ssize_t size, at, end, place
-    cdef bint nothing_else = True
+    cdef Py_ssize_t size, at, end, index
+    cdef bint level_only = True
     cdef bint may_be_stats = False
     cdef Py_ssize_t traceback_end = PyBytes_GET_SIZE(TRACEBACK_END)
-    before = None  # what the line before was known as: its attributes are at hand
+    before = None  # the header of the line before: its attributes are in local variables
     meta = None
-    for place in range(len(texts)):
-        text = <bytes?> texts[place]
+    name = None
+    for index in range(len(texts)):
+        text = <bytes?> texts[index]
         p = PyBytes_AS_STRING(text)
         size = PyBytes_GET_SIZE(text)
-        known = head = None
+        known = found = None
         if size > 0 and p[0] == b" ":
             if EMPTY not in open_tracebacks and not (
                 size >= traceback_end
                 and memcmp(p + size - traceback_end, PyBytes_AS_STRING(TRACEBACK_END), traceback_end) == 0
             ):
-                known = head = level.unheaded
+                known = found = level.without_header
         elif size >= HEAD_BYTES:
             if p[HEAD_BYTES - 1] == b" " or p[0] == b"{":
-                known = head = heads.get(PyBytes_FromStringAndSize(p, HEAD_BYTES))
+                known = found = heads.get(PyBytes_FromStringAndSize(p, HEAD_BYTES))
                 if known is json_head:
                     key = _json_key(p, size)
-                    known = head = None if key is None else json.get(key)
+                    known = found = None if key is None else json.get(key)
             if known is None and p[0] != b"{":
                 at = _find(p, 0, size, b" [", 2)
                 if at >= 0:
-                    head = fronts.get(PyBytes_FromStringAndSize(p, at))
-                    if head is not None:
+                    found = starts.get(PyBytes_FromStringAndSize(p, at))
+                    if found is not None:
                         end = _find(p, at + 2, size, b"] ", 2)
                         if end >= 0:
-                            sources = head.sources
+                            sources = found.sources
                             known = sources.get(PyBytes_FromStringAndSize(p + at + 2, end - at - 2))
         if known is None:
-            known, head = resolve(text, level, place == 0)
+            known, found = resolve(text, level, index == 0)
         if known is not before:
             before = known
             level = known.level
+            name = level.name
             meta = known.meta
-            nothing_else = known.tells_nothing_else
+            level_only = known.level_only
             may_be_stats = known.may_be_stats
         metas.append(meta)
-        told.append(head)
-        if not nothing_else:
+        levels.append(name)
+        fields.append(found)
+        if not level_only:
             if _holds(p, size, REQUEST):
-                requests.append(place)
+                requests.append(index)
             if may_be_stats and _holds(p, size, STATS):
-                stats.append(place)
-    return metas, told, requests, stats, level
+                stats.append(index)
+    return metas, levels, fields, requests, stats, level
 
 
-def stamped(list lines not None, Py_ssize_t start, bytes fixed not None):
-    """See plain.stamped."""
+def split_stamps(list lines not None, Py_ssize_t start, bytes fixed not None):
+    """See scan_plain.split_stamps."""
     cdef list texts = []
     cdef list nanos = []
     cdef list runs = []
     cdef bytes line
     cdef const char* p
     cdef const char* previous = NULL
-    cdef const char* sought = PyBytes_AS_STRING(fixed)
+    cdef const char* fixed_bytes = PyBytes_AS_STRING(fixed)
     cdef Py_ssize_t length = PyBytes_GET_SIZE(fixed)
     cdef Py_ssize_t text_at = OFFSET_AT + length
-    cdef Py_ssize_t place, digit, begun
+    cdef Py_ssize_t index, digit, run_start
     cdef Py_ssize_t count = len(lines)
     cdef long number
-    begun = start
-    place = start
-    while place < count:
-        line = <bytes?> lines[place]
+    run_start = start
+    index = start
+    while index < count:
+        line = <bytes?> lines[index]
         p = PyBytes_AS_STRING(line)
-        if PyBytes_GET_SIZE(line) < text_at or memcmp(p + OFFSET_AT, sought, length) != 0:
+        if PyBytes_GET_SIZE(line) < text_at or memcmp(p + OFFSET_AT, fixed_bytes, length) != 0:
             break
         number = 0
         for digit in range(NANOS_AT, OFFSET_AT):
@@ -155,12 +159,12 @@ def stamped(list lines not None, Py_ssize_t start, bytes fixed not None):
             if memcmp(previous, p, OFFSET_AT) >= 0:
                 break
             if memcmp(previous, p, NANOS_AT) != 0:
-                runs.append((PyBytes_FromStringAndSize(previous, NANOS_AT), place - begun))
-                begun = place
+                runs.append((PyBytes_FromStringAndSize(previous, NANOS_AT), index - run_start))
+                run_start = index
         nanos.append(number)
         texts.append(PyBytes_FromStringAndSize(p + text_at, PyBytes_GET_SIZE(line) - text_at))
         previous = p
-        place += 1
+        index += 1
     if previous != NULL:
-        runs.append((PyBytes_FromStringAndSize(previous, NANOS_AT), place - begun))
+        runs.append((PyBytes_FromStringAndSize(previous, NANOS_AT), index - run_start))
     return runs, nanos, texts

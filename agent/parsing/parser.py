@@ -1,21 +1,22 @@
-"""Lines to columns: the time, the text and the metadata of every entry.
+"""Parses blocks of lines into columns of entries: timestamp, text, metadata, level.
 
-A parser belongs to one source and remembers what later lines depend on: the last time, the record at hand, the ids.
-Its state is saved with the position in the journal, so that a restart yields the same entries.
+A parser belongs to one source and holds the state that later lines depend on: the last timestamp, the current record,
+the ids. The state is saved in the journal with the position, so that a restart gives the same entries.
 
-Lines are taken many at a time, column by column: no object is made per line but the columns' own bytes. What is out
-of the ordinary (an event, a mark, a stamp that is not later than the one before) is taken line by line.
+Lines are parsed many at a time, column by column: no object is created per line except for the columns' own bytes.
+Lines that are not ordinary (an event, a mark, a stamp that is not later than the one before) are parsed one by one.
 """
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+from tracetail.agent.model import Ids
 from tracetail.agent.parsing import scan
-from tracetail.agent.parsing.header import JSON_TIME, Headers, Ids, Told, json_time
-from tracetail.agent.parsing.level_tracker import Records, Taken
+from tracetail.agent.parsing.header import HeaderFields  # noqa: TC001  (the annotation of a variable)
+from tracetail.agent.parsing.header_cache import JSON_TIME, HeaderCache, json_time
+from tracetail.agent.parsing.level_tracker import LevelTracker, LineAttributes
+from tracetail.agent.parsing.parsed import Parsed, Piece, Stream
 from tracetail.agent.parsing.scan_plain import OFFSET_AT
 from tracetail.agent.parsing.times import AHEAD_MAX_NS, EngineTimes
 from tracetail.contract import events
@@ -23,70 +24,19 @@ from tracetail.contract.logline import LINE_PATTERN, MARK_CUT, MARK_EVENT, STAMP
 from tracetail.loki import original_time
 from tracetail.loki.entries import NS_PER_SECOND, Columns, encode_second
 
-_BEGINNING_LINES = 1000
+_FIRST_TIME_LINES_MAX = 1000
 _SECONDS_MAX = 16
-_KEEPERS_LINE = re.compile(LINE_PATTERN, re.DOTALL)
-_IDS_BEGIN = b" [traceId="
-_IDS = slice(STAMP_BYTES, STAMP_BYTES + len(_IDS_BEGIN))
+_KEEPER_LINE = re.compile(LINE_PATTERN, re.DOTALL)
+_IDS_START = b" [traceId="
+_IDS_PLACE = slice(STAMP_BYTES, STAMP_BYTES + len(_IDS_START))
 _EVENT = MARK_EVENT.encode()
 _CUT = MARK_CUT.encode()
 PIECE_TAIL_BYTES = 4096
-"""So much of a line that was cut is remembered, for a secret that begins in it and ends in the next piece."""
-_GRAVE_EVENTS = {events.FAILED: "error", events.REFUSED: "error", events.DROPPED: "warning", events.GAP: "warning"}
+"""How much of a cut line is kept, for a secret that begins in it and ends in the next piece."""
+_EVENT_LEVELS = {events.FAILED: "error", events.REFUSED: "error", events.DROPPED: "warning", events.GAP: "warning"}
 
-
-class Piece(NamedTuple):
-    """What an entry is a piece of: a line that was cut."""
-
-    before: bytes
-    """What stands before it in its line, or the end of that; empty for the first piece."""
-    goes_on: bool
-    """The line goes on after it."""
-
-
-@dataclass(slots=True)
-class Stream:
-    """The entries of lines with the same ids, and what observers want to know of them."""
-
-    ids: Ids | None
-    """None: none were told so far."""
-    entries: Columns = field(default_factory=Columns)
-    rows: list[tuple[int, int]] = field(default_factory=list)
-    """Which line of the block an entry is: entry and line, for the first of every run of lines."""
-    events: list[tuple[int, bytes]] = field(default_factory=list)
-    """Time and text of the keeper's events."""
-    stats: list[tuple[int, bytes]] = field(default_factory=list)
-    """Time and text of the engine's statistics."""
-    pieces: dict[int, Piece] = field(default_factory=dict)
-    """By the number of the entry."""
-
-
-@dataclass(slots=True)
-class Parsed:
-    """The entries of some lines, one per line."""
-
-    streams: dict[Ids | None, Stream] = field(default_factory=dict)
-
-    def stream(self, ids: Ids | None) -> Stream:
-        """Return the stream with these ids, which is there from now on."""
-        found = self.streams.get(ids)
-        if found is None:
-            found = self.streams[ids] = Stream(ids)
-        return found
-
-    def in_order(self) -> Iterator[tuple[Stream, int]]:
-        """Yield the stream and the number of its entry for each line, as they stand in the log."""
-        runs = []
-        for stream in self.streams.values():
-            ends = [entry for entry, _ in stream.rows[1:]] + [len(stream.entries.texts)]
-            runs += [(row, stream, entry, end) for (entry, row), end in zip(stream.rows, ends, strict=True)]
-        for _, stream, entry, end in sorted(runs, key=lambda run: run[0]):
-            for number in range(entry, end):
-                yield stream, number
-
-
-_NOTHING = Parsed()
-_NO_STREAM = Stream(None)
+_EMPTY = Parsed()
+_EMPTY_STREAM = Stream(None)
 
 
 class LineParser:
@@ -95,16 +45,15 @@ class LineParser:
     def __init__(
         self,
         times: EngineTimes,
-        headers: Headers,
+        cache: HeaderCache,
         *,
         ids_from_lines: bool = False,
         plain: bool = False,
         state: dict[str, Any] | None = None,
     ) -> None:
-        """Begin with the first line, or where `state` (what state() returned) was taken.
+        """Begin with the first line, or where `state`, which state() returned, was taken.
 
-        plain: no format is looked for in the lines.
-        ids_from_lines: a line's prefix may change the ids, and so the stream.
+        plain: do not parse headers. ids_from_lines: a line's prefix may change the ids, and so the stream.
         """
         state = state or {}
         self._times = times
@@ -112,50 +61,50 @@ class LineParser:
         ids = state.get("ids")
         self.ids = Ids(*ids) if ids else None
         self.last_ns: int = state.get("last_ns", 0)
+        """The last entry's timestamp; the next one is later."""
         self._engine_ns: int | None = state.get("engine_ns")
-        self._headers = headers
+        self._cache = cache
         self._plain = plain
-        self._records = Records(state.get("records", {}), headers, plain=plain)
+        self._levels = LevelTracker(state.get("records", {}), cache, plain=plain)
         self._fixed = b""
-        """What stands between the nanoseconds of a keeper's stamp and the text; empty before the first such line."""
+        """The bytes between the nanoseconds of a keeper's stamp and the text; empty before the first such line."""
         self._fixed_ids = self.ids
-        """The ids in it."""
+        """The ids in `_fixed`."""
         self._seconds: dict[bytes, tuple[int, bytes]] = {}
-        """By the stamp up to the nanoseconds: that second in nanoseconds since the epoch, and encoded."""
+        """By a stamp up to its nanoseconds: that second in nanoseconds since the epoch, and encoded."""
         before = state.get("before")
         self._before: bytes | None = None if before is None else before.encode("latin-1")
         """The end of the line that the next one continues; None if the last one was not cut."""
-        self._parsed = _NOTHING
-        self._stream = _NO_STREAM
-        """Where entries go."""
+        self._parsed = _EMPTY
+        self._stream = _EMPTY_STREAM
+        """The stream that entries are added to."""
         self._row = 0
-        """The line of the block at hand."""
-        self._has_returns = False
-        """Some line of the block may end with CR."""
+        """Index of the current line in the block."""
+        self._has_carriage_returns = False
         self._now_ns = 0
         self._behind = False
 
     def state(self) -> dict[str, Any]:
-        """Return what the next lines depend on, as JSON can hold it."""
+        """Return what the next lines depend on, for the journal; JSON-serialisable."""
         return {
             "ids": self.ids,
             "last_ns": self.last_ns,
             "engine_ns": self._engine_ns,
-            "records": self._records.state(),
+            "records": self._levels.state(),
             "before": None if self._before is None else self._before.decode("latin-1"),
         }
 
     def begin(self, block: bytes, now_ns: int) -> None:
-        """Look for the first time in the block a log begins with: lines before it that have none get the same."""
+        """Find the first time in the first block of a log: lines before it that have no time get the same."""
         self._now_ns = now_ns
-        records = Records({}, self._headers, plain=self._plain)
-        for line in block.split(b"\n", _BEGINNING_LINES)[:_BEGINNING_LINES]:
-            if keepers := _keepers_line(line):
-                self.last_ns = parse_stamp(keepers[1]) - 1
+        levels = LevelTracker({}, self._cache, plain=self._plain)
+        for line in block.split(b"\n", _FIRST_TIME_LINES_MAX)[:_FIRST_TIME_LINES_MAX]:
+            if keeper_line := _match_keeper_line(line):
+                self.last_ns = parse_stamp(keeper_line[1]) - 1
                 return
-            [told] = records.add(line).told
-            when = json_time(line) if told.when is JSON_TIME else told.when
-            if when is not None and (time_ns := self._engine_time(when)) is not None:
+            [fields] = levels.add(line).fields
+            timestamp = json_time(line) if fields.timestamp is JSON_TIME else fields.timestamp
+            if timestamp is not None and (time_ns := self._engine_time(timestamp)) is not None:
                 self.last_ns = time_ns - 1
                 return
 
@@ -163,9 +112,9 @@ class LineParser:
         """Return the entries of a block of lines.
 
         Args:
-            block: lines that end with LF each, but for the last if unfinished.
+            block: lines that end with LF each, except for the last one if unfinished.
             now_ns: the time of reading, for lines without a time.
-            behind: what is read was written earlier; a line without a time then follows the line before at once.
+            behind: the lines were written earlier; a line without a time gets the timestamp after the line before.
             unfinished: the last line has no line end (yet): it becomes a `cut`.
 
         """
@@ -173,50 +122,50 @@ class LineParser:
         self._row = 0
         self._now_ns = now_ns
         self._behind = behind
-        self._turn_to(self.ids)
-        self._has_returns = block.find(b"\r") >= 0
+        self._switch_stream(self.ids)
+        self._has_carriage_returns = block.find(b"\r") >= 0
         lines = block.split(b"\n")
         last_line = lines.pop()
-        if self._records.headers_suffice(block):
-            self._take(lines)
+        if self._levels.headers_suffice(block):
+            self._parse_all(lines)
         else:
             for line in lines:
-                self._take_one(line)
+                self._parse_one(line)
         if unfinished and last_line:
-            self._take_one(last_line, MARK_CUT)
+            self._parse_one(last_line, MARK_CUT)
         parsed.streams = {ids: stream for ids, stream in parsed.streams.items() if stream.entries.texts}
-        self._parsed, self._stream = _NOTHING, _NO_STREAM  # a quiet source holds on to no lines
+        self._parsed, self._stream = _EMPTY, _EMPTY_STREAM  # the parser of an idle source must not hold lines
         return parsed
 
     def event(self, text: bytes, now_ns: int) -> Columns:
-        """Return the one entry of an event that the agent itself has to tell, after all lines so far."""
+        """Return the entry of an event that the agent itself reports, later than all lines so far."""
         self.last_ns = max(now_ns, self.last_ns + 1)
         columns = Columns()
-        columns.add(self.last_ns, text, self._event_meta(text))
+        columns.add(self.last_ns, text, self._encode_event(_event_level(text)))
         return columns
 
-    def _take(self, lines: list[bytes]) -> None:
-        """Take lines: together, wherever they are alike."""
+    def _parse_all(self, lines: list[bytes]) -> None:
+        """Parse lines, runs of ordinary ones together."""
         while lines and not self._fixed:
-            taken = self._take_unstamped(lines)
-            if taken < len(lines):
-                self._take_one(lines[taken])
-            lines = lines[taken + 1 :]
+            count = self._parse_unstamped(lines)
+            if count < len(lines):
+                self._parse_one(lines[count])
+            lines = lines[count + 1 :]
         fixed = self._fixed
         at = ordinary = 0
         while at < len(lines):
-            taken = self._take_stamped(lines, at)
-            ordinary += taken
-            at += taken
+            count = self._parse_stamped(lines, at)
+            ordinary += count
+            at += count
             if at < len(lines):
-                self._take_one(lines[at])
+                self._parse_one(lines[at])
                 at += 1
         if lines and not ordinary and self._fixed == fixed:
             self._fixed = b""
 
-    def _take_stamped(self, lines: list[bytes], start: int) -> int:
-        """Take ordinary lines of a keeper from start on; return how many that are."""
-        runs, nanos, texts = scan.stamped(lines, start, self._fixed)
+    def _parse_stamped(self, lines: list[bytes], start: int) -> int:
+        """Parse ordinary lines of a keeper from index start on; return their number."""
+        runs, nanos, texts = scan.split_stamps(lines, start, self._fixed)
         seconds: list[bytes] = []
         base = 0
         for before_nanos, count in runs:
@@ -226,7 +175,7 @@ class LineParser:
             base, encoded = known
             if not seconds and base + nanos[0] <= self.last_ns:
                 for line in lines[start : start + len(nanos)]:
-                    self._take_one(line)
+                    self._parse_one(line)
                 return len(nanos)
             seconds += [encoded] * count
         count = len(seconds)
@@ -234,106 +183,109 @@ class LineParser:
             return 0
         del nanos[count:], texts[count:]
         if self._ids_from_lines and self._fixed_ids != self.ids:
-            self._turn_to(self._fixed_ids)
+            self._switch_stream(self._fixed_ids)
         self.last_ns = base + nanos[-1]
-        taken = self._records.take(texts)
-        self._note_piece(texts[0])
-        self._add(seconds, nanos, texts, taken)
+        attributes = self._levels.add_all(texts)
+        self._record_piece(texts[0])
+        self._add(seconds, nanos, texts, attributes)
         return count
 
     def _second(self, before_nanos: bytes) -> tuple[int, bytes] | None:
-        """Return the second that a stamp is in, in nanoseconds and encoded; None if it is not a stamp."""
+        """Return the second of a stamp, in nanoseconds and encoded; None if it is not a stamp."""
         known = self._seconds.get(before_nanos)
         if known is None:
-            keepers = _keepers_line(before_nanos + b"000000000" + self._fixed)
-            if keepers is None:
+            keeper_line = _match_keeper_line(before_nanos + b"000000000" + self._fixed)
+            if keeper_line is None:
                 return None
             if len(self._seconds) >= _SECONDS_MAX:
                 self._seconds.clear()
-            base = parse_stamp(keepers[1])
+            base = parse_stamp(keeper_line[1])
             known = self._seconds[before_nanos] = base, encode_second(base // NS_PER_SECOND)
         return known
 
-    def _take_unstamped(self, lines: list[bytes]) -> int:
-        """Take lines up to the first that a keeper wrote; return how many that are."""
-        keepers = (place for place, line in enumerate(lines) if line[_IDS] == _IDS_BEGIN and _keepers_line(line))
-        count = next(keepers, len(lines))
+    def _parse_unstamped(self, lines: list[bytes]) -> int:
+        """Parse lines up to the first that a keeper wrote; return their number."""
+        keeper_lines = (
+            index for index, line in enumerate(lines) if line[_IDS_PLACE] == _IDS_START and _match_keeper_line(line)
+        )
+        count = next(keeper_lines, len(lines))
         texts = lines[:count]
-        if self._has_returns:
+        if self._has_carriage_returns:
             texts = [line.removesuffix(b"\r") for line in texts]
-        self._place(texts, self._records.take(texts))
+        self._add_unstamped(texts, self._levels.add_all(texts))
         return count
 
-    def _take_one(self, line: bytes, mark: str | None = None) -> None:
-        """Take any line."""
-        keepers = _keepers_line(line)
-        if keepers is not None:
-            self._take_kept(line, keepers)
+    def _parse_one(self, line: bytes, mark: str | None = None) -> None:
+        """Parse any line."""
+        keeper_line = _match_keeper_line(line)
+        if keeper_line is not None:
+            self._parse_keeper_line(line, keeper_line)
         else:
             text = line[:-1] if line.endswith(b"\r") else line
-            self._place([text], self._records.add(text, mark), cut=mark == MARK_CUT)
+            self._add_unstamped([text], self._levels.add(text, mark), cut=mark == MARK_CUT)
 
-    def _take_kept(self, line: bytes, keepers: re.Match[bytes]) -> None:
-        """Take any line of a keeper."""
-        ids = Ids(keepers[2].decode(), keepers[3].decode())
+    def _parse_keeper_line(self, line: bytes, match: re.Match[bytes]) -> None:
+        """Parse any line of a keeper."""
+        ids = Ids(match[2].decode(), match[3].decode())
         if self._ids_from_lines and ids != self.ids:
-            self._turn_to(ids)
-        mark, text = keepers[4], keepers[5]
-        if mark is None and (fixed := line[OFFSET_AT : keepers.start(5)]) != self._fixed:
+            self._switch_stream(ids)
+        mark, text = match[4], match[5]
+        if mark is None and (fixed := line[OFFSET_AT : match.start(5)]) != self._fixed:
             self._fixed = fixed
             self._fixed_ids = ids
             self._seconds.clear()
-        own_ns = parse_stamp(keepers[1])
+        own_ns = parse_stamp(match[1])
         self.last_ns = max(own_ns, self.last_ns + 1)
         if mark == _EVENT:
-            taken = Taken([self._event_meta(text)], [], [])
+            level = _event_level(text)
+            attributes = LineAttributes([self._encode_event(level)], [level], [], [])
             self._stream.events.append((self.last_ns, text))
         else:
-            taken = self._records.add(text, mark.decode() if mark else None)
-            self._note_piece(text, cut=mark == _CUT)
+            attributes = self._levels.add(text, mark.decode() if mark else None)
+            self._record_piece(text, cut=mark == _CUT)
         texts = [text]
         if own_ns != self.last_ns:
-            self._tell_own_time(0, own_ns, texts, taken)
+            self._add_original_time(0, own_ns, texts, attributes)
         seconds, nanos = divmod(self.last_ns, NS_PER_SECOND)
-        self._add([encode_second(seconds)], [nanos], texts, taken)
+        self._add([encode_second(seconds)], [nanos], texts, attributes)
 
-    def _place(self, texts: list[bytes], taken: Taken, *, cut: bool = False) -> None:
-        """Add lines without a stamp: the engine's time is theirs, and the ids that stand in front of them.
+    def _add_unstamped(self, texts: list[bytes], attributes: LineAttributes, *, cut: bool = False) -> None:
+        """Add lines without a stamp, with the engine's time and the ids from their prefixes.
 
-        cut: the only one of them goes on.
+        cut: texts has one item, and its line continues.
         """
         times: list[int] = []
-        turns: list[tuple[int, Ids]] = []
+        switches: list[tuple[int, Ids]] = []
         late: list[tuple[int, int]] = []
         ids = self.ids
-        previous: Told | None = None
-        known_when: bytes | None = None
-        known_ns: int | None = None
+        previous: HeaderFields | None = None
+        parsed_timestamp: bytes | None = None
+        parsed_ns: int | None = None
         time_ns: int | None = None
         last_ns = self.last_ns
-        for place, told in enumerate(taken.told):
-            if told is not previous:
-                previous = told
-                when = told.when
-                if when is None or when is JSON_TIME:
+        for index, fields in enumerate(attributes.fields):
+            if fields is not previous:
+                previous = fields
+                timestamp = fields.timestamp
+                if timestamp is None or timestamp is JSON_TIME:
                     time_ns = None
                 else:
-                    if when != known_when:
-                        known_when, known_ns = when, self._engine_time(when)
-                    time_ns = known_ns
-                if self._ids_from_lines and told.ids is not None and told.ids != ids:
-                    ids = told.ids
-                    turns.append((place, ids))
-            if when is JSON_TIME:
-                known_when = when
-                time_ns = self._engine_time(json_time(texts[place]))
+                    if timestamp != parsed_timestamp:
+                        parsed_timestamp, parsed_ns = timestamp, self._engine_time(timestamp)
+                    time_ns = parsed_ns
+                if self._ids_from_lines and fields.ids is not None and fields.ids != ids:
+                    ids = fields.ids
+                    switches.append((index, ids))
+            if timestamp is JSON_TIME:
+                parsed_timestamp = timestamp
+                time_ns = self._engine_time(json_time(texts[index]))
             if time_ns is not None:
                 if time_ns > last_ns:
                     last_ns = time_ns
                 else:
                     last_ns += 1
                     if last_ns - time_ns > AHEAD_MAX_NS:
-                        late.append((place, time_ns))
+                        late.append((index, time_ns))
             elif (self._behind and last_ns) or self._now_ns <= last_ns:
                 last_ns += 1
             else:
@@ -341,66 +293,71 @@ class LineParser:
             times.append(last_ns)
         seconds, nanos = _seconds_and_nanos(times)
         self.last_ns = last_ns
-        whole = texts[0] if texts else b""
-        for place, own_ns in late:
-            self._tell_own_time(place, own_ns, texts, taken)
+        first_text = texts[0] if texts else b""
+        for index, own_ns in late:
+            self._add_original_time(index, own_ns, texts, attributes)
         start = 0
-        for end, next_ids in (*turns, (len(texts), None)):
+        for end, next_ids in (*switches, (len(texts), None)):
             if start < end:
                 if start == 0:
-                    self._note_piece(whole, cut=cut)
+                    self._record_piece(first_text, cut=cut)
                 here = slice(start, end)
-                self._add(seconds[here], nanos[here], texts[here], taken.part(start, end))
+                self._add(seconds[here], nanos[here], texts[here], attributes.part(start, end))
             if next_ids is not None:
-                self._turn_to(next_ids)
+                self._switch_stream(next_ids)
             start = end
 
-    def _note_piece(self, text: bytes, *, cut: bool = False) -> None:
-        """Note of the next entry, before it is added, what it is a piece of, if it is one."""
+    def _record_piece(self, text: bytes, *, cut: bool = False) -> None:
+        """Record, before it is added, that the next entry is a piece of a cut line, if it is one."""
         if not cut and self._before is None:
             return
         before = self._before or b""
         self._stream.pieces[len(self._stream.entries.texts)] = Piece(before, cut)
         self._before = (before + text[-PIECE_TAIL_BYTES:])[-PIECE_TAIL_BYTES:] if cut else None
 
-    def _tell_own_time(self, place: int, own_ns: int, texts: list[bytes], taken: Taken) -> None:
-        """Let a line that is moved behind the one before it tell its own time."""
-        structured = self._headers.structured_metadata
-        texts[place], meta = original_time.with_original_time(texts[place], own_ns, structured_metadata=structured)
-        taken.metas[place] += meta
+    def _add_original_time(self, index: int, own_ns: int, texts: list[bytes], attributes: LineAttributes) -> None:
+        """Add the own time of a line that gets the timestamp after the line before it."""
+        structured = self._cache.structured_metadata
+        texts[index], meta = original_time.with_original_time(texts[index], own_ns, structured_metadata=structured)
+        attributes.metas[index] += meta
 
-    def _turn_to(self, ids: Ids | None) -> None:
-        """Let entries go to the stream with these ids from now on."""
+    def _switch_stream(self, ids: Ids | None) -> None:
+        """Add the next entries to the stream with these ids."""
         self.ids = ids
         self._stream = self._parsed.stream(ids)
         self._stream.rows.append((len(self._stream.entries.texts), self._row))
 
-    def _add(self, seconds: list[bytes], nanos: list[int], texts: list[bytes], taken: Taken) -> None:
-        """Add lines to the stream at hand."""
-        entries = self._stream.entries
+    def _add(self, seconds: list[bytes], nanos: list[int], texts: list[bytes], attributes: LineAttributes) -> None:
+        """Add lines to the current stream."""
+        stream = self._stream
+        entries = stream.entries
         first = len(entries.texts)
-        entries.extend(seconds, nanos, texts, taken.metas)
-        for place in taken.stats:
-            self._stream.stats.append((entries.time_ns(first + place), texts[place]))
+        entries.extend(seconds, nanos, texts, attributes.metas)
+        stream.levels += attributes.levels
+        for index in attributes.stats:
+            stream.stats.append((entries.time_ns(first + index), texts[index]))
         self._row += len(texts)
 
-    def _engine_time(self, when: bytes) -> int | None:
-        time_ns = self._times.parse(when, self._engine_ns)
+    def _engine_time(self, timestamp: bytes) -> int | None:
+        time_ns = self._times.parse(timestamp, self._engine_ns)
         if time_ns is None or time_ns > self._now_ns + AHEAD_MAX_NS:
             return None
         self._engine_ns = time_ns
         return time_ns
 
-    def _event_meta(self, text: bytes) -> bytes:
-        event = parse_event(text.decode(errors="replace"))
-        level = _GRAVE_EVENTS.get(event.name, "info")
-        if event.name == events.EXITED and event.fields.get("state") in ("crashed", "failed"):
-            level = "error"
-        return self._headers.encode(level=level, kind=MARK_EVENT)
+    def _encode_event(self, level: str) -> bytes:
+        return self._cache.encode(level=level, kind=MARK_EVENT)
+
+
+def _event_level(text: bytes) -> str:
+    event = parse_event(text.decode(errors="replace"))
+    if event.name == events.EXITED and event.fields.get("state") in ("crashed", "failed"):
+        return "error"
+    return _EVENT_LEVELS.get(event.name, "info")
 
 
 def _seconds_and_nanos(times: list[int]) -> tuple[list[bytes], list[int]]:
-    """Return the columns of times, in nanoseconds since the epoch, that never go back."""
+    """Return the columns `seconds` and `nanos` of increasing timestamps in nanoseconds since the epoch."""
     seconds: list[bytes] = []
     nanos: list[int] = []
     start = 0
@@ -414,11 +371,11 @@ def _seconds_and_nanos(times: list[int]) -> tuple[list[bytes], list[int]]:
     return seconds, nanos
 
 
-def _keepers_line(line: bytes) -> re.Match[bytes] | None:
-    """Return the groups of a line that a keeper wrote; None if it is none."""
+def _match_keeper_line(line: bytes) -> re.Match[bytes] | None:
+    """Return the match of LINE_PATTERN for a line that a keeper wrote; None for any other."""
     if not line[:1].isdigit():
         return None
-    found = _KEEPERS_LINE.fullmatch(line)
+    found = _KEEPER_LINE.fullmatch(line)
     if found is not None:
         try:
             parse_stamp(found[1])

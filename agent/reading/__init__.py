@@ -1,1 +1,1 @@
-"""Finds logs and reads them, block by block."""
+"""Finds logs and reads them in blocks."""

@@ -13,7 +13,11 @@ from support.agent_process import AgentProcess
 from tracetail.agent.parsing import scan, scan_plain
 from tracetail.loki import entries, entries_plain
 
-LOOPS = ((scan, scan_plain, "look_up"), (scan, scan_plain, "stamped"), (entries, entries_plain, "encode_columns"))
+LOOPS = (
+    (scan, scan_plain, "look_up"),
+    (scan, scan_plain, "split_stamps"),
+    (entries, entries_plain, "encode_columns"),
+)
 
 
 @pytest.fixture

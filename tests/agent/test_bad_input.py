@@ -13,7 +13,7 @@ from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import Launch, eventually
 from support.database import opened
 
-from tracetail.agent.service import journal_path
+from tracetail.agent.journal.database import journal_path
 
 LINES = [f"line {number}" for number in range(200)]
 
@@ -148,7 +148,7 @@ async def test_a_full_disk_stops_nothing_for_good(start_agent, loki: LokiStandIn
     # No file of the agent may grow beyond this any more: what a full disk does to its journal.
     _, hard = resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
     launch.print(*LINES)
-    await eventually(lambda: any("free some room" in line for line in agent.errors))
+    await eventually(lambda: any("free space" in line for line in agent.errors))
     assert (await agent.status())["healthy"] is False
     assert loki.lines() == ["first"]
     resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, (hard, hard))

@@ -9,7 +9,7 @@ from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import Launch, eventually
 from support.database import opened
 
-from tracetail.agent.service import journal_path
+from tracetail.agent.journal.database import journal_path
 from tracetail.agent.shipping.in_flight import Budget
 
 MIB = 1 << 20

@@ -11,8 +11,8 @@ import pytest
 from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import TRACE, Launch, eventually
 
+from tracetail.agent.journal.database import journal_path
 from tracetail.agent.journal.rejected import rejected_lines
-from tracetail.agent.service import journal_path
 from tracetail.contract.logline import render_line
 
 

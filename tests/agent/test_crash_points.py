@@ -17,12 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.database import opened
 
+from tracetail.agent.followed_log import FollowedLog
 from tracetail.agent.journal.database import Journal
 from tracetail.agent.metrics.counters import Metrics
-from tracetail.agent.pipeline import Pipeline, Room
-from tracetail.agent.reading.file_source import FileSource, Inodes
-from tracetail.agent.resume import Ledger
+from tracetail.agent.pipeline import Pipeline
+from tracetail.agent.reading.file_source import FileSource
+from tracetail.agent.reading.open_files import OpenFiles
+from tracetail.agent.resume import Resumer
 from tracetail.agent.shipping.delivery import Delivery
+from tracetail.agent.shipping.in_flight import ReadSlots
 from tracetail.contract.redaction import Redactor
 from tracetail.loki.answers import PushAnswer
 from tracetail.loki.client import StoredEntry
@@ -125,22 +128,22 @@ async def ship_all(
     while True:
         journal = CrashingJournal(journal_path, steps)
         journal.open()
-        source = FileSource(path, {"job": "x"}, Inodes())
+        followed = FollowedLog(FileSource(path, {"job": "x"}, OpenFiles()))
         try:
             metrics = Metrics()
-            room = Room()
-            delivery = Delivery(journal, store, metrics, sleep=room.pause, clock_ns=clock)  # type: ignore[arg-type]
-            ledger = Ledger(journal, zone=ZoneInfo("UTC"), clock_ns=clock)
+            slots = ReadSlots()
+            delivery = Delivery(journal, store, metrics, sleep=slots.sleep, clock_ns=clock)  # type: ignore[arg-type]
+            resumer = Resumer(journal, zone=ZoneInfo("UTC"), clock_ns=clock)
             pipeline = Pipeline(
-                ledger, delivery, Redactor(), metrics, room, body_max_bytes=batch_bytes, clock_ns=clock
+                resumer, delivery, Redactor(), metrics, slots, body_max_bytes=batch_bytes, clock_ns=clock
             )
-            await pipeline.ship(source)
+            await pipeline.ship(followed)
         except CrashError:
             pass
         else:
-            return {"lines": source.lines, "bytes": source.bytes, "rejected": source.rejected}
+            return {"lines": followed.lines, "bytes": followed.bytes, "rejected": followed.rejected}
         finally:
-            source.close()
+            followed.source.close()
             await asyncio.to_thread(journal.close)
 
 

@@ -8,21 +8,21 @@ import pytest
 from support.agent_process import Launch, eventually
 
 from tracetail.agent.reading.discovery import Discovery
-from tracetail.agent.reading.file_source import Inodes
+from tracetail.agent.reading.open_files import OpenFiles
 from tracetail.agent.settings import AgentSettings
 from tracetail.contract.state import launches_dir
 
 
 @pytest.fixture
 def discovery(state_dir: Path, tmp_path: Path) -> Iterator[Discovery]:
-    discovery = Discovery([state_dir, tmp_path / "other"], AgentSettings(), "node1", set(), Inodes())
+    discovery = Discovery([state_dir, tmp_path / "other"], AgentSettings(), "node1", set(), OpenFiles())
     discovery.start()
     yield discovery
     discovery.stop()
 
 
 def found(discovery: Discovery) -> list[str]:
-    discovery._next_look = 0.0
+    discovery._next_scan = 0.0
     return [source.key for source in discovery.scan()]
 
 
@@ -46,7 +46,7 @@ def test_a_directory_that_has_long_been_the_same_is_not_looked_through_again(
     directory = launches_dir(state_dir)
     os.utime(directory, ns=(1, 1))
     assert found(discovery) == [first.launch_id]
-    assert discovery._marks[directory] == 1
+    assert discovery._scanned_mtimes[directory] == 1
 
 
 def test_a_directory_that_cannot_be_looked_through_is_told_of_once_and_stops_nothing(

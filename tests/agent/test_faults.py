@@ -16,7 +16,7 @@ from support.agent_loki import Behaviour, LokiStandIn, Stored, StoreFront
 from support.agent_process import Launch, eventually
 from support.database import opened
 
-from tracetail.agent.service import journal_path
+from tracetail.agent.journal.database import journal_path
 
 LINES = [f"line {n}" for n in range(200)]
 

@@ -14,12 +14,10 @@ import pytest
 from support.agent_loki import LokiStandIn
 from support.agent_process import eventually
 
-from tracetail.agent.parsing.header import Headers
-from tracetail.agent.parsing.parser import LineParser
-from tracetail.agent.parsing.times import EngineTimes
+from tracetail.agent.model import FileRow
 from tracetail.agent.reading import file_source
-from tracetail.agent.reading.file_source import FileSource, Inodes
-from tracetail.agent.reading.reader import FileRow
+from tracetail.agent.reading.file_source import FileSource
+from tracetail.agent.reading.open_files import OpenFiles
 
 
 @pytest.fixture
@@ -333,8 +331,8 @@ async def test_what_is_truncated_before_it_was_read_is_a_gap(follow, loki: LokiS
 
 
 def test_each_of_several_files_that_are_gone_is_told_of(tmp_path: Path) -> None:
-    inodes = Inodes()
-    source = FileSource(tmp_path / "app.log", {}, inodes)
+    open_files = OpenFiles()
+    source = FileSource(tmp_path / "app.log", {}, open_files)
     source.files = [FileRow(str(source.path), 1, n, b"x", position=10 * n, size=100 + n, id=n) for n in (1, 2, 3)]
     told = []
     for _ in range(3):
@@ -376,9 +374,9 @@ async def test_a_path_at_which_nothing_is_any_more_is_forgotten_and_found_again(
     logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_source, "FORGET_SECONDS", 0.0)
-    source = FileSource(logs / "app.log", {}, Inodes())
+    source = FileSource(logs / "app.log", {}, OpenFiles())
     append(source.path, "x")
-    assert source.look()
+    assert source.poll()
     assert source.read() is not None
     source.file.position = source.file.size = 2
     assert not source.is_gone
@@ -387,14 +385,14 @@ async def test_a_path_at_which_nothing_is_any_more_is_forgotten_and_found_again(
     monkeypatch.setattr(file_source, "LINGER_SECONDS", 0.0)
 
     def looked() -> bool:
-        if source.look():
+        if source.poll():
             source.read()
         return source.is_gone
 
     await eventually(looked)
     source.close()
     append(source.path, "y")
-    assert source.look()
+    assert source.poll()
     assert not source.is_gone
 
 
@@ -570,13 +568,11 @@ async def test_ten_thousand_files_of_which_a_thousand_are_active(follow, loki: L
 
 @pytest.mark.parametrize("how", ["renamed", "copied", "packed", "truncated"])
 async def test_what_is_written_to_a_closed_file_just_before_it_is_rotated_is_read(logs: Path, how: str) -> None:
-    source = FileSource(logs / "app.log", {}, Inodes())
+    source = FileSource(logs / "app.log", {}, OpenFiles())
     append(source.path, "x")
-    source.open = True
-    source.parser = LineParser(EngineTimes(0), Headers())
     assert source.read() is not None
     source.file.position = 2
-    source._rest(source._at)
+    source._suspend(source._current)
     append(source.path, "y")
     rotated = logs / "app.log.1"
     if how == "renamed":
@@ -591,10 +587,9 @@ async def test_what_is_written_to_a_closed_file_just_before_it_is_rotated_is_rea
     else:
         os.truncate(source.path, 0)
     append(source.path, "new and longer than before")
-    assert source.look()
+    assert source.poll()
     # As the journal gives it back.
-    source.open = True
-    source.files = [FileRow(str(source.path), *source._quiet[:2], b"x\n", b"x\n", position=2, size=2, id=1)]
+    source.files = [FileRow(str(source.path), *source._unchanged[:2], b"x\n", b"x\n", position=2, size=2, id=1)]
     read = []
 
     def until_new() -> bool:
@@ -612,24 +607,21 @@ async def test_what_is_written_to_a_closed_file_just_before_it_is_rotated_is_rea
 async def test_a_file_that_was_closed_for_being_idle_goes_on_where_it_was(
     follow, loki: LokiStandIn, logs: Path, tmp_path: Path
 ) -> None:
-    inodes = Inodes()
-    source = FileSource(logs / "app.log", {}, inodes)
+    open_files = OpenFiles()
+    source = FileSource(logs / "app.log", {}, open_files)
     append(source.path, "x")
-    source.open = True
-    source.parser = LineParser(EngineTimes(0), Headers())
-    assert source.look()
+    assert source.poll()
     assert source.read() is not None
     source.file.position = 2
-    assert inodes.open == 1
-    source._rest(source._at)
+    assert open_files.open == 1
+    source._suspend(source._current)
     assert source.asleep
-    assert inodes.open == 0
-    assert not source.look()
+    assert open_files.open == 0
+    assert not source.poll()
     append(source.path, "y")
-    assert source.look()
+    assert source.poll()
     # As the journal gives it back.
-    source.open = True
-    source.files = [FileRow(str(source.path), *source._quiet[:2], b"x\n", b"x\n", position=2, size=2, id=1)]
+    source.files = [FileRow(str(source.path), *source._unchanged[:2], b"x\n", b"x\n", position=2, size=2, id=1)]
     block = source.read()
     assert block is not None
     assert (block.data, block.start) == (b"y\n", 2)

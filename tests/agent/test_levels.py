@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tracetail.agent.parsing.header import Headers
+from tracetail.agent.parsing.header_cache import HeaderCache
 from tracetail.agent.parsing.parser import LineParser
 from tracetail.agent.parsing.times import EngineTimes
 from tracetail.contract.logline import render_line
@@ -21,7 +21,7 @@ def lines_of(name: str) -> list[bytes]:
 
 
 def levels(block: bytes) -> list[str]:
-    parser = LineParser(EngineTimes(NOW), Headers())
+    parser = LineParser(EngineTimes(NOW), HeaderCache())
     return [entries.decode_metadata(meta)["level"] for meta in parser.parse(block, NOW).stream(None).entries.metas]
 
 
@@ -122,7 +122,7 @@ def test_tracebacks_of_two_processes_do_not_end_each_other() -> None:
 )
 def test_formats_that_engines_print(text: bytes, wanted: dict[str, str]) -> None:
     # Twice, because a header that was seen before takes the short path.
-    parser = LineParser(EngineTimes(NOW), Headers())
+    parser = LineParser(EngineTimes(NOW), HeaderCache())
     for meta in parser.parse(kept(text, text), NOW).stream(None).entries.metas:
         assert entries.decode_metadata(meta) == wanted
 
@@ -131,5 +131,7 @@ def test_the_statistics_of_engines_are_handed_to_observers() -> None:
     sglang = b"[2026-11-22 13:12:10 TP0] Decode batch. #running-req: 1, gen throughput (token/s): 73.2, #queue-req: 0"
     vllm = b"(A pid=1) INFO 11-22 13:12:10 [loggers.py:1] Engine 000: Avg prompt throughput: 45.5 tokens/s"
     other = b"(A pid=1) INFO 11-22 13:12:10 [other.py:1] throughput is everything"
-    stats = LineParser(EngineTimes(NOW), Headers()).parse(kept(sglang, vllm, other, sglang), NOW).stream(None).stats
+    stats = (
+        LineParser(EngineTimes(NOW), HeaderCache()).parse(kept(sglang, vllm, other, sglang), NOW).stream(None).stats
+    )
     assert [text for _, text in stats] == [sglang, vllm, sglang]

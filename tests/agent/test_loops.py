@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracetail.agent.parsing import scan, scan_plain
-from tracetail.agent.parsing.header import Headers
-from tracetail.agent.parsing.level_tracker import Records
+from tracetail.agent.parsing.header_cache import HeaderCache
+from tracetail.agent.parsing.level_tracker import LevelTracker
 from tracetail.agent.parsing.parser import LineParser
 from tracetail.agent.parsing.times import EngineTimes
 from tracetail.contract.logline import render_line
@@ -58,15 +58,15 @@ def both(compiled_form, plain_form, *arguments):
 
 
 def looked_up(look_up, lines, chunk):
-    """Return all that parsing tells of lines, with one form of the loop."""
+    """Return all attributes of lines, with one form of the loop."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scan, "look_up", look_up)
-        headers = Headers()
-        records = Records({}, headers)
+        tracker = LevelTracker({}, HeaderCache())
         found = []
         for start in range(0, len(lines), chunk):
-            taken = records.take(lines[start : start + chunk])
-            found.append((taken.metas, [(one.when, one.ids) for one in taken.told], taken.stats, records.state()))
+            attributes = tracker.add_all(lines[start : start + chunk])
+            fields = [(one.timestamp, one.ids) for one in attributes.fields]
+            found.append((attributes.metas, attributes.levels, fields, attributes.stats, tracker.state()))
         return found
 
 
@@ -98,16 +98,16 @@ stamped_lines = st.one_of(
 @given(st.lists(stamped_lines, max_size=12), st.booleans(), st.integers(0, 3))
 def test_stamps_are_read_alike(lines, in_order, start):
     lines = sorted(lines) if in_order else lines
-    runs, nanos, texts = both(scan.stamped, scan_plain.stamped, lines, min(start, len(lines)), FIXED)
+    runs, nanos, texts = both(scan.split_stamps, scan_plain.split_stamps, lines, min(start, len(lines)), FIXED)
     assert len(nanos) == len(texts) == sum(count for _, count in runs)
 
 
 @pytest.mark.parametrize("wrong", [None, "text", 7])
 def test_what_is_not_bytes_is_refused(wrong):
     with pytest.raises(TypeError):
-        scan.stamped([wrong], 0, FIXED)
+        scan.split_stamps([wrong], 0, FIXED)
     with pytest.raises(TypeError):
-        scan.look_up([wrong], Headers(), set(), Headers().levels["info"], lambda *_: None)
+        scan.look_up([wrong], HeaderCache(), set(), HeaderCache().levels["info"], lambda *_: None)
 
 
 def test_a_keepers_log_is_parsed_alike_by_both():
@@ -116,11 +116,11 @@ def test_a_keepers_log_is_parsed_alike_by_both():
     )
 
     def parsed():
-        parser = LineParser(EngineTimes(NOW), Headers())
+        parser = LineParser(EngineTimes(NOW), HeaderCache())
         return [stream.entries for stream in parser.parse(block, NOW).streams.values()]
 
     compiled = parsed()
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("look_up", "stamped"):
+        for name in ("look_up", "split_stamps"):
             patch.setattr(scan, name, getattr(scan_plain, name))
         assert parsed() == compiled

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracetail.agent.parsing.header import Headers, Ids
-from tracetail.agent.parsing.parser import PIECE_TAIL_BYTES, LineParser, Stream
+from tracetail.agent.model import Ids
+from tracetail.agent.parsing.header_cache import HeaderCache
+from tracetail.agent.parsing.parsed import Stream
+from tracetail.agent.parsing.parser import PIECE_TAIL_BYTES, LineParser
+from tracetail.agent.parsing.redact import redact
 from tracetail.agent.parsing.times import DAY, SECOND, EngineTimes
-from tracetail.agent.pipeline import redact
-from tracetail.agent.reading.reader import Follower
+from tracetail.agent.reading.reader import FileReader
 from tracetail.contract.logline import render_line
 from tracetail.contract.redaction import Redactor
 from tracetail.loki.entries import (
@@ -80,7 +82,7 @@ def entries_of(block: bytes, cuts: list[int], **options: bool) -> list[tuple[Ids
     found = []
     start = 0
     for end in [*cuts, len(block)]:
-        parser = LineParser(EngineTimes(NOW), Headers(), state=state, **options)
+        parser = LineParser(EngineTimes(NOW), HeaderCache(), state=state, **options)
         for stream, number in parser.parse(block[start:end], NOW).in_order():
             columns = stream.entries
             entry = Entry(columns.time_ns(number), columns.texts[number], columns.metas[number])
@@ -110,7 +112,7 @@ def test_the_same_for_files_that_no_keeper_wrote(block: bytes, data: st.DataObje
 
 @given(plain_logs)
 def test_each_line_goes_to_the_stream_of_its_ids_and_is_known_there_by_its_row(block: bytes) -> None:
-    parser = LineParser(EngineTimes(NOW), Headers(), ids_from_lines=True)
+    parser = LineParser(EngineTimes(NOW), HeaderCache(), ids_from_lines=True)
     parsed = parser.parse(block, NOW)
     lines = block.split(b"\n")[:-1]
     ids = None
@@ -174,7 +176,7 @@ def test_a_file_that_grows_in_any_steps_gives_the_same_lines(data: bytes, steps:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "log"
         path.touch()
-        follower = Follower(path)
+        follower = FileReader(path)
         got = b""
         done = 0
         for step in [*sorted(steps), len(data)]:
@@ -250,7 +252,7 @@ def test_a_secret_in_a_line_that_was_cut_is_masked_wherever_the_cuts_are(line: b
         state = None
         found: list[bytes] = []
         for start, end in itertools.pairwise([0, *block_ends, len(kept)]):
-            parser = LineParser(EngineTimes(NOW), Headers(), state=json.loads(json.dumps(state)))
+            parser = LineParser(EngineTimes(NOW), HeaderCache(), state=json.loads(json.dumps(state)))
             stream = parser.parse(kept[start:end], NOW).stream(None)
             redact(stream, Redactor())
             found += stream.entries.texts
@@ -271,7 +273,7 @@ def test_a_secret_in_a_line_that_was_cut_is_masked_wherever_the_cuts_are(line: b
 def test_pieces_of_a_long_line_are_masked_in_memory_that_does_not_grow() -> None:
     line = b"x" * 262_144
     block = b"".join(render_line(NOW + n, "t", "i", line, "cut") for n in range(20))
-    parser = LineParser(EngineTimes(NOW), Headers())
+    parser = LineParser(EngineTimes(NOW), HeaderCache())
     stream = parser.parse(block, NOW).stream(None)
     assert redact(stream, Redactor()) == 0
     assert stream.entries.texts == [line] * 20
@@ -281,7 +283,7 @@ def test_pieces_of_a_long_line_are_masked_in_memory_that_does_not_grow() -> None
 def test_a_line_that_is_moved_behind_the_one_before_tells_its_own_time() -> None:
     block = b"".join(render_line(time_ns, "t", "i", b"x") for time_ns in (NOW + 5, NOW + 2, NOW + 7))
     for structured in (True, False):
-        parser = LineParser(EngineTimes(NOW), Headers(structured_metadata=structured))
+        parser = LineParser(EngineTimes(NOW), HeaderCache(structured_metadata=structured))
         entries = parser.parse(block, NOW).stream(None).entries
         assert [entries.time_ns(n) for n in range(3)] == [NOW + 5, NOW + 6, NOW + 7]
         own = [
@@ -294,7 +296,7 @@ def test_a_line_that_is_moved_behind_the_one_before_tells_its_own_time() -> None
 def test_a_line_without_a_stamp_that_is_moved_far_tells_its_own_time() -> None:
     now = at("2026-11-22T13:00:00")
     lines = [b"INFO 11-22 12:00:00 [a.py:1] x", b"INFO 11-22 11:59:59 [a.py:1] x", b"INFO 11-22 11:50:00 [a.py:1] x"]
-    parser = LineParser(EngineTimes(now, ZoneInfo("UTC")), Headers())
+    parser = LineParser(EngineTimes(now, ZoneInfo("UTC")), HeaderCache())
     entries = parser.parse(b"".join(line + b"\n" for line in lines), now).stream(None).entries
     told = [decode_metadata(meta).get("original_time") for meta in entries.metas]
     assert told == [None, None, "2026-11-22T11:50:00.000000000Z"]
@@ -364,7 +366,7 @@ def test_another_zone_and_a_zone_in_the_line() -> None:
 
 
 def lines_at(*lines: bytes, now_ns: int, state: dict | None = None) -> tuple[list[int], dict]:
-    parser = LineParser(EngineTimes(NOW, ZoneInfo("UTC")), Headers(), state=state)
+    parser = LineParser(EngineTimes(NOW, ZoneInfo("UTC")), HeaderCache(), state=state)
     parsed = parser.parse(b"".join(line + b"\n" for line in lines), now_ns)
     return [stream.entries.time_ns(number) for stream, number in parsed.in_order()], parser.state()
 

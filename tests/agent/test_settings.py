@@ -9,7 +9,7 @@ import pytest
 from support.agent_loki import LokiStandIn
 from support.agent_process import AgentProcess, Launch, eventually
 
-from tracetail.agent.reading.discovery import BadSettingsError, check_labels
+from tracetail.agent.checked_settings import BadSettingsError, check_labels
 from tracetail.agent.settings import AgentSettings, SourceSettings
 
 

@@ -11,8 +11,7 @@ import pytest
 from support.agent_process import TRACE, Launch
 from support.callback_receiver import Receiver
 
-from tracetail.agent.journal.database import Journal
-from tracetail.agent.service import journal_path
+from tracetail.agent.journal.database import Journal, journal_path
 
 COMMANDS = {
     "logs": ("logs", "--trace-id", TRACE),

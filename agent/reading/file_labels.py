@@ -1,0 +1,42 @@
+"""Which labels a file gets: those of its launch, or those of the `[[agent.sources]]` that matches it."""
+
+import contextlib
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tracetail.agent.checked_settings import FILENAME
+from tracetail.agent.settings import AgentSettings, SourceSettings
+from tracetail.contract.labels import HOST
+from tracetail.contract.record import LaunchDir, Record, RecordError
+from tracetail.contract.state import launches_dir
+
+
+def find_source(path: str, settings: AgentSettings) -> SourceSettings | None:
+    """Return the first source whose glob matches a file; None if it would not be followed."""
+    for source in settings.sources:
+        if path in glob.iglob(source.glob, recursive=True):  # noqa: PTH207  (an absolute pattern)
+            return source
+    return None
+
+
+def file_labels(path: str, source: SourceSettings | None, settings: AgentSettings, host: str) -> dict[str, str]:
+    """Return the labels of a file that `source` matches, or that no source matches."""
+    labels = {HOST: host, **settings.labels}
+    if source is not None:
+        match = re.search(source.path_pattern, path) if source.path_pattern else None
+        from_path = {name: value for name, value in match.groupdict().items() if value} if match else {}
+        labels |= source.labels | from_path
+    return labels | {FILENAME: path}
+
+
+def find_launch(path: str, state_dirs: Sequence[Path]) -> Record | None:
+    """Return the record of the launch that a file is a segment of; None if it is not a segment."""
+    for directory in map(launches_dir, state_dirs):
+        for found in directory.glob("*/record.json"):
+            with contextlib.suppress(OSError, RecordError):
+                record = LaunchDir(found.parent).read()
+                if path in record.get("segments", ()):
+                    return record
+    return None
