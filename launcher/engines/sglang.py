@@ -3,8 +3,7 @@
 Lines of its source are those of 0.5.23 as it is published at PyPI.
 """
 
-from pathlib import Path
-
+from tracetail.contract.secret_file import read_secret
 from tracetail.launcher.engines import Cause, Command, Engine, Phase, Service, flag_given
 from tracetail.launcher.engines.common import EXCEPTION, MEMORY, MODEL, PORT_HELD, RUNTIME
 
@@ -47,7 +46,7 @@ def command(service: Service) -> Command:
     if not flag_given(service.args, "--served-model-name"):
         argv += ["--served-model-name", service.served_name]
     if service.api_key_file:  # SGLang takes its key as a flag only
-        argv += ["--api-key", Path(service.api_key_file).read_text(encoding="utf-8").strip()]
+        argv += ["--api-key", read_secret("apiKeyFile", service.api_key_file)]
     return Command([*argv, *service.args])
 
 

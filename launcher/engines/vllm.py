@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tracetail.contract.secret_file import read_secret
 from tracetail.launcher.engines import Cause, Command, Engine, Phase, Service, flag_given
 from tracetail.launcher.engines.common import EXCEPTION, MEMORY, MODEL, PORT_HELD, RUNTIME
 
@@ -23,7 +24,7 @@ def command(service: Service) -> Command:
         argv += ["--served-model-name", service.served_name]
     environ = {}
     if service.api_key_file:
-        environ["VLLM_API_KEY"] = Path(service.api_key_file).read_text(encoding="utf-8").strip()
+        environ["VLLM_API_KEY"] = read_secret("apiKeyFile", service.api_key_file)
     return Command([*argv, *service.args], environ)
 
 

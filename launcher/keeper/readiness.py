@@ -4,8 +4,8 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+from tracetail.contract.secret_file import SecretFileError, read_secret
 from tracetail.launcher import plan, probe
 from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.phase_watch import PhaseWatch
@@ -91,8 +91,8 @@ class Readiness:
     def _start_probe(self) -> None:
         api_key = ""
         if self._settings["apiKeyFile"]:
-            with contextlib.suppress(OSError):
-                api_key = Path(self._settings["apiKeyFile"]).read_text(encoding="utf-8").strip()
+            with contextlib.suppress(SecretFileError):
+                api_key = read_secret("apiKeyFile", self._settings["apiKeyFile"])
         self._probe = ReadinessProbe(self._ready, api_key, self._wake, self._foreign_listener)
         self._probe.start()
 

@@ -1,12 +1,12 @@
 """`warmup` and `smoke`: steps of a scheduler's workflow between the start of a server and the tests."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from tracetail.contract import record
+from tracetail.contract.secret_file import SecretFileError, read_secret
 from tracetail.launcher import engines, plan, probe, registry
 from tracetail.launcher.params import ParametersError, Smoke
 from tracetail.launcher.result import CHANGING, OK, STOPPED, UNHEALTHY, Result
@@ -48,7 +48,10 @@ def _check(action: str, launch: registry.Launch, smoke_test: Smoke | None) -> Re
     path = engines.load(launch.record["engine"]).completions_path
     if ready["port"] is None or not path:
         raise ParametersError(f"{action} needs a server with a port")
-    key = Path(settings["apiKeyFile"]).read_text(encoding="utf-8").strip() if settings["apiKeyFile"] else ""
+    try:
+        key = read_secret("apiKeyFile", settings["apiKeyFile"]) if settings["apiKeyFile"] else ""
+    except SecretFileError as error:
+        raise ParametersError(str(error)) from error
     target = probe.Target(probe.connect_host(ready["host"]), ready["port"], key)
     try:
         if smoke_test is None:

@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+from tracetail.contract.secret_file import SecretFileError, read_secret
 from tracetail.contract.state import DIRECTORY_MODE
 from tracetail.launcher import engines, registry
 from tracetail.launcher.log.retention import free_bytes
@@ -25,8 +26,11 @@ def check_paths(params: Params) -> None:
             PREFLIGHT_FAILED, f"workDir {params.work_dir} is not a directory", "create it or change workDir"
         )
     for name, path in (("apiKeyFile", params.api_key_file), ("callbackTokenFile", params.callback_token_file)):
-        if path and not os.access(path, os.R_OK):
-            raise Refusal(PREFLIGHT_FAILED, f"{name} {path} cannot be read", f"create it or change {name}")
+        try:
+            if path:
+                read_secret(name, path)
+        except SecretFileError as error:
+            raise Refusal(PREFLIGHT_FAILED, str(error), f"correct the file or change {name}") from error
     program = params.command[0] if params.engine == "custom" else params.python_bin
     _check_program("command" if params.engine == "custom" else "pythonBin", program, params.work_dir)
     if params.pre_start:

@@ -126,3 +126,29 @@ def test_a_callback_with_a_password_is_for_its_owner_only(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
     path = outbox.put(tmp_path / "outbox", callback("http://host/cb@x"))
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("parameter", ["apiKeyFile", "callbackTokenFile"])
+@pytest.mark.parametrize(
+    ("content", "says"), [(None, "cannot be read"), ("\n", "is empty"), ("a\nb", "more than one line")]
+)
+def test_a_start_whose_secret_file_holds_no_secret_is_refused(world, tmp_path, parameter, content, says):
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_text(content)
+    refused = world.start([["stay"]], **{parameter: str(path)})
+    assert refused.status == 15
+    assert refused.result["cause"].startswith(parameter)
+    assert says in refused.result["cause"]
+
+
+def test_an_api_key_that_has_vanished_is_named_by_warmup(world, tmp_path, free_port):
+    key, port = tmp_path / "key", free_port()
+    key.write_text("geheim\n")
+    steps = [["serve", port, ["m"]], ["stay"]]
+    assert world.start(steps, port=port, readyWhen="http", apiKeyFile=str(key)).status == 0
+    key.unlink()
+    ran = world.run("warmup", "--model-name", "m")
+    assert ran.status == 2
+    assert "apiKeyFile cannot be read" in ran.stdout + ran.stderr
+    assert "Traceback" not in ran.stderr
