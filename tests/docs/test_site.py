@@ -88,8 +88,9 @@ def test_every_command_that_the_pages_name_exists():
 
 
 def test_files_that_the_pages_name_are_there():
-    for page in DOCS.rglob("*.md"):
-        for path in re.findall(r"`((?:deploy|examples|bench)/[\w./@-]+)`", page.read_text("utf-8")):
+    folders = "agent|bench|cli|contract|deploy|docs|examples|launcher|loki|panel|store|tests"
+    for page in [*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *ROOT.glob("deploy/*/README.md")]:
+        for path in re.findall(rf"`((?:{folders})/[\w./@-]+)`", page.read_text("utf-8")):
             assert (ROOT / path).exists() or list(ROOT.glob(path)), f"{page.name}: {path}"
 
 
