@@ -31,12 +31,26 @@ _NAME = (
 _FLAG_ENDING = r"(?:key|keys|token|password|passwd|secret)"
 _FLAG = r"(?:-|^|[^a-z0-9_\r\n-])-(?:[a-z0-9]+[_-])*" + _FLAG_ENDING
 
+_QUOTE = r"""\\?['"]"""
+"""Escaped in a line that is JSON, or in an event's logfmt."""
+
+
+def _value(excluded: str) -> str:
+    """Return the pattern of a value without some characters; a backslash at its end escapes what follows it."""
+    return rf"[^{excluded}]*[^{excluded}\\]"
+
+
+_QUOTED_VALUE = _value(r"""'"\r\n""")
+
 DEFAULT_PATTERNS = (
-    Pattern("key-value-list", rf"""(?i)({_NAME}['"]?\s{{0,3}}[=:]\s{{0,3}}\[)[^\]\r\n*]+"""),
-    Pattern("key-value", rf"""(?i)({_NAME}['"]?\s{{0,3}}[=:]\s{{0,3}}['"])[^'"\r\n]+"""),
-    Pattern("key-value-bare", rf"""(?i)({_NAME}(?:=|\s{{1,3}}=\s{{1,3}}|:\s{{0,3}}))[^\s'",;)\[\]}}*]+"""),
-    Pattern("flag-quoted", rf"""(?im)({_FLAG}['"]?(?:=|,[ \t]{{0,3}}|[ \t]{{1,3}})['"])[^'"\r\n]+"""),
-    Pattern("flag", rf"""(?im)({_FLAG}(?:=|[ \t]{{1,3}}))[^\s'",\]]+"""),
+    Pattern("key-value-list", rf"""(?i)({_NAME}(?:{_QUOTE})?\s{{0,3}}[=:]\s{{0,3}}\[)[^\]\r\n*]+"""),
+    Pattern("key-value", rf"""(?i)({_NAME}(?:{_QUOTE})?\s{{0,3}}[=:]\s{{0,3}}{_QUOTE}){_QUOTED_VALUE}"""),
+    Pattern(
+        "key-value-bare",
+        rf"(?i)({_NAME}(?:=|\s{{1,3}}=\s{{1,3}}|:\s{{0,3}}))" + _value(r"""\s'",;)\[\]}*"""),
+    ),
+    Pattern("flag-quoted", rf"(?im)({_FLAG}(?:{_QUOTE})?(?:=|,[ \t]{{0,3}}|[ \t]{{1,3}}){_QUOTE}){_QUOTED_VALUE}"),
+    Pattern("flag", rf"(?im)({_FLAG}(?:=|[ \t]{{1,3}}))" + _value(r"""\s'",\]""")),
     Pattern("bearer", r"(?i)(\b(?:bearer|basic)[ \t]+)[A-Za-z0-9._~+/=-]{8,}"),
     Pattern("openai", r"(\bsk-)[A-Za-z0-9_-]{16,200}"),
     Pattern("huggingface", r"(\bhf_)[A-Za-z0-9]{16,200}"),

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from tracetail.contract.engine_lines import LEVELS, split_header
 from tracetail.contract.logline import MARK_EVENT, parse_line
+from tracetail.contract.masking import mask_text
 from tracetail.launcher.engines import Cause, Engine
 
 READ_MAX_BYTES = 8 * 1024 * 1024
@@ -29,7 +30,7 @@ class Finding(NamedTuple):
     cause: str
     hint: str
     evidence: list[str]
-    """Lines of the log that name it, as printed."""
+    """Lines of the log that name it, as printed; secrets masked, as in the other texts."""
     about_port: bool = False
 
 
@@ -71,8 +72,12 @@ def _match(causes: Iterable[Cause], message: _Message) -> Finding | None:
             match = re.match(cause.pattern, message.text)
             if match is not None:
                 values = {name: (value or b"?").decode(errors="replace") for name, value in match.groupdict().items()}
-                evidence = [message.line.decode(errors="replace")]
-                return Finding(cause.text.format(**values), cause.hint.format(**values), evidence, cause.about_port)
+                return Finding(
+                    mask_text(cause.text.format(**values)),
+                    mask_text(cause.hint.format(**values)),
+                    [mask_text(message.line.decode(errors="replace"))],
+                    cause.about_port,
+                )
     return None
 
 

@@ -13,8 +13,24 @@ REDACTOR = Redactor()
 # Pieces of which lines with secrets, and lines nearly with secrets, are made.
 PIECES = (
     *("api_key", "VLLM_API_KEY", "password", "HF_TOKEN", "--api-key", "-token", "--db-password", "a-key", "Bearer"),
-    *("=", " = ", ": ", " ", "'", '"', "[", "]", "', '", ",", "*", "\t", "sk-0123456789abcdef01", "hf_" + "a" * 20),
-    *("postgres://u:pw@h/db", "AKIAABCDEFGHIJKLMNOP", "aws_secret_access_key=" + "a" * 20, "x", "密码", "-", "--"),
+    *(
+        "=",
+        " = ",
+        ": ",
+        " ",
+        "'",
+        '"',
+        '\\"',
+        "[",
+        "]",
+        "', '",
+        ",",
+        "*",
+        "\t",
+        "sk-0123456789abcdef01",
+        "hf_" + "a" * 20,
+    ),
+    *("aws_secret_access_key=" + "a" * 20, "x", "密码", "-", "--"),
 )
 
 
@@ -37,6 +53,8 @@ def test_short_texts_are_masked_as_blocks_of_log_lines_are(text):
         ("run: --hf-token 'z z'", "run: --hf-token '***'"),
         ("args: ['--api-key', 'zz1', '--port', '1']", "args: ['--api-key', '***', '--port', '1']"),
         ("-token zz1", "-token ***"),
+        (r'{"message": "\"api_key\": \"zz1\", PASSWORD=zz2"}', r'{"message": "\"api_key\": \"***\", PASSWORD=***"}'),
+        (r"args: --api-key \"z z\" --hf-token=zz1\"", r"args: --api-key \"***\" --hf-token=***\""),
         ("a foreign-key constraint, eos_token='</s>', --max-num-batched-tokens 8192", None),
         ("key value: key=1 token: 5 tokens/s", None),
     ],

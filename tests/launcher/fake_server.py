@@ -1,15 +1,16 @@
-"""A server that does what a test tells it: a list of steps, in JSON, as its only argument.
+"""A server that executes the steps of a test: a list in JSON, its only argument.
 
-["text", "…"]            print text as it is             ["file", PATH]       print a file's bytes
+["text", "…"]            print a text                    ["file", PATH]       print a file's bytes
 ["wait", PATH]           wait until a file exists        ["touch", PATH]      make a file
-["append", PATH]         add a line to a file            ["sleep", SECONDS]
+["append", PATH]         append a line                   ["sleep", SECONDS]
 ["flood", COUNT, RATE]   print COUNT numbered lines, RATE a second
 ["bind", PORT]           bind without listening          ["serve", PORT, [MODELS]]  serve HTTP from now on;
                                                          with a fourth, a PATH: each GET adds its path to this file
 ["fork", STEPS]          a child with steps of its own   ["fork-away", STEPS] a grandchild in its own session
-["ignore-term"]          SIGTERM does nothing            ["empty-environment"] run on with no environment at all
-["exit", STATUS]         end                             ["kill", SIGNAL]     end by a signal
-["stay"]                 live until somebody ends it     ["sick"]             /health answers 503 from now on
+["ignore-term"]          ignore SIGTERM                  ["empty-environment"] continue without any environment
+["exit", STATUS]         exit                            ["kill", SIGNAL]     end by a signal
+["stay"]                 live until a signal ends it     ["sick"]             /health returns 503 from now on
+["close-output"]         continue with /dev/null as stdin, stdout and stderr
 """
 
 import http.server
@@ -109,6 +110,10 @@ def run(steps):
                 fork(arguments[0], away=True)
             case "ignore-term":
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            case "close-output":
+                null = os.open(os.devnull, os.O_RDWR)
+                for descriptor in (0, 1, 2):
+                    os.dup2(null, descriptor)
             case "empty-environment":
                 rest = steps[[step[0] for step in steps].index(name) + 1 :]
                 os.execve(sys.executable, ["innocent", __file__, json.dumps(rest)], {})

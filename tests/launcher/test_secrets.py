@@ -40,6 +40,27 @@ def test_a_refused_start_does_not_keep_the_secret_of_its_parameters(world):
     assert "zzsecret" not in refused.stdout + refused.stderr + launch.record_path.read_text()
 
 
+def test_one_secret_is_masked_wherever_a_launch_shows_it(world, wait_until, receiver):
+    line = """vllm serve: error: HF_TOKEN=zzsecret and --db-password 'zzsecret zzsecret' and api_key: "zzsecret" """
+    steps = [["text", line + "\n"], ["exit", 1]]
+
+    started = world.start(steps, args=["--db-password", "zzsecret"], callbackUrl=receiver.url)
+
+    launch = world.launch(started.result)
+    record = world.ended(launch)
+    wait_until(lambda: receiver.events() == ["failed"])
+    shown = {
+        "the record's command line": " ".join(record["argv"]),
+        "the record's evidence": json.dumps(record["exit"], ensure_ascii=False),
+        "the events": json.dumps([event.fields for event in world.events(launch)], ensure_ascii=False),
+        "the result, with the log's tail": started.stdout + started.stderr,
+        "the callback": json.dumps(receiver.posts, ensure_ascii=False),
+        "what the agent sends": world.run("agent", "try", record["logFile"]).stdout,
+    }
+    assert {name: text for name, text in shown.items() if "zzsecret" in text} == {}
+    assert {name: text for name, text in shown.items() if "--db-password" not in text or "***" not in text} == {}
+
+
 def test_a_refused_model_name_with_a_newline_is_not_kept(world):
     refused = world.run("start", "--params", '{"modelName": "a\\nb", "modelPath": "/", "traceId": "t-1"}')
     assert world.launch(refused.result).read()["modelName"] == "unknown"
