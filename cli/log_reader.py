@@ -35,7 +35,7 @@ class Selection:
 
     def query(self, streams: Mapping[str, str] | None = None) -> str:
         """Return the log query for the selection, or for the part of it in these streams."""
-        return logql.filtered(
+        return logql.log_query(
             logql.selector(streams or self.streams),
             levels=self.levels,
             contains=self.grep,

@@ -1,4 +1,4 @@
-"""Puts LogQL together. The only place where a value from outside becomes part of a query.
+"""Composes LogQL queries. The only place where a value from outside becomes part of a query.
 
 Source of the syntax: https://grafana.com/docs/loki/latest/query/log_queries/
 """
@@ -6,13 +6,13 @@ Source of the syntax: https://grafana.com/docs/loki/latest/query/log_queries/
 from collections.abc import Iterable, Mapping
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
-"""The values of the structured metadata `level`, from the mildest."""
+"""The values of the structured metadata `level`, in increasing severity."""
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def quote(value: str) -> str:
-    """Return value as a LogQL string literal (the escapes are those of a Go string)."""
+    """Return value as a LogQL string literal, with the escapes of a Go string."""
     return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else _escaped(c)) for c in value) + '"'
 
 
@@ -26,17 +26,17 @@ def selector(labels: Mapping[str, str]) -> str:
     return "{" + ", ".join(f"{name}={quote(value)}" for name, value in labels.items()) + "}"
 
 
-def selector_of_any(label: str, values: Iterable[str]) -> str:
-    """Return the stream selector that matches streams whose label has one of these values (at least one)."""
+def selector_of_values(label: str, values: Iterable[str]) -> str:
+    """Return the stream selector that matches streams whose label has one of these values. Give at least one."""
     return f"{{{label}=~{quote('|'.join(escape_regex(value) for value in values))}}}"
 
 
-def selector_of_all(label: str) -> str:
+def selector_of_label(label: str) -> str:
     """Return the stream selector that matches every stream that has this label."""
     return f'{{{label}=~".+"}}'
 
 
-def filtered(
+def log_query(
     streams: str,
     *,
     levels: Iterable[str] = (),
@@ -46,15 +46,15 @@ def filtered(
     metadata: Mapping[str, str] | None = None,
     without: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the log query for some lines of the streams.
+    """Return the log query for the lines of some streams that meet all of these conditions.
 
     Args:
-        streams: what selector or selector_of_any returned.
-        levels: only lines of these levels.
-        contains: only lines with this text in them.
-        matches: only lines in which this RE2 regular expression finds something.
+        streams: a stream selector.
+        levels: only lines of one of these levels.
+        contains: only lines that contain this text.
+        matches: only lines that match this RE2 regular expression.
         ignore_case: for contains and matches.
-        metadata: only lines whose structured metadata has exactly these values.
+        metadata: only lines whose structured metadata has these values.
         without: only lines whose structured metadata does not have these values.
 
     """
@@ -81,11 +81,11 @@ def trace_query(
     ignore_case: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the log query for the lines of one trace, or of one launch of it. See filtered for the rest."""
+    """Return the log query for the lines of a trace, or of one launch of it. See log_query for the conditions."""
     labels = {"traceId": trace_id}
     if launch_id is not None:
         labels["launchId"] = launch_id
-    return filtered(
+    return log_query(
         selector(labels),
         levels=levels,
         contains=contains,
@@ -95,19 +95,19 @@ def trace_query(
     )
 
 
-def count_query(log_query: str, window: str, by: Iterable[str] = ()) -> str:
-    """Return the metric query that counts the entries of log_query in a window (`30s`, `2h`), by these labels."""
+def count_query(query: str, window: str, by: Iterable[str] = ()) -> str:
+    """Return the metric query that counts the entries of a log query in a window (`30s`, `2h`), by these labels."""
     names = ", ".join(by)
-    return f"sum{f' by ({names}) ' if names else ''}(count_over_time({log_query} [{window}]))"
+    return f"sum{f' by ({names}) ' if names else ''}(count_over_time({query} [{window}]))"
 
 
 def levels_from(level: str) -> tuple[str, ...]:
-    """Return this level and the graver ones. ValueError if there is no such level."""
+    """Return this level and the more severe ones. Raises ValueError if there is no such level."""
     if level not in LEVELS:
         raise ValueError(f"level {level!r} is not one of {', '.join(LEVELS)}")
     return LEVELS[LEVELS.index(level) :]
 
 
 def escape_regex(text: str) -> str:
-    """Return the RE2 expression that matches exactly this text."""
+    """Return the RE2 expression that matches this text only."""
     return "".join("\\" + c if c in r"\.+*?()|[]{}^$" else c for c in text)

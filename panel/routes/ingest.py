@@ -158,7 +158,7 @@ class IngestRoutes:
         content = [posted.timestamp or preferred_ns, posted.lines]
         post_id = hashlib.blake2b(orjson.dumps(content), digest_size=12).hexdigest()
         if posted.timestamp is not None and self._loki.settings.structured_metadata:
-            written = await one_entry(self._loki, logql.filtered(streams, metadata={POST: post_id}), start, end)
+            written = await one_entry(self._loki, logql.log_query(streams, metadata={POST: post_id}), start, end)
             if written:
                 return post_id, written.time_ns
         last = await one_entry(self._loki, streams, start, end, backward=True)
@@ -180,7 +180,7 @@ class IngestRoutes:
         return instance_id
 
     async def _is_written(self, trace_id: str, event_id: str) -> bool:
-        query = logql.filtered(
+        query = logql.log_query(
             logql.selector({names.TRACE_ID: trace_id, ORIGIN: REPORT}),
             contains=render_event("reported", eventId=event_id).partition(" ")[2],
         )

@@ -74,7 +74,7 @@ def log_query_of(trace_id: str, query: LinesQuery) -> str:
     if searches_text(query):
         return text_query_of(trace_id, query).log_query
     metadata = {names.METADATA_PROCESS: query.process, names.METADATA_KIND: query.kind}
-    return logql.filtered(
+    return logql.log_query(
         _selector_of(trace_id, query),
         levels=_levels_of(query),
         contains=None if query.regex else query.q or None,

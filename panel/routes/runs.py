@@ -85,7 +85,7 @@ class RunRoutes:
 
     async def _lines(self, trace_id: str, instance_id: str, query: RunQuery) -> tuple[Page, int]:
         """Return the page of lines from fromLine on, and the number of its first line."""
-        log_query = logql.filtered(
+        log_query = logql.log_query(
             logql.selector({names.TRACE_ID: trace_id, names.INSTANCE_ID: instance_id}),
             without={names.METADATA_KIND: "event"},
         )

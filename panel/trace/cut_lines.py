@@ -60,7 +60,7 @@ class CutLines:
 
     async def _pieces(self, selector: str, start: Key) -> dict[str, list[Entry]]:
         """Return every piece that is not the last of its line, by source."""
-        query = logql.filtered(selector, metadata={names.METADATA_KIND: "cut"})
+        query = logql.log_query(selector, metadata={names.METADATA_KIND: "cut"})
         found: dict[str, list[Entry]] = defaultdict(list)
         characters, limit, position, more = 0, _PAGE_MIN, start, True
         while more and characters < TEXT_MAX_CHARACTERS:
@@ -77,7 +77,7 @@ class CutLines:
     async def _join(self, selector: str, pieces: Sequence[Entry]) -> list[CutLine]:
         """Return the lines that these pieces of one log belong to, reading the log from each to the line's end."""
         source = pieces[0].stream.source
-        query = logql.filtered(selector, without={names.METADATA_KIND: "event"})
+        query = logql.log_query(selector, without={names.METADATA_KIND: "event"})
         lines: list[list[Entry]] = []
         unfinished: list[Entry] | None = None
         position, next_piece, limit, more = pieces[0].key, 0, _PAGE_MIN, True

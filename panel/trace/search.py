@@ -36,7 +36,7 @@ class TextQuery:
     @property
     def log_query(self) -> str:
         """The LogQL that finds the text within entries."""
-        return logql.filtered(
+        return logql.log_query(
             self.streams,
             levels=self.levels,
             contains=None if self.regex else self.text,

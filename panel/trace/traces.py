@@ -74,13 +74,13 @@ class Traces:
         """Return the most recent launches of all traces, newest first, with their states."""
         now = time.time_ns()
         start, end = now - self._recent_ns, now + CREATION_GRACE_SECONDS * 1_000_000_000
-        series = await self._loki.series(logql.selector_of_all(names.LAUNCH_ID), start, end)
+        series = await self._loki.series(logql.selector_of_label(names.LAUNCH_ID), start, end)
         known = self.launches_of(series)
         newest = sorted(known, reverse=True)[:limit]
         if not newest:
             return []
-        query = logql.filtered(
-            logql.selector_of_any(names.LAUNCH_ID, newest), matches=_STATE_EVENT, metadata=launches.EVENT_METADATA
+        query = logql.log_query(
+            logql.selector_of_values(names.LAUNCH_ID, newest), matches=_STATE_EVENT, metadata=launches.EVENT_METADATA
         )
         chosen = {launch_id: known[launch_id] for launch_id in newest}
         await self._apply_events(chosen, query, Key(earliest(list(chosen.values()), start)))
