@@ -39,3 +39,23 @@ def test_python_m_tracetail_names_itself_tracetail():
     )
     assert run.returncode == 2
     assert run.stderr.startswith("Usage: tracetail ps ")
+
+
+LOADED = """
+import sys
+from tracetail.cli.main import main
+main(sys.argv[1:], standalone_mode=False)
+loaded = {name.split(".")[1] for name in sys.modules if name.startswith("tracetail.")}
+print(*sorted(loaded & {"agent", "launcher", "panel", "store"}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "parts"),
+    [("", ""), ("start", "launcher"), ("ps", "launcher"), ("store", "store"), ("panel", "panel")],
+)
+def test_a_command_imports_the_part_that_it_needs_and_no_other(command, parts):
+    run = subprocess.run(
+        [sys.executable, "-c", LOADED, *command.split(), "--help"], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines()[-1] == parts

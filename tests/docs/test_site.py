@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
 import yaml
 
+from tracetail.cli.main import main
 from tracetail.cli.reference import render_reference
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
 
 
 @pytest.fixture(scope="module")
@@ -75,16 +78,31 @@ def test_every_alert_has_its_section_in_the_operations_page():
     assert rows == alerts
 
 
-def test_every_command_that_the_pages_name_exists():
-    from tracetail.cli.main import _COMMANDS
+def commands_of(page):
+    """Return the lines of a page that are a `tracetail` command, in code or in a block."""
+    text = page.read_text("utf-8")
+    blocks = "\n".join(re.findall(r"^ *```(?:sh)?\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL))
+    blocks += "\n".join(re.findall(r"^(?: {4,}| *\d\. )(?:\S*/)?(tracetail .*)$", text, re.MULTILINE))
+    return re.findall(r"`(tracetail [^`\n]+)`", text) + re.findall(
+        r"^ *(?:\S*/)?(tracetail .*)$", blocks, re.MULTILINE
+    )
 
-    for page in DOCS.rglob("*.md"):
-        text = page.read_text("utf-8")
-        blocks = "\n".join(re.findall(r"^ *```sh\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL))
-        code = re.findall(r"`(tracetail [^`\n]+)`", text) + re.findall(r"^ *(tracetail .*)$", blocks, re.MULTILINE)
-        for line in code:
-            command = line.split()[1]
-            assert command in _COMMANDS or command.startswith("-"), f"{page.name}: {line}"
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("README*.md")], ids=lambda page: page.name)
+def test_every_command_and_option_that_a_page_names_exists(page):
+    for line in commands_of(page):
+        words = re.sub(r"'[^']*'?|\s#.*", " ", line).split()[1:]
+        command, known = main, set()
+        for word in words:
+            known |= {
+                option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]
+            }
+            known |= {"--help", "--version"}
+            if word.startswith("-") and word != "-":
+                assert word.partition("=")[0].rstrip(",;)]") in known, f"{line}: {word}"
+            elif isinstance(command, click.Group):
+                command = command.get_command(click.Context(command), word.strip(",")) or command
+        assert command is not main or not words or words[0].startswith(("-", "…")), line
 
 
 def test_files_that_the_pages_name_are_there():
