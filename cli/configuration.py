@@ -23,6 +23,16 @@ from tracetail.store.settings import StoreSettings
 
 CONFIG_VARIABLE = "TRACETAIL_CONFIG"
 SYSTEM_CONFIG = Path("/etc/tracetail/tracetail.toml")
+_PYTHON_NAMES = re.compile(r"`(\w+)`")
+_PLAIN_NAMES = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
+"""The types in msgspec's messages, in the words of TOML."""
 
 _Sources = Mapping[str, Mapping[str, str]]
 """Where each key was set, by table and key: the path of a file or the name of a variable."""
@@ -189,14 +199,3 @@ def _convert(table: str, values: dict[str, Any], struct: Any, sources: dict[str,
             reason = _PYTHON_NAMES.sub(lambda match: _PLAIN_NAMES.get(match[1], match[0]), message)
             reason = reason[:1].lower() + reason[1:]
         raise ConfigurationError(f"{where}: {table}.{key}: {reason}") from error
-
-
-_PYTHON_NAMES = re.compile(r"`(\w+)`")
-_PLAIN_NAMES = {
-    "str": "text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a table",
-}

@@ -48,7 +48,7 @@ def keys_inside(option: Option) -> list[Option]:
 
 
 def options_of_table(table: str, struct: Any) -> list[Option]:
-    """Return the keys of one table. struct: the dataclass or msgspec struct that holds them."""
+    """Return the keys of one table. struct: the msgspec struct that holds them."""
     found = []
     for key, hint in get_type_hints(struct, include_extras=True).items():
         kind, description = _described(hint)
@@ -67,4 +67,4 @@ def _described(hint: Any) -> tuple[Any, str]:
     if get_origin(hint) is not Annotated:
         return hint, ""
     kind, note = get_args(hint)[:2]
-    return kind, note if isinstance(note, str) else note.description or ""
+    return kind, note.description or ""

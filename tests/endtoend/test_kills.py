@@ -1,4 +1,4 @@
-"""kill -9 of any part at any moment: every line is found, each once, and `status` tells the truth."""
+"""kill -9 of any part at any moment: every line is found, each once, and `status` reports the truth."""
 
 import json
 import os
@@ -137,7 +137,7 @@ def test_keeper_and_server_killed_as_when_the_machine_is_restarted(machine):
     wait_for(lambda: Path(result["logFile"]).stat().st_size > 100_000, "lines")
     os.kill(record["keeper"]["pid"], signal.SIGKILL)
     os.kill(record["server"]["pid"], signal.SIGKILL)
-    # Nobody calls the launcher: the agent has the end told, and ships it.
+    # Nobody calls the launcher: the agent starts a keeper that reports the end, and ships it.
     exited = machine.wait_for_event("trace-kill-both", "exited")
     assert "state=crashed" in exited
     wait_for(lambda: launch.shipped_path.exists() and json.loads(launch.shipped_path.read_bytes())["complete"], "all")

@@ -53,7 +53,7 @@ def parts_of(machine):
     return {pid: name for pid, name in found.items() if name in ("store", "agent", "panel")}
 
 
-def test_ends_its_parts_when_it_is_told_to_stop(up, bare_machine):
+def test_stops_its_parts_on_sigterm(up, bare_machine):
     process, lines = up()
     assert [line.split()[0] for line in lines[:3]] == ["store", "agent", "panel"]
     assert sorted(parts_of(bare_machine).values()) == ["agent", "panel", "store"]
