@@ -446,7 +446,7 @@ async def test_another_language_leaves_the_recent_launches_to_choose_from(loki, 
         await until(page, f"{SEEN}.length > 0")
 
 
-async def test_a_launch_of_another_trace_is_looked_for_in_its_own(loki, panel, browser):
+async def test_a_launch_of_another_trace_is_opened_in_its_own(loki, panel, browser):
     loki.add(A, time.time_ns(), "INFO of the first", level="info")
     loki.add({**B, "traceId": "t2"}, time.time_ns(), "INFO of the second", level="info")
     async with opened(browser, f"{panel.url}/panel?launchId={A['launchId']}") as page:

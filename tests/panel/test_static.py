@@ -1,6 +1,7 @@
 """The files that the panel serves: what the pages load, and what the browser code and the server agree on."""
 
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ def test_modules_import_downwards_only():
             for name in IMPORT.findall(path.read_text(encoding="utf-8")):
                 target = (path.parent / name).resolve().relative_to(STATIC.resolve())
                 assert target.parts[0] == "vendor" or target.parts[1] in allowed, f"{path} imports {name}"
+
+
+def test_modules_import_each_other_in_no_cycle():
+    graph = {
+        path.resolve(): {(path.parent / name).resolve() for name in IMPORT.findall(path.read_text(encoding="utf-8"))}
+        for path in COMPONENT.rglob("*.js")
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError
 
 
 def test_nothing_is_fetched_from_elsewhere_and_no_text_becomes_html():

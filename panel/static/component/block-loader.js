@@ -48,7 +48,7 @@ export class BlockLoader {
     this.#on = on;
   }
 
-  /** What is still under way changes nothing any more. */
+  /** Ignore the answers to requests that are under way. */
   stop() {
     this.#stopped = true;
   }

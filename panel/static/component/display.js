@@ -1,4 +1,4 @@
-// What the parts show, kept so that they can be built anew in another language. Controllers report to it and ask it
+// What the parts show, kept so that they can be built again in another language. Controllers report to it and ask it
 // nothing.
 
 /** @import { Actions } from "./actions.js" */

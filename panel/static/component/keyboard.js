@@ -2,7 +2,7 @@
 
 /** @import { Actions } from "./actions.js" */
 
-import { ERROR_LEVELS } from "./navigation.js";
+import { levelsFrom } from "./log/levels.js";
 
 /** @type {Record<string, (actions: Actions, event: KeyboardEvent) => void>} */
 export const KEYS = {
@@ -24,9 +24,9 @@ export const KEYS = {
   N: (actions) => actions.previousMatch(),
   ":": (actions) => actions.openGoto(),
   1: (actions) => actions.showLevels(""),
-  2: (actions) => actions.showLevels("info,warning,error,critical"),
-  3: (actions) => actions.showLevels("warning,error,critical"),
-  4: (actions) => actions.showLevels(ERROR_LEVELS),
+  2: (actions) => actions.showLevels(levelsFrom("info")),
+  3: (actions) => actions.showLevels(levelsFrom("warning")),
+  4: (actions) => actions.showLevels(levelsFrom("error")),
   w: (actions) => actions.toggle("wrap"),
   z: (actions) => actions.toggle("fold"),
   c: (actions) => actions.toggle("charts"),

@@ -9,7 +9,7 @@
 import { LAST } from "./log/line-key.js";
 
 const INDEX_MS = 400; // between questions to a server that still counts
-const LOADING_MS = 50; // between looks at a hole that is being loaded
+const LOADING_MS = 50; // before a hole that is being loaded is checked again
 
 export class LineNumbers {
   #api;

@@ -1,5 +1,5 @@
 // The log that is shown: its document, the pages that fill it, and the lines that arrive. Each reload begins a new
-// document; what is under way for the one before it changes nothing any more.
+// document; answers to requests for the one before it are ignored.
 
 /** @import { PanelApi } from "./api/panel-api.js" */
 /** @import { LogRows } from "./log-rows.js" */
@@ -10,10 +10,9 @@
 import { refusalCode } from "./api/panel-api.js";
 import { BlockLoader } from "./block-loader.js";
 import { LineNumbers } from "./line-numbers.js";
-import { BLOCK_LINES } from "./log/block.js";
+import { BLOCK_LINES, FIRST_PAGE_LINES } from "./log/block.js";
 import { FIRST } from "./log/line-key.js";
 import { LogDocument } from "./log/log-document.js";
-import { FIRST_PAGE_LINES } from "./session.js";
 
 const FILTERED_MS = 300;
 const LAST_OF_NANOSECOND = "ffffffffffffffff";
@@ -102,7 +101,7 @@ export class LogController {
     void this.#numbers.find();
   }
 
-  /** Read the log anew as the scope is now, around the line that is in sight. Returns false if begin() came between. */
+  /** Load the log again with the scope of now, around the line that is in sight. Returns false if begin() came between. */
   async reload() {
     const { following } = this.#view;
     const seen = this.#view.visibleLines[0]?.entry.id;

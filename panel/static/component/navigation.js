@@ -7,10 +7,10 @@
 /** @import { SelectionController } from "./selection-controller.js" */
 /** @import { Attempt, Exit, Launch, Line, LogPage, Parameters, Settings } from "./types.js" */
 
+import { ERROR_LEVELS } from "./log/levels.js";
 import { FIRST, keyOf } from "./log/line-key.js";
 import { placeOf } from "./log/place.js";
 
-export const ERROR_LEVELS = "error,critical";
 const EVIDENCE_CHARACTERS = 300;
 const EVIDENCE_LINES = 5; // the first may be events, which quote it
 

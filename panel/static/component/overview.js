@@ -5,9 +5,9 @@
 /** @import { Scope } from "./scope.js" */
 /** @import { Attempt, Counts, Facets, Histogram, Line, LogPage, Settings, StatsPoint } from "./types.js" */
 
+import { ERROR_LEVELS } from "./log/levels.js";
 import { FIRST } from "./log/line-key.js";
 import { statsOf } from "./log/stats.js";
-import { ERROR_LEVELS } from "./navigation.js";
 
 const REFRESH_MS = 5_000;
 const POINTS_MAX = 900;
@@ -57,7 +57,7 @@ export class Overview {
     this.#setPoints([]);
   }
 
-  /** What is under way is not shown any more. */
+  /** Stop, and ignore the answers to requests that are under way. */
   destroy() {
     clearTimeout(this.#timer);
     this.#timer = 0;

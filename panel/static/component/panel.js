@@ -333,7 +333,7 @@ export class Panel {
 
   // --- what the reader does -----------------------------------------------------------------------------------------
 
-  /** Read the log anew as the scope is now. */
+  /** Load the log again with the scope of now. */
   async #reload() {
     if (!this.#session.isLive) return;
     this.#search.reset();

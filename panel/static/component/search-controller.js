@@ -7,7 +7,6 @@
 
 import { messageOf } from "./api/panel-api.js";
 import { LAST } from "./log/line-key.js";
-import { matchPattern } from "./parts/search-bar.js";
 
 export class SearchController {
   /** @type {string | null} The id of the line that the search is at. */
@@ -97,5 +96,18 @@ export class SearchController {
   #change(state) {
     this.state = state;
     this.#onChange(state);
+  }
+}
+
+/**
+ * What marks the matches in a row; null if nothing is searched for or the browser does not know the expression.
+ * @param {SearchQuery} query
+ */
+function matchPattern({ q, regex, case: isCase }) {
+  if (!q) return null;
+  try {
+    return new RegExp(regex ? q : q.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"), isCase ? "gu" : "giu");
+  } catch {
+    return null;
   }
 }

@@ -8,8 +8,8 @@
 
 import { LiveStream } from "./api/live-stream.js";
 import { ApiError, messageOf, refusalCode } from "./api/panel-api.js";
+import { FIRST_PAGE_LINES } from "./log/block.js";
 
-export const FIRST_PAGE_LINES = 400;
 const REOPEN_MS = 3_000;
 
 /**

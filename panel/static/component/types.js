@@ -83,7 +83,7 @@
  * @property {boolean} more
  * @property {Gap[]} [gaps]
  * @property {boolean} [metadata] false where Loki keeps no structured metadata, else absent
- * @property {string} [cursor] of the newest page: where a stream goes on
+ * @property {string} [cursor] of the newest page: where a stream continues
  */
 
 /**

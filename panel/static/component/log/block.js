@@ -6,6 +6,7 @@
 import { compareKeys } from "./line-key.js";
 
 export const BLOCK_LINES = 1000;
+export const FIRST_PAGE_LINES = 400; // what a log is opened with
 let blocksMade = 0;
 
 /** @typedef {Block & {entries: Line[], counts: Counts}} LoadedBlock a block whose lines are here */

@@ -4,10 +4,11 @@
 
 import { dayAndTime } from "../log/format.js";
 import { keyOf, milliseconds } from "../log/line-key.js";
+import { LEVELS } from "../log/levels.js";
 import { sharpContext } from "./canvas.js";
 import { element } from "./dom.js";
 
-const LEVELS = ["critical", "error", "warning", "info", "debug", "none"];
+const DRAWN_LEVELS = [...LEVELS].reverse().concat("none"); // from the bottom up
 /** @type {Record<string, string>} */
 const COLORS = {
   critical: "--bad",
@@ -82,7 +83,7 @@ export class Histogram {
     if (this.element.hidden || !width) return;
     const context = sharpContext(this.canvas, width, HEIGHT);
     const style = getComputedStyle(this.element);
-    const colors = Object.fromEntries(LEVELS.map((level) => [level, style.getPropertyValue(COLORS[level])]));
+    const colors = Object.fromEntries(DRAWN_LEVELS.map((level) => [level, style.getPropertyValue(COLORS[level])]));
     const { stepMs, slices } = this.#data;
     const most = Math.max(1, ...slices.map(totalOfSlice));
     const span = this.#last - this.#first;
@@ -90,7 +91,7 @@ export class Histogram {
     for (const slice of slices) {
       const x = ((milliseconds(slice.time) - this.#first) / span) * width;
       let y = HEIGHT;
-      for (const level of LEVELS) {
+      for (const level of DRAWN_LEVELS) {
         const count = slice.counts[level] ?? 0;
         if (!count) continue;
         // A square root keeps one error visible beside a thousand lines.
@@ -118,12 +119,12 @@ export class Histogram {
       const from = milliseconds(each.time);
       return time >= from && time < from + this.#data.stepMs;
     });
-    const levels = LEVELS.filter((level) => slice?.counts[level]);
+    const levels = DRAWN_LEVELS.filter((level) => slice?.counts[level]);
     return levels.map((level) => `${level} ${slice?.counts[level]}`).join(", ");
   }
 }
 
 /** @param {HistogramSlice} slice */
 function totalOfSlice(slice) {
-  return LEVELS.reduce((sum, level) => sum + (slice.counts[level] ?? 0), 0);
+  return DRAWN_LEVELS.reduce((sum, level) => sum + (slice.counts[level] ?? 0), 0);
 }

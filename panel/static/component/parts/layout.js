@@ -1,4 +1,4 @@
-// The parts of the panel in one language, around the scroller, which stays when they are built anew in another one.
+// The parts of the panel in one language, around the scroller, which stays when they are built again in another one.
 
 /** @import { Actions } from "../actions.js" */
 /** @import { Exit, Filter, Launch, Messages, SearchQuery, SearchStep, Settings } from "../types.js" */

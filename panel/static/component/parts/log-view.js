@@ -106,7 +106,7 @@ export class LogView {
     this.sizer.style.setProperty("--numbers", `${digits}ch`);
   }
 
-  /** Fill the rows in sight anew: what they show has changed. */
+  /** Fill the rows in sight again: what they show has changed. */
   refresh() {
     for (const each of this.#elements.values()) each.row = null;
     this.schedule();

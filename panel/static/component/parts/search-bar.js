@@ -2,9 +2,9 @@
 
 /** @import { Counts, Filter, Messages, SearchQuery, SearchState, SearchStep } from "../types.js" */
 
+import { levelsFrom } from "../log/levels.js";
 import { element, icon, wordButton } from "./dom.js";
 
-const LEVELS = ["debug", "info", "warning", "error", "critical"];
 /** @type {("info" | "warning" | "error")[]} */
 const OFFERED_LEVELS = ["info", "warning", "error"];
 const TYPING_MS = 350;
@@ -148,21 +148,7 @@ export class SearchBar {
   }
 
   #filter() {
-    const from = LEVELS.indexOf(this.level.value);
-    const filter = { level: from < 0 ? "" : LEVELS.slice(from).join(","), process: this.process.value };
+    const filter = { level: levelsFrom(this.level.value), process: this.process.value };
     this.#on.filter(this.only && this.input.value ? { ...filter, ...this.query, q: this.input.value } : filter);
-  }
-}
-
-/**
- * What marks the matches in a row; null if nothing is searched for or the browser does not know the expression.
- * @param {SearchQuery} query
- */
-export function matchPattern({ q, regex, case: isCase }) {
-  if (!q) return null;
-  try {
-    return new RegExp(regex ? q : q.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"), isCase ? "gu" : "giu");
-  } catch {
-    return null;
   }
 }
