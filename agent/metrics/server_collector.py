@@ -1,52 +1,42 @@
-"""The metrics of the inference servers: what each launch of this machine does, costs and yields.
+"""Collects the metrics of the inference servers: state, resources and throughput of each launch on this machine.
 
-Put together when they are asked for, from the launches' records, their processes (processes.py), the GPUs
-(gpu.py) and what passed through the pipeline (`ServerMetrics.observe`). A launch's series are there from its
-start until some minutes after its end, so that the end is seen; then they go: a launchId is in no series for longer.
+They are computed at each collection, from the launches' records, their processes (processes.py), the GPUs (gpu.py)
+and the lines that the pipeline shipped (`ServerMetrics.observe`). A launch's series exist from its start until some
+minutes after its end, so that a scrape sees the end.
 """
 
 import contextlib
-import re
-import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from tracetail.agent.metrics.gpu import ProcessUse, sample, usage_of
+from tracetail.agent.metrics.gpu import sample
 from tracetail.agent.metrics.processes import Usage, usage
+from tracetail.agent.metrics.server_families import (
+    LaunchSample,
+    counter,
+    end_families,
+    gauge,
+    gpu_families,
+    seconds_of,
+    start_families,
+    state_families,
+)
 from tracetail.contract.engine_stats import FIELDS, newest_stats
 from tracetail.contract.labels import launch_labels
 from tracetail.contract.launch_processes import LaunchProcesses, LaunchRoots
 from tracetail.contract.nvml import Devices
 from tracetail.contract.processes import Process, is_alive
-from tracetail.contract.record import (
-    CRASHED,
-    ENDED_STATES,
-    FAILED,
-    READY,
-    STARTING,
-    STOPPED,
-    STOPPING,
-    LaunchDir,
-    Record,
-    RecordError,
-)
+from tracetail.contract.record import ENDED_STATES, LaunchDir, Record, RecordError
 from tracetail.contract.state import launches_dir
 
-STATES = (STARTING, READY, STOPPING, STOPPED, FAILED, CRASHED)
-LAUNCH_LABEL_NAMES = ("launch_id", "trace_id", "service_name", "env", "engine", "host")
-"""On every series of a launch: the values of its labels in Loki, under names that follow Prometheus' conventions."""
-
-CAUSE_MAX_CHARACTERS = 100
 OBSERVED_MAX = 2_000
-"""Launches whose lines are remembered; a look forgets those that are gone, but nobody may ever look."""
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+"""Number of launches whose lines are kept; a collection drops ended ones, but there may never be one."""
 
 _STATS_HELP = {
     "prompt_tokens_per_second": "Prompt tokens per second, by the engine's last stats line.",
@@ -60,26 +50,10 @@ _STATS_HELP = {
 
 @dataclass
 class _Observed:
-    """What the pipeline saw of one launch."""
+    """What observe() received of one launch."""
 
     stats: dict[int, dict[str, float]] = field(default_factory=dict)
     lines: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True)
-class _Launch:
-    """One launch at the moment of the look."""
-
-    record: Record
-    state: str
-    attempt: int
-    usage: Usage | None
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        record = self.record
-        ids = (record["launchId"], record["traceId"], record["modelName"])
-        return (*ids, record["env"], record["engine"], record["host"])
 
 
 class ServerMetrics(Collector):
@@ -93,7 +67,7 @@ class ServerMetrics(Collector):
         now: Callable[[], float],
         devices: Devices | None = None,
     ) -> None:
-        """Look below state_dirs() each time; now() is in seconds since the epoch."""
+        """state_dirs: called at each collection. now: returns seconds since the epoch."""
         self._state_dirs = state_dirs
         self._keep_ended_seconds = keep_ended_seconds
         self._now = now
@@ -107,9 +81,9 @@ class ServerMetrics(Collector):
         self._records: dict[Path, tuple[int, Record]] = {}
 
     def observe(self, launch_id: str, stats_lines: Sequence[bytes], levels: Mapping[str, int]) -> None:
-        """Take note of lines of a launch: those that may be engine statistics, and how many have which level.
+        """Add shipped lines of a launch: those that may be engine statistics, and the number of lines by level.
 
-        Does not wait for a look that is under way: it is called where lines are shipped.
+        Does not wait for a collection in another thread: it is called by the pipeline.
         """
         with self._observing:
             observed = self._observed.setdefault(launch_id, _Observed())
@@ -126,33 +100,33 @@ class ServerMetrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return all series as of now."""
         with self._collecting:
-            launches = self._look()
+            launches = self._sample()
             devices = sample(self._devices) if self._devices is not None and launches else []
             families = [
-                *_state_families(launches),
-                *_start_families(launches),
-                *_end_families(launches),
+                *state_families(launches),
+                *start_families(launches),
+                *end_families(launches),
                 *self._usage_families(launches),
-                *_gpu_families(launches, devices),
+                *gpu_families(launches, devices),
                 *self._observed_families(launches),
             ]
         return [family for family in families if family.samples]
 
-    def _look(self) -> list[_Launch]:
+    def _sample(self) -> list[LaunchSample]:
         launches = []
         records = self._read_records()
         for record, state in records:
             end = self._end_of(record, state)
             if end is None or self._now() - end < self._keep_ended_seconds:
                 launches.append((record, state))
-        self._forget_all_but({record["launchId"] for record, _ in launches})
+        self._drop_all_but({record["launchId"] for record, _ in launches})
         ids = {record["launchId"] for record, _ in records}
         self._ended = {key: value for key, value in self._ended.items() if key in ids}
         running = [_roots(record) for record, state in launches if state not in ENDED_STATES]
         processes = self._processes.find(running) if running else {}
         earlier = _attempts([record for record, _ in records])
         return [
-            _Launch(
+            LaunchSample(
                 record,
                 state,
                 earlier[record["launchId"]],
@@ -169,8 +143,8 @@ class ServerMetrics(Collector):
             with contextlib.suppress(FileNotFoundError):
                 for path in launches_dir(state_dir).iterdir():
                     launch = LaunchDir(path)
-                    # A launch may vanish between two looks at it (gc), or have no record yet; a record that is
-                    # unreadable is reported by those who act on it.
+                    # A launch may be deleted meanwhile (gc), or have no record yet; discovery reports records that
+                    # cannot be read.
                     with contextlib.suppress(OSError, RecordError, KeyError, ValueError):
                         changed = launch.record_path.stat().st_mtime_ns
                         known = self._records.get(path)
@@ -182,30 +156,30 @@ class ServerMetrics(Collector):
         return [(found[path][1], states[path]) for path in sorted(found, key=lambda path: path.name)]
 
     def _end_of(self, record: Record, state: str) -> float | None:
-        """Return when the launch ended; for one whose record does not tell, when that was first seen."""
+        """Return when the launch ended, or when that was first seen if the record has no end; None if it has not."""
         if state not in ENDED_STATES:
             return None
         if "endedAt" in record:
-            return _seconds(record["endedAt"])
+            return seconds_of(record["endedAt"])
         return self._ended.setdefault(record["launchId"], self._now())
 
-    def _forget_all_but(self, launch_ids: set[str]) -> None:
+    def _drop_all_but(self, launch_ids: set[str]) -> None:
         with self._observing:
             self._observed = {key: value for key, value in self._observed.items() if key in launch_ids}
         self._cpu = {key: value for key, value in self._cpu.items() if key in launch_ids}
 
-    def _usage_families(self, launches: list[_Launch]) -> Iterator[Metric]:
-        cpu = _counter("cpu_seconds", "CPU time of all processes of the launch, user and system.")
-        memory = _gauge(
+    def _usage_families(self, launches: list[LaunchSample]) -> Iterator[Metric]:
+        cpu = counter("cpu_seconds", "CPU time of all processes of the launch, user and system.")
+        memory = gauge(
             "resident_memory_bytes", "Resident memory of all processes of the launch, shared pages in each."
         )
-        threads = _gauge("threads", "Threads of all processes of the launch.")
-        open_files = _gauge("open_fds", "Open file descriptors of all processes of the launch.")
-        processes = _gauge("processes", "Processes of the launch.")
+        threads = gauge("threads", "Threads of all processes of the launch.")
+        open_files = gauge("open_fds", "Open file descriptors of all processes of the launch.")
+        processes = gauge("processes", "Processes of the launch.")
         for launch in launches:
             if launch.usage is None:
                 continue
-            # A process whose parent is not told of its end takes its CPU time with it; a counter must not fall.
+            # The CPU time of a process that its parent does not reap is lost; a counter must not fall.
             launch_id = launch.record["launchId"]
             self._cpu[launch_id] = max(self._cpu.get(launch_id, 0.0), launch.usage.cpu_seconds)
             cpu.add_metric(launch.labels, self._cpu[launch_id])
@@ -216,9 +190,9 @@ class ServerMetrics(Collector):
                 open_files.add_metric(launch.labels, launch.usage.open_files)
         yield from (cpu, memory, threads, open_files, processes)
 
-    def _observed_families(self, launches: list[_Launch]) -> Iterator[Metric]:
-        lines = _counter("log_lines", "Lines of the launch's log that the agent parsed, by level.", "level")
-        stats = {name: _gauge(name, _STATS_HELP[name], "engine_index") for name in FIELDS}
+    def _observed_families(self, launches: list[LaunchSample]) -> Iterator[Metric]:
+        lines = counter("log_lines", "Lines of the launch's log that the agent parsed, by level.", "level")
+        stats = {name: gauge(name, _STATS_HELP[name], "engine_index") for name in FIELDS}
         with self._observing:
             for launch in launches:
                 observed = self._observed.get(launch.record["launchId"])
@@ -235,96 +209,12 @@ class ServerMetrics(Collector):
         yield from stats.values()
 
 
-def _state_families(launches: list[_Launch]) -> Iterator[Metric]:
-    up = _gauge("up", "1 while the server is ready.")
-    states = _gauge("state", "1 for the state that the launch is in, 0 for the others.", "state")
-    info = _gauge("info", "What else is known of the launch; always 1.", "instance_id", "job_id", "port", "log_file")
-    restarts = _gauge("restarts", "Launches of the same service and trace before this one.")
-    for launch in launches:
-        record = launch.record
-        up.add_metric(launch.labels, float(launch.state == READY))
-        for state in STATES:
-            states.add_metric((*launch.labels, state), float(launch.state == state))
-        port = record.get("port")
-        more = (record["instanceId"], record.get("jobId") or "", str(port or ""), record.get("logFile") or "")
-        info.add_metric((*launch.labels, *more), 1)
-        restarts.add_metric(launch.labels, launch.attempt)
-    yield from (up, states, info, restarts)
-
-
-def _start_families(launches: list[_Launch]) -> Iterator[Metric]:
-    started = _gauge("start_time_seconds", "When the launch started, in seconds since the epoch.")
-    ready = _gauge("ready_seconds", "How long the start took until the server was ready.")
-    phases = _gauge("phase_seconds", "How long each phase of the start took.", "phase")
-    for launch in launches:
-        record = launch.record
-        if "startedAt" in record:
-            started.add_metric(launch.labels, _seconds(record["startedAt"]))
-            if "readyAt" in record:
-                ready.add_metric(launch.labels, _seconds(record["readyAt"]) - _seconds(record["startedAt"]))
-        for name, seconds in _sum_by_name(record):
-            phases.add_metric((*launch.labels, name), seconds)
-    yield from (started, ready, phases)
-
-
-def _end_families(launches: list[_Launch]) -> Iterator[Metric]:
-    codes = _gauge("exit_code", "Exit status of the server, 128 + its number for a signal.")
-    ends = _gauge(
-        "exit_info",
-        "How the launch ended and why, without numbers and details; always 1.",
-        "state",
-        "cause",
-        "signal",
-    )
-    for launch in launches:
-        if launch.state not in ENDED_STATES:
-            continue
-        end = launch.record.get("exit") or {}
-        name = end.get("signal") or ""
-        code = end.get("code")
-        if code is None and name in signal.Signals.__members__:
-            code = 128 + signal.Signals[name]
-        if code is not None:
-            codes.add_metric(launch.labels, code)
-        ends.add_metric((*launch.labels, launch.state, kind_of_cause(end.get("cause") or ""), name), 1)
-    yield from (codes, ends)
-
-
-def kind_of_cause(cause: str) -> str:
-    """Return a cause without what differs from launch to launch: its numbers, and its details after a colon.
-
-    As a label it then says the same of the same failure, and takes few values. The launch's log has the whole text.
-    """
-    return _NUMBER.sub("…", cause.partition(": ")[0])[:CAUSE_MAX_CHARACTERS]
-
-
-def _gpu_families(launches: list[_Launch], devices: list[dict[int, ProcessUse]]) -> Iterator[Metric]:
-    memory = _gauge("gpu_memory_bytes", "Memory that the launch's processes hold on a GPU.", "gpu")
-    share = _gauge("gpu_utilisation_ratio", "Share of the time in which the launch's kernels ran on a GPU.", "gpu")
-    for launch in launches:
-        if launch.usage is None:
-            continue
-        for used in usage_of(launch.usage.pids, devices):
-            memory.add_metric((*launch.labels, str(used.device)), used.memory_bytes)
-            if used.utilisation_ratio is not None:
-                share.add_metric((*launch.labels, str(used.device)), used.utilisation_ratio)
-    yield from (memory, share)
-
-
-def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"tracetail_server_{name}", text, labels=(*LAUNCH_LABEL_NAMES, *labels))
-
-
-def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
-    return CounterMetricFamily(f"tracetail_server_{name}", text, labels=(*LAUNCH_LABEL_NAMES, *labels))
-
-
 def _checked(record: Record) -> Record:
     """Return the record. Raises KeyError or ValueError if a series could not be made of it."""
     launch_labels(record)
     for key in ("startedAt", "readyAt", "endedAt"):
         if key in record:
-            _seconds(str(record[key]))
+            seconds_of(str(record[key]))
     return record
 
 
@@ -347,15 +237,3 @@ def _attempts(records: list[Record]) -> dict[str, int]:
         attempts[record["launchId"]] = seen[service]
         seen[service] += 1
     return attempts
-
-
-def _sum_by_name(record: Record) -> Iterable[tuple[str, float]]:
-    """Return the phases; one that occurs twice (several workers) once, with its time added up."""
-    total: dict[str, float] = {}
-    for phase in record.get("phases") or []:
-        total[phase["name"]] = total.get(phase["name"], 0.0) + phase["seconds"]
-    return total.items()
-
-
-def _seconds(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()

@@ -137,7 +137,7 @@ class Delivery:
                 case Verdict.SETTINGS:
                     setting = answers.setting_for(answer.status)
                     url = self._loki.settings.url
-                    self._report(f"Loki answers {answer.status} at {url}: check {setting}; {answer.text[:300]}")
+                    self._report(f"Loki answers {answer.status} at {url}: look at {setting}; {answer.text[:300]}")
                     self._metrics.retried(str(answer.status))
                     await self._pause(intent, backoff.wait(max(SETTINGS_SECONDS, answer.retry_after)))
                 case Verdict.TRY_AGAIN:

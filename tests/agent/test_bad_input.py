@@ -63,7 +63,7 @@ async def test_a_line_of_50_mb_without_newline_takes_little_memory(
     await loki.until(lambda: "others go on" in loki.lines())
 
 
-async def test_a_file_that_may_not_be_read_is_named_and_read_when_it_may(
+async def test_a_file_without_read_permission_is_reported_and_read_once_it_has_it(
     start_agent, loki: LokiStandIn, logs: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     secret = logs / "secret.log"
@@ -83,7 +83,7 @@ async def test_a_file_that_may_not_be_read_is_named_and_read_when_it_may(
     assert len([line for line in agent.errors if "secret.log" in line]) == 1
 
 
-async def test_a_corrupt_journal_is_put_aside_and_each_line_is_there_once(
+async def test_a_corrupt_journal_is_replaced_and_each_line_is_stored_once(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     launch = Launch(state_dir)
@@ -102,7 +102,7 @@ async def test_a_corrupt_journal_is_put_aside_and_each_line_is_there_once(
     assert str(aside) in said
 
 
-async def test_a_journal_of_the_version_before_is_taken_over_with_what_is_under_way(
+async def test_a_journal_of_the_previous_version_is_migrated_with_its_batches(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     launch = Launch(state_dir)
@@ -129,7 +129,9 @@ async def test_a_journal_of_the_version_before_is_taken_over_with_what_is_under_
     await loki.until(lambda: "more" in loki.lines())
 
 
-async def test_a_journal_of_a_newer_version_is_left_alone(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
+async def test_a_journal_of_a_newer_version_is_refused_unchanged(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
     journal = journal_path(state_dir)
     journal.parent.mkdir(parents=True)
     with opened(journal) as connection:
@@ -140,7 +142,7 @@ async def test_a_journal_of_a_newer_version_is_left_alone(start_agent, loki: Lok
     assert journal.read_bytes() == before
 
 
-async def test_a_full_disk_stops_nothing_for_good(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
+async def test_shipping_continues_after_the_disk_was_full(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
     launch = Launch(state_dir)
     launch.print("first")
     agent = await start_agent()
@@ -179,7 +181,7 @@ async def test_a_record_that_cannot_be_read_does_not_stop_the_others(
     assert len([line for line in agent.errors if "not valid JSON" in line]) == 1
 
 
-async def test_a_journal_that_another_program_holds_is_waited_for(
+async def test_a_journal_locked_by_another_program_delays_the_agent(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     launch = Launch(state_dir)

@@ -15,7 +15,7 @@ from tracetail.agent.shipping.in_flight import Budget
 MIB = 1 << 20
 
 
-async def test_whoever_comes_first_is_let_in_first_when_there_is_room() -> None:
+async def test_the_budget_is_first_come_first_served() -> None:
     budget = Budget(total=3, batch=1)
     held = 0
     order: list[int] = []
@@ -42,7 +42,7 @@ async def test_whoever_comes_first_is_let_in_first_when_there_is_room() -> None:
     assert order == [0, 1, 2, 4, 5, 6, 7, 8]
 
 
-async def test_a_share_that_turns_out_small_makes_room_and_one_that_is_lent_too() -> None:
+async def test_a_share_that_is_resized_or_lent_frees_bytes_for_others() -> None:
     budget = Budget(total=10, batch=10)
     entered: list[str] = []
 
@@ -107,7 +107,7 @@ async def test_many_backlogs_before_a_loki_that_is_down_fill_neither_journal_nor
         assert [entry.line for entry in loki.entries() if f'launchId="{launch_id}"' in entry.labels] == lines
 
 
-async def test_streams_over_a_limit_of_their_own_do_not_use_up_the_budget(
+async def test_streams_over_their_own_limit_do_not_use_up_the_budget(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     dice = random.Random(7)

@@ -81,7 +81,7 @@ async def test_verify_proves_a_launch_complete_and_names_what_is_missing(
     assert f"missing: {launch.segments[0]} bytes {first['from']} to {first['to']} (2 lines)" in ran.out
 
 
-async def test_verify_says_what_was_lost_and_what_cannot_be_read(
+async def test_verify_reports_lost_bytes_and_unreadable_records(
     start_agent, loki: LokiStandIn, state_dir: Path, tracetail
 ) -> None:
     other = Launch(state_dir, 2)
@@ -110,7 +110,7 @@ async def test_verify_says_what_was_lost_and_what_cannot_be_read(
 
 
 @pytest.mark.parametrize("structured", [True, False])
-async def test_verify_knows_entries_that_were_sent_again_later(
+async def test_verify_recognises_entries_that_were_sent_with_a_later_time(
     start_agent, loki: LokiStandIn, state_dir: Path, tracetail, structured: bool
 ) -> None:
     from aiohttp import web
@@ -146,7 +146,7 @@ async def test_verify_knows_entries_that_were_sent_again_later(
     assert report["receipt"]["lines"] == "2"
 
 
-async def test_verify_of_a_trace_that_nobody_knows_fails(tracetail) -> None:
+async def test_verify_of_an_unknown_trace_fails(tracetail) -> None:
     ran = await tracetail("verify", "--trace-id", "nobody")
     assert ran.status == 1
     assert "no launch of trace nobody" in ran.err
@@ -188,7 +188,7 @@ async def test_rejected_lines_are_listed_and_can_be_sent_again(
     assert loki.lines() == [f"line {n}" for n in range(10)]
 
 
-async def test_try_shows_what_would_become_of_a_file(tmp_path: Path, tracetail, loki: LokiStandIn) -> None:
+async def test_try_shows_labels_metadata_and_masked_text(tmp_path: Path, tracetail, loki: LokiStandIn) -> None:
     log = tmp_path / "app.log"
     log.write_bytes(
         render_line(1_795_353_130_123_456_789, "t1", "i1", b"(A pid=7) ERROR 11-22 13:12:10 [a.py:1] password=geheim")
@@ -208,7 +208,7 @@ async def test_try_shows_what_would_become_of_a_file(tmp_path: Path, tracetail, 
     assert loki.bodies == []
 
 
-async def test_try_shows_the_labels_a_plain_source_and_what_would_not_be_followed(
+async def test_try_shows_plain_sources_segments_and_files_that_are_not_followed(
     tmp_path: Path, tracetail, state_dir: Path
 ) -> None:
     log = tmp_path / "app.log"

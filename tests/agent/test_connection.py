@@ -204,7 +204,7 @@ async def test_a_bearer_token_and_a_tenant(
         ("no proxy", "loki.proxy", "the proxy cannot be reached"),
     ],
 )
-async def test_what_is_wrong_with_the_way_to_loki_is_told_with_the_setting_and_loses_nothing(
+async def test_a_connection_error_names_its_setting_and_loses_nothing(
     start_agent,
     tracetail,
     loki: LokiStandIn,
@@ -289,7 +289,7 @@ async def test_a_token_that_is_rotated_is_used_after_a_401_without_a_restart(
     assert (await agent.status())["healthy"]
 
 
-async def test_a_token_file_that_vanishes_while_the_agent_runs_is_waited_for(
+async def test_a_token_file_that_is_deleted_while_the_agent_runs_delays_it(
     start_agent, loki: LokiStandIn, state_dir: Path, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"

@@ -149,7 +149,7 @@ async def ship_all(
 
 @settings(max_examples=60, deadline=None)
 @given(lines, st.sets(st.integers(1, 60), max_size=6), st.sampled_from([16, 120, 1 << 20]))
-def test_after_a_crash_at_any_step_each_line_is_there_once_with_the_time_it_was_given_first(
+def test_after_a_crash_at_any_step_each_line_is_stored_once_with_its_first_timestamp(
     texts: list[str], crashes: set[int], batch_bytes: int
 ) -> None:
     numbered = [f"{text} {number}" for number, text in enumerate(texts)]

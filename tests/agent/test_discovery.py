@@ -26,9 +26,7 @@ def found(discovery: Discovery) -> list[str]:
     return [source.key for source in discovery.scan()]
 
 
-def test_a_launch_that_begins_within_the_same_tick_of_the_clock_is_found(
-    discovery: Discovery, state_dir: Path
-) -> None:
+def test_a_launch_that_begins_within_the_same_clock_tick_is_found(discovery: Discovery, state_dir: Path) -> None:
     first = Launch(state_dir, 1)
     directory = launches_dir(state_dir)
     before = directory.stat()
@@ -39,9 +37,7 @@ def test_a_launch_that_begins_within_the_same_tick_of_the_clock_is_found(
     assert found(discovery) == [second.launch_id]
 
 
-def test_a_directory_that_has_long_been_the_same_is_not_looked_through_again(
-    discovery: Discovery, state_dir: Path
-) -> None:
+def test_an_unchanged_directory_is_not_scanned_again(discovery: Discovery, state_dir: Path) -> None:
     first = Launch(state_dir, 1)
     directory = launches_dir(state_dir)
     os.utime(directory, ns=(1, 1))
@@ -49,7 +45,7 @@ def test_a_directory_that_has_long_been_the_same_is_not_looked_through_again(
     assert discovery._scanned_mtimes[directory] == 1
 
 
-def test_a_directory_that_cannot_be_looked_through_is_told_of_once_and_stops_nothing(
+def test_a_directory_that_cannot_be_scanned_is_reported_once_and_does_not_stop_the_others(
     discovery: Discovery, state_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "other").mkdir()
@@ -64,7 +60,7 @@ def test_a_directory_that_cannot_be_looked_through_is_told_of_once_and_stops_not
     assert found(discovery) == [other.launch_id]
 
 
-async def test_a_record_that_comes_after_its_directory_is_waited_for(discovery: Discovery, state_dir: Path) -> None:
+async def test_a_record_that_is_written_after_its_directory_is_found(discovery: Discovery, state_dir: Path) -> None:
     launch = Launch(state_dir, 1)
     hidden = launch.dir.record_path.with_suffix(".hidden")
     launch.dir.record_path.rename(hidden)

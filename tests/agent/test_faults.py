@@ -107,7 +107,7 @@ def rejected_rows(state_dir: Path) -> list[sqlite3.Row]:
     ],
     ids=["500", "500-stored", "503", "260", "200", "302", "429", "reset", "reset-stored", "half-answer"],
 )
-async def test_the_same_body_is_sent_again_until_it_is_taken(
+async def test_the_same_body_is_sent_until_it_is_accepted(
     start_agent, loki: LokiStandIn, state_dir: Path, behaviour: Behaviour
 ) -> None:
     launch = Launch(state_dir)
@@ -167,7 +167,7 @@ async def test_a_batch_over_the_rate_limit_is_split(start_agent, loki: LokiStand
     assert loki.lines() == LINES
 
 
-async def test_a_batch_over_a_limit_that_is_not_told_is_split_in_the_end(
+async def test_a_batch_over_an_unknown_limit_is_split_after_some_refusals(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     async def limit(entries: list[Stored], loki: LokiStandIn) -> web.StreamResponse | None:
@@ -183,7 +183,7 @@ async def test_a_batch_over_a_limit_that_is_not_told_is_split_in_the_end(
     assert loki.lines() == lines
 
 
-async def test_a_line_that_a_proxy_finds_too_large_is_kept_and_the_others_go_on(
+async def test_a_line_that_a_proxy_refuses_as_too_large_is_rejected_and_the_others_are_shipped(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     async def limit(entries: list[Stored], loki: LokiStandIn) -> web.StreamResponse | None:
@@ -198,9 +198,7 @@ async def test_a_line_that_a_proxy_finds_too_large_is_kept_and_the_others_go_on(
     assert rejected_rows(state_dir)[0]["reason"] == "Loki answered 413"
 
 
-async def test_a_stream_that_is_held_up_does_not_hold_up_others(
-    start_agent, loki: LokiStandIn, state_dir: Path
-) -> None:
+async def test_a_delayed_stream_does_not_delay_others(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
     async def stop_the_first(entries: list[Stored], loki: LokiStandIn) -> web.StreamResponse | None:
         return web.Response(status=429) if 'launchId="20261122T211210-00000' in entries[0].labels else None
 
@@ -234,7 +232,7 @@ async def test_an_answer_about_settings_names_the_setting_and_loses_nothing(
     await loki.until(lambda: loki.lines() == LINES)
 
 
-async def test_listed_entries_are_sent_again_later_and_the_rest_is_delivered_once(
+async def test_listed_entries_are_sent_with_a_later_time_and_the_rest_is_delivered_once(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     launch = Launch(state_dir)
@@ -257,7 +255,7 @@ async def test_listed_entries_are_sent_again_later_and_the_rest_is_delivered_onc
     assert loki.lines()[-1] == "later"
 
 
-async def test_after_a_restart_nothing_comes_before_what_was_sent_again_later(
+async def test_after_a_restart_new_lines_are_later_than_entries_sent_with_a_later_time(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     launch = Launch(state_dir)
@@ -274,7 +272,7 @@ async def test_after_a_restart_nothing_comes_before_what_was_sent_again_later(
     assert loki.lines()[-2:] == ["line 3", "after the restart"]
 
 
-async def test_refused_entries_that_are_not_listed_are_found_by_halves(
+async def test_refused_entries_that_are_not_listed_are_found_by_splitting(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     launch = Launch(state_dir)
@@ -298,7 +296,7 @@ async def test_refused_entries_that_are_not_listed_are_found_by_halves(
     assert re.fullmatch(r"receipt lines=200 bytes=\d+ rejected=4 redacted=0", receipt)
 
 
-async def test_refused_lines_of_launches_that_print_into_one_file_are_found_there(
+async def test_refused_lines_of_launches_that_print_into_one_file_have_their_offsets(
     start_agent, loki: LokiStandIn, state_dir: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "shared.log"
@@ -331,7 +329,9 @@ async def test_labels_that_loki_refuses_reject_the_batch_without_trying_each_lin
     assert (await agent.status())["sources"][0]["rejected"] == 201
 
 
-async def test_what_is_refused_for_its_time_again_is_kept(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
+async def test_an_entry_refused_for_its_time_twice_is_rejected(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
     launch = Launch(state_dir)
     launch.print("one")
     loki.always = answer(400, "entry for stream '{}' has timestamp too new: 2036-01-01T00:00:00Z")

@@ -78,7 +78,7 @@ async def test_ids_in_a_prefix_hold_from_that_line_on(follow, loki: LokiStandIn,
     assert ids == ["", "t1", "t1", "t2"]
 
 
-async def test_what_was_written_before_the_agent_came_keeps_the_engines_time(
+async def test_lines_written_before_the_agent_started_keep_the_engines_time(
     follow, loki: LokiStandIn, logs: Path
 ) -> None:
     append(
@@ -110,7 +110,7 @@ async def test_rename_and_create(follow, loki: LokiStandIn, logs: Path) -> None:
     await all_of(loki, [*numbered(0, 200), "written after the rename", *numbered(200, 300)])
 
 
-async def test_the_old_writer_goes_on_long_after_the_rename(follow, loki: LokiStandIn, logs: Path) -> None:
+async def test_lines_written_to_a_renamed_file_much_later_are_read(follow, loki: LokiStandIn, logs: Path) -> None:
     path = logs / "app.log"
     append(path, "one")
     await follow()
@@ -122,7 +122,7 @@ async def test_the_old_writer_goes_on_long_after_the_rename(follow, loki: LokiSt
     await all_of(loki, ["one", "two", "late"])
 
 
-async def test_rename_twice_between_two_looks(follow, loki: LokiStandIn, logs: Path) -> None:
+async def test_two_renames_between_two_polls(follow, loki: LokiStandIn, logs: Path) -> None:
     path = logs / "app.log"
     append(path, *numbered(0, 10))
     await follow()
@@ -163,7 +163,7 @@ async def test_copytruncate_while_the_agent_is_down(follow, loki: LokiStandIn, l
     await all_of(loki, numbered(0, 210))
 
 
-async def test_truncate_in_place_tells_of_what_was_lost(follow, loki: LokiStandIn, logs: Path) -> None:
+async def test_truncation_in_place_reports_the_lost_bytes(follow, loki: LokiStandIn, logs: Path) -> None:
     path = logs / "app.log"
     append(path, *numbered(0, 10))
     await follow()
@@ -174,7 +174,7 @@ async def test_truncate_in_place_tells_of_what_was_lost(follow, loki: LokiStandI
     assert gaps(loki) == []
 
 
-async def test_a_file_that_shrinks_and_grows_past_its_old_size_is_read_from_its_start(
+async def test_a_file_truncated_and_grown_beyond_its_old_size_is_read_from_its_start(
     follow, loki: LokiStandIn, logs: Path
 ) -> None:
     path = logs / "app.log"
@@ -185,7 +185,7 @@ async def test_a_file_that_shrinks_and_grows_past_its_old_size_is_read_from_its_
     await all_of(loki, [*numbered(0, 10), *(f"other {number}" for number in range(1000))])
 
 
-async def test_what_is_deleted_while_open_is_read_to_its_end(follow, loki: LokiStandIn, logs: Path) -> None:
+async def test_a_file_deleted_while_open_is_read_to_its_end(follow, loki: LokiStandIn, logs: Path) -> None:
     path = logs / "app.log"
     append(path, *numbered(0, 10))
     await follow()
@@ -202,7 +202,7 @@ async def test_what_is_deleted_while_open_is_read_to_its_end(follow, loki: LokiS
     await all_of(loki, [*numbered(0, 20), "and on", "another file"])
 
 
-async def test_what_is_deleted_while_the_agent_is_down_becomes_a_gap(follow, loki: LokiStandIn, logs: Path) -> None:
+async def test_a_file_deleted_while_the_agent_is_down_becomes_a_gap(follow, loki: LokiStandIn, logs: Path) -> None:
     path = logs / "app.log"
     append(path, *numbered(0, 10))
     agent = await follow()
@@ -229,7 +229,7 @@ async def test_what_is_deleted_while_the_agent_is_down_becomes_a_gap(follow, lok
     assert position > 0
 
 
-async def test_known_bytes_that_vanished_are_named_in_the_gap(follow, loki: LokiStandIn, logs: Path) -> None:
+async def test_lost_bytes_that_are_known_are_in_the_gap(follow, loki: LokiStandIn, logs: Path) -> None:
     path = logs / "app.log"
     append(path, "x" * 3000)
     agent = await follow(more="")
@@ -258,7 +258,7 @@ async def test_known_bytes_that_vanished_are_named_in_the_gap(follow, loki: Loki
     assert 'reason="deleted before it was read"' in gap
 
 
-async def test_what_may_have_been_lost_is_told_as_such(follow, loki: LokiStandIn, logs: Path) -> None:
+async def test_bytes_that_may_be_lost_are_reported_as_unknown(follow, loki: LokiStandIn, logs: Path) -> None:
     path = logs / "app.log"
     append(path, *numbered(0, 10))
     size = path.stat().st_size
@@ -278,7 +278,7 @@ async def test_what_may_have_been_lost_is_told_as_such(follow, loki: LokiStandIn
     assert len(gaps(loki)) == 1  # told once
 
 
-async def test_what_replaced_a_file_while_the_agent_was_down_is_read_and_the_loss_told(
+async def test_a_file_replaced_while_the_agent_was_down_is_read_and_the_loss_reported(
     follow, loki: LokiStandIn, logs: Path
 ) -> None:
     path = logs / "app.log"
@@ -307,7 +307,7 @@ async def test_what_replaced_a_file_while_the_agent_was_down_is_read_and_the_los
     assert sum(len(line) + 1 for line in loki.lines() if line[:1] == "y") >= known - 1
 
 
-async def test_what_is_truncated_before_it_was_read_is_a_gap(follow, loki: LokiStandIn, logs: Path) -> None:
+async def test_bytes_truncated_before_they_are_read_are_a_gap(follow, loki: LokiStandIn, logs: Path) -> None:
     path = logs / "app.log"
     append(path, *("y" * 900_000 for _ in range(3)))
     size = path.stat().st_size
@@ -330,7 +330,7 @@ async def test_what_is_truncated_before_it_was_read_is_a_gap(follow, loki: LokiS
     assert "truncated before it was read" in gap
 
 
-def test_each_of_several_files_that_are_gone_is_told_of(tmp_path: Path) -> None:
+def test_each_of_several_deleted_files_is_reported(tmp_path: Path) -> None:
     open_files = OpenFiles()
     source = FileSource(tmp_path / "app.log", {}, open_files)
     source.files = [FileRow(str(source.path), 1, n, b"x", position=10 * n, size=100 + n, id=n) for n in (1, 2, 3)]
@@ -370,7 +370,7 @@ async def test_a_file_that_was_found_empty_is_not_read_again_under_its_rotated_n
     )
 
 
-async def test_a_path_at_which_nothing_is_any_more_is_forgotten_and_found_again(
+async def test_a_path_without_a_file_is_forgotten_and_found_again(
     logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_source, "FORGET_SECONDS", 0.0)
@@ -426,9 +426,7 @@ async def test_rotated_and_compressed_while_the_agent_is_down(follow, loki: Loki
     await all_of(loki, numbered(0, 30))
 
 
-async def test_an_inode_that_is_used_again_for_other_content_is_a_new_file(
-    follow, loki: LokiStandIn, logs: Path
-) -> None:
+async def test_a_reused_inode_with_other_content_is_a_new_file(follow, loki: LokiStandIn, logs: Path) -> None:
     path = logs / "app.log"
     append(path, *numbered(0, 10))
     agent = await follow()
@@ -442,7 +440,7 @@ async def test_an_inode_that_is_used_again_for_other_content_is_a_new_file(
     await all_of(loki, [*numbered(0, 10), *(f"other {number}" for number in range(20))])
 
 
-async def test_a_symlink_that_is_flipped(follow, loki: LokiStandIn, logs: Path, tmp_path: Path) -> None:
+async def test_a_symlink_that_is_switched(follow, loki: LokiStandIn, logs: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     append(first, *numbered(0, 10))
     (logs / "app.log").symlink_to(first)
@@ -513,7 +511,7 @@ async def test_a_line_of_5_mb_is_sent_in_parts_and_none_is_lost(follow, loki: Lo
     assert max(len(part.line.encode()) for part in parts) <= 262_144
 
 
-async def test_descriptors_of_finished_files_are_closed_and_many_idle_files_are_no_burden(
+async def test_descriptors_of_finished_files_are_closed_and_many_idle_files_cost_little(
     follow, loki: LokiStandIn, logs: Path
 ) -> None:
     count = 1500
@@ -567,7 +565,7 @@ async def test_ten_thousand_files_of_which_a_thousand_are_active(follow, loki: L
 
 
 @pytest.mark.parametrize("how", ["renamed", "copied", "packed", "truncated"])
-async def test_what_is_written_to_a_closed_file_just_before_it_is_rotated_is_read(logs: Path, how: str) -> None:
+async def test_lines_written_to_a_closed_file_just_before_its_rotation_are_read(logs: Path, how: str) -> None:
     source = FileSource(logs / "app.log", {}, OpenFiles())
     append(source.path, "x")
     assert source.read() is not None
@@ -604,7 +602,7 @@ async def test_what_is_written_to_a_closed_file_just_before_it_is_rotated_is_rea
     source.close()
 
 
-async def test_a_file_that_was_closed_for_being_idle_goes_on_where_it_was(
+async def test_a_file_closed_while_idle_continues_at_its_position(
     follow, loki: LokiStandIn, logs: Path, tmp_path: Path
 ) -> None:
     open_files = OpenFiles()

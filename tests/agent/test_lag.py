@@ -1,7 +1,7 @@
 from tracetail.agent.metrics.log_collector import Lag
 
 
-def test_an_idle_log_has_no_lag_and_a_line_after_silence_does_not_begin_with_it():
+def test_an_idle_log_has_no_lag_and_a_line_after_silence_starts_without_one():
     lag = Lag()
     lag.sample(0, acknowledged=100, backlog=0)
     lag.sample(3600, acknowledged=100, backlog=50)
@@ -24,7 +24,7 @@ def test_the_lag_is_the_age_of_the_oldest_byte_that_waits():
     assert (lag.bytes, lag.seconds) == (0, 0)
 
 
-def test_what_is_remembered_is_bounded_and_the_lag_stays_about_right():
+def test_the_number_of_samples_is_bounded_and_the_lag_stays_nearly_exact():
     lag = Lag()
     for second in range(10_000):
         lag.sample(second, acknowledged=second // 2, backlog=second - second // 2 + 1)

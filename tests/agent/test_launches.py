@@ -63,7 +63,7 @@ def leave(
     )
 
 
-async def test_a_callback_left_behind_is_delivered_with_its_token_after_failures(
+async def test_a_callback_of_an_ended_keeper_is_delivered_with_its_token_after_failures(
     start_agent, state_dir: Path, tmp_path: Path, receiver: Receiver
 ) -> None:
     token = tmp_path / "token"
@@ -88,7 +88,7 @@ async def test_a_callback_that_is_a_day_old_is_dropped(start_agent, state_dir: P
     await eventually(lambda: any("dropped" in line for line in agent.errors))
 
 
-async def test_a_callback_whose_keeper_is_about_it_is_left_to_it(
+async def test_a_callback_that_its_keeper_still_delivers_is_left_to_it(
     start_agent, state_dir: Path, receiver: Receiver, loki: LokiStandIn
 ) -> None:
     kept, gone = Launch(state_dir, 1), Launch(state_dir, 2)
@@ -101,7 +101,7 @@ async def test_a_callback_whose_keeper_is_about_it_is_left_to_it(
     assert len(receiver.bodies) == 1
 
 
-async def test_a_receiver_that_hangs_does_not_hold_up_the_callbacks_of_others(
+async def test_a_receiver_that_hangs_does_not_delay_the_callbacks_to_others(
     start_agent, state_dir: Path, receiver: Receiver
 ) -> None:
     asked = asyncio.Event()
@@ -166,7 +166,7 @@ async def test_a_password_in_a_callbacks_address_is_not_logged(
     assert "verborgen" not in "".join(agent.errors)
 
 
-async def test_shipped_json_is_written_when_the_disk_has_room_again(
+async def test_shipped_json_is_written_when_the_disk_has_space_again(
     start_agent, state_dir: Path, loki: LokiStandIn
 ) -> None:
     agent = await start_agent()

@@ -41,7 +41,7 @@ def test_every_line_of_a_real_log_has_the_level_that_a_reader_gives_it(name: str
         assert not wrong
 
 
-def test_an_indented_line_continues_the_record_before_and_an_unindented_one_begins_its_own() -> None:
+def test_an_indented_line_continues_the_record_before_it_and_an_unindented_one_is_a_record() -> None:
     assert levels(kept(b"(A pid=1) ERROR 11-22 13:12:10 [a.py:1] bad", b"  more", b"", b"other")) == [
         "error",
         "error",
@@ -69,7 +69,7 @@ def test_a_traceback_is_error_up_to_its_exception_line_whatever_comes_between() 
     ) == ["error", "error", "info", *["error"] * 8, "info"]
 
 
-def test_a_traceback_that_was_logged_as_information_is_error_too() -> None:
+def test_a_traceback_logged_at_info_is_error_too() -> None:
     head = b"(A pid=1) INFO 11-22 13:12:10 [a.py:1] "
     texts = [b"going on", b"Traceback (most recent call last):", b"  File x", b"ValueError: no", b"going on"]
     assert levels(kept(*(head + text for text in texts))) == ["info", "error", "error", "error", "info"]
@@ -127,7 +127,7 @@ def test_formats_that_engines_print(text: bytes, wanted: dict[str, str]) -> None
         assert entries.decode_metadata(meta) == wanted
 
 
-def test_the_statistics_of_engines_are_handed_to_observers() -> None:
+def test_lines_of_engine_statistics_are_returned() -> None:
     sglang = b"[2026-11-22 13:12:10 TP0] Decode batch. #running-req: 1, gen throughput (token/s): 73.2, #queue-req: 0"
     vllm = b"(A pid=1) INFO 11-22 13:12:10 [loggers.py:1] Engine 000: Avg prompt throughput: 45.5 tokens/s"
     other = b"(A pid=1) INFO 11-22 13:12:10 [other.py:1] throughput is everything"

@@ -103,7 +103,7 @@ def test_stamps_are_read_alike(lines, in_order, start):
 
 
 @pytest.mark.parametrize("wrong", [None, "text", 7])
-def test_what_is_not_bytes_is_refused(wrong):
+def test_a_value_that_is_not_bytes_is_refused(wrong):
     with pytest.raises(TypeError):
         scan.split_stamps([wrong], 0, FIXED)
     with pytest.raises(TypeError):

@@ -105,13 +105,13 @@ def test_any_split_into_blocks_and_any_restart_between_them_gives_the_same_entri
 
 
 @given(plain_logs, st.data())
-def test_the_same_for_files_that_no_keeper_wrote(block: bytes, data: st.DataObject) -> None:
+def test_any_split_of_a_file_that_no_keeper_wrote_gives_the_same_entries(block: bytes, data: st.DataObject) -> None:
     whole = entries_of(block, [], ids_from_lines=True)
     assert entries_of(block, line_ends(block, data), ids_from_lines=True) == whole
 
 
 @given(plain_logs)
-def test_each_line_goes_to_the_stream_of_its_ids_and_is_known_there_by_its_row(block: bytes) -> None:
+def test_each_line_is_in_the_stream_of_its_ids_with_its_row(block: bytes) -> None:
     parser = LineParser(EngineTimes(NOW), HeaderCache(), ids_from_lines=True)
     parsed = parser.parse(block, NOW)
     lines = block.split(b"\n")[:-1]
@@ -142,7 +142,7 @@ def test_times_strictly_increase_without_stamps_too(block: bytes) -> None:
 
 
 @given(kept_logs())
-def test_the_short_path_and_the_long_one_agree(block: bytes) -> None:
+def test_lines_parsed_together_and_one_by_one_give_the_same_entries(block: bytes) -> None:
     line_by_line = [place + 1 for place, byte in enumerate(block) if byte == 10]
     # A fresh parser for every line knows no header: it never takes the short path.
     assert entries_of(block, line_by_line[:-1]) == entries_of(block, [])
@@ -280,7 +280,7 @@ def test_pieces_of_a_long_line_are_masked_in_memory_that_does_not_grow() -> None
     assert len(json.dumps(parser.state())) < 3 * PIECE_TAIL_BYTES
 
 
-def test_a_line_that_is_moved_behind_the_one_before_tells_its_own_time() -> None:
+def test_a_line_moved_after_the_one_before_has_its_original_time() -> None:
     block = b"".join(render_line(time_ns, "t", "i", b"x") for time_ns in (NOW + 5, NOW + 2, NOW + 7))
     for structured in (True, False):
         parser = LineParser(EngineTimes(NOW), HeaderCache(structured_metadata=structured))
@@ -293,7 +293,7 @@ def test_a_line_that_is_moved_behind_the_one_before_tells_its_own_time() -> None
         assert own == [("x", None), ("x", NOW + 2), ("x", None)]
 
 
-def test_a_line_without_a_stamp_that_is_moved_far_tells_its_own_time() -> None:
+def test_a_line_without_a_stamp_that_is_moved_far_has_its_original_time() -> None:
     now = at("2026-11-22T13:00:00")
     lines = [b"INFO 11-22 12:00:00 [a.py:1] x", b"INFO 11-22 11:59:59 [a.py:1] x", b"INFO 11-22 11:50:00 [a.py:1] x"]
     parser = LineParser(EngineTimes(now, ZoneInfo("UTC")), HeaderCache())
@@ -354,7 +354,7 @@ def test_clocks_go_forward_and_back() -> None:
 
 
 @given(st.integers(at("2000-01-01T00:00:00"), at("2099-01-01T00:00:00")), st.integers(0, 300))
-def test_a_time_without_a_year_is_found_again(first_seen_ns: int, days_before: int) -> None:
+def test_a_time_without_a_year_is_parsed_with_its_year(first_seen_ns: int, days_before: int) -> None:
     time_ns = (first_seen_ns // SECOND) * SECOND - days_before * DAY
     when = datetime.fromtimestamp(time_ns // SECOND, UTC).strftime("%m-%d %H:%M:%S").encode()
     assert EngineTimes(first_seen_ns, ZoneInfo("UTC")).parse(when, None) == time_ns
@@ -371,7 +371,7 @@ def lines_at(*lines: bytes, now_ns: int, state: dict | None = None) -> tuple[lis
     return [stream.entries.time_ns(number) for stream, number in parsed.in_order()], parser.state()
 
 
-def test_a_time_too_far_ahead_is_not_believed() -> None:
+def test_a_time_too_far_ahead_is_ignored() -> None:
     now = at("2026-11-22T13:00:00")
     [found], _ = lines_at(b"INFO 11-22 13:04:00 [a.py:1] within five minutes", now_ns=now)
     assert found == at("2026-11-22T13:04:00")

@@ -44,7 +44,7 @@ def _delete_all(url):
 
 
 @pytest.mark.needs("prometheus-pushgateway")
-async def test_a_push_replaces_the_group_so_that_an_ended_launch_is_gone(session, gateway_url):
+async def test_a_push_replaces_the_group_without_ended_launches(session, gateway_url):
     gateway = Pushgateway(session, gateway_url, job="tracetail", host="m1")
 
     await gateway.replace(generate_latest(_registry("launch-1", "launch-2")))
@@ -78,7 +78,7 @@ async def test_machines_do_not_overwrite_each_other(session, gateway_url):
 
 
 @pytest.mark.needs("prometheus-pushgateway")
-async def test_what_the_gateway_refuses_is_an_error_with_its_words(session, gateway_url):
+async def test_a_refusal_of_the_gateway_is_an_error_with_its_text(session, gateway_url):
     gateway = Pushgateway(session, gateway_url, job="tracetail", host="m1")
 
     with pytest.raises(PushError, match=r"answered 400: .*text format parsing error"):
@@ -103,7 +103,7 @@ async def test_the_loop_pushes_again_and_again_and_deletes_its_group_at_the_end(
     await eventually(lambda: _groups(gateway_url) == [], "its group deleted")
 
 
-async def test_a_gateway_that_is_away_or_angry_is_asked_again(session, caplog):
+async def test_a_push_is_repeated_after_an_error_of_the_gateway(session, caplog):
     answers = [500, 503, 200]
     authorizations = []
 

@@ -92,7 +92,7 @@ def test_labels_are_sorted_and_empty_ones_left_out():
     assert series == Series((("Alpha", "a"), ("__name__", "g"), ("job", "tracetail"), ("zone", "z")), 2.0, 7)
 
 
-def test_a_series_that_is_gone_ends_with_a_staleness_marker(write_request):
+def test_a_series_that_ends_gets_a_staleness_marker(write_request):
     gone = (("__name__", "up"), ("launch_id", "a"))
     here = (("__name__", "up"), ("launch_id", "b"))
 
@@ -105,7 +105,7 @@ def test_a_series_that_is_gone_ends_with_a_staleness_marker(write_request):
 
 
 @pytest.mark.needs("prometheus")
-async def test_a_real_prometheus_takes_the_samples_and_ends_stale_series(session, tmp_path):
+async def test_a_real_prometheus_accepts_the_samples_and_ends_stale_series(session, tmp_path):
     now = time.time()
     with prometheus(tmp_path / "prometheus") as server:
         writer = RemoteWriter(session, server.write_url)
@@ -130,7 +130,7 @@ async def test_a_real_prometheus_takes_the_samples_and_ends_stale_series(session
 
 
 @pytest.mark.needs("prometheus")
-async def test_what_a_real_prometheus_refuses_is_not_sent_again(session, tmp_path):
+async def test_samples_that_a_real_prometheus_refuses_are_not_sent_again(session, tmp_path):
     with prometheus(tmp_path / "prometheus") as server:
         registry = CollectorRegistry()
         queue = RemoteWriteQueue(registry)
@@ -201,7 +201,7 @@ async def test_the_headers_are_those_of_the_protocol(session):
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-async def test_what_cannot_be_taken_now_is_kept_in_order(session, status):
+async def test_requests_of_an_unavailable_receiver_are_kept_in_order(session, status):
     registry = CollectorRegistry()
     queue = RemoteWriteQueue(registry)
     async with Receiver() as receiver:
@@ -219,7 +219,7 @@ async def test_what_cannot_be_taken_now_is_kept_in_order(session, status):
     assert _counted(registry) == {"sent": 3}
 
 
-async def test_a_refused_request_is_dropped_counted_and_passed(session):
+async def test_a_refused_request_is_dropped_and_counted_and_the_next_is_sent(session):
     registry = CollectorRegistry()
     queue = RemoteWriteQueue(registry)
     async with Receiver() as receiver:
@@ -232,7 +232,7 @@ async def test_a_refused_request_is_dropped_counted_and_passed(session):
     assert _counted(registry) == {"refused": 2, "sent": 1}
 
 
-async def test_a_receiver_that_is_away_is_no_refusal(session):
+async def test_a_receiver_without_an_answer_is_unavailable(session):
     with pytest.raises(UnavailableError):
         await RemoteWriter(session, "http://127.0.0.1:1/write").send(encode([_one("a")]))
     async with Receiver() as receiver:
@@ -241,7 +241,7 @@ async def test_a_receiver_that_is_away_is_no_refusal(session):
             await RemoteWriter(session, receiver.url).send(encode([_one("a")]))
 
 
-async def test_the_oldest_is_given_up_when_too_much_waits(session):
+async def test_the_oldest_request_is_dropped_when_there_are_too_many(session):
     registry = CollectorRegistry()
     queue = RemoteWriteQueue(registry, samples_max=4)
     for name in "abc":
@@ -254,7 +254,7 @@ async def test_the_oldest_is_given_up_when_too_much_waits(session):
     assert _counted(registry) == {"dropped": 2, "sent": 4}
 
 
-async def test_many_samples_are_cut_into_requests(session, write_request):
+async def test_many_samples_are_split_into_requests(session, write_request):
     queue = RemoteWriteQueue(CollectorRegistry())
     async with Receiver() as receiver:
         queue.put(batches([_one(f"m{number}") for number in range(remote_write.SAMPLES_PER_REQUEST + 5)]))
@@ -263,7 +263,7 @@ async def test_many_samples_are_cut_into_requests(session, write_request):
     assert [len(_decoded(write_request, body).timeseries) for body in receiver.taken] == [2000, 5]
 
 
-async def test_the_loop_survives_an_outage_and_sends_what_waited(session, write_request, monkeypatch):
+async def test_the_loop_sends_the_kept_requests_after_an_outage(session, write_request, monkeypatch):
     monkeypatch.setattr(remote_write, "BACKOFF_SECONDS", (0.02, 0.05))
     registry = CollectorRegistry()
     gauge = Gauge("g", "A gauge.", registry=registry)
@@ -313,7 +313,7 @@ async def test_the_end_of_the_agent_ends_its_series(session, write_request):
     assert math.isnan(last["g"])
 
 
-async def test_a_receiver_that_is_away_does_not_hold_up_the_end(session, monkeypatch):
+async def test_an_unavailable_receiver_does_not_delay_the_end(session, monkeypatch):
     monkeypatch.setattr(remote_write, "LAST_SENDING_SECONDS", 0.2)
     registry = CollectorRegistry()
     async with Receiver() as receiver:

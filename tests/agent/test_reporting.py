@@ -36,7 +36,7 @@ def _launch(state_dir):
     return launch
 
 
-async def test_metrics_tell_of_lines_and_of_the_server_that_printed_them(start_agent, loki, state_dir):
+async def test_metrics_count_lines_and_describe_the_server_that_printed_them(start_agent, loki, state_dir):
     launch = _launch(state_dir)
     agent = await start_agent()
     await loki.until(lambda: len(loki.stored) == 3)
@@ -76,7 +76,7 @@ async def test_metrics_tell_of_lines_and_of_the_server_that_printed_them(start_a
     assert lines == {"info": 1, "error": 1, "warning": 1}
 
 
-async def test_launch_ids_are_gone_from_all_metrics_some_time_after_the_end(start_agent, loki, state_dir):
+async def test_launch_ids_disappear_from_all_metrics_some_time_after_the_end(start_agent, loki, state_dir):
     launch = _launch(state_dir)
     agent = await start_agent("[agent]\nmetrics_keep_ended_seconds = 0\n")
     await loki.until(lambda: len(loki.stored) == 3)
@@ -140,7 +140,7 @@ async def test_a_real_agent_pushes_and_writes_to_real_servers(start_agent, loki,
         assert prometheus.query("tracetail_agent_info", time.time() + 1) == []
 
 
-async def test_a_secret_that_cannot_be_read_is_told_and_tried_again(start_agent, state_dir, tmp_path):
+async def test_a_secret_that_cannot_be_read_is_reported_and_read_again(start_agent, state_dir, tmp_path):
     agent = await start_agent(
         f'[agent]\npushgateway_url = "http://127.0.0.1:1"\npushgateway_username = "u"\n'
         f'pushgateway_password_file = "{tmp_path}/none"\npushgateway_interval_seconds = 0.1\n'

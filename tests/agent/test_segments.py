@@ -19,7 +19,7 @@ async def ended(loki: LokiStandIn) -> None:
     await loki.until(lambda: any(line.startswith("receipt") for line in loki.lines(events=True)))
 
 
-async def test_a_segment_that_is_deleted_before_it_was_read_is_told_of_once(
+async def test_a_segment_deleted_before_it_is_read_is_reported_once(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     launch = Launch(state_dir)
@@ -46,7 +46,7 @@ async def test_a_segment_that_is_deleted_before_it_was_read_is_told_of_once(
     assert "how long it was is not known" in gap
 
 
-async def test_bytes_of_a_segment_that_were_seen_and_are_gone_are_told_with_their_range(
+async def test_lost_bytes_of_a_segment_are_reported_with_their_range(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     launch = Launch(state_dir)
@@ -79,9 +79,7 @@ async def test_bytes_of_a_segment_that_were_seen_and_are_gone_are_told_with_thei
     assert "deleted before it was read" in gap
 
 
-async def test_segments_that_were_shipped_and_deleted_are_no_gap(
-    start_agent, loki: LokiStandIn, state_dir: Path
-) -> None:
+async def test_segments_deleted_after_shipping_are_not_a_gap(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
     launch = Launch(state_dir)
     for number in range(3):
         launch.print(f"line {number}")
@@ -127,7 +125,7 @@ async def test_a_segment_that_is_truncated_is_read_from_its_start(
     assert loki.lines() == [*(f"line {number}" for number in range(20)), "anew", "and on"]
 
 
-async def test_a_segment_that_holds_something_else_is_read_from_its_start(
+async def test_a_segment_with_replaced_content_is_read_from_its_start(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     launch = Launch(state_dir)

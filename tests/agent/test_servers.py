@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from support.nvml import build_stub
 
 from tracetail.agent.metrics import server_collector
-from tracetail.agent.metrics.server_collector import ServerMetrics, kind_of_cause
+from tracetail.agent.metrics.server_collector import ServerMetrics
+from tracetail.agent.metrics.server_families import kind_of_cause
 from tracetail.contract import nvml
 from tracetail.contract.processes import process_ref
 from tracetail.contract.record import LaunchDir, LaunchLock
@@ -175,7 +176,7 @@ def test_cpu_time_does_not_fall_when_a_process_of_the_tree_ends(world):
     assert world.read()["cpu_seconds_total"][(A,)] >= before
 
 
-def test_a_launch_whose_processes_are_all_gone_is_crashed_whatever_its_record_says(world):
+def test_a_launch_without_processes_is_crashed_whatever_its_record_says(world):
     server = world.server()
     world.launch(process=server)
     server.kill()
@@ -190,7 +191,7 @@ def test_a_launch_whose_processes_are_all_gone_is_crashed_whatever_its_record_sa
     assert found["exit_info"] == {(A, "crashed", "", ""): 1}
 
 
-def test_start_and_phases_are_told(world):
+def test_start_and_phases_are_reported(world):
     world.launch(
         process=world.server(),
         readyAt=(STARTED + timedelta(seconds=55.25)).isoformat(),
@@ -221,7 +222,7 @@ def test_nine_digits_of_a_second_are_read(world):
         ({"code": None, "signal": "SIGKILL", "cause": "killed"}, 137),
     ],
 )
-def test_the_end_tells_exit_status_and_cause(world, end, code):
+def test_the_end_has_exit_status_and_cause(world, end, code):
     world.launch(state="failed", exit=end, endedAt=(STARTED + timedelta(seconds=5)).isoformat())
 
     found = world.read()
@@ -230,7 +231,7 @@ def test_the_end_tells_exit_status_and_cause(world, end, code):
     assert found["exit_info"] == {(A, "failed", end["cause"], end["signal"] or ""): 1}
 
 
-def test_what_is_null_in_a_record_is_as_if_it_were_absent(world):
+def test_null_in_a_record_means_absent(world):
     nothing = dict.fromkeys(("exit", "phases", "jobId", "logFile", "port"))
     world.launch(state="failed", endedAt=(STARTED + timedelta(seconds=5)).isoformat(), **nothing)
 
@@ -251,7 +252,7 @@ def test_the_same_failure_has_the_same_cause_as_a_label(cause, kind):
     assert kind_of_cause(cause) == kind
 
 
-def test_an_ended_launch_is_seen_for_a_while_and_then_gone(world):
+def test_an_ended_launch_is_reported_for_a_while(world):
     world.launch(state="stopped", endedAt=(STARTED + timedelta(seconds=100)).isoformat())
     world.metrics.observe(A, [], {"error": 1})
     assert world.read()["state"][(A, "stopped")] == 1
@@ -262,7 +263,7 @@ def test_an_ended_launch_is_seen_for_a_while_and_then_gone(world):
     assert world.read() == {}
 
 
-def test_a_launch_without_a_recorded_end_goes_too(world):
+def test_a_launch_without_a_recorded_end_disappears_too(world):
     world.launch()  # its record says ready, nobody is alive
     assert world.read()["state"][(A, "crashed")] == 1
 
@@ -327,14 +328,14 @@ def test_throughput_of_the_log_is_a_gauge_until_the_launch_ends(world):
     assert found["log_lines_total"] == {(A, "info"): 2, (A, "error"): 1}
 
 
-def test_what_is_remembered_is_bounded_even_if_nobody_looks(world):
+def test_the_number_of_observed_launches_is_bounded_without_a_scrape(world):
     for number in range(server_collector.OBSERVED_MAX + 100):
         world.metrics.observe(f"20261122T211210-{number:06x}", [], {"info": 1})
 
     assert len(world.metrics._observed) == server_collector.OBSERVED_MAX
 
 
-def test_lines_are_noted_while_a_look_is_under_way(world):
+def test_lines_are_counted_during_a_collection(world):
     world.launch(process=world.server())
     looking, go_on = threading.Event(), threading.Event()
 
@@ -358,7 +359,7 @@ def test_lines_are_noted_while_a_look_is_under_way(world):
 
 
 @pytest.mark.needs("cc")
-def test_gpu_memory_and_utilisation_are_those_of_our_processes(world, monkeypatch, tmp_path):
+def test_gpu_memory_and_utilisation_are_those_of_the_launchs_processes(world, monkeypatch, tmp_path):
     server = world.server()
     world.launch(process=server)
     held = tmp_path / "held"
@@ -375,7 +376,7 @@ def test_gpu_memory_and_utilisation_are_those_of_our_processes(world, monkeypatc
     assert world.read(metrics)["gpu_utilisation_ratio"] == {(A, "0"): 0.0}
 
 
-def test_the_text_format_is_what_prometheus_takes(world):
+def test_the_text_format_is_valid_for_prometheus(world):
     world.launch(process=world.server())
     registry = CollectorRegistry()
     registry.register(world.metrics)
@@ -386,7 +387,7 @@ def test_the_text_format_is_what_prometheus_takes(world):
     assert 'tracetail_server_up{engine="vllm",env="test"' in text
 
 
-def test_a_look_at_many_old_launches_reads_only_what_changed(world, monkeypatch):
+def test_a_collection_reads_only_changed_records(world, monkeypatch):
     for number in range(300):
         world.launch(f"20261120T211210-{number:06x}", state="stopped", endedAt="2026-11-20T21:12:11+00:00")
     world.read()

@@ -52,7 +52,7 @@ async def test_a_bad_configuration_on_sighup_changes_nothing(start_agent, loki: 
         ('[agent]\nlisten = "127.0.0.1:{taken}"\n', "address already in use"),
     ],
 )
-async def test_a_configuration_that_turns_out_not_to_work_on_sighup_changes_nothing(
+async def test_an_unusable_configuration_on_sighup_changes_nothing(
     state_dir: Path, loki: LokiStandIn, config: str, said: str
 ) -> None:
     # Not by the environment: what is in the file must win here.
@@ -96,7 +96,7 @@ async def test_many_sighups_and_then_sigterm_end_the_agent_in_order(
     assert await agent.stop() == 0
 
 
-async def test_the_agents_own_secret_is_asked_for_and_may_be_rotated(
+async def test_the_agents_secret_is_required_and_can_be_rotated(
     start_agent, loki: LokiStandIn, state_dir: Path, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"
@@ -144,7 +144,7 @@ async def test_without_structured_metadata_none_is_sent(start_agent, loki: LokiS
     assert {entry.metadata for entry in loki.stored} == {()}
 
 
-async def test_the_rate_cap_holds(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
+async def test_the_rate_limit_is_kept(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
     launch = Launch(state_dir)
     launch.print(*(f"{n * 7919 % 1000003} {n * 104729 % 1000003} {n}" for n in range(8000)))
     agent = await start_agent("[agent]\nrate_limit_kib_per_second = 50\nbatch_kib = 64\n")
@@ -157,14 +157,14 @@ async def test_the_rate_cap_holds(start_agent, loki: LokiStandIn, state_dir: Pat
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (AgentSettings(labels={f"l{n}": "x" for n in range(9)}), "Loki takes 15 labels"),
+        (AgentSettings(labels={f"l{n}": "x" for n in range(9)}), "Loki accepts 15 labels"),
         (AgentSettings(labels={"not-a-label": "x"}), "cannot be a label"),
         (AgentSettings(labels={"a": "x" * 3000}), "longer than 2048"),
         (AgentSettings(sources=[SourceSettings(glob="relative/*.log")]), "absolute path"),
         (AgentSettings(sources=[SourceSettings(glob="/x", path_pattern="(")]), "not a regular expression"),
     ],
 )
-def test_settings_that_loki_would_not_take_are_refused_at_the_start(settings: AgentSettings, said: str) -> None:
+def test_settings_that_loki_would_refuse_are_refused_at_the_start(settings: AgentSettings, said: str) -> None:
     with pytest.raises(BadSettingsError, match=said):
         check_labels(settings)
 
@@ -181,7 +181,7 @@ def test_settings_that_loki_would_not_take_are_refused_at_the_start(settings: Ag
         ('[agent]\nsecret_file = "/no/such/file"\n', 2, "agent.secret_file cannot be read"),
     ],
 )
-async def test_settings_that_cannot_be_used_end_the_start_with_one_line(
+async def test_unusable_settings_are_refused_with_one_line(
     state_dir: Path, loki: LokiStandIn, config: str, status: int, said: str
 ) -> None:
     import os

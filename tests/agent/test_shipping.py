@@ -31,7 +31,7 @@ async def test_lines_of_a_launch_arrive_with_their_stamps_labels_and_metadata(
     }
 
 
-async def test_launch_that_begins_later_is_found_and_followed_to_its_end(
+async def test_a_launch_that_begins_later_is_followed_to_its_end(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     await start_agent()
@@ -59,7 +59,7 @@ async def test_launch_that_begins_later_is_found_and_followed_to_its_end(
     }
 
 
-async def test_agent_ends_cleanly_on_sigterm_and_goes_on_where_it_was(
+async def test_the_agent_stops_on_sigterm_and_continues_at_its_position(
     start_agent, loki: LokiStandIn, state_dir: Path
 ) -> None:
     launch = Launch(state_dir)
@@ -81,9 +81,7 @@ async def test_secrets_do_not_leave_the_machine(start_agent, loki: LokiStandIn, 
     assert loki.lines() == ["non-default args: {'api_key': '***', 'model': 'm'}", "plain", "Bearer ***"]
 
 
-async def test_what_was_complete_when_the_agent_ended_is_told_by_the_next_one(
-    start_agent, loki: LokiStandIn, state_dir: Path
-) -> None:
+async def test_shipped_json_is_completed_by_the_next_agent(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
     launch = Launch(state_dir)
     launch.print("one", "two")
     launch.end()
