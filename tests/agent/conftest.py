@@ -1,4 +1,4 @@
-"""The world of the agent's tests: a Loki stand-in, a state directory, real agent processes."""
+"""Fixtures of the agent's tests: a Loki stand-in, a state directory, real agent processes."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ async def loki() -> AsyncIterator[LokiStandIn]:
 
 @pytest.fixture
 async def front(tmp_path: Path) -> AsyncIterator[StoreFront]:
-    """Return a front that can misbehave before a real store."""
+    """Yield a proxy in front of a real store that can be made to fail."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
     environ |= {"TRACETAIL_STATE_DIR": str(tmp_path / "store"), "TRACETAIL_STORE_LISTEN": "127.0.0.1:0"}
     command = (sys.executable, "-m", "tracetail", "store")

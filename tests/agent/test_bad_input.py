@@ -1,4 +1,4 @@
-"""What should not be: a clear message, the other logs go on, nothing is lost that can be kept."""
+"""Invalid input and damaged state: a clear message, the other logs are shipped, nothing is lost that can be kept."""
 
 import os
 import random
@@ -147,7 +147,7 @@ async def test_shipping_continues_after_the_disk_was_full(start_agent, loki: Lok
     launch.print("first")
     agent = await start_agent()
     await loki.until(lambda: len(loki.stored) == 1)
-    # No file of the agent may grow beyond this any more: what a full disk does to its journal.
+    # A file size limit for the agent has the effect of a full disk on its journal.
     _, hard = resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
     launch.print(*LINES)
     await eventually(lambda: any("free space" in line for line in agent.errors))
@@ -174,7 +174,7 @@ async def test_a_record_that_cannot_be_read_does_not_stop_the_others(
     assert any("not valid JSON" in line for line in agent.errors)
     assert any("update tracetail" in line for line in agent.errors)
     assert any(f"{poor.dir.record_path} cannot be used" in line for line in agent.errors)
-    # Each is told once, and taken up when it can be read.
+    # Each is reported once, and followed when it can be read.
     broken.print("mended")
     broken.save()
     await loki.until(lambda: "mended" in loki.lines())

@@ -1,4 +1,4 @@
-"""At most 8 MiB are sent and not acknowledged, whatever waits; and what one stream waits for holds up no other."""
+"""At most 8 MiB are in flight, whatever the backlog; and the limit of one stream does not delay the others."""
 
 import asyncio
 import random
@@ -68,7 +68,7 @@ async def test_a_share_that_is_resized_or_lent_frees_bytes_for_others() -> None:
 
 
 def under_way(state_dir: Path) -> tuple[int, int, int]:
-    """Return the bytes of all bodies in the journal, the number of batches, and the most of one source."""
+    """Return the bytes of all bodies in the journal, the number of batches, and the largest number of one source."""
     with opened(journal_path(state_dir), read_only=True) as db:
         size = db.execute("SELECT coalesce(sum(length(body)), 0) FROM intents").fetchone()[0]
         batches = db.execute("SELECT count(*) FROM batches").fetchone()[0]

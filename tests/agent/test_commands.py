@@ -1,4 +1,4 @@
-"""`tracetail verify`, `tracetail agent rejected`, `replay` and `try`, as a person runs them."""
+"""`tracetail verify`, `tracetail agent rejected`, `replay` and `try`, run as commands."""
 
 import asyncio
 import json
@@ -60,7 +60,7 @@ async def test_verify_proves_a_launch_complete_and_names_what_is_missing(
     assert (report["lines"], report["found"], report["redacted"]) == (106, 106, 1)
     assert report["receipt"]["lines"] == "106"
 
-    # Two neighbouring lines and the last one vanish from Loki.
+    # Two adjacent lines and the last one are removed from Loki.
     for entry in list(loki.stored):
         if entry.line in ("line 7", "line 8", "unfinished is cut"):
             del loki.stored[entry]
@@ -125,7 +125,7 @@ async def test_verify_recognises_entries_that_were_sent_with_a_later_time(
     config = f"[loki]\nstructured_metadata = {'true' if structured else 'false'}\n"
     launch = Launch(state_dir)
     launch.print("again and in vain", "again")
-    # Both, the first, the first once more, and the second.
+    # Pushes: both lines, the first half, the first again, the second half.
     loki.behaviours += [too_old] * 4
     await start_agent(config)
     await loki.until(lambda: len(loki.stored) == 1)
@@ -172,7 +172,7 @@ async def test_rejected_lines_are_listed_and_can_be_sent_again(
     assert [row["line"] for row in rows] == [f"line {n}" for n in range(1, 10, 2)]
     assert {row["reason"] for row in rows} == {"odd numbers are refused"}
     assert (await tracetail("agent", "rejected", "--trace-id", "other", "--json")).out == ""
-    # verify counts them as accounted for.
+    # verify counts rejected lines as accounted for.
     report = json.loads((await tracetail("verify", "--trace-id", TRACE, "--json")).out)["launches"][0]
     assert (report["complete"], report["found"], report["rejected"]) == (True, 5, 5)
 

@@ -35,7 +35,7 @@ async def front(authority: Authority, loki: LokiStandIn) -> AsyncIterator[TlsFro
 
 @pytest.fixture
 async def strict_front(authority: Authority, loki: LokiStandIn) -> AsyncIterator[TlsFront]:
-    """Yield a front that asks for a client certificate of our authority."""
+    """Yield a proxy that requires a client certificate of the test authority."""
     context = authority.server_context()
     context.load_verify_locations(authority.certificate)
     context.verify_mode = ssl.CERT_REQUIRED
@@ -46,7 +46,7 @@ async def strict_front(authority: Authority, loki: LokiStandIn) -> AsyncIterator
 
 @pytest.fixture
 async def other_name(authority: Authority, loki: LokiStandIn) -> AsyncIterator[TlsFront]:
-    """Yield a front whose certificate is good, but for another name."""
+    """Yield a proxy whose certificate is valid, but for another name."""
     front = await TlsFront(authority.server_context("other", "DNS:loki.example"), loki.url).start()
     yield front
     await front.stop()
@@ -108,7 +108,7 @@ async def shown_to_work(start_agent, tracetail, loki: LokiStandIn, state_dir: Pa
     agent = await start_agent(config, url)
     await loki.until(lambda: any(line.startswith("receipt") for line in loki.lines(events=True)))
     assert loki.lines() == ["one", "two", "three"]
-    # What was stored before the crash was found by a query: one push for it, one for the rest, one for the receipt.
+    # Entries stored before the crash were found by a query: one push for them, one for the rest, one for the receipt.
     assert len(loki.queries) == 1
     assert len(loki.bodies) == 3
     ran = await tracetail(url, config, "verify", "--trace-id", TRACE)
@@ -138,7 +138,7 @@ async def test_a_proxy_to_plain_http(
     start_agent, tracetail, loki: LokiStandIn, state_dir: Path, proxy: Proxy
 ) -> None:
     config = f'[loki]\nproxy = "http://anna:geheim@127.0.0.1:{proxy.port}"\n'
-    # Nobody resolves this name but the proxy: what arrives has come through it.
+    # Only the proxy resolves this name: requests that arrive have come through it.
     url = loki.url.replace("127.0.0.1", "localhost")
     await shown_to_work(start_agent, tracetail, loki, state_dir, url, config)
     assert f"POST {url}/loki/api/v1/push" in proxy.targets

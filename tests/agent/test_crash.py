@@ -1,4 +1,4 @@
-"""Each line once, whatever dies at whatever moment."""
+"""Each line is stored once, whichever process is killed at whatever moment."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from support.agent_process import AgentProcess, Launch
 
 @pytest.fixture
 def loki(front: StoreFront) -> StoreFront:
-    """The front of these tests stands before a real store."""
+    """Return the proxy in front of a real store."""
     return front
 
 
@@ -37,7 +37,7 @@ async def test_kill_after_loki_stored_a_batch_and_before_it_answered(
     await start_agent()
     await loki.until(lambda: len(loki.stored) == 501)
     assert loki.lines() == [*(f"line {n}" for n in range(500)), "after"]
-    # What was stored is found by a query and not sent again.
+    # Stored entries are found by a query and not sent again.
     assert len(loki.queries) == 1
     assert [len(body) for body in loki.bodies[1:]] == [len(loki.bodies[-1])]
 

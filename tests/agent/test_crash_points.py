@@ -38,11 +38,11 @@ SECOND = 1_000_000_000
 
 
 class CrashError(BaseException):
-    """The process is gone."""
+    """The process is killed."""
 
 
 class Steps:
-    """Counts what is done, and ends it at some numbers."""
+    """Counts steps, and raises CrashError at some of them."""
 
     def __init__(self, crashes: set[int]) -> None:
         self._crashes = crashes
@@ -55,7 +55,7 @@ class Steps:
 
 
 class Store:
-    """What Loki does: stores what is good of a request, and says which is not in its own words, or in none."""
+    """Behaves as Loki: stores valid entries, and refuses the others, with a reason or without one."""
 
     def __init__(self, steps: Steps) -> None:
         self.settings = LokiSettings(url="http://loki")
@@ -123,7 +123,7 @@ lines = st.lists(
 async def ship_all(
     path: Path, store: Store, steps: Steps, clock: Callable[[], int], batch_bytes: int
 ) -> dict[str, Any]:
-    """Ship a file, again and again from the beginning of a process, until one lives to its end."""
+    """Ship a file, with new objects after each crash, until it is shipped without a crash."""
     journal_path = path.with_suffix(".db")
     while True:
         journal = CrashingJournal(journal_path, steps)
@@ -179,7 +179,7 @@ def test_after_a_crash_at_any_step_each_line_is_stored_once_with_its_first_times
     assert left == 0
     assert counted == {"lines": len(texts), "bytes": size, "rejected": len(rejected)}
     assert all(data[offset:].startswith(b"bad") for offset in offsets)
-    # Every body that was ever sent said the same of the same line, but for those that were sent again later.
+    # All bodies have the same timestamp for the same line, except for lines that got a later time.
     times: dict[bytes, set[int]] = {}
     for body in store.bodies:
         for time_ns, text in body:

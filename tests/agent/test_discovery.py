@@ -1,4 +1,4 @@
-"""What is found, and when."""
+"""Which logs discovery finds, and when."""
 
 import os
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def test_a_launch_that_begins_within_the_same_clock_tick_is_found(discovery: Dis
     before = directory.stat()
     assert found(discovery) == [first.launch_id]
     second = Launch(state_dir, 2)
-    # The kernel's clock for files goes in steps of some milliseconds: both may have the same.
+    # The kernel's clock for files has a resolution of some milliseconds: both may have the same time.
     os.utime(directory, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert found(discovery) == [second.launch_id]
 

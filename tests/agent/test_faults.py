@@ -1,4 +1,4 @@
-"""Every way in which Loki can fail to take a batch: nothing lost, nothing twice."""
+"""Every way in which Loki can fail to accept a batch: no line is lost, none is stored twice."""
 
 import asyncio
 import json
@@ -57,7 +57,7 @@ def refuse(wrong: Callable[[Stored], bool], text: Callable[[list[Stored]], str])
 
 
 def too_far_behind(total: int) -> Callable[[list[Stored]], str]:
-    """Loki's text for entries too far behind: at most ten are listed, and the number of all is told."""
+    """Return Loki's text for entries that are too old: it lists at most ten, and their total number."""
 
     def text(refused: list[Stored]) -> str:
         listed = [
@@ -81,7 +81,7 @@ def go_time(time_ns: int) -> str:
 
 @pytest.fixture
 def loki(front: StoreFront) -> StoreFront:
-    """The front of these tests stands before a real store."""
+    """Return the proxy in front of a real store."""
     return front
 
 
@@ -263,7 +263,7 @@ async def test_after_a_restart_new_lines_are_later_than_entries_sent_with_a_late
     loki.behaviours.append(refuse(lambda entry: entry.line == "line 3", too_far_behind(200)))
     agent = await start_agent()
     await loki.until(lambda: len(loki.stored) == 200)
-    # Its position is where it was left, with all that the parser knows of times.
+    # Position and parser state are those of the first agent.
     await eventually(lambda: launch.dir.shipped_path.exists() and launch.shipped()["lines"] == 200)
     await agent.stop()
     launch.print("after the restart")

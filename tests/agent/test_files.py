@@ -1,4 +1,4 @@
-"""Files that no keeper wrote, and all that happens to them: nothing that can be read is lost, nothing is repeated."""
+"""Files that no keeper wrote, and their rotation: no line that can be read is lost, none is repeated."""
 
 import asyncio
 import gzip
@@ -214,7 +214,7 @@ async def test_a_file_deleted_while_the_agent_is_down_becomes_a_gap(follow, loki
         reached.set()
         await asyncio.sleep(3600)
 
-    # A batch is under way that never arrives: the agent knows of bytes that are not acknowledged.
+    # A batch in flight never arrives: the journal has bytes that are not acknowledged.
     append(path, *numbered(10, 20))
     loki.always = stall
     await reached.wait()
@@ -235,7 +235,7 @@ async def test_lost_bytes_that_are_known_are_in_the_gap(follow, loki: LokiStandI
     agent = await follow(more="")
     await loki.until(lambda: len(loki.stored) == 1)
     await agent.stop()
-    # Written, seen by an agent that could not deliver it all, and gone.
+    # Written, read by an agent that could not deliver all of it, and deleted.
     append(path, *("y" * 900_000 for _ in range(3)))
     size = path.stat().st_size
     reached = asyncio.Event()
@@ -275,7 +275,7 @@ async def test_bytes_that_may_be_lost_are_reported_as_unknown(follow, loki: Loki
     append(path, "another file")
     await follow()
     await loki.until(lambda: "another file" in loki.lines())
-    assert len(gaps(loki)) == 1  # told once
+    assert len(gaps(loki)) == 1  # reported once
 
 
 async def test_a_file_replaced_while_the_agent_was_down_is_read_and_the_loss_reported(
@@ -334,15 +334,15 @@ def test_each_of_several_deleted_files_is_reported(tmp_path: Path) -> None:
     open_files = OpenFiles()
     source = FileSource(tmp_path / "app.log", {}, open_files)
     source.files = [FileRow(str(source.path), 1, n, b"x", position=10 * n, size=100 + n, id=n) for n in (1, 2, 3)]
-    told = []
+    reported = []
     for _ in range(3):
         assert source.read() is None
         assert source.gap is not None
-        told.append((source.gap.row.id, source.gap.row.position, source.gap.end))
-        # Not before it is told: a crash now must tell it again.
-        assert len(source.finished) == len(told) - 1
+        reported.append((source.gap.row.id, source.gap.row.position, source.gap.end))
+        # Not before it is reported: after a crash now it must be reported again.
+        assert len(source.finished) == len(reported) - 1
         source.gap = None
-    assert told == [(1, 10, 101), (2, 20, 102), (3, 30, 103)]
+    assert reported == [(1, 10, 101), (2, 20, 102), (3, 30, 103)]
     assert source.read() is None
     assert source.gap is None
     assert [row.id for row in source.finished] == [1, 2, 3]
@@ -432,7 +432,7 @@ async def test_a_reused_inode_with_other_content_is_a_new_file(follow, loki: Lok
     agent = await follow()
     await loki.until(lambda: len(loki.stored) == 10)
     await agent.stop()
-    # The same inode with other content: what a file system does that gives a freed number to the next file.
+    # The same inode with other content: some file systems give a freed number to the next file.
     with path.open("r+") as file:
         file.truncate(0)
         file.writelines(f"other {number}\n" for number in range(20))
@@ -532,7 +532,7 @@ async def test_descriptors_of_finished_files_are_closed_and_many_idle_files_cost
 
 
 async def many_files(follow, loki: LokiStandIn, logs: Path, count: int, active: int, rounds: int) -> None:
-    """Follow many files, write to some of them all at once, again and again."""
+    """Follow many files, and write to some of them at the same time, repeatedly."""
     for number in range(count):
         (logs / str(number % 100)).mkdir(exist_ok=True)
         append(logs / str(number % 100) / f"{number}.log", f"file {number}")
@@ -547,7 +547,7 @@ async def many_files(follow, loki: LokiStandIn, logs: Path, count: int, active: 
             wanted.append(f"more {number} {turn}")
         await loki.until(lambda: len(loki.stored) == len(wanted), 200)
     assert sorted(loki.lines()) == sorted(wanted)
-    # Each body once: no source takes another one's batch for its own.
+    # Each body once: no source delivers the batch of another.
     assert len(set(loki.bodies)) == len(loki.bodies)
     assert agent.errors == []
     await eventually(lambda: process.num_fds() < 500)
@@ -586,7 +586,7 @@ async def test_lines_written_to_a_closed_file_just_before_its_rotation_are_read(
         os.truncate(source.path, 0)
     append(source.path, "new and longer than before")
     assert source.poll()
-    # As the journal gives it back.
+    # As the resumer loads it from the journal.
     source.files = [FileRow(str(source.path), *source._unchanged[:2], b"x\n", b"x\n", position=2, size=2, id=1)]
     read = []
 
@@ -618,7 +618,7 @@ async def test_a_file_closed_while_idle_continues_at_its_position(
     assert not source.poll()
     append(source.path, "y")
     assert source.poll()
-    # As the journal gives it back.
+    # As the resumer loads it from the journal.
     source.files = [FileRow(str(source.path), *source._unchanged[:2], b"x\n", b"x\n", position=2, size=2, id=1)]
     block = source.read()
     assert block is not None

@@ -1,4 +1,4 @@
-"""What the agent does for launches beside shipping: a keeper for an orphan, callbacks left behind."""
+"""What the agent does for launches besides shipping: missing keepers, undelivered callbacks, shipped.json."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from tracetail.contract.state import launches_dir
 
 
 class Receiver:
-    """Takes callbacks; `statuses` are used up one per request, then it answers 200."""
+    """Accepts callbacks; answers with the next of `statuses`, and 200 after the last."""
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
@@ -115,7 +115,7 @@ async def test_a_receiver_that_hangs_does_not_delay_the_callbacks_to_others(
     server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
     try:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        # More of them than may be under way together: one receiver does not get all the places.
+        # More than the limit of concurrent callbacks: one receiver must not use all of it.
         for number in range(1, 41):
             launch = Launch(state_dir, number)
             launch.end("crashed")
@@ -171,7 +171,7 @@ async def test_shipped_json_is_written_when_the_disk_has_space_again(
 ) -> None:
     agent = await start_agent()
     launch = Launch(state_dir)
-    # Stands where the file is written first: what a disk without room does to it.
+    # A directory at the name of the temporary file has the effect of a full disk.
     in_the_way = launch.dir.shipped_path.with_name(f".shipped.json.{agent.process.pid}")
     in_the_way.mkdir()
     launch.print("one")

@@ -1,4 +1,4 @@
-"""The level of every line of every real log, against lists made by reading the logs."""
+"""The level of every line of every real log, compared with lists made by reading the logs."""
 
 from pathlib import Path
 
@@ -121,7 +121,7 @@ def test_tracebacks_of_two_processes_do_not_end_each_other() -> None:
     ],
 )
 def test_formats_that_engines_print(text: bytes, wanted: dict[str, str]) -> None:
-    # Twice, because a header that was seen before takes the short path.
+    # Twice, because the second time the header is in the cache.
     parser = LineParser(EngineTimes(NOW), HeaderCache())
     for meta in parser.parse(kept(text, text), NOW).stream(None).entries.metas:
         assert entries.decode_metadata(meta) == wanted

@@ -1,4 +1,4 @@
-"""The compiled loops return what those in plain Python return, whatever they are given."""
+"""The compiled loops return the same as those in plain Python, for any input."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Properties that hold for any input: of splitting, of times, of encoding, of a restart at any point."""
+"""Properties for any input: splitting into blocks, times, encoding, a restart at any point."""
 
 import itertools
 import json
@@ -63,7 +63,7 @@ texts = st.one_of(
 
 @st.composite
 def kept_logs(draw: st.DrawFn) -> bytes:
-    """A segment as a keeper writes it, with marks, and times that sometimes creep."""
+    """A segment as a keeper writes it, with marks, and stamps that sometimes increase by 1 ns only."""
     time_ns = NOW
     block = b""
     for text in draw(st.lists(texts, min_size=1, max_size=40)):
@@ -77,7 +77,7 @@ plain_logs = st.lists(texts, min_size=1, max_size=40).map(lambda lines: b"".join
 
 
 def entries_of(block: bytes, cuts: list[int], **options: bool) -> list[tuple[Ids | None, Entry]]:
-    """Parse a log in blocks that end at these line ends; each block by a parser that the state alone connects."""
+    """Parse a log in blocks that end at these line ends; each block by a new parser with the saved state."""
     state = None
     found = []
     start = 0
@@ -144,13 +144,13 @@ def test_times_strictly_increase_without_stamps_too(block: bytes) -> None:
 @given(kept_logs())
 def test_lines_parsed_together_and_one_by_one_give_the_same_entries(block: bytes) -> None:
     line_by_line = [place + 1 for place, byte in enumerate(block) if byte == 10]
-    # A fresh parser for every line knows no header: it never takes the short path.
+    # A new parser for every line has an empty cache, and parses each line by itself.
     assert entries_of(block, line_by_line[:-1]) == entries_of(block, [])
 
 
 @st.composite
 def mixed_logs(draw: st.DrawFn) -> bytes:
-    """A file into which somebody put lines of keepers, several in a row, between others."""
+    """A file with lines of keepers, several in a row, between others."""
     time_ns = NOW
     block = b""
     printed = st.sampled_from([b"no ids", b"[traceId=t2 instanceId=i2] x", b"[traceId=t9 instanceId=i1] y"])
@@ -260,7 +260,7 @@ def test_a_secret_in_a_line_that_was_cut_is_masked_wherever_the_cuts_are(line: b
         return found
 
     whole = shown([])
-    # What is sent depends on the bytes of the log alone, not on the blocks in which they were read.
+    # The entries depend on the bytes of the log alone, not on the blocks in which they are read.
     assert shown(line_ends(kept, data)) == whole
     text = b"".join(piece for piece in whole if not piece.startswith(b"phase"))
     secret = b"ABCDEFGHIJKLMNOP" if b"AKIA" in line else SECRET
@@ -298,8 +298,8 @@ def test_a_line_without_a_stamp_that_is_moved_far_has_its_original_time() -> Non
     lines = [b"INFO 11-22 12:00:00 [a.py:1] x", b"INFO 11-22 11:59:59 [a.py:1] x", b"INFO 11-22 11:50:00 [a.py:1] x"]
     parser = LineParser(EngineTimes(now, ZoneInfo("UTC")), HeaderCache())
     entries = parser.parse(b"".join(line + b"\n" for line in lines), now).stream(None).entries
-    told = [decode_metadata(meta).get("original_time") for meta in entries.metas]
-    assert told == [None, None, "2026-11-22T11:50:00.000000000Z"]
+    original = [decode_metadata(meta).get("original_time") for meta in entries.metas]
+    assert original == [None, None, "2026-11-22T11:50:00.000000000Z"]
 
 
 def at(text: str, zone: str = "UTC") -> int:
@@ -342,7 +342,7 @@ def test_clocks_go_forward_and_back() -> None:
         "2026-03-29T00:59:59",
         "2026-03-29T01:00:00",
     ]
-    # The hour from two to three comes twice: the second time it must not go back.
+    # The hour from two to three occurs twice: the second time must not go back.
     assert parsed(
         "2026-10-25T00:00:00",
         "10-25 02:30:00",

@@ -73,7 +73,7 @@ async def test_machines_do_not_overwrite_each_other(session, gateway_url):
 
     await first.delete()
     await second.delete()
-    # It answers before it has deleted.
+    # The gateway answers before it has deleted the group.
     await eventually(lambda: _groups(gateway_url) == [], "both groups deleted")
 
 
@@ -133,4 +133,4 @@ async def test_a_push_is_repeated_after_an_error_of_the_gateway(session, caplog)
     assert _pushes(registry, "failed") == 2
     assert authorizations[0] == "Bearer secret"
     warnings = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert len(warnings) == 1, "a gateway that stays away is not told of at every push"
+    assert len(warnings) == 1, "an unreachable gateway is not logged at every push"

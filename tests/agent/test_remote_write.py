@@ -42,7 +42,7 @@ async def session():
 
 @pytest.fixture(scope="module")
 def write_request(tmp_path_factory):
-    """Return the class WriteRequest that protoc makes of the protocol's definition."""
+    """Return the class WriteRequest that protoc generates from the protocol's definition."""
     import sys
 
     from grpc_tools import protoc
@@ -155,7 +155,7 @@ def _counted(registry):
 
 
 class Receiver:
-    """Answers as told, then 204; remembers what it took."""
+    """Answers with the given statuses, then 204; keeps the requests that it accepted."""
 
     def __init__(self):
         self.answers = []

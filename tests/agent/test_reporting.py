@@ -1,4 +1,4 @@
-"""What a real agent reports, in each of the three ways."""
+"""The metrics of a real agent, exported in each of the three ways."""
 
 import os
 import re
@@ -45,7 +45,7 @@ async def test_metrics_count_lines_and_describe_the_server_that_printed_them(sta
         text = await agent.metrics()
         return "tracetail_agent_dropped_lines_total 7.0" in text and "tracetail_agent_lag_bytes{" in text
 
-    await monitoring.eventually_async(counted, "the observers were told")
+    await monitoring.eventually_async(counted, "the observers were called")
     found = _samples(await agent.metrics())
 
     levels = {labels["level"]: value for labels, value in found["tracetail_agent_lines_read_total"]}
@@ -164,7 +164,7 @@ async def test_every_metric_has_its_row_in_the_documentation(start_agent, loki, 
     async def observed():
         return "tracetail_server_generation_tokens_per_second{" in await agent.metrics()
 
-    await monitoring.eventually_async(observed, "the observers were told")
+    await monitoring.eventually_async(observed, "the observers were called")
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `(tracetail_\w+)` \|", page, re.MULTILINE))
     families = text_string_to_metric_families(await agent.metrics())

@@ -1,4 +1,4 @@
-"""What may happen to a launch's segments, though it should not: what is lost is told, the rest arrives."""
+"""Segments of a launch that are deleted, truncated or replaced: lost bytes are reported, the rest is shipped."""
 
 import asyncio
 import os
@@ -68,14 +68,14 @@ async def test_lost_bytes_of_a_segment_are_reported_with_their_range(
     launch.end()
     await start_agent()
     await ended(loki)
-    # What was in the journal already is delivered, the rest is told of.
+    # Bytes that are in the journal are delivered, the rest is reported.
     assert loki.lines()
     assert set(loki.lines()) == {"y" * 200_000}
     [gap] = gaps(loki)
-    told = re.search(r"from=(\d+) to=(\d+) ", gap)
-    assert told is not None
-    assert int(told[2]) == size
-    assert len(loki.lines()) == data[: int(told[1])].count(b"\n") < 10
+    lost = re.search(r"from=(\d+) to=(\d+) ", gap)
+    assert lost is not None
+    assert int(lost[2]) == size
+    assert len(loki.lines()) == data[: int(lost[1])].count(b"\n") < 10
     assert "deleted before it was read" in gap
 
 
@@ -94,7 +94,7 @@ async def test_segments_deleted_after_shipping_are_not_a_gap(start_agent, loki: 
     agent = await start_agent()
     await loki.until(lambda: "last" in loki.lines())
     await agent.stop()
-    # And with a journal that is lost too: shipped.json tells what was acknowledged.
+    # With a lost journal too: shipped.json has what was acknowledged.
     shutil.rmtree(state_dir / "agent")
     launch.print("after")
     launch.end()

@@ -21,8 +21,8 @@ from tracetail.contract.state import launches_dir
 
 STARTED = datetime(2026, 11, 22, 21, 12, 10, tzinfo=UTC)
 
-# A server with a child of its own and a file open. It says "up" when both are there, and have used the processor for
-# longer than a tick of the kernel's clock.
+# A server with a child process and an open file. It prints "up" once both run and have used more CPU time than one
+# tick of the kernel's clock.
 _CHILD = """
 import os, time
 while sum(os.times()[:2]) < 0.05:
@@ -45,7 +45,7 @@ child.kill()
 
 
 class World:
-    """A state directory with launches in it, and the metrics of them."""
+    """A state directory with launches, and their metrics."""
 
     def __init__(self, state_dir):
         self.state_dir = state_dir

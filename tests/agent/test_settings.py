@@ -55,7 +55,7 @@ async def test_a_bad_configuration_on_sighup_changes_nothing(start_agent, loki: 
 async def test_an_unusable_configuration_on_sighup_changes_nothing(
     state_dir: Path, loki: LokiStandIn, config: str, said: str
 ) -> None:
-    # Not by the environment: what is in the file must win here.
+    # Not by the environment, which would override the file.
     before = '[agent]\nlisten = "127.0.0.1:0"\n'
     agent = AgentProcess(state_dir, loki.url, before, {"TRACETAIL_AGENT_LISTEN": None})
     await agent.start()
@@ -73,7 +73,7 @@ async def test_an_unusable_configuration_on_sighup_changes_nothing(
         launch.print("two")
         await loki.until(lambda: loki.lines() == ["one", "two"])
         assert not [line for line in agent.errors if "Traceback" in line]
-        # And it can still be mended.
+        # It can still be corrected.
         agent.configure(before)
         agent.signal(signal.SIGHUP)
         await eventually(lambda: any("was read again" in line for line in agent.errors))

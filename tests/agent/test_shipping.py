@@ -1,4 +1,4 @@
-"""The way of a line from a launch's log to Loki, with a real agent process."""
+"""Lines of a launch's log reach Loki, with a real agent process."""
 
 import json
 from pathlib import Path
@@ -88,7 +88,7 @@ async def test_shipped_json_is_completed_by_the_next_agent(start_agent, loki: Lo
     agent = await start_agent()
     await eventually(lambda: launch.dir.shipped_path.exists() and launch.shipped()["complete"])
     await agent.stop()
-    # As if it had been killed between the last acknowledgement and the writing of the file.
+    # The state after a kill between the last acknowledgement and the writing of the file.
     complete = launch.shipped()
     launch.dir.shipped_path.write_text(json.dumps(complete | {"complete": False}))
     bodies = len(loki.bodies)
