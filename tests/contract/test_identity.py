@@ -31,7 +31,7 @@ def test_invalid_ids_are_refused_with_the_reason_on_one_line(value, reason):
     assert "\n" not in str(caught.value)
 
 
-def test_new_ids_have_the_form_that_is_asked_for():
+def test_new_ids_have_valid_syntax():
     assert identity.check_id("traceId", identity.new_trace_id())
     assert identity.is_launch_id(identity.new_launch_id(1795350600.0))
     assert not identity.is_launch_id("../../etc")

@@ -1,4 +1,4 @@
-"""What the keeper writes can be read back, byte for byte, whatever the server printed."""
+"""Rendered lines are parsed back byte for byte, for any output of a server."""
 
 import time
 
@@ -13,7 +13,7 @@ times = st.integers(min_value=0, max_value=4_000_000_000 * 10**9)
 
 
 @given(time_ns=times, text=texts, mark=st.sampled_from([None, "event", "cut", "redraw"]))
-def test_parsing_a_rendered_line_gives_back_all_of_it(time_ns, text, mark):
+def test_parsing_a_rendered_line_returns_all_of_it(time_ns, text, mark):
     line = logline.render_line(time_ns, "t1", "i:2", text, mark)
     assert line.endswith(b"\n")
     assert logline.parse_line(line[:-1]) == logline.LogLine(time_ns, "t1", "i:2", mark, text)
@@ -49,7 +49,7 @@ def test_line_looks_as_documented(monkeypatch):
         b"2026-13-22T21:12:10.123456789+08:00 [traceId=t1 instanceId=i1] x",
     ],
 )
-def test_lines_of_others_are_not_taken_for_the_keepers(line):
+def test_lines_in_other_formats_are_not_parsed(line):
     assert logline.parse_line(line) is None
 
 
@@ -66,5 +66,5 @@ def test_event_fields_survive_logfmt(fields):
     assert logline.parse_event(text) == logline.Event("failed", fields)
 
 
-def test_event_leaves_out_what_is_not_known():
+def test_event_leaves_out_fields_without_a_value():
     assert logline.render_event("ready", seconds=55.2, pid=None, reused=True) == "ready seconds=55.2 reused=true"

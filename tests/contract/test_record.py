@@ -1,4 +1,4 @@
-"""The record and its lock tell the truth about a launch, also after a crash of whoever wrote them."""
+"""The record, its lock and the state that follows from them, also after a crash of the writer."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def test_lock_excludes_others_is_seen_without_being_taken_and_dies_with_its_hold
     assert record.LaunchLock(launch).acquire()
 
 
-def test_looking_at_the_lock_does_not_take_it(launch):
+def test_reading_the_lock_does_not_take_it(launch):
     lock = record.LaunchLock(launch)
     assert lock.acquire()
     lock.release()

@@ -1,4 +1,4 @@
-"""A world for launches: a state directory of its own, the command, a server that does as it is told."""
+"""Fixtures for launches: a state directory per test, the command, and a server that executes steps."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What happens when the launcher is gone: callbacks, restarts after a crash, retention."""
+"""What happens after a start: callbacks, restarts after a crash, retention."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def test_a_failure_is_reported_with_cause_and_masked_tail(world, wait_until, rec
     assert event.fields["cause"] == post["exit"]["cause"]
 
 
-def test_a_receiver_that_is_busy_is_asked_again(world, wait_until, receiver):
+def test_a_callback_to_a_busy_receiver_is_retried(world, wait_until, receiver):
     receiver.refusals = 2
     launch = world.launch(world.start([["exit", 1]], callbackUrl=receiver.url).result)
     wait_until(lambda: receiver.events() == ["failed"])
@@ -79,7 +79,7 @@ def test_a_refused_start_is_reported(world, wait_until, receiver):
     wait_until(lambda: not outbox.pending(world.launch(refused.result).outbox_path))
 
 
-def test_a_receiver_that_hangs_changes_nothing_and_leaves_the_callback_in_the_outbox(world, wait_until):
+def test_a_receiver_that_hangs_delays_nothing_and_leaves_the_callback_in_the_outbox(world, wait_until):
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         url = f"http://127.0.0.1:{hanging.getsockname()[1]}/"
         begun = time.monotonic()
@@ -93,7 +93,7 @@ def test_a_receiver_that_hangs_changes_nothing_and_leaves_the_callback_in_the_ou
         assert json.loads(path.read_bytes())["url"] == url
 
 
-def test_a_crash_starts_it_anew_with_the_same_trace(world, wait_until, tmp_path):
+def test_a_crash_restarts_the_service_in_the_same_trace(world, wait_until, tmp_path):
     go = tmp_path / "go"
     steps = [["text", "ready now\n"], ["wait", str(go)], ["exit", 3]]
     first = world.launch(world.start(steps, restart="on-crash", traceId="t-1").result)
@@ -135,7 +135,7 @@ def test_backoff_grows_and_ends():
     assert [restart_policy.pause(n) for n in (1, 2, 3, 4, 5, 9)] == [1, 2, 4, 8, 16, 60]
 
 
-def test_warmup_smoke_and_notify_exist_alone(world, wait_until, receiver, free_port):
+def test_warmup_smoke_and_notify_are_commands_of_their_own(world, wait_until, receiver, free_port):
     port = free_port()
     assert world.run("warmup", "--model-name", "m").status == 2
     started = world.start(
@@ -158,7 +158,7 @@ def test_warmup_smoke_and_notify_exist_alone(world, wait_until, receiver, free_p
     assert world.run("warmup", "--model-name", "m").status == 3
 
 
-def test_a_wrong_answer_fails_the_start(world, free_port):
+def test_a_failed_smoke_test_fails_the_start(world, free_port):
     port = free_port()
     smoke = {"prompt": "hi", "pattern": "never"}
     started = world.start([["serve", port, ["m"]], ["stay"]], port=port, readyWhen="http", smoke=smoke)
@@ -167,7 +167,7 @@ def test_a_wrong_answer_fails_the_start(world, free_port):
 
 
 def ship(launch, *, complete=True):
-    """Say what the agent would say once it has shipped all."""
+    """Write the shipped.json that the agent writes when all is shipped."""
     segments = {path: Path(path).stat().st_size for path in launch.read()["segments"] if Path(path).exists()}
     content = {"schema": 1, "segments": segments, "lines": 1, "rejected": 0, "redacted": 0, "complete": complete}
     launch.shipped_path.write_text(json.dumps(content))
@@ -183,15 +183,15 @@ def test_gc_removes_what_is_old_and_shipped_and_nothing_else(world):
     assert world.run("gc", "--keep-days", "0", "--dry-run").status == 0
     assert all(launch.path.exists() for launch in launches)
     kept = Path(launches[2].read()["logFile"])
-    gone = Path(launches[0].read()["logFile"])
+    removed = Path(launches[0].read()["logFile"])
     answer = world.run("gc", "--keep-days", "0", "--json")
-    assert {Path(one["path"]).name for one in json.loads(answer.stdout)} >= {launches[0].launch_id, gone.name}
+    assert {Path(one["path"]).name for one in json.loads(answer.stdout)} >= {launches[0].launch_id, removed.name}
     assert [launch.path.exists() for launch in launches] == [False, False, True]
-    assert (gone.exists(), kept.exists(), running.path.exists()) == (False, True, True)
+    assert (removed.exists(), kept.exists(), running.path.exists()) == (False, True, True)
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def test_gc_removes_what_a_start_left_that_was_killed_before_it_had_a_record(world):
+def test_gc_removes_directories_of_starts_that_were_killed_before_their_record(world):
     world.ended(world.launch(world.start([["exit", 1]]).result))
     unmade = world.state / "launches" / "20260101T000000-abcdef"
     unmade.mkdir()
@@ -236,12 +236,12 @@ def test_ps_lists_what_runs_and_json_is_for_programs(world):
 
 def test_status_is_a_table_for_people_and_json_for_programs(world):
     started = world.start(READY, traceId="t-1").result
-    told = world.run("status", "--model-name", "m")
-    assert told.stdout.startswith("test/m is ready\n")
-    rows = dict(line.split(None, 1) for line in told.stdout.splitlines()[1:-1])
+    printed = world.run("status", "--model-name", "m")
+    assert printed.stdout.startswith("test/m is ready\n")
+    rows = dict(line.split(None, 1) for line in printed.stdout.splitlines()[1:-1])
     assert (rows["launchId"], rows["traceId"], rows["pid"]) == (started["launchId"], "t-1", str(started["pid"]))
     assert rows["logFile"] == started["logFile"]
-    assert told.result["state"] == "ready"
+    assert printed.result["state"] == "ready"
     as_json = world.run("status", "--model-name", "m", "--json")
     assert json.loads(as_json.stdout)["readyAt"] == rows["readyAt"]
     assert world.run("stop", "--model-name", "m").status == 0
@@ -250,7 +250,7 @@ def test_status_is_a_table_for_people_and_json_for_programs(world):
     assert world.run("status", "--model-name", "nobody").stdout.startswith("modelName nobody is stopped\n")
 
 
-def test_a_record_of_a_newer_version_is_told_and_left_alone(world):
+def test_a_record_of_a_newer_version_is_reported_and_left_alone(world):
     launch = world.launch(world.start([["exit", 1]]).result)
     world.ended(launch)
     record = launch.read() | {"schema": 99}

@@ -27,7 +27,7 @@ def library(tmp_path_factory):
 
 @pytest.fixture
 def held(world, library, tmp_path):
-    """Return the file that says what processes hold: lines of device, pid, bytes."""
+    """Return the file with what processes hold: lines of device, pid, bytes."""
     path = tmp_path / "held"
     path.touch()
     world.environ |= {"LD_LIBRARY_PATH": str(library), "STUB_NVML": str(path)}
@@ -81,29 +81,29 @@ def test_a_pid_that_is_another_process_by_now_holds_nothing_of_the_launch():
         assert held_by([use], {(other.pid, start_time - 1)}) == []
         other.stdin.close()
         other.wait()
-    assert held_by([use], {(other.pid, start_time)}) == [use]  # gone, and the driver still has it
+    assert held_by([use], {(other.pid, start_time)}) == [use]  # ended, and the driver still holds the memory
     assert describe(use) == f"device 0: pid {other.pid} holds memory"
 
 
 @pytest.mark.needs("cc")
-def test_every_process_of_every_device_is_told(library, tmp_path):
+def test_every_process_of_every_device_is_returned(library, tmp_path):
     held = tmp_path / "held"
     held.write_text("".join(f"{n % 2} {n + 1000} {n}\n" for n in range(100)))
     code = "from tracetail.contract.nvml import Devices; print(sorted(u.pid for u in Devices.find().memory_uses()))"
     environ = os.environ | {"LD_LIBRARY_PATH": str(library), "STUB_NVML": str(held)}
-    told = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == str(list(range(1000, 1100)))
+    printed = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == str(list(range(1000, 1100)))
 
 
 @pytest.mark.needs("cc")
-def test_without_a_driver_there_are_no_devices_to_ask(library):
+def test_without_a_driver_there_are_no_devices(library):
     code = "from tracetail.contract.nvml import Devices; print(Devices.find())"
     environ = {k: v for k, v in os.environ.items() if k != "STUB_NVML"} | {"LD_LIBRARY_PATH": str(library)}
-    told = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "None"
+    printed = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == "None"
 
 
-def test_without_the_library_there_are_no_devices_to_ask(monkeypatch):
+def test_without_the_library_there_are_no_devices(monkeypatch):
     monkeypatch.setattr("tracetail.contract.nvml.LIBRARY", "libno-such-nvml.so.1")
     assert Devices.find() is None
 
@@ -116,12 +116,12 @@ def test_without_the_library_there_are_no_devices_to_ask(monkeypatch):
         ("vllm", ["nvidia4", "nvidia5"], [0, 1], None),  # a container: its own numbers
         ("vllm", ["nvidia4", "nvidia5"], [4, 5], None),
         ("vllm", ["nvidia0"], ["GPU-7e1f"], None),
-        ("vllm", [], [0], None),  # nobody can tell
+        ("vllm", [], [0], None),  # unknown
         ("mindie", ["davinci0", "davinci_manager"], [0, 1, 2], "1, 2"),
         ("mindie", ["nvidia0"], [5], None),
     ],
 )
-def test_a_device_that_is_not_there_is_refused(tmp_path, engine, files, devices, missing):
+def test_a_device_that_does_not_exist_is_refused(tmp_path, engine, files, devices, missing):
     for name in files:
         (tmp_path / name).touch()
     params = params_input.from_object(

@@ -276,7 +276,7 @@ def test_sglang_names_its_causes(source):
     )
 
 
-def test_sglang_only_warns_of_a_context_that_it_was_told_to_take():
+def test_sglang_only_warns_of_a_context_length_that_it_is_allowed_to_use():
     text = SGLANG_TEXTS["sglang/srt/configs/model_config.py:1299"][0].partition(" To allow")[0]
     assert diagnose(engines.load("sglang"), [b"[2026-11-22 13:12:10] " + text.encode()]) is None
 

@@ -110,7 +110,7 @@ def test_mindie_gets_a_configuration_for_port_model_and_devices(tmp_path, monkey
     assert written["BackendConfig"]["npuDeviceIds"] == [[0, 1]]
 
 
-def test_mindie_says_what_is_wrong_with_its_configuration(tmp_path, monkeypatch):
+def test_mindie_names_the_fault_in_its_configuration(tmp_path, monkeypatch):
     monkeypatch.setenv("MIES_CONFIG_JSON_PATH", str(tmp_path / "none.json"))
     with pytest.raises(engines.EngineError, match=r"none\.json cannot be read"):
         command(engine="mindie")
@@ -134,6 +134,6 @@ def test_mindie_starts_for_real_with_the_written_file(world, tmp_path):
     assert world.run("stop", "--model-name", "m", "--port", "18999").status == 0
 
 
-def test_custom_fills_in_what_it_is_told():
+def test_custom_fills_placeholders_in_its_command():
     built = command(command=["serve", "--port={port}", "{modelPath}", "{other}"], port=9000)
     assert built.argv == ["serve", "--port=9000", "/models/qwen", "{other}"]

@@ -14,7 +14,7 @@ from tracetail.launcher.log.stamper import Stamper
 LINES = b"".join(b"line %07d of a server that prints a lot of text\n" % n for n in range(100_000))
 
 
-def test_stamps_creep_on_while_the_clock_is_behind():
+def test_stamps_increase_by_one_nanosecond_while_the_clock_is_behind():
     stamper = Stamper("t", "i")
     clock = [1_000_000_000_000, 1_000_000_000_000, 400_000_000_000, 2_000_000_000_000, 1_999_999_999_999]
     block = b"".join(stamper.stamp([b"a", b"b", b"c"], None, now) for now in clock)
@@ -51,7 +51,7 @@ def start_with_full_disk(world, steps, **more):
     )
 
 
-def test_a_full_disk_never_holds_up_the_server_and_stop_still_ends_it(world, wait_until, tmp_path):
+def test_a_full_disk_never_blocks_the_server_and_stop_still_ends_it(world, wait_until, tmp_path):
     much, done = tmp_path / "much", tmp_path / "done"
     much.write_bytes(LINES)
     steps = [["text", "ready now\n"], ["file", str(much)], ["file", str(much)], ["touch", str(done)], ["stay"]]
@@ -120,15 +120,15 @@ def test_a_full_disk_costs_the_oldest_segment(world, wait_until, tmp_path, small
     more.touch()
     wait_until(lambda: not first.exists())
 
-    def told():
+    def log():
         return b"".join(Path(path).read_bytes() for path in launch.read()["segments"] if Path(path).exists())
 
-    wait_until(lambda: b"line 7999 of a flood" in told())
-    assert f'reason="{first.name} is deleted: the disk is full"'.encode() in told()
+    wait_until(lambda: b"line 7999 of a flood" in log())
+    assert f'reason="{first.name} is deleted: the disk is full"'.encode() in log()
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def test_a_stop_on_a_full_state_directory_ends_the_server_and_says_so(world, wait_until, small_disk):
+def test_a_stop_on_a_full_state_directory_ends_the_server_and_records_it(world, wait_until, small_disk):
     world.state = small_disk
     world.environ["TRACETAIL_STATE_DIR"] = str(small_disk)
     launch = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
@@ -167,7 +167,7 @@ def read_only(world):
     unmount()
 
 
-def test_what_runs_is_told_and_stopped_though_the_state_directory_is_read_only(world, read_only):
+def test_status_and_stop_work_on_a_read_only_state_directory(world, read_only):
     mount, unmount = read_only
     launch = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
     mount()
@@ -190,7 +190,7 @@ def test_what_runs_is_told_and_stopped_though_the_state_directory_is_read_only(w
     assert [event.name for event in world.events(launch)] == ["started", "ready", "stopping", "exited"]
 
 
-def test_a_log_directory_without_room_is_refused(world):
+def test_a_log_directory_with_too_little_space_is_refused(world):
     world.environ["TRACETAIL_LAUNCHER_MIN_FREE_DISK_MB"] = str(1 << 40)
     refused = world.start([["stay"]], traceId="t-1")
     assert refused.status == 15
@@ -208,7 +208,7 @@ def free_mib(directory):
     return os.statvfs(directory).f_bavail * os.statvfs(directory).f_frsize / 1024**2
 
 
-def test_the_oldest_segments_go_before_the_disk_is_full(world, wait_until, tmp_path, small_disk):
+def test_the_oldest_segments_are_deleted_before_the_disk_is_full(world, wait_until, tmp_path, small_disk):
     much, more = tmp_path / "much", tmp_path / "more"
     much.write_bytes(LINES)
     steps = [["text", "ready now\n"], ["file", str(much)], ["wait", str(more)], ["flood", 20_000, 8000], ["stay"]]
@@ -228,13 +228,13 @@ def test_the_oldest_segments_go_before_the_disk_is_full(world, wait_until, tmp_p
     assert not second.exists()
     left = lines_of(launch)
     assert f"{first.name} is deleted".encode() not in left  # Loki has it: nothing is lost
-    said = f'dropped bytes={sizes[1]} reason="{second.name} is deleted: less than 32 MiB were free"'
-    assert said.encode() in left
+    event = f'dropped bytes={sizes[1]} reason="{second.name} is deleted: less than 32 MiB were free"'
+    assert event.encode() in left
     assert b"No space left" not in left
     assert Path(launch.read()["segments"][-1]).exists()
 
 
-def test_gc_gives_up_the_oldest_segments_when_room_is_missing(world, tmp_path, small_disk):
+def test_gc_removes_the_oldest_segments_when_space_is_low(world, tmp_path, small_disk):
     much = tmp_path / "much"
     much.write_bytes(LINES)
     world.environ["TRACETAIL_LAUNCHER_MIN_FREE_DISK_MB"] = "20"
@@ -250,9 +250,9 @@ def test_gc_gives_up_the_oldest_segments_when_room_is_missing(world, tmp_path, s
     assert [one["path"] for one in would] == [str(path) for path in old[:count]]
     sizes = [path.stat().st_size for path in old[:count]]  # they are still there
     assert sum(sizes[:-1]) < 2 * 1024**2 <= sum(sizes) + 65536  # as few as will do
-    told = world.run("gc").stdout
-    assert f"{old[0]} " in told
-    assert "removed because the disk is full: Loki does not have all of it" in told
+    printed = world.run("gc").stdout
+    assert f"{old[0]} " in printed
+    assert "removed because the disk is full: Loki does not have all of it" in printed
     assert [path.exists() for path in old] == [False] * count + [True] * (len(old) - count)
     dropped = [event.fields["reason"] for event in world.events(Tail(launches[0])) if event.name == "dropped"]
     assert dropped == [f"{path.name} is deleted: less than 20 MiB were free" for path in old[:count]]

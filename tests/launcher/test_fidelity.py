@@ -42,7 +42,7 @@ def as_files(steps, directory):
 
 
 @pytest.mark.parametrize("path", VLLM_LOGS, ids=lambda path: path.stem)
-def test_a_real_log_comes_out_as_it_was_printed(world, path):
+def test_a_real_log_is_written_as_it_was_printed(world, path):
     started = world.start([["file", str(path)], ["exit", 3]])
     launch = world.launch(started.result)
     world.ended(launch)
@@ -50,7 +50,7 @@ def test_a_real_log_comes_out_as_it_was_printed(world, path):
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_made_output_comes_out_as_it_was_printed(world, tmp_path, name):
+def test_generated_output_is_written_as_it_was_printed(world, tmp_path, name):
     started = world.start([*as_files(MADE[name], tmp_path), ["exit", 3]])
     launch = world.launch(started.result)
     world.ended(launch)
@@ -66,7 +66,7 @@ def test_a_progress_bar_is_thinned_out_and_keeps_its_first_and_last_state(world)
     assert world.output(launch) == b"begin\n0%\r99%\r100%\nend\n"
 
 
-def test_a_bar_that_begins_with_its_cr_is_not_glued_together(world):
+def test_a_progress_bar_that_begins_with_its_cr_is_not_joined(world):
     steps = [
         ["text", "\r 10%"],
         ["sleep", 0.5],

@@ -1,4 +1,4 @@
-"""A stop ends exactly the processes that the metrics of a launch count, whatever they did to get away."""
+"""A stop ends exactly the processes that the metrics of a launch count."""
 
 import os
 import signal

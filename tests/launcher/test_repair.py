@@ -1,4 +1,4 @@
-"""Whatever becomes of a launch's keeper, the launch's log, record and callback tell the end."""
+"""The end of a launch is in its log, its record and a callback, also if its keeper was killed."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def rewrite(launch, **changes):
         lock.write(launch.read() | changes)
 
 
-def test_a_stop_whose_keeper_does_not_answer_is_told_in_full(world, wait_until, receiver, tmp_path, monkeypatch):
+def test_a_stop_whose_keeper_hangs_is_recorded_and_reported(world, wait_until, receiver, tmp_path, monkeypatch):
     monkeypatch.setattr(stop, "GRACE_SECONDS", 0.5)
     go, done = tmp_path / "go", tmp_path / "done"
     steps = [["text", "ready now\n"], ["wait", str(go)], ["text", "last words\n"], ["touch", str(done)], ["stay"]]
@@ -55,7 +55,7 @@ def test_a_stop_whose_keeper_does_not_answer_is_told_in_full(world, wait_until, 
     wait_until(lambda: receiver.events() == ["ready", "stopped"])
 
 
-def test_an_end_that_no_keeper_can_tell_is_told_all_the_same(world, wait_until):
+def test_an_end_is_recorded_also_without_a_keeper(world, wait_until):
     launch = world.launch(world.start(READY).result)
     lose_keeper(launch, wait_until)
     kill(launch.read()["server"], wait_until)
@@ -65,10 +65,10 @@ def test_an_end_that_no_keeper_can_tell_is_told_all_the_same(world, wait_until):
     assert (event.name, event.fields["state"], record["state"]) == ("exited", "crashed", "crashed")
     assert "keeper.log" in record["exit"]["cause"]
     assert world.run("status", "--model-name", "m").result["cause"] == record["exit"]["cause"]
-    assert len(world.events(launch)) == 3  # started, ready, exited: it is told once
+    assert len(world.events(launch)) == 3  # started, ready, exited: recorded once
 
 
-def test_a_stop_ends_a_server_for_which_no_keeper_can_be_had(world, wait_until):
+def test_a_stop_ends_a_server_for_which_no_keeper_can_be_started(world, wait_until):
     launch = world.launch(world.start(READY).result)
     lose_keeper(launch, wait_until)
     (launch.path / "plan.json").unlink()
@@ -98,7 +98,7 @@ def test_a_restart_that_was_killed_while_it_waited_has_failed(world):
     launch, lock, begun = new_launch.make_launch(draft(world), world.state)
     with lock:
         lock.write(begun)
-    assert world.start(READY).status == 0  # it is in nobody's way
+    assert world.start(READY).status == 0  # it does not prevent another start
     event, record = end_of(world, launch)
     assert (event.name, event.fields["state"], record["state"]) == ("exited", "failed", "failed")
     assert world.run("stop", "--model-name", "m").status == 0

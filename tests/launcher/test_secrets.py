@@ -14,7 +14,7 @@ from tracetail.launcher.callbacks import deliver, post
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "message"),
     [
         ({"environ": {"MY_PASSWORD": "zzsecret", "B": None}}, "environ.B: expected a string, got null"),
         ({"args": "--api-key zzsecret"}, "args: expected a list, got a string"),
@@ -25,10 +25,10 @@ from tracetail.launcher.callbacks import deliver, post
         ({"modelname": "m"}, "unknown parameter 'modelname'; did you mean modelName?"),
     ],
 )
-def test_a_message_names_the_parameter_and_never_a_secret(given, says):
+def test_a_message_names_the_parameter_and_never_a_secret(given, message):
     with pytest.raises(parameters.ParametersError) as caught:
         params_input.from_object({"modelName": "m", "modelPath": "/x"} | given)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "zzsecret" not in str(caught.value)
 
 
@@ -151,16 +151,16 @@ def test_a_callback_with_a_password_is_for_its_owner_only(tmp_path):
 
 @pytest.mark.parametrize("parameter", ["apiKeyFile", "callbackTokenFile"])
 @pytest.mark.parametrize(
-    ("content", "says"), [(None, "cannot be read"), ("\n", "is empty"), ("a\nb", "more than one line")]
+    ("content", "message"), [(None, "cannot be read"), ("\n", "is empty"), ("a\nb", "more than one line")]
 )
-def test_a_start_whose_secret_file_holds_no_secret_is_refused(world, tmp_path, parameter, content, says):
+def test_a_start_whose_secret_file_holds_no_secret_is_refused(world, tmp_path, parameter, content, message):
     path = tmp_path / "secret"
     if content is not None:
         path.write_text(content)
     refused = world.start([["stay"]], **{parameter: str(path)})
     assert refused.status == 15
     assert refused.result["cause"].startswith(parameter)
-    assert says in refused.result["cause"]
+    assert message in refused.result["cause"]
 
 
 def test_an_api_key_that_has_vanished_is_named_by_warmup(world, tmp_path, free_port):

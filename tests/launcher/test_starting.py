@@ -1,4 +1,4 @@
-"""A start tells the truth: ready, or why not, at once."""
+"""`start` returns as soon as the server is ready or has failed, with the reason."""
 
 import concurrent.futures
 import json
@@ -18,7 +18,7 @@ from tracetail.launcher.machine import ports, processes
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")
 
 
-def test_a_ready_server_is_told_with_all_that_is_known_of_it(world, free_port):
+def test_the_result_of_a_ready_server_has_all_fields(world, free_port):
     port = free_port()
     started = world.start(
         [["serve", port, ["served"]], ["stay"]],
@@ -74,7 +74,7 @@ def test_a_server_with_another_model_is_not_ready(world, free_port):
 
 
 @pytest.mark.parametrize("before", ["", "some text\n", "Initializing a V1 LLM engine (v0.32.0)\nhalf a li"])
-def test_a_crash_before_ready_is_told_at_once_with_the_last_lines(world, before):
+def test_a_crash_before_ready_is_reported_at_once_with_the_last_lines(world, before):
     begun = time.monotonic()
     started = world.start([["text", before], ["exit", 7]])
     assert started.status == 10
@@ -94,7 +94,7 @@ PHASES = engines.load("vllm").phases
 
 
 @pytest.mark.parametrize("passed", range(len(PHASES) + 1))
-def test_a_server_that_dies_after_any_phase_is_told_with_the_phases_that_it_passed(world, passed):
+def test_a_server_that_dies_after_a_phase_is_reported_with_the_phases_it_passed(world, passed):
     lines = [f"INFO 11-22 13:12:10 [core.py:1] {phase.anchor.decode()}\n" for phase in PHASES[:passed]]
     started = world.start([*(["text", line] for line in lines), ["exit", 1]], readyWhen="log:never")
     assert (started.status, started.result["state"]) == (10, "failed")
@@ -117,7 +117,7 @@ def test_the_cause_comes_with_its_evidence_and_without_secrets(world):
     assert "hunter2" not in status.stdout
 
 
-def test_a_failure_is_told_within_what_a_scheduler_keeps(world):
+def test_a_failure_is_reported_within_the_length_that_a_scheduler_keeps(world):
     last = f"ValueError: No available memory for the cache blocks. {'y' * 3000}\n"
     lines = [f"{n:02d} {'x' * 3000}\n" for n in range(40)]
     started = world.start([["text", "".join(lines) + last], ["exit", 1]])
@@ -126,7 +126,7 @@ def test_a_failure_is_told_within_what_a_scheduler_keeps(world):
     assert "  39 xxx" in started.stdout
 
 
-def test_who_took_the_port_in_the_meantime_is_named(world, free_port, tmp_path, wait_until):
+def test_a_process_that_took_the_port_in_the_meantime_is_named(world, free_port, tmp_path, wait_until):
     port, go = free_port(), tmp_path / "go"
     steps = [["wait", str(go)], ["text", "OSError: [Errno 98] Address already in use\n"], ["exit", 1]]
     with world.popen("start", "--params", world.params(steps, port=port)) as launcher:
@@ -135,13 +135,13 @@ def test_who_took_the_port_in_the_meantime_is_named(world, free_port, tmp_path, 
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
             wait_until(lambda: ports.holder(port))
             go.touch()
-            told = launcher.stdout.read()
+            printed = launcher.stdout.read()
             assert launcher.wait(30) == 10
             other.kill()
     record = world.launches()[0].read()
     assert record["exit"]["cause"] == "the port is in use"
     assert f"port {port} is held by pid {other.pid} ({sys.executable} -m http.server {port}" in record["exit"]["hint"]
-    assert record["exit"]["hint"] in told
+    assert record["exit"]["hint"] in printed
 
 
 def test_another_server_at_the_port_does_not_pass_for_the_engine(world, free_port, tmp_path, wait_until):
@@ -158,13 +158,13 @@ def test_another_server_at_the_port_does_not_pass_for_the_engine(world, free_por
             wait_until(lambda: probed.exists() and probed.read_text().count("/v1/models") >= 2)
             assert world.launches()[0].read()["state"] == "starting"
             go.touch()
-            told = launcher.stdout.read()
+            printed = launcher.stdout.read()
             assert launcher.wait(30) == 10
             other.kill()
-    assert f"port {port} is held by pid {other.pid}" in told
+    assert f"port {port} is held by pid {other.pid}" in printed
 
 
-def test_a_process_in_a_container_is_seen_as_such():
+def test_a_process_in_a_container_is_recognised():
     assert processes.same_file_system_view(os.getpid())
     if os.geteuid() != 0:
         pytest.skip("needs root: makes a namespace")
@@ -179,7 +179,7 @@ def test_a_process_in_a_container_is_seen_as_such():
     assert not processes.same_file_system_view(inside.pid)
 
 
-def test_a_server_killed_by_a_signal_is_told_as_such(world):
+def test_a_server_killed_by_a_signal_is_reported_with_the_signal(world):
     started = world.start([["kill", 9]])
     assert (started.status, started.result["cause"]) == (10, "killed by SIGKILL before it was ready")
 
@@ -217,7 +217,7 @@ def test_pre_start_runs_first_and_its_failure_fails_the_start(world):
 
 
 @pytest.mark.parametrize(
-    ("params", "status", "says"),
+    ("params", "status", "message"),
     [
         ("{", 2, "not valid JSON"),
         ("[]", 2, "must be a JSON object, not a list"),
@@ -247,18 +247,18 @@ def test_pre_start_runs_first_and_its_failure_fails_the_start(world):
         ('{"modelName": "m\\ud800", "command": ["true"], "traceId": "t-1"}', 2, "modelName must be printable"),
     ],
 )
-def test_a_wrong_parameter_is_one_line_that_says_what_to_change(world, params, status, says):
+def test_a_wrong_parameter_is_reported_in_one_line_that_says_what_to_change(world, params, status, message):
     refused = world.run("start", "--params", params)
     assert refused.status == status
-    told = [line for line in (refused.stdout + refused.stderr).splitlines() if says in line]
-    assert told, (refused.stdout, refused.stderr)
+    printed = [line for line in (refused.stdout + refused.stderr).splitlines() if message in line]
+    assert printed, (refused.stdout, refused.stderr)
     assert refused.result["exitStatus"] == status
     assert all("server" not in launch.read() for launch in world.launches())
 
 
 @pytest.mark.parametrize("command", ["start", "stop", "restart", "status", "apply", "warmup", "smoke", "notify"])
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["--port", "abc"], "'abc' is not a valid integer"),
         (["--prot", "1"], "o such option"),
@@ -266,11 +266,11 @@ def test_a_wrong_parameter_is_one_line_that_says_what_to_change(world, params, s
         (["m"], "unexpected extra argument (m)"),
     ],
 )
-def test_a_wrong_flag_ends_with_a_result_too(world, command, words, says):
+def test_a_wrong_flag_ends_with_a_result_too(world, command, words, message):
     refused = world.run(command, *words)
     assert refused.status == 2
-    assert says in refused.stderr
-    assert says in refused.result["cause"]
+    assert message in refused.stderr
+    assert message in refused.result["cause"]
     assert (refused.result["action"], refused.result["exitStatus"]) == (command, 2)
 
 
@@ -284,13 +284,13 @@ def test_a_start_with_a_wrong_flag_is_found_by_its_trace(world):
 
 
 @pytest.mark.parametrize("command", ["start", "stop", "status"])
-def test_a_state_directory_that_cannot_be_looked_at_is_told(world, command):
+def test_a_state_directory_that_cannot_be_read_is_reported(world, command):
     world.environ["TRACETAIL_STATE_DIR"] = "/" + "x" * 300
     words = ["--params", world.params([["stay"]])] if command == "start" else ["--model-name", "m"]
-    told = world.run(command, *words)
-    assert told.status == 15
-    assert "File name too long" in told.result["cause"]
-    assert "Traceback" not in told.stderr
+    printed = world.run(command, *words)
+    assert printed.status == 15
+    assert "File name too long" in printed.result["cause"]
+    assert "Traceback" not in printed.stderr
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_flags_and_files_do_as_well_as_json(world, tmp_path):
     assert world.run("stop", "--model-name", "m", "--env", "dev").status == 0
 
 
-def test_parameters_that_are_no_text_are_told(world):
+def test_parameters_that_are_not_text_are_an_error(world):
     command = world.command("start", "--params", "-")
     done = subprocess.run(command, input=b"{\xff}", env=world.environ, capture_output=True, check=False)
     assert done.returncode == 2
@@ -393,18 +393,18 @@ def test_a_restart_that_cannot_succeed_leaves_the_running_server_alone(world):
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def test_what_to_do_with_a_running_service_can_be_told(world):
+def test_if_running_decides_what_happens_to_a_running_service(world):
     steps = [["text", "ready now\n"], ["stay"]]
     first = world.start(steps).result
     reused = world.start(steps, ifRunning="reuse", args=["other"])
     assert (reused.result["launchId"], reused.result["reused"]) == (first["launchId"], True)
-    anew = world.start(steps, ifRunning="restart")
-    assert anew.status == 0
-    assert anew.result["launchId"] != first["launchId"]
+    second = world.start(steps, ifRunning="restart")
+    assert second.status == 0
+    assert second.result["launchId"] != first["launchId"]
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def test_another_operation_on_the_service_is_told(world):
+def test_another_operation_on_the_service_is_reported(world):
     with registry.operation_lock(world.state, "test/m", {"action": "stop"}):
         busy = world.start([["stay"]], traceId="t-1")
         assert busy.status == 13
@@ -496,7 +496,7 @@ def test_a_claim_in_another_state_directory_of_the_machine_is_seen(world, tmp_pa
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def test_a_state_directory_that_cannot_be_written_is_told(world):
+def test_a_state_directory_that_cannot_be_written_is_reported(world):
     world.environ["TRACETAIL_STATE_DIR"] = "/proc/nowhere"
     refused = world.start([["stay"]])
     assert refused.status == 15
@@ -536,9 +536,9 @@ def test_a_server_that_is_loading_can_be_stopped_while_its_start_waits(world, wa
     with world.popen("start", "--params", world.params([["stay"]])) as launcher:
         wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
         assert world.run("stop", "--model-name", "m").status == 0
-        told = launcher.stdout.read()
+        printed = launcher.stdout.read()
         assert launcher.wait(30) == 10
-    assert "it was stopped before it was ready" in told
+    assert "it was stopped before it was ready" in printed
     assert world.launches()[0].read()["state"] == "stopped"
 
 
@@ -561,21 +561,21 @@ def test_a_huge_time_out_is_as_good_as_none(world):
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def test_a_keeper_that_cannot_stay_is_told_and_not_started_again_and_again(world, wait_until, monkeypatch):
+def test_a_keeper_that_ends_at_once_is_reported_and_not_restarted_forever(world, wait_until, monkeypatch):
     with world.popen("start", "--params", world.params([["stay"]])) as launcher:
         launch = wait_until(lambda: next((one for one in world.launches() if "server" in one.read()), None))
         record = launch.read()
         (launch.path / "plan.json").rename(launch.path / "plan.away")  # no keeper can do without it
         os.kill(record["keeper"]["pid"], 9)
-        told = launcher.stdout.read()
+        printed = launcher.stdout.read()
         assert launcher.wait(60) == 11
-    assert "no keeper stays with the launch" in told
+    assert "no keeper stays with the launch" in printed
     assert (launch.path / "keeper.log").read_text().count("FileNotFoundError") <= 2
     (launch.path / "plan.away").rename(launch.path / "plan.json")
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def test_a_start_that_is_terminated_says_that_the_launch_goes_on(world, wait_until):
+def test_a_start_that_is_terminated_reports_that_the_launch_continues(world, wait_until):
     with world.popen("start", "--params", world.params([["stay"]])) as launcher:
         wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
         launcher.terminate()
@@ -584,7 +584,7 @@ def test_a_start_that_is_terminated_says_that_the_launch_goes_on(world, wait_unt
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def test_scope_asks_systemd_for_one(world, tmp_path):
+def test_a_scope_is_requested_from_systemd(world, tmp_path):
     fake = tmp_path / "bin" / "systemd-run"
     fake.parent.mkdir()
     fake.write_text(
@@ -600,7 +600,7 @@ def test_scope_asks_systemd_for_one(world, tmp_path):
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def test_a_scope_that_cannot_be_had_is_told(world, tmp_path):
+def test_a_scope_that_is_not_available_is_reported(world, tmp_path):
     fake = tmp_path / "bin" / "systemd-run"
     fake.parent.mkdir()
     fake.write_text("#!/bin/sh\necho 'Failed to connect to bus: No medium found' >&2\nexit 1\n")
@@ -628,7 +628,7 @@ def test_the_instance_id_of_a_powerjob_script_is_found(world, tmp_path):
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def test_a_server_that_goes_into_the_background_is_told_to_stay(world):
+def test_a_server_that_goes_into_the_background_is_a_failure_that_says_so(world):
     started = world.start([["fork-away", [["stay"]]], ["sleep", 0.5], ["exit", 0]])
     assert started.status == 10
     assert started.result["cause"].endswith("and left 1 processes: it must stay in the foreground")

@@ -123,9 +123,9 @@ def test_a_reused_pid_is_left_alone(world, wait_until):
     wait_until(lambda: not launch.lock_held())
     os.kill(record["server"]["pid"], signal.SIGKILL)
     wait_until(lambda: not is_alive(record["server"]))
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True) as stranger:
-        ref = process_ref(stranger.pid)
-        with_its_pid = {**record["server"], "pid": stranger.pid}
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True) as other:
+        ref = process_ref(other.pid)
+        with_its_pid = {**record["server"], "pid": other.pid}
         assert not processes.members(launch.launch_id, with_its_pid)
         record["server"] = with_its_pid
         from tracetail.contract.record import LaunchLock
@@ -134,7 +134,7 @@ def test_a_reused_pid_is_left_alone(world, wait_until):
             lock.write(record)
         assert world.run("stop", "--launch", launch.launch_id).status == 0
         assert is_alive(ref)
-        stranger.kill()
+        other.kill()
 
 
 def test_stopping_what_does_not_run_is_a_success(world):
@@ -151,7 +151,7 @@ def test_restart_starts_with_the_parameters_of_before(world):
     assert world.run("apply", "--params", '{"action": "status", "modelName": "m"}').status == 3
 
 
-def test_unhealthy_is_told(world, free_port, tmp_path):
+def test_a_server_that_fails_its_health_check_is_unhealthy(world, free_port, tmp_path):
     port, sick = free_port(), tmp_path / "sick"
     steps = [["serve", port, []], ["wait", str(sick)], ["sick"], ["touch", str(tmp_path / "done")], ["stay"]]
     assert world.start(steps, port=port, readyWhen="http").status == 0
@@ -188,7 +188,7 @@ def test_a_hundred_cycles_leave_no_process_and_no_port(world, free_port):
     cycles(world, free_port, 100)
 
 
-def test_a_child_that_shed_every_sign_is_found_after_the_keeper_died(world, wait_until, tmp_path):
+def test_a_child_with_the_fifo_only_is_found_after_the_keeper_died(world, wait_until, tmp_path):
     up = tmp_path / "up"
     child = [["empty-environment"], ["touch", str(up)], ["stay"]]
     launch = world.launch(world.start([["fork-away", child], *READY]).result)
@@ -201,7 +201,7 @@ def test_a_child_that_shed_every_sign_is_found_after_the_keeper_died(world, wait
     assert not any(is_alive(ref) for ref in left)
 
 
-def test_an_unusable_record_is_told_instead_of_a_success(world):
+def test_an_unusable_record_is_an_error_and_not_a_success(world):
     launch = world.launch(world.start([["exit", 1]]).result)
     world.ended(launch)
     launch.record_path.write_text('{"schema": 1}')

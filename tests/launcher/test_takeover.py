@@ -27,7 +27,7 @@ def last_line_written(world, launch):
     return lines[-1].text if lines else b""
 
 
-def test_the_launch_goes_on_when_the_launcher_is_killed_in_mid_start(world, wait_until, tmp_path):
+def test_a_launch_continues_when_its_launcher_is_killed_during_the_start(world, wait_until, tmp_path):
     go = tmp_path / "go"
     steps = [["wait", str(go)], ["text", "ready now\n"], ["stay"]]
     with world.popen("start", "--params", world.params(steps)) as launcher:
@@ -63,7 +63,7 @@ def test_no_line_is_lost_or_doubled_when_keepers_are_killed(world, wait_until, t
     assert not is_alive(server)
 
 
-def test_what_a_server_prints_while_nobody_keeps_it_is_read_by_the_next_keeper(world, wait_until, tmp_path):
+def test_output_printed_without_a_keeper_is_read_by_the_next_keeper(world, wait_until, tmp_path):
     go, done = tmp_path / "go", tmp_path / "done"
     steps = [["text", "ready now\n"], ["wait", str(go)], ["text", "alone\nand unfin"], ["touch", str(done)], ["stay"]]
     launch = world.launch(world.start(steps).result)
@@ -147,7 +147,7 @@ def test_stop_without_a_keeper_ends_everything(world, wait_until, tmp_path):
     assert not world.members(launch)
 
 
-def test_a_log_whose_first_segments_are_deleted_goes_on_at_its_end(world, wait_until, tmp_path):
+def test_a_log_whose_first_segments_are_deleted_is_continued_at_its_end(world, wait_until, tmp_path):
     much, go = tmp_path / "much", tmp_path / "go"
     much.write_bytes(FLOOD * 40)
     steps = [["text", "ready now\n"], ["file", str(much)], ["wait", str(go)], ["text", "alone\n"], ["stay"]]

@@ -34,14 +34,14 @@ def test_a_second_start_on_the_port_is_refused_while_the_first_loads(world, free
         refused = world.run("start", "--params", json.dumps(params | {"modelName": "other"}))
         print(refused.result["cause"])
         assert (refused.status, "claimed by launch" in refused.result["cause"]) == (12, True)
-        # Somebody who cannot see our claims sees the port all the same.
+        # Another state directory has no claim on the port, but the port is held.
         elsewhere = {"TRACETAIL_STATE_DIR": str(tmp_path / "elsewhere")}
         refused = world.run("start", "--params", json.dumps(params | {"modelName": "other"}), environ=elsewhere)
         print(refused.result["cause"])
         assert (refused.status, "does not listen yet" in refused.result["cause"]) == (12, True)
-        told = launcher.stdout.read()
-        assert launcher.wait(900) == 0, told
-    print(told)
+        printed = launcher.stdout.read()
+        assert launcher.wait(900) == 0, printed
+    print(printed)
     launch = world.launches()[0]
     assert [phase["name"] for phase in launch.read()["phases"]][-1] == "startup complete"
     assert len(world.members(launch)) >= 3  # the API server, the engine, a worker
@@ -85,14 +85,14 @@ CITED = re.compile(
     r"(?P<file>\S+?\.py):(?P<line>\d+)"
 )
 PRINTED_ELSEWHERE = {"ddress already in use": "sock.bind", "error while attempting to bind on address": "attempting"}
-"""Texts that no line of the source holds as they are, and what the cited line says instead."""
+"""Texts that no line of the source contains literally, and what the cited line contains."""
 
 
 def test_the_cited_lines_of_the_source_print_what_the_causes_match():
     python, _ = real_vllm.environment()
     code = "import os, sysconfig; print(os.path.dirname(os.__file__)); print(sysconfig.get_path('purelib'))"
-    told = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
-    stdlib, site = map(Path, told.stdout.split())
+    printed = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
+    stdlib, site = map(Path, printed.stdout.split())
     checked = 0
     for cause in (*engines.load("vllm").causes, *engines.load("vllm").consequences):
         anchor = cause.anchor.decode()
