@@ -34,9 +34,10 @@ def adopt(launch: LaunchDir) -> bool:
 
     def exited() -> bool:
         process = read_process(pid)
-        return process is None or process.state in "ZX"
+        return process is None or not process.running
 
-    wait_for(lambda: is_kept() or exited(), WAIT_SECONDS)
+    # Ours also exits if another keeper was quicker: that one has the lock, and is recorded a moment later.
+    wait_for(lambda: is_kept() or (exited() and not launch.lock_held()), WAIT_SECONDS)
     return is_kept()
 
 
