@@ -1,5 +1,6 @@
 """What the component shows of launches, times and gaps, and the events that pages get from it: in real Chromium."""
 
+import asyncio
 import re
 import time
 from pathlib import Path
@@ -453,6 +454,19 @@ async def test_a_launch_of_another_trace_is_opened_in_its_own(loki, panel, brows
         await until(page, f"{SEEN}.join() === 'INFO of the first'")
         await page.evaluate(f"{PANEL}.launchId = '{B['launchId']}'")
         await until(page, f"{SEEN}.join() === 'INFO of the second'")
+
+
+async def test_a_filter_that_is_set_while_the_log_opens_holds_from_the_first_page(loki, panel, browser):
+    start = time.time_ns() - 10**9
+    loki.add(A, start, "INFO one", level="info")
+    loki.add(A, start + 1, "ERROR two", level="error")
+    loki.hold = asyncio.Event()
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await page.evaluate(f"{PANEL}.setFilter({{ level: 'error' }})")
+        loki.hold.set()
+        await until(page, IS_LIVE)
+        assert await page.evaluate(TEXTS) == ["ERROR two"]
+        assert page.wrong == []
 
 
 async def test_an_element_that_is_moved_in_the_page_opens_its_log_again(loki, panel, browser):

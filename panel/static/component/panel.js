@@ -335,6 +335,7 @@ export class Panel {
 
   /** Load the log again with the scope of now. */
   async #reload() {
+    if (this.#session.isOpening) this.open();
     if (!this.#session.isLive) return;
     this.#search.reset();
     this.#selection.clear();

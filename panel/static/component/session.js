@@ -30,6 +30,7 @@ export class Session {
   #stream = null;
   #opening = new AbortController();
   #listening = new AbortController();
+  #isOpening = false;
   #reopening = 0;
   #goingToRest = 0;
 
@@ -56,6 +57,11 @@ export class Session {
     this.#close();
   }
 
+  /** Whether the first page is being loaded. */
+  get isOpening() {
+    return this.#isOpening;
+  }
+
   /** Whether there is a stream, be it connected or not. */
   get isLive() {
     return this.#stream !== null;
@@ -69,6 +75,7 @@ export class Session {
   async open() {
     this.#close();
     const { signal } = (this.#opening = new AbortController());
+    this.#isOpening = true;
     this.#on.opening();
     this.#on.link("connecting");
     try {
@@ -83,6 +90,8 @@ export class Session {
         this.#on.failed({ code: error instanceof ApiError ? error.code : "", message: messageOf(error) });
         this.#reopening = setTimeout(() => this.open(), REOPEN_MS);
       }
+    } finally {
+      if (!signal.aborted) this.#isOpening = false;
     }
   }
 
