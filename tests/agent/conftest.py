@@ -1,7 +1,6 @@
 """Fixtures of the agent's tests: a Loki stand-in, a state directory, real agent processes."""
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.agent_loki import LokiStandIn, StoreFront
 from support.agent_process import AgentProcess
+from support.environment import environment
 
 from tracetail.agent.parsing import scan, scan_plain
 from tracetail.loki import entries, entries_plain
@@ -31,7 +31,7 @@ async def loki() -> AsyncIterator[LokiStandIn]:
 @pytest.fixture
 async def front(tmp_path: Path) -> AsyncIterator[StoreFront]:
     """Yield a proxy in front of a real store that can be made to fail."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+    environ = environment()
     environ |= {"TRACETAIL_STATE_DIR": str(tmp_path / "store"), "TRACETAIL_STORE_LISTEN": "127.0.0.1:0"}
     command = (sys.executable, "-m", "tracetail", "store")
     store = await asyncio.create_subprocess_exec(*command, env=environ, stdout=-1, stderr=asyncio.subprocess.DEVNULL)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.agent_loki import LokiStandIn, Stored
-from support.agent_process import Launch, eventually
+from support.agent_process import Launch
 from support.database import opened
+from support.waiting import eventually
 
 from tracetail.agent.journal.database import journal_path
 

@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from support.agent_loki import LokiStandIn, Stored
-from support.agent_process import TRACE, Launch, eventually
+from support.agent_process import TRACE, Launch
+from support.environment import environment
+from support.waiting import eventually
 
 from tracetail.agent.journal.database import journal_path
 from tracetail.agent.journal.rejected import rejected_lines
@@ -26,7 +27,7 @@ class Ran(NamedTuple):
 def tracetail(state_dir: Path, loki: LokiStandIn):
     async def run(*arguments: str, config: str = "") -> Ran:
         (state_dir / "command.toml").write_text(config)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+        environ = environment()
         environ |= {
             "TRACETAIL_STATE_DIR": str(state_dir),
             "TRACETAIL_AGENT_STATE_DIRS": str(state_dir),

@@ -6,7 +6,6 @@ and for `tracetail doctor`, through real sockets.
 
 import asyncio
 import base64
-import os
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -15,8 +14,10 @@ from typing import NamedTuple
 
 import pytest
 from support.agent_loki import LokiStandIn, Stored
-from support.agent_process import TRACE, AgentProcess, Launch, eventually
+from support.agent_process import TRACE, AgentProcess, Launch
+from support.environment import environment
 from support.tls import Authority, Proxy, TlsFront
+from support.waiting import eventually
 
 pytestmark = pytest.mark.needs("openssl")
 
@@ -69,7 +70,7 @@ def tracetail(state_dir: Path):
     async def run(url: str, config: str, *arguments: str) -> Ran:
         path = state_dir / "command.toml"
         path.write_text(config)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+        environ = environment()
         environ |= {
             "TRACETAIL_STATE_DIR": str(state_dir),
             "TRACETAIL_AGENT_STATE_DIRS": str(state_dir),

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.agent_process import Launch, eventually
+from support.agent_process import Launch
+from support.waiting import eventually
 
 from tracetail.agent.reading.discovery import Discovery
 from tracetail.agent.reading.open_files import OpenFiles

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 from support.agent_loki import Behaviour, LokiStandIn, Stored, StoreFront
-from support.agent_process import Launch, eventually
+from support.agent_process import Launch
 from support.database import opened
+from support.waiting import eventually
 
 from tracetail.agent.journal.database import journal_path
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.agent_loki import LokiStandIn
-from support.agent_process import eventually
+from support.waiting import eventually
 
 from tracetail.agent.model import FileRow
 from tracetail.agent.reading import file_source

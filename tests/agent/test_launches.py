@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 from support.agent_loki import LokiStandIn
-from support.agent_process import Launch, eventually
+from support.agent_process import Launch
+from support.environment import environment
+from support.waiting import eventually
 
 from tracetail.contract import outbox
 from tracetail.contract.record import LaunchDir
@@ -185,7 +187,7 @@ async def test_shipped_json_is_written_when_the_disk_has_space_again(
 async def test_a_server_without_a_keeper_gets_a_new_one(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
     program = "import signal; print('one', flush=True); signal.pause()"
     params = {"modelName": "m", "command": [sys.executable, "-c", program], "readyWhen": "log:one"}
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+    environ = environment()
     environ["TRACETAIL_STATE_DIR"] = str(state_dir)
 
     async def tracetail(*arguments: str) -> None:

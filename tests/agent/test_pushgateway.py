@@ -6,7 +6,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from support.monitoring import eventually, get, pushgateway
+from support.monitoring import get, pushgateway
+from support.waiting import eventually
 
 from tracetail.agent.metrics.pushgateway import PushError, Pushgateway, push_regularly
 

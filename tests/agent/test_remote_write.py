@@ -8,7 +8,8 @@ import cramjam
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
-from support.monitoring import eventually, prometheus
+from support.monitoring import prometheus
+from support.waiting import eventually
 
 from tracetail.agent.metrics import remote_write
 from tracetail.agent.metrics.remote_write import (

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support import monitoring
-from support.agent_process import Launch, eventually
+from support.agent_process import Launch
+from support.waiting import eventually
 
 from tracetail.contract.processes import process_ref
 
@@ -45,7 +46,7 @@ async def test_metrics_count_lines_and_describe_the_server_that_printed_them(sta
         text = await agent.metrics()
         return "tracetail_agent_dropped_lines_total 7.0" in text and "tracetail_agent_lag_bytes{" in text
 
-    await monitoring.eventually_async(counted, "the observers were called")
+    await eventually(counted, "the observers were called")
     found = _samples(await agent.metrics())
 
     levels = {labels["level"]: value for labels, value in found["tracetail_agent_lines_read_total"]}
@@ -87,7 +88,7 @@ async def test_launch_ids_disappear_from_all_metrics_some_time_after_the_end(sta
     async def gone():
         return launch.launch_id not in await agent.metrics()
 
-    await monitoring.eventually_async(gone, "no series of the launch")
+    await eventually(gone, "no series of the launch")
 
 
 async def test_a_backlog_is_a_lag_in_bytes_and_in_seconds(start_agent, state_dir):
@@ -99,7 +100,7 @@ async def test_a_backlog_is_a_lag_in_bytes_and_in_seconds(start_agent, state_dir
         seconds = found.get("tracetail_agent_lag_seconds", [({}, 0)])[0][1]
         return seconds > 1 and found["tracetail_agent_lag_bytes"][0][1] > 0
 
-    await monitoring.eventually_async(lags, "the lag grows")
+    await eventually(lags, "the lag grows")
     found = _samples(await agent.metrics())
     assert ({"cause": "unreachable"}) in [labels for labels, _ in found["tracetail_agent_retries_total"]]
     assert [labels for labels, _ in found["tracetail_agent_push_seconds_count"]] == [{"answer": "unreachable"}]
@@ -151,7 +152,7 @@ async def test_a_secret_that_cannot_be_read_is_reported_and_read_again(start_age
         pushes = found.get("tracetail_agent_pushgateway_pushes_total", [({}, 0)])
         return pushes[0][1] >= 2
 
-    await monitoring.eventually_async(failed_twice, "two failed pushes")
+    await eventually(failed_twice, "two failed pushes")
     assert any("agent.pushgateway_password_file cannot be read" in line for line in agent.errors)
 
 
@@ -164,7 +165,7 @@ async def test_every_metric_has_its_row_in_the_documentation(start_agent, loki, 
     async def observed():
         return "tracetail_server_generation_tokens_per_second{" in await agent.metrics()
 
-    await monitoring.eventually_async(observed, "the observers were called")
+    await eventually(observed, "the observers were called")
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `(tracetail_\w+)` \|", page, re.MULTILINE))
     families = text_string_to_metric_families(await agent.metrics())

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from support.agent_loki import LokiStandIn
-from support.agent_process import Launch, eventually
+from support.agent_process import Launch
+from support.waiting import eventually
 
 
 def gaps(loki: LokiStandIn) -> list[str]:

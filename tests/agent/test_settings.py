@@ -7,7 +7,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 from support.agent_loki import LokiStandIn
-from support.agent_process import AgentProcess, Launch, eventually
+from support.agent_process import AgentProcess, Launch
+from support.environment import environment
+from support.waiting import eventually
 
 from tracetail.agent.checked_settings import BadSettingsError, check_labels
 from tracetail.agent.settings import AgentSettings, SourceSettings
@@ -184,12 +186,11 @@ def test_settings_that_loki_would_refuse_are_refused_at_the_start(settings: Agen
 async def test_unusable_settings_are_refused_with_one_line(
     state_dir: Path, loki: LokiStandIn, config: str, status: int, said: str
 ) -> None:
-    import os
     import sys
 
     path = state_dir / "bad.toml"
     path.write_text(config)
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+    environ = environment()
     environ |= {"TRACETAIL_STATE_DIR": str(state_dir), "TRACETAIL_CONFIG": str(path), "TRACETAIL_LOKI_URL": loki.url}
     if "listen" not in config:
         environ["TRACETAIL_AGENT_LISTEN"] = "127.0.0.1:0"

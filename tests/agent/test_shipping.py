@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from support.agent_loki import LokiStandIn
-from support.agent_process import INSTANCE, TRACE, Launch, eventually
+from support.agent_process import INSTANCE, TRACE, Launch
+from support.waiting import eventually
 
 LABELS = (
     f'{{traceId="{TRACE}", instanceId="{INSTANCE}", launchId="20261122T211210-000001", '

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.agent_loki import LokiStandIn
 from support.agent_process import Launch
+from support.environment import environment
 
 from tracetail.agent.journal import queries
 from tracetail.agent.journal.database import Journal, journal_path
@@ -38,7 +38,7 @@ LAST_YEARS = int(datetime(2024, 6, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
 async def tried(state_dir: Path, path: Path, config: str) -> list[tuple]:
     """Return what `agent try` prints, in the form of shipped()."""
     (state_dir / "try.toml").write_text(config)
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+    environ = environment()
     environ |= {"TRACETAIL_STATE_DIR": str(state_dir), "TRACETAIL_CONFIG": str(state_dir / "try.toml")}
     command = (sys.executable, "-m", "tracetail", "agent", "try", str(path), "--json")
     process = await asyncio.create_subprocess_exec(*command, env=environ, stdout=-1)

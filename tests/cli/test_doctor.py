@@ -17,6 +17,7 @@ from aiohttp.test_utils import TestServer
 from support import monitoring
 from support.agent_loki import LokiStandIn
 from support.agent_process import Launch
+from support.environment import environment, free_port
 from support.machine import Machine
 
 from tracetail.agent.parsing import scan
@@ -81,7 +82,7 @@ def test_a_healthy_set_up_has_no_findings_but_good_ones(tmp_path):
 
 
 def test_a_broken_set_up_is_exit_status_1_and_says_what_to_do(tmp_path):
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+    environ = environment()
     environ |= {"TRACETAIL_STATE_DIR": str(tmp_path), "TRACETAIL_LOKI_URL": "http://127.0.0.1:1"}
 
     run = subprocess.run(
@@ -303,7 +304,7 @@ async def test_a_line_that_cannot_be_read_back(tmp_path, loki, monkeypatch):
 
 
 async def test_nobody_at_lokis_address(tmp_path):
-    port = monitoring.free_port()
+    port = free_port()
     settings = load(tmp_path, f'[store]\nlisten = "127.0.0.1:{port}"\n')
     advised(await collected(service_checks.check_loki(settings)), PROBLEM, "cannot be reached", "tracetail store")
 
@@ -404,7 +405,7 @@ async def test_a_panel_that_is_not_well(tmp_path, status, words):
 
 
 async def test_parts_that_do_not_run(tmp_path):
-    free = [monitoring.free_port() for _ in range(2)]
+    free = [free_port() for _ in range(2)]
     text = f'[agent]\nlisten = "127.0.0.1:{free[0]}"\n[panel]\nlisten = "127.0.0.1:{free[1]}"\n'
     findings = await collected(service_checks.check_parts(load(tmp_path, text)))
 
@@ -422,7 +423,7 @@ async def test_receivers_of_metrics_that_do_not_take_them(tmp_path):
     advised(findings, PROBLEM, "/-/ready answered 404", "agent.pushgateway_url")
     advised(findings, PROBLEM, "remote write", "answered 404", "--web.enable-remote-write-receiver")
 
-    nobody = f"http://127.0.0.1:{monitoring.free_port()}"
+    nobody = f"http://127.0.0.1:{free_port()}"
     settings = load(tmp_path, f'[agent]\npushgateway_url = "{nobody}"\nremote_write_url = "{nobody}/write"\n')
     findings = await collected(service_checks.check_metrics(settings))
     assert [finding.level for finding in findings] == [PROBLEM, PROBLEM]

@@ -1,7 +1,6 @@
 """Every command that needs Loki explains a wrong way to it in the words of doctor, with the setting to look at."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import time
 import pytest
 from support.agent_process import TRACE, Launch
 from support.callback_receiver import Receiver
+from support.environment import environment
 
 from tracetail.agent.journal.database import Journal, journal_path
 
@@ -43,7 +43,7 @@ def wrong_way(request, plain_port):
 
 
 def run(state_dir, variables, *arguments):
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+    environ = environment()
     environ |= {"TRACETAIL_STATE_DIR": str(state_dir), "TRACETAIL_AGENT_STATE_DIRS": str(state_dir), **variables}
     return subprocess.run(
         [sys.executable, "-m", "tracetail", *arguments],

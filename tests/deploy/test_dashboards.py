@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 from support import monitoring
-from support.machine import Machine, result_of, wait_for
+from support.environment import free_port
+from support.machine import Machine, result_of
+from support.waiting import wait_for
 
 from tracetail.contract.identity import new_trace_id
 
@@ -115,10 +117,10 @@ def world(tmp_path_factory):
         machine.start("agent")
         config = _prometheus_directory(directory / "prometheus", machine.addresses["agent"])
         with monitoring.prometheus(directory / "prometheus", config) as prometheus:
-            port = monitoring.free_port()
+            port = free_port()
             run = machine.tracetail("start", **parameters, port=port, args=["--stats-seconds", "0.2"])
             assert run.returncode == 0, run.stdout + run.stderr
-            other = monitoring.free_port()
+            other = free_port()
             failing = machine.tracetail("start", **parameters, port=other, args=["--fail-at", "weights"])
             assert failing.returncode == 10, failing.stdout + failing.stderr
             world = World(machine, prometheus, result_of(run), result_of(failing))

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.environment import environment
+
 
 def run_demo(tmp_path):
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+    environ = environment()
     environ["TMPDIR"] = str(tmp_path)
     return subprocess.run(
         [sys.executable, "-m", "tracetail", "demo", "--once"],

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.machine import Entry, Machine, put_together, wait_for
+from support.machine import Entry, Machine, put_together
+from support.waiting import wait_for
 
 DATA = Path(__file__).parents[1] / "data"
 PRINT_BYTES = Path(__file__).with_name("print_bytes.py")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.callback_receiver import Receiver
-from support.machine import wait_for
+from support.waiting import wait_for
 
 import tracetail
 

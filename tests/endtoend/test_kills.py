@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from support.front import Front
-from support.machine import processes_of, wait_for
+from support.machine import processes_of
+from support.waiting import wait_for
 
 from tracetail.contract.processes import is_alive
 

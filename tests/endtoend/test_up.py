@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.machine import wait_for
+from support.waiting import wait_for
 
 
 @pytest.fixture

@@ -4,25 +4,20 @@ import json
 import os
 import re
 import signal
-import socket
 import urllib.request
 from pathlib import Path
 
 import pytest
 from support import real_vllm
-from support.machine import processes_of, put_together, wait_for
+from support.environment import free_port
+from support.machine import processes_of, put_together
+from support.waiting import wait_for
 
 from tracetail.contract.logline import parse_line
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 READY_SECONDS = 900
 COMPLETIONS = 10
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def complete(port):

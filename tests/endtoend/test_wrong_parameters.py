@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from support.machine import wait_for
+from support.waiting import wait_for
 
 GOOD = {"modelName": "m", "engine": "custom", "command": ["sleep", "60"], "traceId": "trace-wrong"}
 

@@ -4,14 +4,15 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from support.callback_receiver import Receiver
+from support.environment import environment
+from support.environment import free_port as free_port_of_loopback
+from support.waiting import wait_for
 
 from tracetail.contract.logline import MARK_CUT, MARK_EVENT, MARK_REDRAW, parse_event, parse_line
 from tracetail.contract.processes import is_alive
@@ -19,23 +20,6 @@ from tracetail.contract.record import LaunchDir
 from tracetail.launcher.machine import processes
 
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")
-WAIT_SECONDS = 30.0
-
-
-def _wait_until(condition, seconds=WAIT_SECONDS, what="the condition"):
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.01)
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Finished:
@@ -59,8 +43,7 @@ class World:
     def __init__(self, root):
         self.root = root
         self.state = root / "state"
-        self.environ = {k: v for k, v in os.environ.items() if not k.startswith("TRACETAIL_")}
-        self.environ |= {"TRACETAIL_STATE_DIR": str(self.state), "HOME": str(root), "NO_COLOR": "1"}
+        self.environ = environment(TRACETAIL_STATE_DIR=str(self.state), HOME=str(root), NO_COLOR="1")
 
     def command(self, *words):
         return [sys.executable, "-m", "tracetail", *map(str, words)]
@@ -99,7 +82,7 @@ class World:
 
     def ended(self, launch):
         """Wait for the end of a launch and of its keeper; return its record."""
-        _wait_until(lambda: not launch.lock_held(), what="the keeper's end")
+        wait_for(lambda: not launch.lock_held(), "the keeper's end")
         return launch.read()
 
     def lines(self, launch):
@@ -149,12 +132,12 @@ def world(tmp_path):
 
 @pytest.fixture
 def wait_until():
-    return _wait_until
+    return wait_for
 
 
 @pytest.fixture
 def free_port():
-    return _free_port
+    return free_port_of_loopback
 
 
 @pytest.fixture

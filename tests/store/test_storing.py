@@ -2,10 +2,10 @@
 
 import secrets
 import sqlite3
-import time
 
 import pytest
 from support.database import opened
+from support.waiting import wait_for
 
 from tracetail.store.disk.block import Entries
 from tracetail.store.disk.database import Database
@@ -190,13 +190,6 @@ def stored_times(database, query=QUERY):
 def block_rows(database):
     with opened(database.path) as connection:
         return connection.execute("SELECT level, count FROM block ORDER BY id").fetchall()
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_small_blocks_are_merged_without_loss(database):

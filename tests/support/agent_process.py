@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from support.environment import environment
 from tracetail.contract.logline import render_line
 from tracetail.contract.record import LaunchDir, LaunchLock, Record
 from tracetail.contract.state import launches_dir
@@ -41,7 +42,7 @@ class AgentProcess:
     async def start(self) -> "AgentProcess":
         self.state_dir.mkdir(parents=True, exist_ok=True)
         self._config.write_text(self._config_text)
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+        environ = environment()
         variables: dict[str, str | None] = {
             "TRACETAIL_STATE_DIR": str(self.state_dir),
             "TRACETAIL_AGENT_STATE_DIRS": str(self.state_dir),
@@ -171,10 +172,3 @@ class Launch:
         content = json.loads(self.dir.shipped_path.read_bytes())
         assert isinstance(content, dict)
         return content
-
-
-async def eventually(condition: Any, seconds: float = 30.0) -> None:
-    """Wait until condition() is true; for what happens in files, where there is no event to wait for."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  (the condition is in a file)
-            await asyncio.sleep(0.02)

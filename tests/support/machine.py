@@ -9,15 +9,15 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from support.environment import environment
+from support.waiting import WAIT_SECONDS, wait_for
 from tracetail.contract.record import ENDED_STATES, LaunchDir
 from tracetail.loki import logql
 
-WAIT_SECONDS = 60.0
 PAGE = 5000
 
 
@@ -34,18 +34,6 @@ class Entry:
         return self.labels.get("kind")
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
-    """Call condition until it is true, and return what it gave; fail with what was waited for."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:.0f} s for {what}; last seen: {value!r}")
-        time.sleep(0.05)
-
-
 class Machine:
     """Starts parts and launches with an environment of their own and ends everything it started."""
 
@@ -53,16 +41,15 @@ class Machine:
         self.directory = directory
         self.state = directory / "state"
         self.state.mkdir()
-        self.environ = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
-        self.environ |= {
-            "TRACETAIL_STATE_DIR": str(self.state),
-            "TRACETAIL_AGENT_STATE_DIRS": str(self.state),
-            "TRACETAIL_CONFIG": str(directory / "tracetail.toml"),
-            "TRACETAIL_STORE_LISTEN": "127.0.0.1:0",
-            "TRACETAIL_AGENT_LISTEN": "127.0.0.1:0",
-            "TRACETAIL_PANEL_LISTEN": "127.0.0.1:0",
-            "PYTHONUNBUFFERED": "1",
-        }
+        self.environ = environment(
+            TRACETAIL_STATE_DIR=str(self.state),
+            TRACETAIL_AGENT_STATE_DIRS=str(self.state),
+            TRACETAIL_CONFIG=str(directory / "tracetail.toml"),
+            TRACETAIL_STORE_LISTEN="127.0.0.1:0",
+            TRACETAIL_AGENT_LISTEN="127.0.0.1:0",
+            TRACETAIL_PANEL_LISTEN="127.0.0.1:0",
+            PYTHONUNBUFFERED="1",
+        )
         (directory / "tracetail.toml").touch()
         self.parts: dict[str, subprocess.Popen[str]] = {}
         self.addresses: dict[str, str] = {}

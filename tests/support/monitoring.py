@@ -1,50 +1,14 @@
 """Real Prometheus and Pushgateway processes for tests."""
 
-import asyncio
 import contextlib
 import json
-import socket
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
-START_SECONDS = 60
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def wait_until(condition, what, seconds=START_SECONDS):
-    """Return condition()'s first true answer; errors of the network count as not yet."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError, AssertionError):
-            answer = condition()
-            if answer:
-                return answer
-        time.sleep(0.05)
-    raise TimeoutError(f"not within {seconds} s: {what}")
-
-
-async def eventually(condition, what, seconds=START_SECONDS):
-    """Wait, without blocking the loop, until condition() is true."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 (the condition is of another process, or of a registry)
-            await asyncio.sleep(0.01)
-    assert condition(), what
-
-
-async def eventually_async(condition, what, seconds=START_SECONDS):
-    """Wait until what condition() returns, awaited, is true."""
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 (as above)
-            await asyncio.sleep(0.05)
-    assert await condition(), what
+from support.environment import free_port
+from support.waiting import wait_for
 
 
 def get(url):
@@ -61,9 +25,11 @@ def _running(command, ready_url, log):
         def ready():
             if process.poll() is not None:
                 raise RuntimeError(f"{command[0]} ended: {log.read_text()[-2000:]}")
-            return get(ready_url) is not None
+            with contextlib.suppress(OSError):
+                return get(ready_url) is not None
+            return False
 
-        wait_until(ready, f"{command[0]} ready: {log}")
+        wait_for(ready, f"{command[0]} ready: {log}")
         yield process
     finally:
         process.terminate()

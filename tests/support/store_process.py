@@ -1,7 +1,6 @@
 """A real store in a process of its own, and a plain client for it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
+
+from support.environment import environment
 
 READY_LINE = "tracetail store: listening on "
 
@@ -41,8 +42,7 @@ class StoreProcess:
         return self.state_dir / "store" / "store.db"
 
     def environment(self):
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("TRACETAIL_")}
-        environ |= {"TRACETAIL_STATE_DIR": str(self.state_dir), "TRACETAIL_STORE_LISTEN": "127.0.0.1:0"}
+        environ = environment(TRACETAIL_STATE_DIR=str(self.state_dir), TRACETAIL_STORE_LISTEN="127.0.0.1:0")
         for name, value in self.settings.items():
             environ[f"TRACETAIL_STORE_{name.upper()}"] = str(value)
         return environ

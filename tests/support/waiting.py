@@ -1,0 +1,34 @@
+"""Waiting for a condition, in threads and in event loops; a test never waits for a length of time."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any
+
+WAIT_SECONDS = 60.0
+_PAUSE_SECONDS = 0.02
+
+
+def wait_for(condition: Callable[[], Any], what: str = "the condition", seconds: float = WAIT_SECONDS) -> Any:
+    """Call condition until what it returns is true, and return that; AssertionError after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}; last seen: {value!r}"
+        time.sleep(_PAUSE_SECONDS)
+
+
+async def eventually(condition: Callable[[], Any], what: str = "the condition", seconds: float = WAIT_SECONDS) -> Any:
+    """Do the same without blocking the event loop. What condition returns is awaited if it can be."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}; last seen: {value!r}"
+        await asyncio.sleep(_PAUSE_SECONDS)
