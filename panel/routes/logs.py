@@ -15,13 +15,13 @@ from tracetail.panel.routes.log_queries import (
     searches_text,
     text_query_of,
 )
-from tracetail.panel.trace import cursor, download, traces
+from tracetail.panel.trace import cursor, download
 from tracetail.panel.trace.entry import Key
 from tracetail.panel.trace.line_index import LineIndexes
 from tracetail.panel.trace.reader import Page, Reader
 from tracetail.panel.trace.search import Search
 from tracetail.panel.trace.stream_messages import gaps_json
-from tracetail.panel.trace.traces import Traces
+from tracetail.panel.trace.traces import Traces, earliest, positions
 
 PAGE_LINES = 500
 PAGE_LINES_MAX = 5000
@@ -62,11 +62,11 @@ class LogRoutes:
     """Serves the lines of a trace."""
 
     def __init__(
-        self, requests: LinesRequests, reader: Reader, traces_: Traces, indexes: LineIndexes, search: Search
+        self, requests: LinesRequests, reader: Reader, traces: Traces, indexes: LineIndexes, search: Search
     ) -> None:
         self._requests = requests
         self._reader = reader
-        self._traces = traces_
+        self._traces = traces
         self._indexes = indexes
         self._search = search
 
@@ -87,7 +87,7 @@ class LogRoutes:
         backward = query.direction == "backward" or (not query.direction and not (query.start or query.after))
         newest = backward and not query.before
         series = await self._traces.streams(trace_id) if newest else []
-        start = max(start, Key(traces.earliest(series, self._traces.range()[0])))
+        start = max(start, Key(earliest(series, self._traces.range()[0])))
         log_query = log_query_of(trace_id, query)
         if searches_text(query):
             text_query = text_query_of(trace_id, query)
@@ -107,7 +107,7 @@ class LogRoutes:
         if page.crowded:
             answer["gaps"] = gaps_json(page)
         if newest:
-            answer["cursor"] = cursor.encode(traces.positions(series, page.entries))
+            answer["cursor"] = cursor.encode(positions(series, page.entries))
         return json_answer(answer)
 
     async def index(self, request: web.Request) -> web.Response:

@@ -16,11 +16,11 @@ from tracetail.contract import record
 from tracetail.loki import logql
 from tracetail.loki.client import LokiError
 from tracetail.panel.settings import PanelSettings
-from tracetail.panel.trace import launches, traces
+from tracetail.panel.trace import launches
 from tracetail.panel.trace.entry import FIRST_KEY, Entry, Key
 from tracetail.panel.trace.reader import Page, Reader
 from tracetail.panel.trace.stream_messages import Message, gaps_json, lines_messages
-from tracetail.panel.trace.traces import Traces
+from tracetail.panel.trace.traces import Traces, sources
 from tracetail.panel.trace.viewer import Viewer
 
 log = logging.getLogger(__name__)
@@ -40,10 +40,10 @@ _PAGE = 4000
 class Feed:
     """Follows one trace."""
 
-    def __init__(self, trace_id: str, reader: Reader, traces_: Traces, settings: PanelSettings) -> None:
+    def __init__(self, trace_id: str, reader: Reader, traces: Traces, settings: PanelSettings) -> None:
         self.trace_id = trace_id
         self._reader = reader
-        self._traces = traces_
+        self._traces = traces
         self._tick_seconds = settings.tick_seconds
         self._viewers: set[Viewer] = set()
         self._sources: dict[str, Mapping[str, str]] = {}
@@ -106,13 +106,13 @@ class Feed:
     async def _backfill(self, viewer: Viewer) -> AsyncIterator[Message]:
         """Yield the lines between the viewer's positions and the feed's at this moment, log by log."""
         ends = dict(self._positions)
-        sources = dict(self._sources)
+        labels = dict(self._sources)
         retry = RETRY_MIN_SECONDS
         for source, end in ends.items():
             position = viewer.positions.get(source, FIRST_KEY)
             while position < end:
                 try:
-                    page = await self._read(sources[source], position, end.next)
+                    page = await self._read(labels[source], position, end.next)
                 except LokiError:
                     await asyncio.sleep(retry)
                     retry = min(RETRY_MAX_SECONDS, retry * 2)
@@ -173,7 +173,7 @@ class Feed:
     async def _discover(self) -> None:
         """Find new logs; the first time also the launches, and the last line of each log, where following begins."""
         series = await self._traces.streams(self.trace_id)
-        found = traces.sources(series)
+        found = sources(series)
         if not self._ready.is_set():
             known = {launch["launchId"]: launch for launch in await self._traces.launches(self.trace_id)}
             last_keys = await asyncio.gather(*(self._last_key(labels) for labels in found.values()))
