@@ -15,25 +15,23 @@ from tracetail.agent.model import Ids
 from tracetail.agent.parsing import scan
 from tracetail.agent.parsing.header import HeaderFields  # noqa: TC001  (the annotation of a variable)
 from tracetail.agent.parsing.header_cache import JSON_TIME, HeaderCache, json_time
+from tracetail.agent.parsing.keeper_lines import event_level, match_keeper_line
 from tracetail.agent.parsing.level_tracker import LevelTracker, LineAttributes
 from tracetail.agent.parsing.parsed import Parsed, Piece, Stream
 from tracetail.agent.parsing.scan_plain import OFFSET_AT
 from tracetail.agent.parsing.times import AHEAD_MAX_NS, EngineTimes
-from tracetail.contract import events
-from tracetail.contract.logline import LINE_PATTERN, MARK_CUT, MARK_EVENT, STAMP_BYTES, parse_event, parse_stamp
+from tracetail.contract.logline import MARK_CUT, MARK_EVENT, STAMP_BYTES, parse_stamp
 from tracetail.loki import original_time
 from tracetail.loki.entries import NS_PER_SECOND, Columns, encode_second
 
 _FIRST_TIME_LINES_MAX = 1000
 _SECONDS_MAX = 16
-_KEEPER_LINE = re.compile(LINE_PATTERN, re.DOTALL)
 _IDS_START = b" [traceId="
 _IDS_PLACE = slice(STAMP_BYTES, STAMP_BYTES + len(_IDS_START))
 _EVENT = MARK_EVENT.encode()
 _CUT = MARK_CUT.encode()
 PIECE_TAIL_BYTES = 4096
 """How much of a cut line is kept, for a secret that begins in it and ends in the next piece."""
-_EVENT_LEVELS = {events.FAILED: "error", events.REFUSED: "error", events.DROPPED: "warning", events.GAP: "warning"}
 
 _EMPTY = Parsed()
 _EMPTY_STREAM = Stream(None)
@@ -99,7 +97,7 @@ class LineParser:
         self._now_ns = now_ns
         levels = LevelTracker({}, self._cache, plain=self._plain)
         for line in block.split(b"\n", _FIRST_TIME_LINES_MAX)[:_FIRST_TIME_LINES_MAX]:
-            if keeper_line := _match_keeper_line(line):
+            if keeper_line := match_keeper_line(line):
                 self.last_ns = parse_stamp(keeper_line[1]) - 1
                 return
             [fields] = levels.add(line).fields
@@ -141,7 +139,7 @@ class LineParser:
         """Return the entry of an event that the agent itself reports, later than all lines so far."""
         self.last_ns = max(now_ns, self.last_ns + 1)
         columns = Columns()
-        columns.add(self.last_ns, text, self._encode_event(_event_level(text)))
+        columns.add(self.last_ns, text, self._encode_event(event_level(text)))
         return columns
 
     def _parse_all(self, lines: list[bytes]) -> None:
@@ -194,7 +192,7 @@ class LineParser:
         """Return the second of a stamp, in nanoseconds and encoded; None if it is not a stamp."""
         known = self._seconds.get(before_nanos)
         if known is None:
-            keeper_line = _match_keeper_line(before_nanos + b"000000000" + self._fixed)
+            keeper_line = match_keeper_line(before_nanos + b"000000000" + self._fixed)
             if keeper_line is None:
                 return None
             if len(self._seconds) >= _SECONDS_MAX:
@@ -206,7 +204,7 @@ class LineParser:
     def _parse_unstamped(self, lines: list[bytes]) -> int:
         """Parse lines up to the first that a keeper wrote; return their number."""
         keeper_lines = (
-            index for index, line in enumerate(lines) if line[_IDS_PLACE] == _IDS_START and _match_keeper_line(line)
+            index for index, line in enumerate(lines) if line[_IDS_PLACE] == _IDS_START and match_keeper_line(line)
         )
         count = next(keeper_lines, len(lines))
         texts = lines[:count]
@@ -217,7 +215,7 @@ class LineParser:
 
     def _parse_one(self, line: bytes, mark: str | None = None) -> None:
         """Parse any line."""
-        keeper_line = _match_keeper_line(line)
+        keeper_line = match_keeper_line(line)
         if keeper_line is not None:
             self._parse_keeper_line(line, keeper_line)
         else:
@@ -237,7 +235,7 @@ class LineParser:
         own_ns = parse_stamp(match[1])
         self.last_ns = max(own_ns, self.last_ns + 1)
         if mark == _EVENT:
-            level = _event_level(text)
+            level = event_level(text)
             attributes = LineAttributes([self._encode_event(level)], [level], [], [])
             self._stream.events.append((self.last_ns, text))
         else:
@@ -349,13 +347,6 @@ class LineParser:
         return self._cache.encode(level=level, kind=MARK_EVENT)
 
 
-def _event_level(text: bytes) -> str:
-    event = parse_event(text.decode(errors="replace"))
-    if event.name == events.EXITED and event.fields.get("state") in ("crashed", "failed"):
-        return "error"
-    return _EVENT_LEVELS.get(event.name, "info")
-
-
 def _seconds_and_nanos(times: list[int]) -> tuple[list[bytes], list[int]]:
     """Return the columns `seconds` and `nanos` of increasing timestamps in nanoseconds since the epoch."""
     seconds: list[bytes] = []
@@ -369,16 +360,3 @@ def _seconds_and_nanos(times: list[int]) -> tuple[list[bytes], list[int]]:
         nanos += [time_ns - base for time_ns in times[start:end]]
         start = end
     return seconds, nanos
-
-
-def _match_keeper_line(line: bytes) -> re.Match[bytes] | None:
-    """Return the match of LINE_PATTERN for a line that a keeper wrote; None for any other."""
-    if not line[:1].isdigit():
-        return None
-    found = _KEEPER_LINE.fullmatch(line)
-    if found is not None:
-        try:
-            parse_stamp(found[1])
-        except ValueError:
-            return None
-    return found
