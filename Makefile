@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 help: ## List the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
-$(BIN)/tracetail: pyproject.toml hatch_build.py agent/parsing/_scan.pyx loki/_entries.pyx
+$(BIN)/tracetail: pyproject.toml hatch_build.py tracetail/agent/parsing/_scan.pyx tracetail/loki/_entries.pyx
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tracetail needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable .
@@ -71,4 +71,4 @@ soak: $(VENV)/.dev ## Repeat the fault tests many times over
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) node_modules dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
-	rm -f agent/parsing/_scan.c agent/parsing/*.so loki/_entries.c loki/*.so
+	rm -f tracetail/agent/parsing/_scan.c tracetail/agent/parsing/*.so tracetail/loki/_entries.c tracetail/loki/*.so
