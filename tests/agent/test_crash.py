@@ -42,9 +42,9 @@ async def test_kill_after_loki_stored_a_batch_and_before_it_answered(
     assert [len(body) for body in loki.bodies[1:]] == [len(loki.bodies[-1])]
 
 
-@pytest.mark.timeout(400)
-async def test_each_line_once_after_fifty_kills(start_agent, loki: StoreFront, state_dir: Path) -> None:
-    await kill_again_and_again(start_agent, loki, state_dir, cycles=50)
+@pytest.mark.timeout(300)
+async def test_each_line_once_after_twenty_kills(start_agent, loki: StoreFront, state_dir: Path) -> None:
+    await kill_again_and_again(start_agent, loki, state_dir, cycles=20)
 
 
 @pytest.mark.soak

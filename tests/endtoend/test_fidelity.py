@@ -30,18 +30,30 @@ MADE = {
 PAUSES = {"pause-in-mid-line": [18, 1.0]}
 
 
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    """Yield one machine with store and agent for all tests: each has a trace and a service of its own."""
+    machine = Machine(tmp_path_factory.mktemp("machine"))
+    try:
+        machine.start("store")
+        machine.start("agent")
+        yield machine
+    finally:
+        machine.close()
+
+
 def print_through(machine: Machine, tmp_path: Path, data: bytes, trace_id: str, pauses: list = ()) -> list[Entry]:
     """Launch a server that prints data, and return what its traceId finds."""
     source = tmp_path / "printed"
     source.write_bytes(data)
     result = machine.launch(
         [sys.executable, str(PRINT_BYTES), str(source), *map(str, pauses)],
-        modelName="printer",
+        modelName=trace_id,
         traceId=trace_id,
         readyWhen="alive",
     )
     wait_for(lambda: Path(result["logFile"]).stat().st_size >= min(len(data), 100), "the log")
-    stopped = machine.tracetail("stop", modelName="printer")
+    stopped = machine.tracetail("stop", modelName=trace_id)
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     machine.wait_for_event(trace_id, "exited")
     return machine.entries(trace_id)
