@@ -26,7 +26,7 @@ def run_demo(tmp_path):
 def test_the_whole_chain_works_and_leaves_nothing_behind(tmp_path):
     run = run_demo(tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "✓ store, agent, panel and server are gone, no process is left" in run.stdout
+    assert "✓ store, agent, panel and server have ended, no process is left" in run.stdout
     assert '{traceId="' in run.stdout
     assert "/panel?traceId=" in run.stdout
     assert "Application startup complete." in run.stdout
