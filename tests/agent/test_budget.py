@@ -93,7 +93,7 @@ async def test_many_backlogs_before_a_loki_that_is_down_fill_neither_journal_nor
     agent = await start_agent()
     await eventually(lambda: any("cannot be reached" in line for line in agent.errors))
     seen = 0
-    for _ in range(20):  # it goes on trying; look while it does
+    for _ in range(20):  # sampled while the agent keeps trying
         size, batches, most = under_way(state_dir)
         assert size <= 8 * MIB
         assert most <= 1

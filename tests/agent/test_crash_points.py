@@ -1,7 +1,7 @@
 """A crash at any step of a delivery: before or after any write to the journal, before or after Loki stores a body.
 
 The whole path runs in this process, with a real file and a real journal; only Loki is a dictionary, and a crash is an
-exception that nobody catches, after which all objects are made anew.
+exception that nothing catches, after which all objects are created again.
 """
 
 import asyncio
