@@ -1,4 +1,4 @@
-"""Builds the compiled loops where a C compiler is at hand; without one the package is plain Python."""
+"""Hatch build hook: compiles the Cython modules if there is a C compiler; otherwise the wheel is plain Python."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ class CompiledLoops(BuildHookInterface[Any]):
             return
         try:
             built = _build()
-        except Exception as error:  # noqa: BLE001  (no compiler, no headers, whatever: all of it means plain Python)
+        except Exception as error:  # noqa: BLE001  (no compiler, no headers, …: all of it means plain Python)
             self.app.display_warning(f"the loops are not compiled, the agent will be slower: {error}")
             return
         build_data["pure_python"] = False

@@ -1,4 +1,4 @@
-"""A test platform's end of the callbacks."""
+"""An HTTP server that receives callbacks, as a test platform does."""
 
 import http.server
 import json
@@ -6,7 +6,7 @@ import threading
 
 
 class Receiver:
-    """A test platform's callback endpoint: remembers what is posted, refuses as often as it is told."""
+    """Records the callbacks that are posted, after refusing the first `refusals` of them with a 503."""
 
     def __init__(self, refusals=0):
         self.posts = []

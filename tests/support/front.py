@@ -1,4 +1,4 @@
-"""A front between agent and Loki that passes requests on and, where a test says so, misbehaves."""
+"""A reverse proxy between agent and Loki that calls a test's function after each push."""
 
 import threading
 import urllib.error

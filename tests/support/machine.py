@@ -1,4 +1,4 @@
-"""A test machine in a temporary directory: real store, agent, panel and launches, found by nobody else."""
+"""Real store, agent, panel and launches with their state in a temporary directory."""
 
 import contextlib
 import json
@@ -218,7 +218,7 @@ def result_of(run: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def put_together(entries: list[Entry]) -> str:
-    """Return the server's output from its lines, as the marks tell: see tracetail.contract.logline."""
+    """Return the server's output from its lines, joined by their marks (tracetail.contract.logline)."""
     return "".join(
         entry.line + {"cut": "", "redraw": "\r"}.get(entry.kind, "\n") for entry in entries if entry.kind != "event"
     )

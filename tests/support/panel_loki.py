@@ -1,7 +1,7 @@
 """A Loki at its nastiest, over real HTTP: what the panel's tests of paging and of faults need and no real one does.
 
 It knows the queries that the panel sends and no others. Entries of one nanosecond come in another order each time,
-structured metadata splits a stream's entries over several results, and it can be told to be down.
+structured metadata splits a stream's entries over several results, and it can be switched off.
 """
 
 import asyncio
