@@ -227,9 +227,8 @@ def _reserve(preferred: int, held: contextlib.ExitStack) -> int:
 
 
 def sample_server() -> Path:
-    """Return the sample server's file: beside this module in an installed package, in examples/ in a checkout."""
-    installed = Path(__file__).with_name("sample_server.py")
-    return installed if installed.is_file() else Path(__file__).resolve().parents[1] / "examples" / "sample_server.py"
+    """Return the sample server's file, in a directory of its own: a script's directory is first on its sys.path."""
+    return Path(__file__).resolve().parents[1] / "examples" / "sample_server.py"
 
 
 def _print(text: str) -> None:
