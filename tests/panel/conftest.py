@@ -3,11 +3,19 @@ import contextlib
 import aiohttp
 import pytest
 from aiohttp import web
+from support.panel_browser import chromium
 from support.panel_loki import nasty_loki
 
 from tracetail.loki.settings import LokiSettings
 from tracetail.panel.server import PanelServer
 from tracetail.panel.settings import PanelSettings
+
+
+@pytest.fixture(scope="session")
+async def browser():
+    """Return the Chromium of this worker: each test opens a context of its own in it."""
+    async with chromium() as started:
+        yield started
 
 
 @pytest.fixture

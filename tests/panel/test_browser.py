@@ -15,7 +15,6 @@ from support.panel_browser import (
     SEEN,
     TEXTS,
     VISIBLE,
-    chromium,
     opened,
     part,
     texts,
@@ -35,12 +34,6 @@ A = {
     "engine": "vllm",
     "host": "gpu-07",
 }
-
-
-@pytest.fixture
-async def browser():
-    async with chromium() as started:
-        yield started
 
 
 def fill(loki, count, *, start=None, prefix="line", labels=A):

@@ -15,7 +15,6 @@ from support.panel_browser import (
     SCROLLER,
     SEEN,
     TEXTS,
-    chromium,
     opened,
     part,
     texts,
@@ -46,12 +45,6 @@ EXITED = (
 )
 ROWS = f"{PANEL}.shadowRoot.querySelectorAll('.row')"
 TIMES = texts(".row .time")
-
-
-@pytest.fixture
-async def browser():
-    async with chromium() as started:
-        yield started
 
 
 def crashed(loki):
@@ -426,6 +419,7 @@ async def test_another_language_leaves_the_reader_where_they_are(loki, panel, br
         await until(page, f"{SEEN}.length > 0")
         await page.get_by_label("Search the whole log").fill("step 1500")
         await until(page, f"{texts('.row.selected .text')}.join() === 'INFO step 1500'")
+        await until_still(page)
         before = await page.evaluate(SEEN)
         await page.get_by_role("button", name="中文").click()
         assert await page.locator(".head .state").inner_text() == "已崩溃"

@@ -1,7 +1,7 @@
 """The component's record of a log (log/log-document.js), in real Chromium: what arrives while it is being read."""
 
 import pytest
-from support.panel_browser import chromium, opened
+from support.panel_browser import opened
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -53,8 +53,8 @@ SCRIPT = """async () => {
 }"""
 
 
-async def test_lines_that_arrive_while_others_are_fetched_are_shown_and_counted_once(panel):
-    async with chromium() as browser, opened(browser, f"{panel.url}/panel?traceId=none") as page:
+async def test_lines_that_arrive_while_others_are_fetched_are_shown_and_counted_once(panel, browser):
+    async with opened(browser, f"{panel.url}/panel?traceId=none") as page:
         found = await page.evaluate(SCRIPT)
         assert found["whileUnknown"] == '{"a":42,"b":6}'
         assert found["repeated"] == '{"a":42,"b":6}'

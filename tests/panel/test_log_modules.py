@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.panel_browser import chromium, opened
+from support.panel_browser import opened
 
 from tracetail.panel.trace import stats
 from tracetail.panel.trace.entry import Entry, Key, Stream
@@ -30,9 +30,9 @@ NOON = "1795262400000000000"  # 2026-11-21T12:00:00Z
 
 
 @pytest.fixture
-async def call(panel):
+async def call(panel, browser):
     """Call a function of a module in log/, and return what it returns."""
-    async with chromium() as browser, opened(browser, f"{panel.url}/panel?traceId=none") as page:
+    async with opened(browser, f"{panel.url}/panel?traceId=none") as page:
 
         async def called(module, function, *arguments):
             script = f"""async (given) => {{

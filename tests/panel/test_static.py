@@ -5,7 +5,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from support.panel_browser import chromium, opened
+from support.panel_browser import opened
 
 from tracetail.panel import server
 from tracetail.panel.routes.schemas import SCHEMAS
@@ -124,9 +124,9 @@ KEYS = """async () => {
 
 
 @pytest.mark.needs("chromium")
-async def test_the_page_of_keys_lists_every_key_that_has_an_action(panel):
+async def test_the_page_of_keys_lists_every_key_that_has_an_action(panel, browser):
     names = {"↓": "ArrowDown", "↑": "ArrowUp", "PgDn": "PageDown", "PgUp": "PageUp", "Esc": "Escape", "Space": " "}
-    async with chromium() as browser, opened(browser, f"{panel.url}/panel?traceId=none") as page:
+    async with opened(browser, f"{panel.url}/panel?traceId=none") as page:
         found = await page.evaluate(KEYS)
     assert sorted(names.get(key, key) for key in found["english"]) == sorted(found["keys"])
     assert found["chinese"] == found["english"]

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from support.panel_browser import SEEN, chromium, opened, part, until
+from support.panel_browser import SEEN, opened, part, until
 from support.panel_stream import Viewing
 
 A = {"traceId": "t1", "instanceId": "i1", "launchId": "20261122T120000-aaaaaa", "service_name": "m", "host": "h"}
@@ -42,8 +42,8 @@ async def test_a_filter_on_metadata_is_refused(panel, filters):
 
 
 @pytest.mark.needs("chromium")
-async def test_the_component_reports_it_and_offers_no_filters(panel):
-    async with chromium() as browser, opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+async def test_the_component_reports_it_and_offers_no_filters(panel, browser):
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
         await until(page, f"{SEEN}.length === 4")
         assert await page.get_by_text("keeps no structured metadata").is_visible()
         assert not await page.get_by_label("Level", exact=True).is_visible()
