@@ -223,7 +223,7 @@ def _command(params: Params, engine: str) -> list[str]:
 
 
 def _absolute(path: str) -> str:
-    """Return an absolute path, as the keeper and its helpers run in another directory than the caller; "" for ""."""
+    """Return an absolute path, because the keeper runs in another directory than the caller; "" for ""."""
     return os.path.abspath(os.path.expanduser(path)) if path else ""  # noqa: PTH100, PTH111
 
 

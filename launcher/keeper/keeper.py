@@ -17,10 +17,10 @@ from tracetail.contract.record import LaunchDir, LaunchLock
 from tracetail.contract.shipped import read_shipped
 from tracetail.launcher import disk_reserve, engines, plan, probe, restart_policy
 from tracetail.launcher.keeper import diagnosis, exit_reason, port_holder, segment_pruning, takeover
+from tracetail.launcher.keeper.background_jobs import BackgroundJobs
 from tracetail.launcher.keeper.child import Child
 from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.fifo import Output
-from tracetail.launcher.keeper.helpers import Helpers
 from tracetail.launcher.keeper.launch_log import LaunchLog
 from tracetail.launcher.keeper.phase_watch import PhaseWatch
 from tracetail.launcher.keeper.position import PositionFile
@@ -55,8 +55,8 @@ class Keeper:
         """The child is preStart's; the server comes after it."""
         self._failure: Failure | None = None
         """Why the start failed although the server runs."""
-        self._helpers = Helpers(launch)
-        self._teardown = Teardown(launch.launch_id, self._plan["stopTimeoutSec"], self._helpers.pids, time.monotonic)
+        self._jobs = BackgroundJobs(launch)
+        self._teardown = Teardown(launch.launch_id, self._plan["stopTimeoutSec"], self._jobs.pids, time.monotonic)
         self._disk_space = segment_pruning.DiskSpaceGuard(self._plan["log"]["minFreeBytes"], launch.shipped_path)
         self._started = time.monotonic()
         self._phase_started = self._started
@@ -224,7 +224,7 @@ class Keeper:
                 break
             if pid == 0:
                 break
-            self._helpers.pids.discard(pid)
+            self._jobs.pids.discard(pid)
             if pid == self._child.pid:
                 self._child.set_exit(status)
                 self._after_pre_start()
@@ -317,7 +317,7 @@ class Keeper:
         disk_reserve.release(self._launch)
         self._send_callback(state)
         if attempt is not None:
-            self._helpers.restart(following)
+            self._jobs.restart(following)
 
     def _record_logged_end(self, exited: Event) -> None:
         """Record the end that is in the log already: the keeper before died between log and record."""
@@ -348,7 +348,7 @@ class Keeper:
 
     def _send_callback(self, event: str) -> None:
         if self._plan["callbackUrl"]:
-            self._helpers.send_callback(event)
+            self._jobs.send_callback(event)
 
     def _write_record(self) -> None:
         self._record["segments"] = self._log.segments()

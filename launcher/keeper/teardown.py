@@ -19,20 +19,20 @@ class Teardown:
     """The end of one launch's processes, step by step: run() is called until it returns True."""
 
     def __init__(
-        self, launch_id: str, stop_seconds: float, helpers: Collection[int], clock: Callable[[], float]
+        self, launch_id: str, stop_seconds: float, jobs: Collection[int], clock: Callable[[], float]
     ) -> None:
         """Take what is needed to end a launch.
 
         Args:
             launch_id: the launch.
             stop_seconds: from SIGTERM to SIGKILL for a server that runs.
-            helpers: pids of the keeper's own children, which are spared.
+            jobs: pids of the keeper's background jobs, which are spared.
             clock: seconds, monotonic.
 
         """
         self._launch_id = launch_id
         self._stop_seconds = stop_seconds
-        self._helpers = helpers
+        self._jobs = jobs
         self._clock = clock
         self._terminated: set[tuple[int, int]] = set()
         """Pid and start time of the processes that got a SIGTERM."""
@@ -58,7 +58,7 @@ class Teardown:
         if now < self.next_at:
             return False
         self.next_at = now + INTERVAL_SECONDS
-        left = processes.members(self._launch_id, server, keeper=os.getpid(), spare=self._helpers)
+        left = processes.members(self._launch_id, server, keeper=os.getpid(), spare=self._jobs)
         if not left:
             return True
         if self._kill_at is None:

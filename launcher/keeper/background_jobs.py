@@ -11,8 +11,8 @@ CALLBACKS = "tracetail.launcher.callbacks"
 CRASH_RESTART = "tracetail.launcher.operations.crash_restart"
 
 
-class Helpers:
-    """Starts helpers of one launch's keeper. They may outlive it, and do not belong to the launch."""
+class BackgroundJobs:
+    """Starts the background jobs of one keeper. They may outlive it, and do not belong to the launch."""
 
     def __init__(self, launch: LaunchDir) -> None:
         self._launch = launch
