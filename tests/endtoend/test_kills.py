@@ -63,7 +63,7 @@ def test_agent_killed_after_the_store_took_a_batch_and_before_its_answer(machine
     front = Front(machine.addresses["store"], kill_at_some)
     machine.environ["TRACETAIL_LOKI_URL"] = front.url
     machine.start("agent")
-    count = 15 * RATE  # so many that the agent, which takes long to start on a busy machine, pushes often enough
+    count = 30 * RATE  # enough for seven pushes of an agent that starts five times on a busy machine
     try:
         launch_counter(machine, "trace-front", count)
         for _ in kills:
