@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-vllm lint lint-browser format bench docs soak clean
+.PHONY: help install demo test test-field test-loki test-vllm lint lint-browser format bench docs soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -28,6 +28,12 @@ TEST_WORKERS ?= 6
 
 test: $(VENV)/.dev ## Run the tests (ARGS="-n0 -k name": those alone, one after the other)
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
+
+test-field: $(VENV)/.dev ## Stage failures of real installations: starts, files, containers, users
+	$(BIN)/pytest -m field -n $(TEST_WORKERS) --dist worksteal $(ARGS)
+
+test-loki: $(VENV)/.dev ## Run the agent and the readers against a real Loki (LOKI_BIN=/path/of/loki)
+	$(BIN)/pytest -m loki -rs $(ARGS)
 
 test-vllm: $(VENV)/.dev ## Start, crash and stop a real vLLM on the CPU (installs it outside the tree)
 	TRACETAIL_TEST_VLLM=1 $(BIN)/pytest -m vllm --timeout 1800 -s $(ARGS)

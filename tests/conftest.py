@@ -18,12 +18,19 @@ REQUIRE_PROGRAMS_VARIABLE = "TRACETAIL_TEST_REQUIRE_PROGRAMS"
 
 VLLM_VARIABLE = "TRACETAIL_TEST_VLLM"
 
+LOKI_VARIABLE = "LOKI_BIN"
+"""The path of a Loki's binary, for the tests that run a real one."""
+
 
 def pytest_collection_modifyitems(config, items):
     chosen = config.getoption("markexpr")
     for item in items:
         if "soak" in item.keywords and "soak" not in chosen:
             item.add_marker(pytest.mark.skip(reason="a long repetition: make soak"))
+        if "field" in item.keywords and "field" not in chosen:
+            item.add_marker(pytest.mark.skip(reason="stages a whole installation: make test-field"))
+        if "loki" in item.keywords and LOKI_VARIABLE not in os.environ:
+            item.add_marker(pytest.mark.skip(reason=f"needs a real Loki ({LOKI_VARIABLE}): make test-loki"))
         if "vllm" in item.keywords and VLLM_VARIABLE not in os.environ:
             item.add_marker(pytest.mark.skip(reason="runs a real vLLM: make test-vllm"))
 
