@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from tracetail.agent.settings import AgentSettings
+from tracetail.cli.denied import denied
 from tracetail.cli.options import PREFIX, Option, keys_inside, options, options_of_table
 from tracetail.contract.access import parse_listen
 from tracetail.launcher.settings import LauncherSettings
@@ -59,12 +60,20 @@ def config_path(named: str | None, environ: Mapping[str, str]) -> Path | None:
     """
     for source, value in (("--config", named), (CONFIG_VARIABLE, environ.get(CONFIG_VARIABLE))):
         if value:
-            if not Path(value).is_file():
+            if not _is_file(Path(value)):
                 raise ConfigurationError(f"{source} names {value}, which is not a file")
             return Path(value)
     user = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
     candidates = (user / "tracetail" / "tracetail.toml", SYSTEM_CONFIG)
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if _is_file(path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether path is a file. Raises ConfigurationError where this user may not know."""
+    try:
+        return path.is_file()
+    except PermissionError as error:
+        raise ConfigurationError(f"the configuration cannot be read: {denied(error)}") from error
 
 
 def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> Configuration:
@@ -74,6 +83,8 @@ def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> C
     if path is not None:
         try:
             given = tomllib.loads(path.read_text(encoding="utf-8"))
+        except PermissionError as error:
+            raise ConfigurationError(f"the configuration cannot be read: {denied(error)}") from error
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(f"{path} cannot be read: {error}") from error
     known = options(Configuration)

@@ -2,10 +2,13 @@
 
 import importlib
 import sys
+from typing import Any
 
 import click
 
 from tracetail import __version__
+from tracetail.cli.denied import denied
+from tracetail.cli.errors import fail
 
 _COMMANDS = {
     "start": ("tracetail.cli.launch.start", "start", "Start an inference server and wait until it is ready."),
@@ -60,6 +63,13 @@ class _Commands(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a file that this user may not use ends it with a line that says whose it is."""
+        try:
+            return super().invoke(ctx)
+        except PermissionError as error:
+            fail(denied(error))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list without importing the commands."""

@@ -25,6 +25,8 @@ MARK = "TRACETAIL_RESULT"
 EVIDENCE_MAX = 500
 """Characters of a line of evidence: a scheduler keeps a few thousand characters of the whole result."""
 
+_SUMMARY = ("launchId", "service", "host", "state", "exitStatus", "url", "cause")
+
 
 class Refusal(Exception):  # noqa: N818  (events and documentation call it so)
     """A start is refused before there is a server. status: the exit status."""
@@ -51,6 +53,8 @@ class Result(NamedTuple):
     reused: bool = False
     tail: Sequence[str] = ()
     """The server's last lines, secrets masked, if it failed."""
+    launches: Sequence["Result"] = ()
+    """The result of each service, the worst first, where a traceId selects several services."""
 
     def to_object(self) -> dict[str, Any]:
         """Return the JSON object behind TRACETAIL_RESULT; secrets in what may quote the server's lines are masked."""
@@ -79,8 +83,14 @@ class Result(NamedTuple):
             "cause": mask_text(self.cause or ended.get("cause") or ""),
             "hint": mask_text(self.hint or ended.get("hint") or ""),
             "evidence": [] if self.cause else [mask_text(line)[:EVIDENCE_MAX] for line in ended.get("evidence", [])],
+            "launches": [one.summary() for one in self.launches],
         }
         return {name: value for name, value in values.items() if value not in (None, "", [])}
+
+    def summary(self) -> dict[str, Any]:
+        """Return what `launches` of a result has of each launch."""
+        values = self.to_object()
+        return {name: values[name] for name in _SUMMARY if name in values}
 
     def line(self) -> str:
         """Return the last line of the output."""

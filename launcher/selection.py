@@ -35,6 +35,11 @@ class Selection:
         if not self._wanted and not launch_id:
             raise ParametersError("nothing is selected: give modelName (and port), traceId or a launch")
 
+    @property
+    def of_trace(self) -> bool:
+        """Whether a traceId selects, so that several services may be meant."""
+        return not self._launch_id and "traceId" in self._wanted
+
     def matches(self, launch: registry.Launch) -> bool:
         """Return whether a launch is selected."""
         if self._launch_id:
@@ -53,10 +58,13 @@ class Selection:
         return [launch for launch in registry.launches(state_dir) if self.matches(launch)]
 
     def live(self, state_dir: Path) -> list[registry.Launch]:
-        """Return the selected launches that run. Raises ParametersError if they are of several services."""
+        """Return the selected launches that run.
+
+        A traceId selects every service of its trace. Raises ParametersError if something else selects several.
+        """
         found = [launch for launch in self.find(state_dir) if launch.live]
         services = sorted({launch.record["service"] for launch in found})
-        if len(services) > 1:
+        if len(services) > 1 and not self.of_trace:
             raise ParametersError(f"several services match, {', '.join(services)}: give port, env or a launch")
         return found
 

@@ -143,7 +143,7 @@ class PanelServer:
         began = loop.time()
         try:
             response = await self._guard.handle(request, handler)
-        except (asyncio.CancelledError, ConnectionError):
+        except (asyncio.CancelledError, ConnectionError, web.HTTPRedirection):
             raise
         except Exception as error:  # every failure is answered as JSON
             failed = error_answer(error)

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
+from tracetail.cli.denied import denied
 from tracetail.cli.launch import parameters
 from tracetail.cli.terminal import printable
 from tracetail.contract.record import Record
@@ -40,6 +41,8 @@ class ResultCommand(click.Command):
         """Run the command; exit with a result line if the state directory cannot be used."""
         try:
             return super().invoke(ctx)
+        except PermissionError as error:
+            finish(Result(self.name or "", PREFLIGHT_FAILED, cause=denied(error)))
         except OSError as error:
             cause = f"{error.filename or 'the state directory'}: {error.strerror or error}"
             hint = "set TRACETAIL_STATE_DIR to a directory that can be written"

@@ -20,6 +20,8 @@ _ROWS = ("launchId", "traceId", "instanceId", "engine", "pid", "startedAt", "rea
 def status(given: str | None, launch_id: str, as_json: bool, **flags: Any) -> None:
     """Print the state of a service.
 
+    Where a traceId selects several services, that of the worst state is printed in full, and decides.
+
     The exit status is 0 if it is ready, 3 if it has stopped, failed or crashed, 20 if it starts or stops,
     21 if it is unhealthy.
     """
@@ -44,6 +46,8 @@ def run_status(values: dict[str, Any], launch_id: str, *, as_json: bool) -> NoRe
     if as_json:
         click.echo(json.dumps({**shown, **{name: known[name] for name in _ROWS if name in known}}, indent=2))
         sys.exit(result.status)
+    for one in shown.get("launches", ())[1:]:
+        click.echo(f"{one['service']} is {one['state']}{at_url(one)} ({one['launchId']})")
     click.echo(f"{shown.get('service', selection.describe())} is {shown.get('state')}" + at_url(shown))
     for name in _ROWS:
         if known.get(name):

@@ -14,7 +14,7 @@ from tracetail.launcher.result import OK
 @click.command(cls=ResultCommand)
 @selection_options
 def stop(given: str | None, launch_id: str, **flags: Any) -> None:
-    """Stop a server and every process that belongs to its launch.
+    """Stop a server and every process that belongs to its launch; with --trace-id, all servers of the trace.
 
     Exit status: 0 nothing is left, 2 bad parameters, 13 another operation is running, 14 something is left.
     """
@@ -38,6 +38,7 @@ def run_stop(values: dict[str, Any], launch_id: str) -> NoReturn:
     if not launches:
         click.echo(f"nothing runs of {selection.describe()}")
     result = stop.stop(launches, parameters.state_dir())
-    if launches and result.status == OK:
-        click.echo(f"stopped {result.to_object()['service']} in {result.seconds:.1f} s")
+    for one in result.launches or [result]:
+        if launches and one.status == OK:
+            click.echo(f"stopped {one.to_object()['service']} in {one.seconds:.1f} s")
     finish(result._replace(action="stop"))

@@ -11,12 +11,38 @@ from tracetail.launcher.selection import Selection
 
 
 def status(selection: Selection, state_dir: Path) -> Result:
-    """Return the state of the newest launch of a selection; a keeper that died is replaced first."""
-    begun = time.monotonic()
+    """Return the state of the selected service: that of its newest launch that runs, else of its newest.
+
+    A traceId may select several services. The result is then that of the one in the worst state, with all of them as
+    its `launches`. A keeper that died is replaced first.
+    """
     found = selection.find(state_dir)
     if not found:
         return Result("status", STOPPED, None, record.STOPPED, cause=f"there is no launch of {selection.describe()}")
-    launch = next((one for one in found if one.live), found[0])
+    if not selection.of_trace:
+        return _launch_status(_current(found))
+    services: dict[str, list[registry.Launch]] = {}
+    for launch in found:
+        services.setdefault(launch.record["service"], []).append(launch)
+    results = [_launch_status(_current(launches)) for launches in services.values()]
+    results.sort(key=_badness, reverse=True)
+    return results[0] if len(results) == 1 else results[0]._replace(launches=results)
+
+
+def _current(launches: list[registry.Launch]) -> registry.Launch:
+    """Return the newest launch that runs, else the newest. launches: newest first."""
+    return next((one for one in launches if one.live), launches[0])
+
+
+def _badness(result: Result) -> int:
+    """Return the rank of a service's state in its trace: failed, unhealthy, stopped, changing, ready."""
+    if result.state in (record.FAILED, record.CRASHED):
+        return 4
+    return {UNHEALTHY: 3, STOPPED: 2, CHANGING: 1}.get(result.status, 0)
+
+
+def _launch_status(launch: registry.Launch) -> Result:
+    begun = time.monotonic()
     if keeper_process.needs_keeper(launch):
         rescue.rescue(launch.dir)
     launch = keeper_process.settled(launch.dir)

@@ -9,6 +9,7 @@ import functools
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tracetail.contract import record
@@ -69,9 +70,22 @@ class SeenProcesses:
 
 
 def stop(launches: list[registry.Launch], state_dir: Path) -> Result:
-    """Stop launches of one service. To have nothing to stop is a success."""
+    """Stop launches, those of several services at the same time. To have nothing to stop is a success.
+
+    The result is the worst of the services' results, with all of them as its `launches` if there are several.
+    """
     if not launches:
         return Result("stop", OK, None, record.STOPPED)
+    services: dict[str, list[registry.Launch]] = {}
+    for launch in launches:
+        services.setdefault(launch.record["service"], []).append(launch)
+    with ThreadPoolExecutor(len(services)) as pool:
+        results = list(pool.map(lambda of_service: _stop_service(of_service, state_dir), services.values()))
+    results.sort(key=lambda result: result.status, reverse=True)
+    return results[0] if len(results) == 1 else results[0]._replace(launches=results)
+
+
+def _stop_service(launches: list[registry.Launch], state_dir: Path) -> Result:
     service = launches[0].record["service"]
     begun = time.monotonic()
     try:

@@ -208,3 +208,35 @@ def test_an_unusable_record_is_an_error_and_not_a_success(world):
     stopped = world.run("stop", "--launch", launch.launch_id)
     assert (stopped.status, "cannot be used" in stopped.stderr) == (2, True)
     assert "is not a whole launch record" in world.run("ps").stderr
+
+
+def test_a_trace_is_all_its_services_and_the_worst_state_decides(world, free_port):
+    ports = [free_port(), free_port()]
+    for name, port in zip(("good", "bad"), ports, strict=True):
+        started = world.start(
+            [["serve", port, []], ["stay"]], modelName=name, port=port, readyWhen="port", modelPath="/", traceId="one"
+        )
+        assert started.status == 0, started.stdout
+    ready = world.run("status", "--trace-id", "one")
+    assert (ready.status, len(ready.result["launches"])) == (0, 2)
+    bad = world.launch(started.result)
+    os.kill(bad.read()["server"]["pid"], signal.SIGKILL)
+    world.ended(bad)
+    shown = world.run("status", "--trace-id", "one")
+    assert (shown.status, shown.result["state"], shown.result["modelName"]) == (3, "crashed", "bad")
+    assert [one["state"] for one in shown.result["launches"]] == ["crashed", "ready"]
+    assert f"good:{ports[0]} is ready" in shown.stdout
+
+
+def test_a_stop_of_a_trace_stops_all_its_services(world, free_port):
+    ports = [free_port(), free_port()]
+    launches = []
+    for name, port in zip(("first", "second"), ports, strict=True):
+        steps = [["serve", port, []], ["stay"]]
+        started = world.start(steps, modelName=name, port=port, readyWhen="port", modelPath="/", traceId="two")
+        launches.append(world.launch(started.result))
+    stopped = world.run("stop", "--trace-id", "two")
+    assert stopped.status == 0, stopped.stdout
+    assert {one["launchId"] for one in stopped.result["launches"]} == {launch.launch_id for launch in launches}
+    assert stopped.stdout.count("stopped ") == 2
+    assert not any(is_alive(launch.read()["server"]) for launch in launches)
