@@ -31,6 +31,7 @@ class FilePlan:
     is_segment: bool
     """It belongs to a launch's log."""
     plain: bool
+    ids_from_lines: bool
     followed: bool
     """It is a segment, or a glob of `agent.sources` matches it."""
     first_seen_ns: int | None
@@ -44,12 +45,13 @@ class FilePlan:
         if record := find_launch(str(path), state_dirs):
             labels = {**settings.labels, **launch_labels(record)}
             seen = _first_seen_ns(journal, labels[LAUNCH_ID])
-            return cls(labels, is_segment=True, plain=False, followed=True, first_seen_ns=seen)
+            return cls(labels, is_segment=True, plain=False, ids_from_lines=False, followed=True, first_seen_ns=seen)
         source = find_source(str(path), settings)
         return cls(
             file_labels(str(path), source, settings, host),
             is_segment=False,
             plain=source is not None and source.format == "plain",
+            ids_from_lines=source is not None and source.ids_from == "prefix",
             followed=source is not None,
             first_seen_ns=_first_seen_ns(journal, str(path)),
         )
@@ -81,7 +83,8 @@ def dry_run(
     parser = LineParser(
         EngineTimes(plan.first_seen_ns or clock_ns(), zone_of(settings.timezone)),
         HeaderCache(structured_metadata=structured_metadata),
-        ids_from_lines=not plan.is_segment,
+        by_keeper=plan.is_segment,
+        ids_from_lines=plan.ids_from_lines,
         plain=plan.plain,
     )
     at = 0

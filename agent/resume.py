@@ -47,7 +47,8 @@ class Resumer:
         followed.parser = LineParser(
             EngineTimes(row.first_seen_ns, self._zone),
             self._cache,
-            ids_from_lines=source.kind == "file",
+            by_keeper=source.kind == "launch",
+            ids_from_lines=source.ids_from_lines,
             plain=source.plain,
             state=row.state,
         )

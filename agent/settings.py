@@ -18,6 +18,13 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         Literal["auto", "plain"],
         Meta(description="auto recognises each line's own format; plain takes every line as it stands"),
     ] = "auto"
+    ids_from: Annotated[
+        Literal["none", "prefix"],
+        Meta(
+            description="prefix: `[traceId=… instanceId=…]` before a log header (vLLM's VLLM_LOGGING_PREFIX) sets"
+            " these labels; only for files whose text you trust"
+        ),
+    ] = "none"
 
 
 class RedactSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

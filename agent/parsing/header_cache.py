@@ -7,7 +7,14 @@ import orjson
 
 from tracetail.agent.model import Ids
 from tracetail.agent.parsing.header import HeaderStart, KnownHeader, Level
-from tracetail.contract.engine_lines import LEVELS, UVICORN_LEVELS, Header, find_request_id, parse_json_header
+from tracetail.contract.engine_lines import (
+    LEVELS,
+    NO_HEADER,
+    UVICORN_LEVELS,
+    Header,
+    find_request_id,
+    parse_json_header,
+)
 from tracetail.contract.labels import METADATA_REQUEST_ID
 from tracetail.loki.entries import encode_metadata
 
@@ -101,7 +108,8 @@ class HeaderCache:
 
         """
         process, pid = (prefix[3], prefix[4]) if prefix else (None, None)
-        ids = _ids_of(prefix) if prefix else None
+        # Ids count before a log header only: any other text may be what somebody made the server print.
+        ids = _ids_of(prefix) if prefix and header is not NO_HEADER else None
         if ids is None and not (process or header.process or header.pid or header.source or header.timestamp):
             return level.without_header
         meta = self.meta(level, header, process, pid)

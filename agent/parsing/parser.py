@@ -45,16 +45,21 @@ class LineParser:
         times: EngineTimes,
         cache: HeaderCache,
         *,
+        by_keeper: bool = True,
         ids_from_lines: bool = False,
         plain: bool = False,
         state: dict[str, Any] | None = None,
     ) -> None:
         """Begin with the first line, or where `state`, which state() returned, was taken.
 
-        plain: do not parse headers. ids_from_lines: a line's prefix may change the ids, and so the stream.
+        by_keeper: a keeper wrote the log. In any other file a line that looks like a keeper's is text: whoever can
+        make a server print a line must neither make events nor choose the time of other lines.
+        ids_from_lines: a prefix with ids before a log header changes the ids, and so the stream.
+        plain: do not parse headers.
         """
         state = state or {}
         self._times = times
+        self._by_keeper = by_keeper
         self._ids_from_lines = ids_from_lines
         ids = state.get("ids")
         self.ids = Ids(*ids) if ids else None
@@ -66,8 +71,6 @@ class LineParser:
         self._levels = LevelTracker(state.get("records", {}), cache, plain=plain)
         self._fixed = b""
         """The bytes between the nanoseconds of a keeper's stamp and the text; empty before the first such line."""
-        self._fixed_ids = self.ids
-        """The ids in `_fixed`."""
         self._seconds: dict[bytes, tuple[int, bytes]] = {}
         """By a stamp up to its nanoseconds: that second in nanoseconds since the epoch, and encoded."""
         before = state.get("before")
@@ -97,7 +100,7 @@ class LineParser:
         self._now_ns = now_ns
         levels = LevelTracker({}, self._cache, plain=self._plain)
         for line in block.split(b"\n", _FIRST_TIME_LINES_MAX)[:_FIRST_TIME_LINES_MAX]:
-            if keeper_line := match_keeper_line(line):
+            if keeper_line := self._match_keeper_line(line):
                 self.last_ns = parse_stamp(keeper_line[1]) - 1
                 return
             [fields] = levels.add(line).fields
@@ -180,8 +183,6 @@ class LineParser:
         if not count:
             return 0
         del nanos[count:], texts[count:]
-        if self._ids_from_lines and self._fixed_ids != self.ids:
-            self._switch_stream(self._fixed_ids)
         self.last_ns = base + nanos[-1]
         attributes = self._levels.add_all(texts)
         self._record_piece(texts[0])
@@ -206,7 +207,7 @@ class LineParser:
         keeper_lines = (
             index for index, line in enumerate(lines) if line[_IDS_PLACE] == _IDS_START and match_keeper_line(line)
         )
-        count = next(keeper_lines, len(lines))
+        count = next(keeper_lines, len(lines)) if self._by_keeper else len(lines)
         texts = lines[:count]
         if self._has_carriage_returns:
             texts = [line.removesuffix(b"\r") for line in texts]
@@ -215,22 +216,21 @@ class LineParser:
 
     def _parse_one(self, line: bytes, mark: str | None = None) -> None:
         """Parse any line."""
-        keeper_line = match_keeper_line(line)
+        keeper_line = self._match_keeper_line(line)
         if keeper_line is not None:
             self._parse_keeper_line(line, keeper_line)
         else:
             text = line[:-1] if line.endswith(b"\r") else line
             self._add_unstamped([text], self._levels.add(text, mark), cut=mark == MARK_CUT)
 
+    def _match_keeper_line(self, line: bytes) -> re.Match[bytes] | None:
+        return match_keeper_line(line) if self._by_keeper else None
+
     def _parse_keeper_line(self, line: bytes, match: re.Match[bytes]) -> None:
         """Parse any line of a keeper."""
-        ids = Ids(match[2].decode(), match[3].decode())
-        if self._ids_from_lines and ids != self.ids:
-            self._switch_stream(ids)
         mark, text = match[4], match[5]
         if mark is None and (fixed := line[OFFSET_AT : match.start(5)]) != self._fixed:
             self._fixed = fixed
-            self._fixed_ids = ids
             self._seconds.clear()
         own_ns = parse_stamp(match[1])
         self.last_ns = max(own_ns, self.last_ns + 1)

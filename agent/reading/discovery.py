@@ -181,7 +181,13 @@ class Discovery:
                     continue
                 self._known.add(name)
                 labels = file_labels(name, source, self._settings, self._host)
-                yield FileSource(Path(name), labels, self._open_files, plain=source.format == "plain")
+                yield FileSource(
+                    Path(name),
+                    labels,
+                    self._open_files,
+                    plain=source.format == "plain",
+                    ids_from_lines=source.ids_from == "prefix",
+                )
 
     def _is_followed(self, name: str) -> bool:
         """Return whether this is not a file, or one that was followed under another name before its rotation."""

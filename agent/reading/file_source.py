@@ -65,11 +65,20 @@ class FileSource(Source):
 
     kind = "file"
 
-    def __init__(self, path: Path, labels: Mapping[str, str], open_files: OpenFiles, *, plain: bool = False) -> None:
-        """plain: do not parse headers in its lines."""
+    def __init__(
+        self,
+        path: Path,
+        labels: Mapping[str, str],
+        open_files: OpenFiles,
+        *,
+        plain: bool = False,
+        ids_from_lines: bool = False,
+    ) -> None:
+        """plain: do not parse headers in its lines. ids_from_lines: their prefixes set the ids."""
         super().__init__(str(path), labels)
         self.path = path
         self.plain = plain
+        self.ids_from_lines = ids_from_lines
         self._open_files = open_files
         self._current: _Current | None = None
         self._waiting: list[tuple[FileReader, FileRow]] = []

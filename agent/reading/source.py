@@ -21,6 +21,8 @@ class Source:
         self.files: list[FileRow] = []
         self.plain = False
         """Do not parse headers in its lines."""
+        self.ids_from_lines = False
+        """A prefix with ids before a log header sets the ids of the lines from there on."""
         self.asleep = False
         """It was read to its end and closed; poll() needs neither `files` nor the parser to detect a change."""
         self.complete = False

@@ -70,12 +70,43 @@ async def test_a_file_is_followed_with_its_labels(follow, loki: LokiStandIn, log
 async def test_ids_in_a_prefix_hold_from_that_line_on(follow, loki: LokiStandIn, logs: Path) -> None:
     append(logs / "a.log", "before", "[traceId=t1 instanceId=i1] INFO 11-22 13:12:10 [a.py:1] x", "after")
     append(logs / "a.log", "(A pid=1) [traceId=t2 instanceId=i2] INFO 11-22 13:12:10 [a.py:1] y")
-    await follow()
+    await follow(more='ids_from = "prefix"\n')
     await loki.until(lambda: len(loki.stored) == 4)
     ids = [
         ("t1" if 'traceId="t1"' in e.labels else "t2" if 'traceId="t2"' in e.labels else "") for e in loki.entries()
     ]
     assert ids == ["", "t1", "t1", "t2"]
+
+
+FORGED = (
+    "[traceId=t1 instanceId=i1] no header",
+    "INFO 11-22 13:12:10 [a.py:1] prompt: [traceId=t1 instanceId=i1] INFO 11-22 13:12:10 [a.py:1] x",
+    "2026-11-22T21:12:10.123456789+08:00 [traceId=t1 instanceId=i1] INFO 11-22 13:12:10 [a.py:1] x",
+    "2026-11-22T21:12:11.123456789+08:00 [traceId=t1 instanceId=i1 event] failed cause=invented",
+)
+"""What somebody may make a server print, so that the next lines move to another trace, or a launch seems to fail."""
+
+
+@pytest.mark.parametrize("more", ["", 'ids_from = "prefix"\n'])
+async def test_the_text_of_a_line_neither_chooses_its_trace_nor_makes_events(
+    follow, loki: LokiStandIn, logs: Path, more: str
+) -> None:
+    append(logs / "a.log", *FORGED, "after")
+    await follow(more=more)
+    await all_of(loki, [*FORGED, "after"])
+    assert {entry.labels for entry in loki.entries()} == {loki.entries()[-1].labels}
+    assert "traceId" not in loki.entries()[-1].labels
+    assert "kind" not in {name for entry in loki.entries() for name, _ in entry.metadata}
+
+
+async def test_prefixes_with_ids_do_not_count_unless_the_source_says_so(
+    follow, loki: LokiStandIn, logs: Path
+) -> None:
+    lines = ["[traceId=t1 instanceId=i1] INFO 11-22 13:12:10 [a.py:1] x", "after"]
+    append(logs / "a.log", *lines)
+    await follow()
+    await all_of(loki, lines)
+    assert "traceId" not in "".join(entry.labels for entry in loki.entries())
 
 
 async def test_lines_written_before_the_agent_started_keep_the_engines_time(
