@@ -25,13 +25,13 @@ LOKI_VARIABLE = "LOKI_BIN"
 def pytest_collection_modifyitems(config, items):
     chosen = config.getoption("markexpr")
     for item in items:
-        if "soak" in item.keywords and "soak" not in chosen:
+        if item.get_closest_marker("soak") and "soak" not in chosen:
             item.add_marker(pytest.mark.skip(reason="a long repetition: make soak"))
-        if "field" in item.keywords and "field" not in chosen:
+        if item.get_closest_marker("field") and "field" not in chosen:
             item.add_marker(pytest.mark.skip(reason="stages a whole installation: make test-field"))
-        if "loki" in item.keywords and LOKI_VARIABLE not in os.environ:
+        if item.get_closest_marker("loki") and LOKI_VARIABLE not in os.environ:
             item.add_marker(pytest.mark.skip(reason=f"needs a real Loki ({LOKI_VARIABLE}): make test-loki"))
-        if "vllm" in item.keywords and VLLM_VARIABLE not in os.environ:
+        if item.get_closest_marker("vllm") and VLLM_VARIABLE not in os.environ:
             item.add_marker(pytest.mark.skip(reason="runs a real vLLM: make test-vllm"))
 
 
