@@ -4,10 +4,16 @@
 import { fragment, onEvent, panelOf } from "./address.js";
 
 const query = new URLSearchParams(location.search);
+/** The token of this page's address, for another address: a # and the token, or nothing. */
+function tokenFragment() {
+  const token = fragment().get("token");
+  return token ? `#${new URLSearchParams({ token })}` : "";
+}
+
 const panel = panelOf((name) => query.get(name) ?? fragment().get(name));
 
 onEvent(panel, "trace-chosen", ({ traceId }) => {
-  history.pushState(null, "", `?traceId=${encodeURIComponent(traceId)}`);
+  history.pushState(null, "", `?traceId=${encodeURIComponent(traceId)}${tokenFragment()}`);
 });
 addEventListener("popstate", () => location.reload());
 onEvent(panel, "line-selected", ({ id }) => {
@@ -18,5 +24,11 @@ onEvent(panel, "line-selected", ({ id }) => {
 onEvent(panel, "state", ({ launch, state }) => {
   document.title = `${launch.modelName} · ${state} · tracetail`;
 });
+
+// The keys work at once; a reader who has gone elsewhere in the page meanwhile stays there.
+onEvent(panel, "ready", () => {
+  if (document.activeElement === document.body) panel.focus();
+});
+panel.home = `/panel${tokenFragment()}`;
 
 document.body.append(panel);

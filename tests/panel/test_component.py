@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.panel_browser import (
+    COUNT,
     FOLLOWING,
     IS_LIVE,
     NOTICE,
@@ -15,6 +16,7 @@ from support.panel_browser import (
     SCROLLER,
     SEEN,
     TEXTS,
+    VISIBLE,
     opened,
     part,
     texts,
@@ -77,11 +79,90 @@ async def test_a_crash_shows_its_phases_its_cause_and_the_line_of_the_cause(loki
         assert "CUDA out of memory" in await page.locator(".cause b").inner_text()
         assert "exit status 1" in await page.locator(".cause").inner_text()
         assert "lower gpu-memory-utilization" in await page.locator(".cause").inner_text()
+        assert (
+            await page.locator(".cause .evidence").inner_text() == "ERROR torch.OutOfMemoryError: CUDA out of memory"
+        )
+        # The log opens at the cause, not at its end.
+        await until(page, f"{part('.row.selected .text')}?.textContent.includes('torch')")
+        await until(page, f"{VISIBLE}.some(row => row.entry.text.includes('torch'))")
+        assert await page.locator(".link").inner_text() == "Ended"
+        await page.locator(".phases button").nth(1).click()
+        await until(page, f"!{part('.row.selected .text')}?.textContent.includes('torch')")
         await page.get_by_role("button", name="Show the line").click()
         await until(page, f"{part('.row.selected .text')}?.textContent.includes('torch')")
         await page.locator(".phases button").first.click()
         await until(page, f"{SEEN}.includes('phase name=imports seconds=5.0')")
         assert page.wrong == []
+
+
+TRACEBACK = (
+    "(EngineCore pid=7) ERROR 11-26 20:01:02 [core.py:946] EngineCore failed to start.",
+    "(EngineCore pid=7) ERROR 11-26 20:01:02 [core.py:946] Traceback (most recent call last):",
+    '(EngineCore pid=7) ERROR 11-26 20:01:02 [core.py:946]   File "core.py", line 937, in run_engine_core',
+    "(EngineCore pid=7) ERROR 11-26 20:01:02 [core.py:946]     engine_core = EngineCoreProc(*args)",
+    "(EngineCore pid=7) ERROR 11-26 20:01:02 [core.py:946] ValueError: To serve one request, 4 GiB is needed",
+    "Traceback (most recent call last):",
+    '  File "api_server.py", line 12, in <module>',
+    "    run()",
+    "RuntimeError: Engine core initialization failed. See root cause above.",
+)
+"""The shape of what vLLM 0.32 prints when its engine process cannot start."""
+
+
+def failed_with_two_errors(loki):
+    start = time.time_ns() - 300 * 10**9
+    loki.add(A, start, "started port=8000 pid=71", kind="event", level="info")
+    for second, text in enumerate(("INFO one", "INFO two", *TRACEBACK, "INFO gone"), 10):
+        loki.add(A, start + second * 10**9, text, level="info" if text.startswith("INFO") else "error")
+    exited = 'exited state=failed seconds=30 exitCode=1 cause="the KV cache is too small" evidence="'
+    loki.add(A, start + 30 * 10**9, exited + TRACEBACK[4] + '"', kind="event", level="error")
+
+
+async def test_errors_are_stepped_through_by_what_they_say_not_by_their_frames(loki, panel, browser):
+    failed_with_two_errors(loki)
+    selected = f"{part('.row.selected .text')}?.textContent"
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{selected}?.includes('ValueError')")
+        await page.keyboard.press("e")  # without a click first: the keys work at once
+        await until(page, f"{selected}?.includes('RuntimeError')")
+        await page.keyboard.press("e")
+        await until(page, f"{selected}?.includes('failed to start')")
+        assert await page.evaluate(COUNT) == "Past the last error: the first one"
+        await page.keyboard.press("E")
+        await until(page, f"{selected}?.includes('RuntimeError')")
+        await page.keyboard.press("E")
+        await until(page, f"{selected}?.includes('ValueError')")
+        await page.get_by_role("button", name="Previous error").click()
+        await until(page, f"{selected}?.includes('failed to start')")
+        assert page.wrong == []
+
+
+async def test_what_a_ticket_needs_is_copied_at_once(loki, panel, browser):
+    failed_with_two_errors(loki)
+    address = f"{panel.url}/panel?traceId=t1&locale=en"
+    async with opened(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
+        await page.get_by_role("button", name="Copy for a ticket").click()
+        await until(page, f"{COUNT} === 'Copied'")
+        copied = await page.evaluate("navigator.clipboard.readText()")
+        first, facts, ids, _ended, *lines = copied.splitlines()
+        assert first == "Failed: the KV cache is too small"
+        assert facts == "Qwen/Qwen2-7B · vllm · gpu-07 · test · exit status 1"
+        assert ids == f"traceId t1, launchId {A['launchId']}"
+        assert f"> {TRACEBACK[4]}" in lines
+        assert [line for line in lines if line.startswith("  ")] == [
+            f"  {text}" for text in (*TRACEBACK[1:4], *TRACEBACK[5:8])
+        ]
+        await page.goto(lines[-1] + "&x")
+        await until(page, f"{part('.row.selected .text')}?.textContent.includes('ValueError')")
+
+
+async def test_the_head_leads_back_to_the_recent_launches(loki, panel, browser):
+    crashed(loki)
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en#token=abc") as page:
+        await page.get_by_role("link", name="Recent launches").click()
+        await page.wait_for_url("**/panel#token=abc")
+        await page.locator(".notice h2", has_text="Recent launches").wait_for()
+        assert page.url == f"{panel.url}/panel#token=abc"
 
 
 async def test_the_running_phase_grows_and_a_change_of_state_is_seen_live(loki, panel, browser):
@@ -370,7 +451,7 @@ async def test_the_recent_launches_are_offered_with_their_state_and_cause(loki, 
         )
         await page.locator(".choices a").click()
         await until(page, f"{SEEN}.length > 0")
-        assert page.url.endswith("?traceId=t1")
+        assert page.url.partition("#")[0].endswith("?traceId=t1")
 
 
 async def test_colours_of_the_terminal_are_shown_and_long_lines_wrap(loki, panel, browser):
@@ -426,7 +507,7 @@ async def test_another_language_leaves_the_reader_where_they_are(loki, panel, br
         assert await page.get_by_label("搜索全部日志").input_value() == "step 1500"
         assert await page.locator(".result").inner_text() == "1 / 1"
         await until_still(page)
-        assert await page.evaluate(SEEN) == before
+        assert (await page.evaluate(SEEN))[:10] == before[:10]  # the head may be lower in another language
         assert not await page.evaluate(f"{part('.histogram')}.hidden")
         assert page.wrong == []
 

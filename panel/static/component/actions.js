@@ -9,12 +9,13 @@
 /** @import { Scope } from "./scope.js" */
 /** @import { SearchController } from "./search-controller.js" */
 /** @import { SelectionController } from "./selection-controller.js" */
-/** @import { Attempt, Filter, Settings, Switch } from "./types.js" */
+/** @import { Attempt, Exit, Filter, Launch, Settings, Switch } from "./types.js" */
 
 import { downloadLog } from "./download.js";
 import { copyText } from "./parts/clipboard.js";
 import { gotoBox } from "./parts/goto-box.js";
 import { helpElement } from "./parts/help.js";
+import { ticketText } from "./ticket.js";
 
 /** @type {Settings["times"][]} */
 const TIMES = ["absolute", "relative", "off"];
@@ -74,6 +75,30 @@ export class Actions {
 
   toFirstError() {
     void this.#parts.navigation.toFirstError();
+  }
+
+  /** @param {"next" | "previous"} step */
+  stepError(step) {
+    const { navigation, display } = this.#parts;
+    void navigation.stepError(step).then((found) => {
+      const { noError, pastLastError, pastFirstError } = display.text;
+      if (found === "none") display.showMessage(noError);
+      if (found === "wrapped") display.showMessage(step === "next" ? pastLastError : pastFirstError);
+    });
+  }
+
+  /**
+   * Copy what a ticket about a launch needs.
+   * @param {Exit} exit
+   * @param {Launch} launch
+   */
+  copyTicket(exit, launch) {
+    const { navigation, selection, display, attempt } = this.#parts;
+    void attempt(async () => {
+      const { lines, at } = await navigation.aroundCause(exit, launch);
+      const link = selection.linkTo(at || exit.line);
+      await this.copy(ticketText(display.text, { exit, launch, lines, at, link }));
+    });
   }
 
   nextMatch() {

@@ -8,6 +8,7 @@
 
 import { Layers } from "./parts/layers.js";
 import { Layout } from "./parts/layout.js";
+import { isEnded } from "./parts/state.js";
 
 /** @typedef {(t: Messages) => Child[]} Notice */
 
@@ -87,6 +88,8 @@ export class Display {
     this.#shown.launches = launches;
     this.#shown.chosenLaunch = chosen;
     this.#layout.header.show(launches, chosen);
+    this.showPosition(this.#shown.position);
+    this.#showConnection();
   }
 
   /** @param {Histogram} histogram */
@@ -133,7 +136,7 @@ export class Display {
   /** @param {{following: boolean, total: number | null, unseen: number}} position */
   showPosition(position) {
     this.#shown.position = position;
-    this.#layout.statusBar.showFollowing(position.following, position.total);
+    this.#layout.statusBar.showFollowing(position.following, position.total, this.#isEnded);
     this.#layout.showJump(position.following ? 0 : position.unseen);
   }
 
@@ -206,11 +209,18 @@ export class Display {
     this.layers.open(menu, first);
   }
 
+  /** Whether none of the launches that are shown prints any more. */
+  get #isEnded() {
+    const { launches, chosenLaunch } = this.#shown;
+    const shown = launches.filter((launch) => !chosenLaunch || launch.launchId === chosenLaunch);
+    return shown.length > 0 && shown.every((launch) => isEnded(launch.state));
+  }
+
   #markVisible() {
     this.#layout.histogram.mark(this.#shown.visible.from, this.#shown.visible.to);
   }
 
   #showConnection() {
-    this.#layout.statusBar.showLink(this.#shown.link, this.#shown.isLokiDown);
+    this.#layout.statusBar.showLink(this.#shown.link, this.#shown.isLokiDown, this.#isEnded);
   }
 }

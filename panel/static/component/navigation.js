@@ -7,11 +7,15 @@
 /** @import { SelectionController } from "./selection-controller.js" */
 /** @import { Attempt, Exit, Launch, Line, LogPage, Parameters, Settings } from "./types.js" */
 
+import { isErrorHead } from "./log/errors.js";
 import { ERROR_LEVELS } from "./log/levels.js";
-import { FIRST, keyOf } from "./log/line-key.js";
+import { behind, FIRST, keyOf, LAST } from "./log/line-key.js";
 import { placeOf } from "./log/place.js";
+import { evidenceOf } from "./parts/cause-banner.js";
 
 const EVIDENCE_CHARACTERS = 300;
+const AROUND_LINES = 3;
+const ERRORS_PAGE_LINES = 500;
 const EVIDENCE_LINES = 5; // the first may be events, which quote it
 
 export class Navigation {
@@ -79,12 +83,47 @@ export class Navigation {
    * @param {Launch} launch
    */
   toCause(exit, launch) {
-    const evidence = (exit.evidence ?? []).map((line) => line.trim()).find(Boolean);
     return this.#attempt(async () => {
-      const line = evidence && (await this.#findEvidence(evidence, launch.launchId));
+      const line = await this.#findEvidence(exit, launch);
       if (line) await this.show(line.id);
       else await this.#showFirstError();
     });
+  }
+
+  /**
+   * The lines around that of the cause, and its id ("" if it is not found).
+   * @param {Exit} exit
+   * @param {Launch} launch
+   */
+  async aroundCause(exit, launch) {
+    const { launchId } = launch;
+    const line = await this.#findEvidence(exit, launch);
+    const at = line?.id ?? "";
+    const place = at || exit.line;
+    const page = { traceId: launch.traceId, launchId, limit: AROUND_LINES };
+    const [before, after] = await Promise.all([
+      this.#api.get("/api/logs", { ...page, before: place }),
+      this.#api.get("/api/logs", { ...page, start: place, direction: "forward", limit: AROUND_LINES + 1 }),
+    ]);
+    return { lines: [...before.lines, ...after.lines], at };
+  }
+
+  /**
+   * Go to the next error from the selected line, or from what is in sight; past the last one to the first.
+   * @param {"next" | "previous"} step
+   * @returns {Promise<"found" | "wrapped" | "none" | "failed">}
+   */
+  async stepError(step) {
+    /** @type {"found" | "wrapped" | "none" | "failed"} */
+    let result = "failed";
+    await this.#attempt(async () => {
+      const from = this.#selection.first ?? this.#view.visibleLines[0]?.entry.id ?? FIRST;
+      const further = await this.#findError(step, from);
+      const line = further ?? (await this.#findError(step, step === "next" ? FIRST : LAST));
+      if (line) await this.show(line.id);
+      result = further ? "found" : line ? "wrapped" : "none";
+    });
+    return result;
   }
 
   /**
@@ -160,11 +199,36 @@ export class Navigation {
   }
 
   /**
-   * @param {string} evidence
-   * @param {string} launchId
+   * @param {"next" | "previous"} step
+   * @param {string} from
+   * @returns {Promise<Line | undefined>}
    */
-  async #findEvidence(evidence, launchId) {
-    const q = evidence.slice(0, EVIDENCE_CHARACTERS);
+  async #findError(step, from) {
+    const isNext = step === "next";
+    for (let place = from, more = true; more; ) {
+      const range = isNext ? { start: behind(place), direction: "forward" } : { before: place };
+      /** @type {LogPage} */
+      const page = await this.#api.get("/api/logs", {
+        ...this.#scope.parameters, level: ERROR_LEVELS, limit: ERRORS_PAGE_LINES, ...range,
+      });
+      const lines = isNext ? page.lines : [...page.lines].reverse();
+      const found = lines.find((line) => line.kind !== "event" && isErrorHead(line.text));
+      if (found || !lines.length) return found;
+      place = lines[lines.length - 1].id;
+      ({ more } = page);
+    }
+    return undefined;
+  }
+
+  /**
+   * The line that the cause was read from.
+   * @param {Exit} exit
+   * @param {Launch} launch
+   * @returns {Promise<Line | undefined>}
+   */
+  async #findEvidence(exit, { launchId }) {
+    const q = evidenceOf(exit).slice(0, EVIDENCE_CHARACTERS);
+    if (!q) return undefined;
     const { lines } = await this.#forward({ launchId, q, case: true, start: FIRST, limit: EVIDENCE_LINES });
     return lines.find((each) => each.kind !== "event");
   }

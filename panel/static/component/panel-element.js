@@ -12,7 +12,7 @@ const HERE = new URL(import.meta.url).origin;
 
 /** Events: ready, token-needed, state, phase, first-error, line-selected, gap, trace-chosen. */
 export class TracetailPanel extends HTMLElement {
-  static observedAttributes = ["src", "trace-id", "launch-id", "token", "locale", "theme", "line"];
+  static observedAttributes = ["src", "trace-id", "launch-id", "token", "locale", "theme", "line", "home"];
   static restAfterMs = 30_000;
 
   /** @type {Panel | null} What is shown while the element is in a page. Not for pages to use. */
@@ -46,6 +46,9 @@ export class TracetailPanel extends HTMLElement {
   set theme(value) { this.setAttribute("theme", value); }
   get line() { return this.getAttribute("line") || ""; }
   set line(value) { this.setAttribute("line", value); }
+  /** The address of the list of launches, to which the head then has a link. */
+  get home() { return this.getAttribute("home") || ""; }
+  set home(value) { this.setAttribute("home", value); }
 
   /**
    * Go to a line (its id), or to the first line from a time on (nanoseconds, or an ISO date).
@@ -53,6 +56,14 @@ export class TracetailPanel extends HTMLElement {
    */
   async seek(place) {
     await this.panel?.navigation.seek(place);
+  }
+
+  /**
+   * Let the log have the keys.
+   * @override
+   */
+  focus() {
+    this.panel?.view.scroller.focus();
   }
 
   /** Go to the end and follow. */
@@ -93,6 +104,7 @@ export class TracetailPanel extends HTMLElement {
     if (name === "theme") this.#applyTheme();
     else if (name === "locale") this.#applyLocale();
     else if (name === "token") this.#setToken(undefined);
+    else if (name === "home") this.panel.launchesChanged();
     else if (name !== "line") this.#reopen();
     else if (after) void this.seek(after);
   }
@@ -102,6 +114,7 @@ export class TracetailPanel extends HTMLElement {
       src: () => this.src,
       token: () => this.token,
       line: () => this.line,
+      home: () => this.home,
       restAfterMs: () => TracetailPanel.restAfterMs,
       announce: (/** @type {string} */ name, /** @type {object} */ detail) => {
         this.dispatchEvent(new CustomEvent(name, { detail }));

@@ -14,9 +14,11 @@ import { LogController } from "./log-controller.js";
 import { LogRows } from "./log-rows.js";
 import { Navigation } from "./navigation.js";
 import { Overview } from "./overview.js";
+import { endOf } from "./parts/cause-banner.js";
 import { element } from "./parts/dom.js";
 import { LogView } from "./parts/log-view.js";
 import { emptyNotice, failureNotice, launchesNotice, tokenNotice } from "./parts/notices.js";
+import { isEnded } from "./parts/state.js";
 import { SearchController } from "./search-controller.js";
 import { SelectionController } from "./selection-controller.js";
 import { Session } from "./session.js";
@@ -38,6 +40,8 @@ export class Panel {
   /** @type {Session} */
   #session;
   #isDestroyed = false;
+  /** Whether the log was just opened, so that a launch that has failed is shown at the cause. */
+  #opensAtCause = false;
 
   /**
    * @param {ShadowRoot} root
@@ -120,6 +124,11 @@ export class Panel {
     this.#scope.filter = next;
     this.#display.showFilter(next);
     await this.#reload();
+  }
+
+  /** What the head shows has changed. */
+  launchesChanged() {
+    this.#showLaunches();
   }
 
   // --- making the parts ---------------------------------------------------------------------------------------------
@@ -228,7 +237,7 @@ export class Panel {
         offered: (launches) => this.#offerLaunches(launches),
         failed: (error) => this.#display.showNotice((t) => failureNotice(t, error)),
         lines: (data) => this.#receive(data),
-        launches: (launches) => this.launches.receive(launches),
+        launches: (launches) => this.#receiveLaunches(launches),
         status: ({ loki }) => this.#display.showLoki(loki !== "ok"),
         link: (link) => this.#display.showLink(link),
         tokenNeeded: (code) => this.#needToken(code),
@@ -260,9 +269,12 @@ export class Panel {
   /** @returns {LayoutHandlers} */
   #layoutHandlers() {
     return {
+      home: this.#host.home,
       time: (time) => void this.navigation.seek(time),
       launch: (launchId) => void this.#chooseLaunch(launchId),
       cause: (exit, launch) => void this.navigation.toCause(exit, launch),
+      error: (step) => this.#actions.stepError(step),
+      ticket: (exit, launch) => this.#actions.copyTicket(exit, launch),
       search: (query, step) => void this.#search.search(query, step),
       filter: (filter) => void this.setFilter(filter),
       leaveSearch: () => this.view.scroller.focus(),
@@ -272,6 +284,7 @@ export class Panel {
   // --- what comes from the server -----------------------------------------------------------------------------------
 
   #opening() {
+    this.#opensAtCause = false;
     this.view.follow(false);
     this.log.begin();
     this.log.show();
@@ -297,6 +310,17 @@ export class Panel {
     void this.#overview.refresh();
     const line = this.#host.line();
     if (line) void this.navigation.seek(line);
+    this.#opensAtCause = !line;
+  }
+
+  /** @param {Launch[]} launches */
+  #receiveLaunches(launches) {
+    this.launches.receive(launches);
+    if (!this.#opensAtCause || !launches.length) return;
+    this.#opensAtCause = false;
+    const launch = launches.find((each) => each.launchId === this.#scope.launch) ?? launches[launches.length - 1];
+    const exit = endOf(launch);
+    if (exit && isEnded(launch.state) && this.view.following) void this.navigation.toCause(exit, launch);
   }
 
   /** @param {Launch[]} launches */

@@ -46,6 +46,11 @@ export class SelectionController {
     return this.#selection === null;
   }
 
+  /** The id of the first selected line; undefined if there is none. */
+  get first() {
+    return this.#selection?.from;
+  }
+
   /** @param {LineRow} row */
   has(row) {
     return this.#selection?.has(row) ?? false;
@@ -79,7 +84,7 @@ export class SelectionController {
   }
 
   async copyLink() {
-    if (this.#selection) await this.#on.copy(this.#linkTo(this.#selection.from));
+    if (this.#selection) await this.#on.copy(this.linkTo(this.#selection.from));
   }
 
   async copyLines() {
@@ -114,11 +119,14 @@ export class SelectionController {
    * @param {string} text
    */
   #report({ id, time }, text) {
-    this.#on.selected({ id, time, text, url: this.#linkTo(id) });
+    this.#on.selected({ id, time, text, url: this.linkTo(id) });
   }
 
-  /** @param {string} id */
-  #linkTo(id) {
+  /**
+   * The address of a line in the panel.
+   * @param {string} id
+   */
+  linkTo(id) {
     const link = new URL("/panel", this.#base());
     link.searchParams.set("traceId", this.#scope.trace);
     link.hash = `line=${id}`;

@@ -261,6 +261,7 @@
  * @property {() => string} src the panel's address
  * @property {() => string} token
  * @property {() => string} line the line to begin at; "" for the end
+ * @property {() => string} home the address of the list of launches; "" where the page around has none
  * @property {() => number} restAfterMs how long the page is hidden before the connection is closed
  * @property {(name: string, detail: object) => void} announce dispatches an event
  * @property {(token: string) => void} setToken

@@ -1,10 +1,12 @@
 // The head of the panel: which launches there are, how far the chosen one got, and why it ended.
 
-/** @import { Exit, Launch, Messages, Phase } from "../types.js" */
+/** @import { Exit, Launch, Messages, Phase, Zone } from "../types.js" */
 
-import { duration } from "../log/format.js";
+import { dayAndTime, duration } from "../log/format.js";
 import { milliseconds } from "../log/line-key.js";
+import { CauseBanner } from "./cause-banner.js";
 import { element } from "./dom.js";
+import { stateElement, stateName } from "./state.js";
 
 const TAGS = ["#4f86b5", "#b5804f", "#6f9f63", "#9a6fae", "#5a9f9f", "#b56a7d", "#8b8b4f", "#7277b5"];
 
@@ -17,44 +19,39 @@ export function tagColor(index) {
 }
 
 /**
- * @param {Messages} t
- * @param {string} state
+ * The share of the row that a phase takes. Together the shares are over 1, else they would not fill the row.
+ * @param {number} seconds
  */
-export function stateElement(t, state) {
-  const dot = element("span", { class: "dot" });
-  return element("span", { class: "state", "data-state": state, role: "status" }, dot, stateName(t, state));
-}
-
-/**
- * @param {Messages} t
- * @param {string} state
- */
-function stateName(t, state) {
-  /** @type {Record<string, string>} */
-  const names = t.state;
-  return names[state] ?? state;
+function growth(seconds) {
+  return Math.max(2, seconds * 10);
 }
 
 export class LaunchHeader {
   #text;
   #on;
+  #zone;
   #growing = 0;
 
   /**
    * @param {Messages} t
-   * @param {object} on
-   * @param {(time: string) => void} on.time a phase was clicked
-   * @param {(launchId: string) => void} on.launch a launch was chosen, or all ("")
-   * @param {(exit: Exit, launch: Launch) => void} on.cause
+   * @param {object} options
+   * @param {() => Zone} options.zone
+   * @param {() => string} options.home the address of the list of launches; "" for none
+   * @param {(time: string) => void} options.time a phase was clicked
+   * @param {(launchId: string) => void} options.launch a launch was chosen, or all ("")
+   * @param {(exit: Exit, launch: Launch) => void} options.cause show the line of the cause
+   * @param {(step: "next" | "previous") => void} options.error
+   * @param {(exit: Exit, launch: Launch) => void} options.ticket
    */
-  constructor(t, on) {
+  constructor(t, { zone, ...on }) {
     this.#text = t;
+    this.#zone = zone;
     this.#on = on;
     this.head = element("div", { class: "head", hidden: true });
     this.chips = element("div", { class: "launches", role: "group", "aria-label": t.launch, hidden: true });
     this.phases = element("div", { class: "phases", role: "list", "aria-label": t.phases, hidden: true });
-    this.cause = element("div", { class: "cause", role: "alert", hidden: true });
-    this.elements = [this.head, this.chips, this.phases, this.cause];
+    this.cause = new CauseBanner(t, on);
+    this.elements = [this.head, this.chips, this.phases, this.cause.element];
   }
 
   destroy() {
@@ -73,25 +70,33 @@ export class LaunchHeader {
     this.#showHead(launch);
     if (launches.length > 1) this.#showChips(launches, chosen);
     this.#showPhases(launch);
-    this.#showCause(launch);
+    this.cause.show(launch);
   }
 
   /** @param {Launch} launch */
   #showHead(launch) {
     const t = this.#text;
+    const ended = launch.endedAt ?? "";
+    const began = launch.startedAt ?? "";
+    const lasted = began && ended ? (milliseconds(ended) - milliseconds(began)) / 1000 : undefined;
     const facts = [
+      began && dayAndTime(began, this.#zone()),
+      lasted !== undefined && `${t.lasted} ${duration(lasted)}`,
       launch.engine,
       launch.host,
       launch.port && `${t.port} ${launch.port}`,
       launch.env,
       launch.readySeconds && `${t.readyIn} ${duration(launch.readySeconds)}`,
+      `${t.trace} ${launch.traceId}`,
       launch.launchId,
     ];
     this.head.hidden = false;
+    const home = this.#on.home();
     this.head.replaceChildren(
+      ...(home ? [element("a", { class: "home", href: home, title: t.recent, "aria-label": t.recent }, "‹")] : []),
       stateElement(t, launch.state),
       element("span", { class: "title", title: launch.modelName }, launch.modelName),
-      element("span", { class: "facts" }, ...facts.filter(Boolean).map((fact) => element("span", {}, String(fact)))),
+      element("span", { class: "facts", title: launch.command ?? "" }, ...facts.filter(Boolean).map((fact) => element("span", {}, String(fact)))),
     );
   }
 
@@ -140,7 +145,7 @@ export class LaunchHeader {
     const grow = () => {
       const seconds = Math.max(0, (Date.now() - milliseconds(since)) / 1000);
       running.textContent = `… ${duration(seconds)}`;
-      running.style.flexGrow = String(Math.max(0.2, seconds));
+      running.style.flexGrow = String(growth(seconds));
     };
     grow();
     this.#growing = setInterval(grow, 1000);
@@ -156,25 +161,7 @@ export class LaunchHeader {
     const made = element("button", {
       class: `phase ${kind}`, type: "button", role: "listitem", title: label, onclick: () => this.#on.time(at),
     }, label);
-    made.style.flexGrow = String(Math.max(0.2, seconds ?? 0));
+    made.style.flexGrow = String(growth(seconds ?? 0));
     return made;
-  }
-
-  /** @param {Launch} launch */
-  #showCause(launch) {
-    const t = this.#text;
-    const { exit, state } = launch;
-    if (!exit || !(exit.cause || state === "failed" || state === "crashed")) return;
-    const how = [
-      exit.exitCode !== undefined && `${t.exitCode} ${exit.exitCode}`,
-      exit.signal && `${t.signal} ${exit.signal}`,
-    ].filter(Boolean);
-    this.cause.hidden = false;
-    this.cause.replaceChildren(
-      element("b", {}, exit.cause || stateName(t, state)),
-      element("span", { class: "how" }, how.join(", ")),
-      element("span", { class: "hint" }, exit.hint ?? ""),
-      element("button", { type: "button", onclick: () => this.#on.cause(exit, launch) }, t.showLine),
-    );
   }
 }

@@ -15,9 +15,12 @@ import { Toolbar } from "./toolbar.js";
 
 /**
  * @typedef {object} LayoutHandlers
+ * @property {() => string} home the address of the list of launches; "" for none
  * @property {(time: string) => void} time a time was chosen, as a key
  * @property {(launchId: string) => void} launch
  * @property {(exit: Exit, launch: Launch) => void} cause
+ * @property {(step: "next" | "previous") => void} error
+ * @property {(exit: Exit, launch: Launch) => void} ticket
  * @property {(query: SearchQuery, step: SearchStep) => void} search
  * @property {(filter: Filter) => void} filter
  * @property {() => void} leaveSearch
@@ -43,7 +46,7 @@ export class Layout {
     this.#panel = panel;
     this.#scroller = scroller;
     scroller.setAttribute("aria-label", t.log);
-    this.header = new LaunchHeader(t, on);
+    this.header = new LaunchHeader(t, { zone: () => settings.zone, ...on });
     this.histogram = new Histogram(t, { zone: () => settings.zone, onTime: on.time });
     this.charts = new Charts(t, { onTime: on.time });
     this.searchBar = new SearchBar(t, search, { search: on.search, filter: on.filter, leave: on.leaveSearch });

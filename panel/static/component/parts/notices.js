@@ -4,7 +4,7 @@
 
 import { dayAndTime } from "../log/format.js";
 import { element } from "./dom.js";
-import { stateElement } from "./launch-header.js";
+import { stateElement } from "./state.js";
 
 /**
  * @param {Messages} t

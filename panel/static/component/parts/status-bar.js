@@ -36,11 +36,13 @@ export class StatusBar {
   /**
    * @param {boolean} following
    * @param {number | null} total lines; null while unknown
+   * @param {boolean} isEnded whether no launch of the log prints any more
    */
-  showFollowing(following, total) {
+  showFollowing(following, total, isEnded) {
     const t = this.#text;
+    const [on, off] = isEnded ? [t.atEnd, t.toEnd] : [t.following, t.follow];
     this.follow.setAttribute("aria-pressed", String(following));
-    this.follow.textContent = following ? `● ${t.following}` : `○ ${t.follow}`;
+    this.follow.textContent = following ? `● ${on}` : `○ ${off}`;
     this.#count = total === null ? "" : t.lines(total.toLocaleString());
     if (!this.#message) this.count.textContent = this.#count;
   }
@@ -61,11 +63,12 @@ export class StatusBar {
   /**
    * @param {LinkState} link
    * @param {boolean} isLokiDown
+   * @param {boolean} isEnded whether no launch of the log prints any more
    */
-  showLink(link, isLokiDown) {
+  showLink(link, isLokiDown, isEnded) {
     const t = this.#text;
-    const state = isLokiDown ? "loki" : link;
-    const labels = { "": "", live: t.live, connecting: t.connecting, lost: t.reconnecting, loki: t.lokiDown };
+    const state = isLokiDown ? "loki" : isEnded && link === "live" ? "ended" : link;
+    const labels = { "": "", live: t.live, ended: t.ended, connecting: t.connecting, lost: t.reconnecting, loki: t.lokiDown };
     this.link.hidden = !labels[state];
     this.link.dataset.link = state;
     this.linkLabel.textContent = labels[state];

@@ -73,6 +73,8 @@ button[aria-pressed="true"] { background: var(--accent-soft); color: var(--accen
 .panel { display: flex; flex-direction: column; height: 100%; min-width: 0; position: relative; }
 
 .head { display: flex; align-items: center; gap: 8px 12px; padding: 7px 10px 6px; flex-wrap: wrap; min-width: 0; }
+.home { color: var(--fg-quiet); text-decoration: none; font-size: 18px; line-height: 1; padding: 0 4px; }
+.home:hover { color: var(--accent); }
 .state { display: inline-flex; align-items: center; gap: 6px; font-weight: 600; white-space: nowrap; }
 .dot { width: 9px; height: 9px; border-radius: 50%; background: var(--fg-faint); flex: none; }
 .state[data-state="ready"] .dot { background: var(--ok); }
@@ -90,6 +92,7 @@ button[aria-pressed="true"] { background: var(--accent-soft); color: var(--accen
 .spacer { flex: 1 1 0; }
 .link { display: inline-flex; align-items: center; gap: 5px; color: var(--fg-quiet); white-space: nowrap; font-size: 12px; }
 .link .dot { width: 6px; height: 6px; }
+.link[data-link="ended"] .dot { background: var(--fg-faint); }
 .link[data-link="live"] .dot { background: var(--ok); }
 .link[data-link="lost"] .dot, .link[data-link="loki"] .dot { background: var(--warn); }
 
@@ -110,6 +113,9 @@ button[aria-pressed="true"] { background: var(--accent-soft); color: var(--accen
 .caveat { padding: 4px 10px; color: var(--warn); background: var(--warn-soft); border-bottom: 1px solid var(--line); }
 .cause b { color: var(--bad); font-weight: 600; }
 .cause .hint { color: var(--fg-quiet); }
+.cause .evidence { flex: 1 0 100%; font: var(--size)/1.4 var(--mono); color: var(--bad); white-space: pre-wrap;
+  overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
+.cause .ways { display: inline-flex; flex-wrap: wrap; gap: 2px; }
 .cause button { color: var(--accent); padding: 0 5px; }
 
 .tools {

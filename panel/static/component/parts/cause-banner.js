@@ -1,0 +1,74 @@
+// The banner of a launch that failed: why it ended, the line that says so, what to do, and the ways from there.
+
+/** @import { Exit, Launch, Messages } from "../types.js" */
+
+import { element } from "./dom.js";
+import { stateName } from "./state.js";
+
+export class CauseBanner {
+  #text;
+  #on;
+
+  /**
+   * @param {Messages} t
+   * @param {object} on
+   * @param {(exit: Exit, launch: Launch) => void} on.cause show the line
+   * @param {(step: "next" | "previous") => void} on.error
+   * @param {(exit: Exit, launch: Launch) => void} on.ticket copy what a ticket needs
+   */
+  constructor(t, on) {
+    this.#text = t;
+    this.#on = on;
+    this.element = element("div", { class: "cause", role: "alert", hidden: true });
+  }
+
+  /** @param {Launch | undefined} launch */
+  show(launch) {
+    const exit = launch && endOf(launch);
+    this.element.hidden = !exit;
+    if (!launch || !exit) return;
+    const t = this.#text;
+    /** @type {(label: string, act: () => void) => HTMLElement} */
+    const button = (label, act) => element("button", { type: "button", onclick: act }, label);
+    const evidence = evidenceOf(exit);
+    this.element.replaceChildren(
+      element("b", {}, exit.cause || stateName(t, launch.state)),
+      element("span", { class: "how" }, howItEnded(t, exit, launch).join(" · ")),
+      ...(evidence && evidence !== exit.cause ? [element("code", { class: "evidence", title: evidence }, evidence)] : []),
+      ...(exit.hint ? [element("span", { class: "hint" }, exit.hint)] : []),
+      element("span", { class: "ways" },
+        button(t.showLine, () => this.#on.cause(exit, launch)),
+        button(t.previousError, () => this.#on.error("previous")),
+        button(t.nextError, () => this.#on.error("next")),
+        button(t.copyTicket, () => this.#on.ticket(exit, launch))),
+    );
+  }
+}
+
+/**
+ * How a launch ended, if that is something to explain.
+ * @param {Launch} launch
+ */
+export function endOf({ exit, state }) {
+  return exit && (exit.cause || state === "failed" || state === "crashed") ? exit : undefined;
+}
+
+/** @param {Exit} exit */
+export function evidenceOf(exit) {
+  return (exit.evidence ?? []).map((line) => line.trim()).find(Boolean) ?? "";
+}
+
+/**
+ * Exit status, signal, and the phase of the start-up in which the launch ended.
+ * @param {Messages} t
+ * @param {Exit} exit
+ * @param {Launch} launch
+ */
+export function howItEnded(t, exit, launch) {
+  const phase = launch.state === "failed" ? launch.phases[launch.phases.length - 1]?.name : undefined;
+  return [
+    exit.exitCode !== undefined ? `${t.exitCode} ${exit.exitCode}` : "",
+    exit.signal ? `${t.signal} ${exit.signal}` : "",
+    phase ? t.afterPhase(phase) : "",
+  ].filter(Boolean);
+}

@@ -1,0 +1,33 @@
+// The text of a failed launch for a ticket: why it ended, the lines around the evidence, and a link to them.
+
+/** @import { Exit, Launch, Line, Messages } from "./types.js" */
+
+import { plain } from "./log/ansi.js";
+import { fullTime } from "./log/format.js";
+import { howItEnded } from "./parts/cause-banner.js";
+import { stateName } from "./parts/state.js";
+
+/**
+ * @param {Messages} t
+ * @param {object} options
+ * @param {Exit} options.exit
+ * @param {Launch} options.launch
+ * @param {Line[]} options.lines the lines around the evidence
+ * @param {string} options.at the id of the evidence among them; "" if it was not found
+ * @param {string} options.link
+ */
+export function ticketText(t, { exit, launch, lines, at, link }) {
+  const facts = [launch.modelName, launch.engine, launch.host, launch.env, ...howItEnded(t, exit, launch)].filter(Boolean);
+  return [
+    `${stateName(t, launch.state)}: ${exit.cause || stateName(t, launch.state)}`,
+    facts.join(" · "),
+    ...(exit.hint ? [exit.hint] : []),
+    `traceId ${launch.traceId}, launchId ${launch.launchId}`,
+    ...(launch.endedAt ? [fullTime(launch.endedAt, "utc")] : []),
+    "",
+    ...lines.map((line) => `${line.id === at ? ">" : " "} ${plain(line.text)}`),
+    ...(lines.length ? [""] : []),
+    link,
+    "",
+  ].join("\n");
+}
