@@ -5,6 +5,7 @@ time and text. For segments that are no longer on disk, the counts of the agent'
 """
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from tracetail.contract.labels import LAUNCH_ID, METADATA_KIND, METADATA_ORIGINA
 from tracetail.contract.logline import MARK_EVENT, STAMP_BYTES, parse_event, parse_stamp
 from tracetail.contract.record import LaunchDir, Record, RecordError
 from tracetail.contract.redaction import Redactor
+from tracetail.contract.safe_open import open_file
 from tracetail.contract.state import launches_dir
 from tracetail.loki.client import LokiClient
 from tracetail.loki.entries import decode_metadata
@@ -169,7 +171,7 @@ def _first_ns(record: Record) -> int:
     """Return a time just before the first line that is still on disk, else before the start of the launch."""
     for name in record.get("segments", []):
         try:
-            with Path(name).open("rb") as file:
+            with os.fdopen(open_file(name), "rb") as file:
                 return parse_stamp(file.read(STAMP_BYTES)) - 1
         except (OSError, ValueError):
             continue

@@ -13,6 +13,7 @@ from tracetail.cli.configuration import Configuration
 from tracetail.cli.findings import Finding, ok, problem, warning
 from tracetail.cli.options import options
 from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
+from tracetail.contract.safe_open import read_file
 from tracetail.contract.state import state_dir
 
 GIB = 1 << 30
@@ -54,7 +55,7 @@ def check_secrets(settings: Configuration) -> Iterator[Finding]:
 def _secret(setting: str, path: Path) -> Finding:
     try:
         mode = path.stat().st_mode
-        empty = not path.read_bytes().strip()
+        empty = not read_file(path).strip()
     except OSError as error:
         return problem("secrets", f"{setting}: {path} cannot be read: {error.strerror}", f"create {path}, mode 0600")
     if empty:

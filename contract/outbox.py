@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from tracetail.contract.record import replace_file
+from tracetail.contract.safe_open import open_file, read_file
 
 GIVE_UP_SECONDS = 24 * 3600.0
 """A callback that was not delivered for this long is dropped."""
@@ -55,11 +56,11 @@ def pending(outbox: Path) -> list[Path]:
 def claim(path: Path) -> Iterator[Callback | None]:
     """Lock a callback and yield it; yield None if it is deleted, locked by another process or unreadable."""
     lock = path.with_suffix(".lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    descriptor = open_file(lock, os.O_RDWR | os.O_CREAT, 0o660)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            callback = cast("Callback", json.loads(path.read_bytes()))
+            callback = cast("Callback", json.loads(read_file(path)))
         except (BlockingIOError, FileNotFoundError, ValueError):
             yield None
             return

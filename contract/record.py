@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self, TypedDict, cast
 
 from tracetail.contract.processes import ProcessRef, is_alive
+from tracetail.contract.safe_open import open_file, read_file
 
 SCHEMA = 1
 
@@ -113,7 +114,7 @@ class LaunchDir:
 
     def read(self) -> Record:
         """Return the record. Raises FileNotFoundError if there is none yet, RecordError if it cannot be read."""
-        data = self.record_path.read_bytes()
+        data = read_file(self.record_path)
         try:
             record = json.loads(data)
         except ValueError as error:
@@ -129,7 +130,7 @@ class LaunchDir:
     def lock_held(self) -> bool:
         """Return whether the lock is held, which means that the keeper is alive. Needs read permission only."""
         try:
-            descriptor = os.open(self.lock_path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = open_file(self.lock_path)
         except FileNotFoundError:
             return False
         try:
@@ -162,7 +163,7 @@ class LaunchLock:
 
     def acquire(self) -> bool:
         """Take the lock without waiting; False if another process holds it."""
-        descriptor = os.open(self._launch.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        descriptor = open_file(self._launch.lock_path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.fcntl(descriptor, _SETLK, _WHOLE_FILE_EXCLUSIVE)
         except (BlockingIOError, PermissionError):
@@ -211,7 +212,7 @@ def effective_state(state: str, *, kept: bool, server_alive: bool) -> str:
 def replace_file(path: Path, data: bytes, mode: int = 0o640) -> None:
     """Write data to path atomically: readers, also after a crash, see the old content or the new."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    descriptor = open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

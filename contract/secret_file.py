@@ -3,7 +3,7 @@
 Every use of a secret reads its file again, so that a rotated secret takes effect without a restart.
 """
 
-from pathlib import Path
+from tracetail.contract.safe_open import read_file
 
 
 class SecretFileError(ValueError):
@@ -69,7 +69,7 @@ class SecretFile:
 
 def _read(setting: str, path: str) -> bytes:
     try:
-        secret = Path(path).read_bytes().strip()
+        secret = read_file(path).strip()
     except OSError as error:
         raise SecretFileError(f"{setting} cannot be read: {path}: {error.strerror}") from error
     if not secret:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import TypedDict, cast
 
+from tracetail.contract.safe_open import NotAFileError, read_file
+
 SCHEMA = 1
 
 
@@ -23,8 +25,8 @@ class Shipped(TypedDict):
 def read_shipped(path: Path) -> Shipped | None:
     """Return the content of a shipped.json; None if there is none, or none of this schema."""
     try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        content = json.loads(read_file(path))
+    except (FileNotFoundError, NotAFileError, ValueError):
         return None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         return None

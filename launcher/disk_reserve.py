@@ -7,6 +7,7 @@ import contextlib
 import os
 
 from tracetail.contract.record import LaunchDir
+from tracetail.contract.safe_open import open_file
 
 RESERVE_BYTES = 64 * 1024
 """Several times a record."""
@@ -14,7 +15,7 @@ RESERVE_BYTES = 64 * 1024
 
 def reserve(launch: LaunchDir) -> None:
     """Reserve the space. Raises OSError if there is too little."""
-    descriptor = os.open(launch.path / "reserve", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    descriptor = open_file(launch.path / "reserve", os.O_WRONLY | os.O_CREAT)
     try:
         os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from tracetail.contract.record import LaunchDir, Record, replace_file
+from tracetail.contract.safe_open import read_file
 
 ADOPT = "adopt"
 """The keeper's argument for adopting a launch, in place of the lock's descriptor."""
@@ -86,7 +87,7 @@ def plan_path(launch: LaunchDir) -> Path:
 
 def read(launch: LaunchDir) -> Plan:
     """Read the plan. Raises OSError or ValueError."""
-    return cast("Plan", json.loads(plan_path(launch).read_bytes()))
+    return cast("Plan", json.loads(read_file(plan_path(launch))))
 
 
 def write(launch: LaunchDir, plan: Plan) -> None:

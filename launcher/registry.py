@@ -14,6 +14,7 @@ from tracetail.contract import record
 from tracetail.contract.identity import is_launch_id
 from tracetail.contract.processes import is_alive
 from tracetail.contract.record import LaunchDir, Record
+from tracetail.contract.safe_open import open_file
 from tracetail.contract.state import DIRECTORY_MODE, existing_state_dirs, launches_dir
 
 LIVE_STATES = frozenset({record.STARTING, record.READY, record.STOPPING})
@@ -129,11 +130,11 @@ def _open_lock(state_dir: Path, name: str) -> int:
     directory = state_dir / "locks"
     try:
         directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        return os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        return open_file(directory / name, os.O_RDWR | os.O_CREAT, 0o660)
     except OSError as error:
         # A stop must work on a read-only disk: flock(2) needs no write permission.
         try:
-            return os.open(directory / name, os.O_RDONLY | os.O_CLOEXEC)
+            return open_file(directory / name)
         except OSError:
             raise error from None
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tracetail.agent.journal.schema import MIGRATIONS, SCHEMA, VERSION
+from tracetail.contract.safe_open import kind_of, open_file
 
 _T = TypeVar("_T")
 
@@ -56,12 +57,16 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     """Open a journal that exists; the caller closes the connection. Raises JournalError."""
     connection = None
     try:
+        if odd := kind_of(path.stat()):
+            raise JournalError(f"the journal {path} cannot be opened: it is {odd}")
         connection = sqlite3.connect(
             f"file:{path}?mode={'ro' if readonly else 'rw'}", uri=True, isolation_level=None, check_same_thread=False
         )
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except FileNotFoundError as error:
+        raise JournalError(f"the journal {path} cannot be opened: there is none") from error
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
@@ -91,7 +96,7 @@ class Journal:
     def open(self) -> None:
         """Lock the journal, and create or check it. Raises JournalError."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        self._lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._lock = open_file(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -1,6 +1,7 @@
 """The SQL of the journal: each function runs in a transaction of Journal.write and takes its connection."""
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracetail.agent.model import Batch, FileRow, Intent
+from tracetail.contract.safe_open import open_file
 from tracetail.loki.entries import Entry
 from tracetail.loki.push import Body
 
@@ -317,7 +319,7 @@ def _line_offsets(batch: sqlite3.Row) -> list[int]:
     if batch["path"] is None or batch["lines"] != batch["entries"]:
         return []
     try:
-        with open(batch["path"], "rb") as file:  # noqa: PTH123  (one call for a path from the journal)
+        with os.fdopen(open_file(batch["path"]), "rb") as file:
             file.seek(batch["start"])
             data = file.read(batch["end"] - batch["start"])
     except OSError:

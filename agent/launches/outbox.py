@@ -15,6 +15,7 @@ from tracetail.contract import outbox
 from tracetail.contract.backoff import Backoff
 from tracetail.contract.http_headers import bearer
 from tracetail.contract.record import LaunchDir
+from tracetail.contract.safe_open import read_file
 from tracetail.contract.secret_file import SecretFileError, read_secret
 from tracetail.contract.state import launches_dir
 
@@ -133,7 +134,7 @@ class OutboxSender:
 def _receiver(path: Path) -> str:
     """Return host and port that a callback goes to; empty if they cannot be read."""
     try:
-        return urlsplit(str(json.loads(path.read_bytes())["url"])).netloc.rpartition("@")[2]
+        return urlsplit(str(json.loads(read_file(path))["url"])).netloc.rpartition("@")[2]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from tracetail.agent.model import Block, FileRow, Fingerprint
+from tracetail.contract.safe_open import open_file
 
 BLOCK_BYTES = 1 << 20
 HEAD_BYTES = 256
@@ -19,7 +20,7 @@ class FileReader:
         """Open the file. Raises OSError."""
         self.path = path
         self.position = position
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor = open_file(path)
         status = os.fstat(self._descriptor)
         self.device = status.st_dev
         self.inode = status.st_ino

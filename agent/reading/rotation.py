@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from tracetail.agent.model import FileRow
 from tracetail.agent.reading.reader import FileReader
+from tracetail.contract.safe_open import open_file
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ def find_file(path: Path, row: FileRow) -> FileReader | None:
 def _find_compressed(path: Path, row: FileRow) -> FileReader | None:
     for candidate in _siblings(path, compressed=True) if row.head else ():
         try:
-            with gzip.open(candidate) as packed:
+            with os.fdopen(open_file(candidate), "rb") as file, gzip.open(file) as packed:
                 if packed.read(len(row.head)) != row.head:
                     continue
                 packed.seek(0)

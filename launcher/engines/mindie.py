@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tracetail.contract.safe_open import read_file
 from tracetail.launcher.engines import Command, Engine, EngineError, Phase, Service
 from tracetail.launcher.engines.common import MEMORY, MODEL, PORT_HELD, RUNTIME
 
@@ -26,7 +27,7 @@ def command(service: Service) -> Command:
     install = Path(os.environ.get(INSTALL_VARIABLE, DEFAULT_INSTALL_PATH))
     base = Path(os.environ.get(CONFIG_VARIABLE) or install / "conf" / "config.json")
     try:
-        configuration = json.loads(base.read_bytes())
+        configuration = json.loads(read_file(base))
     except (OSError, ValueError) as error:
         raise EngineError(
             f"MindIE's configuration {base} cannot be read: {error}; {CONFIG_VARIABLE} or {INSTALL_VARIABLE} name it"

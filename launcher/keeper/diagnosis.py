@@ -6,6 +6,7 @@ is not taken for one.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from tracetail.contract.engine_lines import LEVELS, split_header
 from tracetail.contract.logline import MARK_EVENT, parse_line
 from tracetail.contract.masking import mask_text
+from tracetail.contract.safe_open import open_file
 from tracetail.launcher.engines import Cause, Engine
 
 READ_MAX_BYTES = 8 * 1024 * 1024
@@ -116,7 +118,7 @@ def _last_texts(segments: Sequence[str]) -> Iterator[bytes]:
     for path, offset in parts:
         if not path.exists():
             continue
-        with path.open("rb") as file:
+        with os.fdopen(open_file(path), "rb") as file:
             file.seek(offset)
             for line in file:
                 parsed = parse_line(line.rstrip(b"\n"))

@@ -6,8 +6,10 @@ are lost, because the server holds the FIFO open and the next keeper finds the b
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
+import stat
 import struct
 import termios
 from pathlib import Path
@@ -26,7 +28,10 @@ class Output:
         with contextlib.suppress(FileExistsError):
             os.mkfifo(path, 0o600)
         # Read-write: the open neither blocks nor fails without a writer, and the FIFO survives the server's end.
-        self.descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        if not stat.S_ISFIFO(os.fstat(self.descriptor).st_mode):
+            os.close(self.descriptor)
+            raise OSError(errno.EEXIST, "it is not a FIFO", str(path))
         self.capacity = _grow(self.descriptor, FIFO_BYTES)
         self._copy_out, self._copy_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         _grow(self._copy_in, BLOCK_BYTES)

@@ -6,6 +6,8 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
+from tracetail.contract.safe_open import open_file
+
 _POSITION = struct.Struct("<qqqq")
 
 
@@ -26,7 +28,7 @@ class PositionFile:
     """The last position, in a file that survives a crash of the keeper (not of the machine, as the FIFO does not)."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._descriptor = open_file(path, os.O_RDWR | os.O_CREAT)
 
     def read(self) -> Position | None:
         """Return the position; None if none was ever written."""

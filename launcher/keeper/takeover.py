@@ -24,6 +24,7 @@ from tracetail.contract.logline import (
 )
 from tracetail.contract.processes import CLOCK_TICKS, boot_id
 from tracetail.contract.record import Record
+from tracetail.contract.safe_open import open_file, read_file
 from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.fifo import Output
 from tracetail.launcher.keeper.line_splitter import split
@@ -65,7 +66,7 @@ def complete(unfinished: Unfinished, output: Output, stamper: Stamper) -> int:
         head, rest_of_head = _head_of(unfinished, stamper)
         ending, consumed = finish_line(end.torn, head, rest_of_head, rest)
         written = None if written is None else written + consumed
-        descriptor = os.open(end.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        descriptor = open_file(end.path, os.O_WRONLY | os.O_APPEND)
         with os.fdopen(descriptor, "wb") as segment:
             segment.write(ending)
     if written:
@@ -89,7 +90,7 @@ def failure_without_server(keeper_log: Path) -> Failure:
 
     keeper_log: what the dead keeper, or systemd-run in its place, printed.
     """
-    last_line = keeper_log.read_bytes().decode(errors="replace").strip().rpartition("\n")[2][:200]
+    last_line = read_file(keeper_log).decode(errors="replace").strip().rpartition("\n")[2][:200]
     cause = last_line or "its keeper, or its start, was ended"
     return Failure(EXITED_BEFORE_READY, f"the server was not started: {cause}", "see keeper.log beside its record")
 

@@ -5,12 +5,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from tracetail.contract import record
 from tracetail.contract.process_tag import KEEPER_TAG, LAUNCH_TAG
 from tracetail.contract.processes import is_alive, read_process
 from tracetail.contract.record import LaunchDir, LaunchLock
+from tracetail.contract.safe_open import open_file
 from tracetail.launcher import callbacks, plan, registry
 
 WAIT_SECONDS = 10.0
@@ -69,7 +69,7 @@ def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None, *, scope: bool = Fa
     environ[KEEPER_TAG] = launch.launch_id
     # One malloc arena: the keeper's threads are few, and it has to stay small.
     environ["MALLOC_ARENA_MAX"] = "1"
-    with Path(launch.path / "keeper.log").open("ab") as log:
+    with os.fdopen(open_file(launch.path / "keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -35,7 +35,7 @@ def back_up(database: Path, target: Path) -> int:
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # a directory, too
     try:
         os.fsync(descriptor)
     finally:

@@ -10,6 +10,8 @@ import os
 import sqlite3
 from pathlib import Path
 
+from tracetail.contract.safe_open import open_file
+
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x7472746C
 """`trtl`: marks the file as a database of this store."""
@@ -63,7 +65,7 @@ class Database:
         """Lock the database, and create or check its schema. Raises DatabaseError."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-            self._lock_file = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            self._lock_file = open_file(self._lock_path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise DatabaseError(f"{self.path} cannot be used: {error}") from error
         try:
