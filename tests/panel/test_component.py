@@ -91,7 +91,7 @@ async def test_a_crash_shows_its_phases_its_cause_and_the_line_of_the_cause(loki
         await page.get_by_role("button", name="Show the line").click()
         await until(page, f"{part('.row.selected .text')}?.textContent.includes('torch')")
         await page.locator(".phases button").first.click()
-        await until(page, f"{SEEN}.includes('phase name=imports seconds=5.0')")
+        await until(page, f"{SEEN}.includes('Phase “imports”: 5.0 s')")
         assert page.wrong == []
 
 
@@ -199,7 +199,7 @@ async def test_the_histogram_shows_the_log_the_visible_range_and_leads_there(lok
         left = f"{part('.histogram .range')}.style.left"
         await until(page, f"parseFloat({left}) > 80")
         await page.locator(".histogram").click(position={"x": 2, "y": 10})
-        await until(page, f"{SEEN}.includes('started port=8000 pid=71')")
+        await until(page, f"{SEEN}.includes('Started, port 8000, pid 71')")
         await until(page, f"parseFloat({left}) < 20")
 
 
@@ -211,7 +211,7 @@ async def test_times_are_absolute_relative_or_off_and_in_two_zones(loki, panel, 
         await until(page, f"{SEEN}.length > 0")
         await page.locator(".scroller").focus()
         await page.keyboard.press("g")
-        await until(page, f"{SEEN}[0] === 'started port=8000 pid=71'")
+        await until(page, f"{SEEN}[0] === 'Started, port 8000, pid 71'")
         there = time.strftime("%H:%M:%S", time.gmtime(start // 10**9 + 8 * 3600))
         assert (await page.evaluate(TIMES))[0].startswith(there)
         await page.keyboard.press("u")
@@ -223,7 +223,7 @@ async def test_times_are_absolute_relative_or_off_and_in_two_zones(loki, panel, 
 
 
 @pytest.mark.parametrize(
-    ("place", "text"), [("+00:25", 'phase name="load weights" seconds=20.0'), ("+1:0", STATS.format(2, 200))]
+    ("place", "text"), [("+00:25", "Phase “load weights”: 20 s"), ("+1:0", STATS.format(2, 200))]
 )
 async def test_going_to_a_time_since_the_start(loki, panel, browser, place, text):
     crashed(loki)
@@ -276,7 +276,9 @@ async def test_what_could_not_be_read_is_a_row_and_an_event(loki, panel, browser
             loki.add(A, start + 10**9, f"INFO at once {index}", level="info")
         loki.add(A, start + 2 * 10**9, "gap file=x.log from=10 to=99 reason=truncated", kind="event", level="warning")
         gaps = texts(".row.gap .text")
-        await until(page, f"{gaps}.some(text => text.startsWith('gap file=x.log'))", seconds=60)
+        await until(
+            page, f"{gaps}.some(text => text.startsWith('Bytes 10 to 99 of x.log could not be read'))", seconds=60
+        )
         await until(page, f"{gaps}.some(text => text.includes('More lines at this nanosecond'))")
         assert await page.evaluate("window.gap.reason") == "crowded"
 
@@ -553,4 +555,21 @@ async def test_an_element_that_is_moved_in_the_page_opens_its_log_again(loki, pa
         await until(page, f"{SEEN}.join() === 'INFO one' && {IS_LIVE}")
         loki.add(A, after + 1, "INFO two", level="info")
         await until(page, f"{SEEN}.join() === 'INFO one,INFO two'")
+        assert page.wrong == []
+
+
+@pytest.mark.parametrize(
+    ("locale", "sentence"),
+    [
+        ("en", "Failed to start after 3.3 s: no <b>model</b> (exit status 1)"),
+        ("zh", "3.3 s 后启动失败：no <b>model</b>（退出码 1）"),
+    ],
+)
+async def test_an_event_is_a_sentence_until_its_own_text_is_searched(loki, panel, browser, locale, sentence):
+    event = 'failed seconds=3.316 exitCode=1 cause="no <b>model</b>"'
+    loki.add(A, time.time_ns(), event, kind="event", level="error")
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale={locale}") as page:
+        await until(page, f"{SEEN}[0] === {sentence!r}")
+        await page.locator(".search").fill("exitCode=1")
+        await until(page, f"{SEEN}[0] === {event!r}")
         assert page.wrong == []

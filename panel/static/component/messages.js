@@ -1,5 +1,9 @@
 // The texts of the panel, in English and Chinese. `code` in a text is shown as code.
 
+/** @import { EventFields } from "./log/events.js" */
+
+/** @typedef {(fields: EventFields) => string} Sentence */
+
 const ENGLISH = {
   // Where the reader is in the log
   following: "Following",
@@ -61,6 +65,32 @@ const ENGLISH = {
   readyIn: "ready in",
   exitCode: "exit status",
   signal: "signal",
+
+  /** What each event means, from its fields. */
+  events: {
+    started: /** @type {Sentence} */ ((f) =>
+      `Started${f.part(" ", ["model", "service"])}${f.part(" with ", "engine")}${f.part(" on ", "host")}${f.part(", port ", "port")}${f.part(", pid ", "pid")}`),
+    phase: /** @type {Sentence} */ ((f) => `Phase “${f.get("name")}”: ${f.duration}`),
+    ready: /** @type {Sentence} */ ((f) => `Ready after ${f.duration}${f.part(" at ", "url")}`),
+    failed: /** @type {Sentence} */ ((f) =>
+      `Failed to start after ${f.duration}${f.part(": ", "cause")}${f.part(" (exit status ", "exitCode", ")")}${f.part(" (signal ", "signal", ")")}`),
+    stopping: /** @type {Sentence} */ ((f) => `Stopping${f.part(": ", "reason")}`),
+    exited: /** @type {Sentence} */ ((f) =>
+      `Ended after ${f.duration}, ${f.get("state")}${f.part(": ", "cause")}${f.part(" (exit status ", "exitCode", ")")}${f.part(" (signal ", "signal", ")")}`),
+    adopted: /** @type {Sentence} */ ((f) => `Another keeper took over${f.part(" (pid ", "keeperPid", ")")}`),
+    rotated: /** @type {Sentence} */ ((f) => `The log continues in ${f.get("next")}`),
+    dropped: /** @type {Sentence} */ ((f) =>
+      `${f.get("lines")} lines were not kept${f.part(": ", "reason")}`),
+    refused: /** @type {Sentence} */ ((f) => `Not started${f.part(": ", "cause")}`),
+    restarted: /** @type {Sentence} */ ((f) => `Started again as ${f.get("launchId")}${f.part(", attempt ", "attempt")}`),
+    receipt: /** @type {Sentence} */ ((f) => {
+      const rejected = f.get("rejected");
+      return `Loki has ${rejected && rejected !== "0" ? `the log but for ${rejected} lines that it refused` : `all ${f.get("lines")} lines`} (${f.size("bytes")})`;
+    }),
+    reported: /** @type {Sentence} */ ((f) => `Reported by callback: ${f.part("", ["state", "event"])}${f.part(", ", "cause")}`),
+    gap: /** @type {Sentence} */ ((f) =>
+      `Bytes ${f.get("from")} to ${f.get("to")} of ${f.get("file")} could not be read${f.part(": ", "reason")}`),
+  },
 
   // Charts
   histogram: "Lines over time, by level",
@@ -203,6 +233,29 @@ const CHINESE = {
   readyIn: "就绪用时",
   exitCode: "退出码",
   signal: "信号",
+
+  events: {
+    started: (f) =>
+      `启动${f.part(" ", ["model", "service"])}${f.part("，引擎 ", "engine")}${f.part("，主机 ", "host")}${f.part("，端口 ", "port")}${f.part("，pid ", "pid")}`,
+    phase: (f) => `阶段“${f.get("name")}”：${f.duration}`,
+    ready: (f) => `${f.duration} 后就绪${f.part("，地址 ", "url")}`,
+    failed: (f) =>
+      `${f.duration} 后启动失败${f.part("：", "cause")}${f.part("（退出码 ", "exitCode", "）")}${f.part("（信号 ", "signal", "）")}`,
+    stopping: (f) => `正在停止${f.part("：", "reason")}`,
+    exited: (f) =>
+      `${f.duration} 后结束，状态 ${f.get("state")}${f.part("：", "cause")}${f.part("（退出码 ", "exitCode", "）")}${f.part("（信号 ", "signal", "）")}`,
+    adopted: (f) => `已由另一个守护进程接管${f.part("（pid ", "keeperPid", "）")}`,
+    rotated: (f) => `日志在 ${f.get("next")} 中继续`,
+    dropped: (f) => `有 ${f.get("lines")} 行未能保存${f.part("：", "reason")}`,
+    refused: (f) => `未启动${f.part("：", "cause")}`,
+    restarted: (f) => `已重新启动为 ${f.get("launchId")}${f.part("，第 ", "attempt", " 次")}`,
+    receipt: (f) => {
+      const rejected = f.get("rejected");
+      return `Loki 已有${rejected && rejected !== "0" ? `日志，但拒绝了 ${rejected} 行` : `全部 ${f.get("lines")} 行`}（${f.size("bytes")}）`;
+    },
+    reported: (f) => `回调上报：${f.part("", ["state", "event"])}${f.part("，", "cause")}`,
+    gap: (f) => `${f.get("file")} 的第 ${f.get("from")} 至 ${f.get("to")} 字节未能读取${f.part("：", "reason")}`,
+  },
 
   histogram: "日志行数随时间的分布（按级别）",
   generation: "生成 tokens/s",

@@ -4,6 +4,7 @@
 /** @import { Piece } from "../log/ansi.js" */
 
 import { pieces } from "../log/ansi.js";
+import { eventSentence } from "../log/events.js";
 import { bytes, fullTime, lineTime } from "../log/format.js";
 import { rowText } from "../log/rows.js";
 import { element } from "./dom.js";
@@ -102,8 +103,12 @@ function gutterOf(row, { settings, launches, origin, numbered }, on) {
  * @param {RowHandlers} on
  */
 function textOf(row, { t, pattern, characters }, on) {
-  const into = element("span", { class: "text" });
-  const text = row.entry.kind === "gap" ? t.gapCrowded : rowText(row);
+  const whole = rowText(row);
+  const sentence = row.entry.kind === "event" ? eventSentence(t, whole) : null;
+  const into = element("span", { class: "text", title: sentence === null ? undefined : whole });
+  // A search goes through the event as it was written, so that is what shows the match.
+  const isMatch = pattern !== null && sentence !== null && whole.search(pattern) >= 0;
+  const text = row.entry.kind === "gap" ? t.gapCrowded : isMatch ? whole : (sentence ?? whole);
   const limit = characters ?? CHARACTERS_SHOWN;
   appendPieces(into, pieces(text.length > limit ? text.slice(0, limit) : text), pattern);
   /** @type {(label: string, act: () => void) => void} */
