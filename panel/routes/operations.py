@@ -45,8 +45,8 @@ OPERATIONS = (
     Operation(
         "get",
         "/api/launches",
-        "Launches of a trace, or the most recent ones.",
-        reference("LaunchesMessage"),
+        "Launches of a trace, or the most recent ones: filtered, and page by page.",
+        reference("LaunchesPage"),
         LaunchesQuery,
     ),
     Operation("get", "/api/launches/{launchId}", "One launch.", reference("Launch")),

@@ -123,6 +123,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     ),
     "LinesMessage": _object({"lines": list_of(reference("Line"))}, gaps=list_of(reference("Gap"))),
     "LaunchesMessage": object_with(launches=list_of(reference("Launch"))),
+    "LaunchesPage": _object(
+        {"launches": list_of(reference("Launch"))},
+        next={"type": "string", "description": "`before` of the next page; absent if there are no more"},
+    ),
     "StatusMessage": _object({"loki": _STRING}, message=_STRING),
     "Error": object_with(error=object_with(code=_STRING, message=_STRING)),
 }

@@ -15,12 +15,15 @@ from tracetail.loki.limits import CREATION_GRACE_SECONDS
 from tracetail.panel.settings import PanelSettings
 from tracetail.panel.trace import launches
 from tracetail.panel.trace.entry import FIRST_KEY, Entry, Key, source_of
+from tracetail.panel.trace.launch_filter import LaunchFilter
 from tracetail.panel.trace.reader import Reader
 
 _DAY_NS = 86_400 * 1_000_000_000
 _HOUR_NS = 3600 * 1_000_000_000
 _EVENTS_PAGE = 1000
 _EVENTS_MAX = 20_000
+_LAUNCHES_AT_A_TIME = 100
+"""How many launches one query reads the events of: their ids are in the query."""
 _STATE_EVENT = r"^(?:" + "|".join(launches.STATE_EVENTS) + r")(?: |$)"
 _LAUNCH_TIME = re.compile(r"([0-9]{8}T[0-9]{6})-")
 
@@ -70,21 +73,43 @@ class Traces:
         await self._apply_events(known, query, Key(earliest(series, self.range()[0])))
         return launches.in_order(known)
 
-    async def recent(self, limit: int) -> list[dict[str, Any]]:
-        """Return the most recent launches of all traces, newest first, with their states."""
+    async def recent(self, wanted: LaunchFilter, limit: int, before: str = "") -> tuple[list[dict[str, Any]], str]:
+        """Return the most recent launches of all traces, newest first, with their states, and where more begin.
+
+        Args:
+            wanted: which launches.
+            limit: how many of them at most.
+            before: only launches with smaller launchIds: where the page before said that more begin.
+
+        Returns:
+            The launches, and the value of `before` for the next page: "" if there are no more.
+
+        """
         now = time.time_ns()
         start, end = now - self._recent_ns, now + CREATION_GRACE_SECONDS * 1_000_000_000
         series = await self._loki.series(logql.selector_of_label(names.LAUNCH_ID), start, end)
         known = self.launches_of(series)
-        newest = sorted(known, reverse=True)[:limit]
-        if not newest:
-            return []
+        ids = [one for one in sorted(known, reverse=True) if not before or one < before]
+        ids = [one for one in ids if wanted.matches_labels(known[one])]
+        found: list[dict[str, Any]] = []
+        for position in range(0, len(ids), _LAUNCHES_AT_A_TIME):
+            newest = ids[position : position + _LAUNCHES_AT_A_TIME]
+            for launch in await self._with_states({one: known[one] for one in newest}, start):
+                if wanted.matches(launch):
+                    if len(found) == limit:
+                        return found, str(found[-1]["launchId"])
+                    found.append(launch)
+        return found, ""
+
+    async def _with_states(self, known: dict[str, dict[str, Any]], start: int) -> list[dict[str, Any]]:
+        """Return launches in the given order, with the events applied that change their states."""
         query = logql.log_query(
-            logql.selector_of_values(names.LAUNCH_ID, newest), matches=_STATE_EVENT, metadata=launches.EVENT_METADATA
+            logql.selector_of_values(names.LAUNCH_ID, list(known)),
+            matches=_STATE_EVENT,
+            metadata=launches.EVENT_METADATA,
         )
-        chosen = {launch_id: known[launch_id] for launch_id in newest}
-        await self._apply_events(chosen, query, Key(earliest(list(chosen.values()), start)))
-        return [chosen[launch_id] for launch_id in newest]
+        await self._apply_events(known, query, Key(earliest(list(known.values()), start)))
+        return list(known.values())
 
     async def _apply_events(self, known: dict[str, dict[str, Any]], query: str, position: Key) -> None:
         """Apply the events that the query finds from the position on."""

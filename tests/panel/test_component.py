@@ -449,11 +449,41 @@ async def test_the_recent_launches_are_offered_with_their_state_and_cause(loki, 
     async with opened(browser, f"{panel.url}/panel?locale=en") as page:
         await until(page, f"{NOTICE}.includes('Recent launches')")
         assert re.search(
-            r"Crashed.*Qwen/Qwen2-7B.*CUDA out of memory", await page.locator(".choices").inner_text(), re.DOTALL
+            r"Crashed.*Qwen/Qwen2-7B.*CUDA out of memory", await page.locator(".list tbody").inner_text(), re.DOTALL
         )
-        await page.locator(".choices a").click()
+        await page.locator(".list a").click()
         await until(page, f"{SEEN}.length > 0")
         assert page.url.partition("#")[0].endswith("?traceId=t1")
+
+
+async def test_the_list_is_filtered_read_on_and_kept_current(loki, panel, browser):
+    def launch(number, state):
+        began = time.time_ns() - (300 - number) * 10**9
+        labels = {
+            **A,
+            "traceId": f"t{number}",
+            "launchId": f"20261122T12{number:04}-aaaaaa",
+            "host": f"gpu-{number % 2}",
+        }
+        loki.add(labels, began, "started port=1", kind="event", level="info")
+        loki.add(labels, began + 10**9, state, kind="event", level="info")
+
+    for number in range(60):
+        launch(number, 'exited state=failed cause="no such model"' if number == 7 else "ready seconds=1")
+    rows = f"{PANEL}.shadowRoot.querySelectorAll('.list tbody tr').length"
+    async with opened(browser, f"{panel.url}/panel?locale=en") as page:
+        await until(page, f"{rows} === 50")
+        await page.get_by_role("button", name="Show older launches").click()
+        await until(page, f"{rows} === 60")
+        launch(60, "ready seconds=1")
+        await until(page, f"{rows} === 61")
+        await page.get_by_label("Host", exact=True).select_option("gpu-1")
+        await until(page, f"{rows} === 30")
+        await page.get_by_role("searchbox").fill("Such Model")
+        await until(page, f"{rows} === 1")
+        await page.get_by_label("State", exact=True).select_option("ready")
+        await page.get_by_text("No launch of the last two days matches.").wait_for()
+        assert page.wrong == []
 
 
 async def test_colours_of_the_terminal_are_shown_and_long_lines_wrap(loki, panel, browser):
@@ -520,7 +550,7 @@ async def test_another_language_leaves_the_recent_launches_to_choose_from(loki, 
         await until(page, f"{NOTICE}.includes('Recent launches')")
         await page.evaluate(f"{PANEL}.locale = 'zh'")
         assert "最近的启动" in await page.locator(".notice").inner_text()
-        await page.locator(".choices a").click()
+        await page.locator(".list a").click()
         await until(page, f"{SEEN}.length > 0")
 
 

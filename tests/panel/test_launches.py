@@ -62,6 +62,34 @@ async def test_recent_launches_are_listed_newest_first(loki, panel):
     assert {launch["state"] for launch in found} == {"ready"}
 
 
+async def test_the_list_is_filtered_and_read_page_by_page(loki, panel):
+    for number in range(9):
+        labels = {
+            **LABELS,
+            "traceId": f"t{number}",
+            "launchId": f"20261122T12000{number}-aaaaaa",
+            "host": f"gpu-{number % 3}",
+        }
+        ended = (
+            ['exited state=failed seconds=1 exitCode=1 cause="CUDA out of memory"']
+            if number % 2
+            else ["ready seconds=1"]
+        )
+        add_events(loki, "started port=1", *ended, labels=labels, start=time.time_ns() - (20 - number) * 10**9)
+
+    async def traces(**query):
+        return [launch["traceId"] for launch in (await panel.get("/api/launches", **query))["launches"]]
+
+    assert await traces(state="failed") == ["t7", "t5", "t3", "t1"]
+    assert await traces(host="gpu-1") == ["t7", "t4", "t1"]
+    assert await traces(q="OUT OF memory gpu-0") == ["t3"]
+    assert await traces(modelName="other") == []
+    first = await panel.get("/api/launches", state="failed,ready", limit=5)
+    second = await panel.get("/api/launches", state="failed,ready", limit=5, before=first["next"])
+    assert [one["traceId"] for one in first["launches"] + second["launches"]] == [f"t{n}" for n in range(8, -1, -1)]
+    assert "next" not in second
+
+
 async def test_an_unknown_launch_is_a_404(panel):
     assert (await panel.get("/api/launches/20261122T120000-ffffff", status=404))["error"]["code"] == "not_found"
     assert (await panel.get("/api/launches/nonsense", status=404))["error"]["code"] == "not_found"

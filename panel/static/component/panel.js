@@ -3,12 +3,13 @@
 
 /** @import { LayoutHandlers } from "./parts/layout.js" */
 /** @import { Scope } from "./scope.js" */
-/** @import { Attempt, Filter, Host, Launch, LinesMessage, LogPage, Messages, Settings } from "./types.js" */
+/** @import { Attempt, Filter, Host, Launch, LaunchesPage, LinesMessage, LogPage, Messages, Settings } from "./types.js" */
 
 import { Actions } from "./actions.js";
 import { messageOf, PanelApi, refusalCode } from "./api/panel-api.js";
 import { Display } from "./display.js";
 import { actOnKey } from "./keyboard.js";
+import { LaunchList } from "./launch-list.js";
 import { LaunchTracker } from "./launch-tracker.js";
 import { LogController } from "./log-controller.js";
 import { LogRows } from "./log-rows.js";
@@ -17,7 +18,7 @@ import { Overview } from "./overview.js";
 import { endOf } from "./parts/cause-banner.js";
 import { element } from "./parts/dom.js";
 import { LogView } from "./parts/log-view.js";
-import { emptyNotice, failureNotice, launchesNotice, tokenNotice } from "./parts/notices.js";
+import { emptyNotice, failureNotice, tokenNotice } from "./parts/notices.js";
 import { isEnded } from "./parts/state.js";
 import { SearchController } from "./search-controller.js";
 import { SelectionController } from "./selection-controller.js";
@@ -33,6 +34,8 @@ export class Panel {
   #display;
   /** @type {Overview} */
   #overview;
+  /** @type {LaunchList} */
+  #list;
   /** @type {SearchController} */
   #search;
   /** @type {SelectionController} */
@@ -69,6 +72,7 @@ export class Panel {
       origin: () => this.#origin,
       onError: (line) => this.#overview.foundError(line),
     });
+    this.#list = new LaunchList({ api, attempt, zone: () => settings.zone, choose: host.setTrace });
     this.#search = new SearchController({
       api, scope, view,
       show: (id) => this.navigation.show(id),
@@ -85,6 +89,7 @@ export class Panel {
   destroy() {
     this.#isDestroyed = true;
     this.#session.destroy();
+    this.#list.stop();
     this.log.destroy();
     this.#overview.destroy();
     this.#display.destroy();
@@ -234,7 +239,7 @@ export class Panel {
         opening: () => this.#opening(),
         page: (page) => this.#showPage(page),
         opened: (traceId) => this.#opened(traceId),
-        offered: (launches) => this.#offerLaunches(launches),
+        offered: (page) => this.#offerLaunches(page),
         failed: (error) => this.#display.showNotice((t) => failureNotice(t, error)),
         lines: (data) => this.#receive(data),
         launches: (launches) => this.#receiveLaunches(launches),
@@ -285,6 +290,7 @@ export class Panel {
 
   #opening() {
     this.#opensAtCause = false;
+    this.#list.stop();
     this.view.follow(false);
     this.log.begin();
     this.log.show();
@@ -323,10 +329,10 @@ export class Panel {
     if (exit && isEnded(launch.state) && this.view.following) void this.navigation.toCause(exit, launch);
   }
 
-  /** @param {Launch[]} launches */
-  #offerLaunches(launches) {
-    const { zone } = this.#settings;
-    this.#display.showNotice((t) => launchesNotice(t, launches, zone, this.#host.setTrace));
+  /** @param {LaunchesPage} page */
+  #offerLaunches(page) {
+    this.#list.begin(page);
+    this.#display.showNotice((t) => this.#list.elements(t));
   }
 
   /** @param {LinesMessage} message */

@@ -4,7 +4,7 @@
 /** @import { PanelApi } from "./api/panel-api.js" */
 /** @import { StreamHandlers } from "./api/live-stream.js" */
 /** @import { Scope } from "./scope.js" */
-/** @import { Launch, LogPage } from "./types.js" */
+/** @import { LaunchesPage, LogPage } from "./types.js" */
 
 import { LiveStream } from "./api/live-stream.js";
 import { ApiError, messageOf, refusalCode } from "./api/panel-api.js";
@@ -17,7 +17,7 @@ const REOPEN_MS = 3_000;
  * @property {() => void} opening
  * @property {(page: LogPage) => void} page the newest lines
  * @property {(traceId: string) => void} opened lines are shown, and the stream has begun
- * @property {(launches: Launch[]) => void} offered there is no scope: these are the recent launches
+ * @property {(page: LaunchesPage) => void} offered there is no scope: these are the recent launches
  * @property {(error: {code: string, message: string}) => void} failed it is tried again in a moment
  */
 
@@ -109,10 +109,10 @@ export class Session {
 
   /** @param {AbortSignal} signal */
   async #offerLaunches(signal) {
-    const { launches } = await this.#api.get("/api/launches", {}, signal);
+    const page = await this.#api.get("/api/launches", {}, signal);
     if (signal.aborted) return;
     this.#on.link("");
-    this.#on.offered(launches);
+    this.#on.offered(page);
   }
 
   #close() {

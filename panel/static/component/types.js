@@ -149,6 +149,13 @@
  */
 
 /**
+ * GET /api/launches: launches of a trace, or a page of the recent ones.
+ * @typedef {object} LaunchesPage
+ * @property {Launch[]} launches
+ * @property {string} [next] `before` of the next page; absent if there are no more
+ */
+
+/**
  * @typedef {object} LaunchesMessage
  * @property {Launch[]} launches
  */
@@ -224,6 +231,11 @@
  * @property {string} [q]
  * @property {boolean} [regex]
  * @property {boolean} [case]
+ */
+
+/**
+ * Which of the recent launches are shown: with these words, in these states, with these labels. Empty: any.
+ * @typedef {{q: string, state: string, engine: string, env: string, host: string}} LaunchFilter
  */
 
 /**

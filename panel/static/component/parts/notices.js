@@ -1,10 +1,8 @@
-// What is shown in place of a log: why there is none, which ones there are, how to get a token.
+// What is shown in place of a log: why there is none, how to get a token.
 
-/** @import { Launch, Messages, Zone } from "../types.js" */
+/** @import { Messages } from "../types.js" */
 
-import { dayAndTime } from "../log/format.js";
 import { element } from "./dom.js";
-import { stateElement } from "./state.js";
 
 /**
  * @param {Messages} t
@@ -24,42 +22,6 @@ export function emptyNotice(t, traceId) {
  */
 export function failureNotice(t, { code, message }) {
   return [element("h2", {}, code === "loki_unavailable" ? t.lokiDown : t.error), element("p", {}, message)];
-}
-
-/**
- * The recent launches to choose from.
- * @param {Messages} t
- * @param {Launch[]} launches
- * @param {Zone} zone
- * @param {(traceId: string) => void} choose
- */
-export function launchesNotice(t, launches, zone, choose) {
-  const items = launches.map((launch) => element("li", {}, launchLink(t, launch, zone, choose)));
-  return [
-    element("h2", {}, t.recent),
-    items.length ? element("ul", { class: "choices" }, ...items) : element("p", {}, t.noLaunches),
-  ];
-}
-
-/**
- * @param {Messages} t
- * @param {Launch} launch
- * @param {Zone} zone
- * @param {(traceId: string) => void} choose
- */
-function launchLink(t, launch, zone, choose) {
-  /** @param {MouseEvent} event */
-  const chosen = (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // in another tab
-    event.preventDefault();
-    choose(launch.traceId);
-  };
-  return element("a", { href: `?traceId=${encodeURIComponent(launch.traceId)}`, onclick: chosen },
-    stateElement(t, launch.state),
-    element("span", { class: "title" }, launch.modelName),
-    element("time", {}, launch.startedAt ? dayAndTime(launch.startedAt, zone) : ""),
-    launch.exit?.cause ? element("span", { class: "why" }, launch.exit.cause) : null,
-    element("small", {}, `${launch.launchId} · ${launch.host} · ${launch.traceId}`));
 }
 
 /**

@@ -255,22 +255,34 @@ mark { background: var(--mark); color: inherit; border-radius: 2px; }
 .notice { padding: 24px; color: var(--fg-quiet); width: min(72ch, 100%); margin: 0 auto; overflow: auto; }
 .bare .notice { flex: 1 1 0; }
 .bare .tools, .bare .count, .bare .follow { visibility: hidden; height: 0; min-height: 0; padding: 0; border: 0; overflow: hidden; }
-.notice p { margin: 0 0 6px; } .notice ul:not(.choices) { margin: 0; padding-left: 18px; }
+.notice p { margin: 0 0 6px; } .notice ul { margin: 0; padding-left: 18px; }
 code { font: 12px var(--mono); background: var(--bg-raised); border-radius: 4px; padding: 1px 4px; color: var(--fg); }
 .notice h2 { font-size: 14px; color: var(--fg); margin: 0 0 10px; }
 .notice form { display: flex; gap: 6px; margin-top: 10px; }
 .notice input { border-color: var(--line); padding: 3px 8px; flex: 1; min-width: 0; background: var(--bg); }
-.choices { list-style: none; margin: 0; padding: 0; }
-.choices a {
-  display: grid; grid-template-columns: 92px minmax(0, 1fr) auto; gap: 2px 8px; padding: 7px 8px; border-radius: 6px;
-  color: inherit; text-decoration: none; align-items: center;
+.notice:has(.list) { width: min(1400px, 100%); padding: 16px 14px; }
+.list { border-collapse: collapse; width: 100%; }
+.list th { text-align: left; font-weight: 500; font-size: 12px; color: var(--fg-quiet); }
+.list th, .list td { padding: 5px 12px 5px 6px; vertical-align: top; border-bottom: 1px solid var(--line); }
+.list tbody tr:hover { background: var(--bg-hover); }
+.list .title { max-width: 32ch; overflow: visible; white-space: normal; overflow-wrap: anywhere; }
+.list .title a { color: var(--fg); text-decoration: none; }
+.list .title a:hover { color: var(--accent); text-decoration: underline; }
+.list .title small { display: block; font-weight: 400; color: var(--fg-faint); }
+.list .same-trace .title small { display: none; }
+.list .when { white-space: nowrap; font-variant-numeric: tabular-nums; }
+.list .why { color: var(--bad); min-width: 24ch; max-width: 60ch; overflow-wrap: anywhere; }
+.filters { display: flex; gap: 6px; flex-wrap: wrap; margin-bottom: 10px; }
+.filters .find { flex: 0 1 320px; }
+.further { border-color: var(--line); margin-top: 10px; }
+@container (max-width: 760px) {
+  .list thead { display: none; }
+  .list, .list tbody { display: block; }
+  .list tr { display: flex; flex-wrap: wrap; gap: 2px 12px; padding: 7px 4px; border-bottom: 1px solid var(--line); }
+  .list td { padding: 0; border: 0; }
+  .list .title, .list .why { flex: 1 0 100%; max-width: none; }
+  .list td:empty { display: none; }
 }
-.choices a:hover { background: var(--bg-hover); }
-.choices .title { color: var(--fg); }
-.choices time { color: var(--fg-quiet); font-variant-numeric: tabular-nums; }
-.choices .why { color: var(--bad); }
-.choices .why, .choices small { grid-column: 2 / 4; }
-.choices small { color: var(--fg-faint); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 [hidden] { display: none !important; }
 @container (max-width: 620px) {
   .head { padding: 6px 8px 5px; gap: 2px 8px; }

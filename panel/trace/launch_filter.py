@@ -1,0 +1,51 @@
+"""Which launches of the list a reader wants to see."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+_TEXT_FIELDS = (
+    "modelName",
+    "engine",
+    "host",
+    "env",
+    "traceId",
+    "instanceId",
+    "launchId",
+    "service",
+    "jobId",
+    "command",
+)
+
+
+class LaunchFilter(NamedTuple):
+    """Selects launches. An empty value selects all."""
+
+    state: str = ""
+    """States, separated by commas."""
+    model_name: str = ""
+    engine: str = ""
+    host: str = ""
+    env: str = ""
+    text: str = ""
+    """Words, each of which stands somewhere in the launch's fields or its cause; case is ignored."""
+
+    def matches_labels(self, launch: Mapping[str, Any]) -> bool:
+        """Return whether what stream labels give of a launch is selected."""
+        return all(
+            not wanted or launch.get(field) == wanted
+            for field, wanted in (
+                ("modelName", self.model_name),
+                ("engine", self.engine),
+                ("host", self.host),
+                ("env", self.env),
+            )
+        )
+
+    def matches(self, launch: Mapping[str, Any]) -> bool:
+        """Return whether a launch with its events applied is selected."""
+        if not self.matches_labels(launch) or (self.state and launch.get("state") not in self.state.split(",")):
+            return False
+        exit_fields = launch.get("exit", {})
+        known = [launch.get(field) for field in _TEXT_FIELDS] + [exit_fields.get("cause"), exit_fields.get("signal")]
+        text = "\n".join(str(value) for value in known if value).casefold()
+        return all(word in text for word in self.text.casefold().split())
