@@ -9,6 +9,8 @@ time of an event is the time of its line.
 | started | launchId, service, env, engine, model, servedName, host, port, pid, jobId, command |
 | phase | name, seconds |
 | ready | seconds, pid, port, url |
+| unhealthy | cause, hint, seconds: since ready; the server runs, but fails its probes |
+| recovered | seconds: for how long it was unhealthy |
 | failed | seconds, exitCode, signal, exitStatus, cause, hint, evidence: the start ended without a ready server |
 | stopping | reason |
 | exited | state, seconds, exitCode, signal, cause, hint, evidence: the last event of every launch |
@@ -25,6 +27,8 @@ time of an event is the time of its line.
 STARTED = "started"
 PHASE = "phase"
 READY = "ready"
+UNHEALTHY = "unhealthy"
+RECOVERED = "recovered"
 FAILED = "failed"
 STOPPING = "stopping"
 EXITED = "exited"

@@ -27,6 +27,8 @@ SCHEMA = 1
 
 STARTING = "starting"
 READY = "ready"
+UNHEALTHY = "unhealthy"
+"""It was ready, runs, and no longer answers; it may become ready again."""
 STOPPING = "stopping"
 FAILED = "failed"
 STOPPED = "stopped"
@@ -69,6 +71,15 @@ class Exit(TypedDict, total=False):
     evidence: list[str]
 
 
+class Health(TypedDict, total=False):
+    """Why a server that was ready is unhealthy."""
+
+    cause: str
+    hint: str
+    since: str
+    """When that was found."""
+
+
 class Record(TypedDict, total=False):
     """The record of a launch. Times are RFC 3339 with offset; a field that is not known yet is absent."""
 
@@ -97,6 +108,8 @@ class Record(TypedDict, total=False):
     startedAt: str
     readyAt: str
     endedAt: str
+    health: Health
+    """Present while the state is `unhealthy`."""
     exit: Exit
 
 

@@ -54,6 +54,7 @@ def body(record: Record, event: str, tail: list[str]) -> dict[str, Any]:
         "state": record["state"],
         "phases": record.get("phases", []),
         "exit": record.get("exit"),
+        "health": record.get("health"),
         "tail": tail,
     }
 

@@ -70,6 +70,14 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ready_path: Annotated[str, Meta(description="path that answers 200 when the server is ready (/health)")] = ""
     ready_timeout_sec: Annotated[float, Meta(gt=0, description="seconds until a start has failed")] = 900.0
     stop_timeout_sec: Annotated[float, Meta(ge=0, description="seconds from SIGTERM to SIGKILL")] = 30.0
+    liveness_probe: Annotated[
+        Literal["health", "token", "none"],
+        Meta(description="probe of a ready server: health (its readyPath), token (one token as well) or none"),
+    ] = "health"
+    liveness_interval_sec: Annotated[float, Meta(ge=1, description="seconds between two such probes")] = 5.0
+    liveness_timeout_sec: Annotated[
+        float, Meta(ge=1, description="seconds of failed probes after which a server is unhealthy")
+    ] = 15.0
     warmup: Annotated[bool, Meta(description="generate a token before the server counts as ready")] = False
     smoke: Annotated[Smoke | None, Meta(description="prompt, and pattern that its answer must match")] = None
     if_running: Annotated[
@@ -77,7 +85,9 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Meta(description="what to do if the service runs (reuse if the parameters are equal, else restart)"),
     ] = ""
     restart: Annotated[Literal["never", "on-crash"], Meta(description="start again after a crash")] = "never"
-    callback_url: Annotated[str, Meta(description="where to report ready, failed, stopped, crashed")] = ""
+    callback_url: Annotated[
+        str, Meta(description="where to report ready, unhealthy, recovered, failed, stopped, crashed")
+    ] = ""
     callback_token_file: Annotated[str, Meta(description="file with a bearer token for callbackUrl")] = ""
     api_key_file: Annotated[str, Meta(description="file with the API key of the server")] = ""
     log_dir: Annotated[str, Meta(description="directory of the logs (<stateDir>/logs)")] = ""
@@ -102,6 +112,8 @@ NOT_COMPARED = frozenset(
         "callbackUrl",
         "callbackTokenFile",
         "readyTimeoutSec",
+        "livenessIntervalSec",
+        "livenessTimeoutSec",
         "stopTimeoutSec",
     }
 )

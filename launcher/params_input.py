@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import re2
 
 from tracetail.contract.identity import InvalidIdError, check_id
 from tracetail.launcher import engines
@@ -22,6 +23,7 @@ _CHOICES = {
     "action": ("start", "stop", "restart", "status"),
     "engine": engines.NAMES,
     "env": ENVS,
+    "livenessProbe": ("health", "token", "none"),
     "ifRunning": ("reuse", "restart", "fail"),
     "restart": ("never", "on-crash"),
 }
@@ -230,6 +232,8 @@ def _absolute(path: str) -> str:
 def _check_probes(params: Params, port: int | None) -> None:
     if (params.warmup or params.smoke) and port is None:
         raise ParametersError("warmup and smoke need a port")
+    if params.liveness_probe == "token" and port is None:
+        raise ParametersError("livenessProbe token needs a port")
     if params.smoke is not None:
         _check_regex("smoke.pattern", params.smoke.pattern)
 
@@ -261,10 +265,17 @@ def _ready_when(params: Params, engine: engines.Engine, port: int | None) -> str
 
 
 def _check_regex(name: str, pattern: str) -> None:
+    """Raise ParametersError unless RE2 has the pattern: unlike `re`, it takes linear time whatever the text."""
+    options = re2.Options()
+    options.log_errors = False
     try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ParametersError(f"{name}: {pattern!r} is not a regular expression: {error}") from error
+        re2.compile(pattern, options)
+    except re2.error as error:
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+        raise ParametersError(
+            f"{name}: {pattern!r} is not a regular expression of RE2: {reason}; it has no lookaround (?=…) and no "
+            r"backreferences \1: https://github.com/google/re2/wiki/Syntax"
+        ) from error
 
 
 def _kind(value: Any) -> str:

@@ -19,6 +19,10 @@ ALIVE = "alive"
 LOG = "log"
 ALIVE_SECONDS = 2.0
 
+HEALTH = "health"
+TOKEN = "token"  # noqa: S105  (of a model)
+NONE = "none"
+
 
 class Smoke(TypedDict):
     """A prompt, and the pattern that the generated text must match."""
@@ -43,8 +47,20 @@ class ReadyPlan(TypedDict):
     pattern: str
     """The regular expression for `log`."""
     timeoutSec: float
+    tls: bool
+    """It is probed by https."""
     warmup: bool
     smoke: Smoke | None
+
+
+class LivenessPlan(TypedDict):
+    """How a ready server is probed."""
+
+    kind: str
+    """`health`, `token` or `none`."""
+    intervalSec: float
+    timeoutSec: float
+    """Failures over this time make it unhealthy."""
 
 
 class LogPlan(TypedDict):
@@ -70,6 +86,7 @@ class Plan(TypedDict):
     workDir: str
     preStart: list[str]
     ready: ReadyPlan
+    liveness: LivenessPlan
     log: LogPlan
     stopTimeoutSec: float
     callbackUrl: str
@@ -86,8 +103,12 @@ def plan_path(launch: LaunchDir) -> Path:
 
 
 def read(launch: LaunchDir) -> Plan:
-    """Read the plan. Raises OSError or ValueError."""
-    return cast("Plan", json.loads(read_file(plan_path(launch))))
+    """Read the plan, which an earlier version may have written. Raises OSError or ValueError."""
+    found = json.loads(read_file(plan_path(launch)))
+    if isinstance(found, dict) and isinstance(found.get("ready"), dict):
+        found["ready"].setdefault("tls", False)
+        found.setdefault("liveness", {"kind": HEALTH, "intervalSec": 5.0, "timeoutSec": 15.0})
+    return cast("Plan", found)
 
 
 def write(launch: LaunchDir, plan: Plan) -> None:

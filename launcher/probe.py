@@ -1,14 +1,21 @@
 """Probes a server: a listening port, an HTTP status, the model in its list, a first token.
 
 Has an HTTP client of its own, because the keeper has to stay small: one request per connection, a bounded response.
+`ssl` and `re2` are imported only where they are needed, for the same reason.
 """
 
+import contextlib
+import functools
 import json
 import re
 import socket
-from typing import Any, NamedTuple
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracetail.launcher.plan import Smoke
+
+if TYPE_CHECKING:
+    import ssl
 
 TIMEOUT_SECONDS = 5.0
 GENERATE_TIMEOUT_SECONDS = 120.0
@@ -16,8 +23,18 @@ RESPONSE_MAX_BYTES = 1024 * 1024
 WARMUP_PROMPT = "Hello"
 
 
+_CLIENT_HELLO = bytes.fromhex("160301002d 01000029 0303" + "00" * 32 + "00 0002c02f 0100")
+"""The smallest TLS 1.2 ClientHello (RFC 5246, 7.4.1.2): any TLS server answers it, be it with an alert."""
+_TLS_RECORDS = (b"\x16\x03", b"\x15\x03")
+"""How an answer to it begins: a handshake or an alert."""
+
+
 class ProbeError(Exception):
     """A probe failed; the message says what the server did instead."""
+
+
+class NotHttpError(ProbeError):
+    """The port accepts connections, but what answers is not HTTP: nothing, or another protocol."""
 
 
 class Response(NamedTuple):
@@ -33,6 +50,7 @@ class Target(NamedTuple):
     host: str
     port: int
     api_key: str = ""
+    tls: bool = False
 
 
 def connect_host(host: str) -> str:
@@ -40,10 +58,19 @@ def connect_host(host: str) -> str:
     return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
-def url(host: str, port: int) -> str:
+def url(host: str, port: int, *, tls: bool = False) -> str:
     """Return the base URL of a server bound to host, as seen from this machine."""
     shown = connect_host(host)
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{shown}]:{port}" if ":" in shown else f"{scheme}://{shown}:{port}"
+
+
+def speaks_tls(target: Target) -> bool:
+    """Return whether what listens at the port answers the beginning of a TLS handshake."""
+    with contextlib.suppress(OSError), socket.create_connection((target.host, target.port), TIMEOUT_SECONDS) as one:
+        one.sendall(_CLIENT_HELLO)
+        return one.recv(2) in _TLS_RECORDS
+    return False
 
 
 def check_port(target: Target) -> None:
@@ -74,14 +101,22 @@ def check_model(target: Target, path: str, served_name: str) -> None:
         raise ProbeError(f"it serves {', '.join(names) or 'no model'}, not {served_name}")
 
 
-def generate(target: Target, path: str, model: str, prompt: str, max_tokens: int) -> str:
+def generate(
+    target: Target,
+    path: str,
+    model: str,
+    prompt: str,
+    max_tokens: int,
+    *,
+    timeout: float = GENERATE_TIMEOUT_SECONDS,
+) -> str:
     """Return the text that the model generates for a prompt. Raises ProbeError."""
     body = {"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0}
-    response = request(target, "POST", path, body, timeout=GENERATE_TIMEOUT_SECONDS)
+    response = request(target, "POST", path, body, timeout=timeout)
     if response.status == 404 and path.endswith("/completions"):
         chat = {k: v for k, v in body.items() if k != "prompt"} | {"messages": [{"role": "user", "content": prompt}]}
         path = path.removesuffix("/completions") + "/chat/completions"
-        response = request(target, "POST", path, chat, timeout=GENERATE_TIMEOUT_SECONDS)
+        response = request(target, "POST", path, chat, timeout=timeout)
     if response.status != 200:
         raise ProbeError(f"{path} answers {response.status}: {response.body[:200].decode(errors='replace')}")
     try:
@@ -91,15 +126,17 @@ def generate(target: Target, path: str, model: str, prompt: str, max_tokens: int
         raise ProbeError(f"{path} answers without choices") from error
 
 
-def warm_up(target: Target, path: str, model: str) -> None:
+def warm_up(target: Target, path: str, model: str, *, timeout: float = GENERATE_TIMEOUT_SECONDS) -> None:
     """Have the model generate one token. Raises ProbeError."""
-    generate(target, path, model, WARMUP_PROMPT, 1)
+    generate(target, path, model, WARMUP_PROMPT, 1, timeout=timeout)
 
 
 def smoke_test(target: Target, path: str, model: str, smoke: Smoke) -> str:
     """Return the text that the model generates for the prompt. Raises ProbeError if it does not match the pattern."""
+    import re2  # noqa: PLC0415
+
     answer = generate(target, path, model, smoke["prompt"], smoke["maxTokens"])
-    if not re.search(smoke["pattern"], answer):
+    if not re2.search(smoke["pattern"], answer):
         raise ProbeError(f"the answer {answer[:200]!r} does not match {smoke['pattern']!r}")
     return answer
 
@@ -116,16 +153,35 @@ def request(
     if body is not None:
         head += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
     try:
-        with socket.create_connection((target.host, target.port), timeout) as connection:
+        with socket.create_connection((target.host, target.port), timeout) as plain:
+            connection = _tls_context().wrap_socket(plain) if target.tls else plain
             connection.sendall("\r\n".join([*head, "", ""]).encode() + data)
-            return _parse(_receive(connection))
+            received = _receive(connection, time.monotonic() + timeout)
+    except ConnectionResetError as error:
+        raise NotHttpError(f"{path}: {error.strerror or error}") from error
+    except TimeoutError as error:
+        raise ProbeError(f"{path}: no answer within {timeout:g} s") from error
     except OSError as error:
         raise ProbeError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    return _parse(received)
 
 
-def _receive(connection: socket.socket) -> bytes:
+@functools.cache
+def _tls_context() -> "ssl.SSLContext":
+    """Return a context that verifies nothing: the port identifies the server, and its certificate names a host."""
+    import ssl  # noqa: PLC0415  (7 MB)
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _receive(connection: socket.socket, until: float) -> bytes:
+    """Return the response. Raises TimeoutError if it is not complete in time: not at each byte anew."""
     received = bytearray()
     while len(received) < RESPONSE_MAX_BYTES:
+        connection.settimeout(max(0.001, until - time.monotonic()))
         data = connection.recv(65536)
         if not data:
             break
@@ -148,7 +204,7 @@ def _parse(received: bytes) -> Response:
     head, _, body = received.partition(b"\r\n\r\n")
     match = re.match(rb"HTTP/1\.[01] (\d{3})", head)
     if match is None:
-        raise ProbeError("the port answers, but not in HTTP")
+        raise NotHttpError("the port answers, but not in HTTP")
     if re.search(rb"(?i)\r\ntransfer-encoding:\s*chunked", head):
         body = _unchunk(body)
     return Response(int(match[1]), body)

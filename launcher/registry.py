@@ -17,7 +17,7 @@ from tracetail.contract.record import LaunchDir, Record
 from tracetail.contract.safe_open import open_file
 from tracetail.contract.state import DIRECTORY_MODE, existing_state_dirs, launches_dir
 
-LIVE_STATES = frozenset({record.STARTING, record.READY, record.STOPPING})
+LIVE_STATES = frozenset({record.STARTING, record.READY, record.UNHEALTHY, record.STOPPING})
 
 
 class BusyError(Exception):

@@ -10,9 +10,19 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from tracetail.agent.metrics.gpu import ProcessUse, usage_of
 from tracetail.agent.metrics.processes import Usage
-from tracetail.contract.record import CRASHED, ENDED_STATES, FAILED, READY, STARTING, STOPPED, STOPPING, Record
+from tracetail.contract.record import (
+    CRASHED,
+    ENDED_STATES,
+    FAILED,
+    READY,
+    STARTING,
+    STOPPED,
+    STOPPING,
+    UNHEALTHY,
+    Record,
+)
 
-STATES = (STARTING, READY, STOPPING, STOPPED, FAILED, CRASHED)
+STATES = (STARTING, READY, UNHEALTHY, STOPPING, STOPPED, FAILED, CRASHED)
 LAUNCH_LABEL_NAMES = ("launch_id", "trace_id", "service_name", "env", "engine", "host")
 """On every series of a launch: its labels in Loki, under names that follow Prometheus' conventions."""
 

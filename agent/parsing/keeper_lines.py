@@ -6,7 +6,13 @@ from tracetail.contract import events
 from tracetail.contract.logline import LINE_PATTERN, parse_event, parse_stamp
 
 _KEEPER_LINE = re.compile(LINE_PATTERN, re.DOTALL)
-_EVENT_LEVELS = {events.FAILED: "error", events.REFUSED: "error", events.DROPPED: "warning", events.GAP: "warning"}
+_EVENT_LEVELS = {
+    events.FAILED: "error",
+    events.REFUSED: "error",
+    events.UNHEALTHY: "error",
+    events.DROPPED: "warning",
+    events.GAP: "warning",
+}
 
 
 def match_keeper_line(line: bytes) -> re.Match[bytes] | None:

@@ -8,7 +8,14 @@ from tracetail.cli.launch import parameters
 from tracetail.cli.terminal import print_table
 
 _COLUMNS = ("launchId", "service", "state", "pid", "engine", "traceId", "cause")
-_STYLES = {"ready": "green", "starting": "yellow", "stopping": "yellow", "failed": "red", "crashed": "red"}
+_STYLES = {
+    "ready": "green",
+    "starting": "yellow",
+    "stopping": "yellow",
+    "unhealthy": "red",
+    "failed": "red",
+    "crashed": "red",
+}
 
 
 @click.command()

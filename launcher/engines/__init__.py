@@ -120,6 +120,11 @@ def flag_value(args: Sequence[str], name: str) -> str | None:
     return None
 
 
+def serves_tls(argv: Sequence[str]) -> bool:
+    """Return whether a command has uvicorn's flag for TLS, as vLLM and SGLang have it, or llama.cpp's."""
+    return any(flag_value(argv, name) for name in ("--ssl-certfile", "--ssl-cert-file"))
+
+
 def fill(template: str, values: Mapping[str, str]) -> str:
     """Return template with each `{name}` of values replaced; other braces are kept."""
     for key, value in values.items():

@@ -1,7 +1,7 @@
 """Keeps one launch, from the start of its server, or from a takeover, to the record of its end.
 
 One loop in one thread: it moves output into the log, reaps children, handles signals and time-outs. Two other threads
-write segments (segment_writer) and ask the server whether it is ready (readiness).
+write segments (segment_writer) and probe the server: whether it is ready (readiness), and still is (liveness).
 """
 
 import os
@@ -12,7 +12,7 @@ import time
 from tracetail.contract import events, identity, record
 from tracetail.contract.logline import Event
 from tracetail.contract.process_tag import KEEPER_TAG
-from tracetail.contract.processes import process_ref
+from tracetail.contract.processes import Process, process_ref
 from tracetail.contract.record import LaunchDir, LaunchLock
 from tracetail.contract.shipped import read_shipped
 from tracetail.launcher import disk_reserve, engines, plan, probe, restart_policy
@@ -21,7 +21,9 @@ from tracetail.launcher.keeper.background_jobs import BackgroundJobs
 from tracetail.launcher.keeper.child import Child
 from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.fifo import Output
+from tracetail.launcher.keeper.health_report import apply_health
 from tracetail.launcher.keeper.launch_log import LaunchLog
+from tracetail.launcher.keeper.liveness import Liveness
 from tracetail.launcher.keeper.phase_watch import PhaseWatch
 from tracetail.launcher.keeper.position import PositionFile
 from tracetail.launcher.keeper.pump import Pump
@@ -35,6 +37,7 @@ from tracetail.launcher.result import EXITED_BEFORE_READY
 
 LOG_CLOSE_SECONDS = 3.0
 POLL_MAX_SECONDS = 3600.0
+_SERVING = (record.READY, record.UNHEALTHY)
 
 
 class Keeper:
@@ -69,6 +72,8 @@ class Keeper:
             self._wakeup.wake,
             lambda: port_holder.describe_foreign_listener(self._record, self._host),
         )
+        self._liveness: Liveness | None = None
+        """Probes the server once it is ready."""
 
     # The life of a launch, from top to bottom.
 
@@ -110,6 +115,8 @@ class Keeper:
             self._readiness.expect_from(self._started)
             self._readiness.begin()
         self._stop_requested = self._record["state"] == record.STOPPING
+        if self._record["state"] in _SERVING and not self._child.exited:
+            self._watch_health()
         self._loop()
 
     def _open_log(self, stamper: Stamper, *, segment: int, size: int) -> None:
@@ -182,9 +189,11 @@ class Keeper:
             self._report_phases()
             if self._record["state"] == record.STARTING and not self._child.exited and self._failure is None:
                 self._check_readiness()
+            elif self._record["state"] in _SERVING and not self._child.exited:
+                self._check_health()
             self._free_disk_space()
             self._record_segments()
-            if self._stop_requested and self._record["state"] in (record.STARTING, record.READY):
+            if self._stop_requested and self._record["state"] in (record.STARTING, *_SERVING):
                 self._record["state"] = record.STOPPING
                 self._log.event(events.STOPPING, reason="asked to stop")
                 self._write_record()
@@ -267,7 +276,7 @@ class Keeper:
         self._record["readyAt"] = timestamp_now()
         port = self._record["port"]
         if port is not None:
-            self._record["url"] = probe.url(self._host, port)
+            self._record["url"] = probe.url(self._host, port, tls=self._readiness.tls)
         self._log.event(
             events.READY,
             seconds=self._elapsed(),
@@ -277,6 +286,25 @@ class Keeper:
         )
         self._write_record()
         self._send_callback("ready")
+        self._watch_health()
+
+    def _watch_health(self) -> None:
+        """Begin to probe the ready server."""
+        tls = self._record.get("url", "").startswith("https:")
+        self._liveness = Liveness(self._plan, self._wakeup.wake, self._members, tls=tls)
+        self._liveness.start()
+
+    def _members(self) -> list[Process]:
+        server = self._record.get("server")
+        return processes.members(self._launch.launch_id, server, keeper=os.getpid(), spare=list(self._jobs.pids))
+
+    def _check_health(self) -> None:
+        if self._liveness is None:
+            return
+        changed = apply_health(self._record, self._liveness, self._log)
+        if changed:
+            self._write_record()
+            self._send_callback(changed)
 
     def _free_disk_space(self) -> None:
         """Delete the oldest segments when the disk gets full: new output matters more than old."""
@@ -297,6 +325,8 @@ class Keeper:
     def _finish(self) -> None:
         """Write the end into the log and the record, and report it."""
         self._readiness.stop()
+        if self._liveness is not None:
+            self._liveness.stop()
         self._pump.finish()
         self._report_phases()
         self._log.writer.wait(LOG_CLOSE_SECONDS)
@@ -313,6 +343,7 @@ class Keeper:
         self._log.close(LOG_CLOSE_SECONDS)
         self._record["state"] = state
         self._record["endedAt"] = timestamp_now()
+        self._record.pop("health", None)
         self._write_record()
         disk_reserve.release(self._launch)
         self._send_callback(state)
@@ -332,7 +363,7 @@ class Keeper:
         if before == record.STOPPING:
             stuck = ", ".join(f"{p.pid} ({processes.command_line(p.pid)})" for p in self._teardown.stuck)
             return record.STOPPED, exit_reason.stopped(self._child, stuck)
-        if before == record.READY and self._record["engine"] == "custom" and self._child.code == 0:
+        if before in _SERVING and self._record["engine"] == "custom" and self._child.code == 0:
             return record.STOPPED, exit_reason.stopped(self._child, "")
         finding = diagnosis.diagnose_log(self._engine, self._log.segments())
         about_port = finding is not None and finding.about_port

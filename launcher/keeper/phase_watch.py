@@ -1,9 +1,21 @@
 """Finds the phases of a start, and the line that means ready, in a server's output."""
 
-import re
 from collections.abc import Sequence
+from typing import Protocol
 
 from tracetail.launcher.engines import Phase
+
+
+class _Pattern(Protocol):
+    def search(self, text: bytes, /) -> object: ...
+
+
+def _compile(pattern: str) -> _Pattern:
+    """Return a pattern whose search takes linear time: with `re`, one could hang the keeper, and so the server."""
+    import re2  # noqa: PLC0415  (3 MB that most keepers do not need)
+
+    compiled: _Pattern = re2.compile(pattern)
+    return compiled
 
 
 class PhaseWatch:
@@ -12,7 +24,7 @@ class PhaseWatch:
     def __init__(self, phases: Sequence[Phase], ready_pattern: str = "") -> None:
         """Args: ready_pattern: regular expression of the line that means ready; "" for none."""
         self._waiting = list(phases)
-        self._ready = re.compile(ready_pattern.encode()) if ready_pattern else None
+        self._ready = _compile(ready_pattern) if ready_pattern else None
         self.passed: list[str] = []
         """Names of the phases that have passed and are not reported yet."""
         self.ready_seen = False

@@ -47,6 +47,11 @@ class Readiness:
         self._alive_at: float | None = None
         self._deadline = _NEVER
 
+    @property
+    def tls(self) -> bool:
+        """Whether the server speaks TLS."""
+        return self._probe.tls if self._probe is not None else self._ready["tls"]
+
     def expect_from(self, started: float) -> None:
         """Let the ready time-out run from this time (monotonic seconds)."""
         self._deadline = started + self._ready["timeoutSec"]
@@ -108,7 +113,7 @@ class ReadinessProbe(threading.Thread):
         self._wake = wake
         self._foreign_listener = foreign_listener
         self._stopped = threading.Event()
-        self._target = probe.Target(probe.connect_host(ready["host"]), ready["port"] or 0, api_key)
+        self._target = probe.Target(probe.connect_host(ready["host"]), ready["port"] or 0, api_key, ready["tls"])
         self.passed = False
         self.failure = ""
         """Why the smoke test failed: further probes would not help."""
@@ -122,11 +127,19 @@ class ReadinessProbe(threading.Thread):
                 self._check()
             except probe.ProbeError as error:
                 self.last = str(error)
+                if isinstance(error, probe.NotHttpError) and not self.tls and probe.speaks_tls(self._target):
+                    # By a configuration file, or within a container: no flag shows it.
+                    self._target = self._target._replace(tls=True)
             else:
                 self.passed = not self.failure
                 self._wake()
                 return
             self._stopped.wait(PROBE_SECONDS)
+
+    @property
+    def tls(self) -> bool:
+        """Whether the server speaks TLS."""
+        return self._target.tls
 
     def stop(self) -> None:
         """End the probes."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from tracetail.contract.logline import local_offset_seconds, render_event, render_prefix, render_stamp
+from tracetail.contract.logline import local_offset_seconds, parse_stamp, render_event, render_prefix, render_stamp
 
 _LAST_DIGITS = [f"{n:03d}".encode() for n in range(1000)]
 _DIGITS_SHARED = 26
@@ -64,6 +64,11 @@ class Stamper:
     def event(self, now_ns: int, name: str, /, **fields: object) -> bytes:
         """Return the line of an event."""
         return self.stamp([render_event(name, **fields).encode()], ["event"], now_ns)
+
+
+def seconds_between(earlier: str, later: str) -> float:
+    """Return the seconds between two timestamps; 0 if the clock was set back in between."""
+    return round(max(0.0, (parse_stamp(later.encode()) - parse_stamp(earlier.encode())) / 1e9), 3)
 
 
 def timestamp_now() -> str:

@@ -40,7 +40,7 @@ def smoke(launch: registry.Launch, given: dict[str, Any] | None) -> Result:
 
 def _check(action: str, launch: registry.Launch, smoke_test: Smoke | None) -> Result:
     begun = time.monotonic()
-    if launch.state != record.READY:
+    if launch.state not in (record.READY, record.UNHEALTHY):
         status = CHANGING if launch.state in (record.STARTING, record.STOPPING) else STOPPED
         return Result(action, status, launch.record, launch.state, cause=f"the server is {launch.state}")
     settings = plan.read(launch.dir)
@@ -52,7 +52,8 @@ def _check(action: str, launch: registry.Launch, smoke_test: Smoke | None) -> Re
         key = read_secret("apiKeyFile", settings["apiKeyFile"]) if settings["apiKeyFile"] else ""
     except SecretFileError as error:
         raise ParametersError(str(error)) from error
-    target = probe.Target(probe.connect_host(ready["host"]), ready["port"], key)
+    tls = launch.record.get("url", "").startswith("https:")
+    target = probe.Target(probe.connect_host(ready["host"]), ready["port"], key, tls)
     try:
         if smoke_test is None:
             probe.warm_up(target, path, ready["servedName"])

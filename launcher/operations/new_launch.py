@@ -156,6 +156,7 @@ def _plan(
             "servedName": served,
             "pattern": pattern,
             "timeoutSec": params.ready_timeout_sec,
+            "tls": engines.serves_tls(command.argv),
             "warmup": params.warmup,
             "smoke": None
             if params.smoke is None
@@ -164,6 +165,11 @@ def _plan(
                 "pattern": params.smoke.pattern,
                 "maxTokens": params.smoke.max_tokens,
             },
+        },
+        "liveness": {
+            "kind": params.liveness_probe,
+            "intervalSec": params.liveness_interval_sec,
+            "timeoutSec": params.liveness_timeout_sec,
         },
         "log": plan.log_of(draft, max_mb=params.max_log_mb, keep=params.keep_logs, min_free_bytes=min_free_bytes),
         "stopTimeoutSec": params.stop_timeout_sec,

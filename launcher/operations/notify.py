@@ -9,6 +9,7 @@ from tracetail.launcher.result import OK, UNHEALTHY, Result
 
 _EVENTS = {
     record.READY: "ready",
+    record.UNHEALTHY: "unhealthy",
     record.FAILED: "failed",
     record.STOPPED: "stopped",
     record.CRASHED: "crashed",

@@ -81,7 +81,8 @@ def _launch(
     running = find_running(state_dir, params)
     if running is not None:
         same = parameters.same_start(_params_of(running), parameters.to_object(params))
-        choice = params.if_running or ("reuse" if same else "restart")
+        # An unhealthy server is of no use to whoever wants it ready.
+        choice = params.if_running or ("reuse" if same and running.state != record.UNHEALTHY else "restart")
         if choice == "fail":
             raise Refusal(
                 PREFLIGHT_FAILED,
@@ -144,6 +145,12 @@ def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool)
             if not rescue.rescue(launch):
                 cause, hint = "no keeper stays with the launch", f"see {launch.path / 'keeper.log'}"
                 return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause, hint)
+        elif (
+            found.state == record.UNHEALTHY and reused and time.monotonic() - begun > settings["ready"]["timeoutSec"]
+        ):
+            cause = f"it runs, but is unhealthy: {found.record.get('health', {}).get('cause', '')}"
+            hint = "ifRunning restart replaces it"
+            return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause, hint, reused=True)
         elif found.record["state"] in record.ENDED_STATES:
             from tracetail.launcher.callbacks import tail_of  # noqa: PLC0415  (only for a start that failed)
 

@@ -48,12 +48,16 @@ def _launch_status(launch: registry.Launch) -> Result:
     launch = keeper_process.settled(launch.dir)
     if launch.state in (record.STARTING, record.STOPPING):
         return Result("status", CHANGING, launch.record, launch.state, time.monotonic() - begun)
+    if launch.state == record.UNHEALTHY:
+        cause = f"unhealthy: {launch.record.get('health', {}).get('cause', 'its probes fail')}"
+        hint = launch.record.get("health", {}).get("hint", "")
+        return Result("status", UNHEALTHY, launch.record, launch.state, time.monotonic() - begun, cause, hint)
     if launch.state != record.READY:
         return Result("status", STOPPED, launch.record, launch.state, time.monotonic() - begun)
     problem = health_problem(launch)
     seconds = time.monotonic() - begun
     if problem:
-        return Result("status", UNHEALTHY, launch.record, launch.state, seconds, cause=f"unhealthy: {problem}")
+        return Result("status", UNHEALTHY, launch.record, record.UNHEALTHY, seconds, cause=f"unhealthy: {problem}")
     return Result("status", OK, launch.record, launch.state, seconds)
 
 
@@ -65,7 +69,8 @@ def health_problem(launch: registry.Launch) -> str:
         return ""
     if ready["port"] is None or ready["kind"] not in (plan.HTTP, plan.PORT):
         return ""
-    target = probe.Target(probe.connect_host(ready["host"]), ready["port"])
+    tls = launch.record.get("url", "").startswith("https:")
+    target = probe.Target(probe.connect_host(ready["host"]), ready["port"], tls=tls)
     try:
         if ready["kind"] == plan.HTTP:
             probe.check_ready_path(target, ready["path"])

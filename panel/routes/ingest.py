@@ -35,7 +35,7 @@ REPORT = "report"
 APPENDED = "append"
 _PIECE_CHARACTERS = names.ENTRY_MAX_BYTES // 4
 """A character takes at most four bytes in UTF-8."""
-_BAD_EVENTS = frozenset({"failed", "crashed"})
+_BAD_EVENTS = frozenset({"failed", "crashed", "unhealthy"})
 
 
 def _report_name(name: str) -> str:

@@ -57,7 +57,10 @@ _LAUNCH = _object(
         "env": _STRING,
         "engine": _STRING,
         "host": _STRING,
-        "state": {"type": "string", "description": "starting, ready, failed, stopping, stopped, crashed or unknown"},
+        "state": {
+            "type": "string",
+            "description": "starting, ready, unhealthy, failed, stopping, stopped, crashed or unknown",
+        },
         "phases": list_of(reference("Phase")),
     },
     startedAt=_TIME,
@@ -77,6 +80,7 @@ _LAUNCH = _object(
     restartedAs=_STRING,
     receipt={"type": "object", "description": "lines, bytes, rejected, redacted: the agent's count at the end"},
     exit=reference("Exit"),
+    health=reference("Health"),
 )
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Line": _LINE,
@@ -90,6 +94,14 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         cause=_STRING,
         hint=_STRING,
         evidence=list_of(_STRING),
+    ),
+    "Health": _object(
+        {
+            "since": {**_TIME, "description": "time of the event that reported it"},
+            "line": {"type": "string", "description": "the id of that event"},
+        },
+        cause=_STRING,
+        hint=_STRING,
     ),
     "Gap": object_with(time=_TIME, reason=_STRING),
     "LogPage": _object(

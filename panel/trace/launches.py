@@ -16,6 +16,8 @@ EVENT_METADATA = {names.METADATA_KIND: "event"}
 STATE_EVENTS = (
     events.STARTED,
     events.READY,
+    events.UNHEALTHY,
+    events.RECOVERED,
     events.FAILED,
     events.REFUSED,
     events.STOPPING,
@@ -89,6 +91,13 @@ def _apply(launch: dict[str, Any], event: Event, entry: Entry) -> None:
         launch["readyAt"] = at
         launch["readySeconds"] = _seconds(fields)
         _copy(launch, fields, ("port", "pid", "url"))
+    elif event.name == events.UNHEALTHY:
+        launch["state"] = record.UNHEALTHY
+        launch["health"] = {"since": at, "line": str(entry.key)}
+        _copy(launch["health"], fields, ("cause", "hint"))
+    elif event.name == events.RECOVERED:
+        launch["state"] = record.READY
+        launch.pop("health", None)
     elif event.name in (events.FAILED, events.REFUSED):
         launch["state"] = record.FAILED
         launch["endedAt"] = at
@@ -100,6 +109,7 @@ def _apply(launch: dict[str, Any], event: Event, entry: Entry) -> None:
         _copy(launch, fields, ("reason",))
     elif event.name == events.EXITED:
         launch["state"] = fields.get("state", record.STOPPED)
+        launch.pop("health", None)
         launch["endedAt"] = at
         _apply_exit(launch, fields, entry)
     elif event.name == events.ADOPTED:

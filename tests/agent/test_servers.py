@@ -191,6 +191,13 @@ def test_a_launch_without_processes_is_crashed_whatever_its_record_says(world):
     assert found["exit_info"] == {(A, "crashed", "", ""): 1}
 
 
+def test_a_launch_that_its_keeper_found_unhealthy_is_not_up(world):
+    world.launch(process=world.server(), state="unhealthy", health={"cause": "x", "since": STARTED.isoformat()})
+    found = world.read()
+    assert found["up"] == {(A,): 0}
+    assert (found["state"][(A, "unhealthy")], found["state"][(A, "ready")]) == (1, 0)
+
+
 def test_start_and_phases_are_reported(world):
     world.launch(
         process=world.server(),

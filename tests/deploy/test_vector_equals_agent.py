@@ -79,6 +79,7 @@ def _lines(path):
     if path == "odd":
         marks = [(f"{text} {mark}", mark) for text in ("x", "ERROR: x") for mark in ("cut", "redraw")]
         events = ["ready seconds=1.0", "exited state=crashed code=0", "exited state=stopped", "failed x=1", "gap a=1"]
+        events += ["unhealthy seconds=9.0", "recovered seconds=3.0"]
         return [*((text, None) for text in ODD), *marks, *((text, "event") for text in events)]
     data = path.read_bytes()
     return [(line.removesuffix(b"\r"), None) for line in data.removesuffix(b"\n").split(b"\n")]

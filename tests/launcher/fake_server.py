@@ -10,6 +10,8 @@
 ["ignore-term"]          ignore SIGTERM                  ["empty-environment"] continue without any environment
 ["exit", STATUS]         exit                            ["kill", SIGNAL]     end by a signal
 ["stay"]                 live until a signal ends it     ["sick"]             /health returns 503 from now on
+["well"]                 /health returns 200 again       ["mute"]             completions get no answer from now on
+["serve-tls", PORT, [MODELS], CERT, KEY]  serve HTTPS from now on
 ["close-output"]         continue with /dev/null as stdin, stdout and stderr
 """
 
@@ -18,12 +20,14 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
 from pathlib import Path
 
 SICK = threading.Event()
+MUTE = threading.Event()
 BOUND = []
 
 
@@ -45,6 +49,8 @@ def handler(models, log=None):
 
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if MUTE.is_set():
+                time.sleep(3600)
             self.answer(200, {"choices": [{"text": f"you said {asked['prompt']}"}]})
 
         def answer(self, status, body):
@@ -102,8 +108,19 @@ def run(steps):
             case "serve":
                 server = http.server.ThreadingHTTPServer(("0.0.0.0", arguments[0]), handler(*arguments[1:]))
                 threading.Thread(target=server.serve_forever, daemon=True).start()
+            case "serve-tls":
+                port, models, certificate, key = arguments
+                server = http.server.ThreadingHTTPServer(("0.0.0.0", port), handler(models))
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(certificate, key)
+                server.socket = context.wrap_socket(server.socket, server_side=True)
+                threading.Thread(target=server.serve_forever, daemon=True).start()
             case "sick":
                 SICK.set()
+            case "well":
+                SICK.clear()
+            case "mute":
+                MUTE.set()
             case "fork":
                 fork(arguments[0], away=False)
             case "fork-away":

@@ -38,6 +38,20 @@ async def test_the_state_of_a_launch_is_computed_from_its_events(loki, panel):
     assert await panel.get(f"/api/launches/{LABELS['launchId']}") == launch
 
 
+async def test_an_unhealthy_launch_has_the_reason_until_it_recovers(loki, panel):
+    unhealthy = (
+        'unhealthy cause="process 72 (VLLM::EngineCore) is stopped" hint="kill -CONT 72 continues it" seconds=9'
+    )
+    add_events(loki, "started port=8000 pid=71", "ready seconds=55.2", unhealthy)
+    (launch,) = (await panel.get("/api/launches", traceId="t1"))["launches"]
+    assert launch["state"] == "unhealthy"
+    assert launch["health"]["cause"] == "process 72 (VLLM::EngineCore) is stopped"
+    assert launch["health"]["hint"] == "kill -CONT 72 continues it"
+    add_events(loki, "recovered seconds=30", start=time.time_ns() - 10**9)
+    (launch,) = (await panel.get("/api/launches", traceId="t1", limit=9))["launches"]
+    assert (launch["state"], "health" in launch) == ("ready", False)
+
+
 async def test_output_of_a_server_does_not_change_the_state(loki, panel):
     add_events(loki, "started port=8000 pid=71")
     loki.add(LABELS, time.time_ns(), "ready seconds=1 pid=71", level="info")

@@ -66,6 +66,7 @@ const ENGLISH = {
   state: {
     starting: "Starting",
     ready: "Ready",
+    unhealthy: "Unhealthy",
     stopping: "Stopping",
     stopped: "Stopped",
     failed: "Failed",
@@ -83,6 +84,8 @@ const ENGLISH = {
       `Started${f.part(" ", ["model", "service"])}${f.part(" with ", "engine")}${f.part(" on ", "host")}${f.part(", port ", "port")}${f.part(", pid ", "pid")}`),
     phase: /** @type {Sentence} */ ((f) => `Phase “${f.get("name")}”: ${f.duration}`),
     ready: /** @type {Sentence} */ ((f) => `Ready after ${f.duration}${f.part(" at ", "url")}`),
+    unhealthy: /** @type {Sentence} */ ((f) => `No longer answers as it should${f.part(": ", "cause")}`),
+    recovered: /** @type {Sentence} */ ((f) => `Answers again, after ${f.duration}`),
     failed: /** @type {Sentence} */ ((f) =>
       `Failed to start after ${f.duration}${f.part(": ", "cause")}${f.part(" (exit status ", "exitCode", ")")}${f.part(" (signal ", "signal", ")")}`),
     stopping: /** @type {Sentence} */ ((f) => `Stopping${f.part(": ", "reason")}`),
@@ -245,6 +248,7 @@ const CHINESE = {
   state: {
     starting: "启动中",
     ready: "就绪",
+    unhealthy: "不健康",
     stopping: "停止中",
     stopped: "已停止",
     failed: "启动失败",
@@ -261,6 +265,8 @@ const CHINESE = {
       `启动${f.part(" ", ["model", "service"])}${f.part("，引擎 ", "engine")}${f.part("，主机 ", "host")}${f.part("，端口 ", "port")}${f.part("，pid ", "pid")}`,
     phase: (f) => `阶段“${f.get("name")}”：${f.duration}`,
     ready: (f) => `${f.duration} 后就绪${f.part("，地址 ", "url")}`,
+    unhealthy: (f) => `不再正常响应${f.part("：", "cause")}`,
+    recovered: (f) => `${f.duration} 后恢复正常`,
     failed: (f) =>
       `${f.duration} 后启动失败${f.part("：", "cause")}${f.part("（退出码 ", "exitCode", "）")}${f.part("（信号 ", "signal", "）")}`,
     stopping: (f) => `正在停止${f.part("：", "reason")}`,

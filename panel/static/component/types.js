@@ -27,7 +27,7 @@
  * @property {string} env
  * @property {string} engine
  * @property {string} host
- * @property {string} state starting, ready, failed, stopping, stopped, crashed or unknown
+ * @property {string} state starting, ready, unhealthy, failed, stopping, stopped, crashed or unknown
  * @property {Phase[]} phases
  * @property {string} [startedAt]
  * @property {string} [readyAt]
@@ -46,6 +46,7 @@
  * @property {string} [restartedAs]
  * @property {object} [receipt]
  * @property {Exit} [exit]
+ * @property {Exit} [health] why it is unhealthy: cause, hint, line
  */
 
 /**

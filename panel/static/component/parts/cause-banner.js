@@ -46,10 +46,11 @@ export class CauseBanner {
 }
 
 /**
- * How a launch ended, if that is something to explain.
+ * How a launch ended, or why it is unhealthy, if that is something to explain.
  * @param {Launch} launch
  */
-export function endOf({ exit, state }) {
+export function endOf({ exit, health, state }) {
+  if (health) return health;
   return exit && (exit.cause || state === "failed" || state === "crashed") ? exit : undefined;
 }
 

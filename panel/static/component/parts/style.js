@@ -79,8 +79,8 @@ button[aria-pressed="true"] { background: var(--accent-soft); color: var(--accen
 .dot { width: 9px; height: 9px; border-radius: 50%; background: var(--fg-faint); flex: none; }
 .state[data-state="ready"] .dot { background: var(--ok); }
 .state[data-state="ready"] { color: var(--ok); }
-.state[data-state="failed"] .dot, .state[data-state="crashed"] .dot { background: var(--bad); border-radius: 2px; }
-.state[data-state="failed"], .state[data-state="crashed"] { color: var(--bad); }
+.state[data-state="unhealthy"] .dot, .state[data-state="failed"] .dot, .state[data-state="crashed"] .dot { background: var(--bad); border-radius: 2px; }
+.state[data-state="unhealthy"], .state[data-state="failed"], .state[data-state="crashed"] { color: var(--bad); }
 .state[data-state="starting"] .dot, .state[data-state="stopping"] .dot {
   background: var(--accent); animation: breathe 1.6s ease-in-out infinite;
 }
