@@ -123,7 +123,7 @@ class Agent:
 
     def status(self) -> dict[str, Any]:
         """Return what /status shows."""
-        error = self._delivery.last_error
+        error = self._delivery.health.error
         return {
             "healthy": not error,
             "error": error,

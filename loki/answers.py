@@ -5,7 +5,6 @@ Source of the texts: Loki's pkg/validation/validate.go, pkg/ingester/stream.go, 
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -38,10 +37,12 @@ class Verdict(Enum):
 
 
 class RateLimit(NamedTuple):
-    """The limit and the size of the request that a 429 names, in bytes."""
+    """The limit that a 429 names, and what exceeded it, in bytes: the request, or a single entry of it."""
 
     limit: int
     request: int
+    of_stream: bool
+    """The limit is that of one stream, and `request` the size of one entry."""
 
 
 _LABELS_REFUSED = re.compile(
@@ -52,6 +53,7 @@ _LABELS_REFUSED = re.compile(
 _TIME_REFUSED = re.compile(
     r"too far behind|out of order|timestamp too old|timestamp too new|too far in the (?:past|future)", re.IGNORECASE
 )
+_TOO_NEW = re.compile(r"timestamp too new|too far in the future", re.IGNORECASE)
 REFUSAL_KINDS = {
     "too long": re.compile(r"max entry size|line too long|entry for stream .* too long", re.IGNORECASE),
     "time": _TIME_REFUSED,
@@ -61,15 +63,15 @@ REFUSAL_KINDS = {
 """The kinds of refusals by the pattern of their texts, in the order in which they are tried."""
 OTHER_REFUSAL = "other"
 
-_LISTED = re.compile(
-    r"entry with timestamp (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))? \+0000 UTC ignored,"
-    r" reason: '([^']*)'"
-)
-_TOTAL_IGNORED = re.compile(r"total ignored: (\d+) out of (\d+)")
+_STREAM_NAME = re.compile(r'\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\}')
+"""A stream's labels in a text: their values are anybody's."""
 _RATE_LIMIT = re.compile(r"limit: (\d+) bytes/sec.*?totaling '?(\d+)'? bytes", re.DOTALL)
 _SIZE = r"([\d.]+) ?([KMGT]?)i?B"
 _STREAM_RATE_LIMIT = re.compile(rf"limit: {_SIZE}/sec.*?totaling {_SIZE}", re.DOTALL)
 _TENANT_LIMIT = re.compile(r"ingestion rate limit", re.IGNORECASE)
+_MAY_HAVE_STORED = re.compile(r"per stream rate limit|total ignored|stream limit exceeded", re.IGNORECASE)
+"""429s of the ingester: other entries of the request, or another shard of its stream, may be stored."""
+_NO_TENANT = re.compile(r"no org id|no tenant|X-Scope-OrgID", re.IGNORECASE)
 _SETTING_OF = {
     401: "loki.bearer_token_file, or loki.username and loki.password_file",
     403: "loki.tenant, or the rights of the user or token in loki.bearer_token_file",
@@ -86,7 +88,8 @@ def verdict(answer: PushAnswer, *, one_entry: bool = False) -> Verdict:
         case 204:
             return Verdict.DELIVERED
         case 400:
-            return Verdict.ALL_REFUSED if _LABELS_REFUSED.search(answer.text) else Verdict.SOME_REFUSED
+            about_labels = _LABELS_REFUSED.search(_STREAM_NAME.sub("{}", answer.text))
+            return Verdict.ALL_REFUSED if about_labels else Verdict.SOME_REFUSED
         case 422:
             return Verdict.ALL_REFUSED
         case 413 if one_entry:
@@ -99,9 +102,25 @@ def verdict(answer: PushAnswer, *, one_entry: bool = False) -> Verdict:
             return Verdict.TRY_AGAIN
 
 
-def setting_for(status: int) -> str:
-    """Return the names of the settings that a 401, 403, 404, 405 or 407 is probably about."""
+def setting_for(status: int, text: str) -> str:
+    """Return the names of the settings that a 401, 403, 404, 405 or 407 with this text is probably about."""
+    if _NO_TENANT.search(text):
+        return "loki.tenant: this Loki has tenants, and needs the name of one"
     return _SETTING_OF.get(status, "loki.url and loki.proxy")
+
+
+def is_outcome_unknown(answer: PushAnswer) -> bool:
+    """Return whether a request that is not acknowledged may be stored, wholly or in part."""
+    return (
+        answer.status >= 500
+        or answer.status in (408, 499)
+        or (answer.status == 429 and _MAY_HAVE_STORED.search(answer.text) is not None)
+    )
+
+
+def is_too_new(reason: str) -> bool:
+    """Return whether an entry was refused because its time is too far ahead of Loki's clock."""
+    return _TOO_NEW.search(reason) is not None
 
 
 def is_time_refusal(reason: str) -> bool:
@@ -117,29 +136,15 @@ def refusal_kind(reason: str) -> str:
 def rate_limit(text: str) -> RateLimit | None:
     """Return the limit that the text of a 429 names, if any: the tenant's (in bytes) or the stream's (as `3MB`)."""
     if match := _RATE_LIMIT.search(text):
-        return RateLimit(int(match[1]), int(match[2]))
+        return RateLimit(int(match[1]), int(match[2]), of_stream=False)
     if match := _STREAM_RATE_LIMIT.search(text):
-        return RateLimit(_bytes(match[1], match[2]), _bytes(match[3], match[4]))
+        return RateLimit(_bytes(match[1], match[2]), _bytes(match[3], match[4]), of_stream=True)
     return None
 
 
 def is_stream_limit(answer: PushAnswer) -> bool:
     """Return whether a 429 concerns this stream only, so that other streams need not wait."""
     return answer.status == 429 and not _TENANT_LIMIT.search(answer.text)
-
-
-def listed_refusals(text: str) -> dict[int, str] | None:
-    """Return the refused entries, time in nanoseconds to reason; None unless the text lists every one of them.
-
-    Loki lists at most ten entries, and says how many were refused.
-    """
-    times = {}
-    for match in _LISTED.finditer(text):
-        year, month, day, hour, minute, second = (int(group) for group in match.groups()[:6])
-        seconds = int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp())
-        times[seconds * 1_000_000_000 + int((match[7] or "0").ljust(9, "0"))] = match[8]
-    total = _TOTAL_IGNORED.search(text)
-    return times if times and total and int(total[1]) == len(times) else None
 
 
 def _bytes(number: str, unit: str) -> int:

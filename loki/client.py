@@ -51,6 +51,11 @@ class LokiError(Exception):
 class LokiUnavailableError(LokiError):
     """Loki did not answer, or answered that it cannot serve now: the same request may succeed later."""
 
+    def __init__(self, message: str, status: int | None = None, *, sent: bool = True) -> None:
+        super().__init__(message, status)
+        self.sent = sent
+        """Whether Loki may have received the request: False if there was no connection."""
+
 
 class LokiRefusedError(LokiError):
     """Loki refuses this request and would refuse it again."""
@@ -247,7 +252,8 @@ class LokiClient:
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError, LokiSettingsError) as error:
             raise LokiUnavailableError(
-                f"Loki at {self.url} cannot be reached: {why(error, self.settings)}"
+                f"Loki at {self.url} cannot be reached: {why(error, self.settings)}",
+                sent=not isinstance(error, (aiohttp.ClientConnectorError, LokiSettingsError)),
             ) from error
 
 

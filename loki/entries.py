@@ -142,6 +142,11 @@ def decode_request(body: bytes) -> tuple[str, list[Entry]]:
     return labels, entries
 
 
+def uncompressed_bytes(body: bytes) -> int:
+    """Return the size of a body before compression: a snappy block begins with it."""
+    return read_varint(body, 0)[0]
+
+
 def decode_metadata(meta: bytes) -> dict[str, str]:
     """Return the pairs of encoded structured metadata."""
     pairs = {}

@@ -81,6 +81,17 @@ def single_body(labels: Mapping[str, str], entries: Sequence[Entry], rows: Rows 
     return Body(labels, data, entries[0].time_ns, entries[-1].time_ns, len(entries), rows)
 
 
+def rows_of(rows: Rows, indexes: Sequence[int]) -> Rows:
+    """Return the rows of the entries with these indexes, renumbered from 0."""
+    chosen: list[tuple[int, int]] = []
+    for place, index in enumerate(indexes if rows else ()):
+        run = bisect_right(rows, index, key=itemgetter(0)) - 1
+        row = rows[run][1] + index - rows[run][0]
+        if not chosen or row - chosen[-1][1] != place - chosen[-1][0]:
+            chosen.append((place, row))
+    return chosen
+
+
 def rows_from(rows: Rows, entry: int) -> Rows:
     """Return the rows of the entries from this index on, renumbered from 0."""
     if not rows:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from support.real_loki import RealLoki
 
 EXPLORE_VARIABLE = "TRACETAIL_TEST_EXPLORE"
 """Set to let hypothesis look for new cases at random; otherwise every run looks at the same ones."""
@@ -54,3 +55,18 @@ def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.mkdir()
     monkeypatch.setenv("TRACETAIL_STATE_DIR", str(path))
     return path
+
+
+@pytest.fixture
+async def start_loki(tmp_path: Path):
+    """Return a function that starts a real Loki with these limits; for tests marked `loki`."""
+    started: list[RealLoki] = []
+
+    async def start(config: str = "loki-single.yaml", **limits) -> RealLoki:
+        loki = RealLoki(tmp_path / f"loki{len(started)}", config, **limits)
+        started.append(loki)
+        return await loki.start()
+
+    yield start
+    for loki in started:
+        await loki.kill()

@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,16 +205,16 @@ def reject_entries(
     intent: Intent,
     rejected: list[tuple[int | None, Entry]],
     reasons: Mapping[int, str],
-    retimed: list[Body],
+    replaced: Sequence[tuple[Body, bool]],
 ) -> bool:
-    """Store entries that Loki refused, replace the intent by those with later times, and acknowledge the rest.
+    """Store entries that Loki refused, replace the intent by those that are sent again, and acknowledge the rest.
 
     Args:
         db: the connection.
         intent: the one that was refused.
         rejected: entries, each with the index of its line in the batch, if it is known.
         reasons: by the entry's timestamp.
-        retimed: bodies of the entries that are sent again with a later time.
+        replaced: bodies that are sent again; whether their entries have a later time now.
 
     Returns:
         whether the batch is complete.
@@ -249,8 +249,8 @@ def reject_entries(
         "UPDATE sources SET rejected = rejected + ?, entries = entries - ? WHERE id = ?",
         (len(rejected), len(rejected), batch["source_id"]),
     )
-    for body in retimed:
-        _insert_intent(db, intent.batch_id, body, retimed=True)
+    for body, retimed in replaced:
+        _insert_intent(db, intent.batch_id, body, retimed=retimed)
         # After a restart, too, the stream's next lines must be later than the entries that are sent again.
         db.execute(
             "UPDATE batches SET state = json_set(state, '$.last_ns', max(?, json_extract(state, '$.last_ns')))"

@@ -49,7 +49,9 @@ class Metrics:
             registry=self.registry,
         )
         self._looked_up = Counter(
-            "tracetail_agent_recovered_entries", "Entries found in Loki after a restart.", registry=self.registry
+            "tracetail_agent_recovered_entries",
+            "Entries found in Loki after a restart or a lost answer.",
+            registry=self.registry,
         )
         self._retries = Counter(
             "tracetail_agent_retries", "Pushes to be repeated.", ["cause"], registry=self.registry
@@ -95,7 +97,7 @@ class Metrics:
         self._retimed.inc(entries)
 
     def looked_up(self, entries: int) -> None:
-        """Count entries that were found in Loki after a restart."""
+        """Count entries that were found in Loki after a restart or a lost answer."""
         self._looked_up.inc(entries)
 
     def retried(self, cause: str) -> None:

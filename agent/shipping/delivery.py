@@ -4,13 +4,13 @@
     2. each body is pushed until Loki answers 204, or names what it refuses
     3. with the last body the position advances and the batch is deleted, in one transaction
 
-At most one body of a stream is in flight. After a crash, what is left of a batch is first looked up in Loki: it may
-have been stored just before.
+At most one body of a stream is in flight. Whenever it is not known what became of a body (after a crash, a time-out,
+a lost answer, a limit that lets a part through), its entries are looked up, and only those that are missing are sent:
+Loki recognises a repeated body only as long as it divides it between the same shards.
 """
 
 import asyncio
 import contextlib
-import logging
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,24 +21,24 @@ from tracetail.agent.journal import queries
 from tracetail.agent.journal.database import Journal, JournalFullError
 from tracetail.agent.metrics.counters import Metrics
 from tracetail.agent.model import Batch, Intent, Outcome
+from tracetail.agent.shipping import bodies
+from tracetail.agent.shipping.health import ShippingHealth
 from tracetail.agent.shipping.in_flight import Share
+from tracetail.agent.shipping.lookup import Lookup
 from tracetail.agent.shipping.rate_limit import RateLimit
 from tracetail.contract.backoff import SETTINGS_SECONDS, Backoff
-from tracetail.loki import answers, original_time
+from tracetail.loki import answers
 from tracetail.loki.answers import PushAnswer, Verdict
-from tracetail.loki.client import LokiClient, LokiError, LokiUnavailableError
-from tracetail.loki.entries import Entry, decode_request
-from tracetail.loki.logql import selector
-from tracetail.loki.push import rows_from, single_body
-
-log = logging.getLogger(__name__)
+from tracetail.loki.client import LokiClient, LokiUnavailableError
+from tracetail.loki.entries import Entry, decode_request, uncompressed_bytes
+from tracetail.loki.refusals import Refusals, refusals_of
 
 _T = TypeVar("_T")
-_LOOKUPS_MAX = 5
 _REFUSED_BEFORE_SPLIT = 5
 """If a 429 does not name the limit, a request is split after this number of refusals."""
 _SPLIT_MIN_BYTES = 64 << 10
-_LOG_AGAIN_AFTER_SECONDS = 60.0
+_UNKNOWN_SECONDS = 0.5
+"""Wait before entries are looked up: Loki may still be storing them."""
 
 
 class Delivery:
@@ -60,9 +60,10 @@ class Delivery:
         self._rate_limit = rate_limit or RateLimit(0)
         self._sleep = sleep
         self._clock_ns = clock_ns
-        self._logged: dict[str, float] = {}
-        self.last_error = ""
-        """Why nothing is delivered at the moment; empty if it is."""
+        self._stream_limit = 0
+        """Bytes per second of one stream, once Loki has refused a push for it; a larger request may never pass."""
+        self.health = ShippingHealth()
+        self._lookup = Lookup(loki, self.health, sleep)
 
     async def deliver(self, batch: Batch, share: Share) -> Outcome:
         """Deliver a batch; return when every entry is acknowledged or stored as rejected.
@@ -92,13 +93,7 @@ class Delivery:
         while not complete:
             intent = first if first is not None else await self._write(lambda db: queries.next_intent(db, batch_id))
             first = None
-            if share is None:
-                missing, complete = await self._remove_stored(intent)
-                if missing is None:
-                    continue
-                intent = missing
             complete = await self._deliver_intent(intent, outcome, share)
-            outcome.last_ns = max(outcome.last_ns, intent.last_ns)
             intent.body = b""  # not kept in memory while the next one is in flight
         return outcome
 
@@ -109,44 +104,56 @@ class Delivery:
         """
         backoff = Backoff()
         refusals = 0
+        unknown = share is None
         while True:
-            answer = await self._push(intent)
+            if unknown:
+                missing, complete = await self._remove_stored(intent, outcome)
+                if missing is None:
+                    return complete
+                intent, unknown = missing, False
+            if 0 < self._stream_limit < uncompressed_bytes(intent.body) and await self._split(
+                intent, self._stream_limit
+            ):
+                return False
+            answer, unknown = await self._push(intent)
             if answer is None:
-                await self._pause(intent, backoff.wait())
+                await self._pause(intent, backoff.wait(_UNKNOWN_SECONDS if unknown else 0))
                 continue
             match answers.verdict(answer, one_entry=intent.entries == 1):
                 case Verdict.DELIVERED:
-                    self.last_error = ""
+                    self.health.delivered(intent.labels)
                     self._metrics.delivered(intent.entries, len(intent.body))
-                    return await self._write(lambda db: queries.acknowledge(db, intent))
+                    outcome.last_ns = max(outcome.last_ns, intent.last_ns)
+                    return await self._acknowledge(intent)
                 case Verdict.SOME_REFUSED:
                     return await self._handle_refusal(intent, answer, outcome)
                 case Verdict.ALL_REFUSED:
                     reason = answer.text or f"Loki answered {answer.status}"
-                    return await self._reject(intent, dict.fromkeys(_times(intent.body), reason), outcome)
+                    return await self._reject(intent, dict.fromkeys(bodies.times(intent), reason), outcome)
                 case Verdict.TOO_MUCH:
-                    self._report(f"Loki accepts less than it is sent ({answer.status}): {answer.text[:300]}")
-                    self._metrics.retried(str(answer.status))
                     refusals += 1
+                    seconds = self._limited(answer, len(intent.body))
                     with share.lent() if share and answers.is_stream_limit(answer) else contextlib.nullcontext():
-                        if self._should_split(intent, answer, refusals):
+                        if not unknown and self._should_split(intent, answer, refusals):
                             await self._split(intent)
-                            await self._sleep(backoff.wait(answer.retry_after))
+                            await self._sleep(backoff.wait(seconds))
                             return False
-                        await self._pause(intent, backoff.wait(answer.retry_after))
+                        await self._pause(intent, backoff.wait(seconds))
                 case Verdict.SETTINGS:
-                    setting = answers.setting_for(answer.status)
+                    setting = answers.setting_for(answer.status, answer.text)
                     url = self._loki.settings.url
-                    self._report(f"Loki answers {answer.status} at {url}: look at {setting}; {answer.text[:300]}")
+                    self.health.blocked(
+                        f"Loki answers {answer.status} at {url}: look at {setting}; {answer.text[:300]}"
+                    )
                     self._metrics.retried(str(answer.status))
                     await self._pause(intent, backoff.wait(max(SETTINGS_SECONDS, answer.retry_after)))
                 case Verdict.TRY_AGAIN:
-                    self._report(f"Loki answers {answer.status}: {answer.text[:300]}")
+                    self.health.blocked(f"Loki answers {answer.status}: {answer.text[:300]}")
                     self._metrics.retried(str(answer.status))
                     await self._pause(intent, backoff.wait(answer.retry_after))
 
-    async def _push(self, intent: Intent) -> PushAnswer | None:
-        """Push a body once; return None if Loki cannot be reached, so that the result is unknown."""
+    async def _push(self, intent: Intent) -> tuple[PushAnswer | None, bool]:
+        """Push a body once; return the answer, if there is one, and whether entries may be stored all the same."""
         if wait := self._rate_limit.wait(len(intent.body)):
             await self._pause(intent, wait)
         begun = time.monotonic()
@@ -154,17 +161,27 @@ class Delivery:
             answer = await self._loki.push(intent.body)
         except LokiUnavailableError as error:
             self._metrics.pushed("unreachable", time.monotonic() - begun)
-            self._report(str(error))
+            self.health.blocked(str(error))
             self._metrics.retried("unreachable")
-            return None
+            return None, error.sent
         self._metrics.pushed(str(answer.status), time.monotonic() - begun)
-        return answer
+        return answer, answers.is_outcome_unknown(answer)
 
     async def _pause(self, intent: Intent, seconds: float) -> None:
         """Wait before the next attempt, without the body in memory: the journal has it."""
         intent.body = b""
         await self._sleep(seconds)
         intent.body = await self._write(lambda db: queries.intent_body(db, intent.id))
+
+    def _limited(self, answer: PushAnswer, size: int) -> float:
+        """Evaluate a 413 or 429; return the seconds to wait at least. size: of the body."""
+        self.health.blocked(f"Loki accepts less than it is sent ({answer.status}): {answer.text[:300]}")
+        self._metrics.retried(str(answer.status))
+        limit = answers.rate_limit(answer.text)
+        if limit is None or not limit.of_stream or not limit.limit:
+            return answer.retry_after
+        self._stream_limit = limit.limit
+        return max(answer.retry_after, min(1.0, size / limit.limit))
 
     def _should_split(self, intent: Intent, answer: PushAnswer, refusals: int) -> bool:
         """Return whether the request exceeds a limit that it can never pass as a whole."""
@@ -177,73 +194,102 @@ class Delivery:
             return refusals >= _REFUSED_BEFORE_SPLIT and len(intent.body) > _SPLIT_MIN_BYTES
         return limit.request > limit.limit
 
-    async def _split(self, intent: Intent) -> None:
-        """Replace an intent by two halves with unchanged timestamps: Loki recognises entries that it has stored."""
-        _, entries = decode_request(intent.body)
-        half = len(entries) // 2
-        bodies = [
-            single_body(intent.labels, entries[:half], intent.rows),
-            single_body(intent.labels, entries[half:], rows_from(intent.rows, half)),
-        ]
-        await self._write(lambda db: queries.replace_intent(db, intent, bodies))
+    async def _split(self, intent: Intent, max_bytes: int = 0) -> bool:
+        """Replace an intent by parts of at most max_bytes, or by two halves; return whether it had to be split."""
+        parts = bodies.parts(intent, max_bytes)
+        if len(parts) > 1:
+            await self._write(lambda db: queries.replace_intent(db, intent, parts))
+        return len(parts) > 1
 
     async def _handle_refusal(self, intent: Intent, answer: PushAnswer, outcome: Outcome) -> bool:
         """Determine which entries a 400 refers to; Loki has the others. Return whether the batch is complete."""
-        self.last_error = ""  # Loki is reached, and accepts valid entries
-        refused = answers.listed_refusals(answer.text)
-        if refused is None or not refused.keys() <= set(_times(intent.body)):
-            if intent.entries > 1:
-                await self._split(intent)
-                return False
-            refused = dict.fromkeys(_times(intent.body), answer.text)
-        for_their_time = {ns for ns, reason in refused.items() if answers.is_time_refusal(reason)}
-        if for_their_time and not intent.retimed:
-            await self._retime(intent, for_their_time, refused, outcome)
-            return False
-        return await self._reject(intent, refused, outcome)
-
-    async def _retime(self, intent: Intent, times: set[int], refused: Mapping[int, str], outcome: Outcome) -> None:
-        """Give entries that were refused for their time the current time; the journal has that before they are sent.
-
-        times: of these entries. refused: reasons of all refused entries, by time.
-        """
+        self.health.reached()
         _, entries = decode_request(intent.body)
-        accepted = [entry.time_ns for entry in entries if entry.time_ns not in refused]
-        time_ns = max(self._clock_ns(), max(accepted, default=0) + 1, outcome.last_ns + 1)
-        retimed = []
-        for entry in entries:
-            if entry.time_ns in times:
-                text, meta = entry.text, b""
-                if not original_time.has_original_time(entry):
-                    structured = self._loki.settings.structured_metadata
-                    text, meta = original_time.with_original_time(text, entry.time_ns, structured_metadata=structured)
-                retimed.append(Entry(time_ns, text, entry.meta + meta))
-                time_ns += 1
-        rejected = _with_lines(intent, entries, refused.keys() - times)
-        bodies = [single_body(intent.labels, retimed)]
-        await self._write(lambda db: queries.reject_entries(db, intent, rejected, refused, bodies))
-        self._metrics.delivered(intent.entries - len(refused), len(intent.body))
-        self._count_rejected([entry for _, entry in rejected], refused, outcome)
+        found = refusals_of(answer.text, entries)
+        if found is None or len(found.unknown) == len(entries):
+            if await self._split(intent):
+                return False
+            found = Refusals({entries[0].time_ns: answer.text})
+        if found.unknown:
+            await self._find_unknown(intent, entries, found)
+        for_their_time = {ns for ns, reason in found.reasons.items() if answers.is_time_refusal(reason)}
+        again = [index for index, entry in enumerate(entries) if entry.time_ns in found.unknown]
+        if again or (for_their_time and not intent.retimed):
+            retimed = set() if intent.retimed else for_their_time
+            await self._send_again(intent, entries, retimed, again, found.reasons, outcome)
+            return False
+        return await self._reject(intent, found.reasons, outcome)
+
+    async def _find_unknown(self, intent: Intent, entries: Sequence[Entry], found: Refusals) -> None:
+        """Remove what Loki has stored from the entries of unknown outcome."""
+        questioned = [entry for entry in entries if entry.time_ns in found.unknown]
+        missing = await self._lookup.missing(intent.labels, questioned)
+        if missing is not None:
+            found.unknown = {questioned[index].time_ns for index in missing}
+
+    async def _send_again(
+        self,
+        intent: Intent,
+        entries: Sequence[Entry],
+        retimed: set[int],
+        again: Sequence[int],
+        reasons: Mapping[int, str],
+        outcome: Outcome,
+    ) -> None:
+        """Replace an intent by entries with a later time and by unchanged ones before they are sent; reject the rest.
+
+        retimed: times of the entries that get a later one. again: indexes of the unchanged entries. reasons: of all
+        refused entries, by time.
+        """
+        unsettled = reasons.keys() | {entries[index].time_ns for index in again}
+        outcome.last_ns = max(outcome.last_ns, _newest(entries, unsettled))
+        replaced = [(bodies.part(intent, entries, again), intent.retimed)] if again else []
+        if retimed:
+            time_ns = await self._acceptable_ns(reasons, retimed)
+            structured = self._loki.settings.structured_metadata
+            body = bodies.retimed(intent, entries, retimed, max(time_ns, outcome.last_ns + 1), structured=structured)
+            replaced.append((body, True))
+        rejected = bodies.with_lines(intent, entries, reasons.keys() - retimed)
+        await self._write(lambda db: queries.reject_entries(db, intent, rejected, reasons, replaced))
+        self._metrics.delivered(intent.entries - len(reasons) - len(again), len(intent.body))
+        self._count_rejected(intent, rejected, reasons, outcome)
         self._metrics.retimed(len(retimed))
+
+    async def _acceptable_ns(self, reasons: Mapping[int, str], retimed: set[int]) -> int:
+        """Return a time that Loki accepts now: its own, if it is the clock of this machine that is ahead."""
+        now = self._clock_ns()
+        if any(answers.is_too_new(reasons[time_ns]) for time_ns in retimed):
+            with contextlib.suppress(LokiUnavailableError):
+                clock = await self._loki.clock()
+                return now if clock is None else min(now, int(clock * 1_000_000_000))
+        return now
 
     async def _reject(self, intent: Intent, refused: Mapping[int, str], outcome: Outcome) -> bool:
         """Store refused entries, by time with the reason, in the journal; return whether the batch is complete."""
-        self.last_error = ""
         _, entries = decode_request(intent.body)
-        rejected = _with_lines(intent, entries, refused.keys())
+        outcome.last_ns = max(outcome.last_ns, _newest(entries, refused.keys()))
+        rejected = bodies.with_lines(intent, entries, refused.keys())
         complete = await self._write(lambda db: queries.reject_entries(db, intent, rejected, refused, []))
         self._metrics.delivered(intent.entries - len(rejected), len(intent.body))
-        self._count_rejected([entry for _, entry in rejected], refused, outcome)
-        reason = next(iter(refused.values()))
-        log.warning("Loki refused %d lines of %s: %s", len(rejected), selector(intent.labels), reason[:300])
+        self._count_rejected(intent, rejected, refused, outcome)
         return complete
 
-    def _count_rejected(self, rejected: Sequence[Entry], reasons: Mapping[int, str], outcome: Outcome) -> None:
+    def _count_rejected(
+        self,
+        intent: Intent,
+        rejected: Sequence[tuple[int | None, Entry]],
+        reasons: Mapping[int, str],
+        outcome: Outcome,
+    ) -> None:
         outcome.rejected += len(rejected)
-        for entry in rejected:
+        for _, entry in rejected:
             self._metrics.rejected(1, answers.refusal_kind(reasons[entry.time_ns]))
+        if rejected:
+            everything = len(rejected) == intent.entries
+            reason = reasons[rejected[0][1].time_ns]
+            self.health.refused(intent.labels, reason, len(rejected), everything=everything)
 
-    async def _remove_stored(self, intent: Intent) -> tuple[Intent | None, bool]:
+    async def _remove_stored(self, intent: Intent, outcome: Outcome) -> tuple[Intent | None, bool]:
         """Look up which entries of an intent Loki has stored, and remove them from it.
 
         Returns:
@@ -251,32 +297,21 @@ class Delivery:
             batch is complete.
 
         """
-        backoff = Backoff()
-        lookups = 0
-        while True:
-            try:
-                found = await self._loki.all_entries(selector(intent.labels), intent.first_ns, intent.last_ns + 1)
-                break
-            except LokiError as error:
-                if error.status is None:
-                    self._report(str(error))
-                else:
-                    lookups += 1
-                    if error.status in (401, 403, 404, 405) or lookups >= _LOOKUPS_MAX:
-                        log.warning("cannot look up what was stored before the restart, sending it again: %s", error)
-                        return intent, False
-            await self._sleep(backoff.wait())
-        stored = {entry.time_ns for entry in found}
         _, entries = decode_request(intent.body)
-        missing = [entry for entry in entries if entry.time_ns not in stored]
-        self._metrics.looked_up(len(entries) - len(missing))
-        if len(missing) == len(entries):
+        missing = await self._lookup.missing(intent.labels, entries)
+        if missing is None or len(missing) == len(entries):
             return intent, False
+        self._metrics.looked_up(len(entries) - len(missing))
+        outcome.last_ns = max(outcome.last_ns, intent.last_ns if not missing else 0)
         if not missing:
-            return None, await self._write(lambda db: queries.acknowledge(db, intent))
-        bodies = [single_body(intent.labels, missing)]
-        [replaced] = await self._write(lambda db: queries.replace_intent(db, intent, bodies))
+            self.health.delivered(intent.labels)
+            return None, await self._acknowledge(intent)
+        body = bodies.part(intent, entries, missing)
+        [replaced] = await self._write(lambda db: queries.replace_intent(db, intent, [body]))
         return replaced, False
+
+    async def _acknowledge(self, intent: Intent) -> bool:
+        return await self._write(lambda db: queries.acknowledge(db, intent))
 
     async def _write(self, change: Callable[[sqlite3.Connection], _T]) -> _T:
         """Write to the journal; while its disk is full, wait and try again."""
@@ -285,27 +320,10 @@ class Delivery:
             try:
                 return await self._journal.write(change)
             except JournalFullError as error:
-                self._report(str(error))
+                self.health.blocked(str(error))
                 await self._sleep(backoff.wait(1.0))
 
-    def _report(self, message: str) -> None:
-        """Keep as `last_error` what prevents the delivery, and log it, but the same message at most once a minute."""
-        self.last_error = message
-        now = time.monotonic()
-        key = message[:60]
-        if now - self._logged.get(key, -_LOG_AGAIN_AFTER_SECONDS) >= _LOG_AGAIN_AFTER_SECONDS:
-            self._logged[key] = now
-            log.error("%s", message)
 
-
-def _with_lines(intent: Intent, entries: list[Entry], times: AbstractSet[int]) -> list[tuple[int | None, Entry]]:
-    """Return the entries at these times, each with the index of its line in the batch, if it is known."""
-    return [
-        (rows[0][1] if (rows := rows_from(intent.rows, index)) else None, entry)
-        for index, entry in enumerate(entries)
-        if entry.time_ns in times
-    ]
-
-
-def _times(body: bytes) -> list[int]:
-    return [entry.time_ns for entry in decode_request(body)[1]]
+def _newest(entries: Sequence[Entry], without: AbstractSet[int]) -> int:
+    """Return the time of the newest entry, of those whose time is not in `without`; 0 if there is none."""
+    return max((entry.time_ns for entry in entries if entry.time_ns not in without), default=0)

@@ -96,17 +96,14 @@ def rejected_rows(state_dir: Path) -> list[sqlite3.Row]:
     "behaviour",
     [
         answer(500, "internal"),
-        answer(500, "stored all the same", stored=True),
         answer(503),
         answer(260, "ingestion blocked"),
         answer(200, "ok"),
         answer(302, headers={"Location": "/elsewhere"}),
         answer(429, "ingestion rate limit exceeded"),
         hang_up(stored=False),
-        hang_up(stored=True),
-        half_an_answer,
     ],
-    ids=["500", "500-stored", "503", "260", "200", "302", "429", "reset", "reset-stored", "half-answer"],
+    ids=["500", "503", "260", "200", "302", "429", "reset"],
 )
 async def test_the_same_body_is_sent_until_it_is_accepted(
     start_agent, loki: LokiStandIn, state_dir: Path, behaviour: Behaviour
@@ -120,6 +117,38 @@ async def test_the_same_body_is_sent_until_it_is_accepted(
     await loki.until(lambda: any(line.startswith("receipt") for line in loki.lines(events=True)))
     assert loki.lines() == LINES
     assert len(set(loki.bodies[:3])) == 1
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [answer(500, "stored all the same", stored=True), hang_up(stored=True), half_an_answer],
+    ids=["500", "reset", "half-answer"],
+)
+async def test_entries_are_looked_up_when_the_answer_is_lost_and_not_sent_again(
+    start_agent, loki: StoreFront, state_dir: Path, behaviour: Behaviour
+) -> None:
+    launch = Launch(state_dir)
+    launch.print(*LINES)
+    loki.behaviours.append(behaviour)
+    await start_agent()
+    await loki.until(lambda: bool(loki.queries))
+    launch.end()
+    await loki.until(lambda: any(line.startswith("receipt") for line in loki.lines(events=True)))
+    assert loki.lines() == LINES
+    assert loki.count_over_time('{traceId=~".+"} |= "line "') == len(LINES)
+    assert len(loki.bodies) == 2
+
+
+async def test_a_body_is_sent_again_when_nothing_can_be_looked_up(
+    start_agent, loki: StoreFront, state_dir: Path
+) -> None:
+    launch = Launch(state_dir)
+    launch.print(*LINES)
+    loki.behaviours.append(hang_up(stored=True))
+    loki.query_status = 403
+    await start_agent()
+    await loki.until(lambda: len(loki.bodies) == 2)
+    assert loki.bodies[0] == loki.bodies[1]
 
 
 async def test_a_request_that_times_out_is_sent_again(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
@@ -305,7 +334,7 @@ async def test_refused_lines_of_launches_that_print_into_one_file_have_their_off
     log.write_text("".join(line + "\n" for line in lines))
     bad = {lines[n] for n in (0, 1, 2, 44, 45, 88, 89)}
     loki.always = refuse(lambda entry: entry.line in bad, lambda refused: "some rule that nobody knows yet")
-    await start_agent(f'[[agent.sources]]\nglob = "{log}"\n')
+    await start_agent(f'[[agent.sources]]\nglob = "{log}"\nids_from = "prefix"\n')
     await loki.until(lambda: len(loki.stored) == 83)
     await eventually(lambda: len(rejected_rows(state_dir)) == 7)
     data = log.read_bytes()

@@ -6,10 +6,11 @@ from tracetail.loki.answers import (
     PushAnswer,
     RateLimit,
     Verdict,
+    is_outcome_unknown,
     is_stream_limit,
-    listed_refusals,
     rate_limit,
     refusal_kind,
+    setting_for,
     verdict,
 )
 
@@ -28,9 +29,9 @@ STREAM = (
 @pytest.mark.parametrize(
     ("text", "limit", "own"),
     [
-        (TENANT, RateLimit(4_194_304, 4_000_000), False),
-        (STREAM, RateLimit(3 * MIB, int(4.5 * MIB)), True),
-        (STREAM.replace("3MB", "512KB").replace("4.5MB", "900B"), RateLimit(512 * 1024, 900), True),
+        (TENANT, RateLimit(4_194_304, 4_000_000, of_stream=False), False),
+        (STREAM, RateLimit(3 * MIB, int(4.5 * MIB), of_stream=True), True),
+        (STREAM.replace("3MB", "512KB").replace("4.5MB", "900B"), RateLimit(512 * 1024, 900, of_stream=True), True),
         ("Maximum active stream limit exceeded", None, True),
         ("", None, True),
     ],
@@ -56,23 +57,6 @@ def test_refusals_are_counted_by_a_bounded_set_of_kinds(text, kind):
     assert refusal_kind(text) == kind
 
 
-TOO_FAR_BEHIND = (
-    "entry with timestamp 2026-11-22 13:12:10.5 +0000 UTC ignored, reason: 'entry too far behind, oldest acceptable "
-    "timestamp is: 2026-11-22T14:00:00Z',"
-)
-
-
-def test_refused_entries_are_known_by_time_only_if_all_are_listed():
-    total = "user 'fake', total ignored: {} out of 2 for stream: {{}}"
-    listed = listed_refusals(f"{TOO_FAR_BEHIND}\n{total.format(1)}")
-    assert listed is not None
-    [(time_ns, reason)] = listed.items()
-    assert time_ns == 1_795_353_130_500_000_000
-    assert reason.startswith("entry too far behind")
-    assert listed_refusals(f"{TOO_FAR_BEHIND}\n{total.format(11)}") is None
-    assert listed_refusals(TOO_FAR_BEHIND) is None
-
-
 @pytest.mark.parametrize(
     ("status", "text", "meaning"),
     [
@@ -82,6 +66,7 @@ def test_refused_entries_are_known_by_time_only_if_all_are_listed():
         (302, "", Verdict.TRY_AGAIN),
         (400, "max entry size '262144' bytes exceeded", Verdict.SOME_REFUSED),
         (400, "stream '{}' has 16 label names; limit 15", Verdict.ALL_REFUSED),
+        (400, "max entry size '9' bytes exceeded for stream '{a=\"label value: \\\"}\"}'", Verdict.SOME_REFUSED),
         (422, "at least one valid stream is required for ingestion", Verdict.ALL_REFUSED),
         (413, "", Verdict.TOO_MUCH),
         (429, "", Verdict.TOO_MUCH),
@@ -95,3 +80,26 @@ def test_only_204_is_delivered(status, text, meaning):
 
 def test_a_single_entry_that_is_too_large_is_refused_for_good():
     assert verdict(PushAnswer(413, "", 0), one_entry=True) is Verdict.ALL_REFUSED
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "unknown"),
+    [
+        (500, "", True),
+        (504, "", True),
+        (408, "", True),
+        (429, STREAM, True),
+        (429, "maximum active stream limit exceeded when trying to create stream {}", True),
+        (429, TENANT, False),
+        (429, "", False),
+        (260, "ingestion blocked", False),
+        (401, "", False),
+    ],
+)
+def test_after_which_answers_entries_may_be_stored_all_the_same(status, text, unknown):
+    assert is_outcome_unknown(PushAnswer(status, text, 0)) is unknown
+
+
+def test_a_loki_with_tenants_is_said_to_need_one():
+    assert "loki.tenant" in setting_for(401, "no org id\n")
+    assert "bearer_token_file" in setting_for(401, "unauthorized")
