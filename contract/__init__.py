@@ -5,7 +5,7 @@ would otherwise repeat it:
 - the files of a launch: identity, record, logline, events, outbox, shipped, state
 - its processes and devices: process_tag, processes, launch_processes, nvml
 - its stream in Loki: labels
-- what inference servers print: engine_lines, engine_stats
+- what inference servers print: engine_lines (header, header_forms, json_header), tracebacks, engine_stats
 - secrets: masking, redaction, secret_file
 - servers and clients: access, http_headers, backoff
 

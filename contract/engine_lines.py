@@ -1,8 +1,7 @@
-"""The grammar of lines that inference servers print: prefixes, headers, tracebacks, request ids.
+"""The grammar of lines that inference servers print: prefixes, headers, request ids.
 
-Pure functions on bytes, standard library only. The forms were taken from real logs of vLLM 0.32, uvicorn, PyTorch and
-NCCL, and from the documentation of SGLang and MindIE. The agent parses with it, the launcher's diagnosis strips
-headers with it, and the test of deploy/vector/tracetail.vrl requires an example line of each form.
+Pure functions on bytes, standard library only. The agent parses with it, the launcher's diagnosis strips headers with
+it, and the test of deploy/vector/tracetail.vrl requires the same forms there. Tracebacks are in tracebacks.py.
 """
 
 import json
@@ -10,105 +9,106 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from tracetail.contract.header import NO_HEADER, Header
+from tracetail.contract.header_forms import FORMS, LEVELS, PATTERNS
 from tracetail.contract.identity import ID_PATTERN
+from tracetail.contract.json_header import json_message, parse_json_header
 
-LEVELS = {
-    "TRACE": "debug",
-    "DEBUG": "debug",
-    "INFO": "info",
-    "NOTICE": "info",
-    "EVENT": "info",
-    "WARN": "warning",
-    "WARNING": "warning",
-    "ERROR": "error",
-    "EXCEPTION": "error",
-    "FATAL": "critical",
-    "CRITICAL": "critical",
-}
-"""Level names as engines print them, and the value of the metadata `level` for each."""
-_GLOG_LEVELS = {"I": "info", "W": "warning", "E": "error", "F": "critical", "C": "critical"}
+__all__ = [
+    "ANSI",
+    "FATAL",
+    "FORMS",
+    "LEVELS",
+    "NESTED_STARTS",
+    "NO_HEADER",
+    "PATTERNS",
+    "PREFIX",
+    "PREFIX_PATTERN",
+    "EngineLine",
+    "Header",
+    "find_request_id",
+    "json_message",
+    "parse_header",
+    "parse_json_header",
+    "read_line",
+    "split_header",
+]
 
-_ID = ID_PATTERN.encode()
-_ANSI = rb"(?:\x1b\[[0-9;]*m)*"
-_IDS = rb"(?:\[traceId=(" + _ID + rb") instanceId=(" + _ID + rb")\] ?)?"
+ANSI = re.compile(rb"\x1b\[[0-9;:?]*[A-Za-z]")
+"""Colours (VLLM_LOGGING_COLOR, Ray, loguru) and other terminal sequences."""
+_ESCAPE = b"\x1b"
 
-PREFIX = re.compile(
-    _IDS
-    + _ANSI
-    + rb"(?:\(([A-Za-z][\w.:/-]{0,63}) pid=(\d{1,10})\)"
-    + _ANSI
-    + rb" ?)?"
-    + _IDS
-    + rb"(?:\[rank(\d{1,6})\]:[ ]?)?"
+_KEY_VALUE = r"(?:pid=(?P<pid>\d{1,10})|[a-z_]{2,16}=[^\s,()]{1,128})"
+PREFIX_PATTERN = (
+    rf"(?:(?:\[traceId=(?P<trace>{ID_PATTERN}) instanceId=(?P<instance>{ID_PATTERN})\]"
+    rf"|\((?:(?P<process>[A-Za-z][\w.:/-]{{0,63}})(?:\([^()\s]{{1,64}}\))?,? )?(?:{_KEY_VALUE}(?:, ?| )?){{1,8}}\)"
+    r"|\((?P<daemon>raylet|autoscaler|gcs_server)(?:[ ,][^()]{0,64})?\)"
+    r"|\[(?:rank|default)\d{1,6}\]:) ?)*"
 )
-"""What may precede the header; matches every line, often with no bytes.
+"""What may precede the header, in any order and more than once.
 
-Groups 1 and 2, or 5 and 6: traceId and instanceId (VLLM_LOGGING_PREFIX; older versions of vLLM print it after the
-process). 3 and 4: process and pid (vLLM). 7: rank (torchrun).
+Ids (VLLM_LOGGING_PREFIX), `(name key=value …)` of vLLM and Ray, rank (torch, torchrun).
 """
+PREFIX = re.compile(PREFIX_PATTERN.encode())
+"""Matches every line, often with no bytes. Process and pid are those of the last `(name key=value …)` with them."""
+_PREFIX_STARTS = b"(["
 
 UVICORN_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-VLLM = re.compile(
-    rb"(DEBUG|INFO|WARNING|ERROR|CRITICAL) (\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d{1,9})? \[([^\]\s]{1,128})\](?: |$)"
-)
-UVICORN = re.compile(rb"(TRACE|DEBUG|INFO|WARNING|ERROR|CRITICAL):(?: {2,}|[\w.]{1,64}:)")
-"""Also the default format of Python's logging: `ERROR:root:text`."""
-SGLANG = re.compile(rb"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)((?: [A-Z]+\d{0,6}){0,6})\] ")
-MINDIE = re.compile(
-    rb"\[(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,:]\d{1,9})?)[^\]]{0,16}\] \[(\d{1,10})\] \[\d{1,20}\]"
-    rb"(?: \[([^\]]{1,64})\])? \[([A-Z]{3,9})\] \[([^\]]{1,128})\]"
-)
-GLOG = re.compile(
-    rb"\[?([IWEFC])(\d\d)(\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,9})?) +(?:\d{1,10} +)?([\w./<>-]{1,128}:\d{1,7})\] "
-)
-"""glog, and PyTorch's C++ in brackets."""
-DATED = re.compile(
-    rb"\[?(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|[+-]\d\d:?\d\d))?)\]?[\s,|:-]*"
-    rb"(?:[\w.]{1,64} ?[\s|:-] ?)??[\[(<]?(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL)?\b"
-)
-"""Other lines that begin with a date and may name a level: `2026-11-22 13:12:10,123 WARNING text`."""
-BRACKETED = re.compile(rb"\[(DEBUG|INFO|WARN|WARNING|ERROR|FATAL|CRITICAL)(?:\|([^\]\s]{1,128}))?\] ")
-"""`[ERROR|trainer.py:7] text` of transformers."""
-NCCL = re.compile(
-    rb"[\w.-]{1,128}:(\d{1,10}):\d{1,10} \[\d{1,4}\] (?:[\w./-]{1,64}:\d{1,6} )?NCCL (WARN|INFO|TRACE|ERROR)"
-)
-PYTHON_WARNING = re.compile(rb":\d{1,7}: (?:[A-Za-z_][\w.]{0,60})?Warning: ")
+_PYTHON_WARNING = re.compile(rb":\d{1,7}: (?:[A-Za-z_][\w.]{0,60})?Warning: ")
 """`file.py:24: DeprecationWarning: text`; searched, since some programs print it after an unfinished line."""
+_PYTHON_WARNING_REACH = 80
 FATAL = (
-    b"terminate called after",
-    b"terminate called without",
+    b"terminate called ",
     b"Fatal Python error: ",
     b"Segmentation fault",
+    b"Bus error",
+    b"Illegal instruction",
+    b"Floating point exception",
+    b"Aborted (core dumped)",
+    b"!!!!!!! Segfault encountered",
+    b"*** SIG",
+    b"Signal (",
+    b"free(): ",
+    b"malloc(): ",
+    b"double free or corruption",
+    b"corrupted size vs. prev_size",
+    b"munmap_chunk(): ",
     b"Exception in thread ",
     b"Exception ignored in: ",
+    b"Exception raised from ",
+    b"frame #",
+    b"GGML_ASSERT(",
+    b"CUDA error: ",
+    b"thread '",
+    b"A worker died or was killed while executing a task",
     b"During handling of the above exception, another",
     b"The above exception was the direct cause of",
 )
-"""Beginnings of lines without a header that are errors."""
+"""Beginnings of lines without a header that are errors: of C and C++ runtimes, Python, PyTorch, ggml, Rust, Ray."""
+_EXCEPTION = re.compile(rb"[A-Za-z_][\w.]{0,200}(?:Error|Exception)(?:\([\w.]{1,100}\))?: ")
+"""An exception's own line, which some programs print without a traceback."""
 
-FORMS = {
-    "vllm": VLLM,
-    "uvicorn": UVICORN,
-    "sglang": SGLANG,
-    "mindie": MINDIE,
-    "glog": GLOG,
-    "dated": DATED,
-    "bracketed": BRACKETED,
-    "nccl": NCCL,
+_FATAL_BYTES = 5
+_FATAL_STARTS = frozenset(text[:_FATAL_BYTES] for text in FATAL)
+_BY_START = {
+    bytes((start,)): tuple(
+        (name, PATTERNS[name], form) for name, form in FORMS.items() if not form.starts or chr(start) in form.starts
+    )
+    for start in range(256)
 }
-"""The headers that a regular expression recognises at the beginning of a line, after its prefix."""
-
-_START_BYTES = 5
-_FATAL_STARTS = frozenset(text[:_START_BYTES] for text in FATAL)
-_LEVEL_STARTS = frozenset((level.encode() + end)[:_START_BYTES] for level in UVICORN_LEVELS for end in (b" ", b":"))
-
-TRACEBACK = b"Traceback (most recent call last)"
-TRACEBACK_STARTS = b"T+ \t"
-"""The first byte of a traceback's first line is one of these."""
-_TRACEBACK_LINE = re.compile(rb"(?:[ \t]*\+ Exception Group )?Traceback \(most recent call last\)")
-EXCEPTION_LINE = re.compile(rb"[A-Za-z_][\w.<>]{0,200}(?::|$)")
-"""The last line of a traceback: a dotted name, then a colon and the message, or nothing."""
+_CACHEABLE = ("vllm", "sglang")
+NESTED_STARTS = (
+    b"(",
+    b"[",
+    *(word.encode() for word in LEVELS if len(word) > 1),
+    b"error",
+    b"Error",
+    b"warning",
+    b"time=",
+    b"level=",
+)
+"""What a header that follows another begins with."""
 
 REQUEST = b"equest"
 _REQUEST_ID = re.compile(
@@ -117,110 +117,121 @@ _REQUEST_ID = re.compile(
 """The id of a request in vLLM's messages: `Received request cmpl-…:`, `Added request cmpl-….`"""
 _REQUEST_TRIES_MAX = 4
 
-_JSON_VALUE_MAX = 128
-_AFTER_HEADER = re.compile(rb"[\])>]?(?: ?[-|:](?= ))? ?")
+_AFTER_HEADER = re.compile(rb"[\])>]?[ \t]*(?:(?:--?|[|:])(?=[ \t])[ \t]*)?")
 """Separators between a header and the message, for headers that do not end with a blank."""
 
 
-class Header(NamedTuple):
-    """The fields of a line's header. A field is None where the header does not contain it."""
+class EngineLine(NamedTuple):
+    """A line of an inference server, parsed."""
 
-    level: str | None = None
-    """One of LEVELS' values; None if the line has no header."""
-    process: bytes | None = None
-    pid: bytes | None = None
-    source: bytes | None = None
-    """`file:line`, or a logger's name."""
-    timestamp: bytes | None = None
-    """The engine's own time, as printed."""
-    body: int = 0
-    """Offset of the message in the line."""
-    cacheable: bool = False
-    """The header ends with the first `] ` and depends on the text before it only: equal text, equal header."""
+    text: bytes
+    """The line without ANSI sequences; offsets refer to it."""
+    header: Header
+    """Level None if the line has none. Process and pid are the prefix's where the header has none."""
+    prefix_end: int
+    """Offset of the header or, in a line without a header, of the message."""
+    ids: tuple[bytes, bytes] | None
+    """traceId and instanceId."""
+
+    @property
+    def prefix(self) -> bytes:
+        """What precedes the header: equal for the lines of one process."""
+        return self.text[: self.prefix_end]
+
+    @property
+    def message(self) -> bytes:
+        """The line without prefix, header and separator, its indentation kept; a line that is JSON is whole."""
+        text, at = self.text, self.prefix_end
+        if text.startswith(b"{", at):
+            return text[at:]
+        body = max(at, self.header.body)
+        if body > at and not text.endswith(b" ", 0, body):
+            separator = _AFTER_HEADER.match(text, body)
+            body = separator.end() if separator else body
+        return text[body:]
 
 
-NO_HEADER = Header()
-
-
-def parse_header(text: bytes, at: int = 0, *, loads: Callable[[bytes], Any] = json.loads) -> Header:
-    """Return the header of a line whose prefix (see PREFIX) ends at offset `at`; NO_HEADER if it has none.
+def read_line(line: bytes, *, loads: Callable[[bytes], Any] = json.loads) -> EngineLine:
+    """Parse a line.
 
     loads: parses JSON; raises ValueError for anything else.
+    """
+    text = ANSI.sub(b"", line) if _ESCAPE in line else line
+    prefix = PREFIX.match(text) if text[:1] in _PREFIX_STARTS else None
+    if prefix is None or not prefix.end():
+        return EngineLine(text, parse_header(text, loads=loads), 0, None)
+    header = parse_header(text, prefix.end(), loads=loads)
+    process, pid = prefix["process"] or prefix["daemon"], prefix["pid"]
+    if (process and not header.process) or (pid and not header.pid):
+        header = header._replace(process=header.process or process, pid=header.pid or pid)
+    ids = (prefix["trace"], prefix["instance"]) if prefix["trace"] else None
+    return EngineLine(text, header, prefix.end(), ids)
+
+
+def parse_header(
+    text: bytes, at: int = 0, *, loads: Callable[[bytes], Any] = json.loads, nested: bool = False
+) -> Header:
+    """Return the header of a line whose prefix (see PREFIX) ends at offset `at`; NO_HEADER if it has none.
+
+    text: without ANSI sequences. nested: another header precedes `at`.
     """
     first = text[at : at + 1]
     if not first or first.isspace():
         return NO_HEADER
-    start = text[at : at + _START_BYTES]
-    if start in _LEVEL_STARTS:
-        if m := VLLM.match(text, at):
-            return Header(LEVELS[m[1].decode()], None, None, m[3], m[2], m.end(), text.endswith(b" ", 0, m.end()))
-        if m := UVICORN.match(text, at):
-            return Header(LEVELS[m[1].decode()], body=m.end())
     if first == b"{":
         return parse_json_header(text[at:], loads=loads)
-    if first in b"[0123456789IWEFC" and (header := _bracketed_or_dated(text, at)):
-        return header
-    if text.find(b" NCCL ", at) > 0 and (m := NCCL.match(text, at)):
-        return Header(LEVELS[m[2].decode()], None, m[1], None, None, m.end())
-    if start in _FATAL_STARTS and text.startswith(FATAL, at):
-        return Header("error", body=at)
-    if (warning := text.find(b"Warning: ", at)) > 0 and PYTHON_WARNING.search(text, max(at, warning - 80)):
-        return Header("warning", body=at)
+    for name, pattern, form in _BY_START[first]:
+        if form.needles and not any(text.find(needle, at) >= 0 for needle in form.needles):
+            continue
+        if m := pattern.match(text, at):
+            return _header(name, m, weak=form.weak, nested=nested)
+    if text[at : at + _FATAL_BYTES] in _FATAL_STARTS and text.startswith(FATAL, at):
+        return Header("error", body=at, weak=True)
+    if (warning := text.find(b"Warning: ", at)) > 0 and _PYTHON_WARNING.search(
+        text, max(at, warning - _PYTHON_WARNING_REACH)
+    ):
+        return Header("warning", body=at, weak=True)
+    if _EXCEPTION.match(text, at):
+        return Header("error", body=at, weak=True)
     return NO_HEADER
 
 
-def _bracketed_or_dated(text: bytes, at: int) -> Header | None:
-    first = text[at : at + 1]
-    if (first == b"[" or first.isalpha()) and (m := GLOG.match(text, at)):
-        timestamp = m[2] + b"-" + m[3] + b" " + m[4]
-        return Header(_GLOG_LEVELS[m[1].decode()], None, None, m[5], timestamp, m.end())
-    if first == b"[":
-        if m := MINDIE.match(text, at):
-            level = LEVELS.get(m[4].decode())
-            if level:
-                return Header(level, m[3], m[2], m[5], m[1], m.end())
-        if m := SGLANG.match(text, at):
-            return Header("info", m[2].strip() or None, None, None, m[1], m.end(), cacheable=True)
-        if m := BRACKETED.match(text, at):
-            return Header(LEVELS[m[1].decode()], None, None, m[2], None, m.end())
-    if (first == b"[" or first.isdigit()) and (m := DATED.match(text, at)):
-        return Header(LEVELS[m[2].decode()] if m[2] else "info", None, None, None, m[1], m.end())
-    return None
+def _header(name: str, m: re.Match[bytes], *, weak: bool, nested: bool) -> Header:
+    """Return the header that a form's match describes, and the one that follows it if the form has no level."""
+    text, fields = m.string, m.groupdict()
+    timestamp = fields.get("time")
+    if name == "glog":
+        timestamp = b"%02d-%b %b" % (int(m["month"]), m["day"], m["clock"])
+    process = (fields.get("process") or b"").strip() or None
+    level = fields.get("level") or fields.get("letter")
+    word = "ERROR" if "code" in fields else level.decode().upper() if level else None
+    if word is not None:
+        body = m.start() if weak or "code" in fields else m.end()
+        cacheable = name in _CACHEABLE and text.endswith(b" ", 0, body)
+        source, pid = fields.get("source"), fields.get("pid")
+        return Header(LEVELS.get(word, "info"), process, pid, source, timestamp, body, cacheable, weak=weak)
+    if not nested and may_have_header(text, m.end()):
+        inner = _nested_header(text, m.end())
+        if inner.level is not None:
+            return inner._replace(process=inner.process or process, timestamp=timestamp, cacheable=False)
+    return Header("info", process, None, None, timestamp, m.end(), name in _CACHEABLE, named=False)
 
 
-def parse_json_header(text: bytes, *, loads: Callable[[bytes], Any] = json.loads) -> Header:
-    """Return the header of a line that is a JSON object (vLLM's JSON formatter and others); NO_HEADER if it is none.
-
-    `body` is 0: the message is the whole line.
-    """
-    if not text.rstrip().endswith(b"}"):
-        return NO_HEADER
-    try:
-        fields = loads(text)
-    except (ValueError, RecursionError):
-        return NO_HEADER
-    if not isinstance(fields, dict):
-        return NO_HEADER
-    level = LEVELS.get(str(_first(fields, "levelname", "level", "severity", "lvl") or "INFO").upper(), "info")
-    name = _first(fields, "filename", "file", "pathname")
-    line = _first(fields, "lineno", "line")
-    source = f"{name}:{line}" if name and line else _first(fields, "source", "caller", "name", "logger")
-    return Header(
-        level,
-        _json_value(_first(fields, "vllm_process_name", "processName")),
-        _json_value(_first(fields, "process", "pid")),
-        _json_value(source),
-        _json_value(_first(fields, "asctime", "time", "timestamp", "ts", "@timestamp")),
-    )
+def may_have_header(text: bytes, at: int) -> bool:
+    """Return whether another header may follow one that ends at offset `at`."""
+    return text.startswith(NESTED_STARTS, at)
 
 
-def _first(fields: dict[str, Any], *names: str) -> Any:
-    """Return the first of these fields that has a value; None if there is none."""
-    return next((fields[name] for name in names if fields.get(name) not in (None, "")), None)
-
-
-def _json_value(value: Any) -> bytes | None:
-    return str(value)[:_JSON_VALUE_MAX].encode(errors="replace") if isinstance(value, str | int | float) else None
+def _nested_header(text: bytes, at: int) -> Header:
+    """Return the header that follows another, with its prefix: `docker logs --timestamps`, SGLang's uvicorn."""
+    prefix = PREFIX.match(text, at)
+    if prefix is None or not prefix.end() > at:
+        return parse_header(text, at, nested=True)
+    header = parse_header(text, prefix.end(), nested=True)
+    process, pid = prefix["process"] or prefix["daemon"], prefix["pid"]
+    if header.level is None:
+        return Header("info", process, pid, body=prefix.end(), named=False)
+    return header._replace(process=header.process or process, pid=header.pid or pid)
 
 
 def split_header(line: bytes) -> tuple[str | None, bytes]:
@@ -228,26 +239,8 @@ def split_header(line: bytes) -> tuple[str | None, bytes]:
 
     A line without a header has the level None. A line that is JSON is returned whole.
     """
-    prefix = PREFIX.match(line)
-    at = prefix.end() if prefix else 0
-    header = parse_header(line, at)
-    if line.startswith(b"{", at):
-        return header.level, line[at:]
-    body = max(at, header.body)
-    if body > at and not line.endswith(b" ", 0, body):
-        separator = _AFTER_HEADER.match(line, body)
-        body = separator.end() if separator else body
-    return header.level, line[body:]
-
-
-def starts_traceback(text: bytes, at: int = 0) -> bool:
-    """Return whether the first line of a traceback, or of an exception group's traceback, begins at offset `at`."""
-    return text[at : at + 1] in TRACEBACK_STARTS and _TRACEBACK_LINE.match(text, at) is not None
-
-
-def is_exception_group(text: bytes, at: int = 0) -> bool:
-    """Return whether the traceback that begins at `at` is a group's: all its lines are indented, the last too."""
-    return text[at : at + 1].isspace()
+    parsed = read_line(line)
+    return parsed.header.level, parsed.message
 
 
 def find_request_id(text: bytes) -> bytes | None:

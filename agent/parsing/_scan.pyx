@@ -59,7 +59,7 @@ cdef bytes _json_key(const char* text, Py_ssize_t size):
     return key
 
 
-def look_up(list texts not None, cache, set open_tracebacks not None, level, resolve):
+def look_up(list texts not None, cache, dict open_tracebacks not None, level, resolve):
     """See scan_plain.look_up."""
     cdef dict heads = cache.heads
     cdef dict starts = cache.starts
@@ -76,6 +76,7 @@ def look_up(list texts not None, cache, set open_tracebacks not None, level, res
     cdef Py_ssize_t size, at, end, index
     cdef bint level_only = True
     cdef bint may_be_stats = False
+    cdef bint severe = level.severe
     cdef Py_ssize_t traceback_end = PyBytes_GET_SIZE(TRACEBACK_END)
     before = None  # the header of the line before: its attributes are in local variables
     meta = None
@@ -86,7 +87,7 @@ def look_up(list texts not None, cache, set open_tracebacks not None, level, res
         size = PyBytes_GET_SIZE(text)
         known = found = None
         if size > 0 and p[0] == b" ":
-            if EMPTY not in open_tracebacks and not (
+            if not severe and EMPTY not in open_tracebacks and not (
                 size >= traceback_end
                 and memcmp(p + size - traceback_end, PyBytes_AS_STRING(TRACEBACK_END), traceback_end) == 0
             ):
@@ -111,6 +112,7 @@ def look_up(list texts not None, cache, set open_tracebacks not None, level, res
         if known is not before:
             before = known
             level = known.level
+            severe = level.severe
             name = level.name
             meta = known.meta
             level_only = known.level_only

@@ -23,6 +23,8 @@ class KnownHeader(HeaderFields):
     level: "Level" = field(kw_only=True)
     may_be_stats: bool = False
     """A line with this header may be a line of engine statistics."""
+    may_be_followed: bool = False
+    """The header names no level; another one may follow it that does."""
     level_only: bool = False
     """The header contains nothing but a level: an access line of uvicorn, or a line without a header."""
 
@@ -38,10 +40,12 @@ class HeaderStart(HeaderFields):
 class Level:
     """A level with its encoded metadata, for lines whose header contains nothing else."""
 
-    __slots__ = ("meta", "name", "without_header")
+    __slots__ = ("meta", "name", "severe", "without_header")
 
     def __init__(self, name: str, meta: bytes) -> None:
         self.name = name
         self.meta = meta
+        self.severe = name in ("error", "critical")
+        """Frames of a traceback may follow, without its first line."""
         self.without_header = KnownHeader(meta=meta, level=self, level_only=True)
         """Of a line that has no header and gets this level."""

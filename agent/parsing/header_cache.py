@@ -1,6 +1,5 @@
 """A cache of parsed headers, by the bytes that they consist of: a server prints the same few again and again."""
 
-import re
 from typing import TypeVar
 
 import orjson
@@ -8,14 +7,17 @@ import orjson
 from tracetail.agent.model import Ids
 from tracetail.agent.parsing.header import HeaderStart, KnownHeader, Level
 from tracetail.contract.engine_lines import (
+    ANSI,
     LEVELS,
-    NO_HEADER,
     UVICORN_LEVELS,
+    EngineLine,
     Header,
     find_request_id,
+    may_have_header,
     parse_json_header,
 )
 from tracetail.contract.labels import METADATA_REQUEST_ID
+from tracetail.contract.tracebacks import NEEDLE
 from tracetail.loki.entries import encode_metadata
 
 HEAD_BYTES = 10
@@ -24,6 +26,8 @@ JSON_MESSAGE = b', "message": "'
 JSON_TIME = b"{"
 """As `timestamp`: json_time() extracts it from the line."""
 
+_ESCAPE = b"\x1b"
+_COLOURED_BRACKET = b"]\x1b[0m "
 _ENTRIES_MAX = 2048
 _KEY_MAX_BYTES = 512
 _CLOCK_BYTES = len(b"11-22 13:12:10")
@@ -56,7 +60,7 @@ class HeaderCache:
         self._starts_without_clock: dict[bytes, HeaderStart] = {}
         """By the same text without the clock: the start of an arbitrary second."""
         self._bracketed: dict[bytes, KnownHeader] = {}
-        """SGLang's headers, which consist of one bracket."""
+        """Headers that end with the first `] `, without ` [` before it: SGLang's, those of older versions of vLLM."""
         self.json: dict[bytes, KnownHeader] = {}
         """vLLM's JSON: by the text between time and message, and after the message."""
         self._metas: dict[tuple[str, bytes | None, bytes | None, bytes | None], bytes] = {}
@@ -72,8 +76,12 @@ class HeaderCache:
         return found
 
     def bracketed(self, text: bytes) -> KnownHeader | None:
-        """Return the header of a line whose first bracket is the whole header, if it was seen."""
-        return self._bracketed.get(text[: text.find(b"] ") + 2])
+        """Return the header of a line that ends with the first bracket, if it was seen and no other follows."""
+        end = _bracket_end(text)
+        known = self._bracketed.get(text[:end])
+        if known is None or (known.may_be_followed and _may_be_followed(text, end)):
+            return None
+        return known
 
     def json_line(self, text: bytes) -> KnownHeader | None:
         """Return the header of a JSON line; None if it is not JSON.
@@ -97,46 +105,50 @@ class HeaderCache:
                 _put(self.json, key, known)
         return known
 
-    def known(self, text: bytes, header: Header, level: Level, prefix: re.Match[bytes] | None) -> KnownHeader:
+    def known(self, text: bytes, line: EngineLine, level: Level) -> KnownHeader:
         """Return the meaning of a line's parsed header; cache it if other lines can share it.
 
         Args:
-            text: the line.
-            header: what parse_header returned for it.
+            text: the line as printed.
+            line: what read_line returned for it.
             level: of the line; it differs from the header's level within a traceback.
-            prefix: a match of engine_lines.PREFIX, if the line may have a prefix.
 
         """
-        process, pid = (prefix[3], prefix[4]) if prefix else (None, None)
+        header = line.header
         # Ids count before a log header only: any other text may be what somebody made the server print.
-        ids = _ids_of(prefix) if prefix and header is not NO_HEADER else None
-        if ids is None and not (process or header.process or header.pid or header.source or header.timestamp):
+        behind_ids = header.level is not None and not header.weak
+        ids = Ids(line.ids[0].decode(), line.ids[1].decode()) if line.ids and behind_ids else None
+        if ids is None and not (header.process or header.pid or header.source or header.timestamp):
             return level.without_header
-        meta = self.meta(level, header, process, pid)
+        meta = self.meta(level, header)
         known = KnownHeader(header.timestamp, ids, meta, level=level, may_be_stats=may_be_stats(header))
+        known.may_be_followed = not header.named
         if header.cacheable and level.name == header.level:
             self._cache(text, header, known)
         return known
 
     def _cache(self, text: bytes, header: Header, known: KnownHeader) -> None:
         """Cache a header that has one of the two shapes by which scan.look_up and bracketed() search."""
-        if header.source is None:
-            _put(self._bracketed, text[: header.body], known)
-            return
         start, _, rest = text.partition(b" [")
+        timestamp, source = header.timestamp, header.source
         if (
-            header.timestamp is None
-            or not start.endswith(header.timestamp)
-            or not rest.startswith(header.source + b"] ")
+            timestamp is None
+            or source is None
+            or len(timestamp) != _CLOCK_BYTES
+            or not start.endswith(timestamp)
+            or not rest.startswith(source + b"] ")
         ):
+            key = text[: _bracket_end(text)]
+            if len(ANSI.sub(b"", key)) == header.body:
+                _put(self._bracketed, key, known)
             return
         without_clock = start[:-_CLOCK_BYTES]
         shared = self._starts_without_clock.get(without_clock)
         if shared is None:
-            shared = HeaderStart(header.timestamp, known.ids)
+            shared = HeaderStart(timestamp, known.ids)
             _put(self._starts_without_clock, without_clock, shared)
-        _put(shared.sources, header.source, known)
-        _put(self.starts, start, HeaderStart(header.timestamp, known.ids, shared.sources))
+        _put(shared.sources, source, known)
+        _put(self.starts, start, HeaderStart(timestamp, known.ids, shared.sources))
 
     def with_request_id(self, meta: bytes, text: bytes) -> bytes:
         """Return meta with the request id in text, if there is one."""
@@ -145,9 +157,9 @@ class HeaderCache:
             return meta
         return meta + _REQUEST_PAIR[len(request_id)] + request_id
 
-    def meta(self, level: Level, header: Header, process: bytes | None = None, pid: bytes | None = None) -> bytes:
-        """Return the encoded metadata of a header; process and pid are used if the header has none."""
-        process, pid = header.process or process, header.pid or pid
+    def meta(self, level: Level, header: Header) -> bytes:
+        """Return the encoded metadata of a header."""
+        process, pid = header.process, header.pid
         key = (level.name, process, pid, header.source)
         meta = self._metas.get(key)
         if meta is None:
@@ -189,7 +201,13 @@ def _put(cache: dict[_K, _V], key: _K, value: _V) -> None:
     cache[key] = value
 
 
-def _ids_of(prefix: re.Match[bytes]) -> Ids | None:
-    """Return the ids in a prefix, which may be in either of two places."""
-    trace_id, instance_id = (prefix[1], prefix[2]) if prefix[1] else (prefix[5], prefix[6])
-    return Ids(trace_id.decode(), instance_id.decode()) if trace_id else None
+def _bracket_end(text: bytes) -> int:
+    """Return the offset after the first bracket and the blank that follows it; 0 if there is none."""
+    end = _COLOURED_BRACKET if _ESCAPE in text else b"] "
+    at = text.find(end)
+    return at + len(end) if at >= 0 else 0
+
+
+def _may_be_followed(text: bytes, at: int) -> bool:
+    """Return whether a level or a traceback may follow the header that ends at offset `at`."""
+    return may_have_header(text, at) or text.find(NEEDLE, at) >= 0

@@ -13,24 +13,13 @@ import orjson
 from tracetail.agent.parsing import scan
 from tracetail.agent.parsing.header import HeaderFields, KnownHeader, Level
 from tracetail.agent.parsing.header_cache import HeaderCache
-from tracetail.agent.parsing.scan_plain import STATS, TRACEBACK_END
-from tracetail.contract.engine_lines import (
-    EXCEPTION_LINE,
-    NO_HEADER,
-    PREFIX,
-    TRACEBACK,
-    TRACEBACK_STARTS,
-    Header,
-    is_exception_group,
-    parse_header,
-    starts_traceback,
-)
-from tracetail.contract.logline import MARK_CUT
+from tracetail.agent.parsing.scan_plain import STATS
+from tracetail.contract.engine_lines import NO_HEADER, PREFIX, EngineLine, read_line
+from tracetail.contract.logline import HEAD_PATTERN, MARK_CUT
+from tracetail.contract.tracebacks import NEEDLE, TRACEBACK, Tracebacks
 
-_OPEN_TRACEBACKS_MAX = 64
-_PREFIX_STARTS = b"([\x1b"
-_TRACEBACK_AFTER_HEADER = b"] " + TRACEBACK
-_MILD_HEADER = re.compile(rb"\b(?:DEBUG|INFO|WARNING) |\[\d{4}-\d\d-\d\d ")
+_BRACKETED_STARTS = b"([DIWEC\x1b"
+_WITHOUT_HEADER = re.compile(rb"(?:%b)?%b[ |+]*" % (HEAD_PATTERN, PREFIX.pattern))
 
 
 class LineAttributes(NamedTuple):
@@ -66,10 +55,7 @@ class LevelTracker:
         """Of the current record."""
         self.cut: bool = state.get("cut", False)
         """The line before was cut: the next one continues it."""
-        self._open: set[bytes] = {key.encode() for key in state.get("open", ())}
-        """Open tracebacks whose lines have no header, by the text before their lines."""
-        self._open_headed: set[bytes] = {key.encode() for key in state.get("open_headed", ())}
-        """Open tracebacks whose lines have a header."""
+        self._tracebacks = Tracebacks(state.get("tracebacks"))
         self._headers_suffice = True
 
     def state(self) -> dict[str, Any]:
@@ -77,8 +63,7 @@ class LevelTracker:
         return {
             "level": self.level.name,
             "cut": self.cut,
-            "open": [key.decode(errors="replace") for key in sorted(self._open)],
-            "open_headed": [key.decode(errors="replace") for key in sorted(self._open_headed)],
+            "tracebacks": self._tracebacks.state(),
         }
 
     def headers_suffice(self, block: bytes) -> bool:
@@ -86,16 +71,8 @@ class LevelTracker:
 
         Call it before add_all() and add(), which depend on the result.
         """
-        self._headers_suffice = not self._open_headed and not self._has_traceback_with_mild_header(block)
+        self._headers_suffice = not self._tracebacks.headed and not _has_traceback_behind_a_mild_header(block)
         return self._headers_suffice
-
-    def _has_traceback_with_mild_header(self, block: bytes) -> bool:
-        at = block.find(_TRACEBACK_AFTER_HEADER)
-        while at >= 0:
-            if _MILD_HEADER.search(block, block.rfind(b"\n", 0, at) + 1, at):
-                return True
-            at = block.find(_TRACEBACK_AFTER_HEADER, at + 1)
-        return False
 
     def add_all(self, texts: list[bytes]) -> LineAttributes:
         """Return the attributes of the next lines; only if headers_suffice() returned True."""
@@ -106,7 +83,7 @@ class LevelTracker:
             )
         cache = self._cache
         metas, levels, fields, requests, stats, self.level = scan.look_up(
-            texts, cache, self._open, self.level, self._resolve
+            texts, cache, self._tracebacks.open, self.level, self._resolve
         )
         for index in requests:
             metas[index] = cache.with_request_id(metas[index], texts[index])
@@ -152,45 +129,42 @@ class LevelTracker:
             return self._indented(text)
         if first == b"{":
             return self._json_line(text)
-        if first == b"[" and self._headers_suffice and (known := self._cache.bracketed(text)):
+        if first in _BRACKETED_STARTS and self._headers_suffice and (known := self._cache.bracketed(text)):
             return known
-        prefix = PREFIX.match(text) if first in _PREFIX_STARTS else None
-        at = prefix.end() if prefix else 0
-        header = parse_header(text, at, loads=orjson.loads)
-        if header is NO_HEADER and not at and not self._open and first not in TRACEBACK_STARTS:
+        line = read_line(text, loads=orjson.loads)
+        if line.header is NO_HEADER and not line.prefix_end and not self._tracebacks.open and NEEDLE not in text:
             return (self.level if self.cut else self._info).without_header
-        return self._cache.known(text, header, self._level_of(text, at, header), prefix)
+        return self._cache.known(text, line, self._level_of(line))
 
     def _indented(self, text: bytes) -> KnownHeader:
         """Return the header of an indented or empty line: it continues the record or the traceback."""
-        if b"" in self._open or (text.endswith(TRACEBACK_END) and starts_traceback(text)):
-            return self._error.without_header
-        return self.level.without_header
+        if not self._tracebacks.open and not self.level.severe and NEEDLE not in text:
+            return self.level.without_header
+        part = self._tracebacks.add(EngineLine(text, NO_HEADER, 0, None), after_error=self.level.severe)
+        return (self.level if part is None else self._error).without_header
 
     def _json_line(self, text: bytes) -> KnownHeader:
         """Return the header of a line that begins as JSON."""
         return self._cache.json_line(text) or (self.level if self.cut else self._info).without_header
 
-    def _level_of(self, text: bytes, prefix_end: int, header: Header) -> Level:
+    def _level_of(self, line: EngineLine) -> Level:
         """Return the level of a line: its own, that of the record or traceback that it continues, or info."""
-        own = header.level
-        if own in ("error", "critical"):
-            return self._cache.levels[own]
-        body = header.body if own else prefix_end
-        first = text[body : body + 1]
-        continues = self.cut or not first or first.isspace()
-        key = text[:prefix_end] + (header.source or b"")
-        opened = self._open_headed if own else self._open
-        if starts_traceback(text, body):
-            if not is_exception_group(text, body) and len(opened) < _OPEN_TRACEBACKS_MAX:
-                opened.add(key)
+        own = line.header.level
+        part = self._tracebacks.add(line, after_error=self.level.severe)
+        if part is not None and own != "critical":
             return self._error
-        if key in opened:
-            if continues:
-                return self._error
-            opened.discard(key)
-            if EXCEPTION_LINE.match(text, body):
-                return self._error
         if own:
             return self._cache.levels[own]
-        return self.level if continues else self._info
+        first = line.text[line.prefix_end : line.prefix_end + 1]
+        return self.level if self.cut or not first or first.isspace() else self._info
+
+
+def _has_traceback_behind_a_mild_header(block: bytes) -> bool:
+    """Return whether a traceback begins in a line with another header than an error's."""
+    at = block.find(TRACEBACK)
+    while at >= 0:
+        start = block.rfind(b"\n", 0, at) + 1
+        if not _WITHOUT_HEADER.fullmatch(block, start, at) and block.find(b"ERROR", start, at) < 0:
+            return True
+        at = block.find(TRACEBACK, at + 1)
+    return False

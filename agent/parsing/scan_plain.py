@@ -24,7 +24,7 @@ _AFTER_DIGITS = b":"
 def look_up(
     texts: list[bytes],
     cache: HeaderCache,
-    open_tracebacks: set[bytes],
+    open_tracebacks: dict[bytes, str],
     level: Level,
     resolve: Callable[[bytes, Level, bool], tuple[KnownHeader, HeaderFields]],
 ) -> tuple[list[bytes], list[str], list[HeaderFields], list[int], list[int], Level]:
@@ -33,7 +33,7 @@ def look_up(
     Args:
         texts: the lines.
         cache: the headers seen so far.
-        open_tracebacks: keys of tracebacks (the text before their lines) that have not ended; resolve may change it.
+        open_tracebacks: tracebacks that have not ended, by the text before their lines; resolve may change it.
         level: of the line before.
         resolve: called with a line that is not in the cache, the level of the line before, and whether it is the
             first of texts.
@@ -55,7 +55,7 @@ def look_up(
         known = heads.get(text[:HEAD_BYTES])
         if known is None:
             if text[:1] == b" ":
-                if b"" not in open_tracebacks and not text.endswith(TRACEBACK_END):
+                if b"" not in open_tracebacks and not level.severe and not text.endswith(TRACEBACK_END):
                     found = known = level.without_header
             else:
                 before, bracket, rest = text.partition(b" [")

@@ -13,8 +13,12 @@ AHEAD_MAX_NS = 300 * SECOND
 """A time further ahead of the clock than this is ignored."""
 
 _TIMESTAMP = re.compile(
-    rb"(?:(\d{4})-)?(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,:](\d{1,9}))?\s?(Z|[+-]\d\d:?\d\d)?"
+    rb"(?:(\d{4})[-/])?(\d\d)[-/](\d\d)[ T-](\d\d):(\d\d):(\d\d)(?:[.,:](\d{1,9}))?\s?(Z|[+-]\d\d:?\d\d)?"
 )
+_AMERICAN = re.compile(rb"(\d\d)/(\d\d)/(\d{4})[ -](\d\d:.*)")
+"""TensorRT-LLM's `11/22/2026-13:12:10`."""
+_CANN_FRACTION = re.compile(rb"\.(\d{3})\.(\d{3})$")
+"""CANN's `13:12:10.123.456`."""
 _EPOCH = re.compile(rb"(\d{10})(\d{0,9})(?:\.(\d{1,9})\d*)?")
 _CACHE_MAX = 8
 _NANOS_DIGITS = 9
@@ -56,7 +60,9 @@ class EngineTimes:
         return found
 
     def _parse(self, timestamp: bytes, last_ns: int | None) -> int | None:
-        match = _TIMESTAMP.fullmatch(timestamp)
+        if american := _AMERICAN.fullmatch(timestamp):
+            timestamp = b"%b-%b-%b %b" % (american[3], american[1], american[2], american[4])
+        match = _TIMESTAMP.fullmatch(_CANN_FRACTION.sub(rb".\1\2", timestamp))
         if match is None:
             return _epoch(timestamp)
         year, month, day, hour, minute, second = (int(group) if group else None for group in match.groups()[:6])

@@ -1,5 +1,6 @@
 """The level of every line of every real log, compared with lists made by reading the logs."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,13 @@ from tracetail.loki import entries
 DATA = Path(__file__).parent.parent / "data"
 NOW = 1_795_353_130_000_000_000
 pytestmark = pytest.mark.usefixtures("either_loops")
+MARKS = {"E": ("error", "critical"), "W": ("warning",), "I": ("info", "debug")}
+FIELD_STARTS = sorted((DATA / "field-starts").iterdir())
+HEALTHY_LOGS = [
+    path
+    for path in sorted([*(DATA / "engine-logs").iterdir(), *(DATA / "vllm-logs").iterdir()])
+    if any(word in path.name for word in ("healthy", "headless", "nnodes", "request-logging", "json-formatter"))
+]
 LOGS = sorted(path.stem for path in (DATA / "vllm-logs").glob("*.log"))
 
 
@@ -39,6 +47,22 @@ def test_every_line_of_a_real_log_has_the_level_that_a_reader_gives_it(name: str
             (n, line, w, f) for n, (line, w, f) in enumerate(zip(lines, wanted, found, strict=True), 1) if w != f
         ]
         assert not wrong
+
+
+@pytest.mark.parametrize("case", FIELD_STARTS, ids=lambda case: case.name)
+def test_the_levels_of_a_start_that_failed_are_those_that_an_expert_gives(case: Path) -> None:
+    lines = [line.removesuffix(b"\r") for line in (case / "log").read_bytes().removesuffix(b"\n").split(b"\n")]
+    wanted = json.loads((case / "expected.json").read_text())["levels"]
+    found = levels(kept(*lines))
+    assert [(n, lines[n], mark, found[n]) for n, mark in wanted if found[n] not in MARKS[mark]] == []
+
+
+@pytest.mark.parametrize("path", HEALTHY_LOGS, ids=lambda path: path.stem)
+def test_no_line_of_a_healthy_server_is_an_error(path: Path) -> None:
+    lines = [line.removesuffix(b"\r") for line in path.read_bytes().splitlines()]
+    found = levels(kept(*lines))
+    wrong = [line for line, level in zip(lines, found, strict=True) if level in MARKS["E"]]
+    assert [line for line in wrong if b"died unexpectedly (exit code: -9)" not in line] == []
 
 
 def test_an_indented_line_continues_the_record_before_it_and_an_unindented_one_is_a_record() -> None:

@@ -3,43 +3,74 @@ import subprocess
 import sys
 
 import pytest
+from support.real_lines import REAL_LINES
 
-from tracetail.contract.engine_lines import FORMS, NO_HEADER, PREFIX, parse_header, split_header
-
-IDS = b"[traceId=t1 instanceId=i1] "
-EXAMPLES = {
-    "vllm": b"WARNING 11-22 13:12:10 [core.py:1] the text",
-    "uvicorn": b"WARNING:  the text",
-    "sglang": b"[2026-11-22 13:12:10 TP0] the text",
-    "mindie": b"[2026-11-22 13:12:10,123456] [123] [140001] [llm] [WARN] [llm_manager.cpp:12] : the text",
-    "glog": b"[W1122 13:13:02.336122 utils.cpp:68] the text",
-    "dated": b"2026-11-22 13:12:10,123 WARNING - the text",
-    "bracketed": b"[WARN|trainer.py:7] the text",
-    "nccl": b"node1:123:456 [0] NCCL WARN the text",
-}
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(
-    "prefix",
-    [
-        b"",
-        IDS,
-        IDS + b"(Worker_TP1 pid=72) ",
-        b"(Worker_TP1 pid=72) " + IDS,
-        b"\x1b[36m(Worker pid=7)\x1b[0m ",
-        b"[rank3]: ",
-    ],
+from tracetail.contract.engine_lines import (
+    FORMS,
+    NO_HEADER,
+    PATTERNS,
+    json_message,
+    parse_header,
+    read_line,
+    split_header,
 )
-def test_every_form_gives_level_and_message_behind_every_prefix(form, prefix):
-    line = EXAMPLES[form]
-    assert FORMS[form].match(line)
-    level = "info" if form == "sglang" else "warning"
-    assert split_header(prefix + line) == (level, b"the text")
+
+IDS = "[traceId=t1 instanceId=i1] "
+PREFIXES = [
+    IDS,
+    f"{IDS}(Worker_TP1 pid=72) ",
+    f"(Worker_TP1 pid=72) {IDS}",
+    "\x1b[36m(Worker_TP1 pid=72)\x1b[0m ",
+    "(Worker pid=72) (Worker_TP1 pid=72) ",
+    "(VllmWorker rank=0 pid=1) (Worker_TP1 pid=72) ",
+    "(RayWorkerWrapper pid=1, ip=192.0.2.1) (Worker_TP1 pid=72, ip=192.0.2.1) ",
+    "(raylet) ",
+    "[rank3]: ",
+    "[rank3]:",
+    "[default0]:[rank0]: ",
+]
+
+
+def text(value):
+    return value.decode() if value is not None else None
+
+
+def form_of(line):
+    return next((name for name, pattern in PATTERNS.items() if pattern.match(line.text, line.prefix_end)), "")
+
+
+@pytest.mark.parametrize("real", REAL_LINES, ids=lambda real: f"{real['form']}-{real['line'][:40]}")
+def test_a_real_line_has_the_fields_that_a_reader_finds(real):
+    line = read_line(real["line"].encode())
+    header = line.header
+    found = {
+        "level": header.level,
+        "process": text(header.process),
+        "pid": text(header.pid),
+        "source": text(header.source),
+        "time": text(header.timestamp),
+    }
+    assert found == {name: real.get(name) for name in found}
+    assert line.message.decode().startswith(real["message"])
+    assert form_of(line) == real["form"]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_recognised_behind_every_prefix(form, prefix):
+    real = next(real for real in REAL_LINES if real["form"] == form)
+    line = read_line((prefix + real["line"]).encode())
+    assert line.header.level == real["level"]
+    assert text(line.header.source) == real.get("source")
+    assert text(line.header.timestamp) == real.get("time")
+    if "Worker_TP1" in prefix and not real.get("process"):
+        assert line.header.process == b"Worker_TP1"
+    assert line.message.decode().startswith(real["message"])
+    assert line.ids == ((b"t1", b"i1") if IDS in prefix else None)
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"plain words", b"   indented", b"INFO", b"[1, 2]", b'{"not": "closed"', b"INFORM"]
+    "line", [b"", b"plain words", b"   indented", b"INFO", b"[1, 2]", b'{"not": "closed"', b"INFORM", b"(see pid) x"]
 )
 def test_a_line_without_a_header_is_its_own_message(line):
     assert parse_header(line) == NO_HEADER
@@ -51,28 +82,88 @@ def test_the_indentation_of_a_message_is_kept():
     assert split_header(b"(EngineCore pid=3)   File") == (None, b"  File")
 
 
-def test_a_header_has_the_fields_that_are_printed():
-    line = IDS + b"(EngineCore_DP0 pid=71) ERROR 11-22 13:12:10 [core.py:700] text"
-    prefix = PREFIX.match(line)
-    header = parse_header(line, prefix.end())
-    assert prefix.groups()[:4] == (b"t1", b"i1", b"EngineCore_DP0", b"71")
-    assert (header.level, header.source, header.timestamp) == ("error", b"core.py:700", b"11-22 13:12:10")
-    assert line[header.body :] == b"text"
+def test_a_header_without_a_level_does_not_name_the_one_that_is_assumed():
+    assert not read_line(b"[2026-11-22 13:12:10 TP0] Exit code: -9").header.named
+    assert read_line(b"INFO 11-22 13:12:10 [core.py:1] fine").header.named
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "expected"),
     [
-        {"levelname": "ERROR", "process": 12, "processName": "P", "filename": "f.py", "lineno": 3, "asctime": "x"},
-        {"level": "error", "pid": "12", "vllm_process_name": "P", "source": "f.py:3", "ts": "x", "message": "\ud800"},
+        (
+            {
+                "levelname": "ERROR",
+                "process": 12,
+                "processName": "P",
+                "filename": "f.py",
+                "lineno": 3,
+                "asctime": "x",
+            },
+            ("error", b"P", b"12", b"f.py:3", b"x"),
+        ),
+        (
+            {
+                "level": "error",
+                "pid": "12",
+                "vllm_process_name": "P",
+                "source": "f.py:3",
+                "ts": "x",
+                "message": "\ud800",
+            },
+            ("error", b"P", b"12", b"f.py:3", b"x"),
+        ),
+        # structlog, python-json-logger with renamed fields, Google Cloud, Elastic Common Schema, OpenTelemetry
+        ({"event": "boom", "level": "warning", "timestamp": "x"}, ("warning", None, None, None, b"x")),
+        ({"severity": "CRITICAL", "time": "x", "logger": "a.b"}, ("critical", None, None, b"a.b", b"x")),
+        ({"log.level": "error", "@timestamp": "x", "message": "boom"}, ("error", None, None, None, b"x")),
+        ({"SeverityText": "WARN", "body": "careful"}, ("warning", None, None, None, None)),
+        # TGI's --json-output
+        (
+            {"timestamp": "x", "level": "ERROR", "fields": {"message": "boom"}, "target": "text_generation_launcher"},
+            ("error", None, None, b"text_generation_launcher", b"x"),
+        ),
+        # pino and bunyan number their levels
+        (
+            {"level": 50, "time": 1714999999123, "pid": 7, "msg": "boom"},
+            ("error", None, b"7", None, b"1714999999123"),
+        ),
+        ({"level": 30, "msg": "fine"}, ("info", None, None, None, None)),
+        # loguru's serialize=True
+        (
+            {
+                "text": "…",
+                "record": {
+                    "level": {"icon": "❌", "name": "ERROR", "no": 40},
+                    "time": {"repr": "x", "timestamp": 1.5},
+                    "file": {"name": "f.py", "path": "/a/f.py"},
+                    "line": 3,
+                    "process": {"id": 12, "name": "MainProcess"},
+                    "message": "boom",
+                },
+            },
+            ("error", None, b"12", b"f.py:3", b"x"),
+        ),
     ],
 )
-def test_json_fields_are_found_under_the_names_that_formatters_use(fields):
-    header = parse_header(json.dumps(fields).encode())
-    assert header[:5] == ("error", b"P", b"12", b"f.py:3", b"x")
+def test_json_fields_are_found_under_the_names_that_formatters_use(fields, expected):
+    assert parse_header(json.dumps(fields).encode())[:5] == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"message": "boom", "exc_info": "Traceback …\nValueError: x"}, "boom\nTraceback …\nValueError: x"),
+        ({"event": "boom"}, "boom"),
+        ({"fields": {"message": "boom"}}, "boom"),
+        ({"record": {"level": {"name": "ERROR"}, "message": "boom"}, "text": "with colours"}, "boom"),
+        ({"level": "error"}, None),
+    ],
+)
+def test_the_message_of_json_is_followed_by_its_traceback(fields, expected):
+    assert json_message(json.dumps(fields).encode()) == expected
 
 
 def test_it_needs_nothing_but_the_standard_library():
-    code = "import sys, tracetail.contract.engine_lines; print(*sorted(sys.modules))"
+    code = "import sys, tracetail.contract.tracebacks; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"orjson", "re2", "aiohttp", "msgspec", "psutil"}.intersection(loaded)

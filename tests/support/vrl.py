@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tracetail.contract.engine_lines import FATAL, FORMS, NESTED_STARTS, PREFIX_PATTERN
+
 PROGRAM = Path(__file__).parents[2] / "deploy" / "vector" / "tracetail.vrl"
 # Python's datetime has no nanoseconds; Loki's sink takes them from the timestamp itself.
 _READ_AT = ".timestamp = t'2026-10-04T00:00:00Z'\n"  # what Vector's file source sets
@@ -33,6 +35,40 @@ class Remap:
     def __call__(self, line, file, host="machine-a"):
         """Return the event that the program makes of one line of a file, with .nanoseconds added."""
         return self._transform.remap({"message": line, "file": str(file), "host": host, "source_type": "file"})
+
+
+def vrl_header_lines():
+    """Return what the program has to contain of the grammar: prefix, forms, what may follow one, fatal texts."""
+    forms = [
+        f"if h == null {{ h = parse_regex(body, r'(?s)^{vrl_form(form.pattern)}(?P<rest>.*)$') ?? null }}"
+        for form in FORMS.values()
+    ]
+    prefix = f"r'(?s)^{vrl_form(PREFIX_PATTERN)}(?P<body>.*)$'"
+    return prefix, forms, _beginning(NESTED_STARTS), _beginning(FATAL)
+
+
+def _beginning(texts):
+    return (
+        "r'^(?:"
+        + "|".join(re.escape(text.decode()).replace("\\ ", " ").replace("'", r"\x27") for text in texts)
+        + ")'"
+    )
+
+
+_CLASSES = {"w": "0-9A-Za-z_", "d": "0-9", "s": r"\t\n\x0b\f\r "}
+
+
+def vrl_form(regex):
+    """Return a pattern of tracetail.contract.header_forms as Rust's regex, on Unicode text, with ASCII classes."""
+    out = ""
+    in_class = False
+    for token in re.findall(r"\\.|.", regex):
+        if token[1:] in _CLASSES:
+            out += _CLASSES[token[1:]] if in_class else f"[{_CLASSES[token[1:]]}]"
+            continue
+        in_class = token == "[" or (in_class and token != "]")
+        out += {r"\b": r"(?-u:\b)", "'": r"\x27", r"\"": '"'}.get(token, token)
+    return out
 
 
 def vrl_pattern(regex):
