@@ -2,7 +2,7 @@
 
 import { TracetailPanel } from "./component/panel-element.js";
 
-const ATTRIBUTES = { traceId: "trace-id", launchId: "launch-id", locale: "locale", theme: "theme", line: "line" };
+const ATTRIBUTES = { traceId: "trace-id", launchId: "launch-id", instanceId: "instance-id", locale: "locale", theme: "theme", line: "line" };
 
 /** What stands behind the #, which is never sent to a server. */
 export const fragment = () => new URLSearchParams(location.hash.slice(1));

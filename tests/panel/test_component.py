@@ -156,6 +156,18 @@ async def test_what_a_ticket_needs_is_copied_at_once(loki, panel, browser):
         await until(page, f"{part('.row.selected .text')}?.textContent.includes('ValueError')")
 
 
+async def test_a_link_leads_to_the_page_around_where_it_has_an_address(loki, panel, browser):
+    crashed(loki)
+    address = f"{panel.url}/panel?traceId=t1&locale=en"
+    async with opened(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
+        await until(page, f"{part('.row.selected .text')}?.textContent.includes('torch')")
+        await page.evaluate(f"{PANEL}.link = '/runs/{{traceId}}?line={{line}}'")
+        await page.get_by_role("button", name="Copy link").click()
+        await until(page, f"{COUNT} === 'Copied'")
+        copied = await page.evaluate("navigator.clipboard.readText()")
+        assert re.fullmatch(re.escape(panel.url) + r"/runs/t1\?line=\d{19}-[0-9a-f]+", copied)
+
+
 async def test_the_head_leads_back_to_the_recent_launches(loki, panel, browser):
     crashed(loki)
     async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en#token=abc") as page:
@@ -484,6 +496,47 @@ async def test_the_list_is_filtered_read_on_and_kept_current(loki, panel, browse
         await page.get_by_label("State", exact=True).select_option("ready")
         await page.get_by_text("No launch of the last two days matches.").wait_for()
         assert page.wrong == []
+
+
+async def test_the_address_has_what_is_filtered_and_searched_for(loki, panel, browser):
+    crashed(loki)
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{SEEN}.length > 0")
+        await page.locator(".search").fill("step 1")
+        await until(page, f"{part('.row.selected .text')}?.textContent.startsWith('INFO step 1')")
+        await page.get_by_label("Show only the lines that match").click()
+        await page.get_by_label("Level", exact=True).select_option("info")
+        await until(page, f"{TEXTS}.every(text => text.includes('step 1'))")
+        address = page.url
+    assert "&q=step+1&only=1&level=info%2Cwarning%2Cerror%2Ccritical#line=" in address
+    async with opened(browser, address) as page:
+        await until(page, f"{TEXTS}.length > 0 && {TEXTS}.every(text => text.includes('step 1'))")
+        await until(page, f"{part('.row.selected .text')}?.textContent.startsWith('INFO step 1')")
+        assert await page.locator(".search").input_value() == "step 1"
+        assert await page.get_by_label("Level", exact=True).input_value() == "info"
+        assert page.wrong == []
+
+
+async def test_a_selected_line_stays_in_sight_with_its_surroundings_when_a_filter_is_taken_away(loki, panel, browser):
+    crashed(loki)
+    selected = f"{part('.row.selected .text')}?.textContent"
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{selected}?.includes('torch')")
+        await page.keyboard.press("4")
+        await until(page, f"{TEXTS}.length === 1")
+        await until(page, f"{selected}?.includes('torch')")
+        await page.keyboard.press("1")
+        await until(page, f"{VISIBLE}.length > 5 && {VISIBLE}.some(row => row.entry.text.includes('torch'))")
+        assert "torch" in await page.evaluate(selected)
+
+
+async def test_an_instance_or_a_launch_names_the_trace_and_unknown_parameters_are_named(loki, panel, browser):
+    crashed(loki)
+    for name, value in (("instanceId", A["instanceId"]), ("launchId", A["launchId"])):
+        async with opened(browser, f"{panel.url}/panel?{name}={value}&locale=en&color=red") as page:
+            await until(page, f"{part('.head .state')}?.textContent === 'Crashed'")
+            await page.get_by_text("parameters that the panel does not know: color").wait_for()
+            assert page.wrong == []
 
 
 async def test_colours_of_the_terminal_are_shown_and_long_lines_wrap(loki, panel, browser):

@@ -4,6 +4,7 @@
 /** @import { Actions } from "./actions.js" */
 /** @import { Child } from "./parts/dom.js" */
 /** @import { LayoutHandlers } from "./parts/layout.js" */
+/** @import { SearchBarState } from "./parts/search-bar.js" */
 /** @import { Counts, Filter, Histogram, Launch, LinkState, Messages, SearchState, Settings, StatsPoint } from "./types.js" */
 
 import { Layers } from "./parts/layers.js";
@@ -39,13 +40,14 @@ export class Display {
    * @param {HTMLElement} options.panel
    * @param {HTMLElement} options.scroller a child of panel
    * @param {Settings} options.settings
+   * @param {SearchBarState} options.search what is searched for at first
    * @param {Actions} options.actions
    * @param {LayoutHandlers} options.on
    */
   constructor(t, options) {
     this.text = t;
     this.#options = options;
-    this.#layout = new Layout(t, { ...options, search: { query: { q: "", regex: false, case: false }, only: false } });
+    this.#layout = new Layout(t, options);
     this.layers = new Layers(options.panel, () => options.scroller.focus());
   }
 
@@ -53,9 +55,14 @@ export class Display {
     this.#layout.destroy();
   }
 
+  /** What stands in the search bar. */
+  get search() {
+    return this.#layout.searchBar.state;
+  }
+
   /** @param {Messages} t */
   setLanguage(t) {
-    const search = this.#layout.searchBar.state;
+    const { search } = this;
     this.layers.close();
     this.#layout.destroy();
     this.text = t;

@@ -101,12 +101,17 @@ export class LogController {
     void this.#numbers.find();
   }
 
-  /** Load the log again with the scope of now, around the line that is in sight. Returns false if begin() came between. */
-  async reload() {
+  /**
+   * Load the log again with the scope of now, around a line, else around what is in sight. Returns false if begin() came
+   * between.
+   * @param {string} [around] the id of a line
+   */
+  async reload(around) {
     const { following } = this.#view;
     const seen = this.#view.visibleLines[0]?.entry.id;
     this.begin();
-    return following || !seen ? this.#reloadNewest() : this.#reloadAround(seen);
+    if (around) return this.#reloadAround(around, "center");
+    return following || !seen ? this.#reloadNewest() : this.#reloadAround(seen, "start");
   }
 
   async #reloadNewest() {
@@ -117,8 +122,11 @@ export class LogController {
     return true;
   }
 
-  /** @param {string} id */
-  async #reloadAround(id) {
+  /**
+   * @param {string} id
+   * @param {"start" | "center"} align where in sight the line comes
+   */
+  async #reloadAround(id, align) {
     const log = this.document;
     const around = { ...this.#scope.parameters, limit: FIRST_PAGE_LINES / 2 };
     /** @type {[LogPage, LogPage]} */
@@ -130,7 +138,7 @@ export class LogController {
     log.reset([...before.lines, ...after.lines], { before: before.more, after: after.more });
     this.show();
     const place = after.lines[0] ?? before.lines[before.lines.length - 1];
-    if (place) this.#view.scrollToLine(place.id, "start");
+    if (place) this.#view.scrollToLine(place.id, align);
     void this.#numbers.find();
     return true;
   }

@@ -49,6 +49,8 @@ const ENGLISH = {
   noMetadata:
     "This Loki keeps no structured metadata: there are no states, levels, processes and filters, and the pieces of long lines are not joined.",
 
+  unknownParameters: (/** @type {string} */ names) => `The address has parameters that the panel does not know: ${names}`,
+
   // Launches
   launch: "Launch",
   allLaunches: "All launches",
@@ -231,6 +233,8 @@ const CHINESE = {
   useToken: "使用此令牌",
   error: "暂时无法读取日志，正在重试…",
   noMetadata: "此 Loki 不保存结构化元数据：没有状态、级别和进程，也无法按它们筛选；被切分的长行不会合并。",
+
+  unknownParameters: (names) => `地址中有面板不认识的参数：${names}`,
 
   launch: "启动",
   allLaunches: "全部启动",

@@ -1,7 +1,7 @@
 // <tracetail-panel>: the log of one trace, live, in an element. Its attributes, life cycle, methods and events; what it
 // shows is panel.js. docs/embedding.md describes it for pages that use it.
 
-/** @import { Filter, Settings } from "./types.js" */
+/** @import { Filter, Settings, View } from "./types.js" */
 
 import { isChinese, messagesFor } from "./messages.js";
 import { Panel } from "./panel.js";
@@ -10,9 +10,9 @@ import { Scope } from "./scope.js";
 
 const HERE = new URL(import.meta.url).origin;
 
-/** Events: ready, token-needed, state, phase, first-error, line-selected, gap, trace-chosen. */
+/** Events: ready, token-needed, state, phase, first-error, line-selected, view, gap, trace-chosen. */
 export class TracetailPanel extends HTMLElement {
-  static observedAttributes = ["src", "trace-id", "launch-id", "token", "locale", "theme", "line", "home"];
+  static observedAttributes = ["src", "trace-id", "launch-id", "instance-id", "token", "locale", "theme", "line", "home", "link"];
   static restAfterMs = 30_000;
 
   /** @type {Panel | null} What is shown while the element is in a page. Not for pages to use. */
@@ -21,6 +21,10 @@ export class TracetailPanel extends HTMLElement {
   #scope = new Scope();
   /** @type {Settings} */
   #settings = { wrap: false, fold: false, charts: false, times: "absolute", zone: "local" };
+  /** @type {View} */
+  #begin = { level: "", process: "", q: "", regex: false, case: false, only: false };
+  /** @type {string[]} Parameters of the page's address that nothing knows, for a note to the reader. */
+  unknownParameters = [];
   /** @type {string | undefined} */
   #token;
   #darkScheme = matchMedia("(prefers-color-scheme: dark)");
@@ -38,6 +42,8 @@ export class TracetailPanel extends HTMLElement {
   set traceId(value) { this.setAttribute("trace-id", value); }
   get launchId() { return this.getAttribute("launch-id") || ""; }
   set launchId(value) { this.setAttribute("launch-id", value); }
+  get instanceId() { return this.getAttribute("instance-id") || ""; }
+  set instanceId(value) { this.setAttribute("instance-id", value); }
   get token() { return this.#token ?? this.getAttribute("token") ?? ""; }
   set token(value) { this.#setToken(value); }
   get locale() { return this.getAttribute("locale") || navigator.language || "en"; }
@@ -46,6 +52,9 @@ export class TracetailPanel extends HTMLElement {
   set theme(value) { this.setAttribute("theme", value); }
   get line() { return this.getAttribute("line") || ""; }
   set line(value) { this.setAttribute("line", value); }
+  /** The address of the page around, with {traceId} and {line} in it, for links to lines; by default the panel's own. */
+  get link() { return this.getAttribute("link") || ""; }
+  set link(value) { this.setAttribute("link", value); }
   /** The address of the list of launches, to which the head then has a link. */
   get home() { return this.getAttribute("home") || ""; }
   set home(value) { this.setAttribute("home", value); }
@@ -56,6 +65,16 @@ export class TracetailPanel extends HTMLElement {
    */
   async seek(place) {
     await this.panel?.navigation.seek(place);
+  }
+
+  /**
+   * What to filter and search for at first, before the element is in a page. The event `view` has the same fields.
+   * @param {Partial<View>} view
+   */
+  beginWith(view) {
+    Object.assign(this.#begin, view);
+    const { level, process, q, regex, case: isCase, only } = this.#begin;
+    this.#scope.filter = { level, process, ...(only && q ? { q, regex, case: isCase } : {}) };
   }
 
   /**
@@ -81,7 +100,7 @@ export class TracetailPanel extends HTMLElement {
 
   connectedCallback() {
     this.#darkScheme.addEventListener("change", this.#schemeChanged);
-    this.#scope.change(this.traceId, this.launchId);
+    this.#scope.change(this.traceId, this.launchId, this.instanceId);
     this.#applyTheme();
     this.#applyLocale();
     this.panel = this.#newPanel();
@@ -105,6 +124,7 @@ export class TracetailPanel extends HTMLElement {
     else if (name === "locale") this.#applyLocale();
     else if (name === "token") this.#setToken(undefined);
     else if (name === "home") this.panel.launchesChanged();
+    else if (name === "link") return;
     else if (name !== "line") this.#reopen();
     else if (after) void this.seek(after);
   }
@@ -115,6 +135,8 @@ export class TracetailPanel extends HTMLElement {
       token: () => this.token,
       line: () => this.line,
       home: () => this.home,
+      link: () => this.link,
+      unknownParameters: () => this.unknownParameters,
       restAfterMs: () => TracetailPanel.restAfterMs,
       announce: (/** @type {string} */ name, /** @type {object} */ detail) => {
         this.dispatchEvent(new CustomEvent(name, { detail }));
@@ -127,12 +149,14 @@ export class TracetailPanel extends HTMLElement {
       nextTheme: () => { this.theme = this.dataset.theme === "dark" ? "light" : "dark"; },
       nextLocale: () => { this.locale = isChinese(this.locale) ? "en" : "zh"; },
     };
-    const options = { host, scope: this.#scope, settings: this.#settings };
+    const { q, regex, case: isCase, only } = this.#begin;
+    const search = { query: { q, regex, case: isCase }, only };
+    const options = { host, scope: this.#scope, settings: this.#settings, search };
     return new Panel(this.#root, messagesFor(this.locale), options);
   }
 
   #reopen() {
-    this.#scope.change(this.traceId, this.launchId);
+    this.#scope.change(this.traceId, this.launchId, this.instanceId);
     this.panel?.open();
   }
 

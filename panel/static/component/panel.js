@@ -2,6 +2,7 @@
 // to the display; what the reader does comes back as actions.
 
 /** @import { LayoutHandlers } from "./parts/layout.js" */
+/** @import { SearchBarState } from "./parts/search-bar.js" */
 /** @import { Scope } from "./scope.js" */
 /** @import { Attempt, Filter, Host, Launch, LaunchesPage, LinesMessage, LogPage, Messages, Settings } from "./types.js" */
 
@@ -49,9 +50,9 @@ export class Panel {
   /**
    * @param {ShadowRoot} root
    * @param {Messages} t
-   * @param {{host: Host, scope: Scope, settings: Settings}} options
+   * @param {{host: Host, scope: Scope, settings: Settings, search: SearchBarState}} options
    */
-  constructor(root, t, { host, scope, settings }) {
+  constructor(root, t, { host, scope, settings, search }) {
     this.#host = host;
     this.#scope = scope;
     this.#settings = settings;
@@ -61,7 +62,9 @@ export class Panel {
     const view = (this.view = this.#newView());
     const panel = element("div", { class: "panel" }, view.scroller);
     const actions = (this.#actions = new Actions(() => this.#actionParts(panel, attempt)));
-    this.#display = new Display(t, { panel, scroller: view.scroller, settings, actions, on: this.#layoutHandlers() });
+    this.#display = new Display(t, {
+      ...{ panel, settings, actions, search }, scroller: view.scroller, on: this.#layoutHandlers(),
+    });
     this.launches = this.#newLaunches();
     this.#selection = this.#newSelection(attempt);
     this.rows = this.#newRows();
@@ -128,12 +131,20 @@ export class Panel {
     if (JSON.stringify(next) === JSON.stringify(this.#scope.filter)) return;
     this.#scope.filter = next;
     this.#display.showFilter(next);
+    this.#announceView();
     await this.#reload();
   }
 
   /** What the head shows has changed. */
   launchesChanged() {
     this.#showLaunches();
+  }
+
+  /** Report what is filtered and searched for. */
+  #announceView() {
+    const { level, process } = this.#scope.filter;
+    const { query, only } = this.#display.search;
+    this.#host.announce("view", { level, process, ...query, only });
   }
 
   // --- making the parts ---------------------------------------------------------------------------------------------
@@ -201,6 +212,7 @@ export class Panel {
       api: this.#api,
       scope: this.#scope,
       base: this.#host.src,
+      template: this.#host.link,
       attempt,
       on: {
         changed: () => this.#showSelection(),
@@ -275,12 +287,16 @@ export class Panel {
   #layoutHandlers() {
     return {
       home: this.#host.home,
+      unknownParameters: this.#host.unknownParameters,
       time: (time) => void this.navigation.seek(time),
       launch: (launchId) => void this.#chooseLaunch(launchId),
       cause: (exit, launch) => void this.navigation.toCause(exit, launch),
       error: (step) => this.#actions.stepError(step),
       ticket: (exit, launch) => this.#actions.copyTicket(exit, launch),
-      search: (query, step) => void this.#search.search(query, step),
+      search: (query, step) => {
+        void this.#search.search(query, step);
+        this.#announceView();
+      },
       filter: (filter) => void this.setFilter(filter),
       leaveSearch: () => this.view.scroller.focus(),
     };
@@ -315,8 +331,11 @@ export class Panel {
     this.#host.announce("ready", { traceId });
     void this.#overview.refresh();
     const line = this.#host.line();
+    const { query } = this.#display.search;
+    if (query.q && line) this.#search.mark(query);
+    else if (query.q) void this.#search.search(query, "first");
     if (line) void this.navigation.seek(line);
-    this.#opensAtCause = !line;
+    this.#opensAtCause = !line && !query.q;
   }
 
   /** @param {Launch[]} launches */
@@ -368,9 +387,9 @@ export class Panel {
     if (this.#session.isOpening) this.open();
     if (!this.#session.isLive) return;
     this.#search.reset();
-    this.#selection.clear();
     await this.#attempt(async () => {
-      if (!(await this.log.reload())) return;
+      // A selected line stays in sight: without the filter, with its surroundings.
+      if (!(await this.log.reload(this.#selection.first))) return;
       this.#display.showNotice(this.log.document.empty ? (t) => [t.nothingMatches] : null, false);
       this.#showPosition();
     });

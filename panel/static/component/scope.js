@@ -5,7 +5,9 @@
 export class Scope {
   traceId = "";
   launchId = "";
-  /** The trace of the log that was opened: with a launchId alone it is known only from there on. */
+  /** Names a trace where there is neither a traceId nor a launchId. */
+  instanceId = "";
+  /** The trace of the log that was opened: with a launchId or an instanceId alone it is known only from there on. */
   openedTrace = "";
   /** One of several launches that was chosen in the head. */
   chosenLaunch = "";
@@ -16,10 +18,12 @@ export class Scope {
    * Turn to another trace or launch; the filter stays.
    * @param {string} traceId
    * @param {string} launchId
+   * @param {string} instanceId
    */
-  change(traceId, launchId) {
+  change(traceId, launchId, instanceId) {
     this.traceId = traceId;
     this.launchId = launchId;
+    this.instanceId = instanceId;
     this.openedTrace = "";
     this.chosenLaunch = "";
   }
@@ -34,7 +38,7 @@ export class Scope {
 
   /** Whether there is a log to open. */
   get isGiven() {
-    return Boolean(this.traceId || this.launchId);
+    return Boolean(this.traceId || this.launchId || this.instanceId);
   }
 
   get isFiltered() {
@@ -43,7 +47,8 @@ export class Scope {
 
   /** @returns {Parameters} without the filter */
   get ids() {
-    return { traceId: this.trace, launchId: this.launch };
+    const { trace, launch } = this;
+    return { traceId: trace, launchId: launch, instanceId: trace || launch ? "" : this.instanceId };
   }
 
   /** @returns {Parameters} */

@@ -45,13 +45,22 @@ export class SearchController {
   }
 
   /**
+   * Mark the matches, and stay where the reader is.
+   * @param {SearchQuery} query
+   */
+  mark(query) {
+    this.#query = query;
+    this.pattern = matchPattern(query);
+    this.#view.refresh();
+  }
+
+  /**
    * Search for something else, from what is in sight on.
    * @param {SearchQuery} query
    * @param {SearchStep} step
    */
   async search(query, step) {
-    this.#query = query;
-    this.pattern = matchPattern(query);
+    this.mark(query);
     await this.step(step);
   }
 

@@ -18,6 +18,7 @@ export class SelectionController {
   #api;
   #scope;
   #base;
+  #template;
   #attempt;
   #on;
   /** @type {Selection | null} */
@@ -28,16 +29,18 @@ export class SelectionController {
    * @param {PanelApi} options.api
    * @param {Scope} options.scope
    * @param {() => string} options.base the panel's address
+   * @param {() => string} options.template the address of a line in the page around; "" for none
    * @param {Attempt} options.attempt
    * @param {object} options.on
    * @param {() => void} options.on.changed
    * @param {(line: SelectedLine) => void} options.on.selected one line was selected
    * @param {(text: string) => Promise<void>} options.on.copy
    */
-  constructor({ api, scope, base, attempt, on }) {
+  constructor({ api, scope, base, template, attempt, on }) {
     this.#api = api;
     this.#scope = scope;
     this.#base = base;
+    this.#template = template;
     this.#attempt = attempt;
     this.#on = on;
   }
@@ -123,10 +126,16 @@ export class SelectionController {
   }
 
   /**
-   * The address of a line in the panel.
+   * The address of a line, in the page around if it has one.
    * @param {string} id
    */
   linkTo(id) {
+    const template = this.#template();
+    if (template) {
+      const values = { "{traceId}": this.#scope.trace, "{line}": id };
+      const filled = Object.entries(values).reduce((text, [name, value]) => text.replaceAll(name, encodeURIComponent(value)), template);
+      return new URL(filled, location.href).href;
+    }
     const link = new URL("/panel", this.#base());
     link.searchParams.set("traceId", this.#scope.trace);
     link.hash = `line=${id}`;

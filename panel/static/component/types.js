@@ -235,6 +235,11 @@
  */
 
 /**
+ * What of a log is shown: filtered by level and process, and what is searched for. only: only the lines that match.
+ * @typedef {{level: string, process: string, q: string, regex: boolean, case: boolean, only: boolean}} View
+ */
+
+/**
  * Which of the recent launches are shown: with these words, in these states, with these labels. Empty: any.
  * @typedef {{q: string, state: string, engine: string, env: string, host: string}} LaunchFilter
  */
@@ -275,6 +280,8 @@
  * @property {() => string} token
  * @property {() => string} line the line to begin at; "" for the end
  * @property {() => string} home the address of the list of launches; "" where the page around has none
+ * @property {() => string} link the address of a line in the page around, with {traceId} and {line} in it; "" for none
+ * @property {() => string[]} unknownParameters of the page's address
  * @property {() => number} restAfterMs how long the page is hidden before the connection is closed
  * @property {(name: string, detail: object) => void} announce dispatches an event
  * @property {(token: string) => void} setToken

@@ -16,6 +16,7 @@ import { Toolbar } from "./toolbar.js";
 /**
  * @typedef {object} LayoutHandlers
  * @property {() => string} home the address of the list of launches; "" for none
+ * @property {() => string[]} unknownParameters of the page's address
  * @property {(time: string) => void} time a time was chosen, as a key
  * @property {(launchId: string) => void} launch
  * @property {(exit: Exit, launch: Launch) => void} cause
@@ -58,10 +59,12 @@ export class Layout {
       copyLink: () => actions.copyLink(),
     });
     this.caveat = element("div", { class: "caveat", role: "note", hidden: true }, t.noMetadata);
+    const unknown = on.unknownParameters().join(", ");
+    this.unknown = element("div", { class: "caveat", role: "note", hidden: !unknown }, t.unknownParameters(unknown));
     this.notice = element("div", { class: "notice", hidden: true });
     this.jump = element("button", { class: "jump", type: "button", hidden: true, onclick: () => actions.toEnd() });
     scroller.before(
-      ...this.header.elements, this.caveat, this.histogram.element, this.charts.element, this.toolbar.element, this.notice,
+      ...this.header.elements, this.unknown, this.caveat, this.histogram.element, this.charts.element, this.toolbar.element, this.notice,
     );
     scroller.after(this.jump, this.statusBar.element);
     this.showCharts(settings.charts);
