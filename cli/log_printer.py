@@ -10,6 +10,7 @@ from tracetail.contract import labels as names
 from tracetail.panel.trace.entry import Entry
 
 _COLOURS = {"debug": "bright_black", "warning": "yellow", "error": "red", "critical": "red"}
+_NAME_COLOURS = ("cyan", "magenta", "green", "blue", "bright_cyan", "bright_magenta", "bright_green", "bright_blue")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]|\x1b(?!\[[0-9;]*m)")
 """What a log must not send to a terminal: control characters other than tabs and colours, and bidi overrides."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -23,10 +24,17 @@ class LogPrinter:
         self._as_json = as_json
         self._raw = raw
         self._colour = colour
+        self._names: dict[str, str] = {}
+        self.several = False
+        """Whether lines of several logs are printed: each then has the name of its log in front."""
         self.count = 0
 
-    def print(self, entry: Entry) -> None:
-        """Print one entry."""
+    def print(self, entry: Entry | None) -> None:
+        """Print one entry, or the mark of lines that are left out."""
+        if entry is None:
+            if not self._as_json:
+                click.echo("--")
+            return
         self.count += 1
         if self._as_json:
             text = json.dumps({**entry.as_json(), "labels": launch_labels_of(entry)}, ensure_ascii=False)
@@ -41,12 +49,25 @@ class LogPrinter:
         time = datetime.fromtimestamp(entry.time_ns / 1e9).astimezone()
         clock = time.strftime("%Y-%m-%d %H:%M:%S.") + f"{time.microsecond // 1000:03d}"
         level = fields.get(names.METADATA_LEVEL, "")
+        if self.several:
+            clock = f"{clock} {self._name(entry)}"
         if not self._colour:
             return f"{clock} {level.upper():8} {_CONTROL.sub(REPLACEMENT, click.unstyle(entry.text))}"
         text = _CONTROL.sub(REPLACEMENT, entry.text)
         if fields.get(names.METADATA_KIND) == "event":
             return f"{click.style(clock, dim=True)} {click.style('● ' + text, fg='cyan')}"
         return f"{click.style(clock, dim=True)} {click.style(text, fg=_COLOURS.get(level), bold=level == 'critical')}"
+
+    def _name(self, entry: Entry) -> str:
+        """Return the name of the entry's log: of its model, and the end of its launchId; in a colour of its own."""
+        source = entry.stream.source
+        if source not in self._names:
+            fields = entry.stream.fields
+            model = _CONTROL.sub(REPLACEMENT, fields.get(names.SERVICE_NAME, ""))
+            name = f"{model}/{source[-6:]}" if model else source[-12:]
+            colour = _NAME_COLOURS[len(self._names) % len(_NAME_COLOURS)]
+            self._names[source] = click.style(name, fg=colour) if self._colour else name
+        return self._names[source]
 
 
 def launch_labels_of(entry: Entry) -> dict[str, str]:

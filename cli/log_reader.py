@@ -57,6 +57,12 @@ class LogReader:
         self._start = Key(selection.start_ns)
         self._positions: dict[str, Key] = {}
 
+    async def has_several_logs(self) -> bool:
+        """Return whether the selected streams are of more than one launch or file. Raises LokiError."""
+        selector = logql.selector(self._selection.streams)
+        streams = await self._loki.series(selector, self._selection.start_ns, _newest_possible_ns())
+        return len({source_of(stream) for stream in streams}) > 1
+
     async def stored(self) -> AsyncIterator[Entry]:
         """Yield the entries that Loki has, oldest first. Raises LokiError."""
         position = self._start

@@ -2,26 +2,35 @@
 
 import asyncio
 import os
-import re
 import sys
-import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from tracetail.agent.settings import AgentSettings
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
+from tracetail.cli.local_logs import local_entries
+from tracetail.cli.log_choice import Choice, by_options, by_word, newest
+from tracetail.cli.log_filter import LineFilter, with_context
 from tracetail.cli.log_printer import LogPrinter
 from tracetail.cli.log_reader import LogReader, Selection
+from tracetail.cli.since import FORMS, since_ns
 from tracetail.cli.terminal import is_terminal
-from tracetail.contract import labels as names
-from tracetail.contract.identity import InvalidIdError, check_id, is_launch_id
+from tracetail.contract.state import state_dir
+from tracetail.launcher.registry import Launch
 from tracetail.loki import logql
-from tracetail.loki.client import LokiClient, LokiError
+from tracetail.loki.client import LokiClient, LokiError, LokiUnavailableError
 from tracetail.loki.settings import LokiSettingsError
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+if TYPE_CHECKING:
+    from tracetail.panel.trace.entry import Entry
 
 
 @click.command()
+@click.argument("what", required=False)
 @click.option("--trace-id", metavar="ID", help="Lines of this trace.")
 @click.option("--launch", "launch_id", metavar="ID", help="Lines of this launch, as `tracetail ps` lists it.")
 @click.option("--instance-id", metavar="ID", help="Lines of this run of the scheduler.")
@@ -30,13 +39,16 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 @click.option("--grep", metavar="TEXT", help="Only lines that contain this text.")
 @click.option("--regex", metavar="RE2", help="Only lines that match this regular expression (RE2).")
 @click.option("-i", "--ignore-case", is_flag=True, help="For --grep and --regex.")
-@click.option("--since", default="7d", show_default=True, metavar="AGE", help="The oldest lines: 90s, 15m, 6h, 7d.")
+@click.option("-C", "--context", type=click.IntRange(min=0), default=0, metavar="N", help="N lines around each, too.")
+@click.option("--since", default="7d", show_default=True, metavar="WHEN", help=f"The oldest lines: {FORMS}.")
 @click.option("-n", "--tail", type=click.IntRange(min=0), metavar="N", help="Only the newest N lines.")
+@click.option("--local", is_flag=True, help="From this machine's log files, without Loki.")
 @click.option("--raw", is_flag=True, help="The server's text alone, without time and level.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_obj
 def logs(
     config: str | None,
+    what: str | None,
     trace_id: str | None,
     launch_id: str | None,
     instance_id: str | None,
@@ -45,29 +57,51 @@ def logs(
     grep: str | None,
     regex: str | None,
     ignore_case: bool,
+    context: int,
     since: str,
     tail: int | None,
+    local: bool,
     raw: bool,
     as_json: bool,
 ) -> None:
     """Print the lines of a trace, a launch or a run, oldest first.
 
+    WHAT is a launchId or the end of one, the name of a model (its newest launch on this machine), or a traceId.
+    Without it and without options: the newest launch on this machine. If Loki does not answer, this machine's log
+    files are read.
+
     Exit status: 0 if there are lines, 1 if there are none or Loki does not answer, 2 for an option or setting that
     cannot be used.
     """
-    streams = _streams(trace_id, launch_id, instance_id)
-    settings = load_configuration(config).loki
-    selection = Selection(
-        streams=streams,
-        start_ns=time.time_ns() - _age_seconds(since) * 1_000_000_000,
-        levels=logql.levels_from(level) if level else (),
-        grep=grep,
-        regex=regex,
-        ignore_case=ignore_case,
-    )
-    printer = LogPrinter(as_json=as_json, raw=raw, colour=not (as_json or raw) and _wants_colour())
     try:
-        asyncio.run(_print(LokiClient(settings), selection, printer, tail=tail, follow=follow))
+        start_ns = since_ns(since, datetime.now().astimezone())
+    except ValueError:
+        fail(f"--since {since!r} is not a time; give one such as {FORMS}", BAD_USAGE)
+    if local and follow:
+        fail("--follow reads from Loki: it does not go with --local", BAD_USAGE)
+    choice = _choice(what, trace_id, launch_id, instance_id)
+    settings = load_configuration(config)
+    levels = logql.levels_from(level) if level else ()
+    chosen = LineFilter.of(levels, grep, regex, ignore_case=ignore_case)
+    if context:  # the lines around are in no query for those that match
+        selection = Selection(choice.streams, start_ns, levels=(), grep=None, regex=None, ignore_case=False)
+    else:
+        selection = Selection(choice.streams, start_ns, levels, grep, regex, ignore_case)
+    printer = LogPrinter(as_json=as_json, raw=raw, colour=not (as_json or raw) and _wants_colour())
+    here = _Local(choice.launches, settings.agent, start_ns, chosen, context, tail)
+    try:
+        if local:
+            asyncio.run(here.print(printer))
+        else:
+            asyncio.run(
+                _print(LokiClient(settings.loki), selection, printer, chosen, context, tail=tail, follow=follow)
+            )
+    except LokiUnavailableError as error:
+        if follow or printer.count or not choice.launches:
+            fail(str(error))
+        click.echo(f"{error}; reading the log files of this machine", err=True)
+        local = True
+        asyncio.run(here.print(printer))
     except LokiSettingsError as error:
         fail(str(error), BAD_USAGE)
     except LokiError as error:
@@ -79,15 +113,56 @@ def logs(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     if not printer.count:
-        fail(f"no lines match {selection.query()} in the last {since} at {settings.url}")
+        where = "in the log files of this machine" if local else f"at {settings.loki.url}"
+        fail(f"no lines match {selection.query()} since {since} {where}")
+
+
+def _choice(what: str | None, trace_id: str | None, launch_id: str | None, instance_id: str | None) -> Choice:
+    state = state_dir(os.environ)
+    if trace_id is not None or launch_id is not None or instance_id is not None:
+        if what is not None:
+            fail(f"give {what!r} or an option, not both", BAD_USAGE)
+        return by_options(trace_id, launch_id, instance_id, state)
+    return newest(state) if what is None else by_word(what, state)
+
+
+class _Local(NamedTuple):
+    """The lines of this machine's log files that were asked for."""
+
+    launches: Sequence[Launch]
+    settings: AgentSettings
+    start_ns: int
+    chosen: LineFilter
+    context: int
+    tail: int | None
+
+    async def print(self, printer: LogPrinter) -> None:
+        """Print them."""
+        printer.several = len(self.launches) > 1
+        entries = (one for one in local_entries(self.launches, self.settings) if one.time_ns >= self.start_ns)
+        found: Iterable[Entry | None] = [one async for one in with_context(entries, self.chosen, self.context)]
+        for entry in deque(found, maxlen=self.tail):
+            printer.print(entry)
 
 
 async def _print(
-    loki: LokiClient, selection: Selection, printer: LogPrinter, *, tail: int | None, follow: bool
+    loki: LokiClient,
+    selection: Selection,
+    printer: LogPrinter,
+    chosen: LineFilter,
+    context: int,
+    *,
+    tail: int | None,
+    follow: bool,
 ) -> None:
     async with loki:
         reader = LogReader(loki, selection)
-        if tail is None:
+        printer.several = await reader.has_several_logs()
+        if context:
+            found = [entry async for entry in with_context(reader.stored(), chosen, context)]
+            for each in deque(found, maxlen=tail):
+                printer.print(each)
+        elif tail is None:
             async for entry in reader.stored():
                 printer.print(entry)
         else:
@@ -95,30 +170,8 @@ async def _print(
                 printer.print(entry)
         if follow:
             async for entry in reader.new():
-                printer.print(entry)
-
-
-def _streams(trace_id: str | None, launch_id: str | None, instance_id: str | None) -> dict[str, str]:
-    """Return the labels by which the streams are selected."""
-    given = {names.TRACE_ID: trace_id, names.LAUNCH_ID: launch_id, names.INSTANCE_ID: instance_id}
-    streams = {name: value for name, value in given.items() if value is not None}
-    if not streams:
-        fail("which lines? Give --trace-id, --launch or --instance-id (`tracetail ps` lists them)", BAD_USAGE)
-    if launch_id is not None and not is_launch_id(launch_id):
-        fail(f"--launch {launch_id!r} is not a launch id such as 20261122T211210-4bf92f", BAD_USAGE)
-    try:
-        for name, value in streams.items():
-            check_id(name, value)
-    except InvalidIdError as error:
-        fail(str(error), BAD_USAGE)
-    return streams
-
-
-def _age_seconds(age: str) -> int:
-    match = re.fullmatch(r"(\d{1,6})([smhd])", age)
-    if match is None:
-        fail(f"--since {age!r} is not an age; give a number and s, m, h or d, for instance 6h", BAD_USAGE)
-    return int(match[1]) * _UNITS[match[2]]
+                if chosen.matches(entry):
+                    printer.print(entry)
 
 
 def _wants_colour() -> bool:

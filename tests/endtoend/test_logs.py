@@ -120,12 +120,12 @@ def test_follows_on_when_the_secret_is_rotated(bare_machine, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        ([], 2, "--trace-id"),
+        ([], 2, "give a traceId"),
         (["--trace-id", 'a"b'], 2, "traceId"),
-        (["--trace-id", "t1", "--since", "yesterday"], 2, "6h"),
+        (["--trace-id", "t1", "--since", "noon"], 2, "6h"),
         (["--launch", "../x"], 2, "launch id"),
         (["--trace-id", "nothing-here"], 1, 'no lines match {traceId="nothing-here"}'),
-        (["--trace-id", "t1", "--regex", "("], 1, "Loki answered 400"),
+        (["--trace-id", "t1", "--regex", "("], 2, "missing )"),
     ],
 )
 def test_a_mistake_or_an_empty_answer_is_one_clear_line(store, arguments, status, says):
@@ -140,3 +140,54 @@ def test_without_a_loki_it_says_which_it_tried(bare_machine):
     run = bare_machine.tracetail("logs", "--trace-id", "t1")
     assert run.returncode == 1
     assert "http://127.0.0.1:9" in run.stderr
+
+
+SCRIPT = "for n in 1 2 3 4 5; do echo line $n; done; echo 'ERROR 11-26 20:01:02 [core.py:9] it broke'; exec sleep 60"
+PRINTS = ["sh", "-c", SCRIPT]
+
+
+def prints(machine, **parameters):
+    """Start a server that prints some lines, and return its result."""
+    return machine.launch(PRINTS, readyWhen="log:it broke", **parameters)
+
+
+def test_the_last_launch_one_by_its_end_its_model_or_its_trace(machine):
+    first = prints(machine, modelName="first", traceId="t-first")
+    second = prints(machine, modelName="second", traceId="t-second")
+    for launch in (first, second):
+        machine.wait_for_event(launch["traceId"], "ready")
+
+    def printed(*arguments):
+        run = machine.tracetail("logs", "--raw", "--regex", "^line", *arguments)
+        return lines(run), run.stderr
+
+    five = [f"line {n}" for n in range(1, 6)]
+    for arguments, launch in (
+        ([], second),
+        ([first["launchId"]], first),
+        ([first["launchId"][-6:]], first),
+        (["first"], first),
+        (["t-second"], second),
+        (["t-second", "--local"], second),
+    ):
+        found, notes = printed(*arguments)
+        assert found == five
+        assert launch["launchId"] in notes or arguments[:1] in ([launch["launchId"]], [launch["traceId"]])
+
+
+def test_this_machines_files_are_read_where_loki_does_not_answer(bare_machine):
+    launch = prints(bare_machine, modelName="m", traceId="t1")
+    run = bare_machine.tracetail("logs", "t1", "--level", "error", "-C", "1")
+    assert "reading the log files of this machine" in run.stderr
+    assert [line[33:] for line in lines(run)][:2] == ["line 5", "ERROR 11-26 20:01:02 [core.py:9] it broke"]
+    again = bare_machine.tracetail("logs", launch["launchId"], "--local", "-n", "1", "--since", "today", "--json")
+    assert json.loads(lines(again)[0])["labels"]["launchId"] == launch["launchId"]
+    assert again.stderr == ""
+
+
+def test_lines_of_several_launches_have_the_name_of_theirs(machine):
+    for name in ("a", "b"):
+        prints(machine, modelName=name, traceId="both")
+    machine.wait_for_event("both", "ready")
+    run = machine.tracetail("logs", "both", "--local", "--regex", "^line 1")
+    assert sorted(line.split()[2][:2] for line in lines(run)) == ["a/", "b/"]
