@@ -3,6 +3,8 @@
 The description of a field is its documentation: on the command line, in the configuration and in the JSON Schema.
 """
 
+import hashlib
+import json
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -137,6 +139,12 @@ def same_start(running: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return {k: v for k, v in running.items() if k not in ignored} == {
         k: v for k, v in wanted.items() if k not in ignored
     }
+
+
+def start_digest(wanted: Mapping[str, Any]) -> str:
+    """Return what is equal for two starts, given by to_object(), that ask for the same server, whatever the trace."""
+    compared = {k: v for k, v in wanted.items() if k not in NOT_COMPARED | {"traceId"}}
+    return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def schema() -> dict[str, Any]:

@@ -88,8 +88,26 @@ def service_name(env: str, model_name: str, port: int | None) -> str:
     return f"{env}/{model_name}" + ("" if port is None else f":{port}")
 
 
+class Operation:
+    """An operation on a service, whose lock is held; what it does is in the lock's file."""
+
+    def __init__(self, descriptor: int, doing: dict[str, Any]) -> None:
+        self._descriptor = descriptor
+        self._doing = {**doing, "pid": os.getpid(), "since": time.time()}
+        self.previous = _read_holder(descriptor)
+        """What the holder before had written."""
+        self.note()
+
+    def note(self, **more: Any) -> None:
+        """Write what the operation does, with these fields as well."""
+        self._doing |= more
+        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, json.dumps(self._doing).encode(), 0)
+
+
 @contextlib.contextmanager
-def operation_lock(state_dir: Path, service: str, doing: dict[str, Any]) -> Iterator[None]:
+def operation_lock(state_dir: Path, service: str, doing: dict[str, Any]) -> Iterator[Operation]:
     """Hold the lock for starting or stopping a service. Raises BusyError at once if another process holds it.
 
     Args:
@@ -107,10 +125,7 @@ def operation_lock(state_dir: Path, service: str, doing: dict[str, Any]) -> Iter
             holder = _read_holder(descriptor)
             who = f" (pid {holder['pid']}, {holder.get('action', '?')})" if "pid" in holder else ""
             raise BusyError(f"another operation on {service} is running{who}", holder) from None
-        with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps({**doing, "pid": os.getpid(), "since": time.time()}).encode(), 0)
-        yield
+        yield Operation(descriptor, doing)
     finally:
         os.close(descriptor)
 

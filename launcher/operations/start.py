@@ -12,7 +12,7 @@ from tracetail.contract.masking import mask_text
 from tracetail.contract.record import LaunchDir, Phase, Record
 from tracetail.launcher import params as parameters
 from tracetail.launcher import plan, registry
-from tracetail.launcher.operations import keeper_process, new_launch, refusals, rescue, stop
+from tracetail.launcher.operations import equal_start, keeper_process, new_launch, refusals, rescue, stop
 from tracetail.launcher.params import Params
 from tracetail.launcher.result import (
     EXITED_BEFORE_READY,
@@ -46,8 +46,14 @@ def start(params: Params, state_dir: Path, listener: Listener, *, min_free_bytes
     begun = time.monotonic()
     service = registry.service_name(params.env, params.model_name, params.port)
     try:
-        with registry.operation_lock(state_dir, service, {"action": "start", "traceId": params.trace_id}):
-            launched = _launch(params, state_dir, listener, min_free_bytes, scope=scope)
+        with equal_start.turn(params, state_dir, service) as (operation, started):
+            if started is not None and params.if_running in ("", "reuse"):
+                listener("joined", started.read(), [])
+                launched: tuple[LaunchDir, bool] | Result = started, True
+            else:
+                launched = _launch(params, state_dir, listener, min_free_bytes, scope=scope)
+            if not isinstance(launched, Result):
+                operation.note(launchId=launched[0].launch_id)
         # Waiting needs no lock: others may join this start, or stop it.
         if isinstance(launched, Result):
             return launched._replace(action="start", seconds=time.monotonic() - begun)
