@@ -12,7 +12,7 @@ time of an event is the time of its line.
 | unhealthy | cause, hint, seconds: since ready; the server runs, but fails its probes |
 | recovered | seconds: for how long it was unhealthy |
 | failed | seconds, exitCode, signal, exitStatus, cause, hint, evidence: the start ended without a ready server |
-| stopping | reason |
+| stopping | reason, and who asked: user, pid, command |
 | exited | state, seconds, exitCode, signal, cause, hint, evidence: the last event of every launch |
 | adopted | keeperPid: a new keeper continues after the one before died |
 | rotated | next: the file name of the next segment; the last line of a segment |

@@ -10,7 +10,7 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 _PROC = "/proc"
 # Indices into what _stat_fields returns: proc_pid_stat(5) counts from 1, and the list starts with field 3.
-_STATE, _PARENT, _GROUP, _SESSION, _START_TIME, _ENVIRON_START = 0, 1, 2, 3, 19, 47
+_STATE, _PARENT, _GROUP, _SESSION, _START_TIME, _ENVIRON_START, _EXIT_CODE = 0, 1, 2, 3, 19, 47, 49
 _ENDED_STATES = frozenset({"Z", "X"})
 
 
@@ -86,6 +86,25 @@ def is_alive(ref: ProcessRef) -> bool:
     if process is None or not process.running:
         return False
     return process.start_time == ref["startTime"] and boot_id() == ref["bootId"]
+
+
+def zombie_wait_status(ref: ProcessRef) -> int | None:
+    """Return the status, as waitpid(2) gives it, of a process that has ended and is not reaped; None otherwise.
+
+    The kernel shows it to processes of the same user (proc_pid_stat(5)); others read 0, which means nothing.
+    """
+    fields = _stat_fields(ref["pid"])
+    if fields is None or int(fields[_START_TIME]) != ref["startTime"] or fields[_STATE].decode() not in _ENDED_STATES:
+        return None
+    return int(fields[_EXIT_CODE]) if os.geteuid() in (0, _owner(ref["pid"])) else None
+
+
+def _owner(pid: int) -> int:
+    """Return the uid of a process; -1 if it is gone."""
+    try:
+        return os.stat(f"{_PROC}/{pid}").st_uid  # noqa: PTH116
+    except OSError:
+        return -1
 
 
 def read_environ(pid: int) -> Mapping[bytes, bytes]:

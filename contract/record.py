@@ -80,6 +80,15 @@ class Health(TypedDict, total=False):
     """When that was found."""
 
 
+class Sender(TypedDict):
+    """The process that asked for a stop."""
+
+    user: str
+    pid: int
+    command: str
+    """Its command line, secrets masked; `?` if it had ended already."""
+
+
 class Record(TypedDict, total=False):
     """The record of a launch. Times are RFC 3339 with offset; a field that is not known yet is absent."""
 
@@ -108,6 +117,7 @@ class Record(TypedDict, total=False):
     startedAt: str
     readyAt: str
     endedAt: str
+    stoppedBy: Sender
     health: Health
     """Present while the state is `unhealthy`."""
     exit: Exit

@@ -6,6 +6,7 @@ import sys
 
 from tracetail.contract.process_tag import KEEPER_TAG
 from tracetail.contract.record import LaunchDir
+from tracetail.launcher.keeper.stop_request import StopRequest
 
 CALLBACKS = "tracetail.launcher.callbacks"
 CRASH_RESTART = "tracetail.launcher.operations.crash_restart"
@@ -29,14 +30,15 @@ class BackgroundJobs:
 
     def _run(self, module: str, argument: str) -> None:
         try:
-            child = subprocess.Popen(
-                [sys.executable, "-I", "-m", module, str(self._launch.path), argument],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=os.environ | {KEEPER_TAG: self._launch.launch_id},
-                start_new_session=True,
-            )
+            with StopRequest.unblocked():
+                child = subprocess.Popen(
+                    [sys.executable, "-I", "-m", module, str(self._launch.path), argument],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=os.environ | {KEEPER_TAG: self._launch.launch_id},
+                    start_new_session=True,
+                )
         except OSError as error:
             print(f"cannot start {module}: {error}", file=sys.stderr)  # noqa: T201  (keeper.log)
             return

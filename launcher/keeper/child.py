@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Mapping
 
 from tracetail.contract.processes import ProcessRef, is_alive
+from tracetail.launcher.machine import exit_status
 
 
 class Child:
@@ -15,7 +16,7 @@ class Child:
         self.pid = 0
         self.exited = False
         self.code: int | None = None
-        """Its exit status; None if a signal ended it, or if it was not our child and the status is unknown."""
+        """Its exit status; None if a signal ended it, or if it was not our child and the kernel does not show it."""
         self.signal: str | None = None
         """The name of the signal that ended it."""
         self.descriptor = -1
@@ -44,17 +45,29 @@ class Child:
             self.descriptor = os.pidfd_open(ref["pid"])
 
     def poll(self) -> None:
-        """Update `exited` of a watched process."""
-        if self._watched is not None and not self.exited:
-            self.exited = not is_alive(self._watched)
+        """Update `exited` of a watched process, and its status where that can be known."""
+        if self._watched is None or self.exited or is_alive(self._watched):
+            return
+        self.exited = True
+        status = exit_status.wait_status(self._watched, self.descriptor)
+        if status is not None:
+            self.set_exit(status)
 
     def set_exit(self, wait_status: int) -> None:
         """Record the end of a process that was reaped. wait_status: from waitpid(2)."""
         status = os.waitstatus_to_exitcode(wait_status)
         self.exited = True
         self.code = status if status >= 0 else None
-        self.signal = signal.Signals(-status).name if status < 0 else None
+        self.signal = _signal_name(-status) if status < 0 else None
 
     def describe_exit(self) -> str:
         """Return `exited with status 3` or `killed by SIGKILL`."""
         return f"killed by {self.signal}" if self.signal else f"exited with status {self.code}"
+
+
+def _signal_name(number: int) -> str:
+    """Return `SIGTERM`, or `SIG37` for a real-time signal, which has no name of its own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"

@@ -6,7 +6,7 @@ from tracetail.contract import record
 from tracetail.contract.logline import Event
 from tracetail.launcher.keeper.child import Child
 from tracetail.launcher.keeper.diagnosis import Finding
-from tracetail.launcher.result import EXITED_BEFORE_READY
+from tracetail.launcher.result import EXITED_BEFORE_READY, PORT_HELD
 
 
 class Failure(NamedTuple):
@@ -37,11 +37,13 @@ def failed(
         failure: what the keeper itself found wrong.
         finding: the root cause that the log names.
         left_behind: how many processes of the launch were left when it ended.
-        port_holder: which process holds the port, if the finding is about it.
+        port_holder: which process holds the port, if the finding is about it, or if there is none.
 
     """
     end: record.Exit = {"code": child.code, "signal": child.signal}
     status = failure.status if failure else EXITED_BEFORE_READY
+    if failure is None and (finding.about_port if finding else port_holder):
+        status = PORT_HELD
     if finding is not None and not (failure and status == EXITED_BEFORE_READY):
         end["cause"] = f"{failure.cause}; {finding.cause}" if failure else finding.cause
         end["hint"] = f"{port_holder}: {finding.hint}" if port_holder else finding.hint
@@ -52,6 +54,9 @@ def failed(
             end["hint"] = failure.hint
     else:
         end["cause"] = _cause_by_status(before, child, left_behind)
+        if port_holder:
+            end["cause"] = f"{port_holder}; the server {end['cause']}"
+            end["hint"] = "stop it, or choose another port"
     if before == record.STARTING:
         end["exitStatus"] = status
         return record.FAILED, end

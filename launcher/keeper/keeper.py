@@ -29,6 +29,7 @@ from tracetail.launcher.keeper.position import PositionFile
 from tracetail.launcher.keeper.pump import Pump
 from tracetail.launcher.keeper.readiness import Readiness
 from tracetail.launcher.keeper.record_writer import RecordWriter
+from tracetail.launcher.keeper.stop_request import StopRequest
 from tracetail.launcher.keeper.teardown import Teardown
 from tracetail.launcher.keeper.wakeup import Wakeup
 from tracetail.launcher.log.stamper import Stamper, timestamp_now
@@ -46,13 +47,13 @@ class Keeper:
     def __init__(self, launch: LaunchDir, lock: LaunchLock) -> None:
         """Args: launch: what to keep; lock: of the launch, held."""
         self._launch = launch
+        self._stop = StopRequest()
         self._wakeup = Wakeup()
         self._plan = plan.read(launch)
         self._writer = RecordWriter(launch, lock)
         self._record = self._writer.record
         self._engine = engines.load(self._record["engine"])
         self._output = Output(launch.output_path)
-        self._stop_requested = False
         self._child = Child()
         self._in_pre_start = False
         """The child is preStart's; the server comes after it."""
@@ -114,7 +115,7 @@ class Keeper:
         elif not self._child.exited:
             self._readiness.expect_from(self._started)
             self._readiness.begin()
-        self._stop_requested = self._record["state"] == record.STOPPING
+        self._stop.received = self._stop.received or self._record["state"] == record.STOPPING
         if self._record["state"] in _SERVING and not self._child.exited:
             self._watch_health()
         self._loop()
@@ -126,7 +127,6 @@ class Keeper:
 
     def _register(self) -> None:
         """Handle signals, become the parent of orphans, and record this process as the launch's keeper."""
-        signal.signal(signal.SIGTERM, self._on_sigterm)
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only to wake the loop
         for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(ignored, signal.SIG_IGN)
@@ -135,9 +135,6 @@ class Keeper:
         assert ref is not None
         self._record["keeper"] = ref
         self._write_record()
-
-    def _on_sigterm(self, *_: object) -> None:
-        self._stop_requested = True
 
     def _start_server(self) -> None:
         if not self._spawn(self._plan["argv"]):
@@ -169,7 +166,8 @@ class Keeper:
         output = self._output.open_for_server()
         self._child = Child()
         try:
-            self._child.spawn(argv, environ, self._plan["workDir"], output)
+            with self._stop.unblocked():
+                self._child.spawn(argv, environ, self._plan["workDir"], output)
         except OSError as error:
             self._child.exited = True
             cause = f"cannot run {argv[0]}: {error.strerror}"
@@ -193,11 +191,18 @@ class Keeper:
                 self._check_health()
             self._free_disk_space()
             self._record_segments()
-            if self._stop_requested and self._record["state"] in (record.STARTING, *_SERVING):
-                self._record["state"] = record.STOPPING
-                self._log.event(events.STOPPING, reason="asked to stop")
-                self._write_record()
+            if self._stop.received and self._record["state"] in (record.STARTING, *_SERVING):
+                self._begin_stop()
         self._finish()
+
+    def _begin_stop(self) -> None:
+        self._record["state"] = record.STOPPING
+        who = {}
+        if self._stop.sender is not None:
+            self._record["stoppedBy"] = self._stop.sender
+            who = dict(self._stop.sender)
+        self._log.event(events.STOPPING, reason="asked to stop", **who)
+        self._write_record()
 
     @property
     def _ending(self) -> bool:
@@ -206,24 +211,29 @@ class Keeper:
     def _is_over(self) -> bool:
         """Return whether the launch is ending and none of its processes is left."""
         return self._ending and self._teardown.run(
-            self._record.get("server"), server_exited=self._child.exited, stopping=self._stop_requested
+            self._record.get("server"),
+            was_ready="readyAt" in self._record,
+            server_exited=self._child.exited,
+            stopping=self._stop.received,
         )
 
     def _wait(self) -> None:
         poller = select.poll()
         poller.register(self._wakeup.descriptor, select.POLLIN)
+        poller.register(self._stop.descriptor, select.POLLIN)
         if self._pump.ready_to_poll:
             poller.register(self._output.descriptor, select.POLLIN)
         if self._child.descriptor >= 0 and not self._child.exited:
             poller.register(self._child.descriptor, select.POLLIN)
         times = [self._pump.timeout(), segment_pruning.IDLE_CHECK_SECONDS if self._log.segment > 1 else None]
-        if self._ending or self._stop_requested:
+        if self._ending or self._stop.received:
             times.append(self._teardown.next_at - time.monotonic())
         elif self._record["state"] == record.STARTING:
             times.append(self._readiness.timeout())
         timeout = min((t for t in times if t is not None), default=None)
         poller.poll(None if timeout is None else min(max(0.0, timeout), POLL_MAX_SECONDS) * 1000)
         self._wakeup.clear()
+        self._stop.read()
 
     def _reap(self) -> None:
         while True:
@@ -241,7 +251,7 @@ class Keeper:
 
     def _after_pre_start(self) -> None:
         """Start the server if the child that ended was a successful preStart."""
-        if not self._in_pre_start or self._stop_requested or self._failure is not None:
+        if not self._in_pre_start or self._stop.received or self._failure is not None:
             return
         if self._child.code == 0:
             self._in_pre_start = False
@@ -366,7 +376,7 @@ class Keeper:
         if before in _SERVING and self._record["engine"] == "custom" and self._child.code == 0:
             return record.STOPPED, exit_reason.stopped(self._child, "")
         finding = diagnosis.diagnose_log(self._engine, self._log.segments())
-        about_port = finding is not None and finding.about_port
+        about_port = finding.about_port if finding else (before == record.STARTING and self._failure is None)
         holder = port_holder.describe_holder(self._record, self._host) if about_port else ""
         return exit_reason.failed(
             before, self._child, self._failure, finding, left_behind=self._teardown.found, port_holder=holder

@@ -1,6 +1,7 @@
 """Finds the phases of a start, and the line that means ready, in a server's output."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tracetail.launcher.engines import Phase
@@ -21,8 +22,10 @@ def _compile(pattern: str) -> _Pattern:
 class PhaseWatch:
     """Searches the output of a server that is not ready yet."""
 
-    def __init__(self, phases: Sequence[Phase], ready_pattern: str = "") -> None:
-        """Args: ready_pattern: regular expression of the line that means ready; "" for none."""
+    def __init__(
+        self, phases: Sequence[Phase], ready_pattern: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Args: ready_pattern: regular expression of the line that means ready, "" for none; clock: seconds."""
         self._waiting = list(phases)
         self._ready = _compile(ready_pattern) if ready_pattern else None
         self.passed: list[str] = []
@@ -30,14 +33,26 @@ class PhaseWatch:
         self.ready_seen = False
         self.active = True
         """Whether output is searched: not after the server is ready."""
+        self.last_phase = ""
+        """The phase that passed last."""
+        self.last_output = clock()
+        """When the server last printed something, or began."""
+        self._clock = clock
+
+    def describe_progress(self) -> str:
+        """Return `last phase: model loaded; silent for 12 s`."""
+        silent = f"silent for {self._clock() - self.last_output:.0f} s"
+        return f"last phase: {self.last_phase}; {silent}" if self.last_phase else f"no phase ended; {silent}"
 
     def search(self, block: bytes) -> None:
         """Search the next lines."""
         if not self.active:
             return
+        self.last_output = self._clock()
         found = [(at, phase) for phase in self._waiting if (at := block.find(phase.anchor)) >= 0]
         for _, phase in sorted(found):
             self._waiting.remove(phase)
             self.passed.append(phase.name)
+            self.last_phase = phase.name
         if self._ready is not None and not self.ready_seen:
             self.ready_seen = any(self._ready.search(line) for line in block.split(b"\n"))

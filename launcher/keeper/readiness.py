@@ -9,9 +9,10 @@ from tracetail.contract.secret_file import SecretFileError, read_secret
 from tracetail.launcher import plan, probe
 from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.phase_watch import PhaseWatch
-from tracetail.launcher.result import EXITED_BEFORE_READY, NOT_READY_IN_TIME
+from tracetail.launcher.result import EXITED_BEFORE_READY, NOT_READY_IN_TIME, PORT_HELD
 
 PROBE_SECONDS = 0.25
+PORT_HINT = "stop it, or choose another port"
 _NEVER = float("inf")
 
 
@@ -87,11 +88,19 @@ class Readiness:
             hint = "the server answers, but not as `smoke` asks"
             return Failure(EXITED_BEFORE_READY, self._probe.failure, hint)
         if now >= self._deadline:
-            missing = self._probe.last if self._probe is not None else "the awaited line did not appear"
-            limit = f"{self._ready['timeoutSec']:g} s"
-            late = f"preStart did not end within {limit}" if in_pre_start else f"not ready after {limit}: {missing}"
-            return Failure(NOT_READY_IN_TIME, late, "raise readyTimeoutSec if it only needs more time")
+            return self._time_out(in_pre_start=in_pre_start)
         return False
+
+    def _time_out(self, *, in_pre_start: bool) -> Failure:
+        hint = "raise readyTimeoutSec if it only needs more time"
+        limit = f"{self._ready['timeoutSec']:g} s"
+        if in_pre_start:
+            return Failure(NOT_READY_IN_TIME, f"preStart did not end within {limit}", hint)
+        if self._probe is not None and self._probe.foreign:
+            return Failure(PORT_HELD, self._probe.foreign, PORT_HINT)
+        missing = self._probe.last if self._probe is not None else "the awaited line did not appear"
+        progress = self._watch.describe_progress()
+        return Failure(NOT_READY_IN_TIME, f"not ready after {limit}: {missing}; {progress}", hint)
 
     def _start_probe(self) -> None:
         api_key = ""
@@ -117,6 +126,8 @@ class ReadinessProbe(threading.Thread):
         self.passed = False
         self.failure = ""
         """Why the smoke test failed: further probes would not help."""
+        self.foreign = ""
+        """Which other process listens at the port, if one does."""
         self.last = "nothing listens yet"
         """Why the last probe failed."""
 
@@ -153,9 +164,9 @@ class ReadinessProbe(threading.Thread):
             probe.check_ready_path(self._target, ready["path"])
             if ready["modelsPath"]:
                 probe.check_model(self._target, ready["modelsPath"], ready["servedName"])
-        foreign_listener = self._foreign_listener()
-        if foreign_listener:
-            raise probe.ProbeError(foreign_listener)
+        self.foreign = self._foreign_listener()
+        if self.foreign:
+            raise probe.ProbeError(self.foreign)
         if ready["warmup"]:
             probe.warm_up(self._target, ready["completionsPath"], ready["servedName"])
         if ready["smoke"] is not None:

@@ -8,6 +8,9 @@ from collections.abc import Callable, Collection
 from tracetail.contract.processes import Process, ProcessRef
 from tracetail.launcher.machine import processes
 
+LOADING_STOP_SECONDS = 5.0
+"""From SIGTERM to SIGKILL for a server that was not ready: no request is in flight, and vLLM does not answer SIGTERM
+while it loads a model (seen for over 40 s)."""
 LEFT_BEHIND_SECONDS = 1.0
 """How long processes may take to end by themselves once their server has ended."""
 INTERVAL_SECONDS = 0.1
@@ -45,11 +48,12 @@ class Teardown:
         self.stuck: list[Process] = []
         """Processes that not even SIGKILL ended."""
 
-    def run(self, server: ProcessRef | None, *, server_exited: bool, stopping: bool) -> bool:
+    def run(self, server: ProcessRef | None, *, was_ready: bool, server_exited: bool, stopping: bool) -> bool:
         """Signal the processes that are left; True when none is, or when they cannot be ended.
 
         Args:
             server: the launch's server.
+            was_ready: it has been ready: requests may be in flight.
             server_exited: it has ended: what it left behind gets less time.
             stopping: a stop was asked for.
 
@@ -63,7 +67,8 @@ class Teardown:
             return True
         if self._kill_at is None:
             self.found = len(left)
-            self._kill_at = now + (LEFT_BEHIND_SECONDS if server_exited else self._stop_seconds)
+            patience = self._stop_seconds if was_ready else min(self._stop_seconds, LOADING_STOP_SECONDS)
+            self._kill_at = now + (LEFT_BEHIND_SECONDS if server_exited else patience)
             self._give_up_at = self._kill_at + KILL_SECONDS
         elif server_exited and stopping:
             self._kill_at = min(self._kill_at, now + LEFT_BEHIND_SECONDS)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pwd
+import re
 import subprocess
 import sys
 import time
@@ -131,6 +133,33 @@ def test_a_server_that_never_gets_ready_is_ended_at_its_time_out(world):
     started = world.start([["text", "loading\n"], ["ignore-term"], ["stay"]], readyTimeoutSec=1, stopTimeoutSec=0.5)
     assert started.status == 11
     assert not world.members(world.launch(started.result))
+
+
+def test_a_server_that_hangs_while_it_loads_is_ended_in_seconds_and_its_last_phase_named(world):
+    steps = [["text", "Starting to load model /m...\n"], ["ignore-term"], ["stay"]]
+    begun = time.monotonic()
+    started = world.start(steps, readyTimeoutSec=1, stopTimeoutSec=60)
+    assert (started.status, time.monotonic() - begun < 20) == (11, True)
+    cause = started.result["cause"]
+    assert cause.startswith("not ready after 1 s: the awaited line did not appear; last phase: ")
+    assert re.search(r"; silent for \d+ s$", cause)
+
+
+def test_a_stop_while_a_server_loads_takes_seconds_and_says_who_asked(world, wait_until):
+    with world.popen("start", "--params", world.params([["ignore-term"], ["stay"]], stopTimeoutSec=60)) as launcher:
+        launch = wait_until(lambda: next((one for one in world.launches() if "server" in one.read()), None))
+        begun = time.monotonic()
+        assert world.run("stop", "--model-name", "m").status == 0
+        assert time.monotonic() - begun < 20
+        launcher.wait(30)
+    stopping = next(event for event in world.events(launch) if event.name == "stopping").fields
+    assert (stopping["reason"], stopping["user"]) == ("asked to stop", pwd.getpwuid(os.geteuid()).pw_name)
+    assert stopping["command"].endswith("-m tracetail stop --model-name m")
+    assert launch.read()["stoppedBy"] == {
+        "user": stopping["user"],
+        "pid": int(stopping["pid"]),
+        "command": stopping["command"],
+    }
 
 
 def test_alive_means_still_there_after_two_seconds(world):

@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tracetail.contract.logline import render_stamp
 from tracetail.contract.processes import is_alive
 from tracetail.contract.record import LaunchLock
@@ -133,6 +135,26 @@ def test_a_server_that_died_without_a_keeper_is_found_crashed(world, wait_until)
     world.ended(launch)
     assert launch.read()["state"] == "crashed"
     assert [event.name for event in world.events(launch)][-1] == "exited"
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "expected"),
+    [
+        (["exit", 0], "stopped", (0, None)),
+        (["exit", 7], "crashed", (7, None)),
+        (["kill", 9], "crashed", (None, "SIGKILL")),
+        (["kill", 37], "crashed", (None, "SIG37")),
+    ],
+)
+def test_the_exit_status_of_a_server_that_was_taken_over_is_known(world, wait_until, tmp_path, end, state, expected):
+    go = tmp_path / "go"
+    launch = world.launch(world.start([["text", "ready now\n"], ["wait", str(go)], end]).result)
+    kill_keeper(launch)
+    assert world.run("keep", "--adopt", launch.launch_id).status == 0
+    wait_until(launch.lock_held)
+    go.touch()
+    record = world.ended(launch)
+    assert (record["state"], (record["exit"]["code"], record["exit"]["signal"])) == (state, expected)
 
 
 def test_stop_without_a_keeper_ends_everything(world, wait_until, tmp_path):

@@ -90,7 +90,7 @@ const ENGLISH = {
     recovered: /** @type {Sentence} */ ((f) => `Answers again, after ${f.duration}`),
     failed: /** @type {Sentence} */ ((f) =>
       `Failed to start after ${f.duration}${f.part(": ", "cause")}${f.part(" (exit status ", "exitCode", ")")}${f.part(" (signal ", "signal", ")")}`),
-    stopping: /** @type {Sentence} */ ((f) => `Stopping${f.part(": ", "reason")}`),
+    stopping: /** @type {Sentence} */ ((f) => `Stopping${f.part(": ", "reason")}${f.part(" by ", "user")}${f.part(": ", "command")}`),
     exited: /** @type {Sentence} */ ((f) =>
       `Ended after ${f.duration}, ${f.get("state")}${f.part(": ", "cause")}${f.part(" (exit status ", "exitCode", ")")}${f.part(" (signal ", "signal", ")")}`),
     adopted: /** @type {Sentence} */ ((f) => `Another keeper took over${f.part(" (pid ", "keeperPid", ")")}`),
@@ -273,7 +273,7 @@ const CHINESE = {
     recovered: (f) => `${f.duration} 后恢复正常`,
     failed: (f) =>
       `${f.duration} 后启动失败${f.part("：", "cause")}${f.part("（退出码 ", "exitCode", "）")}${f.part("（信号 ", "signal", "）")}`,
-    stopping: (f) => `正在停止${f.part("：", "reason")}`,
+    stopping: (f) => `正在停止${f.part("：", "reason")}${f.part("，请求者 ", "user")}${f.part("：", "command")}`,
     exited: (f) =>
       `${f.duration} 后结束，状态 ${f.get("state")}${f.part("：", "cause")}${f.part("（退出码 ", "exitCode", "）")}${f.part("（信号 ", "signal", "）")}`,
     adopted: (f) => `已由另一个守护进程接管${f.part("（pid ", "keeperPid", "）")}`,
