@@ -1,12 +1,14 @@
 """The state and the reason with which a launch ended. Pure: observations in, the record's `exit` out."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracetail.contract import record
 from tracetail.contract.logline import Event
 from tracetail.launcher.keeper.child import Child
-from tracetail.launcher.keeper.diagnosis import Finding
 from tracetail.launcher.result import EXITED_BEFORE_READY, PORT_HELD
+
+if TYPE_CHECKING:
+    from tracetail.launcher.keeper.diagnosis import Finding
 
 
 class Failure(NamedTuple):
@@ -27,7 +29,13 @@ def stopped(child: Child, stuck: str) -> record.Exit:
 
 
 def failed(
-    before: str, child: Child, failure: Failure | None, finding: Finding | None, *, left_behind: int, port_holder: str
+    before: str,
+    child: Child,
+    failure: Failure | None,
+    finding: "Finding | None",
+    *,
+    left_behind: int,
+    port_holder: str,
 ) -> tuple[str, record.Exit]:
     """Return the state and the exit of a launch that ended without a stop.
 

@@ -16,7 +16,7 @@ from tracetail.contract.processes import Process, process_ref
 from tracetail.contract.record import LaunchDir, LaunchLock
 from tracetail.contract.shipped import read_shipped
 from tracetail.launcher import disk_reserve, engines, plan, probe, restart_policy
-from tracetail.launcher.keeper import diagnosis, exit_reason, port_holder, segment_pruning, takeover
+from tracetail.launcher.keeper import exit_reason, port_holder, segment_pruning, takeover
 from tracetail.launcher.keeper.background_jobs import BackgroundJobs
 from tracetail.launcher.keeper.child import Child
 from tracetail.launcher.keeper.exit_reason import Failure
@@ -375,6 +375,8 @@ class Keeper:
             return record.STOPPED, exit_reason.stopped(self._child, stuck)
         if before in _SERVING and self._record["engine"] == "custom" and self._child.code == 0:
             return record.STOPPED, exit_reason.stopped(self._child, "")
+        from tracetail.launcher.keeper import diagnosis  # noqa: PLC0415  (2 MB, for the end only)
+
         finding = diagnosis.diagnose_log(self._engine, self._log.segments())
         about_port = finding.about_port if finding else (before == record.STARTING and self._failure is None)
         holder = port_holder.describe_holder(self._record, self._host) if about_port else ""

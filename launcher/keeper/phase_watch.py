@@ -1,5 +1,6 @@
 """Finds the phases of a start, and the line that means ready, in a server's output."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -11,8 +12,24 @@ class _Pattern(Protocol):
     def search(self, text: bytes, /) -> object: ...
 
 
+class _Literal:
+    """A pattern without special characters."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text.encode()
+
+    def search(self, text: bytes, /) -> object:
+        """Return whether the text contains it."""
+        return self._text in text
+
+
+_LITERAL = re.compile(r"(?:[^\\.^$*+?{}\[\]|()]|\\[^\w\s])*")
+
+
 def _compile(pattern: str) -> _Pattern:
     """Return a pattern whose search takes linear time: with `re`, one could hang the keeper, and so the server."""
+    if _LITERAL.fullmatch(pattern):
+        return _Literal(re.sub(r"\\(.)", r"\1", pattern))
     import re2  # noqa: PLC0415  (3 MB that most keepers do not need)
 
     compiled: _Pattern = re2.compile(pattern)

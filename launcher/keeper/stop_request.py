@@ -26,7 +26,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.received = False
-        self.sender: "Sender | None" = None
+        self.sender: Sender | None = None
         """Who sent the first; None if nobody did yet, or if that is not known."""
         signal.signal(signal.SIGTERM, self._on_signal)  # for the moments of unblocked()
         signal.pthread_sigmask(signal.SIG_BLOCK, _TERM)

@@ -129,6 +129,17 @@ def test_a_pattern_that_would_never_end_neither_hangs_the_keeper_nor_the_server(
     assert world.run("stop", "--model-name", "m").status == 0
 
 
+@pytest.mark.parametrize(
+    "pattern", ["fired up and ready to roll!", r"fired up and ready to roll\!", "f[i]red .* roll!$"]
+)
+def test_a_literal_pattern_means_what_the_same_regular_expression_means(pattern):
+    watch = PhaseWatch([], pattern)
+    watch.search(b"[2026-11-22 13:12:10] The server is warming up\n")
+    assert not watch.ready_seen
+    watch.search(b"[2026-11-22 13:12:10] The server is fired up and ready to roll!\n")
+    assert watch.ready_seen
+
+
 def test_a_ready_pattern_is_searched_in_each_line_as_text():
     watch = PhaseWatch([], r"^服务.已就绪 \d+$")
     watch.search("服务已就绪 1\n服务\n已就绪 2\n".encode())
