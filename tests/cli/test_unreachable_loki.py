@@ -80,7 +80,7 @@ def test_commands_say_what_doctor_says(state, wrong_way):
     assert said, doctor.stdout
     for arguments in COMMANDS.values():
         ran = run(state, variables, *arguments)
-        if arguments[0] == "logs" and "-f" not in arguments:  # it has the log files of this machine
+        if arguments[0] == "logs" and "--follow" not in arguments:  # it has the log files of this machine
             assert (ran.returncode, "kept" in ran.stdout) == (0, True)
             assert ran.stderr == f"{said[0]}; reading the log files of this machine\n"
             continue
