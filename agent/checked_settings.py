@@ -14,8 +14,9 @@ from tracetail.contract.labels import (
     LAUNCH_LABELS,
     TRACE_ID,
 )
-from tracetail.contract.masking import DEFAULT_PATTERNS, Pattern
-from tracetail.contract.redaction import Redactor
+from tracetail.contract.masking import DEFAULT_PATTERNS
+from tracetail.contract.redaction import Redactor, with_group
+from tracetail.contract.secret_pattern import Pattern
 
 FILENAME = "filename"
 """Label of files that no keeper wrote: the path."""
@@ -56,7 +57,9 @@ def _check(key: str, labels: Mapping[str, str], reserved: int) -> None:
 
 def redactor_of(settings: AgentSettings) -> Redactor:
     """Return the redactor for the common secrets and the configured ones. Raises InvalidPatternError."""
-    return Redactor((*DEFAULT_PATTERNS, *(Pattern(one.name, one.regex) for one in settings.redact)))
+    extra = (Pattern(f"extra[{index}]", regex) for index, regex in enumerate(settings.redaction.extra))
+    named = (Pattern(one.name, one.regex) for one in settings.redact)
+    return Redactor((*DEFAULT_PATTERNS, *named, *map(with_group, extra)), settings.redaction.keep)
 
 
 def zone_of(name: str) -> ZoneInfo | None:

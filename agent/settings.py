@@ -36,6 +36,21 @@ class RedactSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     ]
 
 
+class RedactionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The table `[agent.redaction]`: what is masked beside the common secrets, and what is not."""
+
+    extra: Annotated[
+        list[str],
+        Meta(
+            description="RE2 expressions of further secrets; group 1, if there is one, is kept, the rest becomes ***"
+        ),
+    ] = []
+    keep: Annotated[
+        list[str],
+        Meta(description="RE2 expressions of what is never masked: a value, or a name and its value, in whole"),
+    ] = []
+
+
 class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """What the agent follows and how it ships."""
 
@@ -52,6 +67,9 @@ class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     rate_limit_kib_per_second: Annotated[
         int, Meta(description="how much is sent to Loki, compressed; 0: no limit", ge=0)
     ] = 0
+    redaction: Annotated[
+        RedactionSettings, Meta(description="what the agent and the panel mask beside the common secrets")
+    ] = RedactionSettings()
     redact: Annotated[list[RedactSettings], Meta(description="further secrets to mask, beside the common ones")] = []
     state_dirs: Annotated[
         list[str],

@@ -9,7 +9,7 @@ import msgspec
 
 from tracetail.cli import configuration
 from tracetail.cli.errors import BAD_USAGE, fail
-from tracetail.cli.options import REQUIRED, Option, keys_inside, options, tables
+from tracetail.cli.options import REQUIRED, Option, header_of, keys_inside, options, tables
 from tracetail.launcher import params as parameters
 from tracetail.launcher import params_input
 
@@ -62,11 +62,13 @@ def render_example() -> str:
     lines = [_HEAD]
     for table, found in tables(configuration.Configuration).items():
         lines.append(f"\n[{table}]")
-        lists = [option for option in found if keys_inside(option)]
-        lines += [line for option in found if option not in lists for line in _lines(option)]
-        for option in lists:
-            lines.append(f"\n# {option.description}: one such table for each")
-            lines.append(f"# [[{table}.{option.key}]]")
+        nested = [option for option in found if keys_inside(option)]
+        lines += [line for option in found if option not in nested for line in _lines(option)]
+        for option in nested:
+            header = header_of(option)
+            each = ": one such table for each" if header.startswith("[[") else ""
+            lines.append(f"\n# {option.description}{each}")
+            lines.append(f"# {header}")
             lines += [line for inside in keys_inside(option) for line in _lines(inside)]
     return "\n".join(lines) + "\n"
 

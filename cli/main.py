@@ -39,6 +39,7 @@ _COMMANDS = {
         "Check the set-up of this machine, with advice for each problem.",
     ),
     "config": ("tracetail.cli.config", "config", "Show, check or describe the configuration."),
+    "redact": ("tracetail.cli.redact", "redact", "Show what of a text would be masked as a secret."),
     "keep": (
         "tracetail.cli.launch.keep",
         "keep",

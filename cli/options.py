@@ -40,11 +40,17 @@ def options(configuration: type) -> list[Option]:
 
 
 def keys_inside(option: Option) -> list[Option]:
-    """Return the keys of an option that is a list of tables, such as `[[agent.sources]]`; else an empty list."""
-    inside = get_args(option.type) if get_origin(option.type) is list else ()
-    if not (inside and isinstance(inside[0], type) and issubclass(inside[0], msgspec.Struct)):
+    """Return the keys of an option that is a table or a list of tables, such as `[[agent.sources]]`; else nothing."""
+    inside = get_args(option.type)[0] if get_origin(option.type) is list else option.type
+    if not (isinstance(inside, type) and issubclass(inside, msgspec.Struct)):
         return []
-    return options_of_table(f"{option.table}.{option.key}", inside[0])
+    return options_of_table(f"{option.table}.{option.key}", inside)
+
+
+def header_of(option: Option) -> str:
+    """Return the header in TOML of an option that has keys inside: of one table, or of each table of a list."""
+    name = f"[{option.table}.{option.key}]"
+    return f"[{name}]" if get_origin(option.type) is list else name
 
 
 def options_of_table(table: str, struct: Any) -> list[Option]:
@@ -60,6 +66,8 @@ def _default(struct: Any, key: str) -> Any:
     field = next(field for field in msgspec.structs.fields(struct) if field.name == key)
     if field.default_factory is not msgspec.NODEFAULT:
         return field.default_factory()
+    if isinstance(field.default, msgspec.Struct):
+        return {}
     return REQUIRED if field.default is msgspec.NODEFAULT else field.default
 
 

@@ -16,11 +16,13 @@ from tracetail.panel.server import PanelServer
 @click.pass_obj
 def panel(config: str | None, listen: str | None) -> None:
     """Run the log panel and its API."""
+    from tracetail.agent.checked_settings import redactor_of
+
     log_to_stderr()
     settings = load_configuration(config)
     try:
         host, port = parse_listen("panel.listen", listen or settings.panel.listen)
-        server = PanelServer(settings.panel, settings.loki)
+        server = PanelServer(settings.panel, settings.loki, redactor_of(settings.agent))
     except ValueError as error:
         fail(str(error), BAD_USAGE)
     try:

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from tracetail.cli.configuration import Configuration
-from tracetail.cli.options import REQUIRED, Option, keys_inside, tables
+from tracetail.cli.options import REQUIRED, Option, header_of, keys_inside, tables
 
 _HEAD = """\
 # Configuration
@@ -56,8 +56,10 @@ def render_reference() -> str:
         parts.append(_section(f"[{table}]", _ABOUT[table], found))
         for option in found:
             if inside := keys_inside(option):
-                about = f"{option.description[0].upper()}{option.description[1:]}: one such table for each."
-                parts.append(_section(f"[[{table}.{option.key}]]", about, inside))
+                header = header_of(option)
+                each = ": one such table for each" if header.startswith("[[") else ""
+                about = f"{option.description[0].upper()}{option.description[1:]}{each}."
+                parts.append(_section(header, about, inside))
     return "".join(parts)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from tracetail.contract.redaction import Redactor
 from tracetail.loki.client import LokiClient
 from tracetail.loki.settings import LokiSettings
 from tracetail.panel.auth.access import Keys
@@ -47,11 +48,17 @@ _LOKI_CONNECTIONS = 64
 class PanelServer:
     """One panel: its Loki client, feeds and keys, and the application that serves them."""
 
-    def __init__(self, settings: PanelSettings, loki_settings: LokiSettings) -> None:
-        """Read the key files. Raises SecretFileError."""
+    def __init__(
+        self, settings: PanelSettings, loki_settings: LokiSettings, redactor: Redactor | None = None
+    ) -> None:
+        """Read the key files. Raises SecretFileError.
+
+        redactor: masks secrets in what is posted; the common ones without it.
+        """
         self.settings = settings
         self.keys = Keys(settings)
         self.loki = LokiClient(loki_settings, connections=_LOKI_CONNECTIONS)
+        self._redactor = redactor or Redactor()
         self._guard = Guard(self.keys, settings.origins)
         self._reader = Reader(self.loki)
         self._traces = Traces(self.loki, self._reader, settings)
@@ -75,7 +82,7 @@ class PanelServer:
             LogRoutes(requests, self._reader, self._traces, self._indexes, search).routes(),
             StreamRoutes(self._traces, self.feeds, self.settings.heartbeat_seconds).routes(),
             OverviewRoutes(requests, self._overview).routes(),
-            IngestRoutes(self.loki, self._traces).routes(),
+            IngestRoutes(self.loki, self._traces, self._redactor).routes(),
             RunRoutes(self._reader, self._traces, self._indexes, self._powerjob).routes(),
             TokenRoutes(self.keys, self.settings.token_seconds).routes(),
         ):

@@ -21,6 +21,7 @@ from tracetail.agent.parsing.parsed import Parsed, Piece, Stream
 from tracetail.agent.parsing.scan_plain import OFFSET_AT
 from tracetail.agent.parsing.times import AHEAD_MAX_NS, EngineTimes
 from tracetail.contract.logline import MARK_CUT, MARK_EVENT, STAMP_BYTES, parse_stamp
+from tracetail.contract.private_key_lines import PrivateKeyLines
 from tracetail.loki import original_time
 from tracetail.loki.entries import NS_PER_SECOND, Columns, encode_second
 
@@ -76,6 +77,8 @@ class LineParser:
         before = state.get("before")
         self._before: bytes | None = None if before is None else before.encode("latin-1")
         """The end of the line that the next one continues; None if the last one was not cut."""
+        self.private_key = PrivateKeyLines(state.get("private_key_lines", 0))
+        """Whether the next line may be one of a private key that began in a line before; for redaction."""
         self._parsed = _EMPTY
         self._stream = _EMPTY_STREAM
         """The stream that entries are added to."""
@@ -93,6 +96,7 @@ class LineParser:
             "engine_ns": self._engine_ns,
             "records": self._levels.state(),
             "before": None if self._before is None else self._before.decode("latin-1"),
+            "private_key_lines": self.private_key.lines_left,
         }
 
     def begin(self, block: bytes, now_ns: int) -> None:

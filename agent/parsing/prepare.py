@@ -54,7 +54,7 @@ class Preparer:
             lines = redacted = 0
             for stream in streams:
                 lines += len(stream.levels)
-                redacted += redact(stream, self.redactor)
+                redacted += redact(stream, self.redactor, parser.private_key)
                 stream.entries = self._within_limit(stream.entries)
                 parser.last_ns = max(parser.last_ns, stream.entries.time_ns(-1))
             yield Prepared(streams, lines, redacted)

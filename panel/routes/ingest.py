@@ -18,7 +18,6 @@ from msgspec import Meta
 from tracetail.contract import events, identity
 from tracetail.contract import labels as names
 from tracetail.contract.logline import render_event
-from tracetail.contract.masking import mask_text
 from tracetail.contract.redaction import Redactor
 from tracetail.loki import logql
 from tracetail.loki.client import LokiClient
@@ -76,10 +75,10 @@ class Lines(msgspec.Struct, rename="camel"):
 class IngestRoutes:
     """Writes posted callbacks and lines to Loki."""
 
-    def __init__(self, loki: LokiClient, traces: Traces) -> None:
+    def __init__(self, loki: LokiClient, traces: Traces, redactor: Redactor) -> None:
         self._loki = loki
         self._traces = traces
-        self._redactor = Redactor()
+        self._redactor = redactor
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def routes(self) -> list[web.RouteDef]:
@@ -112,7 +111,7 @@ class IngestRoutes:
                 return json_answer({"received": True, "repeated": True, **ids})
             level = "error" if report.event in _BAD_EVENTS else "info"
             metadata = {names.METADATA_KIND: "event", names.METADATA_LEVEL: level}
-            await self._loki.push_entries(labels, [(time.time_ns(), _event_line(report), metadata)])
+            await self._loki.push_entries(labels, [(time.time_ns(), self._masked(_event_line(report)), metadata)])
         return json_answer({"received": True, "repeated": False, **ids})
 
     async def append(self, request: web.Request) -> web.Response:
@@ -139,6 +138,9 @@ class IngestRoutes:
             ]
             await self._loki.push_entries(labels, values)
         return json_answer({"appended": len(posted.lines), "traceId": trace_id, "instanceId": instance_id})
+
+    def _masked(self, text: str) -> str:
+        return self._redactor.redact(text.encode())[0].decode()
 
     def _masked_lines(self, posted: list[str]) -> list[str]:
         """Return the single lines of posted texts with their secrets masked, as the agent masks lines of a log."""
@@ -205,10 +207,10 @@ def _event_line(report: Report) -> str:
         model=report.model,
         port=report.port,
         pid=report.pid,
-        logFile=mask_text(report.log_file) or None,
+        logFile=report.log_file or None,
         launchId=report.launch_id or None,
         jobId=report.job_id,
         host=report.host or None,
         state=report.state or None,
-        cause=mask_text(str(cause)) if cause else None,
+        cause=str(cause) if cause else None,
     )

@@ -28,6 +28,7 @@ from tracetail.loki.original_time import split_original_time
 from tracetail.loki.push import rows_from
 
 NOW = 1_795_353_130_000_000_000
+REDACTOR = Redactor()
 pytestmark = pytest.mark.usefixtures("either_loops")
 
 texts = st.one_of(
@@ -197,9 +198,9 @@ def test_a_file_that_grows_in_any_steps_gives_the_same_lines(data: bytes, steps:
     st.lists(texts | st.sampled_from([b"password=", b"--api-key x", b"Bearer abcdefgh1234"]), min_size=1, max_size=30)
 )
 def test_lines_are_masked_together_as_each_is_alone(lines: list[bytes]) -> None:
-    alone = [Redactor().redact(line) for line in lines]
+    alone = [REDACTOR.redact(line) for line in lines]
     together = list(lines)
-    assert Redactor().redact_lines(together) == sum(count for _, count in alone)
+    assert REDACTOR.redact_lines(together) == sum(count for _, count in alone)
     assert together == [masked for masked, _ in alone]
 
 
@@ -209,7 +210,7 @@ def test_redaction_keeps_lines_and_leaves_valid_utf8(lines: list[bytes]) -> None
     columns = stream.entries
     for line in lines:
         columns.add(NOW, line, b"")
-    redact(stream, Redactor())
+    redact(stream, REDACTOR)
     assert len(columns.texts) == len(lines)
     for line, text in zip(lines, columns.texts, strict=True):
         text.decode()
@@ -253,7 +254,7 @@ def test_a_secret_in_a_line_that_was_cut_is_masked_wherever_the_cuts_are(line: b
         for start, end in itertools.pairwise([0, *block_ends, len(kept)]):
             parser = LineParser(EngineTimes(NOW), HeaderCache(), state=json.loads(json.dumps(state)))
             stream = parser.parse(kept[start:end], NOW).stream(None)
-            redact(stream, Redactor())
+            redact(stream, REDACTOR)
             found += stream.entries.texts
             state = parser.state()
         return found
@@ -269,12 +270,28 @@ def test_a_secret_in_a_line_that_was_cut_is_masked_wherever_the_cuts_are(line: b
     assert whole[-1] == b"another line"
 
 
+@given(st.data())
+def test_no_line_of_a_private_key_is_shipped_wherever_the_blocks_end(data: st.DataObject) -> None:
+    body = [b"Ab+/" * 16] * 5 + [b"Kg=="]
+    lines = [b"-----BEGIN PRIVATE KEY-----", *body, b"-----END PRIVATE KEY-----", b"ready"]
+    kept = b"".join(render_line(NOW + number, "t9", "i9", line) for number, line in enumerate(lines))
+    state = None
+    shown: list[bytes] = []
+    for start, end in itertools.pairwise([0, *line_ends(kept, data), len(kept)]):
+        parser = LineParser(EngineTimes(NOW), HeaderCache(), state=json.loads(json.dumps(state)))
+        stream = parser.parse(kept[start:end], NOW).stream(None)
+        redact(stream, REDACTOR, parser.private_key)
+        shown += stream.entries.texts
+        state = parser.state()
+    assert shown == [lines[0], *[b"***"] * 6, *lines[-2:]]
+
+
 def test_pieces_of_a_long_line_are_masked_in_memory_that_does_not_grow() -> None:
     line = b"x" * 262_144
     block = b"".join(render_line(NOW + n, "t", "i", line, "cut") for n in range(20))
     parser = LineParser(EngineTimes(NOW), HeaderCache())
     stream = parser.parse(block, NOW).stream(None)
-    assert redact(stream, Redactor()) == 0
+    assert redact(stream, REDACTOR) == 0
     assert stream.entries.texts == [line] * 20
     assert len(json.dumps(parser.state())) < 3 * PIECE_TAIL_BYTES
 

@@ -11,7 +11,7 @@ import pytest
 
 from tracetail.cli import configuration
 from tracetail.cli.config import render_example, render_schema
-from tracetail.cli.options import keys_inside, options
+from tracetail.cli.options import header_of, keys_inside, options
 
 
 def load(tmp_path, text, environ=None):
@@ -71,8 +71,8 @@ def test_the_example_is_valid_documents_every_option_and_shows_the_defaults(tmp_
         for shown in inside or [option]:
             assert f"# {shown.description}\n# {shown.key} = " in text
         if inside:
-            assert f"# [[{option.table}.{option.key}]]" in text
-    uncommented = re.sub(r"^# (?=\w+ = |\[\[)", "", text, flags=re.MULTILINE)
+            assert f"# {header_of(option)}" in text
+    uncommented = re.sub(r"^# (?=\w+ = |\[)", "", text, flags=re.MULTILINE)
     assert set(tomllib.loads(uncommented)) == {"loki", "agent", "launcher", "panel", "store"}
     shown = load(tmp_path, uncommented)
     assert [len(shown.agent.sources), len(shown.agent.redact)] == [1, 1]

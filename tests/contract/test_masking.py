@@ -88,5 +88,10 @@ def test_a_text_keeps_its_lines_and_what_is_not_text_in_it():
     assert mask_text("password=\nx\udc80 password: y") == "password=\nx\udc80 password: ***"
 
 
-def test_each_pattern_has_one_group_which_is_kept():
-    assert [re.compile(pattern.regex).groups for pattern in DEFAULT_PATTERNS] == [1] * len(DEFAULT_PATTERNS)
+def test_each_pattern_keeps_group_1_and_names_keywords_in_lower_case():
+    for pattern in DEFAULT_PATTERNS:
+        regex = re.compile(pattern.regex)
+        assert regex.groups - len(regex.groupindex) == 1, pattern.name
+        assert regex.groupindex in ({}, {"harmless": 2}), pattern.name
+        assert pattern.keywords, pattern.name
+        assert all(keyword == keyword.lower() for keyword in pattern.keywords), pattern.name

@@ -44,10 +44,11 @@ class RunningPanel:
 
 
 @contextlib.asynccontextmanager
-async def running_panel(loki_url, *, structured_metadata=True, bearer_token_file="", **settings):
+async def running_panel(loki_url, *, structured_metadata=True, bearer_token_file="", redactor=None, **settings):
     server = PanelServer(
         PanelSettings(**{"tick_seconds": 0.05, "heartbeat_seconds": 0.5, **settings}),
         LokiSettings(url=loki_url, structured_metadata=structured_metadata, bearer_token_file=bearer_token_file),
+        redactor,
     )
     runner = server.runner()
     await runner.setup()

@@ -3,6 +3,9 @@
 import asyncio
 import time
 
+from tracetail.agent.checked_settings import redactor_of
+from tracetail.agent.settings import AgentSettings, RedactionSettings
+
 LABELS = {
     "traceId": "t1",
     "instanceId": "i1",
@@ -112,3 +115,17 @@ async def test_a_long_appended_line_is_stored_in_pieces_that_are_joined_again(lo
     await panel.post("/api/log/append", {"instanceId": "9", "lines": [text]})
     async with panel.session.get(panel.url + "/api/logs/download", params={"traceId": "9"}) as response:
         assert await response.text() == text + "\n"
+
+
+async def test_posts_are_masked_by_the_common_and_the_configured_patterns(loki, start_panel):
+    settings = AgentSettings(redaction=RedactionSettings(extra=["card-[0-9]+"], keep=["demo-key"]))
+    async with start_panel(loki.url, redactor=redactor_of(settings)) as panel:
+        lines = ["OPENAI_API_KEY=zz12345 --api-key demo-key card-42"]
+        await panel.post("/api/log/append", {"instanceId": "77", "lines": lines})
+        exit_ = {"cause": "bad password=zz123 card-43"}
+        await panel.post("/api/report/llm-start", {"model": "m", "traceId": "t-7", "instanceId": "78", "exit": exit_})
+
+        (line,) = (await panel.get("/api/logs", traceId="77"))["lines"]
+        assert line["text"] == "OPENAI_API_KEY=*** --api-key demo-key ***"
+        (line,) = (await panel.get("/api/logs", traceId="t-7"))["lines"]
+        assert 'cause="bad password=*** ***"' in line["text"]

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from tracetail.contract.engine_lines import FATAL, FORMS, NESTED_STARTS, PREFIX_PATTERN
+from tracetail.contract.masking import DEFAULT_PATTERNS, MASK
 
+MASKING_BEGIN = "# --- secrets: the patterns of contract/masking.py, in its order\n"
+MASKING_END = "\n.message = message\n"
 PROGRAM = Path(__file__).parents[2] / "deploy" / "vector" / "tracetail.vrl"
 # Python's datetime has no nanoseconds; Loki's sink takes them from the timestamp itself.
 _READ_AT = ".timestamp = t'2026-10-04T00:00:00Z'\n"  # what Vector's file source sets
@@ -56,15 +59,16 @@ def _beginning(texts):
 
 
 _CLASSES = {"w": "0-9A-Za-z_", "d": "0-9", "s": r"\t\n\x0b\f\r "}
+_RE2_CLASSES = {**_CLASSES, "s": r"\t\n\f\r "}
 
 
-def vrl_form(regex):
+def vrl_form(regex, classes=_CLASSES):
     """Return a pattern of tracetail.contract.header_forms as Rust's regex, on Unicode text, with ASCII classes."""
     out = ""
     in_class = False
     for token in re.findall(r"\\.|.", regex):
-        if token[1:] in _CLASSES:
-            out += _CLASSES[token[1:]] if in_class else f"[{_CLASSES[token[1:]]}]"
+        if token[1:] in classes:
+            out += classes[token[1:]] if in_class else f"[{classes[token[1:]]}]"
             continue
         in_class = token == "[" or (in_class and token != "]")
         out += {r"\b": r"(?-u:\b)", "'": r"\x27", r"\"": '"'}.get(token, token)
@@ -73,6 +77,30 @@ def vrl_form(regex):
 
 def vrl_pattern(regex):
     """Return an RE2 pattern of tracetail.contract.masking as a raw regex of VRL (Rust's regex, on Unicode text)."""
-    regex = regex.replace(r"\b", r"(?-u:\b)").replace("'", r"\x27")
-    regex = re.sub(r"\[([^\]]*)\\s([^\]]*)\]", r"[\1\\t\\n\\f\\r \2]", regex)
-    return regex.replace(r"\s", r"[\t\n\f\r ]")
+    return vrl_form(regex, _RE2_CLASSES)
+
+
+def masking_statements():
+    """Return the statements of the program that mask secrets: one for each pattern, in the order of the list."""
+    statements = []
+    for pattern in DEFAULT_PATTERNS:
+        regex = vrl_pattern(pattern.regex)
+        mask = f"{MASK}{pattern.kept_behind}"
+        masked = f'join!([match.captures[0], "{mask}"])'
+        if "(?P<harmless>" in regex:
+            masked = f"if match.harmless != null {{ match.string }} else {{ {masked} }}"
+        statements.append(
+            f"# {pattern.name}\nmessage = replace_with(message, r'{regex}') -> |match| {{ {masked} }}\n"
+        )
+    return "".join(statements)
+
+
+def main():
+    """Write the statements that mask secrets into the program: `PYTHONPATH=tests python -m support.vrl`."""
+    before, begin, rest = PROGRAM.read_text("utf-8").partition(MASKING_BEGIN)
+    _, end, after = rest.partition(MASKING_END)
+    PROGRAM.write_text(f"{before}{begin}{masking_statements()}{end}{after}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Secrets that are known by their own shape: tokens with a provider's prefix, JWTs, webhooks, keys in PEM form.
+
+The prefixes and alphabets are facts that the providers document; gitleaks, detect-secrets and trufflehog list them.
+Lengths are lower bounds below the documented ones, because a token may be cut. At most eleven characters of a prefix
+are kept, enough to see what it was.
+"""
+
+import re
+
+from tracetail.contract.secret_pattern import Pattern
+
+_HEX = "[0-9a-fA-F]"
+_ALNUM = "[A-Za-z0-9]"
+_WORD = "[A-Za-z0-9_-]"
+_DOTTED = "[A-Za-z0-9_.=+/~-]"
+
+_PREFIXES = (
+    # name, alphabet, least length, prefixes
+    # Google's OAuth, Vault, Doppler, Dynatrace, SendGrid, Fly, Mapbox, Sentry, Grafana, Baidu, Slack
+    (
+        "token-dotted",
+        _DOTTED,
+        16,
+        """
+        ya29. hvs. hvb. hvr. dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit. dt0c01. dt0s01. SG. fm1a_ fm1r_
+        fm2_ sk.eyJ pk.eyJ sntrys_ ops_eyJ eyJrIjoi bce-v3/ sha256~ 1//0 xoxe.xoxb- xoxe.xoxp-
+    """,
+    ),
+    # Databricks, DigitalOcean, Pulumi, RubyGems, Shopify, Mailgun, ElevenLabs, Sourcegraph, Sentry, Twilio
+    (
+        "token-hex",
+        _HEX,
+        24,
+        """
+        dapi dop_v1_ doo_v1_ dor_v1_ pul- rubygems_ glptt- sntryu_ shpat_ shpca_ shppa_ shpss_ shptka_ key-
+        pubkey- sk_ sgp_ sgp_local_ p8e- SK0 SK1 SK2 SK3 SK4 SK5 SK6 SK7 SK8 SK9 SKa SKb SKc SKd SKe SKf
+    """,
+    ),
+    # Hugging Face, Groq, Replicate, xAI, Perplexity, GitHub, npm, SonarQube, Alibaba, Tencent, Volcengine, Baidu
+    (
+        "token",
+        _ALNUM,
+        12,
+        """
+        hf_ api_org_ gsk_ r8_ xai- pplx- jina_ csk- rpa_ ABSK ghp_ gho_ ghu_ ghs_ ghr_ npm_ pnu_ squ_ sqp_
+        sqa_ bkua_ bkat_ rdme_ LTAI AKID AKLT AKTP ALTAK ALTAK- ico- EZAK EZTK lin_api_ lin_oauth_ ntn_ AKCp
+        HRKU- ATATT3 ATCTT3 ATBB CLOJARS_ sm_aat_ sm_pat_ sm_sat_
+    """,
+    ),
+    # Fireworks, Dify, FastGPT, RAGFlow, ModelScope, Render, Tailscale, Facebook
+    (
+        "token-short-prefix",
+        _ALNUM,
+        20,
+        """
+        fw_ app- dataset- fastgpt- ragflow- fc- exa_ ms- rnd_ tskey- cmVmd EAAA EAAB EAAC EAAG EAAM
+    """,
+    ),
+    ("token-long", _ALNUM, 36, "secret_ pat_ oy2 IGQV 4b1d"),
+    # OpenAI, Anthropic, NVIDIA, Together, Langfuse, GitLab, Slack, Stripe, Docker, Grafana, W&B, Google
+    (
+        "token-word",
+        _WORD,
+        12,
+        """
+        sk- nvapi- tgp_v1_ pk-lf- wandb_v1_ pcsk_ tvly- esecret_ zpka_ lsv2_pt_ lsv2_sk_ github_pat_ glpat-
+        gldt- glrt- glcbt- glft- glimt- glagent- gloas- glsoat- glffct- GR1348941 pypi- dckr_pat_ dckr_oat_
+        PMAK- CFPAT- glsa_ glc_ NRAK- NRII- NRJS- NRAL- phc_ phx_ figd_ figo_ nfp_ CCIPAT_ CCIPRJ_ xoxa-
+        xoxb- xoxc- xoxd- xoxe- xoxo- xoxp- xoxr- xoxs- xapp- xkeysib- xsmtpsib- sq0atp- sq0csp- sq0idp-
+        fio-u- tk-us- nyk_ tfp_ whsec_ sk_live_ sk_test_ sk_prod_ sk_org_ rk_live_ rk_test_ rk_prod_ napi_
+        sbp_ sb_secret_ AVNS_ APP_USR- dnkey- pdl_live_ pdl_sdbx_ FLWSECK- GOCSPX-
+    """,
+    ),
+    ("token-google", _WORD, 20, "AIza AQVN fo1_ CfDJ8 amzn.mws."),
+    ("token-voyage", _WORD, 40, "pa-"),
+    ("token-dropbox", _DOTTED, 100, "sl."),
+)
+_LONG_PREFIXES = (
+    ("AGE-SECRET", "-KEY-1[A-Z0-9]{20,}"),
+    ("bedrock", f"-api-key-{_DOTTED}{{16,}}"),
+    ("pscale", f"_(?:tkn|oauth|pw)_{_DOTTED}{{16,}}"),
+    ("FLWSECK", f"_TEST-{_WORD}{{12,}}"),
+    ("duffel", f"_(?:live|test)_{_WORD}{{20,}}"),
+    ("shippo", "_(?:live|test)_[0-9a-f]{24,}"),
+    ("secret", f"-(?:live|test)-{_DOTTED}{{20,}}"),
+    ("amzn1", f"\\.oa2-cs\\.{_DOTTED}{{20,}}"),
+)
+_OWN_SHAPES = (
+    # name, what is kept, the rest, keywords
+    ("jwt", r"(\beyJ)", r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*){0,3}=*", "eyj"),
+    ("jwt-base64", r"(\bZXlK)", r"[A-Za-z0-9+/_-]{40,}=*", "zxlk"),
+    ("aws-id", r"(\bA(?:KIA|SIA|BIA|CCA|GPA|3T[A-Z0-9]))", "[A-Z0-9]{16,}", "akia asia abia acca agpa a3t"),
+    ("telegram", r"((?:\b|bot)[0-9]{4})", r"[0-9]{1,8}:AA[A-Za-z0-9_-]{20,}", ":aa"),
+    ("azure-client-secret", r"(\b[A-Za-z0-9_~.]{3})", r"[0-9]Q~[A-Za-z0-9_~.-]{24,}", "q~"),
+    ("terraform", r"(\b[A-Za-z0-9]{4})", r"[A-Za-z0-9]{10}\.atlasv1\.[A-Za-z0-9_=-]{20,}", ".atlasv1."),
+    ("mailchimp", r"(\b[0-9a-f]{4})", r"[0-9a-f]{28}-us[0-9]{1,2}\b", "-us"),
+    ("onepassword", r"(\bA3-)", r"[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5})+", "a3-"),
+    ("harness", r"(\b[ps]at\.)", r"[A-Za-z0-9_-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{10,}", "pat. sat."),
+)
+_WEBHOOKS = (
+    # the part of the URL by which it is found, and what follows
+    ("hooks.slack.com/", "(?:services|workflows|triggers)/"),
+    ("hooks.slack-gov.com/", "(?:services|workflows|triggers)/"),
+    ("open.feishu.cn/open-apis/bot/", ""),
+    ("open.larksuite.com/open-apis/bot/", ""),
+    ("open.larkoffice.com/open-apis/bot/", ""),
+    ("feishu.cn/flow/api/trigger-webhook/", ""),
+    ("qyapi.weixin.qq.com/cgi-bin/webhook/", ""),
+    ("oapi.dingtalk.com/robot/", ""),
+    ("api.dingtalk.com/v1.0/robot/", ""),
+    ("discord.com/api/webhooks/", ""),
+    ("discordapp.com/api/webhooks/", ""),
+    ("webhook.office.com/", ""),
+    ("outlook.office.com/webhook/", ""),
+    ("outlook.office365.com/webhook/", ""),
+    ("logic.azure.com", r"(?::443)?/workflows/"),
+    ("chat.googleapis.com/v1/spaces/", ""),
+    ("hooks.zapier.com/hooks/", ""),
+    ("maker.ifttt.com/", ""),
+    ("api.telegram.org/bot", "[0-9]"),
+    ("sctapi.ftqq.com/", ""),
+    ("sc.ftqq.com/", ""),
+    ("api.day.app/", "[A-Za-z0-9]{16}"),
+    ("pushplus.plus/send", ""),
+    ("wxpusher.zjiecode.com/api/send/", ""),
+    ("events.pagerduty.com/integration/", ""),
+)
+_BEGIN = r"-{4,5} ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?-{4,5}"
+_WORDS = r"(?P<harmless>[a-z]+(?:[_-][a-z]+)+(?:[^A-Za-z0-9_-]|$))"
+"""`hf_hub_download`, `sk-some-option`: words, no token."""
+
+
+def _prefixed(name: str, alphabet: str, length: int, prefixes: str) -> Pattern:
+    words = prefixes.split()
+    return Pattern(
+        name,
+        rf"(\b(?:{'|'.join(re.escape(word) for word in words)}))(?:{_WORDS}|{alphabet}{{{length},}})",
+        keywords=tuple(word.lower() for word in words),
+    )
+
+
+_WEBHOOK = "|".join(re.escape(found) + more for found, more in _WEBHOOKS)
+
+PATTERNS = (
+    Pattern("private-key", rf"({_BEGIN})[^-\s].*?(?:-{{4,5}} ?END [A-Z0-9 -]+|$)", keywords=("private key",)),
+    Pattern(
+        "webhook",
+        rf"(?i)((?:https?://)?)(?:[a-z0-9-]{{1,63}}\.){{0,4}}(?:{_WEBHOOK})[^\s'\"<>)\\]+",
+        keywords=tuple(found for found, _ in _WEBHOOKS),
+    ),
+    *(Pattern(name, kept + rest, keywords=tuple(keys.split())) for name, kept, rest, keys in _OWN_SHAPES),
+    *(_prefixed(*row) for row in _PREFIXES),
+    Pattern(
+        "token-long-prefix",
+        rf"(\b(?:{'|'.join(kept for kept, _ in _LONG_PREFIXES)}))(?:{'|'.join(rest for _, rest in _LONG_PREFIXES)})",
+        keywords=tuple(kept.lower() for kept, _ in _LONG_PREFIXES),
+    ),
+)

@@ -1,0 +1,270 @@
+"""What is masked and what is not: a corpus of kinds, and shapes of lines around values that are made here.
+
+The shapes of providers' tokens are those of gitleaks (config/gitleaks.toml) and of the providers' documentation.
+"""
+
+import json
+import random
+import string
+from pathlib import Path
+
+import pytest
+
+from tracetail.contract.masking import MASK, mask_lines, mask_text
+from tracetail.contract.redaction import InvalidPatternError, Redactor, with_group
+from tracetail.contract.secret_pattern import Pattern
+
+DATA = Path(__file__).parents[1] / "data" / "secrets"
+CORPUS = json.loads((DATA / "corpus.json").read_text("utf-8"))
+HARMLESS = [*CORPUS["look_alikes"], *(DATA / "harmless.txt").read_text("utf-8").splitlines()]
+REDACTOR = Redactor()
+RANDOM = random.Random(14)
+LETTERS = string.ascii_letters
+ALPHANUMERIC = LETTERS + string.digits
+HEX = "0123456789abcdef"
+UPPER = string.ascii_uppercase + string.digits
+
+
+def made(length, alphabet=ALPHANUMERIC):
+    return "".join(RANDOM.choice(alphabet) for _ in range(length))
+
+
+def masked(line):
+    """Return a line as the agent and the launcher mask it: they do so alike, and once."""
+    by_blocks = REDACTOR.redact(line.encode())[0].decode()
+    assert mask_text(line) == by_blocks
+    assert mask_text(by_blocks) == by_blocks
+    return by_blocks
+
+
+def leaks(secret, text):
+    size = min(12, len(secret))
+    return any(secret[start : start + size] in text for start in range(len(secret) - size + 1))
+
+
+VALUE, OTHER = made(20), made(24)
+ASSIGNED = """
+PGPASSWORD={} psql -h db
+export AWS_SESSION_TOKEN="{}"
+set OPENAI_API_KEY_2={}
++ VLLM_API_KEY={} python -m vllm
+docker run -e HF_TOKEN={} image
+OPENAI_API_KEY : {}
+openai_api_key = {}
+dbPassword={}
+spring.datasource.password={}
+redis.pwd: {}
+MYSQL_PWD={}
+DB_PASS={}
+s3_secret_key = {}
+minio_access_key: {}
+nacos.secretKey={}
+clientSecret: {}
+app_secret={}
+corpsecret={}
+DJANGO_SECRET_KEY='{}'
+refresh_token: "{}"
+token: {}
+token={}
+'token': '{}'
+SECRET={}
+signature={}
+密码={}
+密码：{}
+数据库密码: {}
+访问令牌：{}
+"密码": "{}"
+Server=x;Uid=sa;Pwd={};
+Endpoint=sb://x.servicebus.windows.net/;SharedAccessKeyName=Root;SharedAccessKey={}=
+'api_key' => '{}'
+api_key=>{}
+apiKey := "{}"
+api_key........{}
+  api_key ......................... {}
+{{"apiKey":"{}"}}
+{{"headers": {{"X-Api-Key": "{}"}}}}
+\\"api_key\\":\\"{}\\"
+{{\\\\\\"password\\\\\\":\\\\\\"{}\\\\\\"}}
+%22api_key%22%3A%22{}%22
+&quot;password&quot;:&quot;{}&quot;
+password%3D{}
+{{"name": "OPENAI_API_KEY", "value": "{}"}}
+Namespace(model='m', api_key='{}', port=1)
+api_key=SecretStr('{}')
+password: "a'{}"
+password='a "{}"'
+<password>{}</password>
+<add key="Password" value="{}"/>
+sasl.jaas.config=org.x required username="a" password="{}";
+//registry.npmjs.org/:_authToken={}
+machine github.com login bob password {}
+('--api-key', '{}')
+[b'--token', b'{}']
+--token {}
+--hf-token={}
+--ssl-keyfile-password {}
+-token {}
+Authorization: {}
+headers={{'Authorization': 'Bearer {}'}}
+[(b'authorization', b'Bearer {}')]
+'authorization': 'Basic {}'
+Proxy-Authorization: Basic {}==
+curl -H 'Authorization: Bearer {}' http://x
+curl -H "api-key: {}" http://x
+curl --user bob:{} http://x
+Set-Cookie: sid={}; Path=/
+'Cookie': 'a={}'
+GET /cb?access_token={}&x=1 HTTP/1.1
+GET https://x/y?sig={}&se=2
+https://x?Signature={}
+https://x/?X-Amz-Security-Token={}
+postgresql+asyncpg://u:{}@db:5432/x
+rediss://default:{}@h:6379
+https://x-access-token:{}@github.com/x
+jdbc:oracle:thin:scott/{}@//h:1521/x
+mysql -uroot -p{} db
+sshpass -p {} ssh x
+redis-cli -h h -a {} ping
+docker login -u bob -p {} r.corp
+""".strip().splitlines()  # noqa: RUF001  (a full-width colon)
+
+
+@pytest.mark.parametrize("case", CORPUS["secrets"], ids=lambda case: case["kind"])
+def test_every_kind_of_the_corpus_is_masked(case):
+    assert not leaks(case["secret"], masked(case["line"]))
+
+
+@pytest.mark.parametrize("line", HARMLESS)
+def test_a_line_without_a_secret_is_left_as_it_is(line):
+    assert masked(line) == line
+
+
+@pytest.mark.parametrize("line", ASSIGNED)
+def test_a_value_behind_a_secret_name_is_masked(line):
+    text = masked(line.format(VALUE))
+    assert MASK in text
+    assert not leaks(VALUE, text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--api-key {} {} --port 8000",
+        "vllm serve m --api-key {} {}",
+        "['--api-key', '{}', '{}', '--port', '1']",
+        "Namespace(api_key=['{}', '{}'], port=1)",
+        "'api_key': ('{}', '{}')",
+        "ServerArgs(model_path='m', api_key='{}', admin_api_key='{}', port=1)",
+        "API_KEYS={},{}",
+    ],
+)
+def test_each_of_two_values_is_masked_and_what_follows_is_kept(line):
+    text = masked(line.format(VALUE, OTHER))
+    assert not leaks(VALUE, text)
+    assert not leaks(OTHER, text)
+    assert ("port" in text) == ("port" in line)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        f"sk-{made(48)}",
+        f"sk-ant-api03-{made(90)}AA",
+        f"sk-or-v1-{made(64, HEX)}",
+        f"gsk_{made(52)}",
+        f"hf_{made(34, LETTERS)}",
+        f"AIza{made(35)}",
+        f"ya29.{made(60)}",
+        f"1//0{made(40)}",
+        f"xoxp-123456789012-123456789012-{made(32, HEX)}",
+        f"tvly-{made(32)}",
+        f"pcsk_{made(60)}",
+        f"AVNS_{made(19)}",
+        f"SG.{made(22)}.{made(43)}",
+        f"sl.{made(135)}",
+        f"hvs.{made(95)}",
+        f"dp.pt.{made(43)}",
+        f"ATATT3{made(60)}",
+        f"lsv2_pt_{made(32, HEX)}_{made(10, HEX)}",
+        f"ntn_{made(46)}",
+        f"LTAI5t{made(18)}",
+        f"AKLT{made(30)}",
+        f"ASIA{made(16, UPPER)}",
+        f"bce-v3/ALTAK-{made(21)}/{made(40, HEX)}",
+        f"PMAK-{made(24, HEX)}-{made(34, HEX)}",
+        f"pul-{made(40, HEX)}",
+        f"rubygems_{made(48, HEX)}",
+        f"shippo_live_{made(40, HEX)}",
+        f"AGE-SECRET-KEY-1{made(58, UPPER)}",
+        f"pscale_pw_{made(43)}",
+        f"sntryu_{made(64, HEX)}",
+        f"CCIPAT_{made(30)}",
+        f"key-{made(32, HEX)}",
+        f"{made(14)}.atlasv1.{made(60)}",
+        f"abc1Q~{made(31)}",
+        f"123456789:AA{made(33)}",
+        f"https://api.telegram.org/bot123456789:AA{made(33)}/sendMessage",
+        f"https://oapi.dingtalk.com/robot/send?access_token={made(64, HEX)}",
+        f"https://open.feishu.cn/open-apis/bot/v2/hook/{made(36, HEX)}",
+        f"https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key={made(36, HEX)}",
+        f"https://hooks.slack.com/triggers/T00/{made(24)}",
+        f"https://discord.com/api/webhooks/123456/{made(68)}",
+        f"https://corp.webhook.office.com/webhookb2/{made(36, HEX)}@{made(36, HEX)}",
+        f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{made(43)}",
+    ],
+)
+def test_a_token_is_masked_wherever_it_stands(token):
+    for line in ("{}", "using {} for upload", "x='{}'", '{{"t":"{}"}}', "({}),", "https://h/p/{}/q", "t={}"):
+        assert not leaks(token, masked(line.format(token))), line
+
+
+KEY = CORPUS["pem"]
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "  ", "(Worker_TP0 pid=71) ", "[rank0]: ", "INFO 11-22 13:12:10 [a.py:1] ", "+ "]
+)
+def test_no_line_of_a_private_key_is_left_and_what_stands_between_is(prefix):
+    lines = [prefix + line for line in KEY]
+    between = "INFO 11-22 13:12:10 [a.py:1] Application startup complete"
+    lines.insert(4, between)
+    text = [*lines, "complete", "Avg prompt throughput"]
+    got = [line.encode() for line in text]
+
+    REDACTOR.redact_lines(got)
+
+    assert [line.decode() for line in got] == mask_lines(text)
+    assert got[0].decode() == lines[0]
+    assert got[4].decode() == between
+    assert [line.decode() for line in got[-3:]] == text[-3:]
+    assert not any(leaks(line.strip(), "\n".join(mask_lines(text))) for line in KEY[1:-1])
+
+
+def test_a_private_key_in_one_line_is_masked():
+    for joint in ("\\n", " ", "\\\\n"):
+        assert masked(f'"private_key": "{joint.join(KEY)}", "id": 1') in (
+            '"private_key": "***", "id": 1',
+            '"private_key": "***',
+        )
+
+
+def test_a_certificate_and_a_public_key_are_left():
+    for kind in ("CERTIFICATE", "PUBLIC KEY"):
+        lines = [line.replace("RSA PRIVATE KEY", kind) for line in KEY]
+        assert mask_lines(lines) == lines
+
+
+def test_extra_patterns_are_masked_and_kept_ones_are_not():
+    extra = (Pattern("card", r"(card )\d{4}"), with_group(Pattern("badge", r"badge-\d+")))
+    redactor = Redactor((*extra,), keep=["card 1111"])
+    assert redactor.redact(b"a card 1234 badge-7\nx\ncard 1111") == (b"a card *** ***\nx\ncard 1111", 2)
+
+    redactor = Redactor(keep=["hf_[a-z]+", "password=letmein", "demo-key"])
+    text = b"hf_abcdefghijklmnopqrst password=letmein --api-key demo-key password=other1"
+    assert redactor.redact(text) == (text.replace(b"other1", b"***"), 1)
+    with pytest.raises(InvalidPatternError, match="keep"):
+        Redactor(keep=["("])
+
+
+def test_the_kinds_of_a_line_are_named():
+    assert REDACTOR.kinds(f"OPENAI_API_KEY={VALUE} and Bearer {OTHER}".encode()) == ["bearer", "named-bare"]
