@@ -75,6 +75,13 @@ class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
         list[str],
         Meta(description="state directories whose launches are followed; empty: every one that exists"),
     ] = []
+    log_roots: Annotated[
+        list[str],
+        Meta(
+            description="directories, outside the state directories, beneath which the logs of launches of other "
+            "users may lie; those of the agent's own user may lie anywhere"
+        ),
+    ] = []
     sources: Annotated[list[SourceSettings], Meta(description="further files to follow")] = []
     timezone: Annotated[
         str, Meta(description="zone of times without one, as Europe/Berlin; empty: the machine's")

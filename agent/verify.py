@@ -4,6 +4,7 @@ The launch's segments are read and parsed again. Each entry that should be in Lo
 time and text. For segments that are no longer on disk, the counts of the agent's receipt are compared.
 """
 
+import errno
 import json
 import os
 import sqlite3
@@ -25,10 +26,11 @@ from tracetail.agent.reading.reader import FileReader
 from tracetail.agent.verify_report import LostRange, MissingRange, Report
 from tracetail.contract import events
 from tracetail.contract.labels import LAUNCH_ID, METADATA_KIND, METADATA_ORIGINAL_TIME, launch_labels
+from tracetail.contract.log_roots import log_roots
 from tracetail.contract.logline import MARK_EVENT, STAMP_BYTES, parse_event, parse_stamp
+from tracetail.contract.owned_files import open_beneath
 from tracetail.contract.record import LaunchDir, Record, RecordError
 from tracetail.contract.redaction import Redactor
-from tracetail.contract.safe_open import open_file
 from tracetail.contract.state import launches_dir
 from tracetail.loki.client import LokiClient
 from tracetail.loki.entries import decode_metadata
@@ -60,7 +62,14 @@ def launches_of(state_dirs: Sequence[Path], trace_id: str) -> tuple[list[tuple[L
     return found, unreadable
 
 
-async def verify(launch: LaunchDir, record: Record, journal: Path, redactor: Redactor, loki: LokiClient) -> Report:
+async def verify(
+    launch: LaunchDir,
+    record: Record,
+    journal: Path,
+    redactor: Redactor,
+    loki: LokiClient,
+    roots: Sequence[str] = (),
+) -> Report:
     """Compare a launch's segments with Loki.
 
     Args:
@@ -69,12 +78,14 @@ async def verify(launch: LaunchDir, record: Record, journal: Path, redactor: Red
         journal: the agent's journal, for the lines that Loki refused.
         redactor: masks secrets as the agent does.
         loki: the client.
+        roots: directories outside the state directory beneath which segments may lie.
 
-    Raises LokiError.
+    Raises LokiError; OSError for a segment that may not be read.
 
     """
     report = Report(record["launchId"], record["traceId"], launch.effective_state(record))
-    stored = await _read_stored(record, loki)
+    segments = _Segments(launch, roots)
+    stored = await _read_stored(record, segments, loki)
     report.receipt = stored.receipt
     report.in_loki = stored.lines
     report.lost = stored.lost
@@ -82,7 +93,7 @@ async def verify(launch: LaunchDir, record: Record, journal: Path, redactor: Red
     parser = LineParser(EngineTimes(0), HeaderCache())
     for name in record.get("segments", []):
         try:
-            reader = FileReader(Path(name))
+            reader = FileReader(Path(name), descriptor=segments.open(name))
         except FileNotFoundError:
             report.gone.append(name)
             continue
@@ -125,6 +136,20 @@ def _compare(
         start = end
 
 
+class _Segments:
+    """Opens the segments of one launch."""
+
+    def __init__(self, launch: LaunchDir, roots: Sequence[str]) -> None:
+        self._owner = launch.owner
+        self._roots = log_roots(launch, roots)
+
+    def open(self, name: str) -> int:
+        """Return a descriptor of a segment. Raises OSError."""
+        if self._owner is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        return open_beneath(self._roots, Path(name), self._owner)
+
+
 @dataclass(slots=True)
 class _Stored:
     """What Loki has of a launch."""
@@ -148,12 +173,12 @@ class _Stored:
         return False
 
 
-async def _read_stored(record: Record, loki: LokiClient) -> _Stored:
+async def _read_stored(record: Record, segments: _Segments, loki: LokiClient) -> _Stored:
     query = selector(launch_labels(record))
     stored = _Stored()
     # Without structured metadata no entry is marked as an event: each may be one.
     default_kind = None if loki.settings.structured_metadata else MARK_EVENT
-    start = _first_ns(record)
+    start = _first_ns(record, segments)
     now = time.time_ns() + _CLOCK_SKEW_MAX_NS
     while start < now:
         end = min(start + _QUERY_SPAN_NS, now)
@@ -167,11 +192,11 @@ async def _read_stored(record: Record, loki: LokiClient) -> _Stored:
     return stored
 
 
-def _first_ns(record: Record) -> int:
+def _first_ns(record: Record, segments: _Segments) -> int:
     """Return a time just before the first line that is still on disk, else before the start of the launch."""
     for name in record.get("segments", []):
         try:
-            with os.fdopen(open_file(name), "rb") as file:
+            with os.fdopen(segments.open(name), "rb") as file:
                 return parse_stamp(file.read(STAMP_BYTES)) - 1
         except (OSError, ValueError):
             continue

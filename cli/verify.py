@@ -35,9 +35,10 @@ def verify(config: str | None, trace_id: str, as_json: bool) -> None:
 
     async def run() -> "list[Report]":
         redactor = redactor_of(settings.agent)
+        journal = journal_path(directories[0])
         async with LokiClient(settings.loki) as loki:
             return [
-                await verify_launch(launch, record, journal_path(directories[0]), redactor, loki)
+                await verify_launch(launch, record, journal, redactor, loki, settings.agent.log_roots)
                 for launch, record in found
             ]
 

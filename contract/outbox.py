@@ -3,6 +3,9 @@
 The launcher puts a callback here before it tries to deliver it; the agent delivers what is left. Either holds the
 file's lock during an attempt, and deletes the file when the receiver has returned a 2xx status. The body is final:
 its secrets are masked before it is written.
+
+A callback names a receiver and a file with a token for it: so only those of the effective user are sent, never those
+that another user has put here (contract.owned_files).
 """
 
 import contextlib
@@ -13,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from tracetail.contract.record import replace_file
-from tracetail.contract.safe_open import open_file, read_file
+from tracetail.contract.owned_files import is_ours, open_owned, read_owned, replace_file
+from tracetail.contract.state import DIRECTORY_MODE
 
 GIVE_UP_SECONDS = 24 * 3600.0
 """A callback that was not delivered for this long is dropped."""
@@ -34,19 +37,19 @@ class Callback(TypedDict):
 
 
 def put(outbox: Path, callback: Callback) -> Path:
-    """Write a callback, or replace it with more attempts counted; return its file."""
-    outbox.mkdir(mode=0o770, exist_ok=True)
+    """Write a callback, or replace it with more attempts counted; return its file. Raises OSError."""
+    outbox.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
     path = outbox / f"{callback['body']['eventId']}.json"
-    # An agent of the same group may deliver it; but only the owner may read a password in the URL.
+    # The group may see what is undelivered; but only the owner may read a password in the URL.
     mode = 0o600 if "@" in callback["url"].partition("//")[2].partition("/")[0] else 0o640
     replace_file(path, json.dumps(callback, ensure_ascii=False).encode(), mode)
     return path
 
 
 def pending(outbox: Path) -> list[Path]:
-    """Return the files of the undelivered callbacks, oldest first."""
+    """Return the files of the undelivered callbacks, oldest first; none of an outbox of another user."""
     found = []
-    for path in outbox.glob("*.json") if outbox.is_dir() else ():
+    for path in outbox.glob("*.json") if is_ours(outbox.parent) and is_ours(outbox) else ():
         with contextlib.suppress(FileNotFoundError):
             found.append((path.stat().st_mtime_ns, path))
     return [path for _, path in sorted(found)]
@@ -54,13 +57,16 @@ def pending(outbox: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def claim(path: Path) -> Iterator[Callback | None]:
-    """Lock a callback and yield it; yield None if it is deleted, locked by another process or unreadable."""
+    """Lock a callback and yield it; yield None if it is deleted, locked by another process or unreadable.
+
+    Raises OSError, ForeignFileError for a callback of another user.
+    """
     lock = path.with_suffix(".lock")
-    descriptor = open_file(lock, os.O_RDWR | os.O_CREAT, 0o660)
+    descriptor = open_owned(path.parent, lock.name, os.O_RDWR | os.O_CREAT, 0o600, ours=True)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            callback = cast("Callback", json.loads(read_file(path)))
+            callback = cast("Callback", json.loads(read_owned(path.parent, path.name, ours=True)))
         except (BlockingIOError, FileNotFoundError, ValueError):
             yield None
             return

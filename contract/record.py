@@ -7,11 +7,11 @@
         outbox/        callbacks that are not delivered yet
         shipped.json   written by the agent: how much of the log Loki has acknowledged
 
+What belongs to somebody else than the directory counts as not there (contract.owned_files).
 Only the holder of the lock writes record.json. The lock is an open file description lock
 (fcntl(2), F_OFD_SETLK): the kernel releases it when its holder ends, and F_OFD_GETLK reads it without taking it.
 """
 
-import contextlib
 import fcntl
 import json
 import os
@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, cast
 
+from tracetail.contract.owned_files import is_ours, open_owned, owner_of, read_with_owner, replace_file
 from tracetail.contract.processes import ProcessRef, is_alive
-from tracetail.contract.safe_open import open_file, read_file
 
 SCHEMA = 1
 
@@ -135,9 +135,23 @@ class LaunchDir:
         self.outbox_path = path / "outbox"
         self.shipped_path = path / "shipped.json"
 
+    @property
+    def owner(self) -> int | None:
+        """The uid that the launch belongs to; None if there is no directory."""
+        return owner_of(self.path)
+
+    @property
+    def ours(self) -> bool:
+        """Whether it belongs to the effective user, who may act on it; of the launches of others one may read."""
+        return is_ours(self.path)
+
     def read(self) -> Record:
-        """Return the record. Raises FileNotFoundError if there is none yet, RecordError if it cannot be read."""
-        data = read_file(self.record_path)
+        """Return the record. Raises FileNotFoundError if there is none yet, OSError, RecordError."""
+        return self.read_with_owner()[0]
+
+    def read_with_owner(self) -> tuple[Record, int]:
+        """Return the record, and the uid that it and the launch belong to. Raises as read()."""
+        data, owner = read_with_owner(self.path, self.record_path.name)
         try:
             record = json.loads(data)
         except ValueError as error:
@@ -148,19 +162,20 @@ class LaunchDir:
             raise RecordTooNewError(
                 f"{self.record_path} has schema {record['schema']}, this tracetail knows {SCHEMA}: update tracetail"
             )
-        return cast("Record", record)
+        return cast("Record", record), owner
 
     def lock_held(self) -> bool:
         """Return whether the lock is held, which means that the keeper is alive. Needs read permission only."""
         try:
-            descriptor = open_file(self.lock_path)
+            descriptor = open_owned(self.path, self.lock_path.name)
         except FileNotFoundError:
             return False
         try:
             answer = fcntl.fcntl(descriptor, _GETLK, _WHOLE_FILE_EXCLUSIVE)
         finally:
             os.close(descriptor)
-        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+        # Whoever may read the file can hold a lock for reading on it, which says nothing about a keeper.
+        return bool(_FLOCK.unpack(answer)[0] == fcntl.F_WRLCK)
 
     def effective_state(self, record: Record) -> str:
         """Return the current state of the launch of a record."""
@@ -185,8 +200,12 @@ class LaunchLock:
         return self._descriptor
 
     def acquire(self) -> bool:
-        """Take the lock without waiting; False if another process holds it."""
-        descriptor = open_file(self._launch.lock_path, os.O_RDWR | os.O_CREAT)
+        """Take the lock without waiting; False if another process holds it. Raises OSError.
+
+        Raises ForeignFileError for the launch of another user: only its owner acts on it.
+        """
+        launch = self._launch
+        descriptor = open_owned(launch.path, launch.lock_path.name, os.O_RDWR | os.O_CREAT, ours=True)
         try:
             fcntl.fcntl(descriptor, _SETLK, _WHOLE_FILE_EXCLUSIVE)
         except (BlockingIOError, PermissionError):
@@ -230,19 +249,3 @@ def effective_state(state: str, *, kept: bool, server_alive: bool) -> str:
     if state in ENDED_STATES or kept or server_alive:
         return state
     return {STARTING: FAILED, STOPPING: STOPPED}.get(state, CRASHED)
-
-
-def replace_file(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Write data to path atomically: readers, also after a crash, see the old content or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise

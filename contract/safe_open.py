@@ -13,6 +13,7 @@ from pathlib import Path
 Name = str | bytes | Path
 
 _KINDS = (
+    (stat.S_ISLNK, "a symbolic link"),
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a FIFO"),
     (stat.S_ISSOCK, "a socket"),
@@ -25,7 +26,7 @@ class NotAFileError(OSError):
     """The path is not that of a regular file; the message says what it is."""
 
 
-def open_file(path: Name, flags: int = os.O_RDONLY, mode: int = 0o640) -> int:
+def open_file(path: Name, flags: int = os.O_RDONLY, mode: int = 0o640, *, directory: int | None = None) -> int:
     """Return a descriptor of a regular file, without ever waiting for one that is not.
 
     Args:
@@ -33,17 +34,22 @@ def open_file(path: Name, flags: int = os.O_RDONLY, mode: int = 0o640) -> int:
         flags: of open(2); O_NONBLOCK, O_NOCTTY and O_CLOEXEC are added, which mean nothing for reading and writing
             regular files. O_TRUNC applies after the check.
         mode: of a file that is created.
+        directory: a descriptor of the directory that path is relative to: then a symbolic link is refused, too.
 
     Raises OSError, NotAFileError.
 
     """
     truncate = flags & os.O_TRUNC
     try:
-        _check(path, os.stat(path))  # noqa: PTH116  (bytes, too)
+        # os.stat, not Path.stat: a path may be bytes.
+        looked = os.stat(path) if directory is None else os.stat(path, dir_fd=directory, follow_symlinks=False)  # noqa: PTH116
+        _check(path, looked)
     except FileNotFoundError:
         if not flags & os.O_CREAT:
             raise
-    descriptor = os.open(path, flags & ~os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
+    flags = flags & ~os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    flags |= 0 if directory is None else os.O_NOFOLLOW
+    descriptor = os.open(path, flags, mode, dir_fd=directory)
     try:
         _check(path, os.fstat(descriptor))
         if truncate:

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import TypedDict, cast
 
-from tracetail.contract.safe_open import NotAFileError, read_file
+from tracetail.contract.owned_files import ForeignFileError, read_owned
+from tracetail.contract.safe_open import NotAFileError
 
 SCHEMA = 1
 
@@ -25,8 +26,8 @@ class Shipped(TypedDict):
 def read_shipped(path: Path) -> Shipped | None:
     """Return the content of a shipped.json; None if there is none, or none of this schema."""
     try:
-        content = json.loads(read_file(path))
-    except (FileNotFoundError, NotAFileError, ValueError):
+        content = json.loads(read_owned(path.parent, path.name))
+    except (FileNotFoundError, NotAFileError, ForeignFileError, ValueError):
         return None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         return None

@@ -21,8 +21,8 @@ from tracetail.contract.backoff import Backoff
 from tracetail.contract.http_headers import basic, bearer
 from tracetail.contract.logline import MARK_EVENT, parse_line
 from tracetail.contract.masking import mask_text
+from tracetail.contract.owned_files import open_ours
 from tracetail.contract.record import LaunchDir, Record
-from tracetail.contract.safe_open import open_file
 from tracetail.contract.secret_file import read_secret
 from tracetail.launcher import plan
 
@@ -67,7 +67,7 @@ def tail_of(segments: list[str], count: int = TAIL_LINES) -> list[str]:
     texts: list[bytes] = []
     for path in reversed(segments):
         try:
-            with os.fdopen(open_file(path), "rb") as file:
+            with os.fdopen(open_ours(Path(path)), "rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - _TAIL_BYTES))
                 parsed = [parse_line(line) for line in file.read().split(b"\n")]

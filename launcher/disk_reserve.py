@@ -6,8 +6,8 @@ Without it the keeper could not record on a full disk that a stop was asked for,
 import contextlib
 import os
 
+from tracetail.contract.owned_files import open_owned
 from tracetail.contract.record import LaunchDir
-from tracetail.contract.safe_open import open_file
 
 RESERVE_BYTES = 64 * 1024
 """Several times a record."""
@@ -15,7 +15,7 @@ RESERVE_BYTES = 64 * 1024
 
 def reserve(launch: LaunchDir) -> None:
     """Reserve the space. Raises OSError if there is too little."""
-    descriptor = open_file(launch.path / "reserve", os.O_WRONLY | os.O_CREAT)
+    descriptor = open_owned(launch.path, "reserve", os.O_WRONLY | os.O_CREAT, ours=True)
     try:
         os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
     finally:

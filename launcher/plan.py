@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from tracetail.contract.record import LaunchDir, Record, replace_file
-from tracetail.contract.safe_open import read_file
+from tracetail.contract.owned_files import read_owned, replace_file
+from tracetail.contract.record import LaunchDir, Record
 
 ADOPT = "adopt"
 """The keeper's argument for adopting a launch, in place of the lock's descriptor."""
@@ -103,8 +103,11 @@ def plan_path(launch: LaunchDir) -> Path:
 
 
 def read(launch: LaunchDir) -> Plan:
-    """Read the plan, which an earlier version may have written. Raises OSError or ValueError."""
-    found = json.loads(read_file(plan_path(launch)))
+    """Read the plan, which an earlier version may have written.
+
+    Raises OSError, ValueError; ForeignFileError for that of another user: its commands are his.
+    """
+    found = json.loads(read_owned(launch.path, plan_path(launch).name, ours=True))
     if isinstance(found, dict) and isinstance(found.get("ready"), dict):
         found["ready"].setdefault("tls", False)
         found.setdefault("liveness", {"kind": HEALTH, "intervalSec": 5.0, "timeoutSec": 15.0})

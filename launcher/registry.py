@@ -101,6 +101,8 @@ class Operation:
     def note(self, **more: Any) -> None:
         """Write what the operation does, with these fields as well."""
         self._doing |= more
+        if os.geteuid() == 0 != os.fstat(self._descriptor).st_uid:
+            return  # root writes into no file of another user
         with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, json.dumps(self._doing).encode(), 0)
@@ -142,14 +144,14 @@ def claims_lock(state_dir: Path) -> Iterator[None]:
 
 
 def _open_lock(state_dir: Path, name: str) -> int:
-    directory = state_dir / "locks"
+    path = state_dir / "locks" / name
     try:
-        directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        return open_file(directory / name, os.O_RDWR | os.O_CREAT, 0o660)
+        path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        return open_file(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660)
     except OSError as error:
         # A stop must work on a read-only disk: flock(2) needs no write permission.
         try:
-            return open_file(directory / name)
+            return open_file(path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
             raise error from None
 

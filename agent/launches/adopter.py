@@ -24,9 +24,12 @@ class Adopter:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def check(self, source: LaunchSource) -> None:
-        """Start `tracetail keep --adopt` if the keeper has ended, without waiting for it."""
+        """Start `tracetail keep --adopt` if the keeper has ended, without waiting for it.
+
+        Not for a launch of another user: whatever its plan says would be done with this user's rights.
+        """
         now = time.monotonic()
-        if now < self._not_before.get(source.key, 0.0) or not source.is_orphaned():
+        if now < self._not_before.get(source.key, 0.0) or not source.is_orphaned() or not source.launch.ours:
             return
         self._not_before[source.key] = now + ADOPT_AGAIN_AFTER_SECONDS
         log.warning("the keeper of %s has ended: starting a new one", source.key)

@@ -1,4 +1,7 @@
-"""Delivers the callbacks that keepers left in their outboxes, with backoff, for up to a day."""
+"""Delivers the callbacks that keepers left in their outboxes, with backoff, for up to a day.
+
+Only those of the agent's own user: a callback names a file whose content is sent as a token.
+"""
 
 import asyncio
 import json
@@ -14,8 +17,8 @@ import aiohttp
 from tracetail.contract import outbox
 from tracetail.contract.backoff import Backoff
 from tracetail.contract.http_headers import bearer
+from tracetail.contract.owned_files import read_owned
 from tracetail.contract.record import LaunchDir
-from tracetail.contract.safe_open import read_file
 from tracetail.contract.secret_file import SecretFileError, read_secret
 from tracetail.contract.state import launches_dir
 
@@ -134,7 +137,9 @@ class OutboxSender:
 def _receiver(path: Path) -> str:
     """Return host and port that a callback goes to; empty if they cannot be read."""
     try:
-        return urlsplit(str(json.loads(read_file(path))["url"])).netloc.rpartition("@")[2]
+        return urlsplit(str(json.loads(read_owned(path.parent, path.name, ours=True))["url"])).netloc.rpartition("@")[
+            2
+        ]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 

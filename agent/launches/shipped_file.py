@@ -11,13 +11,14 @@ import orjson
 from tracetail.agent.followed_log import FollowedLog
 from tracetail.agent.reading.launch_source import LaunchSource
 from tracetail.contract import shipped
-from tracetail.contract.record import LaunchDir, replace_file
+from tracetail.contract.owned_files import replace_file
+from tracetail.contract.record import LaunchDir
 from tracetail.contract.state import launches_dir
 
 log = logging.getLogger(__name__)
 
 _PERMANENT_ERRORS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR})
-"""The launch of another user, or a deleted one. Others, such as a full disk, may pass."""
+"""A read-only launch, or a deleted one. Others, such as a full disk, may pass."""
 
 
 class ShippedFileWriter:
@@ -28,7 +29,12 @@ class ShippedFileWriter:
         self._failed: set[str] = set()
 
     async def update(self, followed: FollowedLog, source: LaunchSource) -> bool:
-        """Write shipped.json if its content has changed; return False if that has to be tried again."""
+        """Write shipped.json if its content has changed; return False if that has to be tried again.
+
+        Nothing is written for a launch of another user.
+        """
+        if not source.launch.ours:
+            return True
         content: shipped.Shipped = {
             "schema": shipped.SCHEMA,
             "segments": {row.path: row.position for row in source.files},
@@ -66,8 +72,6 @@ def launches_without_final_file(state_dirs: Sequence[Path], completed: Iterable[
     for launch_id in completed:
         for state_dir in state_dirs:
             launch = LaunchDir(launches_dir(state_dir) / launch_id)
-            if launch.path.is_dir() and not (
-                (content := shipped.read_shipped(launch.shipped_path)) and content["complete"]
-            ):
+            if launch.ours and not ((content := shipped.read_shipped(launch.shipped_path)) and content["complete"]):
                 found.add(launch_id)
     return found

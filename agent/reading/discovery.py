@@ -137,7 +137,8 @@ class Discovery:
         for path in sorted(self._waiting):
             launch = LaunchDir(path)
             try:
-                source = LaunchSource(launch, launch.read(), self._settings.labels)
+                record, owner = launch.read_with_owner()
+                source = LaunchSource(launch, record, owner, self._settings.labels, self._settings.log_roots)
             except FileNotFoundError:
                 if not path.is_dir():
                     self._waiting.discard(path)

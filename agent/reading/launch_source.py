@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from tracetail.agent.model import Block, FileRow, Fingerprint
 from tracetail.agent.reading.reader import FileReader
 from tracetail.agent.reading.source import Source
 from tracetail.contract.labels import launch_labels
+from tracetail.contract.log_roots import log_roots
+from tracetail.contract.owned_files import ForeignFileError, open_beneath
 from tracetail.contract.record import ENDED_STATES, LaunchDir, Record, RecordError
 from tracetail.contract.shipped import read_shipped
 
@@ -21,14 +23,27 @@ class LaunchSource(Source):
 
     kind = "launch"
 
-    def __init__(self, launch: LaunchDir, record: Record, labels: Mapping[str, str]) -> None:
-        """labels: added to the launch's own."""
+    def __init__(
+        self, launch: LaunchDir, record: Record, owner: int, labels: Mapping[str, str], roots: Sequence[str] = ()
+    ) -> None:
+        """Check the record's times.
+
+        Args:
+            launch: the launch's directory.
+            record: its record.
+            owner: the uid of both; only segments of the same user are read.
+            labels: added to the launch's own.
+            roots: directories outside the state directory beneath which segments may lie.
+
+        """
         super().__init__(launch.launch_id, {**labels, **launch_labels(record)})
         self.launch = launch
         self.record = record
         if started_at := record.get("startedAt"):
             self.started_ns = round(datetime.fromisoformat(started_at).timestamp()) * 1_000_000_000
         self._record_mark = (0, 0)
+        self._owner = owner
+        self._roots = log_roots(launch, roots)
         self.segments: list[Path] = []
         self._index = 0
         self._reader: FileReader | None = None
@@ -78,9 +93,8 @@ class LaunchSource(Source):
             status = self.launch.record_path.stat()
             mark = (status.st_ino, status.st_mtime_ns)
             if mark != self._record_mark:
-                self.record = self.launch.read()
+                self._read_record()
                 self._record_mark = mark
-                self._update_segments()
         except (OSError, RecordError) as error:
             log.debug("the record of %s cannot be read: %s", self.key, error)
         if self.record["state"] in ENDED_STATES:
@@ -88,11 +102,18 @@ class LaunchSource(Source):
                 # The keeper may have replaced the record before it released the lock. If the record is deleted,
                 # the last one read is used.
                 with contextlib.suppress(OSError, RecordError):
-                    self.record = self.launch.read()
-                    self._update_segments()
+                    self._read_record()
                 self._ended = True
         elif not self.launch.path.is_dir():
             self._ended = True
+
+    def _read_record(self) -> None:
+        """Read the record again. Raises OSError, RecordError; ForeignFileError if it is another user's by now."""
+        record, owner = self.launch.read_with_owner()
+        if owner != self._owner:
+            raise ForeignFileError(self.launch.path, "it belongs to another user than before")
+        self.record = record
+        self._update_segments()
 
     def is_orphaned(self) -> bool:
         """Return whether its keeper ended without writing an end state: killed, or the machine was restarted."""
@@ -143,7 +164,8 @@ class LaunchSource(Source):
             path = self.segments[self._index]
             row = self._row(path)
             try:
-                self._reader = FileReader(path, row.position if row else 0)
+                descriptor = open_beneath(self._roots, path, self._owner)
+                self._reader = FileReader(path, row.position if row else 0, descriptor)
             except FileNotFoundError:
                 is_last = self._index + 1 == len(self.segments)
                 if is_last and not self._ended:

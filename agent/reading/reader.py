@@ -16,11 +16,11 @@ PIECE_BYTES = 256 * 1024
 class FileReader:
     """Reads one file from a position on. The file stays open, so it can be read to its end after a rename."""
 
-    def __init__(self, path: Path, position: int = 0) -> None:
-        """Open the file. Raises OSError."""
+    def __init__(self, path: Path, position: int = 0, descriptor: int | None = None) -> None:
+        """Open the file, unless descriptor is one that is open already. Raises OSError."""
         self.path = path
         self.position = position
-        self._descriptor = open_file(path)
+        self._descriptor = open_file(path) if descriptor is None else descriptor
         status = os.fstat(self._descriptor)
         self.device = status.st_dev
         self.inode = status.st_ino

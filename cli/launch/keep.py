@@ -13,11 +13,14 @@ def keep(launch_id: str) -> None:
     from tracetail.contract import state
     from tracetail.contract.identity import is_launch_id
     from tracetail.contract.record import LaunchDir
-    from tracetail.launcher.operations import rescue
+    from tracetail.launcher.operations import as_owner, rescue
 
     state_dir = parameters.state_dir()
     launch = LaunchDir(state.launches_dir(state_dir) / launch_id)
     if not is_launch_id(launch_id) or not launch.record_path.exists():
         fail(f"there is no launch {launch_id!r} in {state_dir}", BAD_USAGE)
+    as_owner.go_on_as_owner(launch)
+    if not launch.ours:
+        fail(f"launch {launch_id} belongs to another user, who alone (and root) starts a keeper for it")
     if not rescue.rescue(launch):
         fail(f"no keeper came up for launch {launch_id}: see {launch.path / 'keeper.log'}")

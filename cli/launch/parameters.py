@@ -79,11 +79,17 @@ def selection(values: dict[str, Any], launch_id: str) -> "Selection":
 
 
 def one_launch(values: dict[str, Any], launch_id: str) -> "Launch":
-    """Return the one launch that is selected: the newest that runs, else the newest. Raises ParametersError."""
+    """Return the one launch that is selected: the newest that runs, else the newest. Raises ParametersError.
+
+    For root it returns in a process that has become the launch's owner.
+    """
+    from tracetail.launcher.operations.as_owner import go_on_as_owner
+
     selected = selection(values, launch_id)
     found = selected.live(state_dir()) or selected.find(state_dir())
     if not found:
         raise ParametersError(f"there is no launch of {selected.describe()}")
+    go_on_as_owner(found[0].dir)
     return found[0]
 
 

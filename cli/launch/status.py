@@ -38,9 +38,9 @@ def run_status(values: dict[str, Any], launch_id: str, *, as_json: bool) -> NoRe
 
     try:
         selection = parameters.selection(values, launch_id)
+        result = status.status(selection, parameters.state_dir())
     except ParametersError as error:
         refuse_parameters("status", error)
-    result = status.status(selection, parameters.state_dir())
     shown = result.to_object()
     known = {**(result.record or {}), **shown}
     if as_json:

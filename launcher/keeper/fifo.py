@@ -28,10 +28,7 @@ class Output:
         with contextlib.suppress(FileExistsError):
             os.mkfifo(path, 0o600)
         # Read-write: the open neither blocks nor fails without a writer, and the FIFO survives the server's end.
-        self.descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        if not stat.S_ISFIFO(os.fstat(self.descriptor).st_mode):
-            os.close(self.descriptor)
-            raise OSError(errno.EEXIST, "it is not a FIFO", str(path))
+        self.descriptor = _open_fifo(path)
         self.capacity = _grow(self.descriptor, FIFO_BYTES)
         self._copy_out, self._copy_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         _grow(self._copy_in, BLOCK_BYTES)
@@ -46,7 +43,9 @@ class Output:
         An open file description of its own, because ours does not block and the server's must. Read-write, so that
         the server gets no SIGPIPE when its keeper has ended, and the bytes in the FIFO outlive the keeper.
         """
-        return os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = _open_fifo(self._path)
+        os.set_blocking(descriptor, True)
+        return descriptor
 
     def waiting(self) -> int:
         """Return the number of bytes in the FIFO."""
@@ -88,6 +87,16 @@ def _read_exactly(descriptor: int, count: int) -> bytes:
         parts.append(os.read(descriptor, count))
         count -= len(parts[-1])
     return b"".join(parts)
+
+
+def _open_fifo(path: Path) -> int:
+    """Open a FIFO of this user, which is no link. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    status = os.fstat(descriptor)
+    if not stat.S_ISFIFO(status.st_mode) or status.st_uid != os.geteuid():
+        os.close(descriptor)
+        raise OSError(errno.EEXIST, "it is not a FIFO of this user", str(path))
+    return descriptor
 
 
 def _grow(descriptor: int, size: int) -> int:

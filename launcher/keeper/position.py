@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from tracetail.contract.safe_open import open_file
+from tracetail.contract.owned_files import open_owned
 
 _POSITION = struct.Struct("<qqqq")
 
@@ -28,7 +28,7 @@ class PositionFile:
     """The last position, in a file that survives a crash of the keeper (not of the machine, as the FIFO does not)."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = open_file(path, os.O_RDWR | os.O_CREAT)
+        self._descriptor = open_owned(path.parent, path.name, os.O_RDWR | os.O_CREAT, ours=True)
 
     def read(self) -> Position | None:
         """Return the position; None if none was ever written."""

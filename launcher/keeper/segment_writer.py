@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tracetail.contract.safe_open import open_file
+from tracetail.contract.owned_files import open_ours
 from tracetail.contract.state import DIRECTORY_MODE
 from tracetail.launcher.log.log_end import SEGMENT_MODE
 
@@ -101,7 +101,7 @@ class SegmentWriter:
         while True:
             try:
                 path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-                return open_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, SEGMENT_MODE)
+                return open_ours(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, SEGMENT_MODE)
             except OSError as error:
                 if not self._wait_to_retry(error):
                     return -1

@@ -22,9 +22,10 @@ from tracetail.contract.logline import (
     parse_stamp,
     render_stamp,
 )
+from tracetail.contract.owned_files import open_ours
 from tracetail.contract.processes import CLOCK_TICKS, boot_id
 from tracetail.contract.record import Record
-from tracetail.contract.safe_open import open_file, read_file
+from tracetail.contract.safe_open import read_file
 from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.fifo import Output
 from tracetail.launcher.keeper.line_splitter import split
@@ -66,7 +67,7 @@ def complete(unfinished: Unfinished, output: Output, stamper: Stamper) -> int:
         head, rest_of_head = _head_of(unfinished, stamper)
         ending, consumed = finish_line(end.torn, head, rest_of_head, rest)
         written = None if written is None else written + consumed
-        descriptor = open_file(end.path, os.O_WRONLY | os.O_APPEND)
+        descriptor = open_ours(end.path, os.O_WRONLY | os.O_APPEND)
         with os.fdopen(descriptor, "wb") as segment:
             segment.write(ending)
     if written:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tracetail.contract.logline import MARK_EVENT, TEXT_MAX_BYTES, Event, parse_event, parse_line
+from tracetail.contract.owned_files import open_ours
 from tracetail.contract.record import Record
-from tracetail.contract.safe_open import open_file
 from tracetail.contract.state import DIRECTORY_MODE
 from tracetail.launcher import plan
 from tracetail.launcher.log.stamper import Stamper
@@ -58,7 +58,7 @@ def append_event(launch: Record, name: str, /, **fields: object) -> bool:
     data = (b"\n" if end.torn else b"") + stamper.event(time.time_ns(), name, **fields)
     try:
         end.path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
-        descriptor = open_file(end.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, SEGMENT_MODE)
+        descriptor = open_ours(end.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, SEGMENT_MODE)
         with os.fdopen(descriptor, "wb", buffering=0) as segment:
             segment.write(data)
     except OSError:
@@ -69,7 +69,7 @@ def append_event(launch: Record, name: str, /, **fields: object) -> bool:
 def read_from(path: Path, offset: int) -> bytes:
     """Return a file's content from an offset on (negative: from its end); empty if there is no file."""
     try:
-        with os.fdopen(open_file(path), "rb") as file:
+        with os.fdopen(open_ours(path), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size + offset) if offset < 0 else offset)
             return file.read()

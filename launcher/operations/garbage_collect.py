@@ -1,9 +1,12 @@
 """`gc`: removes old launches, and the oldest segments when the disk gets full.
 
 What Loki does not have yet stays, unless the disk gets full: then a `dropped` event in the log records the loss.
+Only the effective user's launches are removed; root removes those of others in a process that becomes their owner.
 """
 
 import contextlib
+import functools
+import os
 import shutil
 import time
 from collections import Counter
@@ -13,13 +16,15 @@ from typing import NamedTuple
 
 from tracetail.contract import events
 from tracetail.contract.identity import is_launch_id
+from tracetail.contract.log_roots import log_roots
+from tracetail.contract.owned_files import open_beneath, remove_beneath
 from tracetail.contract.record import LaunchDir, LaunchLock, Record
 from tracetail.contract.shipped import read_shipped
 from tracetail.contract.state import launches_dir
 from tracetail.launcher import registry
 from tracetail.launcher.log.log_end import append_event
 from tracetail.launcher.log.retention import free_bytes, is_shipped, low_space_reason
-from tracetail.launcher.operations import rescue
+from tracetail.launcher.operations import as_owner, rescue
 
 DEFAULT_KEEP_DAYS = 14.0
 DEFAULT_KEEP_LAUNCHES = 200
@@ -46,13 +51,39 @@ def collect(
     """Remove launches that ended more than keep_days ago, or beyond the newest keep_launches; yield what is removed.
 
     A launch that runs, or whose log is not shipped completely, is kept. If less than min_free_bytes are free after
-    that, the oldest closed segments of ended launches are removed. now: seconds since the epoch.
+    that, the oldest closed segments of ended launches are removed. now: seconds since the epoch. The launches of
+    each user count for themselves.
     """
     moment = time.time() if now is None else now
+    own = functools.partial(
+        _collect_own,
+        state_dir,
+        keep_days=keep_days,
+        keep_launches=keep_launches,
+        min_free_bytes=min_free_bytes,
+        dry_run=dry_run,
+        moment=moment,
+    )
+    yield from own()
+    for owner in sorted(_foreign_owners(state_dir)):
+        removed = as_owner.call(owner, lambda: [(str(one.path), one.bytes, one.shipped) for one in own()])
+        yield from (Removed(Path(path), size, shipped) for path, size, shipped in removed)
+
+
+def _foreign_owners(state_dir: Path) -> set[int]:
+    """Return the users whose launches root collects in their place; none for anybody else."""
+    root = launches_dir(state_dir)
+    owners = {as_owner.foreign_owner(path) for path in root.iterdir()} if root.is_dir() else set()
+    return {owner for owner in owners if owner is not None}
+
+
+def _collect_own(
+    state_dir: Path, *, keep_days: float, keep_launches: int, min_free_bytes: int, dry_run: bool, moment: float
+) -> Iterator[Removed]:
     if not dry_run:
-        rescue.record_ends(registry.launches(state_dir))
+        rescue.record_ends(launch for launch in registry.launches(state_dir) if launch.dir.ours)
     yield from _remove_without_record(state_dir, moment - keep_days * 86400, dry_run=dry_run)
-    ended = [launch for launch in registry.launches(state_dir) if not launch.live]
+    ended = [launch for launch in registry.launches(state_dir) if launch.dir.ours and not launch.live]
     removed_ids: set[str] = set()
     freed: Counter[int] = Counter()
     for index, launch in enumerate(ended):
@@ -82,17 +113,28 @@ def _remove(launch: registry.Launch, *, dry_run: bool) -> Iterator[Removed]:
     if not lock.acquire():
         return
     with lock:
-        for path in map(Path, launch.record.get("segments", [])):
-            if path.exists():
-                yield Removed(path, path.stat().st_size)
-                if not dry_run:
-                    path.unlink(missing_ok=True)
+        segments, roots = _segments(launch), log_roots(launch.dir)
+        for path in segments:
+            yield Removed(path, path.stat().st_size)
+            if not dry_run:
+                remove_beneath(roots, path)
         yield Removed(launch.dir.path, 0)
         if not dry_run:
             shutil.rmtree(launch.dir.path, ignore_errors=True)
-            for path in map(Path, launch.record.get("segments", [])[:1]):
+            if segments:
                 with contextlib.suppress(OSError):  # not empty: other launches' logs are in it
-                    path.parent.rmdir()
+                    segments[0].parent.rmdir()
+
+
+def _segments(launch: registry.Launch) -> list[Path]:
+    """Return the segments that are on the disk; without what a record names and this user may not delete."""
+    roots = log_roots(launch.dir)
+    found = []
+    for path in map(Path, launch.record.get("segments", [])):
+        with contextlib.suppress(OSError):
+            os.close(open_beneath(roots, path, os.geteuid()))
+            found.append(path)
+    return found
 
 
 def _remove_without_record(state_dir: Path, before: float, *, dry_run: bool) -> Iterator[Removed]:
@@ -100,7 +142,7 @@ def _remove_without_record(state_dir: Path, before: float, *, dry_run: bool) -> 
     root = launches_dir(state_dir)
     for path in sorted(root.iterdir()) if root.is_dir() else ():
         launch = LaunchDir(path)
-        if not is_launch_id(path.name) or launch.record_path.exists() or launch.lock_held():
+        if not is_launch_id(path.name) or not launch.ours or launch.record_path.exists() or launch.lock_held():
             continue
         if path.stat().st_mtime < before:
             yield Removed(path, 0)
@@ -117,8 +159,11 @@ def _free_space(
     """
     for shipped_ones in (True, False):
         for launch in launches:
-            for path in map(Path, launch.record.get("segments", [])[:-1]):
-                if not path.exists() or is_shipped(path, read_shipped(launch.dir.shipped_path)) != shipped_ones:
+            for path in _segments(launch):
+                if (
+                    str(path) == launch.record["segments"][-1]
+                    or is_shipped(path, read_shipped(launch.dir.shipped_path)) != shipped_ones
+                ):
                     continue
                 if free_bytes(path.parent) + freed[_device(path)] >= min_free_bytes:
                     continue  # this disk has space; another log may be on another disk
@@ -136,7 +181,7 @@ def _remove_segment(launch: registry.Launch, segment: Removed, min_free_bytes: i
     if not lock.acquire():
         return False
     with lock:
-        segment.path.unlink(missing_ok=True)
+        remove_beneath(log_roots(launch.dir), segment.path)
         if not segment.shipped:
             why = f"{segment.path.name} is deleted: {low_space_reason(min_free_bytes)}"
             append_event(launch.record, events.DROPPED, bytes=segment.bytes, reason=why)

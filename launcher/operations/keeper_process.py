@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 
 from tracetail.contract import record
+from tracetail.contract.owned_files import open_owned
 from tracetail.contract.process_tag import KEEPER_TAG, LAUNCH_TAG
 from tracetail.contract.processes import is_alive, read_process
 from tracetail.contract.record import LaunchDir, LaunchLock
-from tracetail.contract.safe_open import open_file
 from tracetail.launcher import callbacks, plan, registry
 
 WAIT_SECONDS = 10.0
@@ -18,12 +18,20 @@ POLL_SECONDS = 0.02
 
 
 def needs_keeper(launch: registry.Launch) -> bool:
-    """Return whether a launch should have a keeper and has none."""
+    """Return whether a launch of this user should have a keeper and has none."""
+    return launch.dir.ours and lost_keeper(launch)
+
+
+def lost_keeper(launch: registry.Launch) -> bool:
+    """Return whether a launch, whosever, should have a keeper and has none."""
     return not launch.kept and launch.record["state"] in registry.LIVE_STATES
 
 
 def adopt(launch: LaunchDir) -> bool:
-    """Start a keeper that adopts a launch, and wait for it; return whether the launch has one, or has ended."""
+    """Start a keeper that adopts a launch, and wait for it; return whether the launch has one, or has ended.
+
+    Raises OSError, ForeignFileError for the launch of another user.
+    """
     pid = spawn_keeper(launch, None)
 
     def is_kept() -> bool:
@@ -69,7 +77,8 @@ def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None, *, scope: bool = Fa
     environ[KEEPER_TAG] = launch.launch_id
     # One malloc arena: the keeper's threads are few, and it has to stay small.
     environ["MALLOC_ARENA_MAX"] = "1"
-    with os.fdopen(open_file(launch.path / "keeper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    with os.fdopen(open_owned(launch.path, "keeper.log", flags, ours=True), "ab") as log:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from tracetail.contract import identity, record
 from tracetail.contract.masking import mask_command_line
+from tracetail.contract.owned_files import replace_file
 from tracetail.contract.process_tag import LAUNCH_TAG
 from tracetail.contract.record import LaunchDir, LaunchLock, Record
 from tracetail.contract.state import DIRECTORY_MODE, launches_dir
@@ -61,7 +62,7 @@ def prepare(
             settings = cast("Plan", {**settings, **(overrides or {})})
             draft["argv"] = mask_command_line(command.argv)
             for name, content in command.files.items():
-                record.replace_file(launch.path / name, content.encode(), mode=0o640)
+                replace_file(launch.path / name, content.encode(), mode=0o640)
             plan.write(launch, settings)
             disk_reserve.reserve(launch)
             lock.write(draft)

@@ -1,6 +1,7 @@
 """Replaces the keeper of a launch that lost it, or records the end of the launch if that fails."""
 
 import contextlib
+import functools
 from collections.abc import Iterable, Iterator
 
 from tracetail.contract import events, record
@@ -8,7 +9,7 @@ from tracetail.contract.record import LaunchDir, LaunchLock, Record
 from tracetail.launcher import disk_reserve, plan, registry
 from tracetail.launcher.log.log_end import append_event
 from tracetail.launcher.log.stamper import timestamp_now
-from tracetail.launcher.operations import keeper_process
+from tracetail.launcher.operations import as_owner, keeper_process
 from tracetail.launcher.result import EXITED_BEFORE_READY
 
 
@@ -45,11 +46,20 @@ def replace(launch: LaunchDir) -> None:
 
 
 def record_ends(launches: Iterable[registry.Launch]) -> None:
-    """Record the ends of launches that ended while they had no keeper."""
+    """Record the ends of launches that ended while they had no keeper; of those of other users only root does."""
     for launch in launches:
-        if not launch.live and keeper_process.needs_keeper(launch):
-            rescue(launch.dir)
-            keeper_process.settled(launch.dir)
+        if launch.live or not keeper_process.lost_keeper(launch):
+            continue
+        owner = as_owner.foreign_owner(launch.dir.path)
+        if owner is not None:
+            as_owner.call(owner, functools.partial(_record_end, launch.dir))
+        elif launch.dir.ours:
+            _record_end(launch.dir)
+
+
+def _record_end(launch: LaunchDir) -> None:
+    rescue(launch)
+    keeper_process.settled(launch)
 
 
 def end(launch: LaunchDir, state: str, cause: str) -> None:

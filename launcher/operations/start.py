@@ -9,10 +9,20 @@ from typing import Any
 
 from tracetail.contract import record
 from tracetail.contract.masking import mask_text
+from tracetail.contract.owned_files import user_name
 from tracetail.contract.record import LaunchDir, Phase, Record
+from tracetail.contract.state import launches_dir
 from tracetail.launcher import params as parameters
 from tracetail.launcher import plan, registry
-from tracetail.launcher.operations import equal_start, keeper_process, new_launch, refusals, rescue, stop
+from tracetail.launcher.operations import (
+    as_owner,
+    equal_start,
+    keeper_process,
+    new_launch,
+    refusals,
+    rescue,
+    stop,
+)
 from tracetail.launcher.params import Params
 from tracetail.launcher.result import (
     EXITED_BEFORE_READY,
@@ -45,6 +55,8 @@ def start(params: Params, state_dir: Path, listener: Listener, *, min_free_bytes
     """
     begun = time.monotonic()
     service = registry.service_name(params.env, params.model_name, params.port)
+    if (owner := _owner_above_root(state_dir)) is not None:
+        return Result("start", PREFLIGHT_FAILED, None, record.FAILED, 0.0, *_of_foreign_state(state_dir, owner))
     try:
         with equal_start.turn(params, state_dir, service) as (operation, started):
             if started is not None and params.if_running in ("", "reuse"):
@@ -71,6 +83,20 @@ def start(params: Params, state_dir: Path, listener: Listener, *, min_free_bytes
         return Result("start", refusal.status, found, record.FAILED, time.monotonic() - begun, cause, hint)
     except OSError as error:
         return Result("start", PREFLIGHT_FAILED, None, "failed", time.monotonic() - begun, *_of_os_error(error))
+
+
+def _owner_above_root(state_dir: Path) -> int | None:
+    """Return the user in whose directories root would write a launch: he could put links in place of its files."""
+    owners = (as_owner.foreign_owner(path) for path in (state_dir, launches_dir(state_dir)))
+    return next((owner for owner in owners if owner is not None), None)
+
+
+def _of_foreign_state(state_dir: Path, owner: int) -> tuple[str, str]:
+    name = user_name(owner)
+    return (
+        f"the state directory {state_dir} belongs to user {name}: root starts no server in it",
+        f"start it as {name} (sudo -u {name} tracetail start …), or let TRACETAIL_STATE_DIR name one of root's",
+    )
 
 
 def _of_os_error(error: OSError) -> tuple[str, str]:

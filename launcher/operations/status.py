@@ -1,11 +1,12 @@
 """`status`: the state of a service now."""
 
+import functools
 import time
 from pathlib import Path
 
 from tracetail.contract import record
 from tracetail.launcher import plan, probe, registry
-from tracetail.launcher.operations import keeper_process, rescue
+from tracetail.launcher.operations import as_owner, keeper_process, rescue
 from tracetail.launcher.result import CHANGING, OK, STOPPED, UNHEALTHY, Result
 from tracetail.launcher.selection import Selection
 
@@ -42,6 +43,10 @@ def _badness(result: Result) -> int:
 
 
 def _launch_status(launch: registry.Launch) -> Result:
+    return as_owner.result_of([launch.dir], functools.partial(_repaired_status, launch))
+
+
+def _repaired_status(launch: registry.Launch) -> Result:
     begun = time.monotonic()
     if keeper_process.needs_keeper(launch):
         rescue.rescue(launch.dir)

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from tracetail.contract import record
 from tracetail.contract.nvml import Devices, MemoryUse
+from tracetail.contract.owned_files import user_name
 from tracetail.contract.process_tag import LAUNCH_TAG
 from tracetail.contract.processes import boot_id, read_environ, read_process
 from tracetail.contract.record import LaunchDir, Record
 from tracetail.launcher import plan, registry
 from tracetail.launcher.machine import ports, processes
 from tracetail.launcher.machine.nvml import describe, held_by
-from tracetail.launcher.operations import keeper_process, rescue
+from tracetail.launcher.operations import as_owner, keeper_process, rescue
 from tracetail.launcher.result import LOCKED, OK, STOP_INCOMPLETE, Result
 
 GRACE_SECONDS = 20.0
@@ -76,13 +77,19 @@ def stop(launches: list[registry.Launch], state_dir: Path) -> Result:
     """
     if not launches:
         return Result("stop", OK, None, record.STOPPED)
-    services: dict[str, list[registry.Launch]] = {}
+    services: dict[tuple[str, int | None], list[registry.Launch]] = {}
     for launch in launches:
-        services.setdefault(launch.record["service"], []).append(launch)
+        services.setdefault((launch.record["service"], launch.dir.owner), []).append(launch)
     with ThreadPoolExecutor(len(services)) as pool:
-        results = list(pool.map(lambda of_service: _stop_service(of_service, state_dir), services.values()))
+        results = list(pool.map(lambda of_service: _stop_as_owner(of_service, state_dir), services.values()))
     results.sort(key=lambda result: result.status, reverse=True)
     return results[0] if len(results) == 1 else results[0]._replace(launches=results)
+
+
+def _stop_as_owner(launches: list[registry.Launch], state_dir: Path) -> Result:
+    """Stop the launches of one service and one user."""
+    operation = functools.partial(_stop_service, launches, state_dir)
+    return as_owner.result_of([launch.dir for launch in launches], operation)
 
 
 def _stop_service(launches: list[registry.Launch], state_dir: Path) -> Result:
@@ -102,8 +109,18 @@ def _stop_service(launches: list[registry.Launch], state_dir: Path) -> Result:
 
 
 def stop_launch(launch: registry.Launch) -> Result:
-    """Stop one launch, and prove the stop."""
+    """Stop one launch, and prove the stop. Root does it as the launch's owner; nobody else stops that of another."""
+    return as_owner.result_of([launch.dir], functools.partial(_stop_launch, launch))
+
+
+def _stop_launch(launch: registry.Launch) -> Result:
     begun = time.monotonic()
+    owner = launch.dir.owner
+    if owner is not None and not launch.dir.ours:
+        name = user_name(owner)
+        cause = f"launch {launch.dir.launch_id} belongs to user {name}, who alone (and root) may stop it"
+        hint = f"stop it as {name}, or as root"
+        return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, cause=cause, hint=hint)
     if keeper_process.needs_keeper(launch):
         rescue.rescue(launch.dir)
         launch = registry.read_launch(launch.dir)
