@@ -21,15 +21,16 @@ from tracetail.contract.logline import render_event
 from tracetail.contract.redaction import Redactor
 from tracetail.loki import logql
 from tracetail.loki.client import LokiClient
-from tracetail.panel.auth.access import WRITE, AccessError, Grant
+from tracetail.panel.auth.access import WRITE
 from tracetail.panel.routes.answer import json_answer
+from tracetail.panel.routes.posted_streams import ORIGIN, PostedStreams
 from tracetail.panel.routes.request import body, checked_id, grant_of
 from tracetail.panel.trace.entry import POST
 from tracetail.panel.trace.reader import one_entry
 from tracetail.panel.trace.traces import Traces
 
-ORIGIN = "origin"
-"""The label that keeps posted entries out of the launch's own stream, which is ordered by the keeper's stamps."""
+_TRACE = "trace "
+"""In front of the name of a trace's lock; no instanceId begins so."""
 REPORT = "report"
 APPENDED = "append"
 _PIECE_CHARACTERS = names.ENTRY_MAX_BYTES // 4
@@ -79,25 +80,30 @@ class IngestRoutes:
         self._loki = loki
         self._traces = traces
         self._redactor = redactor
+        self._streams = PostedStreams(traces)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [web.post("/api/report/llm-start", self.report), web.post("/api/log/append", self.append)]
 
-    def _lock(self, run: str) -> asyncio.Lock:
-        """Return the lock that serializes the posts of one run in the order of their arrival."""
-        return self._locks.setdefault(run, asyncio.Lock())
+    def _lock(self, name: str) -> asyncio.Lock:
+        """Return the lock that serializes the posts of an instance, or of a trace, in the order of their arrival."""
+        return self._locks.setdefault(name, asyncio.Lock())
 
     async def report(self, request: web.Request) -> web.Response:
         """Write the callback of a launch. A repeated eventId is acknowledged, but not written again."""
         grant = grant_of(request)
         grant.require(WRITE)
         report = await body(request, Report)
-        trace_id = checked_id("traceId", report.trace_id) if report.trace_id else identity.new_trace_id()
-        if report.trace_id or grant.traces is not None:
-            grant.require_trace(trace_id)
-        instance_id = checked_id("instanceId", str(report.instance_id or trace_id))
+        named = checked_id("traceId", report.trace_id) if report.trace_id else ""
+        new = named or identity.new_trace_id()
+        instance_id = checked_id("instanceId", str(report.instance_id or new))
+        async with self._lock(instance_id):
+            trace_id = await self._streams.trace_for(grant, instance_id, named, new)
+            return await self._write_report(report, trace_id, instance_id)
+
+    async def _write_report(self, report: Report, trace_id: str, instance_id: str) -> web.Response:
         labels = {
             names.TRACE_ID: trace_id,
             names.INSTANCE_ID: instance_id,
@@ -106,11 +112,12 @@ class IngestRoutes:
             ORIGIN: REPORT,
         }
         ids = {"traceId": trace_id, "instanceId": instance_id, "eventId": report.event_id or None}
-        async with self._lock(trace_id):
+        async with self._lock(_TRACE + trace_id):
             if report.event_id and await self._is_written(trace_id, report.event_id):
                 return json_answer({"received": True, "repeated": True, **ids})
             level = "error" if report.event in _BAD_EVENTS else "info"
             metadata = {names.METADATA_KIND: "event", names.METADATA_LEVEL: level}
+            labels = await self._streams.bounded(labels)
             await self._loki.push_entries(labels, [(time.time_ns(), self._masked(_event_line(report)), metadata)])
         return json_answer({"received": True, "repeated": False, **ids})
 
@@ -120,7 +127,12 @@ class IngestRoutes:
         grant.require(WRITE)
         posted = await body(request, Lines)
         instance_id = checked_id("instanceId", str(posted.instance_id))
-        trace_id = await self._trace_for_append(grant, instance_id, posted.trace_id)
+        named = checked_id("traceId", posted.trace_id) if posted.trace_id else ""
+        async with self._lock(instance_id):
+            trace_id = await self._streams.trace_for(grant, instance_id, named, instance_id)
+            return await self._write_lines(posted, trace_id, instance_id)
+
+    async def _write_lines(self, posted: Lines, trace_id: str, instance_id: str) -> web.Response:
         pieces = [piece for text in self._masked_lines(posted.lines) for piece in _pieces(text)]
         if not pieces:
             return json_answer({"appended": 0, "traceId": trace_id, "instanceId": instance_id})
@@ -130,7 +142,8 @@ class IngestRoutes:
             names.SERVICE_NAME: APPENDED,
             ORIGIN: APPENDED,
         }
-        async with self._lock(instance_id):
+        async with self._lock(_TRACE + trace_id):
+            labels = await self._streams.bounded(labels)
             post_id, start_ns = await self._post_id_and_time(labels, posted)
             values = [
                 (start_ns + index, text, {POST: post_id} | ({names.METADATA_KIND: kind} if kind else {}))
@@ -165,21 +178,6 @@ class IngestRoutes:
                 return post_id, written.time_ns
         last = await one_entry(self._loki, streams, start, end, backward=True)
         return post_id, max(preferred_ns, last.time_ns + 1) if last else preferred_ns
-
-    async def _trace_for_append(self, grant: Grant, instance_id: str, named: str) -> str:
-        """Return the trace of the lines: the named one, else the instance's, else one with the instance's id."""
-        if named:
-            trace_id = checked_id("traceId", named)
-            grant.require_trace(trace_id)
-            return trace_id
-        known = sorted(await self._traces.trace_ids(names.INSTANCE_ID, instance_id))
-        allowed = [trace_id for trace_id in known if grant.allows(trace_id)]
-        if allowed:
-            return allowed[-1]
-        if known:
-            raise AccessError("trace_not_allowed", "the token is not for the trace of this instanceId")
-        grant.require_trace(instance_id)
-        return instance_id
 
     async def _is_written(self, trace_id: str, event_id: str) -> bool:
         query = logql.log_query(

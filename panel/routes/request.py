@@ -86,7 +86,8 @@ async def trace_of(
         ("instanceId", names.INSTANCE_ID, instance_id),
     ):
         if value:
-            allowed = sorted(trace for trace in await traces.trace_ids(label, value) if grant.allows(trace))
+            found = await (traces.of_instance(value) if name == "instanceId" else traces.trace_ids(label, value))
+            allowed = sorted(trace for trace in found if grant.allows(trace))
             if not allowed:
                 raise NotFoundError(f"{name} {value}")
             if len(allowed) > 1:

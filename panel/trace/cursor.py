@@ -16,6 +16,7 @@ from tracetail.panel.trace.entry import InvalidKeyError, Key
 _LOGS_MAX = 1000
 MAX_CHARACTERS = 100_000
 """Enough for _LOGS_MAX logs; the server accepts headers of this size."""
+_BODY_MAX_BYTES = MAX_CHARACTERS // 4 * 3
 
 
 class InvalidCursorError(ValueError):
@@ -23,8 +24,22 @@ class InvalidCursorError(ValueError):
 
 
 def encode(positions: Mapping[str, Key]) -> str:
-    """Return the positions as base64url, which is valid in a header and in a query string."""
-    body = orjson.dumps({source: str(key) for source, key in positions.items()})
+    """Return the positions as base64url, which is valid in a header and in a query string.
+
+    Of more logs than decode accepts those with the newest lines are named; of the others the viewer gets lines again,
+    which it knows by their keys.
+    """
+    shown = {source: str(key) for source, key in positions.items()}
+    body = orjson.dumps(shown)
+    if len(shown) > _LOGS_MAX or len(body) > _BODY_MAX_BYTES:
+        shown = {}
+        size = 2
+        for source, key in sorted(positions.items(), key=lambda item: item[1], reverse=True)[:_LOGS_MAX]:
+            size += len(orjson.dumps({source: str(key)}))
+            if size > _BODY_MAX_BYTES:
+                break
+            shown[source] = str(key)
+        body = orjson.dumps(shown)
     return base64.urlsafe_b64encode(body).decode().rstrip("=")
 
 

@@ -16,7 +16,7 @@ from tracetail.panel.settings import PanelSettings
 from tracetail.panel.trace import launches
 from tracetail.panel.trace.entry import FIRST_KEY, Entry, Key, source_of
 from tracetail.panel.trace.launch_filter import LaunchFilter
-from tracetail.panel.trace.reader import Reader
+from tracetail.panel.trace.reader import Reader, one_entry
 
 _DAY_NS = 86_400 * 1_000_000_000
 _HOUR_NS = 3600 * 1_000_000_000
@@ -56,6 +56,22 @@ class Traces:
         """Return the traceIds of the streams with this label: resolves a launchId or an instanceId."""
         series = await self._loki.series(logql.selector({label: value}), *self.range())
         return {labels[names.TRACE_ID] for labels in series if labels.get(names.TRACE_ID)}
+
+    async def of_instance(self, instance_id: str) -> list[str]:
+        """Return the traces that an instance belongs to: those of its launches; without one that of the first claim.
+
+        Whoever may write to one trace must not get lines into an instance of another, nor an instance's lines out of
+        the way.
+        """
+        query = logql.selector({names.INSTANCE_ID: instance_id})
+        start, end = self.range()
+        series = await self._loki.series(query, start, end)
+        launched = {labels[names.TRACE_ID] for labels in series if labels.get(names.LAUNCH_ID)}
+        claimed = sorted(launched or {labels[names.TRACE_ID] for labels in series if labels.get(names.TRACE_ID)})
+        if launched or len(claimed) < 2:
+            return claimed
+        first = await one_entry(self._loki, query, start, end)
+        return [first.stream.fields[names.TRACE_ID]] if first else claimed
 
     async def start_ns(self, trace_id: str) -> int:
         """Return a time before the trace's first line."""

@@ -179,6 +179,84 @@ async def test_scopes_are_separate(guarded):
     await guarded.post("/api/log/append", {**append, "traceId": "trace-b"}, headers=writing, status=403)
 
 
+async def test_a_write_token_cannot_take_an_instance_of_another_trace(loki, guarded):
+    writing = bearer(token(scope="write"))
+    before = len(loki.entries)
+    append = {"instanceId": B["instanceId"], "traceId": "trace-a", "lines": ["not of this run"]}
+    answer = await guarded.post("/api/log/append", append, headers=writing, status=403)
+    assert answer["error"]["code"] == "instance_of_another_trace"
+    report = {"model": "m", "traceId": "trace-a", "instanceId": B["instanceId"], "event": "crashed"}
+    await guarded.post("/api/report/llm-start", report, headers=writing, status=403)
+    assert len(loki.entries) == before
+
+    # Without a launch the first claim holds, whoever posts later and under whichever time.
+    admin = bearer(ADMIN)
+    await guarded.post("/api/log/append", {"instanceId": "9", "traceId": "trace-b", "lines": ["x"]}, headers=admin)
+    claim = {"instanceId": "9", "traceId": "trace-a", "lines": ["y"], "timestamp": 1000}
+    await guarded.post("/api/log/append", claim, headers=writing, status=403)
+    await guarded.post("/api/log/append", claim, headers=admin, status=403)
+    assert [line["text"] for line in (await guarded.get("/api/logs", instanceId="9", headers=admin))["lines"]] == [
+        "x"
+    ]
+
+
+async def test_two_claims_of_an_instance_at_once_give_it_one_trace(guarded):
+    posts = [{"instanceId": "77", "traceId": f"trace-{i}", "lines": ["x"]} for i in range(8)]
+
+    async def post(body):
+        async with guarded.session.post(
+            guarded.url + "/api/log/append", json=body, headers=bearer(ADMIN)
+        ) as response:
+            return response.status
+
+    assert sorted(await asyncio.gather(*map(post, posts))) == [200, *[403] * 7]
+
+
+async def test_an_instance_that_was_claimed_before_its_launch_belongs_to_the_launch(loki, guarded):
+    admin = bearer(ADMIN)
+    await guarded.post(
+        "/api/log/append", {"instanceId": "5", "traceId": "trace-a", "lines": ["claim"]}, headers=admin
+    )
+    launched = {**B, "instanceId": "5", "launchId": "20261122T130000-cccccc"}
+    loki.add(launched, time.time_ns(), "of the launch")
+
+    shown = await guarded.get("/api/logs", instanceId="5", headers=admin)
+    assert shown["lines"][-1]["text"] == "of the launch"
+    post = {"instanceId": "5", "lines": ["more"]}
+    assert (await guarded.post("/api/log/append", post, headers=admin))["traceId"] == "trace-b"
+
+
+async def test_a_thousand_models_make_few_streams_and_a_cursor_that_is_accepted(loki, guarded):
+    writing = bearer(token(scope="write"))
+
+    async def post(number):
+        report = {"model": f"model-{number}", "env": f"env-{number}", "traceId": "trace-a", "event": "ready"}
+        await guarded.post("/api/report/llm-start", report, headers=writing)
+
+    await asyncio.gather(*map(post, range(300)))
+
+    streams = {frozenset(labels.items()) for _, labels, _, _ in loki.entries}
+    assert len(streams) <= 2 + 21
+    page = await guarded.get("/api/logs", traceId="trace-a", limit=1000, headers=bearer(token()))
+    assert sum("model=model-" in line["text"] for line in page["lines"]) == 300
+    headers = bearer(token())
+    async with Viewing(guarded.session, guarded.url, "trace-a", cursor=page["cursor"], headers=headers) as viewing:
+        await viewing.until(lambda v: v.status is not None)
+        assert viewing.status == 200
+
+
+async def test_a_trace_gets_a_bounded_number_of_streams_by_posts(loki, guarded):
+    writing = bearer(token(scope="write"))
+    statuses = []
+    for number in range(105):
+        body = {"instanceId": f"run-{number}", "traceId": "trace-a", "lines": ["x"]}
+        async with guarded.session.post(guarded.url + "/api/log/append", json=body, headers=writing) as response:
+            statuses.append(response.status)
+    assert statuses == [200] * 100 + [429] * 5
+    again = {"instanceId": "run-3", "traceId": "trace-a", "lines": ["y"]}
+    await guarded.post("/api/log/append", again, headers=writing)
+
+
 async def test_minting_a_token_needs_the_admin_key(guarded):
     wanted = {"traces": ["trace-a"], "scopes": ["read"], "seconds": 30}
     assert (await guarded.post("/api/tokens", wanted, status=401))["error"]["code"] == "token_missing"
