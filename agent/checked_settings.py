@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tracetail.agent.encodings import DEFAULT as DEFAULT_ENCODING
+from tracetail.agent.encodings import codec_of
 from tracetail.agent.settings import AgentSettings
 from tracetail.contract.labels import (
     HOST,
@@ -37,6 +39,12 @@ def check_labels(settings: AgentSettings) -> None:
             groups = re.compile(source.path_pattern).groupindex
         except re.error as error:
             raise BadSettingsError(f"{key}.path_pattern is not a regular expression: {error}") from error
+        try:
+            codec_of(source.encoding or DEFAULT_ENCODING)
+        except (LookupError, ValueError) as error:
+            raise BadSettingsError(
+                f"{key}.encoding is {source.encoding!r}; expected an encoding as utf-8, utf-16, gbk, gb18030: {error}"
+            ) from error
         if not Path(source.glob).is_absolute():
             raise BadSettingsError(f"{key}.glob is {source.glob!r}; expected an absolute path")
         labels = settings.labels | source.labels | dict.fromkeys(groups, "")

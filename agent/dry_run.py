@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tracetail.agent import encodings
 from tracetail.agent.checked_settings import redactor_of, zone_of
 from tracetail.agent.journal.database import JournalError, connect
 from tracetail.agent.journal.queries import first_seen_ns
@@ -36,6 +37,8 @@ class FilePlan:
     """It is a segment, or a glob of `agent.sources` matches it."""
     first_seen_ns: int | None
     """When the agent first saw its log; None if it has not."""
+    encoding: str = ""
+    """As in its source; empty for UTF-8."""
 
     @classmethod
     def of(
@@ -45,13 +48,22 @@ class FilePlan:
         if record := find_launch(str(path), state_dirs):
             labels = {**settings.labels, **launch_labels(record)}
             seen = _first_seen_ns(journal, labels[LAUNCH_ID])
-            return cls(labels, is_segment=True, plain=False, ids_from_lines=False, followed=True, first_seen_ns=seen)
+            return cls(
+                labels,
+                is_segment=True,
+                plain=False,
+                ids_from_lines=False,
+                encoding="",
+                followed=True,
+                first_seen_ns=seen,
+            )
         source = find_source(str(path), settings)
         return cls(
             file_labels(str(path), source, settings, host),
             is_segment=False,
             plain=source is not None and source.format == "plain",
             ids_from_lines=source is not None and source.ids_from == "prefix",
+            encoding=source.encoding if source else "",
             followed=source is not None,
             first_seen_ns=_first_seen_ns(journal, str(path)),
         )
@@ -87,10 +99,12 @@ def dry_run(
         ids_from_lines=plan.ids_from_lines,
         plain=plan.plain,
     )
+    codec = encodings.detect(data[: encodings.MARK_MAX_BYTES], plan.encoding)
     at = 0
     while at < len(data):
-        block = block_of(data[at : at + BLOCK_BYTES], at, flush=True)
-        assert block is not None
+        block = block_of(data[at : at + BLOCK_BYTES], at, codec, flush=True)
+        if block is None:
+            break  # NULs, or a part of a character
         at = block.end
         # The agent ships an unfinished last line after it has read the others: it gets the time of reading.
         behind = not (block.unfinished and at == len(data))

@@ -13,6 +13,7 @@ from tracetail.agent.metrics.exporters import Exporters
 from tracetail.agent.pipeline import Pipeline
 from tracetail.agent.poll_schedule import PollSchedule
 from tracetail.agent.reading.discovery import Discovery
+from tracetail.agent.reading.file_names import path_of
 from tracetail.agent.reading.file_source import FileSource
 from tracetail.agent.reading.launch_source import LaunchSource
 from tracetail.agent.reading.open_files import OpenFiles
@@ -69,9 +70,10 @@ class FollowLoop:
         """Resume logs that are in the journal but were deleted, so that discovery cannot find them."""
         resumer = self._pipeline.resumer
         for name, labels in (await resumer.unfinished_files()).items():
-            path = Path(name)
+            path = Path(path_of(name))
             if not await asyncio.to_thread(path.exists):
-                self._logs[name] = FollowedLog(FileSource(path, labels, self._open_files))
+                settings = self._discovery.settings_of(str(path))
+                self._logs[name] = FollowedLog(FileSource(path, labels, self._open_files, settings))
         for launch_id, batches in (await resumer.unfinished_launches()).items():
             if not any((launches_dir(state_dir) / launch_id).exists() for state_dir in state_dirs):
                 self._add_task(asyncio.create_task(self._pipeline.settle(batches), name=f"settle {launch_id}"))

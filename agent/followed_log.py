@@ -1,5 +1,6 @@
 """One log that the agent follows: its source, its parser, and its counts in the journal."""
 
+import errno
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,8 @@ from tracetail.agent.reading.source import Source
 
 RETRY_SECONDS = 2.0
 """Wait before a log that could not be read is tried again."""
+_STALE = (errno.ESTALE, errno.EBADF, errno.ENODEV, errno.ENXIO)
+"""Errors of a descriptor that is of no use any more: the file has to be opened again."""
 
 
 class FollowedLog:
@@ -84,7 +87,8 @@ class FollowedLog:
         is_new = self.error != repr(error)
         self.error = repr(error)
         self.not_before = time.monotonic() + RETRY_SECONDS
-        if self.open and (not isinstance(error, OSError) or self.source.is_ahead()):
+        is_stale = isinstance(error, OSError) and error.errno in _STALE
+        if self.open and (not isinstance(error, OSError) or is_stale or self.source.is_ahead()):
             self.parser = None
             self.source.reset()
         return is_new

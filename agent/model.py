@@ -43,6 +43,8 @@ class FileRow:
     """The largest size seen."""
     seen_ns: int = 0
     """When the file was first seen."""
+    real_path: str = ""
+    """Of the file itself, if `path` is a link to it."""
     done: bool = False
     """It was read to its end and will not grow."""
     id: int = 0
@@ -66,6 +68,8 @@ class Gap:
     row: FileRow
     end: int
     reason: str
+    ends_file: bool = True
+    """Nothing more is read of the file."""
 
 
 @dataclass(frozen=True, slots=True)

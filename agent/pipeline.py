@@ -18,6 +18,7 @@ from tracetail.agent.metrics.counters import Metrics
 from tracetail.agent.model import Batch, BatchSummary, Block, FileRow, Fingerprint, Gap, Ids
 from tracetail.agent.parsing.parsed import Stream
 from tracetail.agent.parsing.prepare import Preparer
+from tracetail.agent.reading.file_names import path_of, shown
 from tracetail.agent.resume import Resumer
 from tracetail.agent.shipping.delivery import Delivery
 from tracetail.agent.shipping.in_flight import Budget, ReadSlots, Share
@@ -161,12 +162,14 @@ class Pipeline:
     async def _ship_gap(self, followed: FollowedLog, gap: Gap, share: Share) -> None:
         """Ship the event that bytes of a file are lost; its acknowledgement advances the position past them."""
         row = gap.row
-        text = render_event(events.GAP, file=row.path, **{"from": row.position}, to=gap.end, reason=gap.reason)
+        text = render_event(
+            events.GAP, file=shown(path_of(row.path)), **{"from": row.position}, to=gap.end, reason=gap.reason
+        )
         log.warning("%s", text)
         self.metrics.gaps.inc(gap.end - row.position)
         batch = self._event_batch(followed, text, file=row, position=gap.end)
         await self.delivery.deliver(batch, share)
-        row.position = gap.end
+        row.position, row.tail = gap.end, b""
         followed.source.gap = None
 
     def _event_batch(

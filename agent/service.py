@@ -48,6 +48,7 @@ class Agent:
         self._exporters = Exporters(settings, self.metrics.registry, state_dirs, self._journal.path, host)
         self._delivery: Delivery
         self._loop: FollowLoop
+        self._discovery: Discovery
         self._started = time.time()
 
     async def run(self, announce: Callable[[str], None], ended: asyncio.Event) -> None:
@@ -105,7 +106,7 @@ class Agent:
         open_files = await resumer.open_files()
         completed = await resumer.completed()
         completed -= launches_without_final_file(self._state_dirs, completed)
-        discovery = Discovery(self._state_dirs, settings, self._host, completed, open_files)
+        discovery = self._discovery = Discovery(self._state_dirs, settings, self._host, completed, open_files)
         self._loop = FollowLoop(pipeline, discovery, self._exporters, open_files)
         return discovery
 
@@ -129,6 +130,7 @@ class Agent:
             "error": error,
             "uptimeSeconds": round(time.time() - self._started, 1),
             "loki": self._loki.url,
+            "globs": [{"glob": glob, "files": count} for glob, count in self._discovery.matches.items()],
             "sources": [followed.status() for followed in self._loop.logs],
         }
 

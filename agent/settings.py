@@ -18,6 +18,14 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         Literal["auto", "plain"],
         Meta(description="auto recognises each line's own format; plain takes every line as it stands"),
     ] = "auto"
+    encoding: Annotated[
+        str,
+        Meta(
+            description="of these files, by Python's names: utf-8, utf-16, gbk, gb18030, latin-1, …; empty: utf-8;"
+            " a byte-order mark is recognised by itself"
+        ),
+    ] = ""
+    binary: Annotated[bool, Meta(description="follow files that do not look like text, too")] = False
     ids_from: Annotated[
         Literal["none", "prefix"],
         Meta(

@@ -36,6 +36,9 @@ def example() -> None:
 @click.pass_context
 def check(ctx: click.Context, file: str | None) -> None:
     """Validate FILE, or the configuration that the other commands would use."""
+    from tracetail.agent.checked_settings import BadSettingsError, check_labels
+    from tracetail.agent.reading.globs import unmatched
+
     named = file or ctx.obj
     try:
         loaded = configuration.load(named)
@@ -47,6 +50,12 @@ def check(ctx: click.Context, file: str | None) -> None:
             params_input.convert(params_input.normalize(table))
         except parameters.ParametersError as error:
             fail(f"{path}: launcher.services.{name}: {error}", BAD_USAGE)
+    try:
+        check_labels(loaded.agent)
+    except BadSettingsError as error:
+        fail(f"{path}: {error}", BAD_USAGE)
+    for sentence in unmatched(loaded.agent.sources):
+        click.echo(f"warning: {sentence}", err=True)
     click.echo(f"ok: {path}" if path else "ok: no configuration file, defaults and environment variables only")
 
 

@@ -73,6 +73,7 @@ def _of_this_machine(settings: configuration.Configuration) -> Iterator[Finding]
     yield from machine_checks.check_build()
     yield from machine_checks.check_secrets(settings)
     yield from machine_checks.check_addresses(settings)
+    yield from machine_checks.check_sources(settings)
     yield from launch_checks.check_state_dir(os.environ)
     yield from launch_checks.check_launches(settings, os.environ)
     yield from launch_checks.check_survival(settings, os.environ)

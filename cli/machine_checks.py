@@ -65,6 +65,18 @@ def _secret(setting: str, path: Path) -> Finding:
     return ok("secrets", f"{setting}: {path}")
 
 
+def check_sources(settings: Configuration) -> Iterator[Finding]:
+    """Check that each glob of further files to follow matches one."""
+    from tracetail.agent.reading.globs import unmatched
+
+    sources = settings.agent.sources
+    empty = unmatched(sources)
+    for sentence in empty:
+        yield warning("sources", sentence, "correct the glob in [[agent.sources]], or start what writes these files")
+    if sources and not empty:
+        yield ok("sources", f"each of {len(sources)} globs matches files")
+
+
 def check_addresses(settings: Configuration) -> Iterator[Finding]:
     """Check that each part may listen on its address, and that no two parts have the same one."""
     seen: dict[str, str] = {}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracetail.agent.model import Batch, FileRow, Intent
+from tracetail.agent.reading.file_names import path_of
 from tracetail.contract.safe_open import open_file
 from tracetail.loki.entries import Entry
 from tracetail.loki.push import Body
@@ -94,10 +95,9 @@ def unfinished_launches(db: sqlite3.Connection) -> dict[str, list[int]]:
 def file_owners(db: sqlite3.Connection) -> list[tuple[str, FileRow]]:
     """Return, for each file that no keeper wrote, the key of its source; oldest first."""
     rows = db.execute(
-        "SELECT key, device, inode, head FROM files JOIN sources ON sources.id = source_id"
-        " WHERE kind = 'file' ORDER BY files.id"
+        "SELECT key, files.* FROM files JOIN sources ON sources.id = source_id WHERE kind = 'file' ORDER BY files.id"
     )
-    return [(row["key"], FileRow("", row["device"], row["inode"], row["head"])) for row in rows]
+    return [(row["key"], _file_row(row)) for row in rows]
 
 
 def finish_files(db: sqlite3.Connection, source_id: int, rows: list[int], keep: int) -> None:
@@ -262,9 +262,20 @@ def reject_entries(
 
 def _insert_file(db: sqlite3.Connection, source_id: int, row: FileRow) -> int:
     file_id = db.execute(
-        "INSERT INTO files (source_id, path, device, inode, position, head, tail, size, seen_ns)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (source_id, row.path, row.device, row.inode, row.position, row.head, row.tail, row.size, row.seen_ns),
+        "INSERT INTO files (source_id, path, real_path, device, inode, position, head, tail, size, seen_ns)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            source_id,
+            row.path,
+            row.real_path,
+            row.device,
+            row.inode,
+            row.position,
+            row.head,
+            row.tail,
+            row.size,
+            row.seen_ns,
+        ),
     ).lastrowid
     assert file_id is not None
     return file_id
@@ -280,6 +291,7 @@ def _file_row(file: sqlite3.Row) -> FileRow:
         position=file["position"],
         size=file["size"],
         seen_ns=file["seen_ns"],
+        real_path=file["real_path"],
         done=bool(file["done"]),
         id=file["id"],
     )
@@ -319,7 +331,7 @@ def _line_offsets(batch: sqlite3.Row) -> list[int]:
     if batch["path"] is None or batch["lines"] != batch["entries"]:
         return []
     try:
-        with os.fdopen(open_file(batch["path"]), "rb") as file:
+        with os.fdopen(open_file(path_of(batch["path"])), "rb") as file:
             file.seek(batch["start"])
             data = file.read(batch["end"] - batch["start"])
     except OSError:

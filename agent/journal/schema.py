@@ -1,6 +1,6 @@
 """The journal's tables, and the changes that bring an older journal to this version."""
 
-VERSION = 2
+VERSION = 3
 SCHEMA = """
 CREATE TABLE sources (
     id INTEGER PRIMARY KEY,
@@ -20,6 +20,7 @@ CREATE TABLE files (
     id INTEGER PRIMARY KEY,
     source_id INTEGER NOT NULL REFERENCES sources(id) ON DELETE CASCADE,
     path TEXT NOT NULL,
+    real_path TEXT NOT NULL DEFAULT '', -- of the file itself, if path is a link to it
     device INTEGER NOT NULL,
     inode INTEGER NOT NULL,
     position INTEGER NOT NULL DEFAULT 0,
@@ -77,5 +78,6 @@ MIGRATIONS = (
     ALTER TABLE intents DROP COLUMN first_index;
     ALTER TABLE intents ADD COLUMN rows TEXT NOT NULL DEFAULT '[]';
     """,
+    "ALTER TABLE files ADD COLUMN real_path TEXT NOT NULL DEFAULT '';",
 )
 """By version: the SQL that leads to the next version."""

@@ -23,14 +23,16 @@ from watchdog.events import (
 from watchdog.observers import Observer
 
 from tracetail.agent.checked_settings import check_labels
-from tracetail.agent.reading.file_labels import file_labels
+from tracetail.agent.reading import globs, rotation
+from tracetail.agent.reading.file_labels import file_labels, source_of
+from tracetail.agent.reading.file_names import name_of, path_of
 from tracetail.agent.reading.file_source import FileSource
 from tracetail.agent.reading.launch_source import LaunchSource
 from tracetail.agent.reading.open_files import OpenFiles
-from tracetail.agent.reading.reader import FileReader
 from tracetail.agent.reading.source import Source
-from tracetail.agent.settings import AgentSettings
+from tracetail.agent.settings import AgentSettings, SourceSettings
 from tracetail.contract.record import LaunchDir, RecordError
+from tracetail.contract.safe_open import NotAFileError
 from tracetail.contract.state import launches_dir
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ _CLOCK_TICK_NS = 1_000_000_000
 GLOB_EVERY_SECONDS = 5.0
 _GLOB_COST_MAX = 0.01
 """Share of a core that globs of large trees may use."""
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".Z", ".lzma", ".7z", ".br", ".tgz")
 _EVENTS = [DirCreatedEvent, DirMovedEvent, FileCreatedEvent, FileMovedEvent]
 
 
@@ -92,6 +94,10 @@ class Discovery:
         self._scanned_mtimes: dict[Path, int] = {}
         self._next_scan = 0.0
         self._next_glob = 0.0
+        self.matches: dict[str, int] = {}
+        """By the glob of a source: how many paths it matched last."""
+        self._empty: set[str] = set()
+        """Globs of which it was logged that they match nothing."""
         self._handler = _ChangeHandler()
         self._watched: set[str] = set()
         self._observer = Observer()
@@ -120,7 +126,11 @@ class Discovery:
 
     def forget(self, name: str) -> None:
         """Yield this file again if it is found again."""
-        self._known.discard(name)
+        self._known.discard(path_of(name))
+
+    def settings_of(self, path: str) -> SourceSettings | None:
+        """Return the settings of the source that a path belongs to, whether there is a file or not."""
+        return source_of(path, self._settings.sources)
 
     def _new_launches(self) -> Iterator[Source]:
         for directory in self._launches:
@@ -177,18 +187,17 @@ class Discovery:
     def _new_files(self) -> Iterator[Source]:
         for source in self._settings.sources:
             self._watch(_directory_of(source.glob), recursive="**" in source.glob)
-            for name in glob.iglob(source.glob, recursive=True):  # noqa: PTH207  (an absolute pattern)
+            self.matches[source.glob] = 0
+            for name in globs.find(source.glob):
+                self.matches[source.glob] += 1
                 if name in self._known or name.endswith(COMPRESSED) or self._is_followed(name):
                     continue
                 self._known.add(name)
                 labels = file_labels(name, source, self._settings, self._host)
-                yield FileSource(
-                    Path(name),
-                    labels,
-                    self._open_files,
-                    plain=source.format == "plain",
-                    ids_from_lines=source.ids_from == "prefix",
-                )
+                yield FileSource(Path(name), labels, self._open_files, source)
+            if not self.matches[source.glob] and source.glob not in self._empty:
+                log.warning("%s", globs.sentence(source.glob))
+                self._empty.add(source.glob)
 
     def _is_followed(self, name: str) -> bool:
         """Return whether this is not a file, or one that was followed under another name before its rotation."""
@@ -196,13 +205,20 @@ class Discovery:
         if not path.is_file():
             return True
         try:
-            reader = FileReader(path)
+            reader = self._open_files.open_reader(path)
+        except NotAFileError:
+            return True
         except OSError:
             return False  # its source reports the error
         try:
-            return not self._open_files.is_free(reader, name)
+            free = self._open_files.is_free(reader, name_of(name))
+            return not free or any(self._open_files.has_copy(reader, name_of(base)) for base in self._originals(name))
         finally:
             reader.close()
+
+    def _originals(self, name: str) -> list[str]:
+        """Return the paths that are followed and that a file of this name may have been rotated from."""
+        return [path for path in rotation.originals_of(name) if path in self._known]
 
     def _watch(self, directory: Path, *, recursive: bool) -> None:
         if str(directory) in self._watched or not directory.is_dir():

@@ -2,62 +2,55 @@
 
 A source is a path. The files that are at this path one after the other are read in order, each to its end:
 
-- renamed, and another file created or a symlink switched: the old file is open and is read to its end first; a file
-  that was there only between two polls is found beside it by its name
+- renamed, and another file created or a symlink switched: the old file is open and is read to its end first; it stays
+  open for a time, in case its writer goes on. A file that was there only between two polls is found by its name
 - copied and truncated: the copy is found by its first bytes, and the rest is read from it
-- truncated in place, or truncated and grown again: detected by the size, or by the bytes before the position; the
-  file is read from its start, and unread bytes are a gap
+- truncated in place, or written anew, whatever its size is then: detected by its first bytes and those before the
+  position; the file is read from its start, and unread bytes are a gap
+- saved anew by an editor, with the same beginning: it goes on where it was
 - deleted: the file is open and is read to its end
-- any of these while the agent was down: the file is found by inode and first bytes, renamed or compressed; if it is
-  nowhere, a gap reports what is known to be lost
+- any of these while the agent was down: the file is found by inode and first bytes, renamed, moved or compressed;
+  if it is nowhere, a gap reports what is known to be lost
+- NULs: those before text are a hole, reported by a gap; those at the end may be space for text to come
 """
 
-import dataclasses
 import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 
 from tracetail.agent.model import Batch, Block, FileRow, Fingerprint, Ids
 from tracetail.agent.reading import rotation
+from tracetail.agent.reading.birth_time import was_replaced
+from tracetail.agent.reading.file_names import name_of
 from tracetail.agent.reading.open_files import OpenFiles
+from tracetail.agent.reading.opened_file import FLUSH_AFTER_SECONDS, OpenedFile
+from tracetail.agent.reading.path_files import PathFiles
 from tracetail.agent.reading.reader import FileReader
 from tracetail.agent.reading.source import Source
+from tracetail.agent.settings import SourceSettings
 from tracetail.contract.labels import INSTANCE_ID, TRACE_ID
 
 log = logging.getLogger(__name__)
 
-FLUSH_AFTER_SECONDS = 2.0
-"""An unfinished line is sent, as a `cut`, after this time without a change."""
-DRAIN_SECONDS = 1.0
-"""A file that is no longer at its path is finished after this time without a change; its writer may still have it
-open."""
-LINGER_SECONDS = 60.0
-"""A finished file stays open for this time, in case its writer continues."""
-IDLE_SECONDS = 60.0
-"""A file without changes for this time is closed; it is opened again when its size changes."""
-OPEN_SOFT_LIMIT = 400
-"""While more files are open, idle ones are closed after FLUSH_AFTER_SECONDS."""
-OPEN_HARD_LIMIT = 800
-"""While more files are open, each is closed as soon as it is read to its end."""
 FORGET_SECONDS = 600.0
 """A path without a file for this time is not polled any more, until discovery finds a file there."""
 FILE_ROWS_MAX = 32
 """Number of files kept per source, to recognise those that are renamed."""
+_UNKNOWN = "what was written after this is not known"
 
 
-@dataclass(slots=True)
-class _Current:
-    """The file that is being read."""
+class _Then(Enum):
+    """What to do when a file has no block to be read."""
 
-    row: FileRow
-    reader: FileReader
-    changed_at: float
-    left_at: float = 0.0
-    """When the path was first seen with another file or none; 0 while this file is there."""
-    size: int = -1
+    NEXT = auto()
+    """Look at the next file."""
+    AGAIN = auto()
+    """Begin again: the files have changed."""
+    WAIT = auto()
+    """Nothing may be read now."""
 
 
 class FileSource(Source):
@@ -70,25 +63,26 @@ class FileSource(Source):
         path: Path,
         labels: Mapping[str, str],
         open_files: OpenFiles,
-        *,
-        plain: bool = False,
-        ids_from_lines: bool = False,
+        settings: SourceSettings | None = None,
     ) -> None:
-        """plain: do not parse headers in its lines. ids_from_lines: their prefixes set the ids."""
-        super().__init__(str(path), labels)
+        """settings: of the source that the file belongs to; None for the defaults."""
+        super().__init__(name_of(str(path)), labels)
         self.path = path
-        self.plain = plain
-        self.ids_from_lines = ids_from_lines
+        self._settings = settings or SourceSettings(glob="/")
+        self.plain = self._settings.format == "plain"
+        self.ids_from_lines = self._settings.ids_from == "prefix"
         self._open_files = open_files
-        self._current: _Current | None = None
-        self._waiting: list[tuple[FileReader, FileRow]] = []
-        """Files to be read before the one at the path."""
-        self._lingering: list[_Current] = []
-        """Finished files that are still open."""
+        self._here = PathFiles(path, self.key, open_files, self._settings.encoding)
+        self._reading: OpenedFile | None = None
+        """The file that the last block was read from."""
         self._started = False
         """The files of the journal were found again."""
-        self._unchanged: tuple[int, int, int] | None = None
-        """Device, inode and size of the file at the path when there was nothing to read."""
+        self._closed: os.stat_result | None = None
+        """Of the file at the path when it was closed because it was read to its end."""
+        self._others: tuple[int, int, int] | None = None
+        """Device, inode and size of the file at the path, if another source reads it."""
+        self._binary: tuple[int, int, int] | None = None
+        """The same of a file that is not text."""
         self._changed_at = time.monotonic()
         self._gone_at = 0.0
         """When there was neither a file at the path nor anything to read; 0 while there is."""
@@ -102,19 +96,17 @@ class FileSource(Source):
     @property
     def file(self) -> FileRow:
         """The file that the last block was read from."""
-        assert self._current is not None
-        return self._current.row
+        assert self._reading is not None
+        return self._reading.row
 
     def fingerprint(self, position: int) -> Fingerprint:
         """Return what identifies the current file when everything before position is read."""
-        assert self._current is not None
-        return self._current.reader.fingerprint(position)
+        assert self._reading is not None
+        return self._reading.reader.fingerprint(position)
 
     def backlog(self) -> int:
         """Return the number of bytes that are written and not acknowledged."""
-        current = self._current
-        in_current = max(0, current.reader.size - current.row.position) if current else 0
-        return in_current + sum(reader.size - row.position for reader, row in self._waiting)
+        return sum(max(0, file.reader.size - file.row.position) for file in self._here.files)
 
     def changed_within(self, seconds: float) -> bool:
         """Return whether something was written in the last seconds."""
@@ -122,259 +114,287 @@ class FileSource(Source):
 
     def close(self) -> None:
         """Close all open files."""
-        for reader, _ in self._waiting:
-            self._open_files.release(reader)
-        for left in self._lingering:
-            self._open_files.release(left.reader)
-        if self._current:
-            self._open_files.release(self._current.reader)
-        self._waiting, self._lingering, self._current = [], [], None
+        self._open_files.idle.pop(self.key, None)
+        self._here.close()
+        self._reading = None
 
     def reset(self) -> None:
         """Drop the state in memory; the next read continues from what the journal holds."""
         super().reset()
         self._started = False
-        self._unchanged = None
+        self._closed = self._others = self._binary = None
 
     def is_ahead(self) -> bool:
         """Return whether more was read than is acknowledged."""
-        return self._current is not None and self._current.reader.position != self._current.row.position
+        return any(file.reader.position != file.row.position for file in self._here.files)
 
     @property
     def is_gone(self) -> bool:
         """There has been no file at the path for FORGET_SECONDS."""
         return self._gone_at > 0 and time.monotonic() - self._gone_at > FORGET_SECONDS
 
+    # Polling
+
     def poll(self) -> bool:
-        """Return whether there may be something to read or to report."""
-        if not self._started or self._waiting or self.gap or self._gaps:
+        """Return whether there may be something to read or to report. Raises OSError."""
+        found = self._poll()
+        if found or not self._may_suspend():
+            self._open_files.idle.pop(self.key, None)
+        else:
+            self._open_files.idle.setdefault(self.key, self._suspend)
+            if self._open_files.over_soft_limit and not self.changed_within(FLUSH_AFTER_SECONDS):
+                self._suspend()
+        return found
+
+    def _poll(self) -> bool:
+        if not self._started or self.gap or self._gaps:
             return True
         now = time.monotonic()
-        if self._lingering and self._poll_lingering(now):
-            return True
-        at_path = self._identity_at_path()
-        current = self._current
-        if current is None:
-            self._gone_at = 0.0 if at_path or self._lingering else self._gone_at or now
-            if at_path is not None and at_path != self._unchanged:
-                return True
-            self.caught_up_at = now
-            return False
-        return self._poll_current(current, at_path, now)
-
-    def _poll_current(self, current: _Current, at_path: tuple[int, int, int] | None, now: float) -> bool:
-        reader = current.reader
-        in_place = at_path is not None and at_path[:2] == (reader.device, reader.inode)
-        size = reader.size = at_path[2] if at_path and in_place else reader.status().st_size
-        if size != current.size:
-            current.size = size
-            current.changed_at = self._changed_at = now
-            return True
-        if not in_place:
-            current.left_at = current.left_at or now
-            return now - max(current.changed_at, current.left_at) > DRAIN_SECONDS
-        current.left_at = 0.0
-        idle = now - current.changed_at
-        if size > reader.position:
-            return idle > FLUSH_AFTER_SECONDS
-        self.caught_up_at = now
-        if idle > IDLE_SECONDS or (self._open_files.open > OPEN_SOFT_LIMIT and idle > FLUSH_AFTER_SECONDS):
-            self._suspend(current)
-        return False
-
-    def _poll_lingering(self, now: float) -> bool:
-        """Return whether a finished file has grown; close those that have not for LINGER_SECONDS."""
-        for left in list(self._lingering):
-            if left.reader.status().st_size > left.size:
-                self._lingering.remove(left)
-                row = dataclasses.replace(left.row, id=0, done=False)
-                self.files.append(row)
-                self._waiting.append((left.reader, row))
+        at_path = self._here.status()
+        identity = (at_path.st_dev, at_path.st_ino) if at_path else None
+        in_place = found = False
+        for file in list(self._here.files):
+            here = file.identity == identity
+            in_place = in_place or here
+            status = at_path if at_path and here else file.reader.status()
+            if file.update(status, now, in_place=here):
                 self._changed_at = now
-                return True
-            if now - left.left_at > LINGER_SECONDS:
-                self._lingering.remove(left)
-                self._open_files.release(left.reader)
+                found = True
+            elif file.has_work(now):
+                found = True
+            elif file.has_lingered(now):
+                self._end(file)
+                found = found or bool(self._gaps or self.gap or self.finished)
+        self._note_presence(at_path, now)
+        if found or (not in_place and self._is_new(at_path)):
+            return True
+        if all(file.is_read for file in self._here.files):
+            self.caught_up_at = now
         return False
+
+    def _is_new(self, at_path: os.stat_result | None) -> bool:
+        """Return whether what is at the path, where no open file is, has to be looked at."""
+        if self._closed is not None:
+            return at_path is None or _changes(at_path) != _changes(self._closed)
+        if at_path is None or any(file.left_at and not file.drained for file in self._here.files):
+            return False
+        identity, size = (at_path.st_dev, at_path.st_ino), at_path.st_size
+        if self._binary is not None and identity == self._binary[:2] and size >= self._binary[2]:
+            return False
+        return self._others != (*identity, size)
+
+    def _note_presence(self, at_path: os.stat_result | None, now: float) -> None:
+        self._gone_at = 0.0 if at_path or self._here.files else self._gone_at or now
+
+    # Reading
+
+    def read(self) -> Block | None:
+        """Return the next block; None if there is nothing to read now. Raises OSError."""
+        self._open_files.idle.pop(self.key, None)
+        if not self._started:
+            self._started = True
+            self._resume("gone while the agent was down")
+        self._next_gap()
+        while self.gap is None:
+            block, then = self._read_files()
+            if block is not None:
+                return block
+            if then is _Then.WAIT or (then is _Then.NEXT and not self._open_at_path()):
+                return None
+        return None
+
+    def _read_files(self) -> tuple[Block | None, _Then]:
+        """Return the next block of an open file, or what to do instead."""
+        for file in self._here.in_order():
+            block, then = self._read_file(file)
+            if block is not None:
+                self._reading = file
+                return block, then
+            if then is not _Then.NEXT:
+                return None, then
+        return None, _Then.NEXT
+
+    def _read_file(self, file: OpenedFile) -> tuple[Block | None, _Then]:
+        """Return the next block of a file, or what to do instead."""
+        now = time.monotonic()
+        reader = file.reader
+        reader.position = max(reader.position, file.row.position)
+        if not file.keeps_content():
+            return None, self._begin_anew(file, now)
+        file.shrunk_at = 0.0
+        file.row.size = max(file.row.size, reader.size)
+        if not self._settings.binary and not file.may_be_text():
+            self._leave_alone(file)
+            return None, _Then.AGAIN
+        block = reader.read(flush=file.flushes(now))
+        if block is not None:
+            return block, _Then.NEXT
+        if reader.hole_end:
+            self._add_gap(file.row, reader.hole_end, "a hole of NUL bytes", ends_file=False)
+            return None, _Then.AGAIN
+        if not file.left_at or file.is_draining(now):
+            return None, _Then.WAIT
+        if not file.drained:
+            file.drained = True
+            self._add_missed(file.row)
+            return None, _Then.AGAIN
+        return None, _Then.NEXT
 
     def acknowledge(self, batch: Batch) -> None:
         """Advance the current file's position; close the file if too many are open and it is read to its end."""
         super().acknowledge(batch)
-        current = self._current
-        too_many = self._open_files.open > OPEN_HARD_LIMIT
-        if current is None or not too_many or batch.end < current.reader.status().st_size:
+        file = self._reading
+        if file is None or not self._open_files.over_hard_limit or batch.end < file.reader.status().st_size:
             return
-        if self._is_at_path(current.reader):
-            self._suspend(current)
+        if self._may_suspend():
+            self._suspend()
 
-    def _suspend(self, current: _Current) -> None:
-        """Close a file that is at the path and read to its end; poll() detects when it changes."""
-        self._unchanged = (current.reader.device, current.reader.inode, current.reader.size)
-        self._leave()
-        if not (self._waiting or self._lingering or self._gaps or self.gap or self._reported):
-            self.asleep = True
-            self.files = []
+    def _may_suspend(self) -> bool:
+        """Return whether all open files are read to their ends, and nothing else is to be done."""
+        return (
+            bool(self._here.files)
+            and not (self._gaps or self.gap or self._reported or self.finished)
+            and all(file.is_read and file.reader.position == file.row.position for file in self._here.files)
+        )
 
-    def read(self) -> Block | None:
-        """Return the next block; None if there is nothing to read now. Raises OSError."""
-        if not self._started:
-            self._started = True
-            self._resume()
-        self._next_gap()
-        while self.gap is None:
-            if self._current is None and not self._open_next():
-                return None
-            current = self._current
-            assert current is not None
-            self._check_for_truncation(current)
-            if self._current is not current:
-                continue
-            now = time.monotonic()
-            drained = current.left_at > 0 and now - max(current.changed_at, current.left_at) > DRAIN_SECONDS
-            flush = drained or now - current.changed_at > FLUSH_AFTER_SECONDS
-            block = current.reader.read(flush=flush)
-            if block is not None:
-                return block
-            if drained and current.reader.position >= current.reader.size:
-                self._finish(current)
-            elif self._waiting:
-                self._leave()  # it is at the path, and is opened again after those that wait
-            else:
-                return None
-        return None
+    def _suspend(self) -> None:
+        """Close files that are read to their ends, for lack of descriptors; poll() detects when the path changes."""
+        at_path = self._here.status()
+        here = next(
+            (file for file in self._here.files if at_path and file.identity == (at_path.st_dev, at_path.st_ino)), None
+        )
+        if here is None or at_path is None or at_path.st_size != here.reader.position:
+            return
+        self._closed = at_path
+        self.close()
+        self.asleep = True
+        self.files = []
 
     # Opening files
 
-    def _resume(self, *, was_down: bool = True) -> None:
+    def _resume(self, why: str) -> None:
         """Find the unfinished files of the journal, and files that were created since; report what is lost.
 
-        was_down: the agent was down; otherwise the source was asleep.
+        why: what has happened to files that are not found.
         """
-        unfinished = [row for row in self.files if not row.done]
+        unfinished = self._not_found()
         for row in unfinished:
-            reader = rotation.find_file(self.path, row)
+            reader = rotation.find_file(self.path, row, self._here.open)
             if reader is not None:
-                self._waiting.append((self._hold(reader, row), row))
+                self._here.hold(reader, row)
             elif row.size > row.position:
                 self._add_gap(row, row.size, "deleted before it was read")
-            elif not was_down:
-                self._mark_done(row)
             else:
-                self._add_gap(
-                    row, row.position, "gone while the agent was down; what was written after this is not known"
-                )
-        if unfinished:
-            self._add_missed(unfinished[-1])
+                self._add_gap(row, row.position, f"{why}; {_UNKNOWN}")
+        if self.files:
+            self._add_missed(unfinished[-1] if unfinished else self.files[-1])
+
+    def _not_found(self) -> list[FileRow]:
+        """Return the rows of files that were not read to their ends, and are not open."""
+        held = {id(file.row) for file in self._here.files}
+        return [row for row in self.files if not row.done and id(row) not in held]
 
     def _add_missed(self, last: FileRow) -> None:
-        """Add files to `_waiting` that were renamed before they were seen at the path, oldest first."""
-        known = {(row.device, row.inode) for row in self.files}
-        for reader in rotation.find_missed(self.path, last, known, self._is_free):
+        """Add files that were renamed before they were seen at the path, oldest first; last: was read before them."""
+        found = rotation.find_missed(self.path, last, self.files, self._here.is_free, self._here.open)
+        for reader, status in found:
             row = self._add_row(reader)
-            self._waiting.append((self._hold(reader, row), row))
+            row.device, row.inode = status.st_dev, status.st_ino
+            self._here.hold(reader, row)
 
-    def _open_next(self) -> bool:
-        """Open the next file, a waiting one or else the one at the path; return whether there is one."""
-        self._unchanged = None
-        if self._waiting:
-            reader, row = self._waiting.pop(0)
-            self._current = _Current(row, reader, time.monotonic())
-            if not self._is_at_path(reader):
-                self._current.left_at = self._current.changed_at = time.monotonic() - DRAIN_SECONDS - 1
+    def _open_at_path(self) -> bool:
+        """Open the file at the path; return whether there is something more to read or to report."""
+        at_path = self._here.status()
+        identity = (at_path.st_dev, at_path.st_ino) if at_path else None
+        if any(file.identity == identity for file in self._here.files) or not self._is_new(at_path):
+            return False
+        self._closed = None
+        if self._not_found():
+            # It was closed for lack of descriptors, and has changed since.
+            self._resume("gone while it was closed, as too many files are open")
             return True
-        at_path = self._identity_at_path()
         if at_path is None:
             return False
-        reader = FileReader(self.path)
-        if not self._is_free(reader):
+        reader = self._here.open(self.path)
+        begin = self._open_files.begin_of(reader, self.key)
+        if begin is None:
+            self._others = (reader.device, reader.inode, reader.size)
             reader.close()
-            self._unchanged = at_path
             return False
-        known = self._known_row(reader)
-        if known is None and any(not row.done for row in self.files):
-            # The file was renamed or truncated while the source was asleep.
-            reader.close()
-            self._resume(was_down=False)
-            return self.gap is None and self._open_next()
-        row = known or self._add_row(reader)
-        self._hold(reader, row)
+        row = self._saved_anew(reader) or self._add_row(reader, begin)
         reader.position = row.position
-        self._current = _Current(row, reader, time.monotonic())
+        self._here.hold(reader, row)
         return True
 
-    def _is_free(self, reader: FileReader) -> bool:
-        return self._open_files.is_free(reader, self.key)
+    def _saved_anew(self, reader: FileReader) -> FileRow | None:
+        """Return the row of a file that replaces the one read last, and begins with all that was read of that."""
+        before = self._here.files[-1] if self._here.files else None
+        if before is None or not before.row.position or not reader.continues(before.row):
+            return None
+        if not was_replaced(before.reader.status(), before.reader.real_path(), reader.birth_time_ns()):
+            return None
+        row = self._add_row(reader, before.row)
+        self._end(before)
+        return row
 
-    def _known_row(self, reader: FileReader) -> FileRow | None:
-        for row in reversed(self.files):
-            same = (row.device, row.inode) == (reader.device, reader.inode)
-            if same and not row.done and reader.continues(row):
-                return row
-        return None
-
-    def _add_row(self, reader: FileReader) -> FileRow:
-        row = FileRow(str(self.path), reader.device, reader.inode, reader.head(), seen_ns=time.time_ns())
+    def _add_row(self, reader: FileReader, begin: FileRow | None = None) -> FileRow:
+        """Add a row for a file that was opened. begin: a row with the position to begin at."""
+        row = FileRow(self.key, reader.device, reader.inode, reader.head(), seen_ns=time.time_ns())
+        if begin is not None:
+            row.position, row.tail = begin.position, begin.tail
+            row.seen_ns = begin.seen_ns or row.seen_ns
+        real_path = reader.real_path()
+        row.real_path = name_of(real_path) if real_path != str(self.path) else ""
         self.files.append(row)
         return row
 
-    def _hold(self, reader: FileReader, row: FileRow) -> FileReader:
-        self._open_files.hold(reader)
-        self._open_files.assign(row, self.key)
-        return reader
-
-    def _identity_at_path(self) -> tuple[int, int, int] | None:
-        """Return device, inode and size of the file at the path; None if there is none."""
-        try:
-            status = os.stat(self.path)  # noqa: PTH116  (ten times a second: Path.stat takes twice as long)
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino, status.st_size
-
-    def _is_at_path(self, reader: FileReader) -> bool:
-        at_path = self._identity_at_path()
-        return at_path is not None and at_path[:2] == (reader.device, reader.inode)
+    def _leave_alone(self, file: OpenedFile) -> None:
+        """Leave a file alone that is not text, and say so once."""
+        self._here.say(
+            f"{self.key} looks like a binary file and is not followed; if it is a log, set `encoding` (utf-16, say)"
+            " or `binary = true` in its [[agent.sources]]"
+        )
+        self._binary = (*file.identity, file.reader.size)
+        self._here.drop(file)
+        self.files.remove(file.row)
 
     # Leaving files
 
-    def _check_for_truncation(self, current: _Current) -> None:
-        """Detect a truncation, even if the file has grown beyond its old size since; continue in its copy."""
-        row, reader = current.row, current.reader
-        before = row.size
-        reader.status()
-        position = reader.position
-        unchanged = position != row.position or not row.tail or reader.tail(position) == row.tail
-        if reader.size >= position and unchanged:
-            row.size = max(row.size, reader.size)
-            return
-        log.info("%s was truncated", self.path)
-        self._leave()
-        copy = rotation.find_copy(self.path, row, position)
+    def _begin_anew(self, file: OpenedFile, now: float) -> _Then:
+        """Begin anew with a file without the bytes before the position: it was truncated, or written anew."""
+        if not file.has_settled(now):
+            return _Then.WAIT
+        log.info("%s was truncated", self.key)
+        row, reader = file.row, file.reader
+        position, before = row.position, row.size
+        copy = rotation.find_copy(self.path, row, self._here.open)
         if copy is None and before > position:
-            row.position = position
             self._add_gap(row, before, "truncated before it was read")
-            return
-        self._mark_done(row)
+        else:
+            self._mark_done(row)
         if copy is not None:
-            copied = dataclasses.replace(row, id=0, device=copy.device, inode=copy.inode, done=False)
-            self.files.append(copied)
-            self._waiting.insert(0, (self._hold(copy, copied), copied))
+            self._here.hold(copy, self._add_row(copy, row))
+        reader.restart()
+        file.row = self._add_row(reader)
+        file.shrunk_at = 0.0
+        file.is_text = False
+        self._open_files.assign(file.row, self.key)
+        return _Then.AGAIN
 
-    def _finish(self, current: _Current) -> None:
-        """Leave a file that was read to its end and is no longer at its path."""
-        self._current = None
-        self._mark_done(current.row)
-        current.left_at = time.monotonic()
-        current.size = current.reader.size
-        self._lingering.append(current)
-        if not self._waiting:
-            self._add_missed(current.row)
-
-    def _leave(self) -> None:
-        if self._current is not None:
-            self._open_files.release(self._current.reader)
-            self._current = None
+    def _end(self, file: OpenedFile) -> None:
+        """Close a file that was read to its end, is no longer at its path, and has not changed for a time."""
+        row = file.row
+        if row.position < file.reader.size:
+            self._add_gap(row, file.reader.size, "NUL bytes at its end")
+        else:
+            self._mark_done(row)
+        self._here.drop(file)
 
     def _mark_done(self, row: FileRow) -> None:
         super()._mark_done(row)
         self._open_files.assign(row, self.key)
         del self.files[:-FILE_ROWS_MAX]
+
+
+def _changes(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -165,7 +165,7 @@ class LaunchSource(Source):
             row = self._row(path)
             try:
                 descriptor = open_beneath(self._roots, path, self._owner)
-                self._reader = FileReader(path, row.position if row else 0, descriptor)
+                self._reader = FileReader(path, row.position if row else 0, descriptor=descriptor)
             except FileNotFoundError:
                 is_last = self._index + 1 == len(self.segments)
                 if is_last and not self._ended:

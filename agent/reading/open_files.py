@@ -1,13 +1,34 @@
-"""Which source reads which file, over all sources, and how many files are open."""
+"""Which source reads which file, over all sources, and how many files may be open."""
 
+import errno
+import os
+import resource
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tracetail.agent.model import FileRow
+from tracetail.agent.reading.file_names import path_of
 from tracetail.agent.reading.reader import FileReader
 
 Identity = tuple[int, int]
 """Device and inode."""
+
+SOFT_LIMIT = 400
+"""While more files are open, those that are read to their end are closed."""
+HARD_LIMIT = 800
+"""While more files are open, each is closed as soon as it is read to its end."""
+DESCRIPTORS_FOR_OTHERS = 64
+"""Of the process's descriptors: journal, sockets, inotify, records of launches, and some to spare."""
+_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+
+
+def descriptor_limits() -> tuple[int, int]:
+    """Return how many files may be open before idle ones are closed, and before any is."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    hard = HARD_LIMIT if allowed < 0 else max(4, min(HARD_LIMIT, allowed - DESCRIPTORS_FOR_OTHERS))
+    return min(SOFT_LIMIT, hard // 2), hard
 
 
 @dataclass(slots=True)
@@ -20,16 +41,86 @@ class OpenFiles:
     """Number of open readers by file; the inode of an open file cannot be reused."""
     open: int = 0
     """Sum of `held`, kept up to date because it is read at every poll."""
+    idle: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """By the key of a source that has read its files to their ends, the longest idle first: closes its files."""
+    limits: tuple[int, int] = field(default_factory=descriptor_limits)
+
+    @property
+    def over_soft_limit(self) -> bool:
+        """Files that are read to their end should be closed."""
+        return self.open > self.limits[0]
+
+    @property
+    def over_hard_limit(self) -> bool:
+        """A file should be closed as soon as it is read to its end."""
+        return self.open > self.limits[1]
+
+    def open_reader(self, path: Path, position: int = 0, encoding: str = "") -> FileReader:
+        """Open a file; close idle ones for it if there are too many. Raises OSError."""
+        while self.open >= self.limits[1] and self._close_idle():
+            pass
+        while True:
+            try:
+                return FileReader(path, position, encoding)
+            except OSError as error:
+                if error.errno not in _OUT_OF_DESCRIPTORS or not self._close_idle():
+                    raise
+
+    def _close_idle(self) -> bool:
+        """Close the files of the source that is idle for the longest time; return whether there was one."""
+        if not self.idle:
+            return False
+        key = next(iter(self.idle))
+        self.idle.pop(key)()
+        return True
+
+    def begin_of(self, reader: FileReader, key: str) -> FileRow | None:
+        """Return where the source `key` has to begin with a file, as a row; None if another source reads it.
+
+        A file that another source has left behind, and that goes on under this name, is read from where that one
+        stopped.
+        """
+        identity = reader.device, reader.inode
+        new = FileRow(key, *identity, reader.head())
+        owner, row = self.owners.get(identity, (key, new))
+        if owner == key:
+            return new
+        if self.held[identity] or (row.head and _is_at(owner, identity)):
+            return None
+        if row.head and not reader.continues(row):
+            return new  # the inode was reused
+        if row.head and reader.size <= row.position:
+            return None
+        new.position, new.tail = row.position, row.tail
+        return new
+
+    def has_copy(self, reader: FileReader, key: str) -> bool:
+        """Return whether a file is a copy of one of the source `key`, or the beginning of one.
+
+        Its lines are those of the original, or, where that was truncated, its source reads them from the copy.
+        """
+        identity = reader.device, reader.inode
+        rows = [row for owner, row in list(self.owners.values()) if owner == key]
+        for row in rows:
+            if not row.position or (row.device, row.inode) == identity:
+                continue
+            try:
+                status = os.stat(path_of(key))  # noqa: PTH116  (a name of the journal)
+            except OSError:
+                status = None
+            is_there = status is not None and (status.st_dev, status.st_ino) == (row.device, row.inode)
+            size = status.st_size if status is not None and is_there else row.position
+            if reader.size >= row.position:
+                was_truncated = is_there and size < row.position
+                if (reader.size <= size or was_truncated) and reader.continues(row):
+                    return True
+            elif is_there and reader.size and row.head.startswith(reader.head()[: len(row.head)]):
+                return True
+        return False
 
     def is_free(self, reader: FileReader, key: str) -> bool:
-        """Return whether no source other than `key` reads this file, or has read it."""
-        identity = reader.device, reader.inode
-        owner, row = self.owners.get(identity, (key, None))
-        if owner == key or row is None:
-            return True
-        if self.held[identity]:
-            return False
-        return not row.head or reader.head()[: len(row.head)] != row.head
+        """Return whether no source other than `key` reads this file, or has read all of it."""
+        return self.begin_of(reader, key) is not None
 
     def assign(self, row: FileRow, key: str) -> None:
         """Assign a file to the source `key`."""
@@ -48,3 +139,11 @@ class OpenFiles:
         if not self.held[identity]:
             del self.held[identity]
         reader.close()
+
+
+def _is_at(path: str, identity: Identity) -> bool:
+    try:
+        status = os.stat(path_of(path))  # noqa: PTH116  (a name of the journal)
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == identity

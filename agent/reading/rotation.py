@@ -1,111 +1,196 @@
-"""Finds the files that were rotated away from a path: renamed, copied or compressed."""
+"""Finds the files that were rotated away from a path: renamed, moved, copied or compressed."""
 
 import contextlib
-import gzip
-import logging
+import errno
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tracetail.agent.model import FileRow
 from tracetail.agent.reading.reader import FileReader
-from tracetail.contract.safe_open import open_file
+from tracetail.agent.reading.unpacked import ENDINGS, unpack
 
-log = logging.getLogger(__name__)
+Opener = Callable[[Path, int], FileReader]
+"""Opens a file at a position. Raises OSError."""
+
+_MUST_RAISE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""These say nothing about the file: it may be opened later."""
+_DIRECTORIES_MAX = 64
+"""Of a directory, at most so many in it are searched (logrotate's `olddir`)."""
+_ROTATION = r"(?:\d[\d.T:_-]*|old|bak)"
+_DATED = r"\d[\d.T:_-]*"
+_NUMBER = re.compile(r"\d+")
 
 
-def find_file(path: Path, row: FileRow) -> FileReader | None:
+def find_file(path: Path, row: FileRow, open_at: Opener) -> FileReader | None:
     """Return a reader, at the row's position, of the file that the row describes; None if it does not exist.
 
-    The file may be at path, or beside it: renamed, copied or compressed.
+    The file may be at path, beside it, or in a directory beside it: renamed, copied or compressed. Raises OSError
+    if there are too few descriptors or is too little memory to look.
     """
     copies: list[FileReader] = []
-    for candidate in (path, *_siblings(path)):
-        with contextlib.suppress(OSError):
-            reader = FileReader(candidate, row.position)
-            if reader.continues(row):
-                if (reader.device, reader.inode) == (row.device, row.inode):
-                    for copy in copies:
-                        copy.close()
-                    return reader
-                if row.head:
-                    copies.append(reader)
-                    continue
-            reader.close()
-    for copy in copies[1:]:
-        copy.close()
-    return copies[0] if copies else _find_compressed(path, row)
-
-
-def _find_compressed(path: Path, row: FileRow) -> FileReader | None:
-    for candidate in _siblings(path, compressed=True) if row.head else ():
-        try:
-            with os.fdopen(open_file(candidate), "rb") as file, gzip.open(file) as packed:
-                if packed.read(len(row.head)) != row.head:
-                    continue
-                packed.seek(0)
-                with tempfile.NamedTemporaryFile() as unpacked:
-                    shutil.copyfileobj(packed, unpacked)
-                    unpacked.flush()
-                    # The file can be read through the descriptor after its name is deleted.
-                    reader = FileReader(Path(unpacked.name), row.position)
-        except (OSError, EOFError) as error:
-            log.warning("cannot read %s: %s", candidate, error)
+    for candidate in _candidates(path, row):
+        reader = _opened(candidate, row.position, open_at)
+        if reader is None:
             continue
         if reader.continues(row):
+            if (reader.device, reader.inode) == (row.device, row.inode):
+                for copy in copies:
+                    copy.close()
+                return reader
+            if row.head and not copies:
+                copies.append(reader)
+                continue
+        reader.close()
+    return copies[0] if copies else _find_compressed(path, row, open_at)
+
+
+def find_copy(path: Path, row: FileRow, open_at: Opener) -> FileReader | None:
+    """Return a reader, at the row's position, of a copy of the file that was truncated at path; None without one."""
+    own = _real(path, row)
+    for candidate in _unique([*_siblings(path), *(_siblings(own) if own != path else ())]):
+        reader = _opened(candidate, row.position, open_at)
+        if reader is None:
+            continue
+        if row.head and (reader.device, reader.inode) != (row.device, row.inode) and reader.continues(row):
             return reader
         reader.close()
     return None
 
 
-def find_copy(path: Path, row: FileRow, position: int) -> FileReader | None:
-    """Return a reader, at position, of a copy of the file that was truncated at path; None if there is none."""
-    for candidate in _siblings(path):
-        with contextlib.suppress(OSError):
-            reader = FileReader(candidate, position)
-            if row.head and reader.continues(row):
-                return reader
-            reader.close()
-    return None
-
-
 def find_missed(
-    path: Path, last: FileRow, known: set[tuple[int, int]], is_free: Callable[[FileReader], bool]
-) -> Iterator[FileReader]:
+    path: Path,
+    last: FileRow,
+    rows: Sequence[FileRow],
+    is_free: Callable[[FileReader], bool],
+    open_at: Opener,
+) -> Iterator[tuple[FileReader, os.stat_result]]:
     """Yield readers of files that were at path, and renamed, before a poll could see them; oldest first.
 
     Args:
         path: of the source.
         last: the file that was read last; older files were not missed.
-        known: device and inode of files that were seen.
+        rows: all files that were seen.
         is_free: returns whether no other source reads a file.
+        open_at: opens a file.
 
     """
-    missed: list[tuple[int, Path]] = []
-    for candidate in _siblings(path):
+    known = {(row.device, row.inode) for row in rows}
+    missed: list[tuple[int, Path, os.stat_result]] = []
+    for candidate in _unique([*_siblings(path), *_siblings(path, compressed=True), *_passed_over(path, last)]):
         with contextlib.suppress(OSError):
             status = candidate.stat()
             if (status.st_dev, status.st_ino) not in known and status.st_mtime_ns >= last.seen_ns:
-                missed.append((status.st_mtime_ns, candidate))
-    for _, candidate in sorted(missed):
-        with contextlib.suppress(OSError):
-            reader = FileReader(candidate)
-            is_copy = last.head and reader.head()[: len(last.head)] == last.head
-            if is_copy or not is_free(reader):
-                reader.close()
-                continue
-            yield reader
+                missed.append((status.st_mtime_ns, candidate, status))
+    for _, candidate, status in sorted(missed, key=lambda found: found[:2]):
+        reader = _opened(candidate, 0, open_at)
+        if reader is None:
+            continue
+        if any(_is_copy(reader, row) for row in rows) or not is_free(reader):
+            reader.close()
+            continue
+        yield reader, status
+
+
+def originals_of(path: str) -> Iterator[str]:
+    """Yield the paths from which a file of this name may have been rotated."""
+    directory, slash, name = path.rpartition("/")
+    suffix = Path(name).suffix
+    for at, character in enumerate(name):
+        if not at or character not in ".-":
+            continue
+        if re.fullmatch(_ROTATION, name[at + 1 :]):
+            yield f"{directory}{slash}{name[:at]}"
+        if suffix and name.endswith(suffix) and re.fullmatch(_DATED, name[at + 1 : -len(suffix)]):
+            yield f"{directory}{slash}{name[:at]}{suffix}"
+
+
+def _is_copy(reader: FileReader, row: FileRow) -> bool:
+    """Return whether a file has what was read of another one, or the beginning of it."""
+    if not row.head:
+        return False
+    if row.position:
+        return reader.continues(row)
+    return reader.head().startswith(row.head)
+
+
+def _find_compressed(path: Path, row: FileRow, open_at: Opener) -> FileReader | None:
+    for candidate in _siblings(path, compressed=True) if row.head else ():
+        reader = unpack(candidate, (row.head,), lambda unpacked: open_at(unpacked, row.position))
+        if reader is None:
+            continue
+        if reader.continues(row):
+            assert isinstance(reader, FileReader)
+            return reader
+        reader.close()
+    return None
+
+
+def _opened(candidate: Path, position: int, open_at: Opener) -> FileReader | None:
+    """Return a reader of a file, unpacked if it is compressed; None if it cannot be read."""
+    try:
+        if candidate.suffix in ENDINGS:
+            return unpack(candidate, None, lambda unpacked: open_at(unpacked, position))
+        return open_at(candidate, position)
+    except OSError as error:
+        if error.errno in _MUST_RAISE:
+            raise
+        return None
+
+
+def _real(path: Path, row: FileRow) -> Path:
+    return Path(row.real_path) if row.real_path else path
+
+
+def _candidates(path: Path, row: FileRow) -> Iterator[Path]:
+    """Yield where the file of a row may be now, the likeliest places first."""
+    own = _real(path, row)
+    yield from _unique([path, own, *_siblings(path), *(_siblings(own) if own != path else ())])
+    for directory in _unique([path.parent, own.parent, *_directories_in(path.parent)]):
+        with contextlib.suppress(OSError), os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.inode() == row.inode:
+                    yield Path(entry.path)
+
+
+def _directories_in(directory: Path) -> list[Path]:
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)][:_DIRECTORIES_MAX]
+    return []
+
+
+def _passed_over(path: Path, last: FileRow) -> list[Path]:
+    """Return the files between the last target of a symlink and its present one, by the numbers in their names.
+
+    `current` that pointed to log-01 and now points to log-04 has pointed to log-02 and log-03 meanwhile.
+    """
+    before = _real(path, last)
+    now = Path(os.path.realpath(path))
+    shape = _NUMBER.sub("0", before.name)
+    if not path.is_symlink() or now.parent != before.parent or _NUMBER.sub("0", now.name) != shape:
+        return []
+    try:
+        beside = [name for name in os.listdir(now.parent) if _NUMBER.sub("0", name) == shape]  # noqa: PTH208
+    except OSError:
+        return []
+    return [now.parent / name for name in beside if _numbers(before.name) < _numbers(name) < _numbers(now.name)]
+
+
+def _numbers(name: str) -> list[int]:
+    return list(map(int, _NUMBER.findall(name)))
 
 
 def _siblings(path: Path, *, compressed: bool = False) -> list[Path]:
     """Return the files beside path that may have been rotated away from it: app.log.1, app-20261122.log."""
     name, stem, suffix = re.escape(path.name), re.escape(path.stem), re.escape(path.suffix)
-    ending = r"\.gz" if compressed else ""
-    rotated = re.compile(rf"(?:{name}[.-](?:\d[\d.T:_-]*|old|bak)|{stem}[.-]\d[\d.T:_-]*{suffix}){ending}")
+    ending = f"(?:{'|'.join(map(re.escape, ENDINGS))})" if compressed else ""
+    rotated = re.compile(rf"(?:{name}[.-]{_ROTATION}|{stem}[.-]{_DATED}{suffix}){ending}")
     try:
         return sorted(sibling for sibling in path.parent.iterdir() if rotated.fullmatch(sibling.name))
     except OSError:
         return []
+
+
+def _unique(paths: Iterable[Path]) -> list[Path]:
+    return list(dict.fromkeys(paths))

@@ -106,9 +106,12 @@ class Source:
         self._reported = None
         self.asleep = False
 
-    def _add_gap(self, row: FileRow, end: int, reason: str) -> None:
-        """Report, before anything else is read, that the bytes of a file up to end are lost."""
-        self._gaps.append(Gap(row, end, reason))
+    def _add_gap(self, row: FileRow, end: int, reason: str, *, ends_file: bool = True) -> None:
+        """Report, before anything else is read, that the bytes of a file up to end are lost.
+
+        ends_file: nothing more is read of it.
+        """
+        self._gaps.append(Gap(row, end, reason, ends_file))
         self._next_gap()
 
     def _next_gap(self) -> None:
@@ -120,7 +123,7 @@ class Source:
             self._reported = None
         if self._gaps:
             self.gap = self._gaps.pop(0)
-            self._reported = self.gap.row
+            self._reported = self.gap.row if self.gap.ends_file else None
 
     def _mark_done(self, row: FileRow) -> None:
         row.done = True

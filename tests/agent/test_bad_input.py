@@ -30,6 +30,9 @@ def config(logs: Path) -> str:
     return f'[[agent.sources]]\nglob = "{logs}/*.log"\n'
 
 
+NUL_GAP = 'gap file={}/nul.log from=7 to=5008 reason="a hole of NUL bytes"'
+
+
 async def test_binary_garbage_and_nul_bytes_arrive_as_valid_text(
     start_agent, loki: LokiStandIn, logs: Path, state_dir: Path
 ) -> None:
@@ -38,12 +41,12 @@ async def test_binary_garbage_and_nul_bytes_arrive_as_valid_text(
     (logs / "nul.log").write_bytes(b"before\n" + b"\0" * 5000 + b"\nafter\n")
     launch = Launch(state_dir)
     launch.print(b"a\0b", b"\xff\xfe", b"caf\xc3")
-    agent = await start_agent(config(logs))
+    agent = await start_agent(config(logs) + "binary = true\n")
     wanted = [line.removesuffix(b"\r").decode(errors="replace") for line in data.split(b"\n")]
     await loki.until(lambda: len(loki.stored) >= len(wanted) + 6, 60)
     found = [entry.line for entry in loki.entries() if "garbage.log" in entry.labels]
     assert "\n".join(found) == "\n".join(wanted)
-    assert [e.line for e in loki.entries() if "nul.log" in e.labels] == ["before", "\0" * 5000, "after"]
+    assert [e.line for e in loki.entries() if "nul.log" in e.labels] == ["before", NUL_GAP.format(logs), "after"]
     assert [e.line for e in loki.entries() if "launchId" in e.labels] == ["a\0b", "��", "caf�"]
     assert not [line for line in agent.errors if "Traceback" in line]
 
@@ -120,7 +123,7 @@ async def test_a_journal_of_the_previous_version_is_migrated_with_its_batches(
     with opened(journal_path(state_dir)) as connection:
         connection.executescript(
             "ALTER TABLE intents DROP COLUMN rows; ALTER TABLE intents ADD COLUMN first_index INTEGER;"
-            "UPDATE intents SET first_index = 0; PRAGMA user_version = 1;"
+            "UPDATE intents SET first_index = 0; ALTER TABLE files DROP COLUMN real_path; PRAGMA user_version = 1;"
         )
     loki.always = None
     await start_agent()

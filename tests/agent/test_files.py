@@ -15,7 +15,7 @@ from support.agent_loki import LokiStandIn
 from support.waiting import eventually
 
 from tracetail.agent.model import FileRow
-from tracetail.agent.reading import file_source
+from tracetail.agent.reading import file_source, opened_file
 from tracetail.agent.reading.file_source import FileSource
 from tracetail.agent.reading.open_files import OpenFiles
 
@@ -65,6 +65,35 @@ async def test_a_file_is_followed_with_its_labels(follow, loki: LokiStandIn, log
     assert 'job="test"' in labels
     assert 'team="llm", service="serving"' in labels
     assert f'filename="{logs}/llm/serving.log"' in labels
+
+
+async def test_a_glob_that_matches_nothing_is_named_once_and_in_status(follow, loki: LokiStandIn, logs: Path) -> None:
+    agent = await follow("*.txt", f'[[agent.sources]]\nglob = "{logs}/*.log"\n')
+    append(logs / "a.log", "one")
+    await loki.until(lambda: loki.lines() == ["one"])
+    assert (await agent.status())["globs"] == [
+        {"glob": f"{logs}/*.txt", "files": 0},
+        {"glob": f"{logs}/*.log", "files": 1},
+    ]
+    named = [line for line in agent.errors if "matches no file" in line]
+    assert len([line for line in named if f"{logs}/*.txt" in line]) == 1
+
+
+async def test_names_that_are_not_utf_8_are_followed_over_a_restart(follow, loki: LokiStandIn, logs: Path) -> None:
+    path = logs / os.fsdecode("模型\n".encode() + b"\xff\xfe.log")
+    append(path, "one")
+    agent = await follow()
+    await loki.until(lambda: loki.lines() == ["one"])
+    assert r"\\xff\\xfe.log" in loki.entries()[0].labels
+    await agent.stop()
+    append(path, "two")
+    agent = await follow()
+    await all_of(loki, ["one", "two"])
+    await agent.stop()
+    path.unlink()
+    await follow()
+    await loki.until(lambda: len(gaps(loki)) == 1)
+    assert r"\\xff\\xfe.log" in gaps(loki)[0]
 
 
 async def test_ids_in_a_prefix_hold_from_that_line_on(follow, loki: LokiStandIn, logs: Path) -> None:
@@ -412,8 +441,8 @@ async def test_a_path_without_a_file_is_forgotten_and_found_again(
     source.file.position = source.file.size = 2
     assert not source.is_gone
     source.path.unlink()
-    monkeypatch.setattr(file_source, "DRAIN_SECONDS", 0.0)
-    monkeypatch.setattr(file_source, "LINGER_SECONDS", 0.0)
+    monkeypatch.setattr(opened_file, "DRAIN_SECONDS", 0.0)
+    monkeypatch.setattr(opened_file, "LINGER_SECONDS", 0.0)
 
     def looked() -> bool:
         if source.poll():
@@ -601,7 +630,7 @@ async def test_lines_written_to_a_closed_file_just_before_its_rotation_are_read(
     append(source.path, "x")
     assert source.read() is not None
     source.file.position = 2
-    source._suspend(source._current)
+    source._suspend()
     append(source.path, "y")
     rotated = logs / "app.log.1"
     if how == "renamed":
@@ -618,17 +647,26 @@ async def test_lines_written_to_a_closed_file_just_before_its_rotation_are_read(
     append(source.path, "new and longer than before")
     assert source.poll()
     # As the resumer loads it from the journal.
-    source.files = [FileRow(str(source.path), *source._unchanged[:2], b"x\n", b"x\n", position=2, size=2, id=1)]
+    source.files = [
+        FileRow(
+            str(source.path), source._closed.st_dev, source._closed.st_ino, b"x\n", b"x\n", position=2, size=2, id=1
+        )
+    ]
     read = []
 
+    gaps = []
+
     def until_new() -> bool:
+        if source.gap is not None:
+            gaps.append(source.gap.reason)
+            source.gap = None
         if (block := source.read()) is not None:
             read.append(block.data)
-            source.file.position = block.end
+            source.file.position, source.file.tail = block.end, b""
         return b"new and longer than before\n" in read
 
     await eventually(until_new)
-    assert source.gap is None
+    assert len(gaps) == (how == "truncated")
     assert read == [*([b"y\n"] if how != "truncated" else []), b"new and longer than before\n"]
     source.close()
 
@@ -643,14 +681,18 @@ async def test_a_file_closed_while_idle_continues_at_its_position(
     assert source.read() is not None
     source.file.position = 2
     assert open_files.open == 1
-    source._suspend(source._current)
+    source._suspend()
     assert source.asleep
     assert open_files.open == 0
     assert not source.poll()
     append(source.path, "y")
     assert source.poll()
     # As the resumer loads it from the journal.
-    source.files = [FileRow(str(source.path), *source._unchanged[:2], b"x\n", b"x\n", position=2, size=2, id=1)]
+    source.files = [
+        FileRow(
+            str(source.path), source._closed.st_dev, source._closed.st_ino, b"x\n", b"x\n", position=2, size=2, id=1
+        )
+    ]
     block = source.read()
     assert block is not None
     assert (block.data, block.start) == (b"y\n", 2)

@@ -141,3 +141,22 @@ def test_schema_of_the_parameters_knows_the_original_keys():
     (parameters,) = [table for table in document["$defs"].values() if "modelName" in table.get("properties", {})]
     original = {"modelName", "modelPath", "port", "pythonBin", "scriptPath", "callbackUrl"}
     assert original <= parameters["properties"].keys()
+
+
+def test_check_names_globs_that_match_nothing_and_encodings_that_do_not_exist(tmp_path):
+    path = tmp_path / "tracetail.toml"
+    (tmp_path / "here.log").touch()
+    globs = [f"{tmp_path}/*.log", f"{tmp_path}/*.txt", f"{tmp_path}/none/*.log"]
+    path.write_text("".join(f'[[agent.sources]]\nglob = "{glob}"\n' for glob in globs))
+    command = [sys.executable, "-m", "tracetail", "config", "check", str(path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout == f"ok: {path}\n"
+    assert run.stderr.splitlines() == [
+        f"warning: the glob {globs[1]} of agent.sources matches no file in {tmp_path}",
+        f"warning: the glob {globs[2]} of agent.sources matches no file: there is no directory {tmp_path}/none",
+    ]
+    for encoding in ("gbkk", "base64", "idna"):
+        path.write_text(f'[[agent.sources]]\nglob = "/*.log"\nencoding = "{encoding}"\n')
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert run.returncode == 2
+        assert f"agent.sources[0].encoding is '{encoding}'; expected an encoding as utf-8" in run.stderr

@@ -138,6 +138,15 @@ def test_addresses_that_are_unsafe_or_taken_twice(tmp_path):
     advised(list(machine_checks.check_addresses(settings)), PROBLEM, "without a secret", "set agent.secret_file")
 
 
+def test_globs_that_match_nothing(tmp_path):
+    (tmp_path / "here.log").touch()
+    sources = "".join(f'[[agent.sources]]\nglob = "{tmp_path}/{glob}"\n' for glob in ("*.log", "*.txt"))
+    findings = list(machine_checks.check_sources(load(tmp_path, sources)))
+    advised(findings, WARNING, f"the glob {tmp_path}/*.txt of agent.sources matches no file", "correct the glob")
+    settings = load(tmp_path, f'[[agent.sources]]\nglob = "{tmp_path}/*.log"\n')
+    assert [finding.level for finding in machine_checks.check_sources(settings)] == [OK]
+
+
 def test_a_state_directory_that_cannot_be_written(tmp_path):
     file = tmp_path / "file"
     file.touch()

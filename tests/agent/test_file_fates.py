@@ -1,0 +1,438 @@
+"""What becomes of log files in the field, in process: no byte goes without a gap, no line comes twice.
+
+The fates are those of public reports. tests/agent/test_field_files.py has those that need a whole agent.
+"""
+
+import bz2
+import gzip
+import itertools
+import lzma
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.file_follower import Clock, Follower
+
+from tracetail.agent.reading import open_files
+from tracetail.agent.reading.open_files import OpenFiles, descriptor_limits
+from tracetail.agent.reading.text_check import looks_binary
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "app.log"
+
+
+@pytest.fixture
+def follow(path: Path, clock: Clock) -> Iterator[Callable[..., Follower]]:
+    """Begin to follow app.log, which has the lines that are given."""
+    begun: list[Follower] = []
+
+    def begin(*lines: str, at: Path = path, **settings: object) -> Follower:
+        if lines:
+            append(at, *lines)
+        begun.append(Follower(at, clock, **settings))
+        return begun[-1].follow()
+
+    yield begin
+    for follower in begun:
+        follower.source.close()
+
+
+def append(path: Path, *lines: str) -> None:
+    with path.open("a") as file:
+        file.writelines(line + "\n" for line in lines)
+
+
+def numbered(name: str, count: int) -> list[str]:
+    return [f"{name} line {number:04d}" for number in range(count)]
+
+
+def reasons(follower: Follower) -> list[str]:
+    return [gap.reason for gap in follower.gaps]
+
+
+# Written anew
+
+
+@pytest.mark.parametrize("size", ["shorter", "equal", "longer"])
+def test_a_file_written_anew_in_place_is_read_from_its_start(follow, path: Path, size: str) -> None:
+    # fluent/fluent-bit#8955, fluent/fluent-bit#359
+    follower = follow("first")
+    text = {"shorter": "2nd", "equal": "other", "longer": "a longer one"}[size]
+    path.write_text(text + "\n")
+    assert follower.follow().lines == ["first", text]
+    assert follower.gaps == []
+
+
+def test_a_file_written_anew_with_the_same_last_lines_is_read_from_its_start(follow, path: Path) -> None:
+    same = numbered("same", 100)
+    follower = follow("first", *same)
+    path.write_text("".join(line + "\n" for line in ["other", *same]))
+    assert follower.follow().lines == ["first", *same, "other", *same]
+
+
+def test_a_touched_file_is_not_read_again(follow, path: Path) -> None:
+    follower = follow("first")
+    path.touch()
+    os.utime(path, (1, 1))
+    assert follower.follow().lines == ["first"]
+
+
+@pytest.mark.parametrize("saved", ["over it", "in place", "by way of a backup"])
+def test_a_file_saved_with_the_same_beginning_goes_on(follow, path: Path, tmp_path: Path, saved: str) -> None:
+    # fluent/fluent-bit#8955
+    lines = numbered("s", 4)
+    follower = follow(*lines)
+    for count in (8, 12):
+        lines = numbered("s", count)
+        text = "".join(line + "\n" for line in lines)
+        if saved == "in place":
+            path.write_text("")
+            follower.source.poll()  # the agent looks just when the file is empty
+            follower.source.read()
+            path.write_text(text)
+        elif saved == "over it":
+            (tmp_path / "temporary").write_text(text)
+            (tmp_path / "temporary").replace(path)
+        else:
+            path.rename(tmp_path / "app.log~")
+            path.write_text(text)
+        assert follower.follow().lines == lines
+    assert follower.gaps == []
+
+
+def test_a_file_deleted_and_made_again_with_the_same_lines_is_read_again(
+    follow, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = follow("start", "ready")
+    path.unlink()
+    follower.follow()
+    append(path, "start", "ready", "more")
+    # The clock of a file system may not advance between two operations of a test.
+    monkeypatch.setattr("tracetail.agent.reading.reader.birth_time_ns", lambda descriptor: 1 << 63)
+    assert follower.follow().lines == ["start", "ready", "start", "ready", "more"]
+
+
+def test_a_rotation_to_a_file_with_the_same_beginning_is_read_whole(follow, path: Path, tmp_path: Path) -> None:
+    banner = numbered("banner", 30)
+    follower = follow(*banner)
+    path.rename(tmp_path / "app.log.1")
+    append(path, *banner, "more")
+    assert follower.follow().lines == [*banner, *banner, "more"]
+
+
+# NULs
+
+
+def test_the_hole_that_copytruncate_leaves_is_one_gap(follow, path: Path, tmp_path: Path) -> None:
+    # a writer without O_APPEND, as the JVM's -Xloggc or a plain `command > log`
+    with path.open("wb", buffering=0) as writer:
+        writer.write(b"before\n" * 100_000)
+        follower = follow()
+        assert follower.lines == ["before"] * 100_000
+        shutil.copy(path, tmp_path / "app.log.1")
+        os.truncate(path, 0)
+        writer.write(b"after\n")
+        assert follower.follow().lines[100_000:] == ["after"]
+        assert reasons(follower) == ["0-700000 a hole of NUL bytes"]
+        writer.write(b"and on\n")
+        assert follower.follow().lines[100_000:] == ["after", "and on"]
+
+
+def test_nuls_of_a_power_loss_are_a_gap_and_the_lines_around_them_come(follow, path: Path) -> None:
+    # fluent/fluent-bit#427, NLog/NLog#5454
+    append(path, "a", "b")
+    with path.open("ab") as file:
+        file.write(b"torn" + bytes(6000))
+    append(path, "after", "last")
+    follower = follow()
+    assert follower.data == b"a\nb\ntornafter\nlast\n"
+    assert reasons(follower) == ["8-6008 a hole of NUL bytes"]
+
+
+@pytest.mark.parametrize("reserve", [lambda file: file.write(bytes(100_000)), lambda file: file.truncate(100_000)])
+def test_space_reserved_by_nuls_is_read_when_it_is_filled(follow, path: Path, reserve) -> None:
+    with path.open("wb") as file:
+        reserve(file)
+    follower = follow()
+    assert follower.lines == []
+    with path.open("r+b", buffering=0) as writer:
+        for number in range(3):
+            writer.write(f"line {number}\nunfinished".encode())
+            follower.follow(0.5)
+            assert follower.lines == [f"line {n}" for n in range(number + 1)]
+            writer.seek(-len("unfinished"), os.SEEK_CUR)
+    assert follower.gaps == []
+
+
+def test_space_reserved_by_nuls_that_is_left_is_a_gap_in_the_end(follow, path: Path, tmp_path: Path) -> None:
+    path.write_bytes(b"one\n" + bytes(1000))
+    follower = follow()
+    path.rename(tmp_path / "app.log.1")
+    append(path, "two")
+    follower.follow(100, step=5)
+    assert follower.lines == ["one", "two"]
+    assert reasons(follower) == ["4-1004 NUL bytes at its end"]
+
+
+@pytest.mark.parametrize(
+    ("content", "binary"),
+    [
+        (b"\x7fELF\x02\x01\x01" + bytes(9), True),
+        (b"SQLite format 3\0", True),
+        (gzip.compress(b"x", mtime=0), True),
+        (random.Random(1).randbytes(4096), True),
+        (b"\x02\0\0\0\x33\0\0\0tty1" + (bytes(40) + b"root" + bytes(40) + b"\x01") * 20, True),
+        (b"\x01\x02tty1\0\0host", True),
+        ("日志 模型\n".encode("gbk") * 9, False),
+        (b"\x1b[32mINFO\x1b[0m\r 50%|### |\r 60%\b\n", False),
+        (b"text" + bytes(400) + b"text\n", False),
+        (b"one \0 NUL\n", False),
+        (b"", False),
+    ],
+)
+def test_binary_files_are_recognised(content: bytes, binary: bool) -> None:
+    assert looks_binary(content) is binary
+
+
+def test_a_binary_or_sparse_file_is_left_alone_with_one_warning(follow, path: Path, caplog) -> None:
+    # grafana/loki#3878: lastlog, sparse, 292 MiB
+    with path.open("wb") as file:
+        file.truncate(292 << 20)
+        file.seek(100 << 20)
+        file.write(b"\x01\x02tty1\0\0host")
+    follower = follow()
+    for number in range(3):
+        with path.open("r+b") as file:
+            file.seek(number << 20)
+            file.write(b"\x03\x04tty2\0\0host")
+        follower.follow()
+    assert (follower.data, follower.gaps) == (b"", [])
+    assert [record.message for record in caplog.records if "looks like a binary file" in record.message] == [
+        caplog.records[0].message
+    ]
+    assert follow(binary=True).data != b""
+
+
+# Rotation
+
+
+def test_late_lines_of_all_targets_of_a_link_that_flips_are_read(follow, path: Path, tmp_path: Path) -> None:
+    # fluent/fluent-bit#4839, grafana/loki#377
+    targets = [tmp_path / f"{day:02d}.txt" for day in range(5)]
+    append(targets[0], "first 0")
+    path.symlink_to(targets[0])
+    follower = follow()
+    for before, target in itertools.pairwise(targets):
+        append(target, f"first {target.stem}")
+        (tmp_path / "next").symlink_to(target)
+        (tmp_path / "next").replace(path)
+        follower.follow(1.5)
+        append(before, f"late {before.stem}")
+        append(target, f"newer {target.stem}")
+        follower.follow(1.5)
+    append(targets[0], "last of the first")
+    follower.follow()
+    wanted = ["first 0", *(f"{word} {n:02d}" for n in range(1, 5) for word in ("first", "newer"))]
+    wanted += [*(f"late {n:02d}" for n in range(4)), "last of the first"]
+    assert sorted(follower.lines) == sorted(wanted)
+    assert follower.gaps == []
+
+
+def test_a_link_that_flips_back_goes_on_where_its_target_was(follow, path: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    path.symlink_to(one)
+    follower = follow("1a")
+    for target, line in ((two, "2a"), (one, "1b"), (two, "2b")):
+        append(target, line)
+        (tmp_path / "next").symlink_to(target)
+        (tmp_path / "next").replace(path)
+        follower.follow()
+    assert follower.lines == ["1a", "2a", "1b", "2b"]
+
+
+def test_targets_that_a_link_had_while_the_agent_was_down_are_read(follow, path: Path, tmp_path: Path) -> None:
+    path.symlink_to(tmp_path / "log-01")
+    follower = follow("one")
+    follower.stop()
+    append(path, "more of one")
+    for day in ("02", "03", "04"):
+        append(tmp_path / f"log-{day}", f"of {day}")
+        path.unlink()
+        path.symlink_to(tmp_path / f"log-{day}")
+    assert follower.start().follow().lines == ["one", "more of one", "of 02", "of 03", "of 04"]
+
+
+PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+
+
+@pytest.mark.parametrize("ending", PACKERS)
+def test_two_rotations_compressed_while_the_agent_was_down_are_read(
+    follow, path: Path, tmp_path: Path, ending: str
+) -> None:
+    follower = follow("one")
+    follower.stop()
+    append(path, "more of one")
+    for number, line in ((2, "of the second"), (1, "of the third")):
+        rotated = tmp_path / f"app.log.{number}{ending}"
+        times = path.stat()
+        rotated.write_bytes(PACKERS[ending](path.read_bytes()))
+        os.utime(rotated, ns=(times.st_atime_ns, times.st_mtime_ns))
+        path.unlink()
+        append(path, line)
+    assert follower.start().follow().lines == ["one", "more of one", "of the second", "of the third"]
+    assert follower.gaps == []
+
+
+def test_a_file_moved_to_another_directory_while_the_agent_was_down_is_found(
+    follow, path: Path, tmp_path: Path
+) -> None:
+    # logrotate's olddir
+    follower = follow("one")
+    follower.stop()
+    append(path, "more of one")
+    (tmp_path / "archive").mkdir()
+    path.rename(tmp_path / "archive" / "whatever")
+    append(path, "two")
+    assert follower.start().follow().lines == ["one", "more of one", "two"]
+
+
+def test_a_file_of_the_same_banner_between_two_polls_is_not_taken_for_a_copy(
+    follow, path: Path, tmp_path: Path
+) -> None:
+    banner = numbered("banner", 40)
+    follower = follow(*banner, "one")
+    path.rename(tmp_path / "app.log.2")
+    append(path, *banner, "two")
+    path.rename(tmp_path / "app.log.1")
+    append(path, *banner, "three")
+    assert follower.follow().lines == [*banner, "one", *banner, "two", *banner, "three"]
+
+
+def test_an_empty_file_that_is_rotated_does_not_hold_up_the_next(follow, path: Path, tmp_path: Path) -> None:
+    path.touch()
+    follower = follow()
+    path.rename(tmp_path / "app.log.1")
+    append(path, "two")
+    assert follower.follow().lines == ["two"]
+
+
+# Idle files, and few descriptors
+
+
+@pytest.mark.parametrize("fate", ["deleted", "moved away", "renamed", "packed", "truncated"])
+def test_the_last_lines_of_a_file_idle_for_an_hour_are_read(follow, path: Path, tmp_path: Path, fate: str) -> None:
+    # fluent/fluent-bit#7709, grafana/loki#3108
+    follower = follow("one")
+    follower.follow(3600, step=60)
+    append(path, "last")
+    follower.source.poll()
+    if fate == "packed":
+        (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(path.read_bytes()))
+    if fate == "truncated":
+        shutil.copy(path, tmp_path / "app.log.1")
+        os.truncate(path, 0)
+    elif fate == "renamed":
+        path.rename(tmp_path / "app.log.1")
+    elif fate == "moved away":
+        (tmp_path / "elsewhere").mkdir()
+        path.rename(tmp_path / "elsewhere" / "whatever")
+    else:
+        path.unlink()
+    append(path, "new")
+    assert follower.follow().lines == ["one", "last", "new"]
+    assert follower.gaps == []
+
+
+def test_with_too_many_files_the_longest_idle_is_closed_and_what_is_lost_of_it_is_a_gap(
+    tmp_path: Path, clock: Clock
+) -> None:
+    shared = OpenFiles(limits=(2, 3))
+    followers = [Follower(tmp_path / f"{number}.log", clock, shared) for number in range(5)]
+    for follower in followers:
+        append(follower.path, "one")
+        follower.follow()
+    assert shared.open <= 3
+    [closed, *_] = [follower for follower in followers if follower.source.asleep]
+    append(closed.path, "last")
+    closed.path.unlink()
+    closed.follow()
+    assert closed.lines == ["one"]
+    assert reasons(closed) == [
+        "4-4 gone while it was closed, as too many files are open; what was written after this is not known"
+    ]
+    for follower in followers:
+        append(follower.path, "two")
+        follower.follow()
+        assert follower.lines == ["one", "two"]
+        follower.source.close()
+
+
+@pytest.mark.parametrize(("allowed", "limits"), [(96, (16, 32)), (1024, (400, 800)), (-1, (400, 800)), (20, (2, 4))])
+def test_the_limits_of_open_files_leave_descriptors_for_others(
+    monkeypatch: pytest.MonkeyPatch, allowed: int, limits: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(open_files.resource, "getrlimit", lambda _: (allowed, allowed))
+    assert descriptor_limits() == limits
+
+
+# What stands at the path
+
+
+def test_a_path_that_becomes_a_fifo_is_named_once_and_followed_when_it_is_a_file(follow, path: Path, caplog) -> None:
+    # logrotate/logrotate#607
+    follower = follow("one")
+    path.unlink()
+    os.mkfifo(path)
+    follower.follow()
+    assert [record.message for record in caplog.records] == [f"{path} is a FIFO now, which is not followed"]
+    path.unlink()
+    append(path, "two")
+    assert follower.follow().lines == ["one", "two"]
+
+
+# Encodings
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "gbk", "gb18030", "latin-1", "cp037"]
+)
+def test_lines_are_decoded_as_the_source_says(follow, path: Path, encoding: str) -> None:
+    # In UTF-16 two of these characters have a byte that is a line feed's.
+    line = {"latin-1": "Zeile ÄÖÜß", "cp037": "Zeile ÄÖÜß", "gbk": "模型行"}.get(encoding, "模型 ਊ行 Ċ")
+    text = "".join(f"{line} {number}\n" for number in range(50))
+    path.write_bytes(b"")
+    follower = follow(encoding=encoding)
+    data = text.encode(encoding)
+    for start in range(0, len(data), 7):
+        with path.open("ab") as file:
+            file.write(data[start : start + 7])
+        follower.follow(0.5)
+    assert follower.data.decode() == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_is_recognised_by_itself(follow, path: Path, encoding: str) -> None:
+    path.write_bytes("行 eins\nzwei\n".encode(encoding))
+    assert follow().lines == ["行 eins", "zwei"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "gbk"])
+def test_a_long_line_is_cut_between_characters(follow, path: Path, encoding: str) -> None:
+    text = "a" + "模型" * 300_000 + "\n"
+    path.write_bytes(text.encode(encoding))
+    assert follow(encoding=encoding).data.decode() == text
+
+
+def test_bytes_that_are_not_of_the_encoding_do_not_stop_the_file(follow, path: Path) -> None:
+    path.write_bytes(b"ok\n\xff\xfe\x81\n" + "模型\n".encode("gbk"))
+    assert follow(encoding="gbk").lines[-1] == "模型"
