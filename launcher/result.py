@@ -52,7 +52,11 @@ class Result(NamedTuple):
     hint: str = ""
     reused: bool = False
     tail: Sequence[str] = ()
-    """The server's last lines, secrets masked, if it failed."""
+    """The server's last lines, secrets masked, if it failed and no line names the cause."""
+    excerpt: Sequence[str] = ()
+    """The lines around the one that names the cause, secrets masked."""
+    excerpt_at: int = 0
+    """Which of them it is."""
     launches: Sequence["Result"] = ()
     """The result of each service, the worst first, where a traceId selects several services."""
 

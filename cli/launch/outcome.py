@@ -52,7 +52,13 @@ class ResultCommand(click.Command):
 def finish(result: Result) -> NoReturn:
     """Print the result and exit with its status."""
     shown = result.to_object()
-    if result.tail:
+    if result.excerpt:
+        click.echo("the log around the cause:")
+        lines = _shortened(result.excerpt)
+        for number, line in enumerate(lines, len(result.excerpt) - len(lines)):
+            mark = "> " if number == result.excerpt_at else "  "
+            click.secho(mark + printable(line), fg="red" if mark == "> " else None)
+    elif result.tail:
         click.echo("last lines of the log:")
         for line in _shortened(result.tail):
             click.echo("  " + printable(line))
@@ -61,11 +67,13 @@ def finish(result: Result) -> NoReturn:
         click.echo(f"error: {cause}{f'; {hint}' if hint else ''}", err=True)
     else:
         if cause:
-            click.echo(f"{'cause' if result.status else 'note'}: {cause}")
+            click.secho(f"{'cause' if result.status else 'note'}: {cause}", bold=bool(result.status))
         for line in shown.get("evidence", ()):
             click.echo(f"evidence: {line}")
         if hint:
             click.echo(f"hint: {hint}")
+        if result.excerpt or result.tail:
+            click.echo(f"all lines: tracetail logs {shown['launchId']}")
     click.echo(result.line())
     sys.exit(result.status)
 

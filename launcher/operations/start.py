@@ -185,11 +185,17 @@ def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool)
             return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause, hint, reused=True)
         elif found.record["state"] in record.ENDED_STATES:
             from tracetail.launcher.callbacks import tail_of  # noqa: PLC0415  (only for a start that failed)
+            from tracetail.launcher.log.excerpt import excerpt_of  # noqa: PLC0415
 
-            status = found.record.get("exit", {}).get("exitStatus", EXITED_BEFORE_READY)
-            tail = tail_of(found.record.get("segments", []))
-            cause = "it was stopped before it was ready" if found.state == record.STOPPED else ""
-            return Result("start", status, found.record, found.state, seconds, cause, tail=tail)
+            ended = found.record.get("exit", {})
+            segments = found.record.get("segments", [])
+            excerpt = excerpt_of(segments, next(iter(ended.get("evidence", [])), ""))
+            result = Result("start", ended.get("exitStatus", EXITED_BEFORE_READY), found.record, found.state, seconds)
+            if found.state == record.STOPPED:
+                result = result._replace(cause="it was stopped before it was ready")
+            if excerpt:
+                return result._replace(excerpt=excerpt.lines, excerpt_at=excerpt.at)
+            return result._replace(tail=tail_of(segments))
         elif time.monotonic() > deadline:
             cause = "the keeper did not record how the start ended"
             return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause=cause)

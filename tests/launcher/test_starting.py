@@ -109,6 +109,8 @@ def test_the_cause_comes_with_its_evidence_and_without_secrets(world):
     assert started.result["cause"] == "no memory is left for the KV cache"
     assert started.result["evidence"][0].startswith("ValueError: No available memory")
     assert f"evidence: {started.result['evidence'][0]}\n" in started.stdout
+    assert f"\n> {started.result['evidence'][0]}\n" in started.stdout
+    assert f"\nall lines: tracetail logs {started.result['launchId']}\n" in started.stdout
     assert "hunter2" not in started.stdout
     status = world.run("status", "--model-name", "m")
     assert (status.result["evidence"], status.result["hint"]) == (started.result["evidence"], started.result["hint"])
