@@ -14,6 +14,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from tracetail.agent.journal.database import JournalError, connect
 from tracetail.agent.model import Block
@@ -37,8 +38,6 @@ from tracetail.loki.entries import decode_metadata
 from tracetail.loki.logql import selector
 from tracetail.loki.original_time import split_original_time
 
-_QUERY_SPAN_NS = 7 * 86_400 * 1_000_000_000
-"""Time range of one query: Loki limits it (max_query_length), and a launch may run for months."""
 _ORIGINAL_TIME = METADATA_ORIGINAL_TIME.encode()
 _CLOCK_SKEW_MAX_NS = 3600 * 1_000_000_000
 
@@ -110,7 +109,7 @@ def _compare(
     name: str,
     parser: LineParser,
     redactor: Redactor,
-    texts: Mapping[int, int],
+    stored_texts: Mapping[int, "_Text"],
     rejected: AbstractSet[int],
     report: Report,
 ) -> None:
@@ -126,9 +125,13 @@ def _compare(
             time_ns = split_original_time("", decode_metadata(meta)[METADATA_ORIGINAL_TIME])[1] or time_ns
         text = entries.texts[index]
         report.lines += 1
+        stored = stored_texts.get(time_ns)
         # A text over Loki's limit is stored in pieces, of which the first has the line's time.
-        if texts.get(time_ns) == hash(text.decode()) or (time_ns in texts and len(text) > TEXT_MAX_BYTES):
+        if stored is not None and (stored.digest == hash(text.decode()) or len(text) > TEXT_MAX_BYTES):
             report.found += 1
+        elif stored is not None and stored.size < len(text):
+            report.truncated += 1
+            report.truncated_bytes = max(report.truncated_bytes, stored.size)
         elif time_ns in rejected:
             report.rejected += 1
         else:
@@ -150,12 +153,21 @@ class _Segments:
         return open_beneath(self._roots, Path(name), self._owner)
 
 
+class _Text(NamedTuple):
+    """What is compared of a stored text."""
+
+    digest: int
+    """hash() of it."""
+    size: int
+    """In bytes."""
+
+
 @dataclass(slots=True)
 class _Stored:
     """What Loki has of a launch."""
 
-    texts: dict[int, int] = field(default_factory=dict)
-    """Hash of each entry's text by its time, or its original time if it has one."""
+    texts: dict[int, _Text] = field(default_factory=dict)
+    """By the entry's time, or its original time if it has one."""
     lines: int = 0
     receipt: dict[str, str] | None = None
     lost: list[LostRange] = field(default_factory=list)
@@ -178,17 +190,12 @@ async def _read_stored(record: Record, segments: _Segments, loki: LokiClient) ->
     stored = _Stored()
     # Without structured metadata no entry is marked as an event: each may be one.
     default_kind = None if loki.settings.structured_metadata else MARK_EVENT
-    start = _first_ns(record, segments)
-    now = time.time_ns() + _CLOCK_SKEW_MAX_NS
-    while start < now:
-        end = min(start + _QUERY_SPAN_NS, now)
-        for entry in await loki.all_entries(query, start, end):
-            if entry.labels.get(METADATA_KIND, default_kind) == MARK_EVENT and stored.add_agent_event(entry.line):
-                continue
-            stored.lines += 1
-            text, original = split_original_time(entry.line, entry.labels.get(METADATA_ORIGINAL_TIME))
-            stored.texts[original or entry.time_ns] = hash(text)
-        start = end
+    async for entry in loki.entries(query, _first_ns(record, segments), time.time_ns() + _CLOCK_SKEW_MAX_NS):
+        if entry.labels.get(METADATA_KIND, default_kind) == MARK_EVENT and stored.add_agent_event(entry.line):
+            continue
+        stored.lines += 1
+        text, original = split_original_time(entry.line, entry.labels.get(METADATA_ORIGINAL_TIME))
+        stored.texts[original or entry.time_ns] = _Text(hash(text), len(text.encode()))
     return stored
 
 

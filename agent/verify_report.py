@@ -40,6 +40,10 @@ class Report:
     """Number of these lines that are in Loki."""
     rejected: int = 0
     """Number of these lines that Loki refused and the journal keeps."""
+    truncated: int = 0
+    """Number of these lines of which Loki has the beginning only (max_line_size_truncate)."""
+    truncated_bytes: int = 0
+    """The size of the longest of these beginnings."""
     redacted: int = 0
     """Secrets that were masked in these lines."""
     missing: list[MissingRange] = field(default_factory=list)
@@ -58,7 +62,12 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether every line is in Loki or among the rejected lines.
+        """Whether every line is in Loki, in full."""
+        return self.accounted_for and not self.rejected and not self.truncated
+
+    @property
+    def accounted_for(self) -> bool:
+        """Whether every line is in Loki, or Loki refused it or a part of it.
 
         Lines of segments that are gone can only be counted: the receipt has their number.
         """
@@ -79,6 +88,7 @@ class Report:
             "lines": self.lines,
             "found": self.found,
             "rejected": self.rejected,
+            "truncated": self.truncated,
             "redacted": self.redacted,
             "inLoki": self.in_loki,
             "missing": [

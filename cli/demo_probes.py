@@ -13,7 +13,8 @@ from typing import Any
 from tracetail.cli.http import open_direct
 from tracetail.contract.labels import METADATA_LEVEL
 from tracetail.loki import logql
-from tracetail.loki.client import LokiClient, LokiError
+from tracetail.loki.client import LokiClient
+from tracetail.loki.errors import LokiError
 from tracetail.loki.limits import ENTRIES_PER_QUERY_MAX
 from tracetail.loki.settings import LokiSettings, LokiSettingsError
 from tracetail.panel.trace.entry import Key

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import click
 
 from tracetail.loki import logql
-from tracetail.loki.client import LokiClient, LokiUnavailableError
+from tracetail.loki.client import LokiClient
+from tracetail.loki.errors import LokiUnavailableError
 from tracetail.loki.limits import CREATION_GRACE_SECONDS
 from tracetail.panel.trace.entry import Entry, Key, source_of
+from tracetail.panel.trace.overlap import Overlap
 from tracetail.panel.trace.reader import Reader
 
 POLL_SECONDS = 0.25
@@ -19,6 +21,8 @@ SERIES_SECONDS = 2.0
 """Interval of the queries for further launches of a followed trace."""
 PAGE = 1000
 """Entries of one page."""
+FOUND_AT_ONCE = 10 * PAGE
+"""New entries of a stream that are printed before another stream is read."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class LogReader:
         self._selection = selection
         self._reader = Reader(loki)
         self._start = Key(selection.start_ns)
-        self._positions: dict[str, Key] = {}
+        self._read: dict[str, Overlap] = {}
+        """What was read of each stream, by source."""
 
     async def has_several_logs(self) -> bool:
         """Return whether the selected streams are of more than one launch or file. Raises LokiError."""
@@ -68,8 +73,8 @@ class LogReader:
         position = self._start
         while True:
             page = await self._reader.forward(self._selection.query(), position, limit=PAGE)
+            self._remember(page.entries)
             for entry in page.entries:
-                self._advance(entry)
                 yield entry
             if not page.more:
                 return
@@ -86,37 +91,52 @@ class LogReader:
             if not page.more:
                 break
             end = page.entries[0].key
-        for entry in found:
-            self._advance(entry)
+        self._remember(found)
         return found
 
     async def new(self) -> AsyncIterator[Entry]:
-        """Yield new entries until cancelled; while Loki is unavailable, print why and try again."""
+        """Yield new entries until cancelled; while Loki does not answer, print why and try again."""
         streams: list[dict[str, str]] = []
         series_read_at = -SERIES_SECONDS
         while True:
             found: list[Entry] = []
+            more = False
             try:
                 if time.monotonic() - series_read_at >= SERIES_SECONDS:
                     selector = logql.selector(self._selection.streams)
                     streams = await self._loki.series(selector, self._selection.start_ns, _newest_possible_ns())
                     series_read_at = time.monotonic()
                 for stream in streams:
-                    # A stream without a position began after the first reading: it is read from its start.
-                    position = self._positions.get(source_of(stream), self._start)
-                    page = await self._reader.forward(self._selection.query(stream), position, limit=PAGE)
-                    found += page.entries
+                    fresh, unread = await self._next(stream)
+                    found += fresh
+                    more = more or unread
             except LokiUnavailableError as error:
                 click.echo(f"waiting: {error}", err=True)
                 await asyncio.sleep(UNAVAILABLE_PAUSE_SECONDS)
-                continue
             for entry in sorted(found, key=lambda entry: entry.key):
-                self._advance(entry)
                 yield entry
-            await asyncio.sleep(POLL_SECONDS)
+            if not more:
+                await asyncio.sleep(POLL_SECONDS)
 
-    def _advance(self, entry: Entry) -> None:
-        self._positions[entry.stream.source] = entry.key.next
+    async def _next(self, stream: Mapping[str, str]) -> tuple[list[Entry], bool]:
+        """Return new entries of a stream, and whether there are more to read at once. Raises LokiError."""
+        # A stream that was not read before began after the first reading: it is read from its start.
+        read = self._read.setdefault(source_of(stream), Overlap(self._start))
+        position = read.base.next if read.base > self._start else self._start
+        found: list[Entry] = []
+        while True:
+            page = await self._reader.forward(self._selection.query(stream), position, limit=PAGE)
+            found += read.add(page.entries)
+            if not page.more or len(found) >= FOUND_AT_ONCE:
+                return found, page.more
+            position = page.entries[-1].key.next
+
+    def _remember(self, entries: list[Entry]) -> None:
+        by_source: dict[str, list[Entry]] = {}
+        for entry in entries:
+            by_source.setdefault(entry.stream.source, []).append(entry)
+        for source, of_source in by_source.items():
+            self._read.setdefault(source, Overlap(self._start)).add(of_source)
 
 
 def _newest_possible_ns() -> int:

@@ -22,7 +22,8 @@ from tracetail.cli.terminal import is_terminal
 from tracetail.contract.state import state_dir
 from tracetail.launcher.registry import Launch
 from tracetail.loki import logql
-from tracetail.loki.client import LokiClient, LokiError, LokiUnavailableError
+from tracetail.loki.client import LokiClient
+from tracetail.loki.errors import LokiError, LokiUnavailableError
 from tracetail.loki.settings import LokiSettingsError
 
 if TYPE_CHECKING:

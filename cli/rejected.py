@@ -48,7 +48,8 @@ def replay(ctx: click.Context, trace_id: str | None) -> None:
     """Send the rejected lines again."""
     from tracetail.agent.journal import rejected as module
     from tracetail.agent.journal.database import JournalError, journal_path
-    from tracetail.loki.client import LokiClient, LokiError
+    from tracetail.loki.client import LokiClient
+    from tracetail.loki.errors import LokiError
 
     settings = load_configuration(ctx.obj)
 

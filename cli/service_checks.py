@@ -20,7 +20,8 @@ from tracetail.contract.labels import ENV, HOST, METADATA_LEVEL, SERVICE_NAME
 from tracetail.contract.secret_file import read_secret
 from tracetail.loki import entries, logql
 from tracetail.loki.answers import PushAnswer
-from tracetail.loki.client import LokiClient, LokiError, LokiUnavailableError
+from tracetail.loki.client import LokiClient
+from tracetail.loki.errors import LokiError, LokiUnavailableError
 from tracetail.loki.push import single_body
 from tracetail.loki.settings import LokiSettings, LokiSettingsError
 

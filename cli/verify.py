@@ -13,18 +13,25 @@ from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
 if TYPE_CHECKING:
     from tracetail.agent.verify_report import Report
 
+REFUSED = 3
+"""Exit status: every line is accounted for, but Loki refused or truncated some."""
+
 
 @click.command()
 @click.option("--trace-id", required=True, help="The trace to verify.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with a report for each launch.")
 @click.pass_obj
 def verify(config: str | None, trace_id: str, as_json: bool) -> None:
-    """Check that every line of a trace's launches on this machine is in Loki. Exit status 0 if so, else 1."""
+    """Check that every line of a trace's launches on this machine is in Loki.
+
+    Exit status: 0 if so; 3 if nothing is missing but what Loki refused or truncated; else 1.
+    """
     from tracetail.agent.checked_settings import redactor_of
     from tracetail.agent.journal.database import journal_path
     from tracetail.agent.verify import launches_of
     from tracetail.agent.verify import verify as verify_launch
-    from tracetail.loki.client import LokiClient, LokiError
+    from tracetail.loki.client import LokiClient
+    from tracetail.loki.errors import LokiError
 
     settings = load_configuration(config)
     directories = state_dirs(settings)
@@ -56,7 +63,9 @@ def verify(config: str | None, trace_id: str, as_json: bool) -> None:
         click.echo(f"no launch of trace {trace_id} is known on this machine", err=True)
     for report in [] if as_json else reports:
         _show(report)
-    sys.exit(0 if complete else 1)
+    if complete:
+        sys.exit(0)
+    sys.exit(REFUSED if reports and all(report.accounted_for for report in reports) else 1)
 
 
 def _show(report: "Report") -> None:
@@ -65,6 +74,13 @@ def _show(report: "Report") -> None:
         f"{report.launch_id} ({report.state}): {verdict}: {report.lines} lines on disk, "
         f"{report.found} of them in Loki, {report.rejected} rejected, {report.redacted} secrets masked"
     )
+    if report.rejected:
+        click.echo("  Loki refused lines: `tracetail agent rejected` lists them and why; it can send them again")
+    if report.truncated:
+        click.echo(
+            f"  truncated: of {report.truncated} lines Loki has the first {report.truncated_bytes} bytes only "
+            "(max_line_size_truncate): raise max_line_size in Loki"
+        )
     for gap in report.missing:
         click.echo(f"  missing: {gap.file} bytes {gap.start} to {gap.end} ({gap.lines} lines)")
     for lost in report.lost:

@@ -102,9 +102,14 @@ def verdict(answer: PushAnswer, *, one_entry: bool = False) -> Verdict:
             return Verdict.TRY_AGAIN
 
 
+def is_about_tenant(text: str) -> bool:
+    """Return whether an answer asks for the name of a tenant."""
+    return _NO_TENANT.search(text) is not None
+
+
 def setting_for(status: int, text: str) -> str:
     """Return the names of the settings that a 401, 403, 404, 405 or 407 with this text is probably about."""
-    if _NO_TENANT.search(text):
+    if is_about_tenant(text):
         return "loki.tenant: this Loki has tenants, and needs the name of one"
     return _SETTING_OF.get(status, "loki.url and loki.proxy")
 

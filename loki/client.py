@@ -6,10 +6,10 @@ Source: https://grafana.com/docs/loki/latest/reference/loki-http-api/
 """
 
 import email.utils
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import aiohttp
 import orjson
@@ -19,8 +19,11 @@ from tracetail.contract.http_headers import retry_after_seconds
 from tracetail.loki.answers import PushAnswer
 from tracetail.loki.connection_error import why
 from tracetail.loki.entries import Entry, columns_of, encode_metadata, encode_request
+from tracetail.loki.errors import LokiError, LokiUnavailableError, error_of
 from tracetail.loki.limits import ENTRIES_PER_QUERY_MAX
-from tracetail.loki.paging import TimeRange
+from tracetail.loki.logql import count_query
+from tracetail.loki.paging import Answer, E, TimeRange
+from tracetail.loki.query_limits import QueryLimits, is_about_bytes_read, is_beyond_lookback
 from tracetail.loki.settings import LokiSettings, LokiSettingsError
 
 PUSH_PATH = "/loki/api/v1/push"
@@ -33,32 +36,9 @@ ANSWER_MAX_BYTES = 256 << 20
 """Of a query; by default Loki answers at most 100 MB (gRPC message size), the embedded store 64 MB."""
 REFUSAL_MAX_BYTES = 64 << 10
 """Of an answer other than a success; what is longer is cut."""
-_REFUSAL_SHOWN_CHARACTERS = 300
 _CHUNK_BYTES = 64 << 10
-_TEMPORARY_STATUSES = frozenset({401, 403, 407, 408, 429})
-"""Beside 3xx and 5xx: a credential or a limit may change, so that the same query succeeds later."""
-
-
-class LokiError(Exception):
-    """A request to Loki failed. The message is one line for people, with Loki's address or its answer."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        """HTTP status of the answer; None if there was no complete answer: the request may have been carried out."""
-
-
-class LokiUnavailableError(LokiError):
-    """Loki did not answer, or answered that it cannot serve now: the same request may succeed later."""
-
-    def __init__(self, message: str, status: int | None = None, *, sent: bool = True) -> None:
-        super().__init__(message, status)
-        self.sent = sent
-        """Whether Loki may have received the request: False if there was no connection."""
-
-
-class LokiRefusedError(LokiError):
-    """Loki refuses this request and would refuse it again."""
+_MS = 1_000_000
+T = TypeVar("T")
 
 
 class StoredEntry(NamedTuple):
@@ -79,6 +59,7 @@ class LokiClient:
         self.url = settings.url.rstrip("/")
         self.requests = 0
         """How many requests were sent."""
+        self.limits = QueryLimits()
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
 
@@ -121,7 +102,7 @@ class LokiClient:
         answer = await self.push(encode_request(labels, [columns.encode()]))
         # Only 204 means stored: Loki's 260 is a success status that discards.
         if answer.status != 204:
-            raise _error_of(answer.status, answer.text)
+            raise error_of(answer.status, answer.text)
 
     async def query_streams(
         self, query: str, start_ns: int, end_ns: int, *, limit: int = ENTRIES_PER_QUERY_MAX, backward: bool = False
@@ -140,32 +121,132 @@ class LokiClient:
         }
         return await self._result(QUERY_RANGE_PATH, params)
 
-    async def all_entries(self, query: str, start_ns: int, end_ns: int) -> list[StoredEntry]:
-        """Return every entry in [start_ns, end_ns), each once, oldest first. Raises LokiError."""
+    async def answer(
+        self,
+        query: str,
+        start_ns: int,
+        end_ns: int,
+        entries_of: Callable[[list[dict[str, Any]]], Sequence[E]],
+        *,
+        limit: int,
+        backward: bool = False,
+    ) -> Answer[E]:
+        """Return what query_streams returns, of as many entries and as long a time range as Loki answers at once.
 
-        async def page(start_ns: int, end_ns: int, *, limit: int, backward: bool) -> list[StoredEntry]:
-            return _entries_of(await self.query_streams(query, start_ns, end_ns, limit=limit, backward=backward))
+        entries_of: returns the entries of a result. Raises LokiError.
+        """
+        while True:
+            start, end = self.limits.range(start_ns, end_ns, backward=backward)
+            asked = min(limit, self.limits.entries)
+            try:
+                result = await self.query_streams(query, start, end, limit=asked, backward=backward)
+            except LokiError as error:
+                if is_beyond_lookback(str(error)):
+                    return Answer([], start, end, asked)
+                if self.limits.learn(str(error)):
+                    continue
+                half_ns = (end - start) // 2
+                if is_about_bytes_read(str(error)) and half_ns:
+                    start_ns, end_ns = (end - half_ns, end) if backward else (start, start + half_ns)
+                elif error.is_about_size and asked > 1:
+                    limit = asked // 2
+                else:
+                    raise
+                continue
+            return Answer(entries_of(result), start, end, asked)
 
-        found: list[StoredEntry] = []
+    async def entries(self, query: str, start_ns: int, end_ns: int) -> AsyncIterator[StoredEntry]:
+        """Yield every entry in [start_ns, end_ns), each once, oldest first. Raises LokiError."""
+
+        async def page(start_ns: int, end_ns: int, *, limit: int, backward: bool) -> Answer[StoredEntry]:
+            return await self.answer(query, start_ns, end_ns, _entries_of, limit=limit, backward=backward)
+
         reading = TimeRange(page, start_ns, end_ns)
         while not reading.ended:
-            found += _ordered(await reading.next())
-        return found
+            for entry in _ordered(await reading.next()):
+                yield entry
+
+    async def all_entries(self, query: str, start_ns: int, end_ns: int) -> list[StoredEntry]:
+        """Return every entry in [start_ns, end_ns), each once, oldest first. Raises LokiError."""
+        return [entry async for entry in self.entries(query, start_ns, end_ns)]
 
     async def matrix(self, query: str, start_ns: int, end_ns: int, step_ns: int) -> list[dict[str, Any]]:
-        """Return the result of a metric query over time. Raises LokiError."""
-        params = {"query": query, "start": str(start_ns), "end": str(end_ns), "step": f"{step_ns / 1e9:g}"}
-        return await self._result(QUERY_RANGE_PATH, params)
+        """Return the result of a metric query over time, whose range is one step.
 
-    async def vector(self, query: str, time_ns: int) -> list[dict[str, Any]]:
-        """Return the result of a metric query at one time. Raises LokiError."""
-        return await self._result(QUERY_PATH, {"query": query, "time": str(time_ns)})
+        A series appears as often as the time range had to be divided. Raises LokiError.
+        """
+
+        async def part(start_ns: int, end_ns: int) -> list[dict[str, Any]]:
+            params = {"query": query, "start": str(start_ns), "end": str(end_ns), "step": f"{step_ns / 1e9:g}"}
+            return await self._result(QUERY_RANGE_PATH, params)
+
+        def steps() -> Iterator[tuple[int, int]]:
+            # Loki adds the range of the query itself, one step, to the time between start and end.
+            most = max(0, self.limits.length_ns // step_ns - 1) if self.limits.length_ns else 0
+            start = start_ns
+            while self.limits.length_ns and start + most * step_ns < end_ns:
+                yield start, start + most * step_ns
+                start += (most + 1) * step_ns
+            if start <= end_ns:
+                yield start, end_ns
+
+        return [series for found in await self._divided(steps, part) for series in found]
+
+    async def counts(self, query: str, start_ns: int, end_ns: int, by: Iterable[str] = ()) -> list[dict[str, Any]]:
+        """Return how many entries of a log query are in [start_ns, end_ns], by these labels, as a vector.
+
+        A set of labels appears as often as the time range had to be divided. Raises LokiError.
+        """
+        names = tuple(by)
+
+        async def part(start_ns: int, end_ns: int) -> list[dict[str, Any]]:
+            window_ms = max(1, -(-(end_ns - start_ns) // _MS))
+            params = {"query": count_query(query, f"{window_ms}ms", by=names), "time": str(end_ns)}
+            return await self._result(QUERY_PATH, params)
+
+        def windows() -> Iterator[tuple[int, int]]:
+            # Loki's windows exclude their beginning. All but the oldest have whole milliseconds.
+            end, length = end_ns, (self.limits.length_ns // _MS - 1) * _MS
+            while length > 0 and end - length > start_ns:
+                yield end - length, end
+                end -= length
+            yield start_ns - 1, end
+
+        return [item for found in await self._divided(windows, part) for item in found]
 
     async def series(self, match: str, start_ns: int, end_ns: int) -> list[dict[str, str]]:
-        """Return the labels of every stream that matches and has entries in the range. Raises LokiError."""
-        params = {"match[]": match, "start": str(start_ns), "end": str(end_ns)}
-        found: list[dict[str, str]] = (await self._answer(SERIES_PATH, params)).get("data") or []
-        return found
+        """Return the labels of every stream that matches and has entries in the range. Raises LokiError.
+
+        Without the labels that Loki adds for itself (`__stream_shard__`): the shards of a stream are one.
+        """
+
+        async def part(start_ns: int, end_ns: int) -> list[dict[str, str]]:
+            params = {"match[]": match, "start": str(start_ns), "end": str(end_ns)}
+            found: list[dict[str, str]] = (await self._answer(SERIES_PATH, params)).get("data") or []
+            return found
+
+        parts = await self._divided(lambda: self.limits.ranges(start_ns, end_ns), part)
+        once = {frozenset(labels.items()): labels for found in parts for labels in map(without_internal, found)}
+        return list(once.values())
+
+    async def _divided(
+        self, ranges: Callable[[], Iterable[tuple[int, int]]], ask: Callable[[int, int], Awaitable[T]]
+    ) -> list[T]:
+        """Return the answers for all ranges; if Loki names a limit, for those that it leads to."""
+        while True:
+            found = []
+            try:
+                for start_ns, end_ns in ranges():
+                    try:
+                        found.append(await ask(start_ns, end_ns))
+                    except LokiError as error:
+                        if not is_beyond_lookback(str(error)):
+                            raise
+            except LokiError as error:
+                if not self.limits.learn(str(error)):
+                    raise
+                continue
+            return found
 
     async def is_ready(self) -> bool:
         """Return whether Loki answers that it is ready."""
@@ -199,7 +280,7 @@ class LokiClient:
         """Return the JSON object that a GET is answered with."""
         async with self._request("GET", path, params=params) as response:
             if response.status != 200:
-                raise _error_of(response.status, await _refusal_text(response))
+                raise error_of(response.status, await _refusal_text(response))
             body = await self._body(response)
         try:
             answer = orjson.loads(body)
@@ -268,19 +349,23 @@ async def _refusal_text(response: aiohttp.ClientResponse) -> str:
     return body[:REFUSAL_MAX_BYTES].decode(errors="replace").strip()
 
 
-def _error_of(status: int, text: str) -> LokiError:
-    message = f"Loki answered {status}: {' '.join(text.split())[:_REFUSAL_SHOWN_CHARACTERS]}"
-    if status // 100 in (3, 5) or status in _TEMPORARY_STATUSES:
-        return LokiUnavailableError(message, status)
-    return LokiRefusedError(message, status)
+def without_internal(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels without those that Loki adds for itself, such as `__stream_shard__`."""
+    return {name: value for name, value in labels.items() if not (name.startswith("__") and name.endswith("__"))}
 
 
 def _entries_of(result: Iterable[Mapping[str, Any]]) -> list[StoredEntry]:
-    return [StoredEntry(int(value[0]), value[1], stream["stream"]) for stream in result for value in stream["values"]]
+    found = []
+    known: dict[frozenset[tuple[str, str]], dict[str, str]] = {}
+    for stream in result:
+        labels = without_internal(stream["stream"])
+        labels = known.setdefault(frozenset(labels.items()), labels)
+        found += [StoredEntry(int(value[0]), value[1], labels) for value in stream["values"]]
+    return found
 
 
 def _ordered(entries: Iterable[StoredEntry]) -> list[StoredEntry]:
     """Sort by time, and drop what Loki stores twice (a batch that was sent again after its block was cut)."""
-    # An answer names each set of labels once: whatever has the same has the same dictionary.
+    # What has the same labels in an answer has the same dictionary.
     once = {(entry.time_ns, entry.line, id(entry.labels)): entry for entry in entries}
     return sorted(once.values(), key=lambda entry: entry.time_ns)

@@ -6,6 +6,7 @@ the next query begins with it. Only where an answer holds a single nanosecond is
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from tracetail.loki.limits import ENTRIES_PER_QUERY_MAX
@@ -23,11 +24,24 @@ E = TypeVar("E", bound=Timed)
 E_co = TypeVar("E_co", bound=Timed, covariant=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[E_co]):
+    """What a query returned, and what it asked for: Loki may allow less than the caller wanted."""
+
+    entries: Sequence[E_co]
+    start_ns: int
+    end_ns: int
+    limit: int
+
+
 class Query(Protocol[E_co]):
     """A log query that can be run for any time range."""
 
-    async def __call__(self, start_ns: int, end_ns: int, *, limit: int, backward: bool) -> Sequence[E_co]:
-        """Return at most limit entries in [start_ns, end_ns): the first ones, or the last ones if backward."""
+    async def __call__(self, start_ns: int, end_ns: int, *, limit: int, backward: bool) -> Answer[E_co]:
+        """Return at most limit entries in [start_ns, end_ns): the first ones, or the last ones if backward.
+
+        The answer may be about fewer entries, and about the beginning (backward: the end) of the range.
+        """
 
 
 class TimeRange(Generic[E]):
@@ -42,6 +56,8 @@ class TimeRange(Generic[E]):
         self._start_ns = start_ns
         self._end_ns = end_ns
         self._backward = backward
+        self._limit = ENTRIES_PER_QUERY_MAX
+        """For the next query: twice what the last one could ask for."""
         self.crowded: list[int] = []
         """Nanoseconds with more entries than Loki returns for one query: some of these cannot be read."""
 
@@ -52,11 +68,16 @@ class TimeRange(Generic[E]):
 
     async def next(self, limit: int = ENTRIES_PER_QUERY_MAX) -> list[E]:
         """Return the next batch; it may be empty. limit: for the query. Raises what the query raises."""
-        limit = min(limit, ENTRIES_PER_QUERY_MAX)
-        answer = await self._query(self._start_ns, self._end_ns, limit=limit, backward=self._backward)
-        batch = [entry for entry in answer if self._start_ns <= entry.time_ns < self._end_ns]
-        if len(answer) < limit or not batch:
-            self._start_ns = self._end_ns
+        asked = max(1, min(limit, self._limit))
+        answer = await self._query(self._start_ns, self._end_ns, limit=asked, backward=self._backward)
+        if answer.limit < asked or asked == self._limit:
+            self._limit = min(ENTRIES_PER_QUERY_MAX, answer.limit * 2)
+        batch = [entry for entry in answer.entries if answer.start_ns <= entry.time_ns < answer.end_ns]
+        if len(answer.entries) < answer.limit or not batch:
+            if self._backward:
+                self._end_ns = answer.start_ns
+            else:
+                self._start_ns = answer.end_ns
             return batch
         times = [entry.time_ns for entry in batch]
         cut_ns = min(times) if self._backward else max(times)
@@ -68,10 +89,10 @@ class TimeRange(Generic[E]):
 
     async def _nanosecond(self, time_ns: int) -> list[E]:
         answer = await self._query(time_ns, time_ns + 1, limit=ENTRIES_PER_QUERY_MAX, backward=self._backward)
-        if len(answer) >= ENTRIES_PER_QUERY_MAX:
+        if len(answer.entries) >= answer.limit:
             self.crowded.append(time_ns)
         self._continue_with(time_ns - 1 if self._backward else time_ns + 1)
-        return [entry for entry in answer if entry.time_ns == time_ns]
+        return [entry for entry in answer.entries if entry.time_ns == time_ns]
 
     def _continue_with(self, time_ns: int) -> None:
         """Make this nanosecond the first to read."""

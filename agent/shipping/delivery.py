@@ -29,8 +29,9 @@ from tracetail.agent.shipping.rate_limit import RateLimit
 from tracetail.contract.backoff import SETTINGS_SECONDS, Backoff
 from tracetail.loki import answers
 from tracetail.loki.answers import PushAnswer, Verdict
-from tracetail.loki.client import LokiClient, LokiUnavailableError
+from tracetail.loki.client import LokiClient
 from tracetail.loki.entries import Entry, decode_request, uncompressed_bytes
+from tracetail.loki.errors import LokiUnavailableError
 from tracetail.loki.refusals import Refusals, refusals_of
 
 _T = TypeVar("_T")

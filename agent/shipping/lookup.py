@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from tracetail.agent.shipping.health import ShippingHealth
 from tracetail.contract.backoff import Backoff
-from tracetail.loki.client import LokiClient, LokiError
+from tracetail.loki.client import LokiClient
 from tracetail.loki.entries import Entry
+from tracetail.loki.errors import LokiError
 from tracetail.loki.logql import selector
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from tracetail.loki.client import LokiRefusedError, LokiUnavailableError
+from tracetail.loki.errors import LokiRefusedError, LokiUnavailableError
 from tracetail.panel.auth.access import AccessError
 from tracetail.panel.powerjob import PowerJobUnavailableError, UnknownInstanceError
 from tracetail.panel.routes.answer import json_answer

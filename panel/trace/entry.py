@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
 from tracetail.contract import labels as names
+from tracetail.loki.client import without_internal
 
 _ADDED_BY_LOKI = frozenset({"detected_level"})
 """Structured metadata that Loki adds itself; it is not part of the pushed entry."""
+SHARD_LABEL = "__stream_shard__"
 POST = "post"
 """Structured metadata of lines that were posted to the panel: the id of their post."""
 _METADATA = frozenset(names.METADATA_NAMES) | _ADDED_BY_LOKI | {POST}
@@ -63,13 +65,15 @@ class Stream(NamedTuple):
     fields: Mapping[str, str]
     canonical: bytes
     """Labels and metadata in canonical form, independent of Loki's order: part of the digest of every entry."""
+    is_sharded: bool = False
+    """It is one of the streams that Loki has divided a stream into."""
 
     @classmethod
     def of(cls, merged: Mapping[str, str]) -> Self:
         """Return the stream for the `stream` object of a result."""
-        fields = {name: value for name, value in merged.items() if name not in _ADDED_BY_LOKI}
+        fields = {name: value for name, value in without_internal(merged).items() if name not in _ADDED_BY_LOKI}
         canonical = "\x00".join(f"{name}\x01{fields[name]}" for name in sorted(fields)).encode() + b"\x02"
-        return cls(source_of(fields), fields.get(names.LAUNCH_ID, ""), fields, canonical)
+        return cls(source_of(fields), fields.get(names.LAUNCH_ID, ""), fields, canonical, SHARD_LABEL in merged)
 
 
 class Entry(NamedTuple):
@@ -113,7 +117,7 @@ def source_of(merged: Mapping[str, str]) -> str:
     launch_id = merged.get(names.LAUNCH_ID)
     if launch_id:
         return launch_id
-    pairs = sorted((name, value) for name, value in merged.items() if name not in _METADATA)
+    pairs = sorted((name, value) for name, value in without_internal(merged).items() if name not in _METADATA)
     return "~" + hashlib.blake2b(repr(pairs).encode(), digest_size=6).hexdigest()
 
 

@@ -14,12 +14,20 @@ from typing import Any
 from tracetail.contract import labels as names
 from tracetail.contract import record
 from tracetail.loki import logql
-from tracetail.loki.client import LokiError
+from tracetail.loki.errors import LokiError
 from tracetail.panel.settings import PanelSettings
 from tracetail.panel.trace import launches
 from tracetail.panel.trace.entry import FIRST_KEY, Entry, Key
+from tracetail.panel.trace.overlap import Overlap
 from tracetail.panel.trace.reader import Page, Reader
-from tracetail.panel.trace.stream_messages import Message, gaps_json, lines_messages
+from tracetail.panel.trace.stream_messages import (
+    REACHABLE,
+    Message,
+    gaps_json,
+    late_messages,
+    lines_messages,
+    unreachable,
+)
 from tracetail.panel.trace.traces import Traces, sources
 from tracetail.panel.trace.viewer import Viewer
 
@@ -48,14 +56,15 @@ class Feed:
         self._viewers: set[Viewer] = set()
         self._sources: dict[str, Mapping[str, str]] = {}
         """The labels that select each log, by source."""
-        self._positions: dict[str, Key] = {}
-        """The last line read of each log."""
+        self._read: dict[str, Overlap] = {}
+        """What was read of each log."""
         self._last_line_at: dict[str, float] = {}
         self._polled_at: dict[str, float] = {}
         self._launches: dict[str, dict[str, Any]] = {}
         self._discovered_at = 0.0
         self._ready = asyncio.Event()
-        self._healthy = True
+        self._error = ""
+        """Why Loki does not answer; empty if it does."""
         self._task: asyncio.Task[None] | None = None
 
     def add(self, viewer: Viewer) -> None:
@@ -81,19 +90,16 @@ class Feed:
 
     async def messages(self, viewer: Viewer, heartbeat_seconds: float) -> AsyncIterator[Message | None]:
         """Yield the messages that the viewer lacks, then new ones; None is a heartbeat."""
-        while not self._ready.is_set():
-            try:
-                await asyncio.wait_for(self._ready.wait(), heartbeat_seconds)
-            except TimeoutError:
-                yield None
+        async for waiting in self._until_ready(heartbeat_seconds):
+            yield waiting
         yield Message("launches", {"launches": launches.in_order(self._launches)})
-        if not self._healthy:
-            yield Message("status", {"loki": "unreachable"})
+        if self._error:
+            yield unreachable(self._error)
         while True:
             if viewer.needs_backfill:
                 viewer.needs_backfill = False
-                async for message in self._backfill(viewer):
-                    yield message
+                async for missing in self._backfill(viewer, heartbeat_seconds):
+                    yield missing
             try:
                 message = await asyncio.wait_for(viewer.queue.get(), heartbeat_seconds)
             except TimeoutError:
@@ -103,25 +109,66 @@ class Feed:
             if unsent is not None:
                 yield unsent
 
-    async def _backfill(self, viewer: Viewer) -> AsyncIterator[Message]:
-        """Yield the lines between the viewer's positions and the feed's at this moment, log by log."""
-        ends = dict(self._positions)
+    async def _until_ready(self, heartbeat_seconds: float) -> AsyncIterator[Message | None]:
+        """Yield heartbeats until the trace's logs are known, and what that waits for."""
+        while not self._ready.is_set():
+            try:
+                await asyncio.wait_for(self._ready.wait(), heartbeat_seconds)
+            except TimeoutError:
+                yield unreachable(self._error) if self._error else None
+
+    async def _backfill(self, viewer: Viewer, heartbeat_seconds: float) -> AsyncIterator[Message | None]:
+        """Yield the lines between the viewer's positions and the feed's at this moment, log by log.
+
+        Meanwhile yield heartbeats, and why Loki does not answer.
+        """
+        ends = {source: read.position for source, read in self._read.items()}
         labels = dict(self._sources)
-        retry = RETRY_MIN_SECONDS
+        viewer.backfilled.clear()
         for source, end in ends.items():
-            position = viewer.positions.get(source, FIRST_KEY)
+            position = self._read[source].resumed(viewer.positions.get(source, FIRST_KEY))
             while position < end:
-                try:
-                    page = await self._read(labels[source], position, end.next)
-                except LokiError:
-                    await asyncio.sleep(retry)
-                    retry = min(RETRY_MAX_SECONDS, retry * 2)
-                    continue
+                page = None
+                async for found in self._page_with_heartbeats(labels[source], position, end, heartbeat_seconds):
+                    if isinstance(found, Page):
+                        page = found
+                    else:
+                        yield found
+                assert page is not None
                 position = page.entries[-1].key if page.more else end
+                if self._read[source].is_sharded:
+                    viewer.backfilled.update(entry.key for entry in page.entries)
                 if page.entries or page.crowded:
                     for message in lines_messages({source: page.entries}, viewer.positions, gaps_json(page)):
                         yield message
                 viewer.positions[source] = position
+
+    async def _page_with_heartbeats(
+        self, labels: Mapping[str, str], after: Key, end: Key, heartbeat_seconds: float
+    ) -> AsyncIterator[Page | Message | None]:
+        """Yield the page at last, before that heartbeats and the reasons for which it was asked for again."""
+        retry = RETRY_MIN_SECONDS
+        began = time.monotonic()
+        reported = False
+        while True:
+            reading = asyncio.create_task(self._page(labels, after, end.next))
+            try:
+                while not (await asyncio.wait({reading}, timeout=heartbeat_seconds))[0]:
+                    yield unreachable(f"Loki has not returned lines for {time.monotonic() - began:.0f} s")
+                    reported = True
+                page = reading.result()
+            except LokiError as error:
+                yield unreachable(str(error))
+                reported = True
+                await asyncio.sleep(retry)
+                retry = min(RETRY_MAX_SECONDS, retry * 2)
+                continue
+            finally:
+                reading.cancel()
+            if reported:
+                yield REACHABLE
+            yield page
+            return
 
     async def _run(self) -> None:
         retry = RETRY_MIN_SECONDS
@@ -130,17 +177,17 @@ class Feed:
             try:
                 has_more = await self._tick(began)
             except LokiError as error:
-                if self._healthy:
+                if not self._error:
                     log.warning("trace %s: %s", self.trace_id, error)
-                    self._healthy = False
-                    self._broadcast(Message("status", {"loki": "unreachable", "message": str(error)}))
+                    self._broadcast(unreachable(str(error)))
+                self._error = str(error)
                 await asyncio.sleep(retry)
                 retry = min(RETRY_MAX_SECONDS, retry * 2)
                 continue
             retry = RETRY_MIN_SECONDS
-            if not self._healthy:
-                self._healthy = True
-                self._broadcast(Message("status", {"loki": "ok"}))
+            if self._error:
+                self._error = ""
+                self._broadcast(REACHABLE)
             if not has_more:
                 await asyncio.sleep(max(0.0, self._tick_seconds - (time.monotonic() - began)))
 
@@ -154,21 +201,38 @@ class Feed:
             for source in self._sources
             if now - self._polled_at.get(source, 0.0) >= self._interval(source, now)
         ]
-        pages = await asyncio.gather(
-            *(self._read(self._sources[source], self._positions.get(source, FIRST_KEY)) for source in due)
-        )
-        for source, page in zip(due, pages, strict=True):
+        positions = {source: read.position for source, read in self._read.items()}
+        found = await asyncio.gather(*(self._next(source) for source in due))
+        new: dict[str, list[Entry]] = {}
+        late: dict[str, list[Entry]] = {}
+        gaps: list[dict[str, Any]] = []
+        for source, (fresh, last) in zip(due, found, strict=True):
             self._polled_at[source] = now
-            if page.entries:
+            gaps += gaps_json(last)
+            if fresh:
                 self._last_line_at[source] = now
-        parts = {source: page.entries for source, page in zip(due, pages, strict=True) if page.entries}
-        gaps = [gap for page in pages for gap in gaps_json(page)]
-        if parts or gaps:
-            for message in lines_messages(parts, self._positions, gaps):
+                position = positions.get(source, FIRST_KEY)
+                new[source] = [entry for entry in fresh if entry.key > position]
+                late[source] = [entry for entry in fresh if entry.key <= position]
+        if any(new.values()) or gaps:
+            for message in lines_messages(new, positions, gaps):
                 self._broadcast(message)
-            self._positions |= {source: entries[-1].key for source, entries in parts.items()}
-            self._apply_events(entry for entries in parts.values() for entry in entries)
-        return any(page.more for page in pages)
+        for message in late_messages({source: entries for source, entries in late.items() if entries}):
+            self._broadcast(message)
+        self._apply_events(entry for entries in (*late.values(), *new.values()) for entry in entries)
+        return any(last.more for _, last in found)
+
+    async def _next(self, source: str) -> tuple[list[Entry], Page]:
+        """Return new lines of a log, and the last page that was read of it."""
+        read = self._read.setdefault(source, Overlap())
+        after = read.base
+        found: list[Entry] = []
+        while True:
+            page = await self._page(self._sources[source], after)
+            found += sorted(read.add(page.entries), key=lambda entry: entry.key)
+            if not page.more or found:
+                return found, page
+            after = page.entries[-1].key
 
     async def _discover(self) -> None:
         """Find new logs; the first time also the launches, and the last line of each log, where following begins."""
@@ -178,7 +242,7 @@ class Feed:
             known = {launch["launchId"]: launch for launch in await self._traces.launches(self.trace_id)}
             last_keys = await asyncio.gather(*(self._last_key(labels) for labels in found.values()))
             self._launches = known
-            self._positions = dict(zip(found, last_keys, strict=True))
+            self._read = {source: Overlap(key) for source, key in zip(found, last_keys, strict=True)}
             self._sources = found
             self._ready.set()
             return
@@ -195,7 +259,7 @@ class Feed:
         )
         return page.entries[-1].key if page.entries else FIRST_KEY
 
-    async def _read(self, labels: Mapping[str, str], after: Key, end: Key | None = None) -> Page:
+    async def _page(self, labels: Mapping[str, str], after: Key, end: Key | None = None) -> Page:
         start = after.next if after > FIRST_KEY else self._range_start()
         query = logql.selector(labels)
         if end is None:

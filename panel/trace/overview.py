@@ -62,8 +62,7 @@ class Overview:
         Keys of the result are the values joined by NUL; without `by` there is one key, the empty text.
         """
         end = end_ns if end_ns is not None else time.time_ns() + CREATION_GRACE_SECONDS * 1_000_000_000
-        window_ms = max(1, -(-(end - start.time_ns + 1) // _MS))
-        result = await self._loki.vector(logql.count_query(query, f"{window_ms}ms", by=by), end)
+        result = await self._loki.counts(query, start.time_ns, end, by)
         counts: dict[str, int] = {}
         for series in result:
             name = "\x00".join(series["metric"].get(label, "") for label in by)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from tracetail.panel.trace.entry import FIRST_KEY, Key
-from tracetail.panel.trace.stream_messages import Message, lines_messages
+from tracetail.panel.trace.stream_messages import Message, late_messages, lines_messages
 
 _QUEUE_MESSAGES = 400
 """A viewer whose queue is longer than this drops the queue and reads from Loki again."""
@@ -19,6 +19,8 @@ class Viewer:
         self.queue: asyncio.Queue[Message] = asyncio.Queue(_QUEUE_MESSAGES)
         self.needs_backfill = True
         """Whether lines are missing from the queue and must be read from Loki."""
+        self.backfilled: set[Key] = set()
+        """The last lines of sharded logs that were read from Loki: those that may come again, as late ones."""
 
     def enqueue(self, message: Message) -> None:
         """Append a message. If the queue is full, empty it and request a backfill."""
@@ -35,6 +37,8 @@ class Viewer:
         Returns the same object, with its encoding shared by all viewers, if it has no such line.
         """
         sent = self.positions
+        if message.late:
+            return self._without_backfilled(message)
         repeated = any(sent.get(source, FIRST_KEY) >= entries[0].key for source, entries in message.parts.items())
         if repeated:
             parts = {
@@ -47,3 +51,13 @@ class Viewer:
             message = next(lines_messages(parts, sent, []))
         sent.update({source: entries[-1].key for source, entries in message.parts.items()})
         return message
+
+    def _without_backfilled(self, message: Message) -> Message | None:
+        """Return the message without lines that were read from Loki, or will be."""
+        parts = {
+            source: new
+            for source, entries in message.parts.items()
+            if (new := [e for e in entries if e.key <= self.positions.get(source, FIRST_KEY)])
+            and (new := [e for e in new if e.key not in self.backfilled])
+        }
+        return next(late_messages(parts), None)

@@ -8,8 +8,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tracetail.loki import client as module
-from tracetail.loki.client import LokiClient, LokiError, LokiRefusedError, LokiUnavailableError
+from tracetail.loki.client import LokiClient
 from tracetail.loki.entries import decode_metadata, decode_request
+from tracetail.loki.errors import LokiError, LokiRefusedError, LokiUnavailableError
 from tracetail.loki.settings import LokiSettings, LokiSettingsError
 
 
@@ -56,7 +57,7 @@ READS: dict[str, Request] = {
     "query": lambda loki: loki.query_streams("{}", 0, 1),
     "all entries": lambda loki: loki.all_entries("{}", 0, 1),
     "matrix": lambda loki: loki.matrix("{}", 0, 1, 1),
-    "vector": lambda loki: loki.vector("{}", 0),
+    "counts": lambda loki: loki.counts("{}", 0, 1),
     "series": lambda loki: loki.series("{}", 0, 1),
 }
 
@@ -127,7 +128,7 @@ async def test_an_answer_without_end_is_given_up(
     monkeypatch.setattr(module, "ANSWER_MAX_BYTES", 1 << 20)
     server.answer = lambda _: web.Response(body=b" " * (3 << 20))
     with pytest.raises(LokiUnavailableError, match="has more than 1 MiB"):
-        await loki.vector("{}", 0)
+        await loki.counts("{}", 0, 1)
 
 
 async def test_the_text_of_a_refusal_is_read_to_a_limit(loki: LokiClient, server: Server) -> None:
