@@ -26,15 +26,12 @@ def mask_text(text: str) -> str:
 
 def mask_lines(lines: Iterable[str]) -> list[str]:
     """Return successive lines of one log with their secrets masked."""
-    key = PrivateKeyLines()
-    masked = []
-    for line in lines:
-        if key.lines_left or "PRIVATE KEY" in line:
-            data = key.mask(line.encode(errors="surrogateescape"), MASK.encode())
-            masked.append(_mask_line(data.decode(errors="surrogateescape")))
-        else:
-            masked.append(_mask_line(line))
-    return masked
+    texts = list(lines)
+    if any("PRIVATE KEY" in text for text in texts):
+        data = [text.encode(errors="surrogateescape") for text in texts]
+        masked = PrivateKeyLines().mask_all(data, MASK.encode())
+        texts = [line.decode(errors="surrogateescape") for line in masked]
+    return [_mask_line(text) for text in texts]
 
 
 def mask_command_line(words: Iterable[str]) -> list[str]:

@@ -36,8 +36,25 @@ class PrivateKeyLines:
         if not self.lines_left:
             return line
         self.lines_left -= 1
-        if found := _BASE64.fullmatch(line):
-            return found[1] + mask
-        if found := _LONG_BASE64.fullmatch(line):
-            return found[1] + mask + found[3]
-        return line
+        return _masked(line, mask)
+
+    def mask_all(self, lines: list[bytes], mask: bytes) -> list[bytes]:
+        """Return lines of the log, those of a key masked; also of one whose beginning is not among the lines."""
+        masked = [self.mask(line, mask) for line in lines]
+        ends = next((number for number, line in enumerate(lines) if b"PRIVATE KEY" in line), 0)
+        if ends and _END.search(lines[ends]) and not _BEGIN.search(lines[ends]):
+            for number in range(ends - 1, -1, -1):
+                before = _masked(lines[number], mask)
+                if before is lines[number]:
+                    break
+                masked[number] = before
+        return masked
+
+
+def _masked(line: bytes, mask: bytes) -> bytes:
+    """Return a line within a key: masked, if it has the form of one."""
+    if found := _BASE64.fullmatch(line):
+        return found[1] + mask
+    if found := _LONG_BASE64.fullmatch(line):
+        return found[1] + mask + found[3]
+    return line

@@ -35,7 +35,9 @@ _NUMBER = r"(?:[_-]?[0-9]{1,3})?"
 _QUOTE = r"""\\{0,7}(?:['"`]|&quot;)"""
 """Escaped in a line that is JSON, in JSON within JSON, and in an event's logfmt."""
 _FULL_WIDTH = ("\N{FULLWIDTH COLON}", "\N{FULLWIDTH EQUALS SIGN}")
-_ASSIGN = rf"(?:[ \t]{{0,20}}(?:=>|:=|[=:]|{'|'.join(_FULL_WIDTH)}|\.{{3,}})[ \t]{{0,20}}|%3[AaDd])"
+_EQUALS = rf"(?:[ \t]{{0,20}}(?:=>|:=|=|{_FULL_WIDTH[1]}|\.{{3,}})[ \t]{{0,20}}|%3[AaDd])"
+_COLON = rf"[ \t]{{0,20}}(?::|{_FULL_WIDTH[0]})[ \t]{{0,20}}"
+_ASSIGN = f"(?:{_EQUALS}|{_COLON})"
 _LITERAL = r"(?:[bBuUrRfF]{1,2})?"
 _CALL = r"(?:[A-Za-z_.]{0,40}(?:secret|str|bytes|token|key|password)\()?"
 """SecretStr('…')"""
@@ -49,7 +51,7 @@ _NOTHING = (
     r"|[0-9]{1,10}(?:\.[0-9]{1,9})?|\*{2,}[^\s'\"]*|(?:\*|•)+|\.{3,}|-+)"
 )
 _PLACEHOLDER = (
-    r"(?:<[^<>\r\n]{0,60}>|\$[A-Za-z_][A-Za-z0-9_]*|\$?\{{1,2}[^{}\r\n]{0,60}\}{1,2}|\$\([^()\r\n]{1,60}\)|%\([a-z_]+\)s"
+    r"(?:<[^<>\r\n]{0,60}>|\$[A-Za-z_][A-Za-z0-9_]*|\$?\{{1,2}[^{}\r\n]{0,60}\}{1,2}|\$\([^()\r\n]{1,60}\)|%\([a-z_]+\)s|[-=?+][^{}\s'\"]{0,40}\}"
     r"|(?:your|my|the)[_-][a-z_-]{1,40}|(?-i:[A-Z]+(?:_[A-Z]+)+|API|KEY|TOKEN|PASSWORD|SECRET|EMPTY)"
     r"|(?:os\.|self\.|args\.|config\.|settings\.|env\.|request\.|getenv\(|get_)[^\s,;]*)"
 )
@@ -128,11 +130,14 @@ def _assigned(kind: str, name: str, endings: str, *, weak: bool = False) -> Iter
             rf"(?i)({start})(?:(?P<harmless>{quote}|{harmless})|{_LONG_VALUE if weak else value})",
             keywords=keywords,
         )
-    yield Pattern(
-        f"{kind}-bare",
-        rf"(?i)({named})(?:(?P<harmless>{harmless}|{_PROSE})|{_LONG_VALUE if weak else rf'{_BARE}(?:,{_NEXT})*'})",
-        keywords=keywords,
-    )
+    bare = _LONG_VALUE if weak else rf"{_BARE}(?:,{_NEXT})*"
+    # After a colon there may be a sentence.
+    for sign, assign, prose in (("equals", _EQUALS, ""), ("colon", _COLON, f"|{_PROSE}")):
+        yield Pattern(
+            f"{kind}-{sign}",
+            rf"(?i)({name}{_NUMBER}(?:{_QUOTE}|%22)?\]?{assign})(?:(?P<harmless>{harmless}{prose})|{bare})",
+            keywords=keywords,
+        )
 
 
 # --- flags

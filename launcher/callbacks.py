@@ -20,7 +20,7 @@ from tracetail.contract.access import is_loopback
 from tracetail.contract.backoff import Backoff
 from tracetail.contract.http_headers import basic, bearer
 from tracetail.contract.logline import MARK_EVENT, parse_line
-from tracetail.contract.masking import mask_text
+from tracetail.contract.masking import mask_lines, mask_text
 from tracetail.contract.owned_files import open_ours
 from tracetail.contract.record import LaunchDir, Record
 from tracetail.contract.secret_file import read_secret
@@ -76,7 +76,7 @@ def tail_of(segments: list[str], count: int = TAIL_LINES) -> list[str]:
         texts = [line.text for line in parsed if line is not None and line.mark != MARK_EVENT] + texts
         if len(texts) >= count:
             break
-    return [mask_text(text.decode(errors="replace")) for text in texts[-count:]]
+    return mask_lines(text.decode(errors="replace") for text in texts[-count:])
 
 
 def masked(value: Any) -> Any:

@@ -32,7 +32,7 @@ def redact(tmp_path, monkeypatch):
 
 def test_the_lines_with_secrets_are_printed_masked_with_their_kinds(redact, tmp_path):
     expected = [
-        "2: OPENAI_API_KEY=*** vllm serve --api-key ***   [flag, named-bare]",
+        "2: OPENAI_API_KEY=*** vllm serve --api-key ***   [flag, named-equals]",
         "4: ***   [private-key]",
     ]
     run = redact()
@@ -49,7 +49,7 @@ def test_the_lines_with_secrets_are_printed_masked_with_their_kinds(redact, tmp_
 def test_what_is_masked_and_kept_can_be_configured(redact):
     run = redact(config='[agent.redaction]\nextra = ["card-[0-9]+"]\nkeep = ["demo-key"]\n')
     assert run.stdout.splitlines() == [
-        "2: OPENAI_API_KEY=*** vllm serve --api-key demo-key   [named-bare]",
+        "2: OPENAI_API_KEY=*** vllm serve --api-key demo-key   [named-equals]",
         "4: ***   [private-key]",
         "6: ***   [extra[0]]",
     ]

@@ -267,4 +267,13 @@ def test_extra_patterns_are_masked_and_kept_ones_are_not():
 
 
 def test_the_kinds_of_a_line_are_named():
-    assert REDACTOR.kinds(f"OPENAI_API_KEY={VALUE} and Bearer {OTHER}".encode()) == ["bearer", "named-bare"]
+    assert REDACTOR.kinds(f"OPENAI_API_KEY={VALUE} and Bearer {OTHER}".encode()) == ["bearer", "named-equals"]
+
+
+def test_the_end_of_a_private_key_is_masked_where_a_tail_begins_within_it():
+    assert mask_lines(["Ready: yes", *KEY[5:], "INFO up"]) == [
+        "Ready: yes",
+        *["***"] * (len(KEY) - 6),
+        KEY[-1],
+        "INFO up",
+    ]
