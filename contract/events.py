@@ -11,17 +11,19 @@ time of an event is the time of its line.
 | ready | seconds, pid, port, url |
 | unhealthy | cause, hint, seconds: since ready; the server runs, but fails its probes |
 | recovered | seconds: for how long it was unhealthy |
-| failed | seconds, exitCode, signal, exitStatus, cause, hint, evidence: the start ended without a ready server |
+| failed | seconds, exitCode, signal, exitStatus, evidence and why: the start ended without a ready server |
 | stopping | reason, and who asked: user, pid, command |
-| exited | state, seconds, exitCode, signal, cause, hint, evidence: the last event of every launch |
+| exited | state, seconds, exitCode, signal, evidence and why: the last event of every launch |
 | adopted | keeperPid: a new keeper continues after the one before died |
 | rotated | next: the file name of the next segment; the last line of a segment |
 | dropped | lines, bytes, reason: lines that were not written, or a segment that was deleted before it was shipped |
-| refused | exitStatus, cause, hint, and the known fields of started: no server was started |
+| refused | exitStatus, why, and the known fields of started: no server was started |
 | restarted | launchId, attempt: the launch that restarts this one after a crash |
 | receipt | lines, bytes, rejected, redacted: by the agent, after the launch has ended and its log is acknowledged |
-| reported | event, eventId, model, port, pid, logFile, launchId, jobId, host, state, cause: a callback to the panel |
+| reported | event, eventId, model, port, pid, logFile, launchId, jobId, host, state, cause, causeCode: a callback |
 | gap | file, from, to, reason: by the agent, bytes of a file that were lost before it could read them |
+
+Why are the fields cause, hint, causeCode, causeKind, causeZh and hintZh, as in record.Exit.
 """
 
 STARTED = "started"

@@ -68,6 +68,13 @@ class Exit(TypedDict, total=False):
     """The exit status of `tracetail start`, for a start that failed."""
     cause: str
     hint: str
+    causeCode: str
+    """Stable code of the cause: docs/causes.md."""
+    causeKind: str
+    """`known`, or `unrecognised`: cause is then a line of the log."""
+    causeZh: str
+    hintZh: str
+    """cause and hint in Chinese."""
     evidence: list[str]
 
 

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tracetail.contract.masking import mask_text
-from tracetail.contract.record import Record
+from tracetail.contract.record import Exit, Record
 
 OK = 0
 BAD_PARAMETERS = 2
@@ -25,17 +25,35 @@ MARK = "TRACETAIL_RESULT"
 EVIDENCE_MAX = 500
 """Characters of a line of evidence: a scheduler keeps a few thousand characters of the whole result."""
 
-_SUMMARY = ("launchId", "service", "host", "state", "exitStatus", "url", "cause")
+_CODES = {
+    BAD_PARAMETERS: "bad_parameters",
+    PORT_HELD: "port_in_use",
+    LOCKED: "locked",
+    PREFLIGHT_FAILED: "preflight_failed",
+}
+"""The codes of refusals that name none."""
+_CAUSE_FIELDS: tuple[Literal["causeCode", "causeKind", "causeZh", "hintZh"], ...] = (
+    "causeCode",
+    "causeKind",
+    "causeZh",
+    "hintZh",
+)
+_SUMMARY = ("launchId", "service", "host", "state", "exitStatus", "url", "cause", "causeCode")
 
 
 class Refusal(Exception):  # noqa: N818  (events and documentation call it so)
     """A start is refused before there is a server. status: the exit status."""
 
-    def __init__(self, status: int, cause: str, hint: str = "") -> None:
+    def __init__(
+        self, status: int, cause: str, hint: str = "", code: str = "", zh: tuple[str, str] = ("", "")
+    ) -> None:
+        """code: of the cause, as in docs/causes.md. zh: cause and hint in Chinese."""
         super().__init__(cause)
         self.status = status
         self.cause = cause
         self.hint = hint
+        self.code = code or _CODES.get(status, "not_started")
+        self.zh = zh
 
 
 class Result(NamedTuple):
@@ -87,9 +105,16 @@ class Result(NamedTuple):
             "cause": mask_text(self.cause or ended.get("cause") or ""),
             "hint": mask_text(self.hint or ended.get("hint") or ""),
             "evidence": [] if self.cause else [mask_text(line)[:EVIDENCE_MAX] for line in ended.get("evidence", [])],
+            **self._described(ended),
             "launches": [one.summary() for one in self.launches],
         }
         return {name: value for name, value in values.items() if value not in (None, "", [])}
+
+    def _described(self, ended: Exit) -> dict[str, Any]:
+        """Return the code of the cause, and cause and hint in Chinese, if the cause is the record's."""
+        if self.cause and self.cause != ended.get("cause"):
+            return {}
+        return {name: mask_text(ended[name]) for name in _CAUSE_FIELDS if name in ended}
 
     def summary(self) -> dict[str, Any]:
         """Return what `launches` of a result has of each launch."""

@@ -91,18 +91,19 @@ def end_families(launches: list[LaunchSample]) -> Iterator[Metric]:
         "state",
         "cause",
         "signal",
+        "cause_code",
     )
     for launch in launches:
         if launch.state not in ENDED_STATES:
             continue
         end = launch.record.get("exit") or {}
-        name = end.get("signal") or ""
+        name, code_of = end.get("signal") or "", end.get("causeCode") or ""
         code = end.get("code")
         if code is None and name in signal.Signals.__members__:
             code = 128 + signal.Signals[name]
         if code is not None:
             codes.add_metric(launch.labels, code)
-        ends.add_metric((*launch.labels, launch.state, kind_of_cause(end.get("cause") or ""), name), 1)
+        ends.add_metric((*launch.labels, launch.state, kind_of_cause(end.get("cause") or ""), name, code_of), 1)
     yield from (codes, ends)
 
 

@@ -1,8 +1,8 @@
 """What tracetail knows about each inference engine: one file per engine.
 
-An engine's file builds its command, and defines what ready means, which lines of its log end a phase of the start,
-and which lines name the root cause of a failure. The keeper imports these files, so they import the standard library
-only.
+An engine's file builds its command, and defines what ready means and which lines of its log end a phase of the start;
+`causes/` has the lines that name the cause of a failure. The keeper imports these files, so they import the standard
+library only.
 """
 
 import importlib
@@ -60,25 +60,6 @@ class Phase(NamedTuple):
     """Bytes that only this line contains."""
 
 
-class Cause(NamedTuple):
-    """A root cause and the line that names it.
-
-    The pattern is matched from the beginning of a message (the line without the engine's own header), so that the
-    same words inside a logged prompt do not match.
-    """
-
-    anchor: bytes
-    """Bytes that the line contains: searched first, because that is cheap."""
-    pattern: bytes
-    """Matched at the beginning of the message; its named groups are filled into text and hint."""
-    text: str
-    hint: str
-    source: str
-    """The file and line of the engine's (or library's) source that prints it."""
-    about_port: bool = False
-    """The port is held: the hint also names the process that holds it."""
-
-
 class Engine(NamedTuple):
     """One engine."""
 
@@ -93,9 +74,6 @@ class Engine(NamedTuple):
     devices_variable: str = "CUDA_VISIBLE_DEVICES"
     ready_when: str = "http"
     phases: Sequence[Phase] = ()
-    causes: Sequence[Cause] = ()
-    consequences: Sequence[Cause] = ()
-    """Lines that report a failure without its cause: used when no root cause is found."""
 
 
 def load(name: str) -> Engine:

@@ -1,4 +1,4 @@
-"""Any command. It often wraps vLLM (in a container, by a script), so vLLM's phases and causes are used."""
+"""Any command. It often wraps vLLM (in a container, by a script), so vLLM's phases are used."""
 
 from tracetail.launcher.engines import Command, Engine, EngineError, Service, fill, vllm
 
@@ -23,6 +23,4 @@ ENGINE = Engine(
     completions_path="/v1/completions",
     command=command,
     phases=vllm.ENGINE.phases,
-    causes=vllm.CAUSES,
-    consequences=vllm.CONSEQUENCES,
 )

@@ -10,7 +10,6 @@ from typing import Any
 
 from tracetail.contract.safe_open import read_file
 from tracetail.launcher.engines import Command, Engine, EngineError, Phase, Service
-from tracetail.launcher.engines.common import MEMORY, MODEL, PORT_HELD, RUNTIME
 
 INSTALL_VARIABLE = "MIES_INSTALL_PATH"
 CONFIG_VARIABLE = "MIES_CONFIG_JSON_PATH"
@@ -88,5 +87,4 @@ ENGINE = Engine(
     devices_variable="ASCEND_RT_VISIBLE_DEVICES",
     ready_when="log:Daemon start success!",
     phases=(Phase("daemon started", b"Daemon start success!"),),
-    causes=(*PORT_HELD, *MODEL, *MEMORY, *RUNTIME),
 )

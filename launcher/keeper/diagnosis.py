@@ -1,108 +1,231 @@
 """Finds the root cause of a failure in a launch's log. Pure but for `diagnose_log`, which reads the log's end.
 
-A cause is recognised only in a message that the engine printed as an error: its pattern must match from the beginning
-of the message, and a line whose header has the level info or debug is never a cause. So the text of a logged prompt
-is not taken for one.
+What wins, in this order:
+
+1. the server's own death by a signal that nothing at the end of its log explains;
+2. the first line that names a known root cause;
+3. the first traceback that reports no consequence: of its chained exceptions the last, unless that is a wrapper;
+   or a known general cause, or the death of one of the server's processes, where it comes first;
+4. the first other line of level error, or with which a program reports an error;
+5. a consequence (`Engine core initialization failed`).
+
+A line counts where the engine printed it as an error only: a known cause must match from the beginning of a message,
+and a line whose header has the level info or debug is none. So the text of a logged prompt is not taken for a cause.
+Errors that the server survived, because it answered requests afterwards, are not why it ended.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tracetail.contract.engine_lines import LEVELS, split_header
 from tracetail.contract.logline import MARK_EVENT, parse_line
 from tracetail.contract.masking import mask_text
 from tracetail.contract.safe_open import open_file
-from tracetail.launcher.engines import Cause, Engine
+from tracetail.launcher.engines import Engine, signals
+from tracetail.launcher.engines.causes import tables
+from tracetail.launcher.engines.causes.cause import Cause, Rank, Text
+from tracetail.launcher.keeper import cause_match
+from tracetail.launcher.keeper.cause_match import Matched
+from tracetail.launcher.keeper.finding import KNOWN, NO_END, UNRECOGNISED, End, Finding
+from tracetail.launcher.keeper.log_errors import Failure, LogErrors, Message, read_errors
 
 READ_MAX_BYTES = 8 * 1024 * 1024
 """Bytes at the end of the log that are searched: all of a start's log, or what a crash after days printed."""
-LINE_MAX_BYTES = 4096
-"""Bytes of a line that are searched: causes stand at its beginning."""
-_HARMLESS_NAMES = [name for name, level in LEVELS.items() if level in ("debug", "info")]
-_HARMLESS_NAME = re.compile(rb"\b(?:" + "|".join(_HARMLESS_NAMES).encode() + rb")\b")
+CAUSE_MAX = 300
+"""Characters of a line of the log that is used as the cause."""
+EVIDENCE_LINES_MAX = 4
+_REPORT_LINES = 2
+"""How many lines before a cause its consequence may be: SGLang prints `scheduler is dead`, then its exit code."""
+
+_OWN_CLEAN_UP = re.compile(
+    rb"(?:Received sigquit from a child proc|SIGQUIT received\.|\w+ hit an exception: Traceback)"
+)
+"""SGLang ends with SIGKILL after it has killed its own processes."""
+_ASKED = re.compile(
+    rb"(?:\[shutdown\] API server: shutdown triggered|Shutting down(?:$| FastAPI HTTP server)|SIGTERM received"
+    rb"|(?:\w+: )*signal received, starting graceful shutdown|Gracefully exiting"
+    rb"|.{0,40}Received (?:SIGTERM|SIGINT|signal))"
+)
+"""What a server says when a signal asks it to stop: vLLM, uvicorn, SGLang, TGI."""
+_PORT = re.compile(r"(\d{1,5})\D*$")
+_NATIVE_FAULTS = ("SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP")
+_NATIVE_REPORT = re.compile(
+    rb"terminate called |  what\(\): |Fatal Python error: |!!!!!!! Segfault|GGML_ASSERT\(|.*Assertion .* failed"
+    rb"|double free|free\(\): |malloc\(\): |corrupted |Check failed: |F\d{4} |munmap_chunk"
+)
+"""How native code reports why it raises the signal that ends its process."""
+_GOES_ON = (":", "'")
+_VALIDATION_DETAIL = re.compile(r"\s*\[type=\w+, input_value=.*$")
 
 
-class Finding(NamedTuple):
-    """A root cause."""
+class Candidate(NamedTuple):
+    """A possible root cause."""
 
-    cause: str
-    hint: str
-    evidence: list[str]
-    """Lines of the log that name it, as printed; secrets masked, as in the other texts."""
-    about_port: bool = False
+    at: int
+    rank: int
+    finding: Finding
 
 
-class _Message(NamedTuple):
-    """One line of a message, without header."""
-
-    line: bytes
-    """As printed, with header."""
-    text: bytes
-    harmless: bool
-    """Its header names a level below warning."""
-
-
-def diagnose_log(engine: Engine, segments: Sequence[str]) -> Finding | None:
+def diagnose_log(engine: Engine, segments: Sequence[str], end: End = NO_END) -> Finding | None:
     """Return the root cause that the end of a log names, or None. segments: the paths of all its segments."""
-    return diagnose(engine, _last_texts(segments))
+    return diagnose(engine, _last_texts(segments), end)
 
 
-def diagnose(engine: Engine, lines: Iterable[bytes]) -> Finding | None:
+def diagnose(
+    engine: Engine,
+    lines: Iterable[bytes],
+    end: End = NO_END,
+    *,
+    known: bool = True,
+) -> Finding | None:
     """Return the root cause that these lines (texts, without stamp and prefix) name, or None.
 
-    The first root cause wins: later ones are its consequences.
+    known: whether to use the table of known causes; consequences are recognised in any case.
     """
-    consequence: Finding | None = None
-    for line in lines:
-        for message in _messages(line):
-            if message.harmless:
-                continue
-            found = _match(engine.causes, message)
-            if found is not None:
-                return found
-            consequence = consequence or _match(engine.consequences, message)
-    return consequence
+    errors = read_errors(lines)
+    table = tables.table(engine.name)
+    hints = tables.hints(engine.name, [message.line for message in (*errors.starts, *errors.messages[:2000])])
+    search = _Search(
+        errors, table if known else [c for c in table if c.rank == Rank.CONSEQUENCE and not c.died], hints
+    )
+    if end.number and not search.explains(end.number):
+        return search.death(end)
+    return search.best() or search.shutdown(end)
 
 
-def _match(causes: Iterable[Cause], message: _Message) -> Finding | None:
-    for cause in causes:
-        if cause.anchor in message.text:
-            match = re.match(cause.pattern, message.text)
-            if match is not None:
-                values = {name: (value or b"?").decode(errors="replace") for name, value in match.groupdict().items()}
-                return Finding(
-                    mask_text(cause.text.format(**values)),
-                    mask_text(cause.hint.format(**values)),
-                    [mask_text(message.line.decode(errors="replace"))],
-                    cause.about_port,
-                )
-    return None
+_ORDER = {Rank.ROOT: 0, Rank.GENERAL: 1, Rank.CONSEQUENCE: 4}
+"""1 is also the rank of an unrecognised traceback, 2 that of another unrecognised error."""
 
 
-def _messages(line: bytes) -> Iterator[_Message]:
-    """Yield the messages of one printed line: one, or for a line that is JSON each line of its message."""
-    line = line[:LINE_MAX_BYTES]
-    if line.startswith(b"{"):
-        yield from _json_messages(line)
-        return
-    level, text = split_header(line)
-    header = line[: len(line) - len(text)]
-    # split_header also returns info for a header without a level, as SGLang's.
-    yield _Message(line, text, level in ("debug", "info") and _HARMLESS_NAME.search(header) is not None)
+class _Search:
+    """The search for the root cause in one log."""
+
+    def __init__(self, errors: LogErrors, table: Sequence[Cause], hints: dict[str, Text]) -> None:
+        self._errors = errors
+        self._table = table
+        self._hints = hints
+
+    def best(self) -> Finding | None:
+        """Return the most telling candidate; of those of the same rank the first."""
+        fresh = sorted(self._candidates(after=self._errors.alive_at), key=lambda one: (one.rank, one.at))
+        if fresh:
+            first = fresh[0]
+            reported = [
+                one.finding.evidence for one in fresh if one.rank == 4 and 0 < first.at - one.at <= _REPORT_LINES
+            ]
+            return first.finding._replace(
+                evidence=[*first.finding.evidence, *(line for one in reported for line in one)]
+            )
+        survived = sorted(self._candidates(after=-1), key=lambda one: (one.rank, -one.at))
+        return survived[0].finding if survived else None
+
+    def _candidates(self, after: int) -> Iterator[Candidate]:
+        """Yield what may be the cause, of the lines behind the line with the number `after`."""
+        known_at = set()
+        for message in self._errors.messages:
+            if message.at > after and _may_name_cause(message):
+                found = cause_match.match(self._table, message)
+                if found is not None:
+                    known_at.add(message.at)
+                    yield Candidate(message.at, _ORDER[found.cause.rank], self._known(found))
+        for failure in self._errors.tracebacks:
+            if failure.at > after and failure.exceptions:
+                yield self._of_traceback(failure)
+        for failure in self._errors.lines:
+            if failure.at > after and failure.at not in known_at:
+                yield Candidate(failure.at, 2, _unrecognised(failure.exceptions[0]))
+
+    def _of_traceback(self, failure: Failure) -> Candidate:
+        """Return the cause that a traceback names: its last exception, or the last before that is no wrapper."""
+        matches = [cause_match.first_match(self._table, one) for one in reversed(failure.exceptions)]
+        for rank in (Rank.ROOT, Rank.GENERAL):
+            for found in matches:
+                if found is not None and found.cause.rank == rank:
+                    return Candidate(failure.at, _ORDER[rank], self._known(found))
+        for exception, found in zip(reversed(failure.exceptions), matches, strict=True):
+            if found is None:
+                return Candidate(failure.at, 1, _unrecognised(exception))
+        assert matches[0] is not None
+        return Candidate(failure.at, _ORDER[Rank.CONSEQUENCE], self._known(matches[0]))
+
+    def _known(self, found: Matched) -> Finding:
+        port = _PORT.search(found.values.get("address", ""))
+        return Finding(
+            found.cause.code,
+            KNOWN,
+            found.text(),
+            found.hint(self._hints),
+            [_shown(found.message)],
+            found.cause.about_port,
+            int(port[1]) if port else None,
+        )
+
+    def explains(self, number: int) -> bool:
+        """Return whether the log says why the server was ended by this signal."""
+        if any(_OWN_CLEAN_UP.match(message.text) for message in (*self._errors.messages, *self._errors.starts)):
+            return signals.name_of(number) in ("SIGKILL", "SIGQUIT", "SIGTERM")
+        if signals.name_of(number) not in _NATIVE_FAULTS:
+            return False
+        after = self._errors.alive_at
+        return any(message.at > after and _NATIVE_REPORT.match(message.text) for message in self._errors.messages)
+
+    def death(self, end: End) -> Finding:
+        """Return the cause of a server that was ended by a signal."""
+        name, found = signals.name_of(end.number), signals.cause_of(end.number)
+        text = Text(f"killed by {name}", f"被 {name} 终止")
+        if end.signal is None:
+            text = Text(
+                f"exited with status {end.code}: a process was killed by {name}",
+                f"以状态 {end.code} 退出：进程被 {name} 终止",
+            )
+        return Finding(found.code, KNOWN, text, found.hint, [], own_end=True)
+
+    def shutdown(self, end: End) -> Finding | None:
+        """Return the cause of a server that was asked to stop, and did; None if its log does not say so."""
+        asked = next(
+            (one for one in self._errors.informed if one.at > self._errors.alive_at and _ASKED.match(one.text)), None
+        )
+        if asked is None or end.code != 0:
+            return None
+        text = Text("shut down because somebody sent it a signal (SIGTERM)", "收到他人发送的信号（SIGTERM）后退出")
+        return Finding(
+            "terminated",
+            KNOWN,
+            text,
+            signals.cause_of(signals.number_of("SIGTERM")).hint,
+            [_shown(asked)],
+            own_end=True,
+        )
 
 
-def _json_messages(line: bytes) -> Iterator[_Message]:
-    try:
-        fields = json.loads(line)
-        message, level = str(fields["message"]), str(fields.get("levelname", fields.get("level", "")))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return
-    for text in message.split("\n"):
-        yield _Message(text.encode(), text.encode(), level.upper() in _HARMLESS_NAMES)
+def _may_name_cause(message: Message) -> bool:
+    """Return whether a message is printed as an error. NCCL prints its errors as warnings."""
+    return message.level != "warning" or b"NCCL WARN" in message.line
+
+
+def _unrecognised(messages: list[Message]) -> Finding:
+    """Return the finding for an exception, or another error, that is not among the known causes."""
+    text = _plain(messages[0])
+    for message in messages[1:]:
+        if not (text.endswith(_GOES_ON) or "validation error" in messages[0].text.decode(errors="replace")):
+            break
+        text = f"{text.removesuffix(':')}: {_VALIDATION_DETAIL.sub('', _plain(message))}"
+        if message.text[:1].isspace():
+            break
+    text = mask_text(text[:CAUSE_MAX])
+    evidence = [_shown(message) for message in messages if _plain(message)][:EVIDENCE_LINES_MAX]
+    hint = Text("the lines around it in the log say more", "日志中该行前后的内容有更多信息")
+    return Finding(UNRECOGNISED, UNRECOGNISED, Text(text, text), hint, evidence)
+
+
+def _plain(message: Message) -> str:
+    return message.text.strip().decode(errors="replace")
+
+
+def _shown(message: Message) -> str:
+    return mask_text(message.line.decode(errors="replace"))
 
 
 def _last_texts(segments: Sequence[str]) -> Iterator[bytes]:

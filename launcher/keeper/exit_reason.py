@@ -1,14 +1,37 @@
-"""The state and the reason with which a launch ended. Pure: observations in, the record's `exit` out."""
+"""The state and the reason with which a launch ended: observations in, the record's `exit` out."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 from tracetail.contract import record
 from tracetail.contract.logline import Event
+from tracetail.launcher.engines import Engine
+from tracetail.launcher.engines.causes.cause import Text
 from tracetail.launcher.keeper.child import Child
+from tracetail.launcher.keeper.finding import KNOWN, NO_END, UNRECOGNISED, End, Finding
 from tracetail.launcher.result import EXITED_BEFORE_READY, PORT_HELD
 
-if TYPE_CHECKING:
-    from tracetail.launcher.keeper.diagnosis import Finding
+_TEXT_FIELDS: tuple[Literal["cause", "hint", "causeCode", "causeKind", "causeZh", "hintZh"], ...] = (
+    "cause",
+    "hint",
+    "causeCode",
+    "causeKind",
+    "causeZh",
+    "hintZh",
+)
+_SHELL_STATUS = {
+    126: (
+        "program_missing",
+        Text("exited with status 126: a program cannot be executed", "以状态 126 退出：程序无法执行"),
+        Text("check its permission, and that it was built for this machine", "检查执行权限，以及程序是否适用于本机"),
+    ),
+    127: (
+        "program_missing",
+        Text("exited with status 127: a program was not found", "以状态 127 退出：找不到程序"),
+        Text("check `command` and PATH", "检查 `command` 和 PATH"),
+    ),
+}
+"""What a shell's exit status says."""
 
 
 class Failure(NamedTuple):
@@ -18,6 +41,54 @@ class Failure(NamedTuple):
     """The exit status of `tracetail start`."""
     cause: str
     hint: str
+    code: str = "not_started"
+    """Of the cause, as in docs/causes.md."""
+    cause_zh: str = ""
+    hint_zh: str = ""
+
+
+def cannot_start(cause: str) -> Failure:
+    """Return the failure of a server whose program cannot be executed."""
+    hint, hint_zh = "check the path and its execute permission", "检查路径和执行权限"
+    return Failure(EXITED_BEFORE_READY, cause, hint, "program_missing", cause, hint_zh)
+
+
+def pre_start_failed(how: str) -> Failure:
+    """Return the failure of a start whose preStart failed. how: as Child.describe_exit says it."""
+    hint, hint_zh = "its output is in the log", "其输出在日志中"
+    return Failure(
+        EXITED_BEFORE_READY, f"preStart failed: {how}", hint, "pre_start_failed", f"preStart 失败：{how}", hint_zh
+    )
+
+
+def diagnose(
+    engine: Engine, segments: Sequence[str], child: Child, failure: Failure | None, port: int | None
+) -> Finding | None:
+    """Return the cause that the log names; None if it names none.
+
+    Args:
+        engine: what the server is.
+        segments: the paths of the log's segments.
+        child: the process that ended.
+        failure: what the keeper itself found wrong.
+        port: the server's port. A finding about another port, an internal one, is not about it.
+
+    """
+    try:  # the tables of causes are imported now: the keeper stays small as long as its server runs
+        from tracetail.launcher.keeper import diagnosis  # noqa: PLC0415
+    except ImportError:  # another version was installed while the server ran
+        return None
+    found = diagnosis.diagnose_log(engine, segments, End(child.code, child.signal) if failure is None else NO_END)
+    if found is not None and found.about_port and found.port not in (None, port):
+        return found._replace(about_port=False)
+    return found
+
+
+def is_about_port(before: str, finding: Finding | None) -> bool:
+    """Return whether the end may be about the port: the log says so, or does not say what it was about."""
+    if finding is None or finding.kind == UNRECOGNISED:
+        return before == record.STARTING
+    return finding.about_port
 
 
 def stopped(child: Child, stuck: str) -> record.Exit:
@@ -32,7 +103,7 @@ def failed(
     before: str,
     child: Child,
     failure: Failure | None,
-    finding: "Finding | None",
+    finding: Finding | None,
     *,
     left_behind: int,
     port_holder: str,
@@ -45,30 +116,65 @@ def failed(
         failure: what the keeper itself found wrong.
         finding: the root cause that the log names.
         left_behind: how many processes of the launch were left when it ended.
-        port_holder: which process holds the port, if the finding is about it, or if there is none.
+        port_holder: which process holds the port, if the finding is about it, or names no known cause.
 
     """
     end: record.Exit = {"code": child.code, "signal": child.signal}
     status = failure.status if failure else EXITED_BEFORE_READY
-    if failure is None and (finding.about_port if finding else port_holder):
-        status = PORT_HELD
-    if finding is not None and not (failure and status == EXITED_BEFORE_READY):
-        end["cause"] = f"{failure.cause}; {finding.cause}" if failure else finding.cause
-        end["hint"] = f"{port_holder}: {finding.hint}" if port_holder else finding.hint
-        end["evidence"] = finding.evidence
-    elif failure:
-        end["cause"] = failure.cause
-        if failure.hint:
-            end["hint"] = failure.hint
-    else:
-        end["cause"] = _cause_by_status(before, child, left_behind)
-        if port_holder:
-            end["cause"] = f"{port_holder}; the server {end['cause']}"
-            end["hint"] = "stop it, or choose another port"
+    found = _when(before, finding or _by_status(child, left_behind))
+    if failure is not None:
+        found = _of_failure(failure, finding if status != EXITED_BEFORE_READY else None)
+    elif found.about_port:
+        status, found = PORT_HELD, _with_holder(found, port_holder)
+    elif port_holder and found.kind == UNRECOGNISED:
+        status, found = PORT_HELD, _lost_port(found, port_holder)
+    _add(end, found)
     if before == record.STARTING:
         end["exitStatus"] = status
         return record.FAILED, end
     return record.CRASHED, end
+
+
+def _with_holder(finding: Finding, port_holder: str) -> Finding:
+    """Return a finding about the port, whose hint names the process that holds it."""
+    if not port_holder:
+        return finding
+    return finding._replace(hint=Text(f"{port_holder}: {finding.hint.en}", f"{port_holder}：{finding.hint.zh}"))
+
+
+def _lost_port(finding: Finding, port_holder: str) -> Finding:
+    """Return the cause of a server that did not say why it ended, while another process has taken its port."""
+    text = Text(f"{port_holder}; the server: {finding.text.en}", f"{port_holder}；服务：{finding.text.zh}")
+    hint = Text("stop it, or choose another port", "停止它，或换一个端口")
+    return finding._replace(code="port_in_use", kind=KNOWN, text=text, hint=hint)
+
+
+def _add(end: record.Exit, finding: Finding) -> None:
+    """Put a cause into an exit."""
+    end["cause"], end["causeZh"] = finding.text
+    end["causeCode"], end["causeKind"] = finding.code, finding.kind
+    if finding.hint.en:
+        end["hint"], end["hintZh"] = finding.hint
+    if finding.evidence:
+        end["evidence"] = finding.evidence
+
+
+def _of_failure(failure: Failure, finding: Finding | None) -> Finding:
+    """Return what the keeper found wrong, with what the log says of it."""
+    text = Text(failure.cause, failure.cause_zh or failure.cause)
+    hint = Text(failure.hint, failure.hint_zh or failure.hint)
+    if finding is None:
+        return Finding(failure.code, KNOWN, text, hint, [])
+    if finding.kind != KNOWN:
+        return Finding(failure.code, KNOWN, text, hint, finding.evidence)
+    return finding._replace(text=Text(f"{text.en}; {finding.text.en}", f"{text.zh}；{finding.text.zh}"))
+
+
+def _when(before: str, finding: Finding) -> Finding:
+    """Return a finding that says of the server's own end that it was not ready yet."""
+    if not finding.own_end or before != record.STARTING:
+        return finding
+    return finding._replace(text=Text(f"{finding.text.en} before it was ready", f"就绪之前{finding.text.zh}"))
 
 
 def to_event_fields(end: record.Exit) -> dict[str, Any]:
@@ -76,9 +182,8 @@ def to_event_fields(end: record.Exit) -> dict[str, Any]:
     return {
         "exitCode": end["code"],
         "signal": end["signal"],
-        "cause": end.get("cause"),
-        "hint": end.get("hint"),
         "evidence": "\n".join(end.get("evidence", [])) or None,
+        **{name: end.get(name) for name in _TEXT_FIELDS},
     }
 
 
@@ -89,19 +194,29 @@ def from_event(event: Event) -> record.Exit:
         "code": int(fields["exitCode"]) if "exitCode" in fields else None,
         "signal": fields.get("signal"),
     }
-    if "cause" in fields:
-        end["cause"] = fields["cause"]
-    if "hint" in fields:
-        end["hint"] = fields["hint"]
+    for name in _TEXT_FIELDS:
+        if name in fields:
+            end[name] = fields[name]
     if "evidence" in fields:
         end["evidence"] = fields["evidence"].split("\n")
     return end
 
 
-def _cause_by_status(before: str, child: Child, left_behind: int) -> str:
-    when = " before it was ready" if before == record.STARTING else ""
+def _by_status(child: Child, left_behind: int) -> Finding:
+    """Return the cause of an end that the log does not explain."""
+    none = Text("", "")
     if child.code is None and not child.signal:
-        return f"ended{when}; its exit status is not known"
+        text = Text("ended; its exit status is not known", "已结束，退出状态未知")
+        return Finding("exited", UNRECOGNISED, text, none, [], own_end=True)
     if child.code == 0 and left_behind:
-        return f"exited with status 0{when} and left {left_behind} processes: it must stay in the foreground"
-    return child.describe_exit() + when
+        text = Text(
+            f"exited with status 0 and left {left_behind} processes: it must stay in the foreground",
+            f"以状态 0 退出，留下 {left_behind} 个进程：服务必须在前台运行",
+        )
+        hint = Text("start it without --daemon, nohup and &", "启动时不要使用 --daemon、nohup 和 &")
+        return Finding("not_in_foreground", KNOWN, text, hint, [])
+    if child.code in _SHELL_STATUS:
+        code, text, hint = _SHELL_STATUS[child.code]
+        return Finding(code, KNOWN, text, hint, [], own_end=True)
+    text = Text(child.describe_exit(), f"以状态 {child.code} 退出")
+    return Finding("exited", UNRECOGNISED, text, none, [], own_end=True)

@@ -34,7 +34,6 @@ from tracetail.launcher.keeper.teardown import Teardown
 from tracetail.launcher.keeper.wakeup import Wakeup
 from tracetail.launcher.log.stamper import Stamper, timestamp_now
 from tracetail.launcher.machine import processes
-from tracetail.launcher.result import EXITED_BEFORE_READY
 
 LOG_CLOSE_SECONDS = 3.0
 POLL_MAX_SECONDS = 3600.0
@@ -171,7 +170,7 @@ class Keeper:
         except OSError as error:
             self._child.exited = True
             cause = f"cannot run {argv[0]}: {error.strerror}"
-            self._failure = Failure(EXITED_BEFORE_READY, cause, "check the path and its execute permission")
+            self._failure = exit_reason.cannot_start(cause)
             return False
         finally:
             os.close(output)
@@ -259,7 +258,7 @@ class Keeper:
             return
         killed = self._child.signal is not None
         how = self._child.describe_exit() if killed else f"exit status {self._child.code}"
-        self._failure = Failure(EXITED_BEFORE_READY, f"preStart failed: {how}", "its output is in the log")
+        self._failure = exit_reason.pre_start_failed(how)
 
     def _report_phases(self) -> None:
         if not self._watch.passed:
@@ -375,10 +374,9 @@ class Keeper:
             return record.STOPPED, exit_reason.stopped(self._child, stuck)
         if before in _SERVING and self._record["engine"] == "custom" and self._child.code == 0:
             return record.STOPPED, exit_reason.stopped(self._child, "")
-        from tracetail.launcher.keeper import diagnosis  # noqa: PLC0415  (2 MB, for the end only)
-
-        finding = diagnosis.diagnose_log(self._engine, self._log.segments())
-        about_port = finding.about_port if finding else (before == record.STARTING and self._failure is None)
+        segments, port = self._log.segments(), self._record["port"]
+        finding = exit_reason.diagnose(self._engine, segments, self._child, self._failure, port)
+        about_port = exit_reason.is_about_port(before, finding) and self._failure is None
         holder = port_holder.describe_holder(self._record, self._host) if about_port else ""
         return exit_reason.failed(
             before, self._child, self._failure, finding, left_behind=self._teardown.found, port_holder=holder

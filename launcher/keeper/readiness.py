@@ -86,21 +86,29 @@ class Readiness:
             return True
         if self._probe is not None and self._probe.failure:
             hint = "the server answers, but not as `smoke` asks"
-            return Failure(EXITED_BEFORE_READY, self._probe.failure, hint)
+            return Failure(EXITED_BEFORE_READY, self._probe.failure, hint, "smoke_failed")
         if now >= self._deadline:
             return self._time_out(in_pre_start=in_pre_start)
         return False
 
     def _time_out(self, *, in_pre_start: bool) -> Failure:
-        hint = "raise readyTimeoutSec if it only needs more time"
+        hint, hint_zh = (
+            "raise readyTimeoutSec if it only needs more time",
+            "如果只是需要更多时间，增大 readyTimeoutSec",
+        )
         limit = f"{self._ready['timeoutSec']:g} s"
         if in_pre_start:
-            return Failure(NOT_READY_IN_TIME, f"preStart did not end within {limit}", hint)
+            late, late_zh = f"preStart did not end within {limit}", f"preStart 未在 {limit} 内结束"
+            return Failure(NOT_READY_IN_TIME, late, hint, "not_ready_in_time", late_zh, hint_zh)
         if self._probe is not None and self._probe.foreign:
-            return Failure(PORT_HELD, self._probe.foreign, PORT_HINT)
+            return Failure(PORT_HELD, self._probe.foreign, PORT_HINT, "port_in_use")
         missing = self._probe.last if self._probe is not None else "the awaited line did not appear"
         progress = self._watch.describe_progress()
-        return Failure(NOT_READY_IN_TIME, f"not ready after {limit}: {missing}; {progress}", hint)
+        late, late_zh = (
+            f"not ready after {limit}: {missing}; {progress}",
+            f"{limit} 后仍未就绪：{missing}; {progress}",
+        )
+        return Failure(NOT_READY_IN_TIME, late, hint, "not_ready_in_time", late_zh, hint_zh)
 
     def _start_probe(self) -> None:
         api_key = ""

@@ -13,7 +13,8 @@ from tracetail.launcher.result import Refusal
 
 def refuse(params: Params, state_dir: Path, refusal: Refusal) -> Record | None:
     """Record a launch that was refused, and report it; return its record, or None if that cannot be written."""
-    refusal = Refusal(refusal.status, mask_text(refusal.cause), mask_text(refusal.hint))
+    zh = (mask_text(refusal.zh[0]), mask_text(refusal.zh[1]))
+    refusal = Refusal(refusal.status, mask_text(refusal.cause), mask_text(refusal.hint), refusal.code, zh)
     try:
         launch, lock, draft = new_launch.make_launch(params, state_dir)
         with lock:
@@ -35,6 +36,10 @@ def log_refusal(draft: Record, refusal: Refusal) -> None:
         "exitStatus": refusal.status,
         "cause": refusal.cause,
         "hint": refusal.hint,
+        "causeCode": refusal.code,
+        "causeKind": "known",
+        "causeZh": refusal.zh[0] or refusal.cause,
+        "hintZh": refusal.zh[1] or refusal.hint,
     }
     append_event(
         draft,
@@ -42,6 +47,10 @@ def log_refusal(draft: Record, refusal: Refusal) -> None:
         exitStatus=refusal.status,
         cause=refusal.cause,
         hint=refusal.hint or None,
+        causeCode=refusal.code,
+        causeKind="known",
+        causeZh=refusal.zh[0] or None,
+        hintZh=refusal.zh[1] or None,
         launchId=draft["launchId"],
         service=draft["service"],
         env=draft["env"],

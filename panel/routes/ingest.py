@@ -197,7 +197,7 @@ def _pieces(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _event_line(report: Report) -> str:
-    cause = (report.exit or {}).get("cause")
+    cause, code = (report.exit or {}).get("cause"), (report.exit or {}).get("causeCode")
     return render_event(
         events.REPORTED,
         event=report.event,
@@ -211,4 +211,5 @@ def _event_line(report: Report) -> str:
         host=report.host or None,
         state=report.state or None,
         cause=str(cause) if cause else None,
+        causeCode=str(code) if code else None,
     )

@@ -93,6 +93,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         signal=_STRING,
         cause=_STRING,
         hint=_STRING,
+        causeCode={"type": "string", "description": "stable code of the cause: docs/causes.md"},
+        causeKind={"type": "string", "enum": ["known", "unrecognised"]},
+        causeZh={"type": "string", "description": "cause in Chinese"},
+        hintZh={"type": "string", "description": "hint in Chinese"},
         evidence=list_of(_STRING),
     ),
     "Health": _object(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+_EXIT_FIELDS = ("cause", "causeCode", "causeZh", "signal")
 _TEXT_FIELDS = (
     "modelName",
     "engine",
@@ -46,6 +47,6 @@ class LaunchFilter(NamedTuple):
         if not self.matches_labels(launch) or (self.state and launch.get("state") not in self.state.split(",")):
             return False
         exit_fields = launch.get("exit", {})
-        known = [launch.get(field) for field in _TEXT_FIELDS] + [exit_fields.get("cause"), exit_fields.get("signal")]
+        known = [launch.get(field) for field in _TEXT_FIELDS] + [exit_fields.get(name) for name in _EXIT_FIELDS]
         text = "\n".join(str(value) for value in known if value).casefold()
         return all(word in text for word in self.text.casefold().split())

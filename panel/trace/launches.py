@@ -28,7 +28,18 @@ STATE_EVENTS = (
 UNKNOWN = "unknown"
 """The state of every launch in a Loki without structured metadata, where a server's output could imitate an event."""
 _INTEGERS = frozenset({"port", "pid", "exitCode", "exitStatus", "attempt", "lines", "bytes", "rejected", "redacted"})
-_EXIT_FIELDS = ("exitCode", "exitStatus", "signal", "cause", "hint", "evidence")
+_EXIT_FIELDS = (
+    "exitCode",
+    "exitStatus",
+    "signal",
+    "cause",
+    "hint",
+    "causeCode",
+    "causeKind",
+    "causeZh",
+    "hintZh",
+    "evidence",
+)
 
 
 def launches_from_series(

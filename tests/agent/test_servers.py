@@ -188,7 +188,7 @@ def test_a_launch_without_processes_is_crashed_whatever_its_record_says(world):
     assert found["up"] == {(A,): 0}
     assert found["state"][(A, "crashed")] == 1
     assert "processes" not in found
-    assert found["exit_info"] == {(A, "crashed", "", ""): 1}
+    assert found["exit_info"] == {(A, "crashed", "", "", ""): 1}
 
 
 def test_a_launch_that_its_keeper_found_unhealthy_is_not_up(world):
@@ -226,7 +226,7 @@ def test_nine_digits_of_a_second_are_read(world):
     ("end", "code"),
     [
         ({"code": 1, "signal": None, "cause": "address in use"}, 1),
-        ({"code": None, "signal": "SIGKILL", "cause": "killed"}, 137),
+        ({"code": None, "signal": "SIGKILL", "cause": "killed", "causeCode": "killed"}, 137),
     ],
 )
 def test_the_end_has_exit_status_and_cause(world, end, code):
@@ -235,14 +235,14 @@ def test_the_end_has_exit_status_and_cause(world, end, code):
     found = world.read()
 
     assert found["exit_code"] == {(A,): code}
-    assert found["exit_info"] == {(A, "failed", end["cause"], end["signal"] or ""): 1}
+    assert found["exit_info"] == {(A, "failed", end["cause"], end["signal"] or "", end.get("causeCode", "")): 1}
 
 
 def test_null_in_a_record_means_absent(world):
     nothing = dict.fromkeys(("exit", "phases", "jobId", "logFile", "port"))
     world.launch(state="failed", endedAt=(STARTED + timedelta(seconds=5)).isoformat(), **nothing)
 
-    assert world.read()["exit_info"] == {(A, "failed", "", ""): 1}
+    assert world.read()["exit_info"] == {(A, "failed", "", "", ""): 1}
 
 
 @pytest.mark.parametrize(

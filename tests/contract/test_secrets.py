@@ -126,7 +126,7 @@ mysql -uroot -p{} db
 sshpass -p {} ssh x
 redis-cli -h h -a {} ping
 docker login -u bob -p {} r.corp
-""".strip().splitlines()  # noqa: RUF001  (a full-width colon)
+""".strip().splitlines()
 
 
 @pytest.mark.parametrize("case", CORPUS["secrets"], ids=lambda case: case["kind"])

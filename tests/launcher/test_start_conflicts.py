@@ -138,11 +138,12 @@ def test_an_equal_start_returns_the_failure_of_the_one_that_it_waited_for(world,
     assert starts.read_text() == "started\n" * len(world.launches())
 
 
+@pytest.mark.parametrize("text", ["no luck today\n", "ERROR: no luck today\n"])
 def test_a_port_that_a_server_lost_to_another_is_reported_so_without_a_line_that_says_it(
-    world, free_port, tmp_path, wait_until
+    text, world, free_port, tmp_path, wait_until
 ):
     port, go = free_port(), tmp_path / "go"
-    steps = [["wait", str(go)], ["text", "couldn't bind HTTP server socket\n"], ["exit", 1]]
+    steps = [["wait", str(go)], ["text", text], ["exit", 1]]
     with world.popen("start", "--params", world.params(steps, port=port, engine="custom")) as launcher:
         wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
         with socket.create_server(("0.0.0.0", port)):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from support import real_vllm
+from support.known_causes import RECORDED
 
-from tracetail.launcher import engines
+from tracetail.launcher.engines.causes import tables
 from tracetail.launcher.machine import ports
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
@@ -84,7 +85,11 @@ CITED = re.compile(
     r"(?:(?P<stdlib>CPython 3\.11 Lib/)|(?P<site>vllm|torch|transformers|huggingface_hub)/)"
     r"(?P<file>\S+?\.py):(?P<line>\d+)"
 )
-PRINTED_ELSEWHERE = {"ddress already in use": "sock.bind", "error while attempting to bind on address": "attempting"}
+PRINTED_ELSEWHERE = {
+    "ddress already in use": "sock.bind",
+    "error while attempting to bind on address": "attempting",
+    ": error: ": "%(prog)s: error: ",
+}
 """Texts that no line of the source contains literally, and what the cited line contains."""
 
 
@@ -94,16 +99,20 @@ def test_the_cited_lines_of_the_source_print_what_the_causes_match():
     printed = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
     stdlib, site = map(Path, printed.stdout.split())
     checked = 0
-    for cause in (*engines.load("vllm").causes, *engines.load("vllm").consequences):
-        anchor = cause.anchor.decode()
-        for cited in CITED.finditer(cause.source):
+    for recorded in RECORDED:
+        anchors = [
+            line.anchor.decode()
+            for cause in tables.all_tables()[recorded.table]
+            for line in cause.lines
+            if cause.code == recorded.code and line.anchor.decode() in recorded.text
+        ]
+        for cited in CITED.finditer(recorded.source):
             path = stdlib / cited["file"] if cited["stdlib"] else site / cited["site"] / cited["file"]
             lines = path.read_text().splitlines()
             number = int(cited["line"])
             around = "\n".join(lines[max(0, number - 6) : number + 6])
             text = re.sub(r"[\"']\s*\n\s*f?[\"']", "", around)  # as one text, where the source breaks it
-            wanted = PRINTED_ELSEWHERE.get(anchor, anchor)
-            wanted = {": error: ": "%(prog)s: error: "}.get(wanted, wanted)
-            assert wanted in text, (cause.source, text)
+            wanted = [PRINTED_ELSEWHERE.get(anchor, anchor) for anchor in anchors]
+            assert any(one in text for one in wanted), (recorded.source, text)
             checked += 1
-    assert checked >= 30
+    assert checked >= 25

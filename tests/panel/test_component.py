@@ -645,7 +645,7 @@ async def test_an_element_that_is_moved_in_the_page_opens_its_log_again(loki, pa
     ("locale", "sentence"),
     [
         ("en", "Failed to start after 3.3 s: no <b>model</b> (exit status 1)"),
-        ("zh", "3.3 s 后启动失败：no <b>model</b>（退出码 1）"),  # noqa: RUF001
+        ("zh", "3.3 s 后启动失败：no <b>model</b>（退出码 1）"),
     ],
 )
 async def test_an_event_is_a_sentence_until_its_own_text_is_searched(loki, panel, browser, locale, sentence):

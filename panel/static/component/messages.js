@@ -1,8 +1,10 @@
 // The texts of the panel, in English and Chinese. `code` in a text is shown as code.
 
 /** @import { EventFields } from "./log/events.js" */
+/** @import { Exit } from "./types.js" */
 
 /** @typedef {(fields: EventFields) => string} Sentence */
+/** @typedef {(exit: Exit) => { cause: string, hint: string }} ExitText */
 
 const ENGLISH = {
   // Where the reader is in the log
@@ -39,6 +41,8 @@ const ENGLISH = {
   env: "Environment",
   startedAt: "Started",
   cause: "Cause",
+  causeCode: "Code of the cause, for counting and routing",
+  exitText: /** @type {ExitText} */ ((exit) => ({ cause: exit.cause ?? "", hint: exit.hint ?? "" })),
   any: "any",
   tokenNeeded: "A token is needed to read this log.",
   tokenMeans: "The page around the panel normally provides it. To make one by hand: `tracetail token --trace-id …`",
@@ -225,6 +229,11 @@ const CHINESE = {
   env: "环境",
   startedAt: "开始时间",
   cause: "原因",
+  causeCode: "原因代码，用于统计和分派",
+  exitText: /** @type {ExitText} */ ((exit) => ({
+    cause: exit.causeZh ?? exit.cause ?? "",
+    hint: exit.hintZh ?? exit.hint ?? "",
+  })),
   any: "不限",
   tokenNeeded: "查看此日志需要令牌。",
   tokenMeans: "令牌通常由外层页面自动提供，也可以手动生成：`tracetail token --trace-id …`",
@@ -272,14 +281,14 @@ const CHINESE = {
     unhealthy: (f) => `不再正常响应${f.part("：", "cause")}`,
     recovered: (f) => `${f.duration} 后恢复正常`,
     failed: (f) =>
-      `${f.duration} 后启动失败${f.part("：", "cause")}${f.part("（退出码 ", "exitCode", "）")}${f.part("（信号 ", "signal", "）")}`,
+      `${f.duration} 后启动失败${f.part("：", ["causeZh", "cause"])}${f.part("（退出码 ", "exitCode", "）")}${f.part("（信号 ", "signal", "）")}`,
     stopping: (f) => `正在停止${f.part("：", "reason")}${f.part("，请求者 ", "user")}${f.part("：", "command")}`,
     exited: (f) =>
-      `${f.duration} 后结束，状态 ${f.get("state")}${f.part("：", "cause")}${f.part("（退出码 ", "exitCode", "）")}${f.part("（信号 ", "signal", "）")}`,
+      `${f.duration} 后结束，状态 ${f.get("state")}${f.part("：", ["causeZh", "cause"])}${f.part("（退出码 ", "exitCode", "）")}${f.part("（信号 ", "signal", "）")}`,
     adopted: (f) => `已由另一个守护进程接管${f.part("（pid ", "keeperPid", "）")}`,
     rotated: (f) => `日志在 ${f.get("next")} 中继续`,
     dropped: (f) => `有 ${f.get("lines")} 行未能保存${f.part("：", "reason")}`,
-    refused: (f) => `未启动${f.part("：", "cause")}`,
+    refused: (f) => `未启动${f.part("：", ["causeZh", "cause"])}`,
     restarted: (f) => `已重新启动为 ${f.get("launchId")}${f.part("，第 ", "attempt", " 次")}`,
     receipt: (f) => {
       const rejected = f.get("rejected");

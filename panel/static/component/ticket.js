@@ -17,11 +17,12 @@ import { stateName } from "./parts/state.js";
  * @param {string} options.link
  */
 export function ticketText(t, { exit, launch, lines, at, link }) {
+  const { cause, hint } = t.exitText(exit);
   const facts = [launch.modelName, launch.engine, launch.host, launch.env, ...howItEnded(t, exit, launch)].filter(Boolean);
   return [
-    `${stateName(t, launch.state)}: ${exit.cause || stateName(t, launch.state)}`,
+    `${stateName(t, launch.state)}: ${cause || stateName(t, launch.state)}${exit.causeCode ? ` (${exit.causeCode})` : ""}`,
     facts.join(" · "),
-    ...(exit.hint ? [exit.hint] : []),
+    ...(hint ? [hint] : []),
     `traceId ${launch.traceId}, launchId ${launch.launchId}`,
     ...(launch.endedAt ? [fullTime(launch.endedAt, "utc")] : []),
     "",

@@ -66,6 +66,10 @@
  * @property {string} [signal]
  * @property {string} [cause]
  * @property {string} [hint]
+ * @property {string} [causeCode] stable code of the cause
+ * @property {"known" | "unrecognised"} [causeKind]
+ * @property {string} [causeZh] cause in Chinese
+ * @property {string} [hintZh] hint in Chinese
  * @property {string[]} [evidence]
  */
 

@@ -31,11 +31,13 @@ export class CauseBanner {
     /** @type {(label: string, act: () => void) => HTMLElement} */
     const button = (label, act) => element("button", { type: "button", onclick: act }, label);
     const evidence = evidenceOf(exit);
+    const { cause, hint } = t.exitText(exit);
     this.element.replaceChildren(
-      element("b", {}, exit.cause || stateName(t, launch.state)),
+      element("b", {}, cause || stateName(t, launch.state)),
+      ...(exit.causeCode ? [element("code", { class: "code", title: t.causeCode }, exit.causeCode)] : []),
       element("span", { class: "how" }, howItEnded(t, exit, launch).join(" · ")),
       ...(evidence && evidence !== exit.cause ? [element("code", { class: "evidence", title: evidence }, evidence)] : []),
-      ...(exit.hint ? [element("span", { class: "hint" }, exit.hint)] : []),
+      ...(hint ? [element("span", { class: "hint" }, hint)] : []),
       element("span", { class: "ways" },
         button(t.showLine, () => this.#on.cause(exit, launch)),
         button(t.previousError, () => this.#on.error("previous")),

@@ -128,7 +128,7 @@ export class LaunchTable {
       element("td", {}, launch.env),
       element("td", { class: "when" }, launch.startedAt ? dayAndTime(launch.startedAt, this.#zone) : ""),
       element("td", { class: "when" }, lasted(launch)),
-      element("td", { class: "why" }, launch.exit?.cause ?? ""));
+      element("td", { class: "why" }, launch.exit ? t.exitText(launch.exit).cause : ""));
   }
 }
 

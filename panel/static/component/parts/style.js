@@ -112,7 +112,7 @@ button[aria-pressed="true"] { background: var(--accent-soft); color: var(--accen
 }
 .caveat { padding: 4px 10px; color: var(--warn); background: var(--warn-soft); border-bottom: 1px solid var(--line); }
 .cause b { color: var(--bad); font-weight: 600; }
-.cause .hint { color: var(--fg-quiet); }
+.cause .hint, .cause .code { color: var(--fg-quiet); }
 .cause .evidence { flex: 1 0 100%; font: var(--size)/1.4 var(--mono); color: var(--bad); white-space: pre-wrap;
   overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
 .cause .ways { display: inline-flex; flex-wrap: wrap; gap: 2px; }

@@ -1,0 +1,82 @@
+"""Known causes: Ascend NPUs, as CANN and torch_npu report them.
+
+Codes: https://www.hiascend.com/document/detail/en/canncommercial/82RC1/maintenref/troubleshooting/troubleshooting_0225.html
+"""
+
+from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+
+_STAMP = rb"(?:\[PID: \d+\] \S+ )?"
+
+CAUSES = (
+    Cause(
+        "hccl_port_in_use",
+        Text(
+            "HCCL, through which the NPUs communicate, cannot listen: its port is in use",
+            "HCCL（NPU 间通信）无法监听：其端口已被占用",
+        ),
+        Text(
+            "end what an earlier server left behind, or set HCCL_IF_BASE_PORT in `environ`",
+            "结束之前的服务残留的进程，或在 `environ` 中设置 HCCL_IF_BASE_PORT",
+        ),
+        (
+            Line(b"EJ0003: ", rb"EJ0003: " + _STAMP + rb"Failed to bind the IP port"),
+            Line(b"EI0019: ", rb"EI0019: "),
+        ),
+    ),
+    Cause(
+        "hccl_timeout",
+        Text(
+            "the NPUs cannot communicate (HCCL): a rank did not answer in time",
+            "NPU 之间无法通信（HCCL）：某个 rank 未及时响应",
+        ),
+        Text(
+            "find the rank that failed first; check the network of the NPUs (hccn_tool), or raise HCCL_CONNECT_TIMEOUT",
+            "找到最先出错的 rank；检查 NPU 网络（hccn_tool），或增大 HCCL_CONNECT_TIMEOUT",
+        ),
+        (
+            Line(b"EI0006: ", rb"EI0006: "),
+            Line(b"EI0002: ", rb"EI0002: "),
+        ),
+    ),
+    Cause(
+        "npu_missing",
+        Text("no NPU can be used: {why}", "没有可用的 NPU：{why}"),
+        Text(
+            "check npu-smi info, `devices`, and in a container that /dev/davinci* and the driver are mounted",
+            "检查 npu-smi info、`devices`，容器中还要检查是否挂载了 /dev/davinci* 和驱动",
+        ),
+        (
+            Line(b"drvRetCode=87", rb"[^'\"]{0,200}(?P<why>drvRetCode=87)"),
+            Line(b"dcmi", rb"[^'\"]{0,60}(?P<why>dcmi module initialize failed)"),
+            Line(b"EE1001", rb"(?P<why>EE1001: .{0,120}(?:device|Device).{0,80})"),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "hccl_failed",
+        Text("the NPUs cannot communicate (HCCL[: {why}])", "NPU 之间无法通信（HCCL[：{why}]）"),
+        Text(
+            "the CANN code in the lines after it says why; check hccn_tool and the rank table",
+            "其后几行中的 CANN 错误码说明原因；检查 hccn_tool 和 rank table",
+        ),
+        (
+            Line(b"HCCL function error", rb"[^'\"]{0,120}HCCL function error: (?P<why>\w+)"),
+            Line(b"OPS function error: Hccl", rb"[^'\"]{0,120}OPS function error: (?P<why>Hccl\w+)"),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "npu_fault",
+        Text("an operator failed on the NPU[: {why}]", "NPU 算子执行失败[：{why}]"),
+        Text(
+            "the CANN code in the lines after it says why; the whole log is in ~/ascend/log",
+            "其后几行中的 CANN 错误码说明原因；完整日志在 ~/ascend/log",
+        ),
+        (
+            Line(b"NPU function error", rb"[^'\"]{0,120}NPU function error: (?P<why>[\w.: ]{1,80})"),
+            Line(b"OPS function error", rb"[^'\"]{0,120}OPS function error: (?P<why>\w+)"),
+            Line(b"aicore", rb"[^'\"]{0,120}(?P<why>aicore (?:exception|error|execution))"),
+        ),
+        Rank.GENERAL,
+    ),
+)

@@ -1,0 +1,206 @@
+"""Known causes: models and tokenizers, as huggingface_hub, transformers, tokenizers and safetensors report them."""
+
+from tracetail.launcher.engines.causes.cause import Cause, Line, Text
+
+_WHOLE = Text(
+    "check that the directory holds the whole model: download or copy it again",
+    "检查目录是否包含完整的模型：重新下载或复制",
+)
+
+CAUSES = (
+    Cause(
+        "model_not_found",
+        Text("the model path does not exist: {path}", "模型路径不存在：{path}"),
+        Text(
+            "give the directory of the model on this machine, or its name at a hub (org/name)",
+            "填写本机上的模型目录，或模型在 hub 上的名称（org/name）",
+        ),
+        (
+            Line(
+                b"Repo id must",
+                rb"Repo id must (?:be in the form|be a string|use alphanumeric).*?: '(?P<path>[^']*)'",
+            ),
+            Line(b"Incorrect path_or_model_id", rb"Incorrect path_or_model_id: '(?P<path>[^']*)'"),
+        ),
+    ),
+    Cause(
+        "hub_model_not_found",
+        Text("the hub has no model {path}, or it needs a token", "hub 上没有模型 {path}，或需要 token"),
+        Text(
+            "check its name; for a private model put HF_TOKEN into `environ`",
+            "检查名称；私有模型请在 `environ` 中设置 HF_TOKEN",
+        ),
+        (
+            Line(
+                b"is not a local folder and is not a valid model identifier",
+                rb"(?P<path>\S+) is not a local folder and is not a valid model identifier",
+            ),
+            Line(b"Repository Not Found for url", rb"Repository Not Found for url: (?P<path>\S+?)\.?$"),
+        ),
+    ),
+    Cause(
+        "model_gated",
+        Text("the model is gated at its hub[: {path}]", "模型在 hub 上需要申请授权[：{path}]"),
+        Text(
+            "accept its licence there, and give the server HF_TOKEN in `environ`",
+            "在 hub 上接受其许可，并在 `environ` 中设置 HF_TOKEN",
+        ),
+        (
+            Line(b"You are trying to access a gated repo", rb"You are trying to access a gated repo"),
+            Line(b"Cannot access gated repo for url", rb"Cannot access gated repo for url (?P<path>\S+?)\.?$"),
+        ),
+    ),
+    Cause(
+        "hub_unreachable",
+        Text(
+            "the model is not on this machine, and the hub ({url}) cannot be reached",
+            "模型不在本机，且无法访问 hub（{url}）",
+        ),
+        Text(
+            "download the model first, or check the network, proxy and HF_ENDPOINT",
+            "先下载模型，或检查网络、代理和 HF_ENDPOINT",
+        ),
+        (
+            Line(
+                b"to load the files, and couldn't find them",
+                rb"We couldn't connect to '(?P<url>[^']*)' to load th(?:e|is) files?",
+            ),
+            Line(
+                b"to load this file, couldn't find it", rb"We couldn't connect to '(?P<url>[^']*)' to load this file"
+            ),
+            Line(
+                b"outgoing traffic has been disabled",
+                rb"Cannot (?:find|reach) .{0,200}outgoing traffic has been disabled",
+            ),
+            Line(
+                b"Max retries exceeded with url",
+                rb"[^'\"]{0,80}host='(?P<url>[^']*)'.{0,40}Max retries exceeded with url",
+            ),
+            Line(b"offline mode is enabled", rb"Cannot reach (?P<url>\S+): offline mode is enabled"),
+        ),
+    ),
+    Cause(
+        "config_without_model_type",
+        Text("the model's config.json has no model_type: {path}", "模型的 config.json 没有 model_type：{path}"),
+        _WHOLE,
+        (Line(b"Unrecognized model in", rb"Unrecognized model in (?P<path>\S+?)\. Should have a `model_type` key"),),
+    ),
+    Cause(
+        "model_type_unknown",
+        Text("this Transformers does not know the model type {type}", "当前 Transformers 不认识模型类型 {type}"),
+        Text("update transformers, and the engine with it", "升级 transformers 和引擎"),
+        (
+            Line(
+                b"does not recognize this architecture",
+                rb"The checkpoint you are trying to load has model type `(?P<type>[^`]*)` but Transformers does not",
+            ),
+            Line(
+                b"KeyError: '",
+                rb"KeyError: '(?P<type>(?:qwen|llama|deepseek|glm|gemma|mistral|phi|internlm|minicpm)[\w.-]*)'$",
+            ),
+        ),
+    ),
+    Cause(
+        "config_not_json",
+        Text("the model's configuration is not valid JSON: {path}", "模型的配置不是合法的 JSON：{path}"),
+        _WHOLE,
+        (
+            Line(
+                b"is not a valid JSON file",
+                rb"It looks like the config file at '(?P<path>[^']*)' is not a valid JSON file",
+            ),
+        ),
+    ),
+    Cause(
+        "model_file_missing",
+        Text("the model has no {file}: {path}", "模型缺少 {file}：{path}"),
+        _WHOLE,
+        (
+            Line(
+                b"does not appear to have a file named",
+                rb"(?P<path>\S+) does not appear to have (?:a file|files) named (?P<file>\S+?)\.? ",
+            ),
+            Line(
+                b"no file named", rb"Error no file named (?P<file>.{1,120}?),? found in directory (?P<path>\S+?)\.?$"
+            ),
+            Line(
+                b"No such file or directory: '",
+                rb"\[Errno 2\] No such file or directory: '(?P<path>[^']*/)(?P<file>[^'/]+\.(?:safetensors|bin|json|model|txt|py))'",
+            ),
+        ),
+    ),
+    Cause(
+        "tokenizer_broken",
+        Text("the tokenizer cannot be loaded[: {why}]", "分词器（tokenizer）无法加载[：{why}]"),
+        Text(
+            "check tokenizer.json and tokenizer_config.json: copy the model again, or install the tokenizers version (or sentencepiece, tiktoken) that it needs",
+            "检查 tokenizer.json 和 tokenizer_config.json：重新复制模型，或安装所需版本的 tokenizers（或 sentencepiece、tiktoken）",
+        ),
+        (
+            Line(
+                b"Couldn't instantiate the backend tokenizer",
+                rb"Couldn't instantiate the backend tokenizer from one of",
+            ),
+            Line(b"'added_tokens'", rb"'(?P<why>added_tokens)'$"),
+            Line(b"Can't load tokenizer for", rb"Can't load tokenizer for '(?P<why>[^']*)'"),
+            Line(
+                b"data did not match any variant of untagged enum",
+                rb"(?P<why>data did not match any variant of untagged enum \w+)",
+            ),
+            Line(b"Tokenizer class", rb"(?P<why>Tokenizer class \w+) does not exist or is not currently imported"),
+            Line(b"expected value at line", rb"(?P<why>expected (?:value|`,` or `}`) at line \d+ column \d+)"),
+        ),
+    ),
+    Cause(
+        "chat_template_invalid",
+        Text("the chat template cannot be used: {why}", "对话模板无法使用：{why}"),
+        Text("check --chat-template: it takes a Jinja file or text", "检查 --chat-template：它接受 Jinja 文件或文本"),
+        (
+            Line(
+                b"The supplied chat template",
+                rb"(?P<why>The supplied chat template (?:string )?\([^)]{0,200}\)[^.]{0,120})",
+            ),
+            Line(b"chat template", rb"(?P<why>Unable to load chat template.{0,150})"),
+        ),
+    ),
+    Cause(
+        "weights_corrupt",
+        Text(
+            "a safetensors file of the weights is incomplete or no safetensors file[: {why}]",
+            "权重的 safetensors 文件不完整或不是 safetensors 文件[：{why}]",
+        ),
+        Text(
+            "download or copy the weights again; a file of some hundred bytes is a Git LFS pointer: run git lfs pull",
+            "重新下载或复制权重；只有几百字节的文件是 Git LFS 指针：执行 git lfs pull",
+        ),
+        (
+            Line(b"Error while deserializing header", rb"Error while deserializing(?: header)?: (?P<why>[\w ,]+)"),
+            Line(b"while deserializing header", rb"[^'\"]{0,20}[Ee]rror while deserializing header"),
+            Line(b"PytorchStreamReader failed", rb"PytorchStreamReader failed (?P<why>.{0,80})"),
+            Line(b"Invalid load key", rb"[^'\"]{0,40}invalid load key"),
+            Line(b"invalid load key", rb"invalid load key, '(?P<why>[^']*)'"),
+        ),
+    ),
+    Cause(
+        "remote_code_not_trusted",
+        Text(
+            "the model brings code of its own (custom code), which is not run without trust_remote_code",
+            "模型自带代码（custom code），没有 trust_remote_code 不会执行",
+        ),
+        Text("allow it, if you trust it", "如果信任该模型，请允许执行"),
+        (
+            Line(
+                b"contains custom code which must be executed",
+                rb"(?:The repository|Loading|The model) .{1,300}? contains custom code which must be executed",
+            ),
+            Line(
+                b"requires you to execute the configuration file in that repo",
+                rb"Loading .{1,300}? requires you to execute the",
+            ),
+            Line(
+                b"Please pass the argument `trust_remote_code=True`",
+                rb"Please pass the argument `trust_remote_code=True`",
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,77 @@
+"""Known causes: llama.cpp's server."""
+
+from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+
+_FROM = rb"(?:\w+ +)?(?:[\w:]+(?:\(\))?: +)*(?:error loading model: )?(?:llama_model_loader: )?"
+
+CAUSES = (
+    Cause(
+        "model_not_found",
+        Text("the model file cannot be opened: {path}[ ({why})]", "无法打开模型文件：{path}[（{why}）]"),
+        Text("check the path of the GGUF file", "检查 GGUF 文件的路径"),
+        (
+            Line(
+                b"failed to open GGUF file",
+                _FROM + rb"failed to open GGUF file '(?P<path>[^']*)'(?: \((?P<why>[^)]*)\))?",
+            ),
+            Line(b"failed to open ", _FROM + rb"failed to open (?P<path>\S+\.gguf): (?P<why>.{1,80})"),
+        ),
+    ),
+    Cause(
+        "weights_corrupt",
+        Text("the GGUF file is no whole model: {why}", "GGUF 文件不完整：{why}"),
+        Text("download or copy it again", "重新下载或复制"),
+        (
+            Line(
+                b"model is corrupted or incomplete",
+                _FROM + rb"(?P<why>(?:tensor '[^']*' )?[^'\"]{0,150}model is corrupted or incomplete)",
+            ),
+            Line(b"invalid magic", _FROM + rb"(?P<why>invalid magic characters?.{0,80})"),
+            Line(b"failed to read", _FROM + rb"(?P<why>failed to read (?:magic|header|tensor|key-value).{0,80})"),
+            Line(b"unknown model architecture", _FROM + rb"(?P<why>unknown model architecture: '[^']*')"),
+            Line(b"missing tensor", _FROM + rb"(?P<why>missing tensor '[^']*')"),
+        ),
+    ),
+    Cause(
+        "port_in_use",
+        Text(
+            "the server cannot listen[ on port {address}]: the port is in use",
+            "服务无法监听[端口 {address}]：端口已被占用",
+        ),
+        Text("stop the process that holds it, or choose another port", "停止占用它的进程，或换一个端口"),
+        (
+            Line(
+                b"couldn't bind",
+                rb"(?:\w+ +)*(?:[\w:]+(?:\(\))?: +)*couldn't bind (?:to server socket|HTTP server socket).{0,80}?(?:port[=: ]+(?P<address>\d+))?",
+            ),
+        ),
+        about_port=True,
+    ),
+    Cause(
+        "gpu_out_of_memory",
+        Text("the device's memory is full[ (tried to allocate {size} MiB)]", "设备显存已满[（尝试分配 {size} MiB）]"),
+        Text("lower --n-gpu-layers or --ctx-size", "减小 --n-gpu-layers 或 --ctx-size"),
+        (
+            Line(
+                b"out of memory",
+                rb"[^'\"]{0,80}allocating (?P<size>[\d.]+) MiB on device \d+: cudaMalloc failed: out of memory",
+            ),
+            Line(b"failed to allocate", _FROM + rb"[^'\"]{0,60}failed to allocate .{0,40}buffer"),
+        ),
+    ),
+    Cause(
+        "engine_failed",
+        Text("the model was not loaded", "模型加载失败"),
+        Text("the cause is in the log above", "原因在日志的上文"),
+        (
+            Line(b"failed to load model", _FROM + rb"[^'\"]{0,60}failed to load model"),
+            Line(b"exiting due to model loading error", rb"[^'\"]{0,60}exiting due to model loading error"),
+        ),
+        Rank.CONSEQUENCE,
+    ),
+)
+
+HINTS = {
+    "gpu_out_of_memory": Text("lower --n-gpu-layers or --ctx-size", "减小 --n-gpu-layers 或 --ctx-size"),
+    "out_of_memory": Text("lower --ctx-size, or use a smaller quantization", "减小 --ctx-size，或使用更小的量化版本"),
+}

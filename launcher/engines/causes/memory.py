@@ -1,0 +1,75 @@
+"""Known causes: memory of the device, of the machine, and of /dev/shm."""
+
+from tracetail.launcher.engines.causes.cause import Cause, Line, Text
+
+CAUSES = (
+    Cause(
+        "gpu_out_of_memory",
+        Text("the GPU's memory is full[ (tried to allocate {size})]", "GPU 显存已满[（尝试分配 {size}）]"),
+        Text(
+            "lower the engine's share of the memory or the sequence length, or end what else uses the GPU (nvidia-smi)",
+            "降低引擎的显存占比或序列长度，或结束其他占用 GPU 的程序（nvidia-smi）",
+        ),
+        (
+            Line(
+                b"out of memory",
+                rb"(?:CUDA|HIP|XPU|MUSA) out of memory(?:\. Tried to allocate (?P<size>[\d.]+ \w+))?",
+            ),
+            Line(b"CUDA error: out of memory", rb"CUDA error: out of memory"),
+            Line(b"CUDA runtime error: out of memory", rb"CUDA runtime error: out of memory"),
+            Line(b"cudaMalloc failed: out of memory", rb"[^'\"]{0,120}cudaMalloc failed: out of memory"),
+            Line(b"CUDA_ERROR_OUT_OF_MEMORY", rb"[^'\"]{0,160}CUDA_ERROR_OUT_OF_MEMORY"),
+            Line(b"Triton Error [CUDA]: out of memory", rb"Triton Error \[CUDA\]: out of memory"),
+            Line(b"OutOfMemoryError: Allocation on device", rb"Allocation on device"),
+        ),
+    ),
+    Cause(
+        "npu_out_of_memory",
+        Text("the NPU's memory is full[ (tried to allocate {size})]", "NPU 显存已满[（尝试分配 {size}）]"),
+        Text(
+            "lower the engine's share of the memory or the sequence length, or use more devices (npu-smi info)",
+            "降低引擎的显存占比或序列长度，或使用更多设备（npu-smi info）",
+        ),
+        (
+            Line(b"NPU out of memory", rb"NPU out of memory(?:\. Tried to allocate (?P<size>[\d.]+ \w+))?"),
+            Line(b"driver error:out of memory", rb"[^'\"]{0,300}driver error:out of memory"),
+            Line(b"EL0004", rb"EL0004: "),
+        ),
+    ),
+    Cause(
+        "shared_memory_full",
+        Text("/dev/shm is full", "/dev/shm 共享内存已满"),
+        Text(
+            "enlarge /dev/shm (docker run --shm-size=16g, or --ipc=host), remove what old servers left in it",
+            "扩大 /dev/shm（docker run --shm-size=16g 或 --ipc=host），清理旧服务残留的文件",
+        ),
+        (
+            Line(
+                b"shared memory segment /dev/shm",
+                rb"[^'\"]{0,200}Error while creating shared memory segment /dev/shm",
+            ),
+            Line(b"/dev/shm", rb"[^'\"]{0,200}(?:No space left on device|[Nn]ot enough).{0,60}/dev/shm"),
+            Line(b"insufficient shared memory (shm)", rb"[^'\"]{0,200}insufficient shared memory \(shm\)"),
+            Line(b"unable to allocate shared memory(shm)", rb"unable to allocate shared memory\(shm\)"),
+            Line(b"/dev/shm", rb"\[Errno 28\] No space left on device: '/dev/shm"),
+        ),
+    ),
+    Cause(
+        "out_of_memory",
+        Text("the machine's memory is full[ (tried to allocate {size} bytes)]", "内存已满[（尝试分配 {size} 字节）]"),
+        Text(
+            "use a machine, or a container limit, with more memory; end what else uses it",
+            "使用内存更大的机器或提高容器上限；结束其他占用内存的程序",
+        ),
+        (
+            Line(
+                b"DefaultCPUAllocator: ",
+                rb"[^'\"]{0,100}DefaultCPUAllocator: (?:can't allocate memory|not enough memory): you tried to allocate (?P<size>\d+) bytes",
+            ),
+            Line(b"[Errno 12]", rb"\[Errno 12\] Cannot allocate memory"),
+            Line(b"std::bad_alloc", rb"(?:terminate called after throwing an instance of '|.{0,40})std::bad_alloc"),
+            Line(b"MemoryError", rb"MemoryError(?:: |$)"),
+            Line(b"unable to mmap", rb"unable to mmap \d+ bytes from file .{0,300}Cannot allocate memory"),
+        ),
+    ),
+)

@@ -1,0 +1,64 @@
+"""Known causes: MindIE."""
+
+from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+
+CAUSES = (
+    Cause(
+        "port_in_use",
+        Text(
+            "MindIE cannot listen on {address}: the port is in use, or the address is not one of this machine",
+            "MindIE 无法监听 {address}：端口被占用，或地址不属于本机",
+        ),
+        Text("choose another port, or change `host`", "换一个端口，或修改 `host`"),
+        (Line(b"Failed to listen", rb"Failed to listen (?P<address>\S+?),"),),
+        about_port=True,
+    ),
+    Cause(
+        "npu_out_of_memory",
+        Text(
+            "the NPU's memory is full: the warm-up failed with maxInputTokenLen {length}",
+            "NPU 显存已满：maxInputTokenLen 为 {length} 时预热失败",
+        ),
+        Text(
+            "lower maxPrefillTokens or maxInputTokenLen in `args`, or use more devices",
+            "在 `args` 中减小 maxPrefillTokens 或 maxInputTokenLen，或使用更多设备",
+        ),
+        (
+            Line(
+                b"Warmup failed",
+                rb"Warmup failed, because of .{0,60}out of memory when `maxInputTokenLen` set to (?P<length>\d+)",
+            ),
+        ),
+    ),
+    Cause(
+        "bad_configuration",
+        Text("MindIE's configuration is not valid: {message}", "MindIE 的配置不正确：{message}"),
+        Text(
+            "correct config.json, or the Key.Path=value in `args`", "修改 config.json，或 `args` 中的 Key.Path=value"
+        ),
+        (
+            Line(b"Failed to check", rb"(?P<message>Failed to check .{1,120})"),
+            Line(b"Failed to parse", rb"(?P<message>Failed to parse .{1,120})"),
+            Line(b"config.json", rb"(?P<message>[^'\"]{0,80}(?:permission|mode) of .{0,80}config\.json.{0,80})"),
+        ),
+    ),
+    Cause(
+        "engine_failed",
+        Text("MindIE's engine did not start", "MindIE 引擎启动失败"),
+        Text("its log is in MINDIE_LOG_PATH (~/mindie/log)", "日志在 MINDIE_LOG_PATH（~/mindie/log）"),
+        (
+            Line(b"Failed to init engine"),
+            Line(b"Failed to start http wrapper"),
+            Line(b"Failed to start endpoint"),
+            Line(b"ERR: Failed to init"),
+        ),
+        Rank.CONSEQUENCE,
+    ),
+)
+
+HINTS = {
+    "npu_out_of_memory": Text(
+        "lower npuMemSize, maxSeqLen, maxPrefillTokens or maxInputTokenLen in `args`, or use more devices (npu-smi info)",
+        "在 `args` 中减小 npuMemSize、maxSeqLen、maxPrefillTokens 或 maxInputTokenLen，或使用更多设备（npu-smi info）",
+    ),
+}

@@ -1,0 +1,69 @@
+"""Known causes: ports, addresses, and processes of a server that cannot reach each other."""
+
+from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+
+CAUSES = (
+    Cause(
+        "port_in_use",
+        Text("the port is in use[: {address}]", "端口已被占用[：{address}]"),
+        Text("stop the process that holds it, or choose another port", "停止占用它的进程，或换一个端口"),
+        (
+            Line(
+                b"ddress already in use",
+                rb"\[Errno 98\] (?:error while attempting to bind on address \((?P<address>[^)]*)\): )?[Aa]ddress already in use",
+            ),
+            Line(b"ddress already in use", rb"Address already in use \(addr='(?P<address>[^']*)'\)"),
+            Line(
+                b"error while attempting to bind on address",
+                rb"\[Errno \d+\] error while attempting to bind on address \((?P<address>[^)]*)\)",
+            ),
+            Line(
+                b"EADDRINUSE",
+                rb"(?:The server socket has failed to (?:listen on any local network address|bind to [^.]*)\. ?)?.{0,200}(?:port: (?P<address>\d+).{0,80})?EADDRINUSE",
+            ),
+            Line(b"is already in use", rb"(?:assert\w*: )?[Pp]ort (?P<address>\d+) is already in use"),
+        ),
+        about_port=True,
+    ),
+    Cause(
+        "address_not_available",
+        Text("the address to listen on is not one of this machine", "要监听的地址不是本机的地址"),
+        Text("change `host`: leave it out to listen on all interfaces", "修改 `host`；不填则监听所有网卡"),
+        (
+            Line(
+                b"annot assign requested address",
+                rb"(?:\[Errno 99\] )?(?:error while attempting to bind on address \([^)]*\): )?[Cc]annot assign requested address",
+            ),
+        ),
+    ),
+    Cause(
+        "port_not_permitted",
+        Text("this user may not listen on that port", "该用户无权监听此端口"),
+        Text("choose a port from 1024 on", "选择 1024 以上的端口"),
+        (Line(b"[Errno 13]", rb"\[Errno 13\] error while attempting to bind on address"),),
+    ),
+    Cause(
+        "name_unresolved",
+        Text("a host name cannot be resolved", "主机名无法解析"),
+        Text("check `host`, MASTER_ADDR and the name server", "检查 `host`、MASTER_ADDR 和域名服务器"),
+        (Line(b"[Errno -", rb"\[Errno -[23]\] (?:Name or service not known|Temporary failure in name resolution)"),),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "peer_unreachable",
+        Text("the processes of the server cannot reach each other", "服务的进程之间无法互相连接"),
+        Text(
+            "check that all nodes run, their addresses and firewalls, and NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME",
+            "检查所有节点是否都在运行、它们的地址和防火墙，以及 NCCL_SOCKET_IFNAME 和 GLOO_SOCKET_IFNAME",
+        ),
+        (
+            Line(b"The client socket has timed out after", rb"[^'\"]{0,200}The client socket has timed out after"),
+            Line(b"DistStoreError", rb"[\w.]*DistStoreError: "),
+            Line(b"Timed out after", rb"Timed out after \d+ seconds waiting for clients"),
+            Line(b"Connection closed by peer", rb"[^'\"]{0,200}Connection closed by peer"),
+            Line(b"Connection reset by peer", rb"\[PG ID \d.{0,300}Connection reset by peer"),
+            Line(b"collective operation timeout", rb"[^'\"]{0,120}collective operation timeout"),
+        ),
+        Rank.GENERAL,
+    ),
+)

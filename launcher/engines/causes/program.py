@@ -1,0 +1,191 @@
+"""Known causes: what Python, the shell, the linker and the system say about a program that cannot run."""
+
+from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+
+_PYTHON = rb"[\w./+-]*python[\w.]*: "
+
+CAUSES = (
+    Cause(
+        "module_missing",
+        Text("this Python has no module {name}", "这个 Python 没有模块 {name}"),
+        Text(
+            "check pythonBin: it names the Python of the engine's environment; or install the module there",
+            "检查 pythonBin 是否为引擎环境的 Python；或在该环境中安装此模块",
+        ),
+        (
+            Line(
+                b"No module named",
+                rb"(?:(?<=ModuleNotFoundError: )|(?<=ImportError: ))No module named '?(?P<name>[\w.]+)'?",
+            ),
+            Line(
+                b"No module named",
+                _PYTHON
+                + rb"(?:Error while finding module specification for '[\w.]+' \(ModuleNotFoundError: )?No module named '?(?P<name>[\w.]+)'?",
+            ),
+        ),
+    ),
+    Cause(
+        "library_missing",
+        Text("the library {name} is missing[ or lacks {symbol}]", "缺少库 {name}[，或其中没有 {symbol}]"),
+        Text(
+            "install it, or add its directory to LD_LIBRARY_PATH in `environ`; libcuda and libcudart come with driver and CUDA",
+            "安装它，或把它所在目录加入 `environ` 的 LD_LIBRARY_PATH；libcuda 和 libcudart 随驱动和 CUDA 提供",
+        ),
+        (
+            Line(
+                b"cannot open shared object file",
+                rb"(?:[\w./+-]+: error while loading shared libraries: )?(?P<name>[\w./+-]+\.so[\w.]*): cannot open shared object file",
+            ),
+            Line(b"' not found (required by", rb"(?P<name>/?[\w./+-]+): version `(?P<symbol>[^']+)' not found"),
+            Line(b"undefined symbol: ", rb"(?P<name>/?[\w./+-]+\.so[\w.]*): undefined symbol: (?P<symbol>\w+)"),
+        ),
+    ),
+    Cause(
+        "import_failed",
+        Text("the installed packages do not fit together: {name}", "已安装的包互不匹配：{name}"),
+        Text(
+            "install the versions that the engine asks for into an environment of its own",
+            "在独立环境中安装引擎要求的版本",
+        ),
+        (
+            Line(b"cannot import name", rb"(?P<name>cannot import name '[^']+' from '[^']+')"),
+            Line(b"numpy.dtype size changed", rb"(?P<name>numpy\.dtype size changed)"),
+            Line(
+                b"A module that was compiled using NumPy",
+                rb"(?P<name>A module that was compiled using NumPy 1\.x cannot be run)",
+            ),
+        ),
+    ),
+    Cause(
+        "bad_arguments",
+        Text("the engine does not take its arguments: {message}", "引擎不接受给定的参数：{message}"),
+        Text("correct `args`; the engine's --help lists what it takes", "修改 `args`；引擎的 --help 列出了可用参数"),
+        (
+            Line(
+                b": error: ",
+                rb"[\w./ -]+: error: (?P<message>(?:unrecognized arguments|argument |the following arguments are required|invalid |ambiguous option|expected |one of the arguments|unexpected argument).{0,250})",
+            ),
+            Line(
+                b"error: ",
+                rb"(?:error: )?(?P<message>(?:invalid argument: |unexpected argument '|the argument '|invalid value '|unknown argument: |expected value for argument).{0,250})",
+            ),
+        ),
+    ),
+    Cause(
+        "linker_failed",
+        Text("a kernel cannot be linked: {what}", "内核程序链接失败：{what}"),
+        Text(
+            "install the library's development files, or add its directory to LIBRARY_PATH in `environ` (libcuda: the driver's, or CUDA's stubs)",
+            "安装该库的开发文件，或把它所在目录加入 `environ` 的 LIBRARY_PATH（libcuda 在驱动目录或 CUDA 的 stubs 目录）",
+        ),
+        (Line(b"ld: cannot find -l", rb"[\w./+-]*ld: (?P<what>cannot find -l\S+?)(?::|$| )"),),
+    ),
+    Cause(
+        "compiler_missing",
+        Text("a kernel cannot be compiled: {name} is missing", "内核程序无法编译：缺少 {name}"),
+        Text("install it into the engine's environment or image", "在引擎的环境或镜像中安装它"),
+        (
+            Line(b"is required to load C++ extensions", rb"(?P<name>Ninja) is required to load C\+\+ extensions"),
+            Line(b"Failed to find C compiler", rb"Failed to find (?P<name>C compiler)"),
+            Line(b"Could not find nvcc", rb"Could not find (?P<name>nvcc)"),
+            Line(
+                b"CUDA_HOME environment variable is not set", rb"(?P<name>CUDA)_HOME environment variable is not set"
+            ),
+            Line(
+                b"No such file or directory: 'ninja'",
+                rb"\[Errno 2\] No such file or directory: '(?P<name>ninja|nvcc|gcc|g\+\+|cc|lscpu)'",
+            ),
+            Line(
+                b"No such file or directory: '",
+                rb"\[Errno 2\] No such file or directory: '(?P<name>[\w./]*(?:nvcc|gcc|g\+\+))'",
+            ),
+            Line(b"InvalidCxxCompiler", rb"[\w.]*InvalidCxxCompiler: No working (?P<name>C\+\+ compiler)"),
+            Line(b"No working C++ compiler", rb"No working (?P<name>C\+\+ compiler) found"),
+        ),
+    ),
+    Cause(
+        "program_failed",
+        Text("{name} failed with status {status}", "{name} 失败，状态码 {status}"),
+        Text("run it by hand: 127 means that it is not installed", "手动执行它；127 表示未安装"),
+        (
+            Line(
+                b"returned non-zero exit status",
+                rb"Command '\[?'?(?P<name>[\w./+-]+).*' returned non-zero exit status (?P<status>\d+)",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "program_missing",
+        Text("there is no program {name}", "找不到程序 {name}"),
+        Text("check `command`, `pythonBin` and PATH", "检查 `command`、`pythonBin` 和 PATH"),
+        (
+            Line(b"not found", rb"[\w./-]+: (?:line )?\d+: (?:exec: )?(?P<name>[\w./+-]+): (?:command )?not found"),
+            Line(
+                b"executable file not found in $PATH",
+                rb"[^'\"]{0,300}exec: \"(?P<name>[^\"]+)\": executable file not found in \$PATH",
+            ),
+        ),
+    ),
+    Cause(
+        "permission_denied",
+        Text("access is denied: {path}", "没有访问权限：{path}"),
+        Text(
+            "check the owner and the mode of the path, and as which user the server runs",
+            "检查该路径的属主和权限，以及服务以哪个用户运行",
+        ),
+        (Line(b"Permission denied", rb"(?:\[Errno 13\] )?Permission denied: '(?P<path>[^']*)'"),),
+    ),
+    Cause(
+        "file_descriptors_exhausted",
+        Text("no file descriptors are left", "文件描述符已用完"),
+        Text("raise the limit (ulimit -n, LimitNOFILE)", "提高上限（ulimit -n、LimitNOFILE）"),
+        (Line(b"Too many open files", rb"(?:\[Errno 24\] )?Too many open files"),),
+    ),
+    Cause(
+        "threads_exhausted",
+        Text("no more processes or threads can be started", "无法再创建进程或线程"),
+        Text(
+            "raise the limits (ulimit -u, TasksMax, the container's pids limit), or set OMP_NUM_THREADS lower",
+            "提高上限（ulimit -u、TasksMax、容器的 pids 上限），或减小 OMP_NUM_THREADS",
+        ),
+        (
+            Line(b"can't start new thread", rb"can't start new thread"),
+            Line(
+                b"pthread_create failed",
+                rb"[^'\"]{0,100}pthread_create failed.{0,60}Resource temporarily unavailable",
+            ),
+            Line(b"[Errno 11] Resource temporarily unavailable", rb"\[Errno 11\] Resource temporarily unavailable"),
+        ),
+    ),
+    Cause(
+        "disk_full",
+        Text("the disk is full[: {path}]", "磁盘已满[：{path}]"),
+        Text(
+            "free space there, or put the caches elsewhere (TMPDIR, HF_HOME, XDG_CACHE_HOME in `environ`)",
+            "清理空间，或把缓存放到别处（在 `environ` 中设置 TMPDIR、HF_HOME、XDG_CACHE_HOME）",
+        ),
+        (
+            Line(
+                b"o space left on device",
+                rb"(?:when writing output to (?P<path>\S+): |\[Errno 28\] |error writing to (?P<output>\S+): |I/O error: |\w+ error: )?[Nn]o space left on device",
+            ),
+            Line(b"Disk quota exceeded", rb"(?:\[Errno 122\] )?Disk quota exceeded"),
+        ),
+    ),
+    Cause(
+        "container_failed",
+        Text("the container was not started: {message}", "容器未能启动：{message}"),
+        Text(
+            "run the command by hand: check the image, its tag, mounts and the GPU runtime",
+            "手动执行该命令：检查镜像、标签、挂载和 GPU 运行时",
+        ),
+        (
+            Line(
+                b"docker: ",
+                rb"docker: (?P<message>Error response from daemon: .{0,250}|Cannot connect to the Docker daemon.{0,100}|invalid reference format.{0,80})",
+            ),
+            Line(b"Unable to find image", rb"(?P<message>Unable to find image '[^']+' locally)(?!.)"),
+        ),
+    ),
+)

@@ -1,0 +1,83 @@
+"""Known causes: Ray, which starts the workers of vLLM and SGLang on several nodes."""
+
+from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+
+CAUSES = (
+    Cause(
+        "ray_resources",
+        Text("Ray does not have what the server asks for: {why}", "Ray 没有服务所需的资源（resources）：{why}"),
+        Text(
+            "check `ray status`: all nodes joined, GPUs counted, nothing else running",
+            "检查 `ray status`：所有节点均已加入、GPU 数量正确、没有其他任务",
+        ),
+        (
+            Line(
+                b"Use the 'num_cpus' and 'num_gpus' keyword",
+                rb"(?P<why>Use the 'num_cpus' and 'num_gpus' keyword[^.]{0,80})",
+            ),
+            Line(b"Cannot provide a placement group", rb"(?P<why>Cannot provide a placement group of [^.]{0,120})"),
+            Line(
+                b"The number of required GPUs exceeds the total number of available GPUs",
+                rb"(?P<why>The number of required \w+ exceeds the total number of available \w+)",
+            ),
+            Line(b"Current node has no", rb"(?P<why>Current node has no \w+ available)"),
+        ),
+    ),
+    Cause(
+        "ray_unreachable",
+        Text("Ray's head node cannot be reached[: {address}]", "无法连接 Ray 的 head 节点[：{address}]"),
+        Text(
+            "start Ray first (ray start --head), or check RAY_ADDRESS",
+            "先启动 Ray（ray start --head），或检查 RAY_ADDRESS",
+        ),
+        (
+            Line(b"Could not find any running Ray instance", rb"Could not find any running Ray instance"),
+            Line(b"Failed to connect to GCS", rb"[^'\"]{0,60}Failed to connect to GCS at address (?P<address>\S+)"),
+            Line(
+                b"Failed to connect to Ray cluster",
+                rb"[^'\"]{0,40}Failed to connect to Ray cluster at (?P<address>\S+)",
+            ),
+        ),
+    ),
+    Cause(
+        "ray_version",
+        Text("Ray or Python differ between the nodes: {why}", "各节点的 Ray 或 Python 版本不一致：{why}"),
+        Text("use one image on all nodes", "所有节点使用同一个镜像"),
+        (Line(b"Version mismatch", rb"(?P<why>Version mismatch: .{0,120})"),),
+    ),
+    Cause(
+        "ray_worker_died",
+        Text("a worker of Ray died", "Ray 的工作进程意外退出"),
+        Text(
+            "see its file in /tmp/ray/session_latest/logs, and dmesg for the kernel's OOM killer",
+            "查看 /tmp/ray/session_latest/logs 中的日志，并在 dmesg 中查找 OOM killer",
+        ),
+        (
+            Line(b"ActorDiedError", rb"[\w.]*ActorDiedError"),
+            Line(b"The actor died unexpectedly before finishing this task"),
+            Line(b"A worker died or was killed while executing a task"),
+            Line(b"WorkerCrashedError", rb"[\w.]*WorkerCrashedError"),
+            Line(b"ActorHandleNotFoundError", rb"[\w.]*ActorHandleNotFoundError"),
+            Line(b"Unhandled error (suppress with"),
+        ),
+        Rank.CONSEQUENCE,
+    ),
+    Cause(
+        "ray_out_of_memory",
+        Text(
+            "Ray's memory monitor killed a worker: the node's memory is full",
+            "Ray 的内存监控终止了工作进程：节点内存已满",
+        ),
+        Text(
+            "use nodes with more memory, or set RAY_memory_usage_threshold",
+            "使用内存更大的节点，或设置 RAY_memory_usage_threshold",
+        ),
+        (
+            Line(
+                b"Workers (tasks / actors) killed due to memory pressure",
+                rb"[^'\"]{0,100}Workers \(tasks / actors\) killed due to memory pressure",
+            ),
+            Line(b"Task was killed due to the node running low on memory"),
+        ),
+    ),
+)

@@ -1,0 +1,110 @@
+"""Known causes: SGLang, 0.3 to 0.5."""
+
+from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+
+CAUSES = (
+    Cause(
+        "no_kv_cache_memory",
+        Text("no memory is left for the KV cache", "没有剩余显存用于 KV cache"),
+        Text("raise --mem-fraction-static, or use more GPUs", "增大 --mem-fraction-static，或使用更多 GPU"),
+        (
+            Line(b"Not enough memory. Please try to increase --mem-fraction-static"),
+            Line(b"Not enough memory. Please try increasing --mem-fraction-static"),
+        ),
+    ),
+    Cause(
+        "max_model_len",
+        Text(
+            "--context-length {wanted} is more than the model's {most}",
+            "--context-length {wanted} 超过了模型的上限 {most}",
+        ),
+        Text("lower --context-length", "减小 --context-length"),
+        (
+            Line(
+                b"is greater than the derived context_length",
+                rb"Warning: [^(]{1,40} context_length \((?P<wanted>\d+)\) is greater than the derived context_length \((?P<most>\d+)\)\. .* To allow overriding",
+            ),
+        ),
+    ),
+    Cause(
+        "quantization_unknown",
+        Text("the quantization cannot be used: {why}", "无法使用该量化方式：{why}"),
+        Text("use another quantization of the model, or a newer GPU", "使用其他量化版本的模型，或更新的 GPU"),
+        (
+            Line(
+                b"is not supported for the current GPU",
+                rb"(?P<why>The quantization method \S+ is not supported for the current GPU)",
+            ),
+        ),
+    ),
+    Cause(
+        "architecture_not_supported",
+        Text("this SGLang does not know the architecture {names}", "当前 SGLang 不支持该模型架构 {names}"),
+        Text("update SGLang", "升级 SGLang"),
+        (
+            Line(
+                b"are not supported for now", rb"Model architectures (?P<names>\[[^\]]*\]) are not supported for now"
+            ),
+            Line(b"Unsupported architectures", rb"Unsupported architectures: (?P<names>\S+)"),
+        ),
+    ),
+    Cause(
+        "gpu_memory_unbalanced",
+        Text(
+            "the GPUs have unequal free memory: something else uses one of them",
+            "各 GPU 的空闲显存不一致：其中一个正被其他程序占用",
+        ),
+        Text("end what else uses the GPUs (nvidia-smi)", "结束其他占用 GPU 的程序（nvidia-smi）"),
+        (Line(b"The memory capacity is unbalanced"),),
+    ),
+    Cause(
+        "scheduler_died",
+        Text("scheduler process", "调度进程（scheduler）"),
+        Text("", ""),
+        (Line(b"Exit code: -", rb"Exit code: (?P<status>-\d+)"),),
+        died=True,
+    ),
+    Cause(
+        "scheduler_died",
+        Text("the scheduler of rank {rank} is dead", "rank {rank} 的调度进程（scheduler）已退出"),
+        Text(
+            "the log does not say why: the kernel's OOM killer may have killed it, see dmesg",
+            "日志没有说明原因：可能被内核的 OOM killer 终止，查看 dmesg",
+        ),
+        (
+            Line(b"scheduler is dead", rb"Rank (?P<rank>\d+) scheduler is dead"),
+            Line(
+                b"Scheduler or DataParallelController",
+                rb"Scheduler or DataParallelController (?P<rank>\d+) terminated with",
+            ),
+        ),
+        Rank.CONSEQUENCE,
+    ),
+    Cause(
+        "engine_failed",
+        Text("a process of SGLang failed", "SGLang 的某个进程失败"),
+        Text("the cause is in the log above", "原因在日志的上文"),
+        (
+            Line(b"Received sigquit from a child proc"),
+            Line(b"SIGQUIT received."),
+            Line(b"Initialization failed. warmup error"),
+            Line(b"EOFError", rb"EOFError$"),
+            Line(b"Exit code: ", rb"Exit code: \d+"),
+        ),
+        Rank.CONSEQUENCE,
+    ),
+)
+
+HINTS = {
+    "gpu_out_of_memory": Text(
+        "lower --mem-fraction-static, --chunked-prefill-size or --cuda-graph-max-bs, or end what else uses the GPU",
+        "减小 --mem-fraction-static、--chunked-prefill-size 或 --cuda-graph-max-bs，或结束其他占用 GPU 的程序",
+    ),
+    "npu_out_of_memory": Text(
+        "lower --mem-fraction-static or --chunked-prefill-size, or use more devices (npu-smi info)",
+        "减小 --mem-fraction-static 或 --chunked-prefill-size，或使用更多设备（npu-smi info）",
+    ),
+    "remote_code_not_trusted": Text(
+        "add --trust-remote-code to `args`, if you trust it", "如果信任该模型，在 `args` 中加入 --trust-remote-code"
+    ),
+}

@@ -1,0 +1,148 @@
+"""Known causes: PyTorch, CUDA, NCCL and Triton."""
+
+from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+
+CAUSES = (
+    Cause(
+        "no_cuda_build",
+        Text("this PyTorch is built without CUDA", "这个 PyTorch 不带 CUDA"),
+        Text("install the CUDA build into pythonBin's environment", "在 pythonBin 的环境中安装 CUDA 版本"),
+        (Line(b"Torch not compiled with CUDA enabled"),),
+    ),
+    Cause(
+        "no_device",
+        Text("no GPU can be used[: {why}]", "没有可用的 GPU 设备[：{why}]"),
+        Text(
+            "check the driver (nvidia-smi), `devices`, and in a container the GPU runtime (--gpus)",
+            "检查驱动（nvidia-smi）、`devices`，容器中还要检查 GPU 运行时（--gpus）",
+        ),
+        (
+            Line(b"Found no NVIDIA driver on your system", rb"(?P<why>Found no NVIDIA driver)"),
+            Line(b"No CUDA GPUs are available", rb"(?P<why>No CUDA GPUs are available)"),
+            Line(b"no CUDA-capable device is detected", rb"[^'\"]{0,100}(?P<why>no CUDA-capable device is detected)"),
+            Line(b"CUDA driver initialization failed", rb"(?P<why>CUDA driver initialization failed)"),
+            Line(b"CUDA unknown error", rb"(?P<why>CUDA unknown error)"),
+        ),
+    ),
+    Cause(
+        "driver_too_old",
+        Text(
+            "the NVIDIA driver is too old for this build[ ({why})]", "NVIDIA 驱动版本过旧，不支持当前程序[（{why}）]"
+        ),
+        Text("update the driver, or use a build for an older CUDA", "升级驱动，或使用基于较旧 CUDA 的版本"),
+        (
+            Line(
+                b"The NVIDIA driver on your system is too old",
+                rb"The NVIDIA driver on your system is too old \((?P<why>found version \d+)\)",
+            ),
+            Line(
+                b"CUDA driver version is insufficient",
+                rb"[^'\"]{0,100}CUDA driver version is insufficient for CUDA runtime version",
+            ),
+            Line(
+                b"the provided PTX was compiled with an unsupported toolchain",
+                rb"[^'\"]{0,100}(?P<why>the provided PTX was compiled with an unsupported toolchain)",
+            ),
+            Line(
+                b"forward compatibility was attempted on non supported HW",
+                rb"[^'\"]{0,100}(?P<why>forward compatibility was attempted on non supported HW)",
+            ),
+        ),
+    ),
+    Cause(
+        "gpu_not_supported",
+        Text("this build has no code for this GPU", "当前程序没有适用于该 GPU 的代码"),
+        Text(
+            "use a build for its compute capability, or a newer GPU",
+            "使用支持其算力（compute capability）的版本，或更新的 GPU",
+        ),
+        (
+            Line(
+                b"no kernel image is available for execution on the device",
+                rb"[^'\"]{0,100}no kernel image is available for execution on the device",
+            ),
+            Line(
+                b"is not compatible with the current PyTorch installation",
+                rb"[^'\"]{0,120}is not compatible with the current PyTorch installation",
+            ),
+        ),
+    ),
+    Cause(
+        "device_missing",
+        Text("a device is asked for that is not there", "请求的设备不存在"),
+        Text("check `devices` and the parallel sizes in `args`", "检查 `devices` 和 `args` 中的并行规模"),
+        (Line(b"invalid device ordinal", rb"[^'\"]{0,100}invalid device ordinal"),),
+    ),
+    Cause(
+        "gpu_fault",
+        Text("a GPU kernel failed: {why}", "GPU 内核执行失败：{why}"),
+        Text(
+            "check dmesg for Xid errors and the GPU's health (nvidia-smi -q); if the GPU is sound, it is a fault of the engine: run again with CUDA_LAUNCH_BLOCKING=1",
+            "查看 dmesg 中的 Xid 错误和 GPU 健康状态（nvidia-smi -q）；如果 GPU 正常，则是引擎的问题：设置 CUDA_LAUNCH_BLOCKING=1 重新运行",
+        ),
+        (
+            Line(
+                b"CUDA error: ",
+                rb"[^'\"]{0,60}CUDA error: (?P<why>an illegal memory access was encountered|device-side assert triggered|unspecified launch failure|misaligned address|an illegal instruction was encountered|uncorrectable ECC error encountered|device kernel image is invalid|unknown error)",
+            ),
+            Line(b"CUDA_ERROR_ILLEGAL_ADDRESS", rb"[^'\"]{0,100}(?P<why>CUDA_ERROR_ILLEGAL_ADDRESS)"),
+        ),
+    ),
+    Cause(
+        "gpu_busy",
+        Text("the GPU is used exclusively by another process", "GPU 正被其他进程独占"),
+        Text(
+            "end that process (nvidia-smi), or change the GPU's compute mode",
+            "结束该进程（nvidia-smi），或修改 GPU 的计算模式",
+        ),
+        (
+            Line(
+                b"CUDA-capable device(s) is/are busy or unavailable",
+                rb"[^'\"]{0,60}CUDA-capable device\(s\) is/are busy or unavailable",
+            ),
+        ),
+    ),
+    Cause(
+        "cublas_failed",
+        Text("cuBLAS failed: {why}", "cuBLAS 失败：{why}"),
+        Text(
+            "most often the GPU's memory is full, or libcublas does not fit this PyTorch",
+            "通常是显存已满，或 libcublas 与 PyTorch 不匹配",
+        ),
+        (
+            Line(
+                b"CUBLAS_STATUS_",
+                rb"[^'\"]{0,60}(?P<why>CUBLAS_STATUS_(?:ALLOC_FAILED|NOT_INITIALIZED|EXECUTION_FAILED|INTERNAL_ERROR|NOT_SUPPORTED|INVALID_VALUE))",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "nccl_failed",
+        Text("the GPUs cannot talk to each other (NCCL)[: {why}]", "GPU 之间无法通信（NCCL）[：{why}]"),
+        Text(
+            "run again with NCCL_DEBUG=INFO in `environ`; check NCCL_SOCKET_IFNAME and /dev/shm",
+            "在 `environ` 中设置 NCCL_DEBUG=INFO 重新运行；检查 NCCL_SOCKET_IFNAME 和 /dev/shm",
+        ),
+        (
+            Line(b"NCCL error", rb"NCCL error[ :] ?(?:in: [^,]{1,200}, )?(?P<why>\w[\w ]{2,60}\w)?"),
+            Line(b"ncclUnhandledCudaError", rb"ncclUnhandledCudaError: (?P<why>.{0,80})"),
+            Line(b"ncclSystemError", rb"ncclSystemError: (?P<why>[^.\n]{0,80})"),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "compile_failed",
+        Text("a kernel cannot be compiled: {why}", "内核程序编译失败：{why}"),
+        Text(
+            "the compiler's output below says why; --enforce-eager (vLLM) or --disable-cuda-graph (SGLang) do without",
+            "原因见下方编译器输出；可用 --enforce-eager（vLLM）或 --disable-cuda-graph（SGLang）跳过编译",
+        ),
+        (
+            Line(b"CppCompileError", rb"(?P<why>C\+\+ compile error)"),
+            Line(b"Error building extension", rb"(?P<why>Error building extension '[^']*')"),
+            Line(b"PTXASError", rb"(?P<why>[\w.]*PTXASError: .{0,100})"),
+        ),
+        Rank.GENERAL,
+    ),
+)

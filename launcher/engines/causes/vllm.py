@@ -1,0 +1,402 @@
+"""Known causes: vLLM, 0.6 to 0.32."""
+
+from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+
+_ABOVE = Text("the cause is in the log above", "原因在日志的上文")
+
+CAUSES = (
+    Cause(
+        "max_model_len",
+        Text(
+            "--max-model-len {wanted} is more than the model's {most}",
+            "--max-model-len {wanted} 超过了模型的上限 {most}",
+        ),
+        Text("lower --max-model-len", "减小 --max-model-len"),
+        (
+            Line(
+                b"is greater than the derived max_model_len",
+                rb"User-specified max_model_len \((?P<wanted>\d+)\) is greater than the derived max_model_len \(\w+=(?P<most>[\d.]+)",
+            ),
+        ),
+    ),
+    Cause(
+        "max_num_batched_tokens",
+        Text(
+            "max_num_batched_tokens ({batch}) is smaller than {what}", "max_num_batched_tokens（{batch}）小于 {what}"
+        ),
+        Text("raise --max-num-batched-tokens, or lower the other", "增大 --max-num-batched-tokens，或减小另一项"),
+        (
+            Line(
+                b"max_num_batched_tokens",
+                rb"max_num_batched_tokens \((?P<batch>\d+)\) (?:is smaller than|must be greater than or equal to) (?P<what>max_\w+ \(\d+\))",
+            ),
+        ),
+    ),
+    Cause(
+        "model_not_found",
+        Text(
+            "there is no model that vLLM can read[ at {path}]: neither a directory with a config.json nor a repository",
+            "没有 vLLM 能读取的模型[：{path}]：既不是含 config.json 的目录，也不是 hub 上的仓库",
+        ),
+        Text(
+            "check modelPath (or the draft model's): it needs a config.json that vLLM knows",
+            "检查 modelPath（或草稿模型的路径）：需要 vLLM 支持的 config.json",
+        ),
+        (
+            Line(
+                b"Invalid repository ID or local directory specified",
+                rb"Invalid repository ID or local directory specified:(?: '(?P<path>[^']*)')?",
+            ),
+        ),
+    ),
+    Cause(
+        "architecture_not_supported",
+        Text("this vLLM does not know the architecture[ {names}]", "当前 vLLM 不支持该模型架构[ {names}]"),
+        Text(
+            "update vLLM, or check `architectures` in the model's config.json",
+            "升级 vLLM，或检查模型 config.json 中的 `architectures`",
+        ),
+        (
+            Line(
+                b"are not supported for now", rb"Model architectures (?P<names>\[[^\]]*\]) are not supported for now"
+            ),
+            Line(b"No model architectures are specified"),
+            Line(b"failed to be inspected", rb"Model architectures (?P<names>\[[^\]]*\]) failed to be inspected"),
+            Line(b"has no vLLM implementation", rb"(?P<names>\S+) has no vLLM implementation"),
+        ),
+    ),
+    Cause(
+        "gpu_memory_in_use",
+        Text(
+            "only {free} of {total} GiB are free[ on {device}]", "[{device} 上]只剩 {free} GiB（共 {total} GiB）可用"
+        ),
+        Text(
+            "end what else uses the GPU (nvidia-smi), or lower --gpu-memory-utilization",
+            "结束其他占用 GPU 的程序（nvidia-smi），或减小 --gpu-memory-utilization",
+        ),
+        (
+            Line(
+                b"is less than desired GPU memory utilization",
+                rb"Free memory on device(?: (?P<device>\S+))? \((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on startup",
+            ),
+        ),
+    ),
+    Cause(
+        "no_kv_cache_memory",
+        Text("no memory is left for the KV cache", "没有剩余显存用于 KV cache"),
+        Text("raise --gpu-memory-utilization, or use more GPUs", "增大 --gpu-memory-utilization，或使用更多 GPU"),
+        (Line(b"No available memory for the cache blocks"),),
+    ),
+    Cause(
+        "kv_cache_too_small",
+        Text(
+            "a sequence of {length} needs {needed} of KV cache, {there} are there",
+            "长度 {length} 的序列需要 {needed} KV cache，现有 {there}",
+        ),
+        Text(
+            "lower --max-model-len, raise --gpu-memory-utilization, or use more GPUs",
+            "减小 --max-model-len，增大 --gpu-memory-utilization，或使用更多 GPU",
+        ),
+        (
+            Line(
+                b"larger than the available KV cache",
+                rb"To serve at least one request with the models?(?:'s)? max seq len \((?P<length>\d+)\), \(?(?P<needed>[\d.]+ \w+) KV cache is needed, which is larger than the available KV cache memory \((?P<there>[\d.]+ \w+)\)",
+            ),
+            Line(
+                b"larger than the maximum number of tokens that can be stored in KV cache",
+                rb"The model's max seq len \((?P<needed>(?P<length>\d+))\) is larger than the maximum number of tokens that can be stored in KV cache \((?P<there>\d+)\)",
+            ),
+        ),
+    ),
+    Cause(
+        "kv_cache_too_large",
+        Text(
+            "a KV cache of {wanted} is asked for, {there} are free[ on node {node}]",
+            "请求的 KV cache 为 {wanted}，[节点 {node} ]只有 {there} 可用",
+        ),
+        Text(
+            "lower --kv-cache-memory-bytes or VLLM_CPU_KVCACHE_SPACE",
+            "减小 --kv-cache-memory-bytes 或 VLLM_CPU_KVCACHE_SPACE",
+        ),
+        (
+            Line(
+                b"is less than requested memory for kv",
+                rb"Available memory on node (?P<node>\d+) \((?P<there>[\d.]+)/[\d.]+ GiB\) on kv cache allocation is less than requested memory for kv \((?P<wanted>[\d.]+ GiB)\)",
+            ),
+        ),
+    ),
+    Cause(
+        "gpu_memory_changed",
+        Text("another process freed GPU memory while vLLM measured it", "vLLM 测量显存时，另一个进程释放了显存"),
+        Text("start one server at a time on a GPU", "同一 GPU 上一次只启动一个服务"),
+        (Line(b"Error in memory profiling"),),
+    ),
+    Cause(
+        "parallel_size",
+        Text("{heads} {what} cannot be split over {size} GPUs", "{heads} 个 {what} 无法分配到 {size} 个 GPU"),
+        Text("choose a --tensor-parallel-size that divides {heads}", "选择能整除 {heads} 的 --tensor-parallel-size"),
+        (
+            Line(
+                b"must be divisible by tensor parallel size",
+                rb"Total number of (?P<what>attention heads) \((?P<heads>\d+)\) must be divisible by tensor parallel size \((?P<size>\d+)\)",
+            ),
+            Line(b"is not divisible by", rb"(?P<heads>\d+) is not divisible by (?P<size>\d+)(?P<what>)"),
+        ),
+    ),
+    Cause(
+        "not_enough_gpus",
+        Text("{size} GPUs are asked for[, {there} are there]", "请求了 {size} 个 GPU[，只有 {there} 个]"),
+        Text(
+            "lower --tensor-parallel-size, or name more `devices`",
+            "减小 --tensor-parallel-size，或在 `devices` 中填写更多设备",
+        ),
+        (
+            Line(
+                b"is larger than the number of available GPUs",
+                rb"World size \((?P<size>\d+)\) is larger than the number of available GPUs \((?P<there>\d+)\)",
+            ),
+            Line(
+                b"exceeds the number of available GPUs",
+                rb"[^'\"]{0,80}?\(?(?P<size>\d+)\)? exceeds the number of available GPUs \(?(?P<there>\d+)?",
+            ),
+        ),
+    ),
+    Cause(
+        "remote_code_not_trusted",
+        Text(
+            "the model brings code of its own, which vLLM does not run unasked", "模型自带代码，vLLM 未经允许不会执行"
+        ),
+        Text(
+            "add --trust-remote-code to `args`, if you trust it",
+            "如果信任该模型，在 `args` 中加入 --trust-remote-code",
+        ),
+        (Line(b"trust_remote_code=True", rb"Failed to load the model config\. If the model is a custom model"),),
+    ),
+    Cause(
+        "dtype_not_supported",
+        Text("this GPU cannot compute in bfloat16", "该 GPU 不支持 bfloat16"),
+        Text("add --dtype=half to `args`", "在 `args` 中加入 --dtype=half"),
+        (Line(b"Bfloat16 is only supported on GPUs"),),
+    ),
+    Cause(
+        "weights_missing",
+        Text("the model has no weights: {path}", "模型没有权重（weights）：{path}"),
+        Text(
+            "check that the directory holds the whole model: download or copy it again",
+            "检查目录是否包含完整的模型：重新下载或复制",
+        ),
+        (Line(b"Cannot find any model weights with", rb"Cannot find any model weights with `(?P<path>[^`]*)`"),),
+    ),
+    Cause(
+        "weights_incomplete",
+        Text("weights are missing in the checkpoint: {names}", "检查点中缺少权重：{names}"),
+        Text(
+            "check that every shard of the index is there and that config.json is this checkpoint's",
+            "检查索引中的所有分片是否都在，以及 config.json 是否属于该检查点",
+        ),
+        (
+            Line(
+                b"weights were not initialized from checkpoint",
+                rb"Following weights were not initialized from checkpoint: \{(?P<names>[^}]{1,200})",
+            ),
+        ),
+    ),
+    Cause(
+        "quantization_unknown",
+        Text("the quantization cannot be used: {why}", "无法使用该量化方式：{why}"),
+        Text(
+            "remove --quantization, update vLLM, or use another quantization of the model",
+            "去掉 --quantization，升级 vLLM，或使用其他量化版本的模型",
+        ),
+        (
+            Line(b"Unknown quantization method", rb"(?P<why>Unknown quantization method: [\w-]+)"),
+            Line(b"Cannot find the config file for", rb"(?P<why>Cannot find the config file for \w+)"),
+            Line(
+                b"quantization method",
+                rb"(?P<why>(?:The quantization method|\S+) \S*quantization(?: method)? .{0,100}(?:not supported|unsupported)[^.\[]{0,80})",
+            ),
+            Line(b"quantization", rb"(?P<why>\S+ quantization is (?:currently )?not supported[^.\[]{0,80})"),
+            Line(
+                b"is not supported for the current GPU",
+                rb"(?P<why>The quantization method \S+ is not supported for the current GPU)",
+            ),
+            Line(
+                b"does not match the quantization method specified",
+                rb"(?P<why>Quantization method specified in the model config \([^)]*\) does not match the quantization method specified)",
+            ),
+        ),
+    ),
+    Cause(
+        "device_not_found",
+        Text("vLLM finds no device", "vLLM 找不到设备（device）"),
+        Text(
+            "check the driver (nvidia-smi), `devices`, and that this build of vLLM is for this machine",
+            "检查驱动（nvidia-smi）、`devices`，以及 vLLM 的版本是否适用于本机",
+        ),
+        (Line(b"Failed to infer device type"),),
+    ),
+    Cause(
+        "attention_backend",
+        Text("the attention backend cannot be used: {why}", "无法使用该注意力后端（attention backend）：{why}"),
+        Text(
+            "remove --attention-backend (or VLLM_ATTENTION_BACKEND), or choose one of those that are listed",
+            "去掉 --attention-backend（或 VLLM_ATTENTION_BACKEND），或选择列出的后端",
+        ),
+        (
+            Line(b"Unknown attention backend", rb"(?P<why>Unknown attention backend: '[^']*')"),
+            Line(b"Invalid attention backend", rb"(?P<why>Invalid attention backend for \S+)"),
+            Line(b"No valid attention backend", rb"(?P<why>No valid attention backend found[^.]{0,80})"),
+            Line(
+                b"is not valid for this configuration",
+                rb"(?P<why>Selected backend \S+ is not valid for this configuration)",
+            ),
+        ),
+    ),
+    Cause(
+        "tool_parser_unknown",
+        Text("there is no such tool call parser: {name}", "没有这个 tool call parser：{name}"),
+        Text(
+            "choose one of those that the line lists for --tool-call-parser",
+            "从该行列出的名称中选择 --tool-call-parser",
+        ),
+        (Line(b"invalid tool call parser", rb"'?invalid tool call parser: (?P<name>\S+)"),),
+    ),
+    Cause(
+        "reasoning_parser_unknown",
+        Text("there is no such reasoning parser: {name}", "没有这个 reasoning parser：{name}"),
+        Text(
+            "choose one of those that the line lists for --reasoning-parser",
+            "从该行列出的名称中选择 --reasoning-parser",
+        ),
+        (Line(b"invalid reasoning parser", rb"'?invalid reasoning parser: (?P<name>\S+)"),),
+    ),
+    Cause(
+        "config_file_missing",
+        Text("the file of --config cannot be read: {path}", "无法读取 --config 的文件：{path}"),
+        Text("check the path in `args`", "检查 `args` 中的路径"),
+        (
+            Line(
+                b"Unable to read the config file at",
+                rb"Unable to read the config file at (?P<path>\S+?)\. Check path",
+            ),
+        ),
+    ),
+    Cause(
+        "bad_overrides",
+        Text("--hf-overrides is no JSON object", "--hf-overrides 不是 JSON 对象（dict）"),
+        Text("give a JSON object, and quote it", "填写 JSON 对象，并注意引号"),
+        (Line(b"hf_overrides.", rb"hf_overrides\.(?:dict|callable)"),),
+    ),
+    Cause(
+        "ray_missing",
+        Text("Ray is not installed", "未安装 Ray"),
+        Text(
+            "install ray into pythonBin's environment, or use --distributed-executor-backend mp",
+            "在 pythonBin 的环境中安装 ray，或使用 --distributed-executor-backend mp",
+        ),
+        (
+            Line(b"Failed to import Ray", rb"Failed to import Ray"),
+            Line(b"Unable to load Ray", rb"Unable to load Ray"),
+        ),
+    ),
+    Cause(
+        "engine_start_timeout",
+        Text("the engine did not come up in time", "引擎未能及时启动"),
+        Text(
+            "set VLLM_ENGINE_READY_TIMEOUT_S higher in `environ`", "在 `environ` 中增大 VLLM_ENGINE_READY_TIMEOUT_S"
+        ),
+        (Line(b"Timed out waiting for engine core", rb"Timed out waiting for engine core"),),
+    ),
+    Cause(
+        "worker_died",
+        Text("worker {name}", "工作进程 {name} "),
+        _ABOVE,
+        (
+            Line(
+                b"died unexpectedly (exit code",
+                rb"(?:Ray)?Worker[ P]\w* (?P<name>\S+) died unexpectedly \(exit code: (?P<status>-\d+)\)",
+            ),
+            Line(b"died with exit code", rb"Worker (?P<name>\S+) pid \d+ died, exit code: (?P<status>-\d+)"),
+        ),
+        died=True,
+    ),
+    Cause(
+        "engine_died",
+        Text("process {name}", "进程 {name} "),
+        _ABOVE,
+        (
+            Line(
+                b"Failed core proc(s): {'",
+                rb"Engine core initialization failed.*Failed core proc\(s\): \{'(?P<name>[^']+)': (?P<status>-\d+)",
+            ),
+            Line(
+                b"died with exit code",
+                rb"[^'\"]{0,60}Process (?P<name>\S+) \(PID: \d+\) died with exit code (?P<status>-\d+)",
+            ),
+        ),
+        died=True,
+    ),
+    Cause(
+        "worker_died",
+        Text("worker {name} died", "工作进程 {name} 意外退出"),
+        Text(
+            "the log does not say why: the kernel's OOM killer, or a user, may have killed it, see dmesg",
+            "日志没有说明原因：可能被内核的 OOM killer 或用户终止，查看 dmesg",
+        ),
+        (
+            Line(b"died unexpectedly", rb"(?:Ray)?Worker(?:Proc| proc)? (?P<name>\S+) died unexpectedly"),
+            Line(b"died with exit code", rb"[^'\"]{0,60}Process (?P<name>\S+) \(PID: \d+\) died with exit code"),
+            Line(b"pid", rb"Worker (?P<name>\S+) pid \d+ died"),
+        ),
+        Rank.CONSEQUENCE,
+    ),
+    Cause(
+        "engine_died",
+        Text("the engine process died", "引擎进程意外退出"),
+        Text(
+            "the log does not say why: the kernel's OOM killer, or a user, may have killed it, see dmesg",
+            "日志没有说明原因：可能被内核的 OOM killer 或用户终止，查看 dmesg",
+        ),
+        (
+            Line(b"engine core exited unexpectedly", rb"(?:\[shutdown\] )?MPClient: engine core exited unexpectedly"),
+            Line(b"Engine core process", rb"Engine core process \S+ died unexpectedly"),
+            Line(b"EngineCore encountered an issue", rb"EngineCore encountered an issue"),
+            Line(b"EngineCore encountered a fatal error"),
+            Line(b"EngineDeadError", rb"[\w.]*EngineDeadError(?:: |$)"),
+            Line(b"Executor failed."),
+            Line(b"Background loop has errored already"),
+        ),
+        Rank.CONSEQUENCE,
+    ),
+    Cause(
+        "engine_failed",
+        Text("the engine process failed", "引擎进程启动失败"),
+        _ABOVE,
+        (
+            Line(b"Engine core initialization failed"),
+            Line(b"Engine process failed to start"),
+            Line(b"WorkerProc initialization failed"),
+            Line(b"Worker failed with error"),
+            Line(b"', please check the stack trace above for the root cause"),
+        ),
+        Rank.CONSEQUENCE,
+    ),
+)
+
+HINTS = {
+    "gpu_out_of_memory": Text(
+        "lower --gpu-memory-utilization, --max-model-len or --max-num-seqs, or end what else uses the GPU",
+        "减小 --gpu-memory-utilization、--max-model-len 或 --max-num-seqs，或结束其他占用 GPU 的程序",
+    ),
+    "npu_out_of_memory": Text(
+        "lower --gpu-memory-utilization, --max-model-len or --max-num-seqs, or use more devices (npu-smi info)",
+        "减小 --gpu-memory-utilization、--max-model-len 或 --max-num-seqs，或使用更多设备（npu-smi info）",
+    ),
+    "out_of_memory": Text(
+        "use a machine, or a container limit, with more memory; on a CPU lower VLLM_CPU_KVCACHE_SPACE",
+        "使用内存更大的机器或提高容器上限；在 CPU 上减小 VLLM_CPU_KVCACHE_SPACE",
+    ),
+    "remote_code_not_trusted": Text(
+        "add --trust-remote-code to `args`, if you trust it", "如果信任该模型，在 `args` 中加入 --trust-remote-code"
+    ),
+}

@@ -1,0 +1,116 @@
+"""Matches a message with the known causes, and fills their texts. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from tracetail.contract.masking import mask_text
+from tracetail.launcher.engines import signals
+from tracetail.launcher.engines.causes.cause import Cause, Rank, Text
+from tracetail.launcher.keeper.log_errors import Message
+
+_WRAPPER = re.compile(
+    rb"(?:[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|error)(?:\([\w.]{1,100}\))?: "
+    rb"|Value error, |Assertion failed, |what\(\): +|\[TM\]\[ERROR\] |error: |Error: "
+    rb"|(?:(?:<[\w-]+>|[\w./+-]+): )?fatal error: "
+    rb"|Worker failed with error ['\"]|Call to \w+ method failed: |[Cc]apture (?:cuda|CUDA) graph failed: "
+    rb"|\d+ validation errors? for \w+: |\[MIE\w+\] |\[[a-z_]+\] )"
+)
+"""What stands before another program's message: an exception's name, and texts with which engines wrap it."""
+_WRAPPERS_MAX = 6
+_OPTIONAL = re.compile(r"\[([^\[\]]*\{\w+\}[^\[\]]*)\]")
+_GROUP = re.compile(r"\{(\w+)\}")
+
+
+class Matched(NamedTuple):
+    """A message that names a known cause."""
+
+    cause: Cause
+    message: Message
+    values: dict[str, str]
+
+    def text(self) -> Text:
+        """Return what is wrong."""
+        return _fill_both(self.cause.text, self.values)
+
+    def hint(self, hints: dict[str, Text]) -> Text:
+        """Return what to change. hints: the engine's own, by code."""
+        return _fill_both(hints.get(self.cause.code, self.cause.hint), self.values)
+
+
+def first_match(causes: Sequence[Cause], messages: Iterable[Message]) -> Matched | None:
+    """Return the most telling cause that these messages name; of several the first. None if there is none."""
+    best: Matched | None = None
+    for message in messages:
+        found = match(causes, message)
+        if found is not None and (best is None or found.cause.rank < best.cause.rank):
+            best = found
+            if best.cause.rank == Rank.ROOT:
+                break
+    return best
+
+
+def match(causes: Sequence[Cause], message: Message) -> Matched | None:
+    """Return the cause that a message names; None if there is none."""
+    starts: list[int] | None = None
+    for cause in causes:
+        for line in cause.lines:
+            if line.anchor not in message.text:
+                continue
+            starts = list(_starts(message.text)) if starts is None else starts
+            for at in starts:
+                found = _match_at(line.anchor, line.pattern, message.text, at)
+                if found is not None:
+                    return _decode(Matched(cause, message, found))
+    return None
+
+
+def _match_at(anchor: bytes, pattern: bytes, text: bytes, at: int) -> dict[str, str] | None:
+    if not pattern:
+        return {} if text.startswith(anchor, at) else None
+    found = _compiled(pattern).match(text, at)
+    if found is None:
+        return None
+    return {name: value.decode(errors="replace") for name, value in found.groupdict().items() if value is not None}
+
+
+@cache
+def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(pattern)
+
+
+def _starts(text: bytes) -> Iterator[int]:
+    """Yield the offsets at which a message begins: its own, and that after each wrapper."""
+    at = len(text) - len(text.lstrip(b" \t|"))
+    yield at
+    for _ in range(_WRAPPERS_MAX):
+        found = _WRAPPER.match(text, at)
+        if found is None:
+            return
+        at = found.end()
+        yield at
+
+
+def _decode(found: Matched) -> Matched:
+    """Name the signal that ended a process of the server."""
+    if not found.cause.died:
+        return found
+    number = abs(int(found.values["status"]))
+    decoded, name = signals.cause_of(number), signals.name_of(number)
+    text = Text(f"{found.cause.text.en} was killed by {name}", f"{found.cause.text.zh}被 {name} 终止")
+    return found._replace(
+        cause=found.cause._replace(code=decoded.code, text=text, hint=decoded.hint, rank=Rank.GENERAL)
+    )
+
+
+def _fill_both(text: Text, values: dict[str, str]) -> Text:
+    return Text(mask_text(fill(text.en, values)), mask_text(fill(text.zh, values)))
+
+
+def fill(template: str, values: dict[str, str]) -> str:
+    """Return the template with its groups replaced, without the optional parts that lack a value."""
+    template = _OPTIONAL.sub(
+        lambda part: part[1] if all(name in values for name in _GROUP.findall(part[1])) else "", template
+    )
+    return _GROUP.sub(lambda group: values.get(group[1], "?"), template)

@@ -1,0 +1,208 @@
+"""Reads the errors in a log: tracebacks, chained as Python chains them, and other lines of level error. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from tracetail.contract.engine_lines import EngineLine, json_message, read_line
+from tracetail.contract.tracebacks import Part, Tracebacks
+
+LINE_MAX_BYTES = 4096
+"""Bytes of a line that are searched: causes stand at its beginning."""
+JSON_MAX_BYTES = 256 * 1024
+"""A line that is JSON is read whole: a traceback is one of its fields."""
+
+HARMLESS = ("debug", "info")
+_SERVED = re.compile(
+    rb'"(?:GET|POST|PUT|DELETE) /(?!health|metrics|v1/models|ping|version|get_model_info)\S* HTTP/[\d.]+" [234]\d\d\b'
+)
+"""An access log's line of a request that was answered."""
+_READY = (
+    b"Application startup complete.",
+    b"The server is fired up and ready to roll!",
+    b"Daemon start success!",
+    b"server is listening on http",
+    b"all slots are idle",
+)
+_EXCEPTION = re.compile(
+    rb"[ \t|+-]*(?P<text>[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Group)\b(?:\([\w.]+\))?(?::.*|$))"
+)
+_ERROR_START = re.compile(
+    rb"terminate called |Fatal Python error: |Segmentation fault|Bus error|Illegal instruction"
+    rb"|Aborted \(core dumped\)|!!!!!!! Segfault encountered|double free or corruption|free\(\): |malloc\(\): "
+    rb"|GGML_ASSERT\(|thread '.*' panicked|[\w./+-]{1,100}: (?:fatal )?error: |(?:fatal )?error: |Error: |ERROR: "
+    rb"|FATAL: |\[TM\]\[ERROR\]|E[A-Z]\d{4}: |[\w./+-]*/ld: "
+    rb"|[\w./+-]*/python[\d.]*: (?:No module named|Error while finding)|[\w./+-]{1,100}: line \d+: "
+    rb"|(?:/[\w./+-]+|\w{2,10}): (?:\d+: )?[\w./+-]+: (?:not found|command not found)|docker: |exec \S+: "
+    rb"|standard_init_linux"
+)
+"""How lines without a header begin that report an error: of C++, Python, argparse, compilers, shells, CANN."""
+
+_LINK_LINES = 3
+"""How many lines before `The above exception was the direct cause of` an exception without frames may be."""
+
+
+class Message(NamedTuple):
+    """One line of a log, or of the message of a line that is JSON."""
+
+    at: int
+    """The line's number."""
+    line: bytes
+    """For users: as printed, with header, but without colours."""
+    text: bytes
+    """Without header; its indentation kept."""
+    level: str | None
+    """None if the line has no header."""
+
+
+class Failure(NamedTuple):
+    """An error in a log: the exceptions of a traceback and of those chained to it, or one line of level error."""
+
+    at: int
+    exceptions: list[list[Message]]
+    """In the order of the log; each is the exception's line and the further lines of its message."""
+
+
+class LogErrors(NamedTuple):
+    """What a log has of errors."""
+
+    messages: list[Message]
+    """Lines outside of tracebacks, but those of a header with level debug or info."""
+    tracebacks: list[Failure]
+    lines: list[Failure]
+    """Lines of level error outside of tracebacks, and lines with which programs report an error."""
+    alive_at: int
+    """The number of the last line that shows the server at work, after the errors before; -1 if there is none."""
+    starts: list[Message]
+    """The first lines of tracebacks."""
+    informed: list[Message]
+    """Messages of level info that report a shutdown."""
+
+
+def read_errors(lines: Iterable[bytes]) -> LogErrors:
+    """Read the lines of a log: texts, without stamp and prefix."""
+    found = LogErrors([], [], [], -1, [], [])
+    reader = _Reader(found)
+    for at, line in enumerate(lines):
+        for parsed, shown in _parse(line):
+            reader.add(at, parsed, shown)
+    return found._replace(alive_at=reader.alive_at)
+
+
+def _parse(line: bytes) -> Iterator[tuple[EngineLine, bytes]]:
+    """Yield the lines of a printed line, and the text to show: one, or each of a JSON message."""
+    parsed = read_line(line if b"{" in line[:64] and len(line) <= JSON_MAX_BYTES else line[:LINE_MAX_BYTES])
+    if not parsed.text.startswith(b"{", parsed.prefix_end):
+        yield parsed, line[:LINE_MAX_BYTES] if b"\x1b" not in line else parsed.message
+        return
+    message = json_message(parsed.text[parsed.prefix_end :])
+    if message is None:
+        yield parsed, parsed.text
+        return
+    for text in message.split("\n"):
+        inner = text.encode(errors="replace")[:LINE_MAX_BYTES]
+        yield EngineLine(inner, parsed.header._replace(body=0), 0, None), inner
+
+
+class _Reader:
+    """Assigns each line to the traceback that it belongs to."""
+
+    def __init__(self, found: LogErrors) -> None:
+        self.found = found
+        self.alive_at = -1
+        self._tracebacks = Tracebacks()
+        self._open: dict[tuple[bytes, bytes, bytes], Failure] = {}
+        self._last: Failure | None = None
+        self._linked: set[int] = set()
+        """The ids of tracebacks to which the next one is chained."""
+        self._headline: Message | None = None
+        self._after_error = False
+
+    def add(self, at: int, parsed: EngineLine, shown: bytes) -> None:
+        """Add a line."""
+        text, level = parsed.message, parsed.header.level
+        level = level if parsed.header.named else None
+        message = Message(at, shown, text, level)
+        if _SERVED.search(text) or text.startswith(_READY):
+            self.alive_at = at
+        part = self._tracebacks.add(parsed, after_error=self._after_error)
+        if part is None:
+            self._line(message)
+        else:
+            self._part(part, message, _key(parsed))
+        self._after_error = level in ("error", "critical")
+
+    def _line(self, message: Message) -> None:
+        """Add a line outside of tracebacks."""
+        text = message.text.strip()
+        if message.level not in HARMLESS:
+            self.found.messages.append(message)
+        elif b"hut" in text or b"SIG" in text or b"signal" in text:
+            self.found.informed.append(message)
+        if text and (message.level in ("error", "critical") or (message.level is None and _ERROR_START.match(text))):
+            self._headline = message
+            self.found.lines.append(Failure(message.at, [[message]]))
+        elif message.level is None and text.startswith(b"what():") and self.found.lines:
+            self.found.lines[-1].exceptions[0].append(message)
+        elif text:
+            self._headline = None
+
+    def _part(self, part: Part, message: Message, key: tuple[bytes, bytes, bytes]) -> None:
+        """Add a line of a traceback."""
+        if part == Part.START:
+            self._start(message, key)
+            if message.level not in HARMLESS:
+                self.found.starts.append(message)
+            return
+        failure = self._open.get(key) or self._last
+        if part == Part.LINK:
+            failure = self._chain_bare_exception(message.at, key, failure)
+        if failure is None or (part == Part.FRAME and self._after_error and self._headline is not None):
+            failure = self._begin(message.at, key)
+            self._headline = None
+        if part == Part.LINK:
+            self._linked.add(id(failure))
+        elif part == Part.EXCEPTION or (
+            part == Part.FRAME and b"|" in message.text and _EXCEPTION.match(message.text)
+        ):
+            failure.exceptions.append([message])
+        elif part == Part.MESSAGE and failure.exceptions:
+            failure.exceptions[-1].append(message)
+
+    def _chain_bare_exception(
+        self, at: int, key: tuple[bytes, bytes, bytes], open_: Failure | None
+    ) -> Failure | None:
+        """Return the chain that a link at line `at` continues: an exception without frames is one line before it."""
+        if not self.found.lines or self.found.lines[-1].at < at - _LINK_LINES:
+            return open_
+        bare = self.found.lines.pop()
+        self.found.messages[:] = [message for message in self.found.messages if message.at != bare.at]
+        failure = open_ if open_ is not None and id(open_) in self._linked else self._begin(bare.at, key)
+        failure.exceptions.extend(bare.exceptions)
+        return failure
+
+    def _start(self, message: Message, key: tuple[bytes, bytes, bytes]) -> None:
+        if self._headline is not None and self.found.lines and message.at - self._headline.at <= 1:
+            self.found.lines.pop()  # it announced this traceback
+        self._headline = None
+        failure = self._open.get(key) or (self._last if self._last and id(self._last) in self._linked else None)
+        if failure is not None and id(failure) in self._linked:
+            self._linked.discard(id(failure))
+            self._open[key] = self._last = failure
+        else:
+            self._begin(message.at, key, harmless=message.level in HARMLESS)
+
+    def _begin(self, at: int, key: tuple[bytes, bytes, bytes], *, harmless: bool = False) -> Failure:
+        """Open a traceback. harmless: it is logged below warning, as a part of a prompt."""
+        failure = Failure(at, [])
+        if not harmless:
+            self.found.tracebacks.append(failure)
+        self._open[key] = self._last = failure
+        return failure
+
+
+def _key(line: EngineLine) -> tuple[bytes, bytes, bytes]:
+    """Return what distinguishes the tracebacks of several processes that print at the same time."""
+    header = line.header
+    headed = header.level is not None and not header.weak
+    return line.prefix, (header.process or b"") if headed else b"", (header.source or b"") if headed else b""
