@@ -18,7 +18,7 @@ _COMMANDS = {
     "apply": (
         "tracetail.cli.launch.apply",
         "apply",
-        "Start, stop, restart or show a service, as `action` says.",
+        "Start, stop, restart, show or test a service, as `action` says.",
     ),
     "ps": ("tracetail.cli.launch.ps", "ps", "List the launches of this machine."),
     "logs": ("tracetail.cli.logs", "logs", "Print the lines of a trace or launch."),

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 ENVS = ("dev", "test", "prod")
+ACTIONS = ("start", "stop", "restart", "status", "warmup", "smoke", "notify")
 
 
 class ParametersError(ValueError):
@@ -31,7 +32,8 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The parameters of `tracetail start`, `stop`, `restart`, `status` and `apply`."""
 
     action: Annotated[
-        Literal["start", "stop", "restart", "status"], Meta(description="what `tracetail apply` does")
+        Literal["start", "stop", "restart", "status", "warmup", "smoke", "notify"],
+        Meta(description="what `tracetail apply` does"),
     ] = "start"
     service: Annotated[
         str, Meta(description="table of defaults in the configuration: [launcher.services.<name>]")

@@ -12,7 +12,7 @@ import re2
 
 from tracetail.contract.identity import InvalidIdError, check_id
 from tracetail.launcher import engines
-from tracetail.launcher.params import ENVS, FIELDS, ParametersError, Params, default_engine, to_object
+from tracetail.launcher.params import ACTIONS, ENVS, FIELDS, ParametersError, Params, default_engine, to_object
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -20,7 +20,7 @@ _ALIASES = {**FIELDS, **{attribute: attribute for attribute in FIELDS.values()},
 _BY_ATTRIBUTE = {attribute: name for name, attribute in FIELDS.items()}
 
 _CHOICES = {
-    "action": ("start", "stop", "restart", "status"),
+    "action": ACTIONS,
     "engine": engines.NAMES,
     "env": ENVS,
     "livenessProbe": ("health", "token", "none"),

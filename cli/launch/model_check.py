@@ -1,6 +1,6 @@
 """`tracetail warmup` and `tracetail smoke`: requests to a running server."""
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -10,18 +10,24 @@ from tracetail.cli.launch.outcome import ResultCommand, finish, refuse_parameter
 from tracetail.launcher.params import ParametersError
 from tracetail.launcher.result import OK, Result
 
-if TYPE_CHECKING:
-    from tracetail.launcher.registry import Launch
-
 
 @click.command(cls=ResultCommand)
 @selection_options
 def warmup(given: str | None, launch_id: str, **flags: Any) -> None:
     """Send a first request and wait for a token."""
+    try:
+        values = parameters.merge(parameters.read(given), flags)
+    except ParametersError as error:
+        refuse_parameters("warmup", error)
+    run_warmup(values, launch_id)
+
+
+def run_warmup(values: dict[str, Any], launch_id: str) -> NoReturn:
+    """Send a first request to the selected launch, print the result, and exit."""
     from tracetail.launcher.operations import model_check
 
     try:
-        result = model_check.warm_up(_launch(given, launch_id, flags)[0])
+        result = model_check.warm_up(parameters.one_launch(values, launch_id))
     except ParametersError as error:
         refuse_parameters("warmup", error)
     _finish(result)
@@ -36,23 +42,28 @@ def smoke(
     given: str | None, launch_id: str, prompt: str | None, pattern: str | None, max_tokens: int, **flags: Any
 ) -> None:
     """Send a prompt and check the answer."""
+    try:
+        values = parameters.merge(parameters.read(given), flags)
+    except ParametersError as error:
+        refuse_parameters("smoke", error)
+    test = values.get("smoke")
+    if prompt is not None:
+        test = {"prompt": prompt, "pattern": pattern or ".", "maxTokens": max_tokens}
+    run_smoke(values, launch_id, test)
+
+
+def run_smoke(values: dict[str, Any], launch_id: str, test: Any) -> NoReturn:
+    """Send a prompt to the selected launch, check the answer, print the result, and exit.
+
+    test: `prompt`, `pattern` and `maxTokens`; None for those of the launch's start.
+    """
     from tracetail.launcher.operations import model_check
 
     try:
-        launch, values = _launch(given, launch_id, flags)
-        test = values.get("smoke")
-        if prompt is not None:
-            test = {"prompt": prompt, "pattern": pattern or ".", "maxTokens": max_tokens}
-        result = model_check.smoke(launch, test)
+        result = model_check.smoke(parameters.one_launch(values, launch_id), test)
     except ParametersError as error:
         refuse_parameters("smoke", error)
     _finish(result)
-
-
-def _launch(given: str | None, launch_id: str, flags: dict[str, Any]) -> "tuple[Launch, dict[str, Any]]":
-    """Return the selected launch and the parameters that selected it. Raises ParametersError."""
-    values = parameters.merge(parameters.read(given), flags)
-    return parameters.one_launch(values, launch_id), values
 
 
 def _finish(result: Result) -> NoReturn:

@@ -1,6 +1,6 @@
 """`tracetail notify`: sends a launch's state to its callback URL."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -14,14 +14,22 @@ from tracetail.launcher.result import OK
 @click.command(cls=ResultCommand)
 @selection_options
 @click.option("--callback-url", default=None, help="The receiver (else the callbackUrl of the start).")
-def notify(given: str | None, launch_id: str, callback_url: str | None, **flags: Any) -> None:
+def notify(given: str | None, launch_id: str, **flags: Any) -> None:
     """Send a launch's state to its callback URL."""
+    try:
+        values = parameters.merge(parameters.read(given), flags)
+    except ParametersError as error:
+        refuse_parameters("notify", error)
+    run_notify(values, launch_id)
+
+
+def run_notify(values: dict[str, Any], launch_id: str) -> NoReturn:
+    """Send the state of the selected launch, print the result, and exit."""
     from tracetail.launcher.operations import notify
 
     try:
-        values = parameters.merge(parameters.read(given), flags)
         launch = parameters.one_launch(values, launch_id)
-        result = notify.notify(launch, callback_url or values.get("callbackUrl") or "")
+        result = notify.notify(launch, values.get("callbackUrl") or "")
     except ParametersError as error:
         refuse_parameters("notify", error)
     if result.status == OK:

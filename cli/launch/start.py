@@ -4,7 +4,6 @@ import json
 import signal
 import sys
 from collections.abc import Mapping
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -13,16 +12,13 @@ from tracetail.cli.launch import parameters
 from tracetail.cli.launch.options import launch_option, parameter_options, scope_option
 from tracetail.cli.launch.outcome import ResultCommand, at_url, finish, refuse_parameters
 from tracetail.cli.launch.progress import Progress
+from tracetail.cli.launch.termination import Listener, TerminatedError, Termination
 from tracetail.launcher import params_input
 from tracetail.launcher.params import ParametersError
 from tracetail.launcher.result import Result
 
 if TYPE_CHECKING:
     from tracetail.launcher.selection import Selection
-
-
-class _TerminatedError(BaseException):
-    """SIGTERM arrived."""
 
 
 @click.command(cls=ResultCommand)
@@ -32,32 +28,35 @@ def start(given: str | None, scope: bool, **flags: Any) -> None:
     """Start an inference server and wait until it is ready.
 
     The last line on stdout is TRACETAIL_RESULT and a JSON object. Exit status: 0 ready, 2 bad parameters, 10 exited
-    before ready, 11 not ready in time, 12 port in use, 13 another operation is running, 15 preflight failed.
+    before ready, 11 not ready in time, 12 port in use, 13 another operation is running, 15 preflight failed,
+    143 ended by SIGTERM, and with it the launch that it was starting.
     """
     run_start("start", given, flags, scope=scope)
 
 
 def run_start(action: str, given: str | None, flags: Mapping[str, Any], *, scope: bool) -> NoReturn:
     """Start a launch, print its progress and result, and exit."""
-    signal.signal(signal.SIGTERM, _raise_terminated)
     progress = Progress()
+    termination = Termination(progress)
+    termination.install()
     try:
-        result = _start(action, given, flags, progress, scope=scope)
+        result = _start(action, given, flags, termination, scope=scope)
+        termination.ignore()
         progress.clear()
         if not result.status:
             shown = result.to_object()
             verb = "runs already" if result.reused else "is ready"
             click.echo(f"{shown['service']} {verb} after {result.seconds:.1f} s" + at_url(shown))
         finish(result._replace(action=action))
-    except _TerminatedError:
+    except TerminatedError:
         progress.clear()
-        _exit_by_signal(action, signal.SIGTERM)
+        finish(termination.end(action, parameters.state_dir()))
     except KeyboardInterrupt:
         progress.clear()
-        _exit_by_signal(action, signal.SIGINT)
+        _exit_by_interrupt(action)
 
 
-def _start(action: str, given: str | None, flags: Mapping[str, Any], progress: Progress, *, scope: bool) -> Result:
+def _start(action: str, given: str | None, flags: Mapping[str, Any], listener: Listener, *, scope: bool) -> Result:
     from tracetail.launcher.operations import start
 
     values: dict[str, Any] = {}
@@ -76,19 +75,15 @@ def _start(action: str, given: str | None, flags: Mapping[str, Any], progress: P
         click.echo(f"warning: scriptPath {wanted.script_path} is ignored: engine {wanted.engine} has its own command")
     if wanted.callback_url.startswith("http://") and wanted.callback_token_file:
         click.echo("warning: the token of callbackTokenFile is sent to callbackUrl unencrypted: use https")
-    return start.start(wanted, parameters.state_dir(), progress, min_free_bytes=settings.min_free_bytes, scope=scope)
+    return start.start(wanted, parameters.state_dir(), listener, min_free_bytes=settings.min_free_bytes, scope=scope)
 
 
-def _raise_terminated(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise _TerminatedError
-
-
-def _exit_by_signal(action: str, number: signal.Signals) -> NoReturn:
-    """Print what happens to the launch, and exit with the status that shells give for a signal."""
+def _exit_by_interrupt(action: str) -> NoReturn:
+    """Print that the launch goes on, and exit with the status that shells give for Ctrl-C."""
     hint = "the launch goes on; `tracetail ps` shows it, `tracetail stop` ends it"
-    click.echo(f"\nended by {number.name}: {hint}")
-    click.echo(Result(action, 128 + number, cause=f"ended by {number.name}", hint=hint).line())
-    sys.exit(128 + number)
+    click.echo(f"\nended by SIGINT: {hint}")
+    click.echo(Result(action, 128 + signal.SIGINT, cause="ended by SIGINT", hint=hint).line())
+    sys.exit(128 + signal.SIGINT)
 
 
 @click.command(cls=ResultCommand)

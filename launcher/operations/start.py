@@ -39,7 +39,10 @@ GRACE_SECONDS = 60.0
 """How long after its own time-outs a keeper may take to record the end."""
 
 Listener = Callable[[str, Record, list[Phase]], None]
-"""Called with event, record and new phases: `launched`, `joined`, `restarting`, `phases`, `waiting` (repeatedly)."""
+"""Called with event, record and new phases.
+
+Events: `joined`, `restarting`, `launching` (with an empty record), `launched`, `phases`, `waiting` (repeatedly).
+"""
 
 
 def start(params: Params, state_dir: Path, listener: Listener, *, min_free_bytes: int, scope: bool = False) -> Result:
@@ -131,6 +134,7 @@ def _launch(
             return stopped
     if scope and shutil.which("systemd-run") is None:
         raise Refusal(PREFLIGHT_FAILED, "--scope needs systemd-run, which is not there", "leave --scope out")
+    listener("launching", {}, [])
     launch, lock = new_launch.prepare(params, state_dir, 0, min_free_bytes)
     with lock:
         keeper_process.spawn_keeper(launch, lock, scope=scope)

@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -233,13 +234,63 @@ def test_a_keeper_that_ends_at_once_is_reported_and_not_restarted_forever(world,
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def test_a_start_that_is_terminated_reports_that_the_launch_continues(world, wait_until):
+def test_a_start_that_is_terminated_stops_its_launch_and_reports_that(world, wait_until):
+    with world.popen("start", "--params", world.params([["fork-away", [["stay"]]], ["stay"]])) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        launcher.terminate()
+        printed = launcher.stdout.read()
+        assert launcher.wait(30) == 143
+    launch = world.launches()[0]
+    assert f"stopped launch {launch.launch_id} in " in printed
+    result = json.loads(printed.splitlines()[-1].removeprefix("TRACETAIL_RESULT "))
+    assert (result["exitStatus"], result["state"], result["launchId"]) == (143, "stopped", launch.launch_id)
+    assert result["cause"] == f"ended by SIGTERM: launch {launch.launch_id} was stopped"
+    assert not world.members(launch)
+
+
+def test_a_start_that_is_terminated_before_its_launch_is_complete_leaves_nothing(world, wait_until):
+    for delay in range(8):  # hundredths of a second after the launch's directory appeared
+        with world.popen("start", "--params", world.params([["stay"]], modelName=f"m{delay}")) as launcher:
+            wait_until(
+                lambda: (world.state / "launches").is_dir() and len(list((world.state / "launches").iterdir()))
+            )
+            time.sleep(delay / 100)
+            launcher.terminate()
+            launcher.stdout.read()
+            assert launcher.wait(30) in (143, -15)
+        for launch in world.launches():
+            assert world.ended(launch)["state"] == "stopped"
+            assert not world.members(launch)
+            shutil.rmtree(launch.path)
+
+
+def test_a_start_whose_reader_is_gone_stops_its_launch_when_it_is_terminated(world, wait_until):
+    """Java's Process.destroy() sends SIGTERM and closes the pipe."""
     with world.popen("start", "--params", world.params([["stay"]])) as launcher:
         wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
         launcher.terminate()
-        assert "ended by SIGTERM: the launch goes on" in launcher.stdout.read()
-        assert launcher.wait(30) == 143
-    assert world.run("stop", "--model-name", "m").status == 0
+        launcher.stdout.close()
+        assert launcher.wait(30)
+    launch = world.launches()[0]
+    assert world.ended(launch)["state"] == "stopped"
+    assert not world.members(launch)
+
+
+def test_a_start_that_joined_another_leaves_it_alone_when_it_is_terminated(world, wait_until):
+    params = world.params([["stay"]])
+    with world.popen("start", "--params", params) as first:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        with world.popen("start", "--params", params) as joined:
+            line = joined.stdout.readline()
+            joined.terminate()
+            printed = joined.stdout.read()
+            assert joined.wait(30) == 143
+        left = world.members(world.launches()[0])
+        assert world.run("stop", "--model-name", "m").status == 0
+        assert first.wait(30) == 10
+    assert "is already starting" in line
+    assert "is another command's and goes on" in printed
+    assert len(left) == 1
 
 
 def test_a_scope_is_requested_from_systemd(world, tmp_path):

@@ -1,0 +1,98 @@
+"""SIGTERM during a start: the command stops the launch that it has made, and reports that."""
+
+import contextlib
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from tracetail.contract.record import STOPPED, Phase, Record
+from tracetail.launcher.result import OK, Result
+
+Listener = Callable[[str, Record, list[Phase]], None]
+
+
+class TerminatedError(BaseException):
+    """SIGTERM arrived."""
+
+
+class Termination:
+    """Turns SIGTERM into a TerminatedError, and knows what it interrupts.
+
+    It is the listener of a start, and hands all events on. While the launch is made, from `launching` to `launched`,
+    the signal is kept: otherwise a launch could be left behind that nobody knows of.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._making = False
+        self._pending = False
+        self._own = ""
+        self._other = ""
+
+    def install(self) -> None:
+        """Handle SIGTERM from now on."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def ignore(self) -> None:
+        """Ignore SIGTERM from now on: the result is known, and only has to be printed."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def __call__(self, event: str, record: Record, phases: list[Phase]) -> None:
+        """Note what is being started. Raises TerminatedError if SIGTERM arrived while the launch was made."""
+        if event == "launching":
+            self._making = True
+            return
+        if event in ("joined", "restarting"):
+            self._other = record["launchId"]
+        if event == "launched":
+            self._own = record["launchId"]
+        self._listener(event, record, phases)
+        if event == "launched":
+            self._making = False
+            if self._pending:
+                raise TerminatedError
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._making:
+            self._pending = True
+        else:
+            raise TerminatedError
+
+    def end(self, action: str, state_dir: Path) -> Result:
+        """Stop the launch that the start has made, and return the result. A launch of somebody else goes on."""
+        self.ignore()
+        name = signal.SIGTERM.name
+        ended = Result(action, 128 + signal.SIGTERM)
+        if not self._own:
+            what = f"launch {self._other} is another command's and goes on" if self._other else "nothing was started"
+            _print(f"\nended by {name}: {what}")
+            return ended._replace(cause=f"ended by {name}: {what}", hint="`tracetail ps` shows what runs")
+        _print(f"\nended by {name}: stopping launch {self._own}")
+        return _stopped(ended, self._own, state_dir)
+
+
+def _stopped(ended: Result, launch_id: str, state_dir: Path) -> Result:
+    from tracetail.contract.record import LaunchDir
+    from tracetail.contract.state import launches_dir
+    from tracetail.launcher import registry
+    from tracetail.launcher.operations import stop
+
+    launch = registry.read_launch(LaunchDir(launches_dir(state_dir) / launch_id))
+    stopped = stop.stop_launch(launch)
+    changed: dict[str, Any] = {"record": stopped.record, "state": stopped.state, "seconds": stopped.seconds}
+    if stopped.status != OK:
+        return ended._replace(cause=f"ended by SIGTERM; {stopped.cause}", hint=stopped.hint, **changed)
+    if stopped.state != STOPPED:
+        return ended._replace(**changed)  # it had failed by itself: the record has the cause
+    _print(f"stopped launch {launch_id} in {stopped.seconds:.1f} s")
+    return ended._replace(cause=f"ended by SIGTERM: launch {launch_id} was stopped", **changed)
+
+
+def _print(text: str) -> None:
+    """Print a line if there is still a reader: whoever sends SIGTERM may have closed the pipe with it."""
+    with contextlib.suppress(OSError):
+        click.echo(text)
