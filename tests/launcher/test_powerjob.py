@@ -74,25 +74,58 @@ def test_the_job_ends_with_the_launcher_and_ten_of_ten_servers_survive(world, tr
         assert world.run("stop", "--model-name", f"m-{instance}").status == 0
 
 
-@pytest.mark.needs("javac")
-def test_the_java_processor_passes_parameters_and_instance_and_returns_the_result(world, tracetail, tmp_path):
-    classes = tmp_path / "classes"
-    sources = [*HERE.rglob("stubs/**/*.java"), HERE / "ProcessorMain.java", RECIPES / "TracetailProcessor.java"]
-    subprocess.run(["javac", "-Xlint:all", "-Werror", "-d", str(classes), *map(str, sources)], check=True)
-    params = tmp_path / "params.json"
-    params.write_text(world.params([["text", "ready now\n"], ["stay"]], traceId="t-1"))
-    environ = world.environ | {"TRACETAIL": str(tracetail)}
-    command = ["java", "-cp", str(classes), "ProcessorMain", str(params), "4711"]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True)
-    *online, last = done.stdout.splitlines()
-    success, _, message = last.partition("\t")
-    assert success == "true"
-    result = json.loads(message.removeprefix("TRACETAIL_RESULT "))
-    assert (result["instanceId"], result["jobId"], result["traceId"]) == ("4711", "7", "t-1")
-    assert any("traceId t-1" in line for line in online)
-    params.write_text(world.params([["exit", 3]], modelName="n"))
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True)
-    success, _, message = done.stdout.splitlines()[-1].partition("\t")
-    assert success == "false"
-    assert "exited with status 3 before it was ready" in message
-    assert world.run("stop", "--model-name", "m").status == 0
+def script(tracetail, tmp_path):
+    """Return start_llm.py as a test machine has it, for any server's command."""
+    path = tmp_path / "start_llm.py"
+    path.write_text((RECIPES / "start_llm.py").read_text().replace("/opt/tracetail/bin/tracetail", str(tracetail)))
+    return path
+
+
+@pytest.fixture
+def recorder(tmp_path):
+    """Return a command in tracetail's place that prints its arguments and its input as JSON, and fails with 7."""
+    path = tmp_path / "recorder"
+    path.write_text(
+        f"#!{sys.executable}\nimport json, sys\n"
+        "print(json.dumps([sys.argv[1:], json.load(sys.stdin)]))\nsys.exit(7)\n"
+    )
+    path.chmod(0o755)
+    return path
+
+
+MACHINE = {"pythonBin": "/opt/llm/venv/bin/python", "readyTimeoutSec": 900}
+ORIGINAL = ["--model-name", "llama3", "--model-path", "/data/models/llama3", "--port", "8001"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flags", "params"),
+    [
+        (ORIGINAL, ORIGINAL, MACHINE),
+        ([*ORIGINAL, "--callback-url", "http://p/"], [*ORIGINAL, "--callback-url", "http://p/"], MACHINE),
+        (['{"modelName": "llama3", "pythonBin": "py"}'], [], {**MACHINE, "modelName": "llama3", "pythonBin": "py"}),
+        (['{"modelName": "llama3"}', "--port", "8001"], ["--port", "8001"], {**MACHINE, "modelName": "llama3"}),
+    ],
+)
+def test_the_script_starts_the_model_of_its_arguments(recorder, tmp_path, arguments, flags, params):
+    done = subprocess.run(
+        [sys.executable, script(recorder, tmp_path), *arguments], capture_output=True, text=True, check=False
+    )
+    assert json.loads(done.stdout) == [["apply", "--params", "-", *flags], params]
+    assert done.returncode == 7
+
+
+def test_the_script_refuses_what_is_no_json(recorder, tmp_path):
+    command = [sys.executable, script(recorder, tmp_path), "{'modelName': 'llama3'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the parameters are not valid JSON: ")
+
+
+def test_ending_the_script_ends_the_start(world, tracetail, tmp_path, wait_until):
+    command = [sys.executable, script(tracetail, tmp_path), world.params([["stay"]])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=world.environ) as process:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        process.terminate()
+        assert "ended by SIGTERM: launch " in process.stdout.read()
+        assert process.wait(30) == 143
+    assert not world.members(world.launches()[0])
