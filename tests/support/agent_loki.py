@@ -199,9 +199,11 @@ async def _half(request: web.Request) -> web.StreamResponse:
 class StoreFront(LokiStandIn):
     """The same front before a real store, which keeps what it lets through and answers the queries."""
 
-    def __init__(self, store_url: str) -> None:
+    def __init__(self, store_url: str, since_ns: int = 0) -> None:
+        """since_ns: of the oldest entry; a real Loki limits the time range of a query."""
         super().__init__()
         self._store_url = store_url
+        self._since_ns = since_ns
         self._seen: list[Stored] = []
 
     @property
@@ -224,9 +226,10 @@ class StoreFront(LokiStandIn):
     def entries(self) -> list[Stored]:
         """Return everything that the store holds, page by page."""
         found: dict[Stored, None] = {}
-        start = 0
+        start = self._since_ns
+        end = time.time_ns() + 600 * 10**9 if start else 2**62
         while True:
-            params = {"query": '{traceId=~".+"}', "start": start, "end": 2**62, "limit": 5000, "direction": "forward"}
+            params = {"query": '{traceId=~".+"}', "start": start, "end": end, "limit": 5000, "direction": "forward"}
             page = sorted(self._ask(params), key=lambda entry: entry.time_ns)
             fresh = [entry for entry in page if entry not in found]
             found.update(dict.fromkeys(fresh))
