@@ -10,6 +10,7 @@ from tracetail.contract.state import DIRECTORY_MODE
 from tracetail.launcher import engines, registry
 from tracetail.launcher.log.retention import free_bytes
 from tracetail.launcher.machine import ports
+from tracetail.launcher.operations import model_files
 from tracetail.launcher.params import Params
 from tracetail.launcher.result import PORT_HELD, PREFLIGHT_FAILED, Refusal
 
@@ -21,6 +22,7 @@ def check_paths(params: Params) -> None:
     """Raise Refusal if the model, a directory, a file or a program of the parameters cannot be used."""
     if params.model_path:
         _check_model(params.model_path)
+        _check_model_files(params)
     if params.work_dir and not Path(params.work_dir).is_dir():
         raise Refusal(
             PREFLIGHT_FAILED, f"workDir {params.work_dir} is not a directory", "create it or change workDir"
@@ -48,7 +50,19 @@ def _check_model(model_path: str) -> None:
             PREFLIGHT_FAILED,
             f"modelPath {model_path} does not exist",
             "give the directory of the model on this machine, or its name at a hub (org/name)",
+            "model_not_found",
+            (f"modelPath {model_path} 不存在", "填写本机上的模型目录，或模型在 hub 上的名称（org/name）"),
         )
+
+
+def _check_model_files(params: Params) -> None:
+    """Raise Refusal if the files of the model show that no engine can load it. A preStart may still fetch them."""
+    if params.engine == "custom" or params.pre_start:
+        return
+    problem = model_files.find_problem(params.model_path, params.args)
+    if problem is not None:
+        text, hint = problem.text, problem.hint
+        raise Refusal(PREFLIGHT_FAILED, text.en, hint.en, problem.code, (text.zh, hint.zh))
 
 
 def _check_program(name: str, program: str, work_dir: str) -> None:
