@@ -160,6 +160,7 @@ class _Search:
             [_shown(found.message)],
             found.cause.about_port,
             int(port[1]) if port else None,
+            consequence=found.cause.rank == Rank.CONSEQUENCE or found.cause.died,
         )
 
     def explains(self, number: int) -> bool:

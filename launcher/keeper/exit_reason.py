@@ -8,6 +8,7 @@ from tracetail.contract.logline import Event
 from tracetail.launcher.engines import Engine
 from tracetail.launcher.engines.causes.cause import Text
 from tracetail.launcher.keeper.child import Child
+from tracetail.launcher.keeper.end_facts import EndFact
 from tracetail.launcher.keeper.finding import KNOWN, NO_END, UNRECOGNISED, End, Finding
 from tracetail.launcher.result import EXITED_BEFORE_READY, PORT_HELD
 
@@ -32,6 +33,8 @@ _SHELL_STATUS = {
     ),
 }
 """What a shell's exit status says."""
+_UNEXPLAINED = frozenset({"exited", "killed", "bus_error", "aborted", "segmentation_fault"})
+"""Codes of an end by a status or a signal alone."""
 
 
 class Failure(NamedTuple):
@@ -175,6 +178,33 @@ def _when(before: str, finding: Finding) -> Finding:
     if not finding.own_end or before != record.STARTING:
         return finding
     return finding._replace(text=Text(f"{finding.text.en} before it was ready", f"就绪之前{finding.text.zh}"))
+
+
+def signal_of(finding: Finding | None, child: Child) -> str | None:
+    """Return the signal that ended the server, or that a finding reports of one of its processes; None for none."""
+    reported = {"killed": "SIGKILL", "bus_error": "SIGBUS"}
+    return child.signal or (reported.get(finding.code) if finding is not None else None)
+
+
+def weigh(finding: Finding | None, facts: Sequence[EndFact]) -> Finding | None:
+    """Return what explains the end best: the log's finding, or a fact that the log cannot have.
+
+    A certain fact wins unless the log names a known root cause, or that somebody asked for the end. Another one wins
+    if the log says nothing, and else goes into the hint of an error that is not among the known causes.
+    """
+    for fact in facts:
+        if finding is None or (finding.code in _UNEXPLAINED if not fact.certain else _yields(finding)):
+            evidence = [*fact.evidence, *(finding.evidence if finding else ())]
+            return Finding(fact.code, KNOWN, Text(*fact.cause), Text(*fact.hint), evidence)
+        if finding.kind == UNRECOGNISED:
+            hint = Text(f"{fact.cause[0]}: {fact.hint[0]}", f"{fact.cause[1]}：{fact.hint[1]}")
+            return finding._replace(hint=hint)
+    return finding
+
+
+def _yields(finding: Finding) -> bool:
+    """Return whether a finding only says what a process killed from outside leads to."""
+    return finding.kind == UNRECOGNISED or finding.consequence or finding.code in _UNEXPLAINED
 
 
 def to_event_fields(end: record.Exit) -> dict[str, Any]:

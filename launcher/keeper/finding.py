@@ -45,6 +45,8 @@ class Finding(NamedTuple):
     """The port that the line names."""
     own_end: bool = False
     """It is about the server's own process, not about a line of its log."""
+    consequence: bool = False
+    """The line reports what follows from something else: the death of a process, a failed initialization."""
 
     @property
     def cause(self) -> str:

@@ -21,14 +21,13 @@ from tracetail.launcher.keeper.background_jobs import BackgroundJobs
 from tracetail.launcher.keeper.child import Child
 from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.fifo import Output
-from tracetail.launcher.keeper.health_report import apply_health
 from tracetail.launcher.keeper.launch_log import LaunchLog
-from tracetail.launcher.keeper.liveness import Liveness
 from tracetail.launcher.keeper.phase_watch import PhaseWatch
 from tracetail.launcher.keeper.position import PositionFile
 from tracetail.launcher.keeper.pump import Pump
 from tracetail.launcher.keeper.readiness import Readiness
 from tracetail.launcher.keeper.record_writer import RecordWriter
+from tracetail.launcher.keeper.server_watch import ServerWatch
 from tracetail.launcher.keeper.stop_request import StopRequest
 from tracetail.launcher.keeper.teardown import Teardown
 from tracetail.launcher.keeper.wakeup import Wakeup
@@ -72,8 +71,7 @@ class Keeper:
             self._wakeup.wake,
             lambda: port_holder.describe_foreign_listener(self._record, self._host),
         )
-        self._liveness: Liveness | None = None
-        """Probes the server once it is ready."""
+        self._server_watch = ServerWatch(self._plan, self._wakeup.wake, self._members)
 
     # The life of a launch, from top to bottom.
 
@@ -106,6 +104,7 @@ class Keeper:
         self._started -= takeover.seconds_since_start(self._record)
         if "server" in self._record:
             self._child.watch(self._record["server"])
+            self._server_watch.begin(self._record["server"]["pid"])
         else:
             self._child.exited = True
             self._failure = takeover.failure_without_server(self._launch.path / "keeper.log")
@@ -116,7 +115,7 @@ class Keeper:
             self._readiness.begin()
         self._stop.received = self._stop.received or self._record["state"] == record.STOPPING
         if self._record["state"] in _SERVING and not self._child.exited:
-            self._watch_health()
+            self._server_watch.probe(self._record)
         self._loop()
 
     def _open_log(self, stamper: Stamper, *, segment: int, size: int) -> None:
@@ -141,6 +140,7 @@ class Keeper:
         ref = process_ref(self._child.pid)
         if ref is not None:
             self._record["server"] = ref
+        self._server_watch.begin(self._child.pid)
         self._write_record()
         known = self._record
         self._log.event(
@@ -295,22 +295,14 @@ class Keeper:
         )
         self._write_record()
         self._send_callback("ready")
-        self._watch_health()
-
-    def _watch_health(self) -> None:
-        """Begin to probe the ready server."""
-        tls = self._record.get("url", "").startswith("https:")
-        self._liveness = Liveness(self._plan, self._wakeup.wake, self._members, tls=tls)
-        self._liveness.start()
+        self._server_watch.probe(self._record)
 
     def _members(self) -> list[Process]:
         server = self._record.get("server")
         return processes.members(self._launch.launch_id, server, keeper=os.getpid(), spare=list(self._jobs.pids))
 
     def _check_health(self) -> None:
-        if self._liveness is None:
-            return
-        changed = apply_health(self._record, self._liveness, self._log)
+        changed = self._server_watch.apply(self._record, self._log)
         if changed:
             self._write_record()
             self._send_callback(changed)
@@ -334,8 +326,7 @@ class Keeper:
     def _finish(self) -> None:
         """Write the end into the log and the record, and report it."""
         self._readiness.stop()
-        if self._liveness is not None:
-            self._liveness.stop()
+        self._server_watch.end()
         self._pump.finish()
         self._report_phases()
         self._log.writer.wait(LOG_CLOSE_SECONDS)
@@ -379,7 +370,12 @@ class Keeper:
         about_port = exit_reason.is_about_port(before, finding) and self._failure is None
         holder = port_holder.describe_holder(self._record, self._host) if about_port else ""
         return exit_reason.failed(
-            before, self._child, self._failure, finding, left_behind=self._teardown.found, port_holder=holder
+            before,
+            self._child,
+            self._failure,
+            exit_reason.weigh(finding, self._server_watch.facts(exit_reason.signal_of(finding, self._child))),
+            left_behind=self._teardown.found,
+            port_holder=holder,
         )
 
     def _restart_attempt(self, state: str) -> int | None:

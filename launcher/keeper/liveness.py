@@ -13,6 +13,7 @@ from typing import NamedTuple
 from tracetail.contract.processes import Process, read_process
 from tracetail.contract.secret_file import SecretFileError, read_secret
 from tracetail.launcher import plan, probe
+from tracetail.launcher.keeper.surroundings import Surroundings
 from tracetail.launcher.machine import processes
 
 MEMBERS_SECONDS = 60.0
@@ -55,6 +56,7 @@ class Liveness(threading.Thread):
         settings: plan.Plan,
         wake: Callable[[], None],
         members: Callable[[], Collection[Process]],
+        surroundings: Surroundings,
         *,
         tls: bool,
     ) -> None:
@@ -64,6 +66,7 @@ class Liveness(threading.Thread):
             settings: the launch's plan.
             wake: called by the thread when `problem` has changed.
             members: returns the running processes of the launch.
+            surroundings: knows what they have run out of.
             tls: the server is probed by https.
 
         """
@@ -74,6 +77,7 @@ class Liveness(threading.Thread):
         self._tls = tls
         self._wake = wake
         self._watch = StoppedProcesses(members)
+        self._surroundings = surroundings
         self._streak = Streak(self._liveness["timeoutSec"])
         self._ended = threading.Event()
         self._has_answered = self._ready["kind"] == plan.HTTP
@@ -118,7 +122,11 @@ class Liveness(threading.Thread):
         try:
             self._check(target)
         except probe.ProbeError as error:
-            return Problem(f"the server no longer answers: {error}", "see what it printed last; restart it")
+            cause = f"the server no longer answers: {error}"
+            fact = self._surroundings.open_files_fact()  # then it accepts no connection, and prints nothing
+            if fact is not None:
+                return Problem(f"{cause}; {fact.cause[0]}", fact.hint[0])
+            return Problem(cause, "see what it printed last; restart it")
         return None
 
     def _check(self, target: probe.Target) -> None:

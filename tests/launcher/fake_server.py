@@ -11,13 +11,16 @@
 ["exit", STATUS]         exit                            ["kill", SIGNAL]     end by a signal
 ["stay"]                 live until a signal ends it     ["sick"]             /health returns 503 from now on
 ["well"]                 /health returns 200 again       ["mute"]             completions get no answer from now on
+["use-up-descriptors"]   open files until no more than 128 are allowed and open
 ["serve-tls", PORT, [MODELS], CERT, KEY]  serve HTTPS from now on
 ["close-output"]         continue with /dev/null as stdin, stdout and stderr
 """
 
+import contextlib
 import http.server
 import json
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -115,6 +118,11 @@ def run(steps):
                 context.load_cert_chain(certificate, key)
                 server.socket = context.wrap_socket(server.socket, server_side=True)
                 threading.Thread(target=server.serve_forever, daemon=True).start()
+            case "use-up-descriptors":
+                resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+                with contextlib.suppress(OSError):
+                    while True:
+                        os.open(os.devnull, os.O_RDONLY)
             case "sick":
                 SICK.set()
             case "well":

@@ -1,0 +1,100 @@
+"""Facts that explain why a server ended although no line of its log says so: their codes and texts.
+
+The diagnosis takes them beside the lines of the log. Codes are those of the known causes (docs/causes.md).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+OUT_OF_MEMORY = "out_of_memory"
+SHARED_MEMORY_FULL = "shared_memory_full"
+DISK_FULL = "disk_full"
+FILE_DESCRIPTORS = "file_descriptors_exhausted"
+
+
+class EndFact(NamedTuple):
+    """Something that was observed at the machine. Texts: (English, Chinese)."""
+
+    code: str
+    cause: tuple[str, str]
+    hint: tuple[str, str]
+    evidence: Sequence[str] = ()
+    certain: bool = False
+    """It hit a process of the launch; otherwise it only explains an end for which the log has no reason."""
+
+
+_MEMORY_HINT = (
+    "raise the memory limit (of the container, MemoryMax= of a service), or need less; end what else uses memory",
+    "提高内存上限（容器的，或服务的 MemoryMax=），或减少内存占用；结束其他占用内存的程序",
+)
+_SHARED_MEMORY_HINT = (
+    "enlarge it (docker run --shm-size=16g or --ipc=host), and remove what old servers left in it",
+    "扩大它（docker run --shm-size=16g 或 --ipc=host），并清理旧服务残留的文件",
+)
+_DISK_HINT = (
+    "free space there, or name another disk in `environ`: TMPDIR, HF_HOME, XDG_CACHE_HOME",
+    "清理该磁盘，或在 `environ` 中把 TMPDIR、HF_HOME、XDG_CACHE_HOME 指向其他磁盘",
+)
+_FILES_HINT = (
+    "raise the limit of what starts it: ulimit -n 65535, LimitNOFILE= of a service",
+    "提高启动方的上限：ulimit -n 65535，或服务的 LimitNOFILE=",
+)
+
+
+def killed_for_memory(
+    pid: int | None, name: str, resident_mib: int | None, limit_mib: int | None, *, by_limit: bool, line: str
+) -> EndFact:
+    """Return that the kernel's OOM killer ended a process.
+
+    Args:
+        pid: which; None if that is not known.
+        name: its name.
+        resident_mib: what it held.
+        limit_mib: the limit of its control group.
+        by_limit: that limit was reached, not the end of the machine's memory.
+        line: the kernel's line about it, "" if it could not be read.
+
+    """
+    who = ("a process of the launch", "该启动的一个进程")
+    if pid is not None:
+        held = "" if resident_mib is None else f", which held {resident_mib} MiB"
+        held_zh = "" if resident_mib is None else f"，占用 {resident_mib} MiB"
+        who = (f"process {pid} ({name}){held}", f"进程 {pid}（{name}{held_zh}）")
+    why = ("the machine's memory was used up", "机器内存耗尽")
+    if by_limit:
+        limit = "" if limit_mib is None else f" of {limit_mib} MiB"
+        why = (f"its control group reached the memory limit{limit}", f"所在 cgroup 达到内存上限{limit[3:]}")
+    return EndFact(
+        OUT_OF_MEMORY,
+        (f"the kernel's OOM killer ended {who[0]}: {why[0]}", f"内核 OOM killer 结束了{who[1]}：{why[1]}"),
+        _MEMORY_HINT,
+        [line] if line else (),
+        certain=True,
+    )
+
+
+def shared_memory_full(path: str, size_mib: int) -> EndFact:
+    """Return that shared memory is too small."""
+    return EndFact(
+        SHARED_MEMORY_FULL,
+        (f"{path} is full: it has {size_mib} MiB", f"{path} 已满：共 {size_mib} MiB"),
+        _SHARED_MEMORY_HINT,
+    )
+
+
+def disk_full(path: str, *, no_files: bool) -> EndFact:
+    """Return that the disk of a directory is full. no_files: no more files can be made on it."""
+    what = ("can hold no more files", "的文件数已用尽") if no_files else ("is full", "已满")
+    return EndFact(DISK_FULL, (f"the disk of {path} {what[0]}", f"{path} 所在磁盘{what[1]}"), _DISK_HINT)
+
+
+def file_descriptors_used_up(pid: int, name: str, limit: int) -> EndFact:
+    """Return that a process has used up its file descriptors."""
+    return EndFact(
+        FILE_DESCRIPTORS,
+        (
+            f"process {pid} ({name}) has used up its {limit} file descriptors",
+            f"进程 {pid}（{name}）的 {limit} 个文件描述符已用尽",
+        ),
+        _FILES_HINT,
+    )
