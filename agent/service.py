@@ -37,8 +37,25 @@ log = logging.getLogger(__name__)
 class Agent:
     """Follows the logs that discovery finds and ships them, until it is stopped."""
 
-    def __init__(self, settings: AgentSettings, loki: LokiSettings, state_dirs: Sequence[Path], host: str) -> None:
-        """state_dirs: whose launches are followed; the journal is in the first. host: this machine's name."""
+    def __init__(
+        self,
+        settings: AgentSettings,
+        loki: LokiSettings,
+        state_dirs: Sequence[Path],
+        host: str,
+        secret_file: str = "",
+    ) -> None:
+        """Prepare.
+
+        Args:
+            settings: of the agent.
+            loki: where to.
+            state_dirs: whose launches are followed; the journal is in the first.
+            host: this machine's name.
+            secret_file: file with the secret that clients must send, unless the settings name one.
+
+        """
+        self._secret_file = settings.secret_file or secret_file
         self._settings = settings
         self._loki = loki
         self._state_dirs = state_dirs
@@ -59,8 +76,8 @@ class Agent:
         """
         host, port = parse_listen("agent.listen", self._settings.listen)
         check_bind("the agent", host, has_secret=bool(self._settings.secret_file), secret_setting="agent.secret_file")  # noqa: S106
-        if self._settings.secret_file:
-            read_secret("agent.secret_file", self._settings.secret_file)
+        if self._secret_file:
+            read_secret("agent.secret_file", self._secret_file)
         allocator.tune_allocator()
         self._journal.open()
         if self._journal.corrupt:
@@ -71,9 +88,7 @@ class Agent:
         try:
             async with LokiClient(self._loki) as client:
                 discovery = await self._connect(client)
-                app = make_app(
-                    self.metrics if self._settings.serve_metrics else None, self.status, self._settings.secret_file
-                )
+                app = make_app(self.metrics if self._settings.serve_metrics else None, self.status, self._secret_file)
                 async with _listening(app, host, port) as address, self._exporters.running():
                     await self._follow(discovery, lambda: announce(address), ended)
         finally:

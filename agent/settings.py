@@ -66,6 +66,10 @@ class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     secret_file: Annotated[
         str, Meta(description="file with the bearer token that clients must send; needed to listen beyond loopback")
     ] = ""
+    open: Annotated[
+        bool,
+        Meta(description="true: every program of this machine may use it, without the secret of the state directory"),
+    ] = False
     linger_seconds: Annotated[
         float, Meta(description="how long lines are gathered before they are sent", ge=0, le=10)
     ] = 0.2

@@ -140,6 +140,8 @@ class Agent:
         (state / "tracetail.toml").write_text(config)
         environ = {k: v for k, v in os.environ.items() if not k.startswith("TRACETAIL_")} | {
             "TRACETAIL_STATE_DIR": str(state),
+            "TRACETAIL_AGENT_OPEN": "true",
+            "TRACETAIL_STORE_OPEN": "true",
             "TRACETAIL_AGENT_STATE_DIRS": str(state),
             "TRACETAIL_AGENT_LISTEN": "127.0.0.1:0",
             "TRACETAIL_LOKI_URL": url,
@@ -349,6 +351,8 @@ def steady(seconds: float = 30, rate: int = 1000) -> dict[str, Any]:
         state = Path(directory)
         environ = {k: v for k, v in os.environ.items() if not k.startswith("TRACETAIL_")} | {
             "TRACETAIL_STATE_DIR": directory,
+            "TRACETAIL_AGENT_OPEN": "true",
+            "TRACETAIL_STORE_OPEN": "true",
             "TRACETAIL_STORE_LISTEN": "127.0.0.1:0",
         }
         store = subprocess.Popen(

@@ -364,6 +364,8 @@ async def main(chosen: list[str], lines: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as state:
         environ = {
             "TRACETAIL_STATE_DIR": state,
+            "TRACETAIL_STORE_OPEN": "true",
+            "TRACETAIL_PANEL_OPEN": "true",
             "TRACETAIL_STORE_LISTEN": "127.0.0.1:0",
             "TRACETAIL_PANEL_LISTEN": "127.0.0.1:0",
             "TRACETAIL_AGENT_LISTEN": "127.0.0.1:0",

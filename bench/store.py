@@ -68,6 +68,7 @@ class Client:
 @contextmanager
 def running_store(directory: Path) -> Iterator[tuple[str, psutil.Process]]:
     environ = os.environ | {"TRACETAIL_STATE_DIR": str(directory), "TRACETAIL_STORE_LISTEN": "127.0.0.1:0"}
+    environ["TRACETAIL_STORE_OPEN"] = "true"
     process = subprocess.Popen(
         [sys.executable, "-m", "tracetail", "store"], env=environ, stdout=subprocess.PIPE, text=True
     )

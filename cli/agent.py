@@ -9,7 +9,7 @@ from typing import BinaryIO
 import click
 
 from tracetail.cli.agent_state import state_dirs
-from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
+from tracetail.cli.errors import BAD_USAGE, fail, load_configuration, load_part_configuration
 from tracetail.cli.rejected import rejected
 from tracetail.cli.service import log_to_stderr
 
@@ -24,7 +24,7 @@ def agent(ctx: click.Context) -> None:
 
     log_to_stderr()
     raise_open_file_limit()
-    settings = load_configuration(ctx.obj)
+    settings = load_part_configuration("agent", ctx.obj)
     asyncio.run(AgentRunner(settings, ctx.obj).run())
 
 

@@ -46,7 +46,8 @@ class AgentRunner:
         loop.add_signal_handler(signal.SIGHUP, functools.partial(self._end, for_good=False))
         while not self._stopped:
             settings = self._settings
-            agent = Agent(settings.agent, settings.loki, state_dirs(settings), socket.gethostname())
+            secret = configuration.secret_file("agent", settings)
+            agent = Agent(settings.agent, settings.loki, state_dirs(settings), socket.gethostname(), secret)
             self._ended.clear()
             try:
                 await agent.run(self._announce, self._ended)

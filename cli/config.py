@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -60,10 +61,39 @@ def check(ctx: click.Context, file: str | None) -> None:
 
 
 @config.command()
+@click.pass_context
+def grafana(ctx: click.Context) -> None:
+    """Print Grafana's data source for this Loki, secrets included: a file of its provisioning/datasources."""
+    from tracetail.loki.settings import LokiSettingsError
+
+    try:
+        loki = configuration.load(ctx.obj).loki
+        headers = loki.headers()
+    except (configuration.ConfigurationError, LokiSettingsError) as error:
+        fail(str(error), BAD_USAGE)
+    click.echo(render_data_source(loki.url, headers), nl=False)
+
+
+@config.command()
 @click.option("--params", is_flag=True, help="Print the schema of the parameters of a launch instead.")
 def schema(params: bool) -> None:
     """Print the JSON Schema of the configuration file."""
     click.echo(json.dumps(parameters.schema() if params else render_schema(), indent=2))
+
+
+def render_data_source(url: str, headers: Mapping[str, str]) -> str:
+    """Return a data source of Loki that sends these headers, in YAML.
+
+    Source: https://grafana.com/docs/grafana/latest/administration/provisioning/#custom-http-headers-for-data-sources
+    """
+    lines = ["apiVersion: 1", "datasources:", "  - name: tracetail", "    type: loki", "    access: proxy"]
+    lines.append(f"    url: {json.dumps(url)}")
+    numbered = list(enumerate(headers.items(), start=1))
+    if numbered:
+        lines += ["    jsonData:", *(f"      httpHeaderName{number}: {name}" for number, (name, _) in numbered)]
+        lines.append("    secureJsonData:")
+        lines += [f"      httpHeaderValue{number}: {json.dumps(value)}" for number, (_, value) in numbered]
+    return "\n".join(lines) + "\n"
 
 
 def render_example() -> str:

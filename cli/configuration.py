@@ -16,7 +16,8 @@ import msgspec
 from tracetail.agent.settings import AgentSettings
 from tracetail.cli.denied import denied
 from tracetail.cli.options import PREFIX, Option, keys_inside, options, options_of_table
-from tracetail.contract.access import parse_listen
+from tracetail.contract import shared_secret
+from tracetail.contract.access import is_loopback, parse_listen
 from tracetail.launcher.settings import LauncherSettings
 from tracetail.loki.settings import LokiSettings
 from tracetail.panel.settings import PanelSettings
@@ -100,6 +101,7 @@ def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> C
     _check_listen(loaded, sources)
     if not loaded.loki.url:
         loaded = msgspec.structs.replace(loaded, loki=_at_the_store(loaded))
+    loaded = msgspec.structs.replace(loaded, loki=_with_shared_secret(loaded.loki, environ))
     _check_values(loaded, sources)
     return loaded
 
@@ -118,6 +120,30 @@ def _at_the_store(loaded: Configuration) -> LokiSettings:
     if loaded.store.secret_file and not (loki.bearer_token_file or loki.username):
         loki = msgspec.structs.replace(loki, bearer_token_file=loaded.store.secret_file)
     return loki
+
+
+def _with_shared_secret(loki: LokiSettings, environ: Mapping[str, str]) -> LokiSettings:
+    """Return the settings of `[loki]` with the secret of the state directory, for an address of this machine.
+
+    It is sent nowhere else, and not where something else is configured. A Loki of this machine ignores it.
+    """
+    try:
+        host = urlsplit(loki.url).hostname or ""
+    except ValueError:
+        return loki
+    if not is_loopback(host) or loki.bearer_token_file or loki.username or loki.proxy:
+        return loki
+    found = shared_secret.find(environ)
+    return loki if found is None else msgspec.structs.replace(loki, bearer_token_file=str(found))
+
+
+def secret_file(part: str, loaded: Configuration, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the file with the secret that opens a part (store, agent, panel); "" for one that is open."""
+    table = getattr(loaded, part)
+    if part != "panel" and table.secret_file:
+        return str(table.secret_file)
+    found = None if table.open else shared_secret.find(environ)
+    return "" if found is None else str(found)
 
 
 def _check_listen(loaded: Configuration, sources: _Sources) -> None:

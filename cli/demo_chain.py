@@ -23,8 +23,12 @@ from tracetail.cli.demo_probes import (
     reserve_port,
     result_of,
 )
+from tracetail.cli.panel_address import with_token
 from tracetail.cli.stack import PartFailedError, Stack
+from tracetail.contract import shared_secret
+from tracetail.contract.http_headers import bearer
 from tracetail.contract.identity import new_trace_id
+from tracetail.contract.secret_file import read_secret
 from tracetail.contract.state import STATE_DIR_VARIABLE
 from tracetail.loki import logql
 
@@ -68,6 +72,7 @@ class Demo:
         config = self.state / "tracetail.toml"
         config.touch()
         self.environ[configuration.CONFIG_VARIABLE] = str(config)
+        self.secret = shared_secret.ensure(self.environ)
         self.settings = configuration.load(None, self.environ)
 
     async def run(self, errors: IO[bytes], *, once: bool, stop: asyncio.Event) -> None:
@@ -157,7 +162,8 @@ class Demo:
     def check_panel(self) -> None:
         """Check the panel's answer for the launch, and its page."""
         query = urllib.parse.urlencode({"traceId": self.trace_id})
-        launches = json.loads(get(f"{self.panel_url}/api/launches?{query}"))["launches"]
+        headers = bearer(read_secret("the shared secret", str(self.secret)))
+        launches = json.loads(get(f"{self.panel_url}/api/launches?{query}", headers))["launches"]
         states = [launch["state"] for launch in launches if launch["launchId"] == self.result["launchId"]]
         if states != ["ready"]:
             raise DemoFailedError(f"the panel does not show the launch as ready: {launches}")
@@ -168,10 +174,11 @@ class Demo:
     def show_ways_in(self) -> None:
         """Print how a person finds the lines."""
         _print("")
-        _print(f"  panel   {self.panel_url}/panel?traceId={self.trace_id}")
+        address = f"{self.panel_url}/panel?traceId={self.trace_id}"
+        _print(f"  panel   {with_token(address, self.settings, self.trace_id, self.environ)}")
         _print(f"  LogQL   {logql.trace_query(self.trace_id)}")
         _print(f"  errors  {logql.trace_query(self.trace_id, levels=['error'])}")
-        _print(f"  Loki    {self.settings.loki.url}")
+        _print(f"  Loki    {self.settings.loki.url}, with the secret in {self.secret}")
 
     async def stop_server(self) -> None:
         """Stop the server through the launcher."""

@@ -7,6 +7,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ async def read_lines(settings: LokiSettings, trace_id: str) -> list[tuple[str, s
     return [(entry.stream.fields.get(METADATA_LEVEL, ""), entry.text) for entry in page.entries]
 
 
-def get(url: str) -> str:
+def get(url: str, headers: Mapping[str, str] | None = None) -> str:
     """Return the answer to a GET. Raises DemoFailedError."""
-    return _ask(urllib.request.Request(url))  # noqa: S310  (addresses of this demo)
+    return _ask(urllib.request.Request(url, headers=dict(headers or {})))  # noqa: S310  (addresses of this demo)
 
 
 def post(url: str, body: Any) -> str:

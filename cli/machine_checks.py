@@ -94,7 +94,14 @@ def check_addresses(settings: Configuration) -> Iterator[Finding]:
             yield problem("addresses", f"{seen[table.listen]} and {setting} are both {table.listen}", "change one")
             continue
         seen[table.listen] = setting
-        yield ok("addresses", f"{setting} is {table.listen}{'' if has_secret else ', for this machine alone'}")
+        if table.open and not has_secret:
+            yield warning(
+                "addresses",
+                f"{setting} is {table.listen}, and [{part}] open = true: every program of this machine may use it",
+                f"take [{part}] open away: the secret in the state directory then opens it",
+            )
+            continue
+        yield ok("addresses", f"{setting} is {table.listen}{'' if has_secret else ', with the shared secret'}")
 
 
 def check_disk(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ import msgspec
 from tracetail.agent.metrics.exporters import remote_write_headers
 from tracetail.agent.metrics.remote_write import RefusedError, RemoteWriter, UnavailableError
 from tracetail.agent.metrics.remote_write import encode as encode_samples
-from tracetail.cli.configuration import Configuration, store_url
+from tracetail.cli.configuration import Configuration, secret_file, store_url
 from tracetail.cli.findings import Finding, ok, problem, warning
 from tracetail.contract.http_headers import bearer
 from tracetail.contract.labels import ENV, HOST, METADATA_LEVEL, SERVICE_NAME
@@ -147,9 +147,9 @@ async def _agent(session: aiohttp.ClientSession, settings: Configuration) -> Fin
     address = f"http://{settings.agent.listen}"
     not_running = "start it: systemctl start tracetail-agent, tracetail agent, or tracetail up"
     try:
-        secret_file = settings.agent.secret_file
-        headers = bearer(read_secret("agent.secret_file", secret_file)) if secret_file else {}
-        async with session.get(f"{address}/status", headers=headers) as answer:
+        path = secret_file("agent", settings)
+        headers = bearer(read_secret("agent.secret_file", path)) if path else {}
+        async with session.get(f"{address}/status", headers=headers, allow_redirects=False) as answer:
             if answer.status != 200:
                 text = (await answer.text())[:200]
                 return problem(
@@ -176,7 +176,7 @@ async def _agent(session: aiohttp.ClientSession, settings: Configuration) -> Fin
 async def _panel(session: aiohttp.ClientSession, settings: Configuration) -> Finding:
     address = f"http://{settings.panel.listen}"
     try:
-        async with session.get(f"{address}/healthz") as answer:
+        async with session.get(f"{address}/healthz", allow_redirects=False) as answer:
             if answer.status == 200:
                 return ok("panel", f"answers at {address}")
             if answer.status == 503:
@@ -200,7 +200,7 @@ async def check_metrics(settings: Configuration) -> AsyncIterator[Finding]:
 
 async def _pushgateway(session: aiohttp.ClientSession, url: str) -> Finding:
     try:
-        async with session.get(f"{url}/-/ready") as answer:
+        async with session.get(f"{url}/-/ready", allow_redirects=False) as answer:
             if answer.status == 200:
                 return ok("metrics", f"the Pushgateway at {url} is ready")
             text = f"{url}/-/ready answered {answer.status}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
+from tracetail.cli.errors import BAD_USAGE, fail, load_configuration, load_part_configuration
 from tracetail.cli.service import log_to_stderr, print_address
 from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
 from tracetail.contract.secret_file import SecretFile
@@ -21,15 +21,18 @@ def store(ctx: click.Context) -> None:
     """Run the embedded Loki-compatible store in the foreground."""
     if ctx.invoked_subcommand is not None:
         return
+    from tracetail.cli import configuration
+
     log_to_stderr()
-    settings = load_configuration(ctx.obj).store
+    loaded = load_part_configuration("store", ctx.obj)
+    settings = loaded.store
     try:
         host, port = parse_listen("store.listen", settings.listen)
-        secret = SecretFile("store.secret_file", settings.secret_file)
+        secret = SecretFile("store.secret_file", configuration.secret_file("store", loaded))
     except ValueError as error:
         fail(str(error), BAD_USAGE)
     try:
-        check_bind("the store", host, has_secret=bool(secret.value), secret_setting="store.secret_file")  # noqa: S106
+        check_bind("the store", host, has_secret=bool(settings.secret_file), secret_setting="store.secret_file")  # noqa: S106
         asyncio.run(serve(settings, host, port, secret, partial(print_address, "store")))
     except (UnsafeBindError, DatabaseError, ListenError) as error:
         fail(str(error))

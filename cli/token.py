@@ -19,10 +19,13 @@ from tracetail.panel.auth.access import READ, SCOPES, Keys
 def token(
     config: str | None, trace_ids: tuple[str, ...], scopes: tuple[str, ...], seconds: int | None, origin: str | None
 ) -> None:
-    """Create an access token for the panel, signed with panel.secret_file, and print it."""
-    settings = load_configuration(config).panel
+    """Create an access token for the panel, signed with panel.secret_file or the shared secret, and print it."""
+    from tracetail.cli import configuration
+
+    loaded = load_configuration(config)
+    settings = loaded.panel
     try:
-        minted = Keys(settings).mint(
+        minted = Keys(settings, configuration.secret_file("panel", loaded)).mint(
             trace_ids, scopes=scopes or (READ,), seconds=seconds or settings.token_seconds, origin=origin
         )
     except ValueError as error:

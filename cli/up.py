@@ -9,8 +9,10 @@ import click
 
 from tracetail.cli.configuration import Configuration
 from tracetail.cli.errors import fail, load_configuration
+from tracetail.cli.panel_address import with_token
 from tracetail.cli.stack import Stack, stop_on_signals
-from tracetail.contract.state import DIRECTORY_MODE, STATE_DIR_VARIABLE, state_dir
+from tracetail.contract import shared_secret
+from tracetail.contract.state import STATE_DIR_VARIABLE, make_directory, state_dir
 
 
 @click.command()
@@ -21,16 +23,17 @@ def up(config: str | None) -> None:
     Where a Loki is configured ([loki] url), or already answers at the store's address, it is used instead of the
     embedded store.
     """
-    settings = load_configuration(config)
+    load_configuration(config)  # one that cannot be used ends it first
     state = state_dir(os.environ)
     try:
-        state.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        make_directory(state)
+        shared_secret.ensure(os.environ)
     except OSError as error:
         fail(
             f"the state directory {state} cannot be used: {error.strerror}; "
             f"set {STATE_DIR_VARIABLE} to a directory that can be written"
         )
-    sys.exit(asyncio.run(_run(settings, config, state)))
+    sys.exit(asyncio.run(_run(load_configuration(config), config, state)))
 
 
 async def _run(settings: Configuration, config: str | None, state: Path) -> int:
@@ -43,6 +46,8 @@ async def _run(settings: Configuration, config: str | None, state: Path) -> int:
         click.echo(f"error: {error}", err=True)
         return 1
     if starting.done():
+        panel = next(part.address for part in stack.parts if part.name == "panel")
+        click.echo(f"browser {with_token(f'{panel}/panel', settings)}")
         click.echo(f"state   {state}\n\nReady. Start a server with `tracetail start --help`; stop this with Ctrl-C.")
         keeping = asyncio.create_task(stack.keep())
         await asyncio.wait({keeping, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -42,6 +42,14 @@ def check_bind(part: str, host: str, *, has_secret: bool, secret_setting: str) -
         )
 
 
+def needs_secret(server: str, path: str) -> str:
+    """Return why a request without the secret is refused (401), and where the secret lies. server: its subject."""
+    return (
+        f"{server} requires its secret, which is in {path}: send it as Authorization: Bearer, for instance with "
+        f'curl -H "Authorization: Bearer $(cat {path})"'
+    )
+
+
 def refusal(host_header: str | None, header_names: Iterable[str]) -> str | None:
     """Return why a request to a server without a secret is refused; None if it is accepted.
 

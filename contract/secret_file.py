@@ -40,6 +40,11 @@ class SecretFile:
         self._failure = ""
 
     @property
+    def path(self) -> str:
+        """The path of the file; empty if there is no secret."""
+        return self._path
+
+    @property
     def value(self) -> bytes:
         """The secret without the white space around it; empty if there is no path."""
         if self._path:

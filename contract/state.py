@@ -32,6 +32,17 @@ def existing_state_dirs(environ: Mapping[str, str]) -> list[Path]:
     return [path for path in dict.fromkeys(candidates) if path.is_dir()]
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory, and those above it, if it does not exist: mode 0750 whatever the umask. Raises OSError."""
+    try:
+        path.mkdir(mode=DIRECTORY_MODE, parents=True)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    else:
+        path.chmod(DIRECTORY_MODE)
+
+
 def launches_dir(state: Path) -> Path:
     """Return the directory that holds one directory per launch."""
     return state / "launches"

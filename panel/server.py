@@ -49,14 +49,23 @@ class PanelServer:
     """One panel: its Loki client, feeds and keys, and the application that serves them."""
 
     def __init__(
-        self, settings: PanelSettings, loki_settings: LokiSettings, redactor: Redactor | None = None
+        self,
+        settings: PanelSettings,
+        loki_settings: LokiSettings,
+        redactor: Redactor | None = None,
+        shared_secret: str = "",
     ) -> None:
         """Read the key files. Raises SecretFileError.
 
-        redactor: masks secrets in what is posted; the common ones without it.
+        Args:
+            settings: of the panel.
+            loki_settings: where the logs are.
+            redactor: masks secrets in what is posted; the common ones without it.
+            shared_secret: path of the installation's secret; "" for none.
+
         """
         self.settings = settings
-        self.keys = Keys(settings)
+        self.keys = Keys(settings, shared_secret)
         self.loki = LokiClient(loki_settings, connections=_LOKI_CONNECTIONS)
         self._redactor = redactor or Redactor()
         self._guard = Guard(self.keys, settings.origins)

@@ -21,6 +21,10 @@ class PanelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     admin_key_file: Annotated[
         str, Meta(description="file with the key that may do everything, POST /api/tokens included")
     ] = ""
+    open: Annotated[
+        bool,
+        Meta(description="true: every program of this machine may use it, without the secret of the state directory"),
+    ] = False
     token_seconds: Annotated[
         int, Meta(description="lifetime of a token of POST /api/tokens that names none", ge=10, le=30 * 86400)
     ] = 900

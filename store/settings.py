@@ -15,6 +15,10 @@ class StoreSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
         str,
         Meta(description="file with the bearer token that clients must send; required to listen beyond loopback"),
     ] = ""
+    open: Annotated[
+        bool,
+        Meta(description="true: every program of this machine may use it, without the secret of the state directory"),
+    ] = False
     retention_days: Annotated[float, Meta(description="older entries are deleted; 0 keeps all", ge=0)] = 30.0
     retention_gb: Annotated[
         float, Meta(description="the oldest entries are deleted when the file is larger; 0: no limit", ge=0)

@@ -18,6 +18,7 @@ from typing import Any
 
 import jwt
 
+from tracetail.contract.access import needs_secret
 from tracetail.contract.identity import InvalidIdError, check_id
 from tracetail.contract.secret_file import SecretFile, SecretFileError
 from tracetail.panel.settings import PanelSettings
@@ -31,6 +32,10 @@ EVERY_TRACE = "*"
 SECRET_MIN_BYTES = 32
 """RFC 7518, section 3.2: an HS256 key must be at least as long as the hash."""
 ADMIN_KEY_MIN_BYTES = 16
+CLOCK_LEEWAY_SECONDS = 60.0
+"""By how much the clock of the platform that signs a token may be ahead of this one's."""
+_UNCHECKED = ("verify_aud", "verify_iss", "verify_sub", "verify_iat", "verify_nbf")
+"""Claims that PyJWT does not check here: iat and nbf because its leeway would hold for exp, too."""
 
 
 class AccessError(Exception):
@@ -85,8 +90,13 @@ EVERYTHING = Grant(frozenset({*SCOPES, ADMIN}), None)
 class Keys:
     """The secrets of the configuration; their files are read at each use."""
 
-    def __init__(self, settings: PanelSettings) -> None:
-        """Read the files. Raises SecretFileError."""
+    def __init__(self, settings: PanelSettings, shared_secret: str = "") -> None:
+        """Read the files.
+
+        shared_secret: path of the installation's secret, which opens everything as admin_key_file does, and signs
+        tokens where there is no secret_file; "" for none. Raises SecretFileError.
+        """
+        self._shared = SecretFile("the shared secret", shared_secret, min_bytes=SECRET_MIN_BYTES)
         self._secret = SecretFile("panel.secret_file", settings.secret_file, min_bytes=SECRET_MIN_BYTES)
         self._public_key = SecretFile("panel.public_key_file", settings.public_key_file)
         self._admin_key = SecretFile("panel.admin_key_file", settings.admin_key_file, min_bytes=ADMIN_KEY_MIN_BYTES)
@@ -94,31 +104,47 @@ class Keys:
     @property
     def exist(self) -> bool:
         """Whether any key is configured. Without one every request is allowed, but only from this machine."""
+        return self.configured or bool(self._shared.value)
+
+    @property
+    def configured(self) -> bool:
+        """Whether a key of the panel's own is configured."""
         return bool(self._secret.value or self._public_key.value or self._admin_key.value)
+
+    @property
+    def _signing(self) -> bytes:
+        """The secret that signs tokens."""
+        return self._secret.value or self._shared.value
 
     def grant(self, authorization: str | None) -> Grant:
         """Return the grant of an Authorization header. Raises NoValidTokenError."""
         if not self.exist:
             return EVERYTHING
         if authorization is None:
-            raise NoValidTokenError("token_missing", "send a token: Authorization: Bearer …")
+            raise NoValidTokenError("token_missing", self._how_to_ask())
         kind, _, token = authorization.partition(" ")
         if kind.lower() != "bearer" or not token:
             raise NoValidTokenError("token_invalid", "the Authorization header is not of the form: Bearer …")
-        admin_key = self._admin_key.value
-        if admin_key and hmac.compare_digest(token.encode(errors="surrogateescape"), admin_key):
-            return EVERYTHING
+        for key in (self._admin_key.value, self._shared.value):
+            if key and hmac.compare_digest(token.encode(errors="surrogateescape"), key):
+                return EVERYTHING
         return self._verified(token.strip())
 
+    def _how_to_ask(self) -> str:
+        if self._shared.path and not self.configured:
+            return needs_secret("the panel", self._shared.path) + ", or a token that `tracetail token` prints"
+        return "send a token: Authorization: Bearer …"
+
     def _verified(self, token: str) -> Grant:
-        options: Any = {"require": ["exp"], "verify_aud": False, "verify_iss": False, "verify_sub": False}
+        options: Any = {"require": ["exp"], **dict.fromkeys(_UNCHECKED, False)}
         try:
             algorithm = jwt.get_unverified_header(token).get("alg")
             # One key per algorithm, so that a public key is never used to verify an HMAC.
-            key = {"HS256": self._secret.value, "EdDSA": self._public_key.value}.get(str(algorithm))
+            key = {"HS256": self._signing, "EdDSA": self._public_key.value}.get(str(algorithm))
             if not key:
                 raise NoValidTokenError("token_invalid", f"tokens signed with {algorithm} are not accepted here")
             claims = jwt.decode(token, key, algorithms=[str(algorithm)], options=options)
+            _check_begin(claims)
             return _grant_of(claims)
         except jwt.ExpiredSignatureError as error:
             raise NoValidTokenError("token_expired", "the token has expired") from error
@@ -135,7 +161,7 @@ class Keys:
         now: float | None = None,
     ) -> str:
         """Return a signed token. Raises ValueError if an argument is not valid, SecretFileError without a secret."""
-        secret = self._secret.value
+        secret = self._signing
         if not secret:
             raise SecretFileError("panel.secret_file is not set: tokens are signed with it")
         wanted = list(traces)
@@ -158,6 +184,32 @@ class Keys:
         if origin:
             claims["origin"] = origin
         return jwt.encode(claims, secret, algorithm="HS256")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What opened a request; a secret may be rotated while its answer, a live stream, goes on."""
+
+    keys: Keys
+    authorization: str | None
+
+    def is_valid(self) -> bool:
+        """Return whether it would still open the request."""
+        try:
+            self.keys.grant(self.authorization)
+        except AccessError:
+            return False
+        return True
+
+
+def _check_begin(claims: dict[str, Any]) -> None:
+    """Raise NoValidTokenError for a token of the future; clocks may differ by CLOCK_LEEWAY_SECONDS."""
+    for name in ("iat", "nbf"):
+        begin = claims.get(name, 0)
+        if isinstance(begin, bool) or not isinstance(begin, int | float):
+            raise NoValidTokenError("token_invalid", f"the claim `{name}` must be a number")
+        if begin > time.time() + CLOCK_LEEWAY_SECONDS:
+            raise NoValidTokenError("token_invalid", f"the token is not valid yet (`{name}`): compare the clocks")
 
 
 def _grant_of(claims: dict[str, Any]) -> Grant:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from tracetail.contract.access import foreign_page, refusal
+from tracetail.contract.access import foreign_page, needs_secret, refusal
 from tracetail.contract.http_headers import AUTHORIZATION, has_bearer
 from tracetail.contract.secret_file import SecretFile
 from tracetail.store.disk.block import CorruptBlockError
@@ -50,7 +50,7 @@ class Guard:
             return page or refusal(headers.get("Host"), headers)
         if request.path == "/ready" or has_bearer(headers.get(AUTHORIZATION), secret):
             return None
-        return "this store requires its secret as a bearer token"
+        return needs_secret("this store", self._secret.path)
 
 
 def _error_answer(request: web.Request, error: Exception) -> web.Response | None:

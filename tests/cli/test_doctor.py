@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from support import monitoring
 from support.agent_loki import LokiStandIn
 from support.agent_process import Launch
-from support.environment import environment, free_port
+from support.environment import environment, free_port, guarded
 from support.machine import Machine
 
 from tracetail.agent.parsing import scan
@@ -60,6 +60,7 @@ def test_plain_loops_are_pointed_out(monkeypatch):
 
 def test_a_healthy_set_up_has_no_findings_but_good_ones(tmp_path):
     machine = Machine(tmp_path)
+    machine.environ = guarded(machine.environ)
     try:
         for part in ("store", "agent", "panel"):
             machine.start(part)

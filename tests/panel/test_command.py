@@ -15,6 +15,11 @@ from tracetail.panel.settings import PanelSettings
 SECRET = "a secret of more than thirty-two bytes, for tests"
 
 
+@pytest.fixture(autouse=True)
+def _own_state(state_dir):
+    """Each test has a state directory, and so a secret, of its own."""
+
+
 async def tracetail(*words, **environ):
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tracetail", *words),

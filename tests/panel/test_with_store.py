@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import os
 import re
 import signal
 import sys
@@ -11,6 +10,7 @@ import time
 
 import aiohttp
 import pytest
+from support.environment import environment
 from support.panel_stream import Viewing
 
 from tracetail.loki.client import LokiClient
@@ -35,7 +35,7 @@ class Store:
     """`tracetail store` as a child process, and a client to push with."""
 
     def __init__(self, state_dir):
-        self._environ = {**os.environ, "TRACETAIL_STATE_DIR": str(state_dir)}
+        self._environ = environment(TRACETAIL_STATE_DIR=str(state_dir))
         self._process = None
         self.url = ""
         self._client = None

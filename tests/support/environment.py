@@ -7,12 +7,23 @@ from pathlib import Path
 
 _RANDOM = random.SystemRandom()
 """Its own: the common one is seeded alike in every worker by hypothesis."""
+_OPEN = ("TRACETAIL_STORE_OPEN", "TRACETAIL_AGENT_OPEN", "TRACETAIL_PANEL_OPEN")
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment without settings of tracetail, with these variables."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")} | variables
+    """Return this process's environment without settings of tracetail, with these variables.
+
+    Store, agent and panel are open in it, so that a test may ask them plainly, and those of several state directories
+    may work together; `guarded()` takes that away.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
+    return own | dict.fromkeys(_OPEN, "true") | variables
+
+
+def guarded(environ: dict[str, str]) -> dict[str, str]:
+    """Return an environment in which store, agent and panel ask for the shared secret, as they do by default."""
+    return {name: value for name, value in environ.items() if name not in _OPEN}
 
 
 def free_port() -> int:
