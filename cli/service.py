@@ -3,12 +3,27 @@
 import logging
 import sys
 
+from aiohttp.http_exceptions import HttpProcessingError
+
+_REASON_MAX = 200
+
 
 def log_to_stderr() -> None:
     """Send log records from the level INFO on to stderr."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    logging.getLogger("aiohttp.server").addFilter(shorten_malformed)
+
+
+def shorten_malformed(record: logging.LogRecord) -> bool:
+    """Turn aiohttp's traceback for a request that is not HTTP into one line. For Logger.addFilter; returns True."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        reason = " ".join(str(error.message).split())[:_REASON_MAX]
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args, record.exc_info = f"{record.getMessage()}: not HTTP: %s", (reason,), None
+    return True
 
 
 def print_address(part: str, url: str) -> None:

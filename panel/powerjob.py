@@ -91,8 +91,11 @@ class PowerJob:
         headers = {"PowerJwt": token, "AppId": str(self._app_id)} if token else {}
         params = {"appId": str(self._app_id), **{name: str(value) for name, value in parameters.items()}}
         try:
-            async with self._session.request(method, self._url + path, params=params, headers=headers) as response:
-                answer = await response.json(content_type=None)
+            # The headers are for this host: a redirect is no answer.
+            async with self._session.request(
+                method, self._url + path, params=params, headers=headers, allow_redirects=False
+            ) as response:
+                answer = await response.json(content_type=None) if response.status // 100 != 3 else None
         except (TimeoutError, aiohttp.ClientError, ValueError) as error:
             raise PowerJobUnavailableError(f"PowerJob cannot be reached: {error}") from error
         if response.status != 200 or not isinstance(answer, dict) or not answer.get("success"):

@@ -55,7 +55,7 @@ class Pushgateway:
         try:
             headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8", **self._headers()}
             async with self._session.request(
-                method, self._group, data=body, headers=headers, timeout=self._timeout
+                method, self._group, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as answer:
                 if answer.status // 100 != 2:
                     reason = (await answer.text(errors="replace"))[:300].strip()

@@ -141,7 +141,9 @@ class RemoteWriter:
                 "User-Agent": "tracetail-agent",
                 **self._headers(),
             }
-            async with self._session.post(self._url, data=body, headers=headers, timeout=self._timeout) as answer:
+            async with self._session.post(
+                self._url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
+            ) as answer:
                 if answer.status // 100 == 2:
                     return
                 reason = (

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from aiohttp import web
 
 from tracetail.contract import access as binding
-from tracetail.panel.auth.access import AccessError, Keys
-from tracetail.panel.routes.request import GRANT
+from tracetail.panel.auth.access import AccessError, Credential, Keys
+from tracetail.panel.routes.request import CREDENTIAL, GRANT
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -37,6 +37,7 @@ class Guard:
             if grant.origin and origin is not None and not _is_own(request, origin) and origin != grant.origin:
                 raise AccessError("origin_not_allowed", f"the token is not for pages of {origin}")
             request[GRANT] = grant
+            request[CREDENTIAL] = Credential(self._keys, request.headers.get("Authorization"))
         return await handler(request)
 
     def _is_allowed(self, request: web.Request, origin: str) -> bool:

@@ -8,12 +8,14 @@ from aiohttp import web
 
 from tracetail.contract import labels as names
 from tracetail.contract.identity import InvalidIdError, check_id, is_launch_id
-from tracetail.panel.auth.access import Grant
+from tracetail.panel.auth.access import Credential, Grant
 from tracetail.panel.routes.errors import NotFoundError, RequestError
 from tracetail.panel.trace.traces import Traces
 
 GRANT = web.RequestKey("grant", Grant)
 """Where the access check stores what the request is allowed to do."""
+CREDENTIAL = web.RequestKey("credential", Credential)
+"""Where it stores what the request was opened with, for answers that take long."""
 BODY_MAX_BYTES = 8 * 1024 * 1024
 
 T = TypeVar("T")

@@ -1,20 +1,22 @@
 """GET /api/logs/stream: follows a trace as server-sent events."""
 
 import asyncio
+import time
 from typing import Annotated
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from tracetail.panel.auth.access import READ
+from tracetail.panel.auth.access import READ, Credential
 from tracetail.panel.routes.errors import RequestError
-from tracetail.panel.routes.request import grant_of, parameters, trace_of
+from tracetail.panel.routes.request import CREDENTIAL, grant_of, parameters, trace_of
 from tracetail.panel.trace import cursor
 from tracetail.panel.trace.feeds import Feeds, TooManyViewersError
 from tracetail.panel.trace.stream_messages import Message
 from tracetail.panel.trace.traces import Traces
 
+_RECHECK_SECONDS = 1.0
 _WRITE_TIMEOUT_SECONDS = 60.0
 """A viewer that reads nothing for this long is disconnected."""
 
@@ -71,10 +73,12 @@ class StreamRoutes:
                 await response.write(b"retry: 1000\n\n")
                 deadline = _deadline(grant_of(request).seconds_left())
                 messages = feed.messages(viewer, self._heartbeat_seconds)
+                recheck = _Recheck(request[CREDENTIAL])
                 while True:
                     try:
                         async with asyncio.timeout_at(deadline):
                             message = await anext(messages)
+                        recheck.require_valid()
                     except TimeoutError:
                         await response.write(Message("token-expired", {}).encoded)
                         break
@@ -86,6 +90,22 @@ class StreamRoutes:
         except (ConnectionError, TimeoutError):
             pass  # the viewer has disconnected
         return response
+
+
+class _Recheck:
+    """Checks from time to time whether the token of a stream still holds: its secret may have been rotated."""
+
+    def __init__(self, credential: Credential) -> None:
+        self._credential = credential
+        self._at = time.monotonic() + _RECHECK_SECONDS
+
+    def require_valid(self) -> None:
+        """Raise TimeoutError, as at the token's expiry, if it does not hold any more."""
+        if time.monotonic() < self._at:
+            return
+        self._at = time.monotonic() + _RECHECK_SECONDS
+        if not self._credential.is_valid():
+            raise TimeoutError
 
 
 def _deadline(seconds_left: float | None) -> float | None:

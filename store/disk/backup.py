@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tracetail.store.disk.database import DatabaseError, check_version, open_reader
+from tracetail.store.disk.database import FILE_MODE, DatabaseError, check_version, open_reader
 
 
 def back_up(database: Path, target: Path) -> int:
@@ -20,6 +20,8 @@ def back_up(database: Path, target: Path) -> int:
         raise DatabaseError(f"{target} exists already; a backup does not overwrite")
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
+        partial.touch(mode=FILE_MODE)
+        partial.chmod(FILE_MODE)  # whatever the umask
         with closing(open_reader(database)) as source, closing(sqlite3.connect(partial)) as copy:
             check_version(source, database)
             # In one step: a copy page by page would restart at each push.

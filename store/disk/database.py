@@ -54,6 +54,10 @@ class DatabaseError(Exception):
     """The database cannot be used; the message gives the reason and the remedy."""
 
 
+FILE_MODE = 0o640
+"""Of the database and its backups: they hold logs, for the owner and the group."""
+
+
 class Database:
     """The database file and its lock. Opens one connection for writing and any number for reading."""
 
@@ -66,6 +70,7 @@ class Database:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
             self._lock_file = open_file(self._lock_path, os.O_RDWR | os.O_CREAT)
+            self._create()
         except OSError as error:
             raise DatabaseError(f"{self.path} cannot be used: {error}") from error
         try:
@@ -80,6 +85,15 @@ class Database:
         except BaseException:
             self.close()
             raise
+
+    def _create(self) -> None:
+        """Make an empty file for SQLite, whose -wal and -shm get its mode: 0640, whatever the umask."""
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        except FileExistsError:
+            return
+        os.fchmod(descriptor, FILE_MODE)
+        os.close(descriptor)
 
     def close(self) -> None:
         """Release the lock. Connections are closed by those who opened them."""

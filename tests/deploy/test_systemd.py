@@ -47,7 +47,7 @@ def test_units_verify(installed):
 
 
 @pytest.mark.needs("systemd-analyze")
-@pytest.mark.parametrize(("name", "limit"), [("store", 1.5), ("panel", 1.5), ("agent", 3.0)])
+@pytest.mark.parametrize(("name", "limit"), [("store", 1.5), ("panel", 1.5), ("agent", 3.0), ("server@qwen", 5.0)])
 def test_what_runs_all_the_time_is_hardened(installed, name, limit):
     """The exposure, from 0 (none) to 10, as systemd-analyze reckons it."""
     unit = next(path for path in installed if path.name == f"tracetail-{name}.service")

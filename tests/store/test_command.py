@@ -1,6 +1,8 @@
 """`tracetail store` as a process: start, stop, settings, access."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -94,3 +96,27 @@ def test_pages_of_other_sites_can_neither_push_nor_tail(store):
 def test_without_a_secret_proxies_and_foreign_names_are_refused(store):
     assert store.call("GET", "/loki/api/v1/labels", headers={"Host": "evil.example"}).status == 403
     assert store.call("GET", "/loki/api/v1/labels", headers={"X-Forwarded-For": "10.0.0.1"}).status == 403
+
+
+def test_the_database_and_its_backup_are_for_owner_and_group(tmp_path):
+    store = StoreProcess(tmp_path / "state")
+    command = [sys.executable, "-m", "tracetail", "store", "backup", str(tmp_path / "copy.db")]
+    old = os.umask(0o000)
+    try:
+        with store:
+            subprocess.run(command, env=store.environment(), check=True, capture_output=True)
+    finally:
+        os.umask(old)
+    for path in (store.database, tmp_path / "copy.db"):
+        assert path.stat().st_mode & 0o777 == 0o640, path
+
+
+def test_a_request_that_is_not_http_is_one_line_in_the_log(store):
+    host, _, port = store.url.removeprefix("http://").partition(":")
+    for garbage in (b"GET / HTTP/x\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"):
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(garbage)
+            assert b" 400 " in client.recv(4096)
+    lines = store.errors.read_text().splitlines()
+    assert "Traceback" not in "\n".join(lines)
+    assert sum("not HTTP" in line for line in lines) == 2
