@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tracetail.contract.header import NO_HEADER, Header
-from tracetail.contract.header_forms import FORMS, LEVELS, PATTERNS
+from tracetail.contract.header_forms import COMPILED_FORMS, FORMS, LEVELS, PATTERNS, CompiledForm
 from tracetail.contract.identity import ID_PATTERN
 from tracetail.contract.json_header import json_message, parse_json_header
 
 __all__ = [
     "ANSI",
+    "ESCAPE",
     "FATAL",
     "FORMS",
     "LEVELS",
@@ -24,6 +25,7 @@ __all__ = [
     "PATTERNS",
     "PREFIX",
     "PREFIX_PATTERN",
+    "PREFIX_STARTS",
     "EngineLine",
     "Header",
     "find_request_id",
@@ -36,7 +38,7 @@ __all__ = [
 
 ANSI = re.compile(rb"\x1b\[[0-9;:?]*[A-Za-z]")
 """Colours (VLLM_LOGGING_COLOR, Ray, loguru) and other terminal sequences."""
-_ESCAPE = b"\x1b"
+ESCAPE = b"\x1b"
 
 _KEY_VALUE = r"(?:pid=(?P<pid>\d{1,10})|[a-z_]{2,16}=[^\s,()]{1,128})"
 PREFIX_PATTERN = (
@@ -51,7 +53,8 @@ Ids (VLLM_LOGGING_PREFIX), `(name key=value …)` of vLLM and Ray, rank (torch, 
 """
 PREFIX = re.compile(PREFIX_PATTERN.encode())
 """Matches every line, often with no bytes. Process and pid are those of the last `(name key=value …)` with them."""
-_PREFIX_STARTS = b"(["
+PREFIX_STARTS = b"(["
+"""The first byte of a prefix that is not empty."""
 
 UVICORN_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -91,13 +94,11 @@ _EXCEPTION = re.compile(rb"[A-Za-z_][\w.]{0,200}(?:Error|Exception)(?:\([\w.]{1,
 
 _FATAL_BYTES = 5
 _FATAL_STARTS = frozenset(text[:_FATAL_BYTES] for text in FATAL)
-_BY_START = {
-    bytes((start,)): tuple(
-        (name, PATTERNS[name], form) for name, form in FORMS.items() if not form.starts or chr(start) in form.starts
-    )
-    for start in range(256)
+_CANDIDATES: dict[bytes, tuple[tuple[CompiledForm, ...], tuple[CompiledForm, ...]]] = {}
+"""By a line's first two bytes: what _candidates() returned for them."""
+_LEVEL_NAMES = {
+    spelled.encode(): level for word, level in LEVELS.items() for spelled in (word, word.lower(), word.capitalize())
 }
-_CACHEABLE = ("vllm", "sglang")
 NESTED_STARTS = (
     b"(",
     b"[",
@@ -156,8 +157,8 @@ def read_line(line: bytes, *, loads: Callable[[bytes], Any] = json.loads) -> Eng
 
     loads: parses JSON; raises ValueError for anything else.
     """
-    text = ANSI.sub(b"", line) if _ESCAPE in line else line
-    prefix = PREFIX.match(text) if text[:1] in _PREFIX_STARTS else None
+    text = ANSI.sub(b"", line) if ESCAPE in line else line
+    prefix = PREFIX.match(text) if text[:1] in PREFIX_STARTS else None
     if prefix is None or not prefix.end():
         return EngineLine(text, parse_header(text, loads=loads), 0, None)
     header = parse_header(text, prefix.end(), loads=loads)
@@ -180,41 +181,67 @@ def parse_header(
         return NO_HEADER
     if first == b"{":
         return parse_json_header(text[at:], loads=loads)
-    for name, pattern, form in _BY_START[first]:
-        if form.needles and not any(text.find(needle, at) >= 0 for needle in form.needles):
+    start = text[at : at + 2]
+    strong, weak = _CANDIDATES.get(start) or _candidates(start)
+    for form in strong:
+        if form.needles and not _has_any(text, at, form.needles):
             continue
-        if m := pattern.match(text, at):
-            return _header(name, m, weak=form.weak, nested=nested)
+        if m := form.match(text, at):
+            return _header(form, m, nested=nested)
     if text[at : at + _FATAL_BYTES] in _FATAL_STARTS and text.startswith(FATAL, at):
         return Header("error", body=at, weak=True)
-    if (warning := text.find(b"Warning: ", at)) > 0 and _PYTHON_WARNING.search(
-        text, max(at, warning - _PYTHON_WARNING_REACH)
-    ):
+    if text.find(b": ", at) >= 0:
+        return _weak_header(text, at, weak)
+    return NO_HEADER
+
+
+def _candidates(start: bytes) -> tuple[tuple[CompiledForm, ...], tuple[CompiledForm, ...]]:
+    """Return the forms that a line with these first bytes may have: those with a header, and the weak ones."""
+    forms = [form for form in COMPILED_FORMS if form.may_begin_with(start)]
+    found = tuple(form for form in forms if not form.weak), tuple(form for form in forms if form.weak)
+    _CANDIDATES[start] = found
+    return found
+
+
+def _weak_header(text: bytes, at: int, forms: tuple[CompiledForm, ...]) -> Header:
+    """Return the header of a line whose level follows from its words. It contains `: `."""
+    for form in forms:
+        if _has_any(text, at, form.needles) and (m := form.match(text, at)):
+            return _header(form, m, nested=True)
+    warning = text.find(b"Warning: ", at)
+    if warning > 0 and _PYTHON_WARNING.search(text, max(at, warning - _PYTHON_WARNING_REACH)):
         return Header("warning", body=at, weak=True)
     if _EXCEPTION.match(text, at):
         return Header("error", body=at, weak=True)
     return NO_HEADER
 
 
-def _header(name: str, m: re.Match[bytes], *, weak: bool, nested: bool) -> Header:
+def _has_any(text: bytes, at: int, needles: tuple[bytes, ...]) -> bool:
+    for needle in needles:  # noqa: SIM110  (a generator costs more than the search)
+        if text.find(needle, at) >= 0:
+            return True
+    return False
+
+
+def _header(form: CompiledForm, m: re.Match[bytes], *, nested: bool) -> Header:
     """Return the header that a form's match describes, and the one that follows it if the form has no level."""
-    text, fields = m.string, m.groupdict()
-    timestamp = fields.get("time")
-    if name == "glog":
+    level, letter, process, pid, source, timestamp = form.fields((None, *m.groups()))
+    if form.name == "glog":
         timestamp = b"%02d-%b %b" % (int(m["month"]), m["day"], m["clock"])
-    process = (fields.get("process") or b"").strip() or None
-    level = fields.get("level") or fields.get("letter")
-    word = "ERROR" if "code" in fields else level.decode().upper() if level else None
-    if word is not None:
-        body = m.start() if weak or "code" in fields else m.end()
-        cacheable = name in _CACHEABLE and text.endswith(b" ", 0, body)
-        source, pid = fields.get("source"), fields.get("pid")
-        return Header(LEVELS.get(word, "info"), process, pid, source, timestamp, body, cacheable, weak=weak)
-    if not nested and may_have_header(text, m.end()):
-        inner = _nested_header(text, m.end())
+    if process is not None:
+        process = process.strip() or None
+    level = level or letter
+    if level is not None or form.is_error:
+        name = "error" if level is None else _LEVEL_NAMES.get(level, "info")
+        body = m.start() if form.weak or form.is_error else m.end()
+        cacheable = form.cacheable and m.string.endswith(b" ", 0, body)
+        return Header(name, process, pid, source, timestamp, body, cacheable, True, form.weak)
+    text, end = m.string, m.end()
+    if not nested and may_have_header(text, end):
+        inner = _nested_header(text, end)
         if inner.level is not None:
             return inner._replace(process=inner.process or process, timestamp=timestamp, cacheable=False)
-    return Header("info", process, None, None, timestamp, m.end(), name in _CACHEABLE, named=False)
+    return Header("info", process, None, None, timestamp, end, form.cacheable, named=False)
 
 
 def may_have_header(text: bytes, at: int) -> bool:

@@ -9,6 +9,8 @@ same ones in the same order. Real lines of each form, with their sources, are in
 """
 
 import re
+from collections.abc import Callable  # noqa: TC003  (the annotation of an attribute)
+from operator import itemgetter
 from typing import NamedTuple
 
 LEVELS = {
@@ -57,110 +59,121 @@ class Form(NamedTuple):
 
     pattern: str
     starts: str = ""
-    """The first characters that such a line can have; empty: any."""
+    """Matches the first two characters of every such line; empty: any."""
     needles: tuple[bytes, ...] = ()
     """One of these is in every such line; empty: none is known. A search for it is cheaper than the pattern."""
     weak: bool = False
     """A message's own words were recognised: the line may also be part of a traceback, and has no fixed header."""
 
 
-_DIGITS = "0123456789"
-_WORD_STARTS = "TDVINSWEFC"
+_WORD_START = "[A-Z][A-Z]"
+_DATE_START = r"\[?\d"
+_BRACKETED_DATE_START = r"\[\d"
+_LETTER_START = r"\[[A-Za-z]"
 
 FORMS = {
     # vLLM: `INFO 11-22 13:12:10 [api_server.py:90] text`; before 0.7 without the opening bracket.
     "vllm": Form(
         r"(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) (?P<time>\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d{1,9})?) "
         r"\[?(?P<source>[^\]\s]{1,128})\](?: |$)",
-        "DIWEC",
+        _WORD_START,
     ),
     # Ray Serve and Django: `INFO 2026-11-22 13:12:10,123 controller 4711 -- text`
-    "level_date": Form(rf"(?P<level>{_WORD})[ |:,-]{{1,3}}\[?(?P<time>{_DATE})\]? ?", _WORD_STARTS),
+    "level_date": Form(rf"(?P<level>{_WORD})[ |:,-]{{1,3}}\[?(?P<time>{_DATE})\]? ?", _WORD_START),
     # uvicorn: `INFO:     text`; Python's default: `ERROR:root:text`
-    "uvicorn": Form(rf"(?P<level>{_WORD})(?:\[[A-Z]{{2,16}}\])?:(?: {{1,8}}|[\w.]{{1,64}}:|$)", _WORD_STARTS),
+    "uvicorn": Form(rf"(?P<level>{_WORD})(?:\[[A-Z]{{2,16}}\])?:(?: {{1,8}}|[\w.]{{1,64}}:|$)", _WORD_START),
     # llama.cpp's server of 2024: `ERR  [              load_model] unable to load model | tid="1"`
-    "llama_padded": Form(r"(?P<level>INFO|WARN|ERR|VERB) {1,2}\[ {0,30}(?P<source>\w{1,64})\] ", "IWEV"),
+    "llama_padded": Form(r"(?P<level>INFO|WARN|ERR|VERB) {1,2}\[ {0,30}(?P<source>\w{1,64})\] ", _WORD_START),
     # glog, and PyTorch's C++, which prints the month without a leading zero: `[W917 04:55:12.6076 utils.cpp:68] text`
     "glog": Form(
         r"\[?(?P<level>[IWEFC])(?P<month>\d{1,2})(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d(?:\.\d{1,9})?)"
         rf" +(?:\d{{1,20}} +)?(?P<source>{_FILE})\](?: |$)",
-        "[IWEFC",
+        r"\[[IWEFC]|[IWEFC]\d",
     ),
     # PyTorch before 2.3: `[W socket.cpp:663] [c10d] text`
-    "glog_undated": Form(rf"\[(?P<level>[IWEFC]) (?P<source>{_FILE})\] ", "["),
+    "glog_undated": Form(rf"\[(?P<level>[IWEFC]) (?P<source>{_FILE})\] ", r"\[[IWEFC]"),
     # MindIE: `[date time] [pid] [tid] [component] [LEVEL] [file:line] : [code] text`
     "mindie": Form(
         rf"\[(?P<time>{_DATE})[^\]]{{0,16}}\] ?\[(?P<pid>\d{{1,10}})\] ?\[\d{{1,20}}\]"
         rf"(?: ?\[(?P<process>[^\]]{{1,64}})\])? ?\[(?P<level>{_WORD})\] ?\[(?P<source>[^\]]{{1,128}})\]",
-        "[",
+        _BRACKETED_DATE_START,
     ),
     # Ray's C++: `[2026-11-22 13:12:10,123 I 12 34] (raylet) file.cc:1: text`
     "ray": Form(
         rf"\[(?P<time>\d{{4}}-\d\d-\d\d {_CLOCK}) (?P<level>[DIWEFC]) (?P<pid>\d{{1,10}}) \d{{1,10}}\]"
         rf"(?: \((?P<process>[\w-]{{1,64}})\))?(?: (?P<source>{_FILE}):)?(?: |$)",
-        "[",
+        _BRACKETED_DATE_START,
     ),
     # gunicorn: `[2026-11-22 13:12:10 +0000] [7] [INFO] text`
-    "gunicorn": Form(rf"\[(?P<time>{_DATE})\] \[(?P<pid>\d{{1,10}})\] \[(?P<level>{_WORD})\] ", "["),
+    "gunicorn": Form(
+        rf"\[(?P<time>{_DATE})\] \[(?P<pid>\d{{1,10}})\] \[(?P<level>{_WORD})\] ", _BRACKETED_DATE_START
+    ),
     # NCCL: `host:pid:tid [0] file.cc:1 NCCL WARN text`, since 2.26 behind a date
     "nccl": Form(
         rf"(?:\[(?P<time>{_DATE})\] )?[\w.-]{{1,128}}:(?P<pid>\d{{1,10}}):\d{{1,10}} \[\d{{1,4}}\] "
         rf"(?:{_FILE} )?NCCL (?P<level>WARN|INFO|TRACE|ERROR)\b",
         needles=(b" NCCL ",),
     ),
-    # TensorFlow: `2026-11-22 13:12:10.123456: E file.cc:1] text`
-    "tensorflow": Form(rf"(?P<time>{_DATE}): (?P<level>[IWEF]) (?P<source>{_FILE})\] ", _DIGITS),
     # Lines that begin with a date and name a level: asctime, loguru, tracing (TGI), Ray's Python, spdlog, FastChat …
     "dated": Form(
         rf"\[?(?P<time>{_DATE})\]?[\s|:,-]*(?:[\w-]{{1,64}} +)??(?:{_FIELD}[\s|:,-]*){{0,4}}?"
         rf"[\[(<]?(?P<level>{_WORD})\b[\])>]?"
         r"(?:[ \t]*\|?[ \t]*(?P<source>[\w./<>-]{1,128}(?::[\w<>]{1,64})?:\d{1,7})(?: --? |: ))?",
-        "[" + _DIGITS,
+        _DATE_START,
     ),
     "dated_lower": Form(
         rf"\[?(?P<time>{_DATE})\]?[\s|:,-]*(?:\[[^\]]{{0,64}}\] ?){{0,3}}?"
         rf"[\[(<]?(?P<level>{_LOWER_WORD})\b[\])>]?",
-        "[" + _DIGITS,
+        _DATE_START,
     ),
+    # TensorFlow: `2026-11-22 13:12:10.123456: E file.cc:1] text`
+    "tensorflow": Form(rf"(?P<time>{_DATE}): (?P<level>[IWEF]) (?P<source>{_FILE})\] ", _DATE_START),
     # SGLang: `[2026-11-22 13:12:10 DP0 TP2] text`
     "sglang": Form(
         r"\[(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d{1,6})?)(?P<process>(?: [A-Z][A-Z_]*\d{0,6}){0,6})\] ",
-        "[",
+        _BRACKETED_DATE_START,
     ),
-    "dated_plain": Form(rf"\[?(?P<time>{_DATE})\]?[\s|:,-]*", "[" + _DIGITS),
+    "dated_plain": Form(rf"\[?(?P<time>{_DATE})\]?[\s|:,-]*", _DATE_START),
     # TensorRT-LLM: `[11/22/2026-13:12:10] [TRT-LLM] [E] text`
     "american": Form(
         rf"\[?(?P<time>\d\d/\d\d/\d{{4}}[ -]{_CLOCK})\]?[\s|:,-]*(?:\[[^\]]{{0,32}}\] ?){{0,3}}?"
         rf"(?:\[(?P<letter>[DIWEFV])\] ?|\[?(?P<level>{_WORD})\b\]?|\b)",
-        "[" + _DIGITS,
+        _DATE_START,
     ),
     # CANN: `[ERROR] RUNTIME(29167,python):2025-04-27-07:23:17.709.105 [npu_driver.cc:1274]29953 text`
     "cann": Form(
         rf"\[(?P<level>{_WORD})\] [A-Z_]{{2,24}}\((?P<pid>\d{{1,10}}),(?P<process>[^)]{{1,64}})\):(?P<time>{_DATE}) "
         r"\[(?P<source>[^\]]{1,128})\]\d{0,10} ?",
-        "[",
+        _LETTER_START,
     ),
     # torch_npu: `[ERROR] 2025-03-26-17:01:03 (PID:159, Device:0, RankID:-1) ERR02200 text`
     "torch_npu": Form(
         rf"\[(?P<level>{_WORD})\] (?P<time>{_DATE}) \(PID:(?P<pid>\d{{1,10}})[^)]{{0,64}}\) ?",
-        "[",
+        _LETTER_START,
     ),
     # `[ERROR|trainer.py:7] text` of transformers; `[TM][ERROR] text` of TurboMind; `[error] text`
     "bracketed": Form(
         rf"(?:\[[\w .-]{{1,32}}\] ?){{0,2}}?\[(?P<level>{_WORD}|{_LOWER_WORD})(?:\|(?P<source>[^\]\s]{{1,128}}))?\]"
         rf"(?:[: -]{{1,3}}\[?(?P<time>{_DATE})\]?)?",
-        "[",
+        r"\[",
     ),
-    "bracketed_letter": Form(r"(?:\[[\w .-]{1,32}\] ?){1,2}?\[(?P<level>[DIWEF])\] ", "["),
+    "bracketed_letter": Form(r"(?:\[[\w .-]{1,32}\] ?){1,2}?\[(?P<level>[DIWEF])\] ", r"\["),
     # CANN's codes: `EI0006: [PID: 749] 2025-… text`, since 8.3 `[PID: 749] 2025-… Communication_Error(EI0006): text`
     "cann_code": Form(
-        rf"(?:\[PID: ?(?P<pid>\d{{1,10}})\] (?P<time>{_DATE}) \w{{1,80}}\()?(?P<code>E[A-Z0-9]\d{{4}})\)?: ", "[E"
+        rf"(?:\[PID: ?(?P<pid>\d{{1,10}})\] (?P<time>{_DATE}) \w{{1,80}}\()?(?P<code>E[A-Z0-9]\d{{4}})\)?: ",
+        r"\[P|E[A-Z0-9]",
     ),
     # llama.cpp: `0.00.007.855 E text`
-    "llama": Form(r"\d{1,4}\.\d\d\.\d{3}\.\d{3} (?P<level>[DIWEF]) ", _DIGITS),
+    "llama": Form(r"\d{1,4}\.\d\d\.\d{3}\.\d{3} (?P<level>[DIWEF]) ", _DATE_START),
     # logfmt, as Go's slog and logrus print it
     "logfmt": Form(
-        r"(?:(?:time|ts|t)=\"?(?P<time>[^\"\s]{1,40})\"? )?(?:level|lvl)=\"?(?P<level>[A-Za-z]{3,9})\"?(?: |$)", "tl"
+        r"(?:(?:time|ts|t)=\"?(?P<time>[^\"\s]{1,40})\"? )?(?:level|lvl)=\"?(?P<level>[A-Za-z]{3,9})\"?(?: |$)",
+        r"t[is=]|l[ev]",
+    ),
+    # UCX and Open MPI: `[host:7 :0:8] Caught signal 11 (…)`, `[host:7] *** Process received signal ***`
+    "signal": Form(
+        r"\[[\w.-]{1,64}:\d{1,10}[ :\d]{0,32}\] (?P<code>Caught signal |\*\*\* Process received |Signal: )",
+        r"\[",
     ),
     # llama.cpp without levels (`--log-prefix` off): `llama_model_load: error loading model: text`
     "llama_plain": Form(
@@ -169,17 +182,11 @@ FORMS = {
         needles=(b": error loading ", b": failed to ", b": unable to ", b": exiting due to "),
         weak=True,
     ),
-    # UCX and Open MPI: `[host:7 :0:8] Caught signal 11 (…)`, `[host:7] *** Process received signal ***`
-    "signal": Form(
-        r"\[[\w.-]{1,64}:\d{1,10}[ :\d]{0,32}\] (?P<code>Caught signal |\*\*\* Process received |Signal: )",
-        "[",
-        weak=True,
-    ),
     # A program's own: `error: text`, argparse's `prog: error: text`, a compiler's `file.c:1:2: fatal error: text`
     "program": Form(
         r"(?:[\w./+@-]{1,128}(?::\d{1,7}){0,2}: |[\w./+-]{1,64}(?: [\w.-]{1,32}){1,2}: )?"
         r"(?:fatal )?(?P<level>[Ee]rror|ERROR|[Ff]atal|FATAL|[Ww]arning|WARNING): ",
-        needles=(b"rror", b"atal: ", b"arning: ", b"ERROR", b"FATAL: ", b"WARNING: "),
+        needles=(b"rror: ", b"atal: ", b"arning: ", b"ERROR: ", b"FATAL: ", b"WARNING: "),
         weak=True,
     ),
 }
@@ -187,3 +194,32 @@ FORMS = {
 
 PATTERNS = {name: re.compile(form.pattern.encode()) for name, form in FORMS.items()}
 """By the form's name: the pattern for bytes."""
+_GROUPS = ("level", "letter", "process", "pid", "source", "time")
+
+
+class CompiledForm:
+    """A form, prepared for matching bytes."""
+
+    def __init__(self, name: str, form: Form) -> None:
+        """Prepare the form of this name."""
+        pattern = PATTERNS[name]
+        self.name = name
+        self.match = pattern.match
+        self.needles = form.needles
+        self.weak = form.weak
+        self.cacheable = name in ("vllm", "sglang")
+        """The header ends with a bracket and a blank, and depends on its own bytes only."""
+        self.is_error = "code" in pattern.groupindex
+        """Every line of this form is an error."""
+        self._starts = re.compile(form.starts.encode())
+        self.fields: Callable[[tuple[bytes | None, ...]], tuple[bytes | None, ...]] = itemgetter(
+            *(pattern.groupindex.get(group, 0) for group in _GROUPS)
+        )
+        """From `(None, *match.groups())`: `level`, `letter`, `process`, `pid`, `source`, `time`."""
+
+    def may_begin_with(self, start: bytes) -> bool:
+        """Return whether a line of this form may begin with these two bytes."""
+        return self._starts.match(start) is not None
+
+
+COMPILED_FORMS = tuple(CompiledForm(name, form) for name, form in FORMS.items())

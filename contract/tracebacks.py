@@ -29,6 +29,8 @@ class Part(StrEnum):
 TRACEBACK = b"Traceback (most recent call last):"
 NEEDLE = b"(most recent call "
 """Is in every first line of a traceback; a search for it is cheap."""
+FRAME_START = b'File "'
+"""Is in every line that names a frame."""
 _START = re.compile(rb"Trace[Bb]ack \(most recent call last\):[ \t\r]*$")
 _FAULT_START = re.compile(rb"(?:Current thread|Thread) 0x[0-9a-f]+ .{0,200}\(most recent call first\):[ \t\r]*$")
 _LINK = re.compile(
@@ -76,6 +78,13 @@ class Tracebacks:
             name: {key.decode(errors="replace"): value for key, value in sorted(table.items())}
             for name, table in (("open", self.open), ("headed", self.headed))
         }
+
+    def has_frames(self, prefix: bytes) -> bool:
+        """Return whether every indented line with this prefix, and no header, continues an open traceback.
+
+        Such a line need not be given to add(), unless it contains NEEDLE.
+        """
+        return self.open.get(prefix) in (_FRAMES, _INDENTED) and not self.headed
 
     def add(self, line: EngineLine, *, after_error: bool = False) -> Part | None:
         """Return what the next line is within a traceback; None if it belongs to none.

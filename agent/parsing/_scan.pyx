@@ -15,7 +15,9 @@ cdef Py_ssize_t OFFSET_AT = plain.OFFSET_AT
 cdef bytes REQUEST = plain.REQUEST
 cdef bytes STATS = plain.STATS
 cdef bytes TRACEBACK_END = plain.TRACEBACK_END
+cdef bytes FRAME_START = plain.FRAME_START
 cdef bytes JSON_MESSAGE = plain.JSON_MESSAGE
+cdef bytes NEEDLE = plain.NEEDLE
 cdef bytes EMPTY = b""
 cdef Py_ssize_t NOT_FOUND = -1
 
@@ -59,11 +61,25 @@ cdef bytes _json_key(const char* text, Py_ssize_t size):
     return key
 
 
+cdef object _bracketed(bytes text, const char* p, Py_ssize_t size, dict headers):
+    """Return what HeaderCache.bracketed returns, or None where it takes a closer look to decide."""
+    cdef Py_ssize_t end = _find(p, 0, size, b"] ", 2) + 2
+    if end < 2 or end + 1 >= size:
+        return None
+    if p[end] in b"[(eEwtl" or (b"A" <= p[end] <= b"Z" and b"A" <= p[end + 1] <= b"Z"):
+        return None
+    known = headers.get(PyBytes_FromStringAndSize(p, end))
+    if known is None or memmem(p + end, size - end, PyBytes_AS_STRING(NEEDLE), PyBytes_GET_SIZE(NEEDLE)) != NULL:
+        return None
+    return known
+
+
 def look_up(list texts not None, cache, dict open_tracebacks not None, level, resolve):
     """See scan_plain.look_up."""
     cdef dict heads = cache.heads
     cdef dict starts = cache.starts
     cdef dict json = cache.json
+    cdef dict bracketed = cache.bracketed_headers
     cdef dict sources
     json_head = cache.json_head
     cdef list metas = []
@@ -87,9 +103,13 @@ def look_up(list texts not None, cache, dict open_tracebacks not None, level, re
         size = PyBytes_GET_SIZE(text)
         known = found = None
         if size > 0 and p[0] == b" ":
-            if not severe and EMPTY not in open_tracebacks and not (
-                size >= traceback_end
-                and memcmp(p + size - traceback_end, PyBytes_AS_STRING(TRACEBACK_END), traceback_end) == 0
+            if (
+                EMPTY not in open_tracebacks
+                and not (
+                    size >= traceback_end
+                    and memcmp(p + size - traceback_end, PyBytes_AS_STRING(TRACEBACK_END), traceback_end) == 0
+                )
+                and not (severe and _holds(p, size, FRAME_START))
             ):
                 known = found = level.without_header
         elif size >= HEAD_BYTES:
@@ -98,6 +118,8 @@ def look_up(list texts not None, cache, dict open_tracebacks not None, level, re
                 if known is json_head:
                     key = _json_key(p, size)
                     known = found = None if key is None else json.get(key)
+            if p[0] == b"[":
+                known = found = _bracketed(text, p, size, bracketed)
             if known is None and p[0] != b"{":
                 at = _find(p, 0, size, b" [", 2)
                 if at >= 0:

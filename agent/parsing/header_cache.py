@@ -15,6 +15,7 @@ from tracetail.contract.engine_lines import (
     find_request_id,
     may_have_header,
     parse_json_header,
+    read_line,
 )
 from tracetail.contract.labels import METADATA_REQUEST_ID
 from tracetail.contract.tracebacks import NEEDLE
@@ -59,8 +60,10 @@ class HeaderCache:
         """By the text up to ` [`."""
         self._starts_without_clock: dict[bytes, HeaderStart] = {}
         """By the same text without the clock: the start of an arbitrary second."""
-        self._bracketed: dict[bytes, KnownHeader] = {}
+        self.bracketed_headers: dict[bytes, KnownHeader] = {}
         """Headers that end with the first `] `, without ` [` before it: SGLang's, those of older versions of vLLM."""
+        self._lines: dict[bytes, EngineLine] = {}
+        """Lines whose header has no time, by their text."""
         self.json: dict[bytes, KnownHeader] = {}
         """vLLM's JSON: by the text between time and message, and after the message."""
         self._metas: dict[tuple[str, bytes | None, bytes | None, bytes | None], bytes] = {}
@@ -78,7 +81,7 @@ class HeaderCache:
     def bracketed(self, text: bytes) -> KnownHeader | None:
         """Return the header of a line that ends with the first bracket, if it was seen and no other follows."""
         end = _bracket_end(text)
-        known = self._bracketed.get(text[:end])
+        known = self.bracketed_headers.get(text[:end])
         if known is None or (known.may_be_followed and _may_be_followed(text, end)):
             return None
         return known
@@ -104,6 +107,15 @@ class HeaderCache:
                 known.timestamp = JSON_TIME
                 _put(self.json, key, known)
         return known
+
+    def line(self, text: bytes) -> EngineLine:
+        """Return the line, parsed. Programs repeat lines without a time: warnings, banners, notes of a retry."""
+        line = self._lines.get(text)
+        if line is None:
+            line = read_line(text, loads=orjson.loads)
+            if line.header.timestamp is None:
+                _put(self._lines, text, line)
+        return line
 
     def known(self, text: bytes, line: EngineLine, level: Level) -> KnownHeader:
         """Return the meaning of a line's parsed header; cache it if other lines can share it.
@@ -140,7 +152,7 @@ class HeaderCache:
         ):
             key = text[: _bracket_end(text)]
             if len(ANSI.sub(b"", key)) == header.body:
-                _put(self._bracketed, key, known)
+                _put(self.bracketed_headers, key, known)
             return
         without_clock = start[:-_CLOCK_BYTES]
         shared = self._starts_without_clock.get(without_clock)

@@ -8,16 +8,20 @@ are printed between them.
 import re
 from typing import Any, NamedTuple
 
-import orjson
-
 from tracetail.agent.parsing import scan
 from tracetail.agent.parsing.header import HeaderFields, KnownHeader, Level
 from tracetail.agent.parsing.header_cache import HeaderCache
 from tracetail.agent.parsing.scan_plain import STATS
-from tracetail.contract.engine_lines import NO_HEADER, PREFIX, EngineLine, read_line
+from tracetail.contract.engine_lines import (
+    ANSI,
+    NO_HEADER,
+    PREFIX,
+    EngineLine,
+)
 from tracetail.contract.logline import HEAD_PATTERN, MARK_CUT
-from tracetail.contract.tracebacks import NEEDLE, TRACEBACK, Tracebacks
+from tracetail.contract.tracebacks import FRAME_START, NEEDLE, TRACEBACK, Tracebacks
 
+_SEVERE = ("error", "critical")
 _BRACKETED_STARTS = b"([DIWEC\x1b"
 _WITHOUT_HEADER = re.compile(rb"(?:%b)?%b[ |+]*" % (HEAD_PATTERN, PREFIX.pattern))
 
@@ -131,16 +135,25 @@ class LevelTracker:
             return self._json_line(text)
         if first in _BRACKETED_STARTS and self._headers_suffice and (known := self._cache.bracketed(text)):
             return known
-        line = read_line(text, loads=orjson.loads)
-        if line.header is NO_HEADER and not line.prefix_end and not self._tracebacks.open and NEEDLE not in text:
+        line = self._cache.line(text)
+        if (
+            line.header is NO_HEADER
+            and not line.prefix_end
+            and b"" not in self._tracebacks.open
+            and NEEDLE not in text
+        ):
             return (self.level if self.cut else self._info).without_header
         return self._cache.known(text, line, self._level_of(line))
 
     def _indented(self, text: bytes) -> KnownHeader:
         """Return the header of an indented or empty line: it continues the record or the traceback."""
-        if not self._tracebacks.open and not self.level.severe and NEEDLE not in text:
-            return self.level.without_header
-        part = self._tracebacks.add(EngineLine(text, NO_HEADER, 0, None), after_error=self.level.severe)
+        tracebacks = self._tracebacks
+        if NEEDLE not in text:
+            if b"" not in tracebacks.open and not (self.level.severe and FRAME_START in text):
+                return self.level.without_header
+            if tracebacks.has_frames(b""):
+                return self._error.without_header
+        part = tracebacks.add(EngineLine(text, NO_HEADER, 0, None), after_error=self.level.severe)
         return (self.level if part is None else self._error).without_header
 
     def _json_line(self, text: bytes) -> KnownHeader:
@@ -149,8 +162,13 @@ class LevelTracker:
 
     def _level_of(self, line: EngineLine) -> Level:
         """Return the level of a line: its own, that of the record or traceback that it continues, or info."""
-        own = line.header.level
-        part = self._tracebacks.add(line, after_error=self.level.severe)
+        header, tracebacks = line.header, self._tracebacks
+        own = header.level
+        if own in _SEVERE and not header.weak:
+            return self._cache.levels[own]
+        if own and not header.weak and not tracebacks.headed and NEEDLE not in line.text:
+            return self._cache.levels[own]
+        part = tracebacks.add(line, after_error=self.level.severe)
         if part is not None and own != "critical":
             return self._error
         if own:
@@ -164,7 +182,8 @@ def _has_traceback_behind_a_mild_header(block: bytes) -> bool:
     at = block.find(TRACEBACK)
     while at >= 0:
         start = block.rfind(b"\n", 0, at) + 1
-        if not _WITHOUT_HEADER.fullmatch(block, start, at) and block.find(b"ERROR", start, at) < 0:
+        before = ANSI.sub(b"", block[start:at])
+        if b"ERROR" not in before and not _WITHOUT_HEADER.fullmatch(before):
             return True
         at = block.find(TRACEBACK, at + 1)
     return False

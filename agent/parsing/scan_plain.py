@@ -8,8 +8,9 @@ from operator import lt
 from tracetail.agent.parsing.header import HeaderFields, KnownHeader, Level
 from tracetail.agent.parsing.header_cache import HEAD_BYTES, JSON_MESSAGE, HeaderCache
 from tracetail.contract.engine_lines import REQUEST
+from tracetail.contract.tracebacks import FRAME_START, NEEDLE
 
-__all__ = ["HEAD_BYTES", "JSON_MESSAGE", "REQUEST", "look_up", "split_stamps"]
+__all__ = ["FRAME_START", "HEAD_BYTES", "JSON_MESSAGE", "NEEDLE", "REQUEST", "look_up", "split_stamps"]
 
 STATS = b"throughput"
 TRACEBACK_END = b"(most recent call last):"
@@ -55,7 +56,11 @@ def look_up(
         known = heads.get(text[:HEAD_BYTES])
         if known is None:
             if text[:1] == b" ":
-                if b"" not in open_tracebacks and not level.severe and not text.endswith(TRACEBACK_END):
+                if (
+                    b"" not in open_tracebacks
+                    and not text.endswith(TRACEBACK_END)
+                    and not (level.severe and FRAME_START in text)
+                ):
                     found = known = level.without_header
             else:
                 before, bracket, rest = text.partition(b" [")
