@@ -3,7 +3,7 @@
 /** @import { EventFields } from "./log/events.js" */
 /** @import { Exit } from "./types.js" */
 
-/** @typedef {(fields: EventFields) => string} Sentence */
+/** @typedef {(fields: EventFields, phase: string) => string} Sentence phase: the name of one, in the language */
 /** @typedef {(exit: Exit) => { cause: string, hint: string }} ExitText */
 
 const ENGLISH = {
@@ -69,6 +69,8 @@ const ENGLISH = {
   trace: "trace",
   lasted: "Lasted",
   phases: "Start-up phases",
+  /** Names of phases, where they read better in other words. */
+  phaseNames: /** @type {Record<string, string>} */ ({}),
   state: {
     starting: "Starting",
     ready: "Ready",
@@ -88,7 +90,7 @@ const ENGLISH = {
   events: {
     started: /** @type {Sentence} */ ((f) =>
       `Started${f.part(" ", ["model", "service"])}${f.part(" with ", "engine")}${f.part(" on ", "host")}${f.part(", port ", "port")}${f.part(", pid ", "pid")}`),
-    phase: /** @type {Sentence} */ ((f) => `Phase “${f.get("name")}”: ${f.duration}`),
+    phase: /** @type {Sentence} */ ((f, phase) => `Phase “${phase}”: ${f.duration}`),
     ready: /** @type {Sentence} */ ((f) => `Ready after ${f.duration}${f.part(" at ", "url")}`),
     unhealthy: /** @type {Sentence} */ ((f) => `No longer answers as it should${f.part(": ", "cause")}`),
     recovered: /** @type {Sentence} */ ((f) => `Answers again, after ${f.duration}`),
@@ -258,6 +260,22 @@ const CHINESE = {
   trace: "trace",
   lasted: "历时",
   phases: "启动阶段",
+  phaseNames: {
+    "arguments read": "读取参数",
+    "cache sized": "分配 KV 缓存",
+    compiled: "编译",
+    "daemon started": "守护进程启动",
+    "engine initialized": "引擎初始化",
+    "engine warmed up": "引擎预热",
+    "graph traced": "追踪计算图",
+    "graphs captured": "捕获 CUDA 图",
+    "model load begun": "开始加载模型",
+    "model loaded": "模型加载完成",
+    "server started": "服务启动",
+    "startup complete": "启动完成",
+    "warmed up": "预热",
+    "weights loaded": "权重加载完成",
+  },
   state: {
     starting: "启动中",
     ready: "就绪",
@@ -276,7 +294,7 @@ const CHINESE = {
   events: {
     started: (f) =>
       `启动${f.part(" ", ["model", "service"])}${f.part("，引擎 ", "engine")}${f.part("，主机 ", "host")}${f.part("，端口 ", "port")}${f.part("，pid ", "pid")}`,
-    phase: (f) => `阶段“${f.get("name")}”：${f.duration}`,
+    phase: (f, phase) => `阶段“${phase}”：${f.duration}`,
     ready: (f) => `${f.duration} 后就绪${f.part("，地址 ", "url")}`,
     unhealthy: (f) => `不再正常响应${f.part("：", "cause")}`,
     recovered: (f) => `${f.duration} 后恢复正常`,

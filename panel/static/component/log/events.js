@@ -17,9 +17,19 @@ const ESCAPES = /** @type {Record<string, string>} */ ({ n: "\n", r: "\r", t: "\
  */
 export function eventSentence(t, text) {
   const name = text.split(" ", 1)[0];
-  const sentences = /** @type {Record<string, (fields: EventFields) => string>} */ (t.events);
+  const sentences = /** @type {Record<string, (fields: EventFields, phase: string) => string>} */ (t.events);
   if (!Object.hasOwn(sentences, name)) return null;
-  return sentences[name](new EventFields(text.slice(name.length))) || null;
+  const fields = new EventFields(text.slice(name.length));
+  return sentences[name](fields, phaseName(t, fields.get("name"))) || null;
+}
+
+/**
+ * The name of a phase of a start-up, in the language.
+ * @param {Messages} t
+ * @param {string} name
+ */
+export function phaseName(t, name) {
+  return Object.hasOwn(t.phaseNames, name) ? t.phaseNames[name] : name;
 }
 
 /** @param {string} text */

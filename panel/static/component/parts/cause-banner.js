@@ -2,6 +2,7 @@
 
 /** @import { Exit, Launch, Messages } from "../types.js" */
 
+import { phaseName } from "../log/events.js";
 import { element } from "./dom.js";
 import { stateName } from "./state.js";
 
@@ -72,6 +73,6 @@ export function howItEnded(t, exit, launch) {
   return [
     exit.exitCode !== undefined ? `${t.exitCode} ${exit.exitCode}` : "",
     exit.signal ? `${t.signal} ${exit.signal}` : "",
-    phase ? t.afterPhase(phase) : "",
+    phase ? t.afterPhase(phaseName(t, phase)) : "",
   ].filter(Boolean);
 }

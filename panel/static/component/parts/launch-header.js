@@ -2,6 +2,7 @@
 
 /** @import { Exit, Launch, Messages, Phase, Zone } from "../types.js" */
 
+import { phaseName } from "../log/events.js";
 import { dayAndTime, duration } from "../log/format.js";
 import { milliseconds } from "../log/line-key.js";
 import { CauseBanner } from "./cause-banner.js";
@@ -157,7 +158,7 @@ export class LaunchHeader {
    * @param {"" | "running" | "failed"} kind
    */
   #phaseElement({ name, seconds, at }, kind) {
-    const label = `${name} ${duration(seconds)}`;
+    const label = `${phaseName(this.#text, name)} ${duration(seconds)}`;
     const made = element("button", {
       class: `phase ${kind}`, type: "button", role: "listitem", title: label, onclick: () => this.#on.time(at),
     }, label);
