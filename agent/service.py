@@ -27,6 +27,7 @@ from tracetail.agent.shipping.delivery import Delivery
 from tracetail.agent.shipping.in_flight import ReadSlots
 from tracetail.agent.shipping.rate_limit import RateLimit
 from tracetail.contract.access import check_bind, parse_listen
+from tracetail.contract.request_time import limit_request_time
 from tracetail.contract.secret_file import read_secret
 from tracetail.loki.client import LokiClient
 from tracetail.loki.settings import LokiSettings
@@ -153,7 +154,7 @@ class Agent:
 @contextlib.asynccontextmanager
 async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve app within the block, and yield its URL."""
-    runner = web.AppRunner(app, access_log=None)
+    runner = limit_request_time(web.AppRunner(app, access_log=None))
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)

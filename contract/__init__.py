@@ -7,9 +7,9 @@ would otherwise repeat it:
 - its stream in Loki: labels
 - what inference servers print: engine_lines (header, header_forms, json_header), tracebacks, engine_stats
 - secrets: masking, redaction, secret_file
-- servers and clients: access, http_headers, backoff
+- servers and clients: access, http_headers, request_time, backoff
 
 The modules are pure, or read and write one small file, or read the state of the machine. They import the standard
-library only, so that the keeper stays small; the exception is `redaction`, which needs google-re2, and which the
-keeper therefore does not import.
+library only, so that the keeper stays small; the exceptions are `redaction`, which needs google-re2, and
+`request_time`, which needs aiohttp: the keeper imports neither.
 """

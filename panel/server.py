@@ -10,6 +10,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from tracetail.contract.redaction import Redactor
+from tracetail.contract.request_time import limit_request_time
 from tracetail.loki.client import LokiClient
 from tracetail.loki.settings import LokiSettings
 from tracetail.panel.auth.access import Keys
@@ -115,7 +116,7 @@ class PanelServer:
 
     def runner(self) -> web.AppRunner:
         """Return the runner of a new application; the caller adds a site, and cleans up."""
-        return web.AppRunner(
+        runner = web.AppRunner(
             self.app(),
             access_log=None,
             handler_cancellation=True,
@@ -123,6 +124,7 @@ class PanelServer:
             max_line_size=_HEADER_MAX_BYTES,
             max_field_size=_HEADER_MAX_BYTES,
         )
+        return limit_request_time(runner)
 
     async def serve(self, host: str, port: int, on_listening: Callable[[str], None]) -> None:
         """Serve until SIGTERM or SIGINT. Raises OSError if the address cannot be used.

@@ -44,6 +44,9 @@ class PanelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
         float, Meta(description="interval of heartbeats on an idle stream", ge=0.1, le=60)
     ] = 10.0
     viewers: Annotated[int, Meta(description="streams that may be open at the same time", ge=1)] = 1000
+    viewers_per_token: Annotated[
+        int, Meta(description="of them, streams of one token; a trace may have half of them all", ge=1)
+    ] = 50
     powerjob_url: Annotated[
         str,
         Meta(description="PowerJob server whose online log GET /llm/logs falls back to; empty: no fallback"),

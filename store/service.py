@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from tracetail.contract.request_time import limit_request_time
 from tracetail.contract.secret_file import SecretFile
 from tracetail.contract.state import state_dir
 from tracetail.store.disk.database import Database
@@ -89,13 +90,14 @@ def _publisher(tails: Tails, loop: asyncio.AbstractEventLoop) -> Callable[[list[
 
 
 def _runner(server: Server) -> web.AppRunner:
-    return web.AppRunner(
+    runner = web.AppRunner(
         server.application(),
         access_log=None,
         auto_decompress=False,
         handler_cancellation=True,
         max_line_size=_REQUEST_LINE_MAX_BYTES,
     )
+    return limit_request_time(runner)
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> str:

@@ -10,6 +10,8 @@ A token is a JWT (RFC 7519) that the test platform's backend signs for one viewe
 HS256 with the shared secret, or EdDSA (Ed25519) with the platform's own key pair.
 """
 
+import dataclasses
+import hashlib
 import hmac
 import time
 from collections.abc import Iterable
@@ -64,6 +66,8 @@ class Grant:
     expires_at: float | None = None
     """Seconds since the epoch; None: never."""
     origin: str | None = None
+    holder: str = ""
+    """A digest of the token, by which its open streams are counted; "" for the admin key and without keys."""
 
     def require(self, scope: str) -> None:
         """Raise AccessError unless the grant has this scope."""
@@ -145,7 +149,7 @@ class Keys:
                 raise NoValidTokenError("token_invalid", f"tokens signed with {algorithm} are not accepted here")
             claims = jwt.decode(token, key, algorithms=[str(algorithm)], options=options)
             _check_begin(claims)
-            return _grant_of(claims)
+            return dataclasses.replace(_grant_of(claims), holder=hashlib.sha256(token.encode()).hexdigest())
         except jwt.ExpiredSignatureError as error:
             raise NoValidTokenError("token_expired", "the token has expired") from error
         except (jwt.InvalidTokenError, jwt.InvalidKeyError, ValueError, TypeError, OverflowError) as error:

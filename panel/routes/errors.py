@@ -6,7 +6,7 @@ from tracetail.loki.errors import LokiRefusedError, LokiUnavailableError
 from tracetail.panel.auth.access import AccessError
 from tracetail.panel.powerjob import PowerJobUnavailableError, UnknownInstanceError
 from tracetail.panel.routes.answer import json_answer
-from tracetail.panel.trace.search import InvalidPatternError
+from tracetail.panel.trace.search import InvalidPatternError, SearchTooExpensiveError
 
 
 class RequestError(Exception):
@@ -37,6 +37,8 @@ def error_answer(error: Exception) -> web.Response | None:
             return response
         case InvalidPatternError():
             return _answer(400, "bad_parameter", str(error))
+        case SearchTooExpensiveError():
+            return _answer(400, "search_too_expensive", str(error))
         case LokiRefusedError():
             return _answer(400, "loki_refused", str(error))
         case LokiUnavailableError():

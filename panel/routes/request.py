@@ -8,6 +8,7 @@ from aiohttp import web
 
 from tracetail.contract import labels as names
 from tracetail.contract.identity import InvalidIdError, check_id, is_launch_id
+from tracetail.contract.request_time import read_body
 from tracetail.panel.auth.access import Credential, Grant
 from tracetail.panel.routes.errors import NotFoundError, RequestError
 from tracetail.panel.trace.traces import Traces
@@ -38,7 +39,7 @@ async def body(request: web.Request, kind: type[T]) -> T:
     """Return the JSON body as a struct of this kind. Raises RequestError (400, 415)."""
     if request.content_type != "application/json":
         raise RequestError(415, "not_json", "send Content-Type: application/json")
-    data = await request.read()
+    data = await read_body(request)
     try:
         return msgspec.convert(orjson.loads(data), kind)
     except msgspec.ValidationError as error:

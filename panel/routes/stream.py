@@ -68,7 +68,7 @@ class StreamRoutes:
             }
         )
         try:
-            with self._feeds.watch(trace_id, positions) as (feed, viewer):
+            with self._feeds.watch(trace_id, positions, grant_of(request).holder) as (feed, viewer):
                 await response.prepare(request)
                 await response.write(b"retry: 1000\n\n")
                 deadline = _deadline(grant_of(request).seconds_left())

@@ -101,7 +101,7 @@ class Feed:
                 async for missing in self._backfill(viewer, heartbeat_seconds):
                     yield missing
             try:
-                message = await asyncio.wait_for(viewer.queue.get(), heartbeat_seconds)
+                message = await asyncio.wait_for(viewer.next_message(), heartbeat_seconds)
             except TimeoutError:
                 yield None
                 continue

@@ -1,6 +1,7 @@
 """The feeds of all traces that have viewers, and the limit on the number of viewers."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -29,26 +30,47 @@ class Feeds:
         self._feeds: dict[str, Feed] = {}
         self._closers: set[asyncio.Task[None]] = set()
         self.viewers = 0
+        self._by_holder: Counter[str] = Counter()
+        self._by_trace: Counter[str] = Counter()
 
     @contextmanager
-    def watch(self, trace_id: str, positions: Mapping[str, Key]) -> Iterator[tuple[Feed, Viewer]]:
-        """Yield the trace's feed and a new viewer of it, removed at the end. Raises TooManyViewersError."""
-        if self.viewers >= self._settings.viewers:
-            raise TooManyViewersError(f"{self.viewers} streams are open, more are not allowed (panel.viewers)")
+    def watch(self, trace_id: str, positions: Mapping[str, Key], holder: str = "") -> Iterator[tuple[Feed, Viewer]]:
+        """Yield the trace's feed and a new viewer of it, removed at the end. Raises TooManyViewersError.
+
+        holder: whose streams are counted together; "" for somebody without a share of his own.
+        """
+        self._check_shares(trace_id, holder)
         feed = self._feeds.get(trace_id)
         if feed is None:
             feed = self._feeds[trace_id] = Feed(trace_id, self._reader, self._traces, self._settings)
         viewer = Viewer(positions)
         feed.add(viewer)
-        self.viewers += 1
+        self._count(trace_id, holder, 1)
         try:
             yield feed, viewer
         finally:
-            self.viewers -= 1
+            self._count(trace_id, holder, -1)
             feed.remove(viewer)
             closer = asyncio.create_task(self._close_later(feed))
             self._closers.add(closer)
             closer.add_done_callback(self._closers.discard)
+
+    def _check_shares(self, trace_id: str, holder: str) -> None:
+        """Raise TooManyViewersError if nobody, this trace or this token may open a further stream."""
+        every, of_token = self._settings.viewers, self._settings.viewers_per_token
+        if self.viewers >= every:
+            raise TooManyViewersError(f"{self.viewers} streams are open, more are not allowed (panel.viewers)")
+        if holder and self._by_holder[holder] >= of_token:
+            raise TooManyViewersError(f"{of_token} streams are open with this token (panel.viewers_per_token)")
+        if self._by_trace[trace_id] >= (every + 1) // 2:
+            raise TooManyViewersError(f"{(every + 1) // 2} streams of this trace are open: half of panel.viewers")
+
+    def _count(self, trace_id: str, holder: str, change: int) -> None:
+        self.viewers += change
+        for counter, key in ((self._by_trace, trace_id), (self._by_holder, holder)):
+            counter[key] += change
+            if not counter[key]:
+                del counter[key]
 
     @property
     def followed(self) -> int:

@@ -1,7 +1,9 @@
 """Text search. Loki searches within entries; lines that are stored in pieces are joined and searched here."""
 
 import asyncio
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import re2
@@ -14,10 +16,25 @@ from tracetail.panel.trace.overview import Overview
 from tracetail.panel.trace.reader import Page, Reader
 
 _PAGE = 64
+_PROGRAM_MAX = 2000
+"""Instructions of a compiled expression. RE2 needs time proportional to them for each byte, at worst."""
+_SECONDS_MAX = 2.0
+"""Time in which the cut lines of a trace are searched, for one request."""
+_LINE_MAX_CHARACTERS = 1024 * 1024
+"""Of a longer line only so much is searched as a whole, so that no single match takes long."""
+_THREADS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="search")
+"""RE2 releases Python's lock while it matches: the panel goes on serving others meanwhile."""
 
 
 class InvalidPatternError(ValueError):
     """The search text is not a valid RE2 expression."""
+
+
+class SearchTooExpensiveError(Exception):
+    """The search would take too long."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the search takes longer than {_SECONDS_MAX:g} s: use a simpler expression")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +71,10 @@ class TextQuery:
             compiled = re2.compile(expression if self.case else f"(?i){expression}", options)
         except re2.error as error:
             raise InvalidPatternError(f"q is not a regular expression (RE2): {error}") from error
+        if compiled.programsize > _PROGRAM_MAX:
+            raise InvalidPatternError(
+                f"q is too large an expression: {compiled.programsize} instructions, {_PROGRAM_MAX} are allowed"
+            )
         return lambda line: compiled.search(line) is not None
 
     def passes_filters(self, entry: Entry) -> bool:
@@ -82,14 +103,17 @@ class _JoinedLines:
 
     def __init__(self, lines: list[CutLine], query: TextQuery) -> None:
         contains = query.matcher()
+        deadline = time.monotonic() + _SECONDS_MAX
         self.line_of: dict[Key, CutLine | None] = {}
         """The line of each piece; None if the line does not match."""
         self.matches: list[CutLine] = []
         self.pieces_matched_by_loki: list[Entry] = []
         """The pieces that Loki finds, and counts, individually."""
         for line in lines:
+            if time.monotonic() > deadline:
+                raise SearchTooExpensiveError
             passing = [piece for piece in line.pieces if query.passes_filters(piece)]
-            is_match = bool(passing) and contains(line.text)
+            is_match = bool(passing) and contains(line.text[:_LINE_MAX_CHARACTERS])
             self.line_of.update(dict.fromkeys((piece.key for piece in line.pieces), line if is_match else None))
             if is_match:
                 self.matches.append(line)
@@ -113,7 +137,7 @@ class _JoinedLines:
 
 
 class Search:
-    """Searches the text of a trace. All methods raise InvalidPatternError and LokiError.
+    """Searches the text of a trace. All methods raise InvalidPatternError, SearchTooExpensiveError and LokiError.
 
     first: a key before the first line of the log, from which matches are counted.
     """
@@ -125,8 +149,20 @@ class Search:
 
     async def page(self, query: TextQuery, first: Key, start: Key, end: Key, *, limit: int, backward: bool) -> Page:
         """Return the matching lines between start and end; of cut lines all pieces."""
-        joined = _JoinedLines(await self._cut_lines.find(query.streams, first), query)
+        joined = await self._joined(query, first)
         return await self._page(query, joined, start, end, limit=limit, backward=backward)
+
+    async def _joined(self, query: TextQuery, first: Key) -> _JoinedLines:
+        query.matcher()  # refuses what is not an expression before anything is read
+        lines = await self._cut_lines.find(query.streams, first)
+        if not lines:
+            return _JoinedLines(lines, query)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(_SECONDS_MAX * 1.5):
+                return await loop.run_in_executor(_THREADS, _JoinedLines, lines, query)
+        except TimeoutError as error:
+            raise SearchTooExpensiveError from error
 
     async def next_match(self, query: TextQuery, first: Key, start: Key, end: Key) -> Match:
         """Return the first match between start and end."""
@@ -151,10 +187,8 @@ class Search:
             start, end = (start, page.entries[0].key) if backward else (page.entries[-1].key.next, end)
 
     async def _match(self, query: TextQuery, first: Key, start: Key, end: Key, *, backward: bool) -> Match:
-        cut_lines, count = await asyncio.gather(
-            self._cut_lines.find(query.streams, first), self._loki_count(query, first)
-        )
-        joined = _JoinedLines(cut_lines, query)
+        joined = await self._joined(query, first)
+        count = await self._loki_count(query, first)
         count += joined.count_correction()
         line = await self._first_row(query, joined, start, end, backward=backward)
         if line is None:

@@ -7,7 +7,8 @@ from tracetail.panel.trace.entry import FIRST_KEY, Key
 from tracetail.panel.trace.stream_messages import Message, late_messages, lines_messages
 
 _QUEUE_MESSAGES = 400
-"""A viewer whose queue is longer than this drops the queue and reads from Loki again."""
+_QUEUE_BYTES = 4 * 1024 * 1024
+"""A viewer whose queue is longer than this, or holds more, drops the queue and reads from Loki again."""
 
 
 class Viewer:
@@ -16,7 +17,8 @@ class Viewer:
     def __init__(self, positions: Mapping[str, Key]) -> None:
         self.positions = dict(positions)
         """The last line sent of each log, by source."""
-        self.queue: asyncio.Queue[Message] = asyncio.Queue(_QUEUE_MESSAGES)
+        self._queue: asyncio.Queue[Message] = asyncio.Queue(_QUEUE_MESSAGES)
+        self.queued_bytes = 0
         self.needs_backfill = True
         """Whether lines are missing from the queue and must be read from Loki."""
         self.backfilled: set[Key] = set()
@@ -24,12 +26,21 @@ class Viewer:
 
     def enqueue(self, message: Message) -> None:
         """Append a message. If the queue is full, empty it and request a backfill."""
-        try:
-            self.queue.put_nowait(message)
-        except asyncio.QueueFull:
+        size = len(message.encoded)
+        if self._queue.full() or (self.queued_bytes and self.queued_bytes + size > _QUEUE_BYTES):
             self.needs_backfill = True
-            while not self.queue.empty():
-                self.queue.get_nowait()
+            while not self._queue.empty():
+                self._queue.get_nowait()
+            self.queued_bytes = 0
+            return
+        self._queue.put_nowait(message)
+        self.queued_bytes += size
+
+    async def next_message(self) -> Message:
+        """Wait for the first message of the queue, and take it out."""
+        message = await self._queue.get()
+        self.queued_bytes -= len(message.encoded)
+        return message
 
     def without_sent(self, message: Message) -> Message | None:
         """Return the message without lines that were sent already, None if nothing is left; advance the positions.

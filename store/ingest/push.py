@@ -12,6 +12,10 @@ from tracetail.store.ingest.json_body import decode_json
 from tracetail.store.ingest.protobuf_body import decode_protobuf
 from tracetail.store.ingest.stream import BodyTooLargeError, PushedStream, PushError
 
+_DEFLATE_RATIO_MAX = 1032
+"""RFC 1951: a match of 258 bytes takes two bits at least."""
+_GZIP_MIN_BYTES = 18
+
 
 def decode(body: bytes, content_type: str, content_encoding: str, max_bytes: int) -> list[PushedStream]:
     """Return the streams of a push request.
@@ -43,6 +47,19 @@ def declared_size(body: bytes, content_type: str, content_encoding: str) -> floa
         return cramjam.snappy.decompress_raw_len(body)
     except (cramjam.DecompressionError, ValueError, OverflowError):
         return math.inf
+
+
+def decompressed_bytes_max(body: bytes, content_type: str, content_encoding: str, max_bytes: int) -> int:
+    """Return how many bytes the body may take when it is decompressed: what is reserved before it is.
+
+    decode refuses a body that has more. Snappy and gzip declare their size (RFC 1952, ISIZE); deflate declares none.
+    """
+    declared = declared_size(body, content_type, content_encoding)
+    if math.isinf(declared):
+        declared = len(body) * _DEFLATE_RATIO_MAX
+        if content_encoding.strip().lower() == "gzip" and len(body) > _GZIP_MIN_BYTES:
+            declared = min(declared, int.from_bytes(body[-4:], "little"))
+    return int(min(declared, max_bytes))
 
 
 def _decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:

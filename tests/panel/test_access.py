@@ -1,6 +1,7 @@
 """Access to the panel: tokens, scopes, origins, and requests without a secret."""
 
 import asyncio
+import contextlib
 import itertools
 import time
 
@@ -357,3 +358,23 @@ async def test_a_closed_stream_is_not_counted_as_a_viewer(loki, panel):
     async with asyncio.timeout(10):
         while panel.server.feeds.viewers:  # noqa: ASYNC110  (what is waited for happens in the server)
             await asyncio.sleep(0.01)
+
+
+async def test_one_token_cannot_shut_all_others_out(loki, tmp_path, start_panel):
+    loki.add(A, time.time_ns(), "of a")
+    loki.add(B, time.time_ns(), "of b")
+    (tmp_path / "secret").write_text(SECRET)
+    settings = {"secret_file": str(tmp_path / "secret"), "viewers": 20, "viewers_per_token": 4}
+    async with start_panel(loki.url, **settings) as panel, contextlib.AsyncExitStack() as open_streams:
+
+        async def status(headers, trace_id="trace-a"):
+            viewing = Viewing(panel.session, panel.url, trace_id, headers=headers)
+            await open_streams.enter_async_context(viewing)
+            await viewing.until(lambda v: v.status is not None)
+            return viewing.status
+
+        one = bearer(token())
+        assert [await status(one) for _ in range(6)] == [200] * 4 + [503] * 2
+        others = [bearer(token(number=number)) for number in range(9)]
+        assert [await status(headers) for headers in others] == [200] * 6 + [503] * 3
+        assert await status(bearer(token(["trace-b"])), "trace-b") == 200

@@ -1,5 +1,6 @@
 """Text search in lines that are stored in several pieces."""
 
+import asyncio
 import random
 import re
 import time
@@ -124,3 +125,35 @@ async def test_a_line_of_a_megabyte_is_searched_across_its_pieces(loki, panel):
     found = await panel.get("/api/logs/search", traceId="t1", q=seam)
     assert (found["count"], found["line"]["time"]) == (1, str(start))
     assert (await panel.get("/api/logs/search", traceId="t1", q="0,1"))["count"] == 1
+
+
+SLOW = "[a-m][a-z ]{250}[0-4]"
+"""RE2's automaton of it has more states than it keeps: it takes microseconds for each character of a random text."""
+
+
+@pytest.fixture
+def long_lines(loki):
+    chooser = random.Random(5)
+    start = time.time_ns() - 60 * 10**9
+    text = "".join(chooser.choices("abcdefghijklmnopqrstuvwxyz ", k=200_000))
+    for index in range(24):
+        loki.add(A, start + index, text, level="info", kind="cut")
+    loki.add(A, start + 30, "end", level="info")
+
+
+async def test_a_slow_expression_does_not_keep_the_panel_from_answering_others(long_lines, panel):
+    search = asyncio.create_task(panel.get("/api/logs/search", traceId="t1", q=SLOW, regex="true", status=400))
+    waits = []
+    while not search.done():
+        begun = time.monotonic()
+        await panel.get("/api/launches")
+        waits.append(time.monotonic() - begun)
+        await asyncio.sleep(0.05)
+    assert (await search)["error"]["code"] == "search_too_expensive"
+    assert max(waits) < 1.5
+
+
+async def test_an_expression_that_is_too_large_is_refused(panel):
+    for q in (".{999}x", "(?:a{900}b){900}", "[^x]{1000}{2}"):
+        answer = await panel.get("/api/logs/search", traceId="t1", q=q, regex="true", status=400)
+        assert answer["error"]["code"] == "bad_parameter"

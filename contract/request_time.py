@@ -1,0 +1,90 @@
+"""Closes connections whose request does not arrive in time: aiohttp itself waits for ever for the rest of a head.
+
+Like `redaction`, this module needs more than the standard library; the keeper does not import it.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+HEAD_SECONDS = 20.0
+"""From the connection to the end of the head of its first request."""
+IDLE_SECONDS = 90.0
+"""From a request to the end of the head of the next one; longer than clients keep an idle connection."""
+BODY_SECONDS = 60.0
+"""For the body of a request."""
+
+
+def limit_request_time(
+    runner: web.AppRunner, head_seconds: float = HEAD_SECONDS, idle_seconds: float = IDLE_SECONDS
+) -> web.AppRunner:
+    """Let a server close connections that wait for a head for too long; return its runner. Call it before setup()."""
+    heads = _Heads(runner, head_seconds, idle_seconds)
+    runner.app.middlewares.insert(0, heads.middleware)
+    runner.app.cleanup_ctx.append(heads.watching)
+    return runner
+
+
+async def read_body(request: web.Request, seconds: float = BODY_SECONDS) -> bytes:
+    """Return the body of a request. Raises HTTPRequestTimeout (408) if it does not arrive in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"the body did not arrive within {seconds:g} s") from None
+
+
+class _Heads:
+    """Knows since when each connection of a server waits for the head of a request."""
+
+    def __init__(self, runner: web.AppRunner, head_seconds: float, idle_seconds: float) -> None:
+        self._runner = runner
+        self._head_seconds = head_seconds
+        self._idle_seconds = idle_seconds
+        self._running: Counter[object] = Counter()
+        """Requests that are being answered, by connection."""
+        self._closes_at: dict[object, float] = {}
+
+    @property
+    def middleware(self) -> Middleware:
+        """Counts the requests of each connection that are being answered."""
+
+        @web.middleware
+        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            connection = request.protocol
+            self._running[connection] += 1
+            try:
+                return await handler(request)
+            finally:
+                self._running[connection] -= 1
+                if not self._running[connection]:
+                    del self._running[connection]
+                self._closes_at[connection] = time.monotonic() + self._idle_seconds
+
+        return middleware
+
+    async def watching(self, _app: web.Application) -> AsyncIterator[None]:
+        """Close connections from the application's start to its end."""
+        watch = asyncio.create_task(self._watch(), name="request time")
+        yield
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(min(1.0, self._head_seconds / 2))
+            server = self._runner.server
+            now = time.monotonic()
+            connections = server.connections if server is not None else []
+            self._closes_at = {one: at for one in connections if (at := self._closes_at.get(one)) is not None}
+            for connection in connections:
+                if self._running[connection]:
+                    continue
+                if now >= self._closes_at.setdefault(connection, now + self._head_seconds):
+                    connection.force_close()
+                    if connection.transport is not None:
+                        connection.transport.close()
