@@ -11,7 +11,7 @@ from tracetail.launcher.engines.causes.cause import Cause, Rank, Text
 from tracetail.launcher.keeper.log_errors import Message
 
 _WRAPPER = re.compile(
-    rb"(?:[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|error)(?:\([\w.]{1,100}\))?: "
+    rb"(?:(?:[A-Za-z_][\w.]*)?(?:Error|Exception|Exit|Interrupt|error)(?:\([\w.]{1,100}\))?: "
     rb"|Value error, |Assertion failed, |what\(\): +|\[TM\]\[ERROR\] |error: |Error: "
     rb"|(?:(?:<[\w-]+>|[\w./+-]+): )?fatal error: "
     rb"|Worker failed with error ['\"]|Call to \w+ method failed: |[Cc]apture (?:cuda|CUDA) graph failed: "

@@ -25,7 +25,7 @@ _READY = (
     b"all slots are idle",
 )
 _EXCEPTION = re.compile(
-    rb"[ \t|+-]*(?P<text>[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Group)\b(?:\([\w.]+\))?(?::.*|$))"
+    rb"[ \t|+-]*(?P<text>(?:[A-Za-z_][\w.]*)?(?:Error|Exception|Exit|Interrupt|Group)\b(?:\([\w.]+\))?(?::.*|$))"
 )
 _ERROR_START = re.compile(
     rb"terminate called |Fatal Python error: |Segmentation fault|Bus error|Illegal instruction"

@@ -6,8 +6,10 @@ from support.known_causes import IDS, RECORDED
 from tracetail.launcher import engines
 from tracetail.launcher.engines import signals
 from tracetail.launcher.engines.causes import tables
+from tracetail.launcher.keeper import cause_match
 from tracetail.launcher.keeper.diagnosis import diagnose
 from tracetail.launcher.keeper.finding import KNOWN
+from tracetail.launcher.keeper.log_errors import read_errors
 
 HEADERS = {
     "bare": "",
@@ -74,7 +76,7 @@ def test_a_hint_names_the_options_of_its_engine_alone():
     other = {
         "sglang": ("gpu-memory-utilization", "max-model-len"),
         "vllm": ("mem-fraction-static",),
-        "mindie": ("--gpu",),
+        "mindie": ("--gpu-memory",),
     }
     memory = [b"torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity"]
     for engine, options in other.items():
@@ -95,3 +97,25 @@ def test_the_exit_code_of_a_process_is_named_as_a_signal_with_its_own_hint(name)
     assert found.text.en == f"worker VllmWorker-0 was killed by {name}"
     assert found.code == signals.cause_of(number).code
     assert found.hint == signals.cause_of(number).hint
+
+
+def test_every_pattern_has_a_recorded_line():
+    matched = set()
+    for recorded in RECORDED:
+        errors = read_errors(recorded.lines)
+        messages = [
+            *errors.messages,
+            *(message for one in errors.tracebacks for exception in one.exceptions for message in exception),
+        ]
+        for cause in tables.all_tables()[recorded.table]:
+            for line in cause.lines:
+                if any(cause_match.match([cause._replace(lines=(line,))], message) for message in messages):
+                    matched.add((recorded.table, line))
+    missing = [
+        (name, cause.code, line.pattern or line.anchor)
+        for name, table in tables.all_tables().items()
+        for cause in table
+        for line in cause.lines
+        if (name, line) not in matched
+    ]
+    assert missing == []

@@ -10,7 +10,7 @@ _TRACEBACK = (
     b'  File "/opt/llm/lib/python3.11/site-packages/engine.py", line 1, in start',
     b"    start()",
 )
-_EXCEPTION = re.compile(rb"[A-Za-z_][\w.]*(?:Error|Exception|Exit)\b(?:\([\w.]+\))?(?::|$)")
+_EXCEPTION = re.compile(rb"(?:[A-Za-z_][\w.]*)?(?:Error|Exception|Exit)\b(?:\([\w.]+\))?(?::|$)")
 LINES = Path(__file__).parents[1] / "data" / "known-causes"
 
 

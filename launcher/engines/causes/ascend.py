@@ -18,10 +18,7 @@ CAUSES = (
             "end what an earlier server left behind, or set HCCL_IF_BASE_PORT in `environ`",
             "结束之前的服务残留的进程，或在 `environ` 中设置 HCCL_IF_BASE_PORT",
         ),
-        (
-            Line(b"EJ0003: ", rb"EJ0003: " + _STAMP + rb"Failed to bind the IP port"),
-            Line(b"EI0019: ", rb"EI0019: "),
-        ),
+        (Line(b"EJ0003: ", rb"EJ0003: " + _STAMP + rb"Failed to bind the IP port"),),
     ),
     Cause(
         "hccl_timeout",
@@ -33,24 +30,7 @@ CAUSES = (
             "find the rank that failed first; check the network of the NPUs (hccn_tool), or raise HCCL_CONNECT_TIMEOUT",
             "找到最先出错的 rank；检查 NPU 网络（hccn_tool），或增大 HCCL_CONNECT_TIMEOUT",
         ),
-        (
-            Line(b"EI0006: ", rb"EI0006: "),
-            Line(b"EI0002: ", rb"EI0002: "),
-        ),
-    ),
-    Cause(
-        "npu_missing",
-        Text("no NPU can be used: {why}", "没有可用的 NPU：{why}"),
-        Text(
-            "check npu-smi info, `devices`, and in a container that /dev/davinci* and the driver are mounted",
-            "检查 npu-smi info、`devices`，容器中还要检查是否挂载了 /dev/davinci* 和驱动",
-        ),
-        (
-            Line(b"drvRetCode=87", rb"[^'\"]{0,200}(?P<why>drvRetCode=87)"),
-            Line(b"dcmi", rb"[^'\"]{0,60}(?P<why>dcmi module initialize failed)"),
-            Line(b"EE1001", rb"(?P<why>EE1001: .{0,120}(?:device|Device).{0,80})"),
-        ),
-        Rank.GENERAL,
+        (Line(b"EI0006: ", rb"EI0006: "),),
     ),
     Cause(
         "hccl_failed",
@@ -73,9 +53,13 @@ CAUSES = (
             "其后几行中的 CANN 错误码说明原因；完整日志在 ~/ascend/log",
         ),
         (
+            Line(
+                b"The Inner error is reported as above",
+                rb"The Inner error is reported as above.{0,120}operator name is (?P<why>\w+)",
+            ),
+            Line(b"ACL stream synchronize failed", rb"(?P<why>ACL stream synchronize failed, error code:\d+)"),
             Line(b"NPU function error", rb"[^'\"]{0,120}NPU function error: (?P<why>[\w.: ]{1,80})"),
             Line(b"OPS function error", rb"[^'\"]{0,120}OPS function error: (?P<why>\w+)"),
-            Line(b"aicore", rb"[^'\"]{0,120}(?P<why>aicore (?:exception|error|execution))"),
         ),
         Rank.GENERAL,
     ),

@@ -20,7 +20,6 @@ CAUSES = (
                 b"Repo id must",
                 rb"Repo id must (?:be in the form|be a string|use alphanumeric).*?: '(?P<path>[^']*)'",
             ),
-            Line(b"Incorrect path_or_model_id", rb"Incorrect path_or_model_id: '(?P<path>[^']*)'"),
         ),
     ),
     Cause(
@@ -66,17 +65,9 @@ CAUSES = (
                 rb"We couldn't connect to '(?P<url>[^']*)' to load th(?:e|is) files?",
             ),
             Line(
-                b"to load this file, couldn't find it", rb"We couldn't connect to '(?P<url>[^']*)' to load this file"
-            ),
-            Line(
                 b"outgoing traffic has been disabled",
                 rb"Cannot (?:find|reach) .{0,200}outgoing traffic has been disabled",
             ),
-            Line(
-                b"Max retries exceeded with url",
-                rb"[^'\"]{0,80}host='(?P<url>[^']*)'.{0,40}Max retries exceeded with url",
-            ),
-            Line(b"offline mode is enabled", rb"Cannot reach (?P<url>\S+): offline mode is enabled"),
         ),
     ),
     Cause(
@@ -93,10 +84,6 @@ CAUSES = (
             Line(
                 b"does not recognize this architecture",
                 rb"The checkpoint you are trying to load has model type `(?P<type>[^`]*)` but Transformers does not",
-            ),
-            Line(
-                b"KeyError: '",
-                rb"KeyError: '(?P<type>(?:qwen|llama|deepseek|glm|gemma|mistral|phi|internlm|minicpm)[\w.-]*)'$",
             ),
         ),
     ),
@@ -119,9 +106,6 @@ CAUSES = (
             Line(
                 b"does not appear to have a file named",
                 rb"(?P<path>\S+) does not appear to have (?:a file|files) named (?P<file>\S+?)\.? ",
-            ),
-            Line(
-                b"no file named", rb"Error no file named (?P<file>.{1,120}?),? found in directory (?P<path>\S+?)\.?$"
             ),
             Line(
                 b"No such file or directory: '",
@@ -148,7 +132,6 @@ CAUSES = (
                 rb"(?P<why>data did not match any variant of untagged enum \w+)",
             ),
             Line(b"Tokenizer class", rb"(?P<why>Tokenizer class \w+) does not exist or is not currently imported"),
-            Line(b"expected value at line", rb"(?P<why>expected (?:value|`,` or `}`) at line \d+ column \d+)"),
         ),
     ),
     Cause(
@@ -160,7 +143,6 @@ CAUSES = (
                 b"The supplied chat template",
                 rb"(?P<why>The supplied chat template (?:string )?\([^)]{0,200}\)[^.]{0,120})",
             ),
-            Line(b"chat template", rb"(?P<why>Unable to load chat template.{0,150})"),
         ),
     ),
     Cause(
@@ -177,8 +159,6 @@ CAUSES = (
             Line(b"Error while deserializing header", rb"Error while deserializing(?: header)?: (?P<why>[\w ,]+)"),
             Line(b"while deserializing header", rb"[^'\"]{0,20}[Ee]rror while deserializing header"),
             Line(b"PytorchStreamReader failed", rb"PytorchStreamReader failed (?P<why>.{0,80})"),
-            Line(b"Invalid load key", rb"[^'\"]{0,40}invalid load key"),
-            Line(b"invalid load key", rb"invalid load key, '(?P<why>[^']*)'"),
         ),
     ),
     Cause(
@@ -192,10 +172,6 @@ CAUSES = (
             Line(
                 b"contains custom code which must be executed",
                 rb"(?:The repository|Loading|The model) .{1,300}? contains custom code which must be executed",
-            ),
-            Line(
-                b"requires you to execute the configuration file in that repo",
-                rb"Loading .{1,300}? requires you to execute the",
             ),
             Line(
                 b"Please pass the argument `trust_remote_code=True`",

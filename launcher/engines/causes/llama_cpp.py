@@ -14,7 +14,6 @@ CAUSES = (
                 b"failed to open GGUF file",
                 _FROM + rb"failed to open GGUF file '(?P<path>[^']*)'(?: \((?P<why>[^)]*)\))?",
             ),
-            Line(b"failed to open ", _FROM + rb"failed to open (?P<path>\S+\.gguf): (?P<why>.{1,80})"),
         ),
     ),
     Cause(
@@ -27,9 +26,17 @@ CAUSES = (
                 _FROM + rb"(?P<why>(?:tensor '[^']*' )?[^'\"]{0,150}model is corrupted or incomplete)",
             ),
             Line(b"invalid magic", _FROM + rb"(?P<why>invalid magic characters?.{0,80})"),
-            Line(b"failed to read", _FROM + rb"(?P<why>failed to read (?:magic|header|tensor|key-value).{0,80})"),
-            Line(b"unknown model architecture", _FROM + rb"(?P<why>unknown model architecture: '[^']*')"),
-            Line(b"missing tensor", _FROM + rb"(?P<why>missing tensor '[^']*')"),
+        ),
+    ),
+    Cause(
+        "architecture_not_supported",
+        Text("this llama.cpp does not know the architecture {names}", "当前 llama.cpp 不支持该模型架构 {names}"),
+        Text("update llama.cpp", "升级 llama.cpp"),
+        (
+            Line(
+                b"unknown model architecture",
+                _FROM + rb"(?:error loading model architecture: )?unknown model architecture: '(?P<names>[^']*)'",
+            ),
         ),
     ),
     Cause(
@@ -56,7 +63,7 @@ CAUSES = (
                 b"out of memory",
                 rb"[^'\"]{0,80}allocating (?P<size>[\d.]+) MiB on device \d+: cudaMalloc failed: out of memory",
             ),
-            Line(b"failed to allocate", _FROM + rb"[^'\"]{0,60}failed to allocate .{0,40}buffer"),
+            Line(b"unable to allocate", _FROM + rb"unable to allocate \w+ buffer"),
         ),
     ),
     Cause(

@@ -15,12 +15,7 @@ CAUSES = (
                 b"out of memory",
                 rb"(?:CUDA|HIP|XPU|MUSA) out of memory(?:\. Tried to allocate (?P<size>[\d.]+ \w+))?",
             ),
-            Line(b"CUDA error: out of memory", rb"CUDA error: out of memory"),
             Line(b"CUDA runtime error: out of memory", rb"CUDA runtime error: out of memory"),
-            Line(b"cudaMalloc failed: out of memory", rb"[^'\"]{0,120}cudaMalloc failed: out of memory"),
-            Line(b"CUDA_ERROR_OUT_OF_MEMORY", rb"[^'\"]{0,160}CUDA_ERROR_OUT_OF_MEMORY"),
-            Line(b"Triton Error [CUDA]: out of memory", rb"Triton Error \[CUDA\]: out of memory"),
-            Line(b"OutOfMemoryError: Allocation on device", rb"Allocation on device"),
         ),
     ),
     Cause(
@@ -33,7 +28,6 @@ CAUSES = (
         (
             Line(b"NPU out of memory", rb"NPU out of memory(?:\. Tried to allocate (?P<size>[\d.]+ \w+))?"),
             Line(b"driver error:out of memory", rb"[^'\"]{0,300}driver error:out of memory"),
-            Line(b"EL0004", rb"EL0004: "),
         ),
     ),
     Cause(
@@ -48,10 +42,6 @@ CAUSES = (
                 b"shared memory segment /dev/shm",
                 rb"[^'\"]{0,200}Error while creating shared memory segment /dev/shm",
             ),
-            Line(b"/dev/shm", rb"[^'\"]{0,200}(?:No space left on device|[Nn]ot enough).{0,60}/dev/shm"),
-            Line(b"insufficient shared memory (shm)", rb"[^'\"]{0,200}insufficient shared memory \(shm\)"),
-            Line(b"unable to allocate shared memory(shm)", rb"unable to allocate shared memory\(shm\)"),
-            Line(b"/dev/shm", rb"\[Errno 28\] No space left on device: '/dev/shm"),
         ),
     ),
     Cause(
@@ -67,9 +57,6 @@ CAUSES = (
                 rb"[^'\"]{0,100}DefaultCPUAllocator: (?:can't allocate memory|not enough memory): you tried to allocate (?P<size>\d+) bytes",
             ),
             Line(b"[Errno 12]", rb"\[Errno 12\] Cannot allocate memory"),
-            Line(b"std::bad_alloc", rb"(?:terminate called after throwing an instance of '|.{0,40})std::bad_alloc"),
-            Line(b"MemoryError", rb"MemoryError(?:: |$)"),
-            Line(b"unable to mmap", rb"unable to mmap \d+ bytes from file .{0,300}Cannot allocate memory"),
         ),
     ),
 )

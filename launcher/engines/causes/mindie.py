@@ -31,26 +31,12 @@ CAUSES = (
         ),
     ),
     Cause(
-        "bad_configuration",
-        Text("MindIE's configuration is not valid: {message}", "MindIE 的配置不正确：{message}"),
-        Text(
-            "correct config.json, or the Key.Path=value in `args`", "修改 config.json，或 `args` 中的 Key.Path=value"
-        ),
-        (
-            Line(b"Failed to check", rb"(?P<message>Failed to check .{1,120})"),
-            Line(b"Failed to parse", rb"(?P<message>Failed to parse .{1,120})"),
-            Line(b"config.json", rb"(?P<message>[^'\"]{0,80}(?:permission|mode) of .{0,80}config\.json.{0,80})"),
-        ),
-    ),
-    Cause(
         "engine_failed",
         Text("MindIE's engine did not start", "MindIE 引擎启动失败"),
         Text("its log is in MINDIE_LOG_PATH (~/mindie/log)", "日志在 MINDIE_LOG_PATH（~/mindie/log）"),
         (
             Line(b"Failed to init engine"),
             Line(b"Failed to start http wrapper"),
-            Line(b"Failed to start endpoint"),
-            Line(b"ERR: Failed to init"),
         ),
         Rank.CONSEQUENCE,
     ),

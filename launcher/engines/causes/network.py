@@ -18,10 +18,10 @@ CAUSES = (
                 rb"\[Errno \d+\] error while attempting to bind on address \((?P<address>[^)]*)\)",
             ),
             Line(
-                b"EADDRINUSE",
-                rb"(?:The server socket has failed to (?:listen on any local network address|bind to [^.]*)\. ?)?.{0,200}(?:port: (?P<address>\d+).{0,80})?EADDRINUSE",
+                b"failed to listen on any local network address",
+                rb"The server socket has failed to listen on any local network address\. "
+                rb"(?:port: (?P<address>\d+), )?(?=.{0,200}(?:EADDRINUSE|errno: 98))",
             ),
-            Line(b"is already in use", rb"(?:assert\w*: )?[Pp]ort (?P<address>\d+) is already in use"),
         ),
         about_port=True,
     ),
@@ -35,12 +35,6 @@ CAUSES = (
                 rb"(?:\[Errno 99\] )?(?:error while attempting to bind on address \([^)]*\): )?[Cc]annot assign requested address",
             ),
         ),
-    ),
-    Cause(
-        "port_not_permitted",
-        Text("this user may not listen on that port", "该用户无权监听此端口"),
-        Text("choose a port from 1024 on", "选择 1024 以上的端口"),
-        (Line(b"[Errno 13]", rb"\[Errno 13\] error while attempting to bind on address"),),
     ),
     Cause(
         "name_unresolved",
@@ -60,7 +54,6 @@ CAUSES = (
             Line(b"The client socket has timed out after", rb"[^'\"]{0,200}The client socket has timed out after"),
             Line(b"DistStoreError", rb"[\w.]*DistStoreError: "),
             Line(b"Timed out after", rb"Timed out after \d+ seconds waiting for clients"),
-            Line(b"Connection closed by peer", rb"[^'\"]{0,200}Connection closed by peer"),
             Line(b"Connection reset by peer", rb"\[PG ID \d.{0,300}Connection reset by peer"),
             Line(b"collective operation timeout", rb"[^'\"]{0,120}collective operation timeout"),
         ),

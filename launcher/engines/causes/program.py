@@ -36,7 +36,6 @@ CAUSES = (
                 b"cannot open shared object file",
                 rb"(?:[\w./+-]+: error while loading shared libraries: )?(?P<name>[\w./+-]+\.so[\w.]*): cannot open shared object file",
             ),
-            Line(b"' not found (required by", rb"(?P<name>/?[\w./+-]+): version `(?P<symbol>[^']+)' not found"),
             Line(b"undefined symbol: ", rb"(?P<name>/?[\w./+-]+\.so[\w.]*): undefined symbol: (?P<symbol>\w+)"),
         ),
     ),
@@ -47,14 +46,7 @@ CAUSES = (
             "install the versions that the engine asks for into an environment of its own",
             "在独立环境中安装引擎要求的版本",
         ),
-        (
-            Line(b"cannot import name", rb"(?P<name>cannot import name '[^']+' from '[^']+')"),
-            Line(b"numpy.dtype size changed", rb"(?P<name>numpy\.dtype size changed)"),
-            Line(
-                b"A module that was compiled using NumPy",
-                rb"(?P<name>A module that was compiled using NumPy 1\.x cannot be run)",
-            ),
-        ),
+        (Line(b"cannot import name", rb"(?P<name>cannot import name '[^']+' from '[^']+')"),),
     ),
     Cause(
         "bad_arguments",
@@ -87,20 +79,6 @@ CAUSES = (
         (
             Line(b"is required to load C++ extensions", rb"(?P<name>Ninja) is required to load C\+\+ extensions"),
             Line(b"Failed to find C compiler", rb"Failed to find (?P<name>C compiler)"),
-            Line(b"Could not find nvcc", rb"Could not find (?P<name>nvcc)"),
-            Line(
-                b"CUDA_HOME environment variable is not set", rb"(?P<name>CUDA)_HOME environment variable is not set"
-            ),
-            Line(
-                b"No such file or directory: 'ninja'",
-                rb"\[Errno 2\] No such file or directory: '(?P<name>ninja|nvcc|gcc|g\+\+|cc|lscpu)'",
-            ),
-            Line(
-                b"No such file or directory: '",
-                rb"\[Errno 2\] No such file or directory: '(?P<name>[\w./]*(?:nvcc|gcc|g\+\+))'",
-            ),
-            Line(b"InvalidCxxCompiler", rb"[\w.]*InvalidCxxCompiler: No working (?P<name>C\+\+ compiler)"),
-            Line(b"No working C++ compiler", rb"No working (?P<name>C\+\+ compiler) found"),
         ),
     ),
     Cause(
@@ -119,44 +97,13 @@ CAUSES = (
         "program_missing",
         Text("there is no program {name}", "找不到程序 {name}"),
         Text("check `command`, `pythonBin` and PATH", "检查 `command`、`pythonBin` 和 PATH"),
-        (
-            Line(b"not found", rb"[\w./-]+: (?:line )?\d+: (?:exec: )?(?P<name>[\w./+-]+): (?:command )?not found"),
-            Line(
-                b"executable file not found in $PATH",
-                rb"[^'\"]{0,300}exec: \"(?P<name>[^\"]+)\": executable file not found in \$PATH",
-            ),
-        ),
-    ),
-    Cause(
-        "permission_denied",
-        Text("access is denied: {path}", "没有访问权限：{path}"),
-        Text(
-            "check the owner and the mode of the path, and as which user the server runs",
-            "检查该路径的属主和权限，以及服务以哪个用户运行",
-        ),
-        (Line(b"Permission denied", rb"(?:\[Errno 13\] )?Permission denied: '(?P<path>[^']*)'"),),
+        (Line(b"not found", rb"[\w./-]+: (?:line )?\d+: (?:exec: )?(?P<name>[\w./+-]+): (?:command )?not found"),),
     ),
     Cause(
         "file_descriptors_exhausted",
         Text("no file descriptors are left", "文件描述符已用完"),
         Text("raise the limit (ulimit -n, LimitNOFILE)", "提高上限（ulimit -n、LimitNOFILE）"),
         (Line(b"Too many open files", rb"(?:\[Errno 24\] )?Too many open files"),),
-    ),
-    Cause(
-        "threads_exhausted",
-        Text("no more processes or threads can be started", "无法再创建进程或线程"),
-        Text(
-            "raise the limits (ulimit -u, TasksMax, the container's pids limit), or set OMP_NUM_THREADS lower",
-            "提高上限（ulimit -u、TasksMax、容器的 pids 上限），或减小 OMP_NUM_THREADS",
-        ),
-        (
-            Line(b"can't start new thread", rb"can't start new thread"),
-            Line(
-                b"pthread_create failed",
-                rb"[^'\"]{0,100}pthread_create failed.{0,60}Resource temporarily unavailable",
-            ),
-            Line(b"[Errno 11] Resource temporarily unavailable", rb"\[Errno 11\] Resource temporarily unavailable"),
-        ),
     ),
     Cause(
         "disk_full",
@@ -185,7 +132,6 @@ CAUSES = (
                 b"docker: ",
                 rb"docker: (?P<message>Error response from daemon: .{0,250}|Cannot connect to the Docker daemon.{0,100}|invalid reference format.{0,80})",
             ),
-            Line(b"Unable to find image", rb"(?P<message>Unable to find image '[^']+' locally)(?!.)"),
         ),
     ),
 )

@@ -16,10 +16,6 @@ CAUSES = (
                 rb"(?P<why>Use the 'num_cpus' and 'num_gpus' keyword[^.]{0,80})",
             ),
             Line(b"Cannot provide a placement group", rb"(?P<why>Cannot provide a placement group of [^.]{0,120})"),
-            Line(
-                b"The number of required GPUs exceeds the total number of available GPUs",
-                rb"(?P<why>The number of required \w+ exceeds the total number of available \w+)",
-            ),
             Line(b"Current node has no", rb"(?P<why>Current node has no \w+ available)"),
         ),
     ),
@@ -32,18 +28,11 @@ CAUSES = (
         ),
         (
             Line(b"Could not find any running Ray instance", rb"Could not find any running Ray instance"),
-            Line(b"Failed to connect to GCS", rb"[^'\"]{0,60}Failed to connect to GCS at address (?P<address>\S+)"),
             Line(
                 b"Failed to connect to Ray cluster",
                 rb"[^'\"]{0,40}Failed to connect to Ray cluster at (?P<address>\S+)",
             ),
         ),
-    ),
-    Cause(
-        "ray_version",
-        Text("Ray or Python differ between the nodes: {why}", "各节点的 Ray 或 Python 版本不一致：{why}"),
-        Text("use one image on all nodes", "所有节点使用同一个镜像"),
-        (Line(b"Version mismatch", rb"(?P<why>Version mismatch: .{0,120})"),),
     ),
     Cause(
         "ray_worker_died",
@@ -56,28 +45,9 @@ CAUSES = (
             Line(b"ActorDiedError", rb"[\w.]*ActorDiedError"),
             Line(b"The actor died unexpectedly before finishing this task"),
             Line(b"A worker died or was killed while executing a task"),
-            Line(b"WorkerCrashedError", rb"[\w.]*WorkerCrashedError"),
             Line(b"ActorHandleNotFoundError", rb"[\w.]*ActorHandleNotFoundError"),
             Line(b"Unhandled error (suppress with"),
         ),
         Rank.CONSEQUENCE,
-    ),
-    Cause(
-        "ray_out_of_memory",
-        Text(
-            "Ray's memory monitor killed a worker: the node's memory is full",
-            "Ray 的内存监控终止了工作进程：节点内存已满",
-        ),
-        Text(
-            "use nodes with more memory, or set RAY_memory_usage_threshold",
-            "使用内存更大的节点，或设置 RAY_memory_usage_threshold",
-        ),
-        (
-            Line(
-                b"Workers (tasks / actors) killed due to memory pressure",
-                rb"[^'\"]{0,100}Workers \(tasks / actors\) killed due to memory pressure",
-            ),
-            Line(b"Task was killed due to the node running low on memory"),
-        ),
     ),
 )

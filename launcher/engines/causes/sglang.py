@@ -7,10 +7,7 @@ CAUSES = (
         "no_kv_cache_memory",
         Text("no memory is left for the KV cache", "没有剩余显存用于 KV cache"),
         Text("raise --mem-fraction-static, or use more GPUs", "增大 --mem-fraction-static，或使用更多 GPU"),
-        (
-            Line(b"Not enough memory. Please try to increase --mem-fraction-static"),
-            Line(b"Not enough memory. Please try increasing --mem-fraction-static"),
-        ),
+        (Line(b"Not enough memory. Please try to increase --mem-fraction-static"),),
     ),
     Cause(
         "max_model_len",
@@ -45,7 +42,6 @@ CAUSES = (
             Line(
                 b"are not supported for now", rb"Model architectures (?P<names>\[[^\]]*\]) are not supported for now"
             ),
-            Line(b"Unsupported architectures", rb"Unsupported architectures: (?P<names>\S+)"),
         ),
     ),
     Cause(
@@ -87,9 +83,7 @@ CAUSES = (
         (
             Line(b"Received sigquit from a child proc"),
             Line(b"SIGQUIT received."),
-            Line(b"Initialization failed. warmup error"),
             Line(b"EOFError", rb"EOFError$"),
-            Line(b"Exit code: ", rb"Exit code: \d+"),
         ),
         Rank.CONSEQUENCE,
     ),

@@ -16,16 +16,6 @@ CAUSES = (
         died=True,
     ),
     Cause(
-        "download_failed",
-        Text("the weights were not downloaded", "权重下载失败"),
-        Text("check the model's name, HF_TOKEN and the network", "检查模型名称、HF_TOKEN 和网络"),
-        (
-            Line(b"DownloadError", rb"DownloadError"),
-            Line(b"Download encountered an error", rb"(?:[\w-]+: )*Download encountered an error"),
-        ),
-        Rank.GENERAL,
-    ),
-    Cause(
         "engine_failed",
         Text("a shard did not start", "分片（shard）启动失败"),
         Text("the cause is in the log above", "原因在日志的上文"),
@@ -33,7 +23,6 @@ CAUSES = (
             Line(b"ShardCannotStart", rb"(?:Error: )?ShardCannotStart"),
             Line(b"failed to start", rb"(?:[\w-]+: )*Shard \d+ failed to start"),
             Line(b"Shard complete standard error output", rb"(?:[\w-]+: )*Shard complete standard error output"),
-            Line(b"WebserverFailed", rb"(?:Error: )?WebserverFailed"),
         ),
         Rank.CONSEQUENCE,
     ),

@@ -4,12 +4,6 @@ from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
 
 CAUSES = (
     Cause(
-        "no_cuda_build",
-        Text("this PyTorch is built without CUDA", "这个 PyTorch 不带 CUDA"),
-        Text("install the CUDA build into pythonBin's environment", "在 pythonBin 的环境中安装 CUDA 版本"),
-        (Line(b"Torch not compiled with CUDA enabled"),),
-    ),
-    Cause(
         "no_device",
         Text("no GPU can be used[: {why}]", "没有可用的 GPU 设备[：{why}]"),
         Text(
@@ -17,11 +11,8 @@ CAUSES = (
             "检查驱动（nvidia-smi）、`devices`，容器中还要检查 GPU 运行时（--gpus）",
         ),
         (
-            Line(b"Found no NVIDIA driver on your system", rb"(?P<why>Found no NVIDIA driver)"),
             Line(b"No CUDA GPUs are available", rb"(?P<why>No CUDA GPUs are available)"),
-            Line(b"no CUDA-capable device is detected", rb"[^'\"]{0,100}(?P<why>no CUDA-capable device is detected)"),
             Line(b"CUDA driver initialization failed", rb"(?P<why>CUDA driver initialization failed)"),
-            Line(b"CUDA unknown error", rb"(?P<why>CUDA unknown error)"),
         ),
     ),
     Cause(
@@ -39,13 +30,19 @@ CAUSES = (
                 b"CUDA driver version is insufficient",
                 rb"[^'\"]{0,100}CUDA driver version is insufficient for CUDA runtime version",
             ),
+        ),
+    ),
+    Cause(
+        "driver_mismatch",
+        Text("driver and CUDA library do not fit together[: {why}]", "驱动与 CUDA 库不匹配[：{why}]"),
+        Text(
+            "in a container take its CUDA compatibility library out of LD_LIBRARY_PATH; on the host reboot after an update",
+            "容器中请从 LD_LIBRARY_PATH 去掉 CUDA compat 库；主机升级驱动后请重启",
+        ),
+        (
             Line(
-                b"the provided PTX was compiled with an unsupported toolchain",
-                rb"[^'\"]{0,100}(?P<why>the provided PTX was compiled with an unsupported toolchain)",
-            ),
-            Line(
-                b"forward compatibility was attempted on non supported HW",
-                rb"[^'\"]{0,100}(?P<why>forward compatibility was attempted on non supported HW)",
+                b"Unexpected error from cudaGetDeviceCount()",
+                rb"Unexpected error from cudaGetDeviceCount\(\)[^'\"]{0,120}(?P<why>Error 80[34]: [^'\"]{1,80})",
             ),
         ),
     ),
@@ -60,10 +57,6 @@ CAUSES = (
             Line(
                 b"no kernel image is available for execution on the device",
                 rb"[^'\"]{0,100}no kernel image is available for execution on the device",
-            ),
-            Line(
-                b"is not compatible with the current PyTorch installation",
-                rb"[^'\"]{0,120}is not compatible with the current PyTorch installation",
             ),
         ),
     ),
@@ -84,21 +77,6 @@ CAUSES = (
             Line(
                 b"CUDA error: ",
                 rb"[^'\"]{0,60}CUDA error: (?P<why>an illegal memory access was encountered|device-side assert triggered|unspecified launch failure|misaligned address|an illegal instruction was encountered|uncorrectable ECC error encountered|device kernel image is invalid|unknown error)",
-            ),
-            Line(b"CUDA_ERROR_ILLEGAL_ADDRESS", rb"[^'\"]{0,100}(?P<why>CUDA_ERROR_ILLEGAL_ADDRESS)"),
-        ),
-    ),
-    Cause(
-        "gpu_busy",
-        Text("the GPU is used exclusively by another process", "GPU 正被其他进程独占"),
-        Text(
-            "end that process (nvidia-smi), or change the GPU's compute mode",
-            "结束该进程（nvidia-smi），或修改 GPU 的计算模式",
-        ),
-        (
-            Line(
-                b"CUDA-capable device(s) is/are busy or unavailable",
-                rb"[^'\"]{0,60}CUDA-capable device\(s\) is/are busy or unavailable",
             ),
         ),
     ),
@@ -126,7 +104,6 @@ CAUSES = (
         ),
         (
             Line(b"NCCL error", rb"NCCL error[ :] ?(?:in: [^,]{1,200}, )?(?P<why>\w[\w ]{2,60}\w)?"),
-            Line(b"ncclUnhandledCudaError", rb"ncclUnhandledCudaError: (?P<why>.{0,80})"),
             Line(b"ncclSystemError", rb"ncclSystemError: (?P<why>[^.\n]{0,80})"),
         ),
         Rank.GENERAL,
@@ -138,11 +115,7 @@ CAUSES = (
             "the compiler's output below says why; --enforce-eager (vLLM) or --disable-cuda-graph (SGLang) do without",
             "原因见下方编译器输出；可用 --enforce-eager（vLLM）或 --disable-cuda-graph（SGLang）跳过编译",
         ),
-        (
-            Line(b"CppCompileError", rb"(?P<why>C\+\+ compile error)"),
-            Line(b"Error building extension", rb"(?P<why>Error building extension '[^']*')"),
-            Line(b"PTXASError", rb"(?P<why>[\w.]*PTXASError: .{0,100})"),
-        ),
+        (Line(b"CppCompileError", rb"(?P<why>C\+\+ compile error)"),),
         Rank.GENERAL,
     ),
 )

@@ -61,8 +61,6 @@ CAUSES = (
                 b"are not supported for now", rb"Model architectures (?P<names>\[[^\]]*\]) are not supported for now"
             ),
             Line(b"No model architectures are specified"),
-            Line(b"failed to be inspected", rb"Model architectures (?P<names>\[[^\]]*\]) failed to be inspected"),
-            Line(b"has no vLLM implementation", rb"(?P<names>\S+) has no vLLM implementation"),
         ),
     ),
     Cause(
@@ -140,7 +138,6 @@ CAUSES = (
                 b"must be divisible by tensor parallel size",
                 rb"Total number of (?P<what>attention heads) \((?P<heads>\d+)\) must be divisible by tensor parallel size \((?P<size>\d+)\)",
             ),
-            Line(b"is not divisible by", rb"(?P<heads>\d+) is not divisible by (?P<size>\d+)(?P<what>)"),
         ),
     ),
     Cause(
@@ -154,10 +151,6 @@ CAUSES = (
             Line(
                 b"is larger than the number of available GPUs",
                 rb"World size \((?P<size>\d+)\) is larger than the number of available GPUs \((?P<there>\d+)\)",
-            ),
-            Line(
-                b"exceeds the number of available GPUs",
-                rb"[^'\"]{0,80}?\(?(?P<size>\d+)\)? exceeds the number of available GPUs \(?(?P<there>\d+)?",
             ),
         ),
     ),
@@ -209,20 +202,18 @@ CAUSES = (
             "去掉 --quantization，升级 vLLM，或使用其他量化版本的模型",
         ),
         (
+            Line(
+                b"Quantization scheme is not supported for", rb"\('(?P<why>Quantization scheme is not supported for) "
+            ),
             Line(b"Unknown quantization method", rb"(?P<why>Unknown quantization method: [\w-]+)"),
             Line(b"Cannot find the config file for", rb"(?P<why>Cannot find the config file for \w+)"),
             Line(
                 b"quantization method",
                 rb"(?P<why>(?:The quantization method|\S+) \S*quantization(?: method)? .{0,100}(?:not supported|unsupported)[^.\[]{0,80})",
             ),
-            Line(b"quantization", rb"(?P<why>\S+ quantization is (?:currently )?not supported[^.\[]{0,80})"),
             Line(
                 b"is not supported for the current GPU",
                 rb"(?P<why>The quantization method \S+ is not supported for the current GPU)",
-            ),
-            Line(
-                b"does not match the quantization method specified",
-                rb"(?P<why>Quantization method specified in the model config \([^)]*\) does not match the quantization method specified)",
             ),
         ),
     ),
@@ -244,12 +235,7 @@ CAUSES = (
         ),
         (
             Line(b"Unknown attention backend", rb"(?P<why>Unknown attention backend: '[^']*')"),
-            Line(b"Invalid attention backend", rb"(?P<why>Invalid attention backend for \S+)"),
             Line(b"No valid attention backend", rb"(?P<why>No valid attention backend found[^.]{0,80})"),
-            Line(
-                b"is not valid for this configuration",
-                rb"(?P<why>Selected backend \S+ is not valid for this configuration)",
-            ),
         ),
     ),
     Cause(
@@ -294,10 +280,7 @@ CAUSES = (
             "install ray into pythonBin's environment, or use --distributed-executor-backend mp",
             "在 pythonBin 的环境中安装 ray，或使用 --distributed-executor-backend mp",
         ),
-        (
-            Line(b"Failed to import Ray", rb"Failed to import Ray"),
-            Line(b"Unable to load Ray", rb"Unable to load Ray"),
-        ),
+        (Line(b"Failed to import Ray", rb"Failed to import Ray"),),
     ),
     Cause(
         "engine_start_timeout",
@@ -316,7 +299,7 @@ CAUSES = (
                 b"died unexpectedly (exit code",
                 rb"(?:Ray)?Worker[ P]\w* (?P<name>\S+) died unexpectedly \(exit code: (?P<status>-\d+)\)",
             ),
-            Line(b"died with exit code", rb"Worker (?P<name>\S+) pid \d+ died, exit code: (?P<status>-\d+)"),
+            Line(b"died, exit code: -", rb"Worker (?P<name>\S+) pid \d+ died, exit code: (?P<status>-\d+)"),
         ),
         died=True,
     ),
@@ -364,7 +347,6 @@ CAUSES = (
             Line(b"EngineCore encountered a fatal error"),
             Line(b"EngineDeadError", rb"[\w.]*EngineDeadError(?:: |$)"),
             Line(b"Executor failed."),
-            Line(b"Background loop has errored already"),
         ),
         Rank.CONSEQUENCE,
     ),
@@ -373,6 +355,8 @@ CAUSES = (
         Text("the engine process failed", "引擎进程启动失败"),
         _ABOVE,
         (
+            Line(b"failed to be inspected", rb"Model architectures \[[^\]]*\] failed to be inspected"),
+            Line(b"Error raised in subprocess", rb"Error raised in subprocess:"),
             Line(b"Engine core initialization failed"),
             Line(b"Engine process failed to start"),
             Line(b"WorkerProc initialization failed"),
