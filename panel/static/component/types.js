@@ -46,7 +46,7 @@
  * @property {string} [restartedAs]
  * @property {object} [receipt]
  * @property {Exit} [exit]
- * @property {Exit} [health] why it is unhealthy: cause, hint, line
+ * @property {Health} [health] why it is unhealthy: cause, hint, line
  */
 
 /**
@@ -67,10 +67,19 @@
  * @property {string} [cause]
  * @property {string} [hint]
  * @property {string} [causeCode] stable code of the cause
- * @property {"known" | "unrecognised"} [causeKind]
+ * @property {string} [causeKind] known or unrecognised
  * @property {string} [causeZh] cause in Chinese
  * @property {string} [hintZh] hint in Chinese
  * @property {string[]} [evidence]
+ */
+
+/**
+ * Why a launch that runs is unhealthy.
+ * @typedef {object} Health
+ * @property {string} since
+ * @property {string} line the id of the event that reported it
+ * @property {string} [cause]
+ * @property {string} [hint]
  */
 
 /**

@@ -51,6 +51,7 @@ export class CauseBanner {
 /**
  * How a launch ended, or why it is unhealthy, if that is something to explain.
  * @param {Launch} launch
+ * @returns {Exit | undefined}
  */
 export function endOf({ exit, health, state }) {
   if (health) return health;
