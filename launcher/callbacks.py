@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from tracetail.contract import outbox
+from tracetail.contract import outbox, robots
 from tracetail.contract.access import is_loopback
 from tracetail.contract.backoff import Backoff
 from tracetail.contract.http_headers import basic, bearer
@@ -32,6 +32,7 @@ TRY_SECONDS = 10.0
 REQUEST_SECONDS = 5.0
 TAIL_LINES = 50
 _TAIL_BYTES = 64 * 1024
+_ANSWER_MAX = 4096
 
 
 def body(record: Record, event: str, tail: list[str]) -> dict[str, Any]:
@@ -99,20 +100,24 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 def post(callback: outbox.Callback) -> None:
     """Deliver a callback. Raises OSError (as urllib's errors are) or ValueError if it is not delivered."""
-    parts = urllib.parse.urlsplit(callback["url"])
+    secret = read_secret("callbackTokenFile", callback["tokenFile"]) if callback["tokenFile"] else ""
+    wanted = robots.request(callback["url"], callback["body"], secret, time.time())
+    parts = urllib.parse.urlsplit(wanted.url)
     headers = {"Content-Type": "application/json", "User-Agent": "tracetail"}
-    if callback["tokenFile"]:
-        headers |= bearer(read_secret("callbackTokenFile", callback["tokenFile"]))
+    if secret and not wanted.robot:
+        headers |= bearer(secret)
     elif parts.username is not None:
         headers |= basic(urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or ""))
     url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    data = json.dumps(callback["body"]).encode()
+    data = json.dumps(wanted.body).encode()
     request = urllib.request.Request(url, data, headers, method="POST")  # noqa: S310  (http and https only: params)
     handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
     if is_loopback(parts.hostname or ""):
         handlers.append(urllib.request.ProxyHandler({}))
-    with urllib.request.build_opener(*handlers).open(request, timeout=REQUEST_SECONDS):
-        pass
+    with urllib.request.build_opener(*handlers).open(request, timeout=REQUEST_SECONDS) as answer:
+        refused = robots.refusal(answer.read(_ANSWER_MAX)) if wanted.robot else ""
+    if refused:
+        raise ValueError(f"the robot answered {refused}")
 
 
 def deliver(path: Path, until: float) -> bool:

@@ -92,7 +92,9 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     callback_url: Annotated[
         str, Meta(description="where to report ready, unhealthy, recovered, failed, stopped, crashed")
     ] = ""
-    callback_token_file: Annotated[str, Meta(description="file with a bearer token for callbackUrl")] = ""
+    callback_token_file: Annotated[
+        str, Meta(description="file with a bearer token for callbackUrl, or a robot's secret")
+    ] = ""
     api_key_file: Annotated[str, Meta(description="file with the API key of the server")] = ""
     log_dir: Annotated[str, Meta(description="directory of the logs (<stateDir>/logs)")] = ""
     max_log_mb: Annotated[int, Meta(ge=1, description="size of a log segment in MiB")] = msgspec.field(

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tracetail.contract import outbox
+from tracetail.contract import outbox, robots
 from tracetail.contract.backoff import Backoff
 from tracetail.contract.http_headers import bearer
 from tracetail.contract.owned_files import read_owned
@@ -29,6 +29,7 @@ _CONCURRENT_MAX = 32
 _CONCURRENT_PER_RECEIVER_MAX = 4
 """A receiver that hangs must not block the callbacks to the others."""
 _TIMEOUT_SECONDS = 10.0
+_ANSWER_MAX = 4096
 _KEEPER_TRIES_SECONDS = 15.0
 """The keeper of a callback that is older has given it up."""
 
@@ -147,7 +148,7 @@ def _receiver(path: Path) -> str:
 def _shown(callback: outbox.Callback) -> str:
     """Return the receiver's URL without password and query."""
     parts = urlsplit(callback["url"])
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _delete(path: Path) -> None:
@@ -161,15 +162,16 @@ def _age_seconds(path: Path) -> float:
 async def _post(session: aiohttp.ClientSession, callback: outbox.Callback) -> bool:
     """Post one callback; return whether the receiver accepted it. Raises SecretFileError."""
     token_file = callback["tokenFile"]
-    headers = bearer(read_secret("callbackTokenFile", token_file)) if token_file else {}
+    secret = read_secret("callbackTokenFile", token_file) if token_file else ""
+    wanted = robots.request(callback["url"], callback["body"], secret, time.time())
+    headers = bearer(secret) if secret and not wanted.robot else {}
     try:
         # A redirect is a failure: the callback, and its token, are for the host that was named.
-        async with session.post(
-            callback["url"], json=callback["body"], headers=headers, allow_redirects=False
-        ) as answer:
-            if answer.status // 100 == 2:
+        async with session.post(wanted.url, json=wanted.body, headers=headers, allow_redirects=False) as answer:
+            refused = robots.refusal(await answer.content.read(_ANSWER_MAX)) if wanted.robot else ""
+            if answer.status // 100 == 2 and not refused:
                 return True
-            log.warning("%s answered %d to a callback", _shown(callback), answer.status)
+            log.warning("%s answered %d %s to a callback", _shown(callback), answer.status, refused)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         log.warning("%s does not accept a callback: %s", _shown(callback), error or type(error).__name__)
     return False

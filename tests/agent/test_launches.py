@@ -26,6 +26,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
+        self.answers: list[str] = []
         self.bodies: list[Any] = []
         self.authorizations: list[str | None] = []
         self.url = ""
@@ -33,7 +34,8 @@ class Receiver:
     async def take(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.json())
         self.authorizations.append(request.headers.get("Authorization"))
-        return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
+        status = self.statuses.pop(0) if self.statuses else 200
+        return web.Response(status=status, text=self.answers.pop(0) if self.answers else "")
 
 
 @pytest.fixture
@@ -78,6 +80,22 @@ async def test_a_callback_of_an_ended_keeper_is_delivered_with_its_token_after_f
     await eventually(lambda: not path.exists())
     assert receiver.bodies == [{"eventId": "e1", "event": "crashed"}] * 3
     assert set(receiver.authorizations) == {"Bearer geheim"}
+
+
+async def test_a_message_that_a_chat_robot_refuses_is_sent_again_and_its_secret_never(
+    start_agent, state_dir: Path, tmp_path: Path, receiver: Receiver
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("geheim\n")
+    launch = Launch(state_dir)
+    launch.end("crashed")
+    path = leave(launch, receiver.url + "#format=feishu", str(secret))
+    receiver.answers = ['{"code":19021,"msg":"sign match fail"}', '{"code":0,"msg":"success"}']
+    await start_agent()
+    await eventually(lambda: not path.exists())
+    assert [body["msg_type"] for body in receiver.bodies] == ["post", "post"]
+    assert all(body["sign"] for body in receiver.bodies)
+    assert receiver.authorizations == [None, None]
 
 
 async def test_a_callback_that_is_a_day_old_is_dropped(start_agent, state_dir: Path, receiver: Receiver) -> None:
