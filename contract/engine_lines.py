@@ -113,9 +113,14 @@ NESTED_STARTS = (
 
 REQUEST = b"equest"
 _REQUEST_ID = re.compile(
-    rb"equest(?:\(s\)|s)?[ =:]{1,3}'?((?=\S{0,96}?\d)[a-z]{2,12}[-_][0-9A-Za-z_-]{8,96}|[0-9a-f]{16,32}\b)"
+    rb"equest(?:\(s\)|s)?[ =:]{1,3}'?("
+    rb"(?:cmpl|chatcmpl|embd|pool|score|rerank|classify|tokn)-[^ \t\n\r,'\"]{0,110}[^ \t\n\r,'\":.;)\]]"
+    rb"|(?=\S{0,96}?\d)[a-z]{2,12}[-_][0-9A-Za-z_-]{8,96}|[0-9a-f]{16,32}\b)"
 )
-"""The id of a request in vLLM's messages: `Received request cmpl-…:`, `Added request cmpl-….`"""
+"""The id of a request in vLLM's messages: `Received request cmpl-…:`, `Added request cmpl-….`
+
+Between `cmpl-` and `-0` stands the client's own X-Request-Id, if it sent one, whatever characters that has; the
+engine adds eight hexadecimal digits of its own. `Aborted request(s)` lists several, with commas."""
 _REQUEST_TRIES_MAX = 4
 
 _AFTER_HEADER = re.compile(rb"[\])>]?[ \t]*(?:(?:--?|[|:])(?=[ \t])[ \t]*)?")
