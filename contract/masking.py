@@ -51,7 +51,7 @@ def mask_command_line(words: Iterable[str]) -> list[str]:
 def _mask_line(line: str) -> str:
     lower = line.lower()
     for keywords, rules in _compiled_patterns().items():
-        if any(keyword in lower for keyword in keywords):
+        if not keywords or any(keyword in lower for keyword in keywords):
             for regex, kept_behind in rules:
                 line = regex.sub(functools.partial(_replace, kept_behind=kept_behind), line)
     return line

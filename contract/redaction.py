@@ -73,14 +73,14 @@ class Redactor:
         self._keep = [_compile("keep", expression) for expression in keep]
         triggers: dict[str, list[int]] = {}
         for number, pattern in enumerate(patterns):
-            triggers.setdefault(_trigger(pattern.keywords) or pattern.regex, []).append(number)
+            triggers.setdefault(_trigger(pattern.keywords) or pattern.trigger or pattern.regex, []).append(number)
         self._rules_of_trigger = list(triggers.values())
         self._which = re2.Set.SearchSet(_options())
         for trigger in triggers:
             self._which.Add(trigger.encode())
         self._which.Compile()
         keywords = {keyword for pattern in patterns for keyword in pattern.keywords}
-        others = [f"(?:{pattern.regex})" for pattern in patterns if not pattern.keywords]
+        others = [f"(?:{pattern.trigger or pattern.regex})" for pattern in patterns if not pattern.keywords]
         together = "|".join(filter(None, (_trigger(keywords), *others)))
         self._any = _compile("all together", together, never_capture=True) if patterns else None
 

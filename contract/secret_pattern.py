@@ -18,5 +18,7 @@ class Pattern(NamedTuple):
     keywords: tuple[str, ...] = ()
     """Texts in lower case, of which one stands in every match, whatever its case: few lines are tried then.
 
-    Without keywords every line is tried.
+    Without keywords and trigger every line is tried.
     """
+    trigger: str = ""
+    """In place of keywords: an expression of few states that matches in every text with this secret."""

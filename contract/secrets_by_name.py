@@ -24,7 +24,7 @@ _PASSES = "user|db|database|root|admin|smtp|redis|mysql|pg|ftp|ldap|proxy|my|ssh
 _STRONG = (
     rf"(?:(?:{_KEYS})[_-]?keys?|api keys?|(?:{_TOKENS})[_-]?tokens?|(?:{_SECRETS})[_-]?secret|"
     rf"secret[_-]?access[_-]?key|passw(?:or)?ds?|passphrase|passwort|passcode|(?:{_PASSES})[_-]?pass|pwd|masterauth|credentials?|"
-    r"jsessionid|phpsessid|"
+    r"jsessionid|phpsessid|client[_-]key[_-]data|"
     r"密码|密碼|口令|密钥|密鑰|令牌|パスワード|비밀번호|[Пп]ароль|contraseña|senha)"
 )
 _SHORT = r"(?:\b|_)(?:pass|pw|ak|sk)"
@@ -83,7 +83,7 @@ _LONG_VALUE = r"[A-Za-z0-9_~+/=.:@!#$%^*-]{8,}"
 
 _STRONG_ENDINGS = (
     "key keys token secret password passwords passwd passwds passphrase passwort passcode pass pwd masterauth "
-    "credential credentials jsessionid phpsessid "
+    "credential credentials jsessionid phpsessid key-data key_data "
     "密码 密碼 口令 密钥 密鑰 令牌 パスワード 비밀번호 пароль contraseña senha"
 )
 _FOLLOWERS = (

@@ -22,8 +22,9 @@ _PREFIXES = (
         _DOTTED,
         16,
         """
-        ya29. hvs. hvb. hvr. dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit. dt0c01. dt0s01. SG. fm1a_ fm1r_
-        fm2_ sk.eyJ pk.eyJ sntrys_ ops_eyJ eyJrIjoi bce-v3/ sha256~ 1//0 xoxe.xoxb- xoxe.xoxp-
+        ya29. hvs. hvb. hvr. dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit. dt0c01. dt0s01. SG. fm1a_
+        fm1r_ fm2_ sk.eyJ pk.eyJ sntrys_ ops_eyJ eyJrIjoi bce-v3/ sha256~ 1//0 xoxe.xoxb- xoxe.xoxp-
+        snyk_uat. IQoJb3JpZ FwoGZXIvY
     """,
     ),
     # Databricks, DigitalOcean, Pulumi, RubyGems, Shopify, Mailgun, ElevenLabs, Sourcegraph, Sentry, Twilio
@@ -32,8 +33,8 @@ _PREFIXES = (
         _HEX,
         24,
         """
-        dapi dop_v1_ doo_v1_ dor_v1_ pul- rubygems_ glptt- sntryu_ shpat_ shpca_ shppa_ shpss_ shptka_ key-
-        pubkey- sk_ sgp_ sgp_local_ p8e- SK0 SK1 SK2 SK3 SK4 SK5 SK6 SK7 SK8 SK9 SKa SKb SKc SKd SKe SKf
+        dapi dop_v1_ doo_v1_ dor_v1_ pul- rubygems_ glptt- sntryu_ shpat_ shpca_ shppa_ shpss_ shptka_
+        key- pubkey- sk_ sgp_ sgp_local_ SK0 SK1 SK2 SK3 SK4 SK5 SK6 SK7 SK8 SK9 SKa SKb SKc SKd SKe SKf
     """,
     ),
     # Hugging Face, Groq, Replicate, xAI, Perplexity, GitHub, npm, SonarQube, Alibaba, Tencent, Volcengine, Baidu
@@ -42,9 +43,9 @@ _PREFIXES = (
         _ALNUM,
         12,
         """
-        hf_ api_org_ gsk_ r8_ xai- pplx- jina_ csk- rpa_ ABSK ghp_ gho_ ghu_ ghs_ ghr_ npm_ pnu_ squ_ sqp_
-        sqa_ bkua_ bkat_ rdme_ LTAI AKID AKLT AKTP ALTAK ALTAK- ico- EZAK EZTK lin_api_ lin_oauth_ ntn_ AKCp
-        HRKU- ATATT3 ATCTT3 ATBB CLOJARS_ sm_aat_ sm_pat_ sm_sat_
+        hf_ api_org_ gsk_ r8_ xai- pplx- jina_ csk- rpa_ ABSK ghp_ gho_ ghu_ ghs_ ghr_ npm_ pnu_ squ_
+        sqp_ sqa_ bkua_ bkat_ rdme_ p8e- vcp_ n8n_api_ STS. LTAI AKID AKLT AKTP ALTAK ALTAK- ico- EZAK
+        EZTK lin_api_ lin_oauth_ ntn_ AKCp HRKU- ATATT3 ATCTT3 ATBB CLOJARS_ sm_aat_ sm_pat_ sm_sat_
     """,
     ),
     # Fireworks, Dify, FastGPT, RAGFlow, ModelScope, Render, Tailscale, Facebook
@@ -53,26 +54,27 @@ _PREFIXES = (
         _ALNUM,
         20,
         """
-        fw_ app- dataset- fastgpt- ragflow- fc- exa_ ms- rnd_ tskey- cmVmd EAAA EAAB EAAC EAAG EAAM
+        fw_ app- dataset- fastgpt- ragflow- fc- exa_ ms- rnd_ cmVmd EAAA EAAB EAAC EAAG EAAM
     """,
     ),
-    ("token-long", _ALNUM, 36, "secret_ pat_ oy2 IGQV 4b1d"),
+    ("token-long", _ALNUM, 32, "secret_ pat_ sat_ oy2 IGQV 4b1d"),
     # OpenAI, Anthropic, NVIDIA, Together, Langfuse, GitLab, Slack, Stripe, Docker, Grafana, W&B, Google
     (
         "token-word",
         _WORD,
         12,
         """
-        sk- nvapi- tgp_v1_ pk-lf- wandb_v1_ pcsk_ tvly- esecret_ zpka_ lsv2_pt_ lsv2_sk_ github_pat_ glpat-
-        gldt- glrt- glcbt- glft- glimt- glagent- gloas- glsoat- glffct- GR1348941 pypi- dckr_pat_ dckr_oat_
-        PMAK- CFPAT- glsa_ glc_ NRAK- NRII- NRJS- NRAL- phc_ phx_ figd_ figo_ nfp_ CCIPAT_ CCIPRJ_ xoxa-
-        xoxb- xoxc- xoxd- xoxe- xoxo- xoxp- xoxr- xoxs- xapp- xkeysib- xsmtpsib- sq0atp- sq0csp- sq0idp-
-        fio-u- tk-us- nyk_ tfp_ whsec_ sk_live_ sk_test_ sk_prod_ sk_org_ rk_live_ rk_test_ rk_prod_ napi_
-        sbp_ sb_secret_ AVNS_ APP_USR- dnkey- pdl_live_ pdl_sdbx_ FLWSECK- GOCSPX-
+        sk- nvapi- tgp_v1_ pk-lf- wandb_v1_ pcsk_ tvly- esecret_ zpka_ lsv2_pt_ lsv2_sk_ github_pat_
+        glpat- gldt- glrt- glcbt- glft- glimt- glagent- gloas- glsoat- glffct- GR1348941 pypi- dckr_pat_
+        dckr_oat_ PMAK- CFPAT- glsa_ glc_ NRAK- NRII- NRJS- NRAL- phc_ phx_ figd_ figo_ nfp_ CCIPAT_
+        CCIPRJ_ xoxa- xoxb- xoxc- xoxd- xoxe- xoxo- xoxp- xoxr- xoxs- xapp- xkeysib- xsmtpsib- sq0atp-
+        sq0csp- sq0idp- fio-u- tk-us- nyk_ tfp_ whsec_ sk_live_ sk_test_ sk_prod_ sk_org_ rk_live_
+        rk_test_ rk_prod_ napi_ sbp_ sb_secret_ AVNS_ APP_USR- dnkey- pdl_live_ pdl_sdbx_ FLWSECK-
+        GOCSPX- tskey-auth- tskey-api-
     """,
     ),
     ("token-google", _WORD, 20, "AIza AQVN fo1_ CfDJ8 amzn.mws."),
-    ("token-voyage", _WORD, 40, "pa-"),
+    ("token-voyage", _WORD, 40, "pa- tskey- v1.0- dG9rOi AAAAAAAAAA"),
     ("token-dropbox", _DOTTED, 100, "sl."),
 )
 _LONG_PREFIXES = (
@@ -96,6 +98,30 @@ _OWN_SHAPES = (
     ("mailchimp", r"(\b[0-9a-f]{4})", r"[0-9a-f]{28}-us[0-9]{1,2}\b", "-us"),
     ("onepassword", r"(\bA3-)", r"[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5})+", "a3-"),
     ("harness", r"(\b[ps]at\.)", r"[A-Za-z0-9_-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{10,}", "pat. sat."),
+)
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_TRIGGERED = (
+    # name, what is kept, the rest, and what is looked for: they have no literal text that is rare
+    ("airtable", r"(\bpat)", r"[A-Za-z0-9]{14}\.[0-9a-f]{24,}", r"\bpat[A-Za-z0-9]{14}\."),
+    ("zhipu", r"(\b[0-9a-f]{4})", r"[0-9a-f]{28}\.[A-Za-z0-9]{16,}", r"\b[0-9a-f]{32}\."),
+    ("asana", r"(\b[0-2]/[0-9]{4})", r"[0-9]{8,}:[0-9a-f]{24,}", r"\b[0-2]/[0-9]{12}"),
+    ("modelscope", r"(\bms-)", _UUID, r"\bms-[0-9a-f]{8}-"),
+    ("hubspot", r"(\bpat-)", rf"[a-z]{{2,4}}[0-9]-{_UUID}", r"\bpat-[a-z]{2,4}[0-9]-"),
+    ("maxmind", r"(\b[A-Za-z0-9]{6}_)", r"[A-Za-z0-9]{29}_mmk", "_mmk"),
+    (
+        "authress",
+        r"(\b(?:sc|ext|scauth|authress)_)",
+        r"[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-][A-Za-z0-9+/_.=-]{20,}",
+        r"\.acc[_-]",
+    ),
+    ("firebase", r"(\bAAAA)", r"[A-Za-z0-9_-]{7}:[A-Za-z0-9_-]{100,}", r"\bAAAA[A-Za-z0-9_-]{7}:"),
+    # DingTalk, Yandex, Octopus, crates.io, Modal, GoCardless and Lob
+    ("dingtalk", r"(\bSEC)", "[0-9a-f]{40,}", r"\bSEC[0-9a-f]{6}"),
+    ("yandex", r"(\bt1\.)", r"[A-Za-z0-9_-]{40,}\.[A-Za-z0-9_=-]{40,}", r"\bt1\.[A-Za-z0-9_-]{6}"),
+    ("octopus", r"(\bAPI-)", "[A-Z0-9]{20,}", r"\bAPI-[A-Z0-9]{6}"),
+    ("crates", r"(\bcio)", "[A-Za-z0-9]{32,}", r"\bcio[A-Za-z0-9]{6}"),
+    ("modal", r"(\ba[ks]-)", "[A-Za-z0-9]{20,}", r"\ba[ks]-[A-Za-z0-9]{6}"),
+    ("live", r"(\b(?:live|test)_(?:pub_)?)", "[A-Za-z0-9]{30,}", r"\b(?:live|test)_(?:pub_)?[A-Za-z0-9]{12}"),
 )
 _WEBHOOKS = (
     # the part of the URL by which it is found, and what follows
@@ -149,6 +175,7 @@ PATTERNS = (
         keywords=tuple(found for found, _ in _WEBHOOKS),
     ),
     *(Pattern(name, kept + rest, keywords=tuple(keys.split())) for name, kept, rest, keys in _OWN_SHAPES),
+    *(Pattern(name, kept + rest, trigger=trigger) for name, kept, rest, trigger in _TRIGGERED),
     *(_prefixed(*row) for row in _PREFIXES),
     Pattern(
         "token-long-prefix",

@@ -93,5 +93,5 @@ def test_each_pattern_keeps_group_1_and_names_keywords_in_lower_case():
         regex = re.compile(pattern.regex)
         assert regex.groups - len(regex.groupindex) == 1, pattern.name
         assert regex.groupindex in ({}, {"harmless": 2}), pattern.name
-        assert pattern.keywords, pattern.name
+        assert pattern.keywords or pattern.trigger, pattern.name
         assert all(keyword == keyword.lower() for keyword in pattern.keywords), pattern.name

@@ -211,6 +211,17 @@ def test_each_of_two_values_is_masked_and_what_follows_is_kept(line):
         f"https://discord.com/api/webhooks/123456/{made(68)}",
         f"https://corp.webhook.office.com/webhookb2/{made(36, HEX)}@{made(36, HEX)}",
         f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{made(43)}",
+        f"pat{made(14)}.{made(64, HEX)}",
+        f"{made(32, HEX)}.{made(16)}",
+        f"SEC{made(64, HEX)}",
+        f"ms-{made(8, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(12, HEX)}",
+        f"pat-na1-{made(8, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(12, HEX)}",
+        f"tskey-auth-{made(12)}CNTRL-{made(32)}",
+        f"IQoJb3JpZ2luX2Vj{made(200)}",
+        f"t1.{made(60)}.{made(86)}",
+        f"API-{made(26, UPPER)}",
+        f"snyk_uat.{made(8)}.{made(40)}",
+        f"live_{made(40)}",
     ],
 )
 def test_a_token_is_masked_wherever_it_stands(token):
