@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-field test-loki test-vllm lint lint-browser format bench docs soak clean
+.PHONY: help install demo test test-field test-loki test-vllm lint lint-browser format bench docs audit soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -71,6 +71,17 @@ docs: $(VENV)/.docs ## Build the documentation, warnings are errors
 $(VENV)/.docs: $(VENV)/.dev
 	$(BIN)/pip install --quiet --editable '.[docs]'
 	@touch $@
+
+constraints.txt: pyproject.toml ## Write the versions of the dependencies, as they resolve today
+	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/pip install --quiet '.[eddsa]'
+	@{ echo "# The dependencies of a release, and of the container image: pip install --constraint constraints.txt tracetail"; \
+	   build/constraints/bin/pip freeze --exclude tracetail --exclude pip --exclude setuptools; } > $@
+	@rm -rf build/constraints
+
+audit: ## Look for known vulnerabilities in the versions of constraints.txt (asks PyPI)
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet pip-audit; }
+	build/audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
 
 soak: $(VENV)/.dev ## Repeat the fault tests many times over
 	TRACETAIL_TEST_EXPLORE=1 $(BIN)/pytest -m soak --timeout 7200 $(ARGS)

@@ -17,7 +17,7 @@ from tracetail.agent.settings import AgentSettings
 from tracetail.cli.denied import denied
 from tracetail.cli.options import PREFIX, Option, keys_inside, options, options_of_table
 from tracetail.contract import shared_secret
-from tracetail.contract.access import is_loopback, parse_listen
+from tracetail.contract.access import host_refusal, is_loopback, parse_listen
 from tracetail.launcher.settings import LauncherSettings
 from tracetail.loki.settings import LokiSettings
 from tracetail.panel.settings import PanelSettings
@@ -161,6 +161,8 @@ def _check_values(loaded: Configuration, sources: _Sources) -> None:
     if url.scheme not in ("http", "https") or not url.hostname:
         reason = f"loki.url is {loaded.loki.url!r}; expected a URL, for instance http://loki.example:3100"
         _refuse(sources, "loki.url", reason)
+    if refused := host_refusal("loki.allowed_hosts", loaded.loki.url, loaded.loki.allowed_hosts):
+        _refuse(sources, "loki.url", f"loki.url is {loaded.loki.url!r}: {refused}")
     if url.username is not None:
         # The address is shown in messages, on status pages, and to viewers of the panel.
         reason = "loki.url holds a user or password; put them into loki.username and loki.password_file"

@@ -6,7 +6,7 @@ name that it controls, by DNS rebinding) and without headers of a proxy.
 """
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 
@@ -21,6 +21,25 @@ def parse_listen(key: str, listen: str) -> tuple[str, int]:
     if not colon or not host or not port_text.isascii() or not port_text.isdigit() or int(port_text) > 65535:
         raise ValueError(f"{key} is {listen!r}; expected host:port, for instance 127.0.0.1:3100")
     return host, int(port_text)
+
+
+def host_refusal(setting: str, url: str, allowed: Sequence[str]) -> str | None:
+    """Return why a URL may not be used; None if it may.
+
+    Args:
+        setting: the name of the list, for the message.
+        url: the URL.
+        allowed: its hosts, without ports; `*.example.com` stands for every host below example.com. Empty: any host.
+
+    """
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        host = ""
+    names = [name.lower().rstrip(".") for name in allowed]
+    if not names or host in names or any(name.startswith("*.") and host.endswith(name[1:]) for name in names):
+        return None
+    return f"the host {host!r} is not one of {setting}: {', '.join(allowed)}"
 
 
 def is_loopback(host: str) -> bool:

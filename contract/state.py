@@ -1,6 +1,7 @@
 """The directories in which tracetail keeps its state."""
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,7 +41,12 @@ def make_directory(path: Path) -> None:
         if not path.is_dir():
             raise
     else:
-        path.chmod(DIRECTORY_MODE)
+        set_directory_mode(path)
+
+
+def set_directory_mode(path: Path) -> None:
+    """Give a new directory its mode, whatever the umask; a setgid bit that it has inherited stays."""
+    path.chmod(DIRECTORY_MODE | path.stat().st_mode & stat.S_ISGID)
 
 
 def launches_dir(state: Path) -> Path:

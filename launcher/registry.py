@@ -15,7 +15,7 @@ from tracetail.contract.identity import is_launch_id
 from tracetail.contract.processes import is_alive
 from tracetail.contract.record import LaunchDir, Record
 from tracetail.contract.safe_open import open_file
-from tracetail.contract.state import DIRECTORY_MODE, existing_state_dirs, launches_dir
+from tracetail.contract.state import DIRECTORY_MODE, existing_state_dirs, launches_dir, make_directory
 
 LIVE_STATES = frozenset({record.STARTING, record.READY, record.UNHEALTHY, record.STOPPING})
 
@@ -146,7 +146,8 @@ def claims_lock(state_dir: Path) -> Iterator[None]:
 def _open_lock(state_dir: Path, name: str) -> int:
     path = state_dir / "locks" / name
     try:
-        path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        make_directory(state_dir)
+        path.parent.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         return open_file(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660)
     except OSError as error:
         # A stop must work on a read-only disk: flock(2) needs no write permission.

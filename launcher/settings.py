@@ -18,6 +18,11 @@ class LauncherSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
         ),
     ] = 64
 
+    allowed_hosts: Annotated[
+        list[str],
+        Meta(description="hosts that callbackUrl may name, as platform.example or *.example; empty: any"),
+    ] = []
+
     services: Annotated[
         dict[str, dict[str, Any]],
         Meta(description="named tables of default parameters: [launcher.services.<name>], used by `service`"),

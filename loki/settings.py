@@ -21,6 +21,10 @@ class LokiSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     """The Loki that agent, panel and `tracetail logs` talk to."""
 
     url: Annotated[str, Meta(description="base URL of Loki; empty: the embedded store's address")] = ""
+    allowed_hosts: Annotated[
+        list[str],
+        Meta(description="hosts that url may name, as loki.example or *.example; empty: any"),
+    ] = []
     tenant: Annotated[str, Meta(description="tenant, sent as X-Scope-OrgID; empty for a Loki without tenants")] = ""
     username: Annotated[str, Meta(description="user of HTTP basic auth")] = ""
     password_file: Annotated[str, Meta(description="file that holds the password of HTTP basic auth")] = ""

@@ -29,6 +29,7 @@ def run_notify(values: dict[str, Any], launch_id: str) -> NoReturn:
 
     try:
         launch = parameters.one_launch(values, launch_id)
+        parameters.check_callback_host(values.get("callbackUrl") or "", parameters.settings())
         result = notify.notify(launch, values.get("callbackUrl") or "")
     except ParametersError as error:
         refuse_parameters("notify", error)

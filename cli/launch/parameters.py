@@ -69,6 +69,15 @@ def settings() -> "LauncherSettings":
         raise ParametersError(str(error)) from error
 
 
+def check_callback_host(url: str, settings: "LauncherSettings") -> None:
+    """Raise ParametersError if the configuration does not allow callbacks to the host of a URL; "" is no callback."""
+    from tracetail.contract.access import host_refusal
+
+    refused = host_refusal("launcher.allowed_hosts", url, settings.allowed_hosts) if url else None
+    if refused:
+        raise ParametersError(f"callbackUrl: {refused}")
+
+
 def selection(values: dict[str, Any], launch_id: str) -> "Selection":
     """Return the launches that the parameters select, defaults of `service` included. Raises ParametersError."""
     from tracetail.launcher.selection import Selection

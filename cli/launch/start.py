@@ -65,6 +65,7 @@ def _start(action: str, given: str | None, flags: Mapping[str, Any], listener: L
         values = parameters.merge(values, flags)
         settings = parameters.settings()
         wanted = params_input.from_object(values, settings.services)
+        parameters.check_callback_host(wanted.callback_url, settings)
     except ParametersError as error:
         refuse_parameters(action, error, values)
     if wanted.action not in ("start", action):

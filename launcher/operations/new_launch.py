@@ -12,7 +12,7 @@ from tracetail.contract.masking import mask_command_line
 from tracetail.contract.owned_files import replace_file
 from tracetail.contract.process_tag import LAUNCH_TAG
 from tracetail.contract.record import LaunchDir, LaunchLock, Record
-from tracetail.contract.state import DIRECTORY_MODE, launches_dir
+from tracetail.contract.state import DIRECTORY_MODE, launches_dir, make_directory, set_directory_mode
 from tracetail.launcher import disk_reserve, engines, plan, registry
 from tracetail.launcher import params as parameters
 from tracetail.launcher.log.stamper import timestamp_now
@@ -84,11 +84,12 @@ def check(params: Params, state_dir: Path, min_free_bytes: int) -> None:
 def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[LaunchDir, LaunchLock, Record]:
     """Make the directory of a new launch; return it, its lock (held) and the draft of its record."""
     root = launches_dir(state_dir)
-    root.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    make_directory(root)
     while True:
         launch = LaunchDir(root / (launch_id or identity.new_launch_id(time.time())))
         try:
             launch.path.mkdir(mode=DIRECTORY_MODE)
+            set_directory_mode(launch.path)
             break
         except FileExistsError:
             if launch_id:

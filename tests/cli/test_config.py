@@ -160,3 +160,11 @@ def test_check_names_globs_that_match_nothing_and_encodings_that_do_not_exist(tm
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         assert run.returncode == 2
         assert f"agent.sources[0].encoding is '{encoding}'; expected an encoding as utf-8" in run.stderr
+
+
+def test_the_hosts_of_loki_may_be_limited():
+    environ = {"HOME": "/nonexistent", "TRACETAIL_LOKI_ALLOWED_HOSTS": "loki.example,*.internal"}
+    for url in ("https://loki.example", "http://a.internal:3100"):
+        assert configuration.load(None, {**environ, "TRACETAIL_LOKI_URL": url}).loki.url == url
+    with pytest.raises(configuration.ConfigurationError, match=r"'elsewhere' is not one of loki\.allowed_hosts"):
+        configuration.load(None, {**environ, "TRACETAIL_LOKI_URL": "http://elsewhere:3100"})

@@ -74,3 +74,25 @@ def test_addresses_are_split():
 )
 def test_pages_of_other_sites_are_refused(origin, fetch_site, passes):
     assert (access.foreign_page(origin, fetch_site) is None) == passes
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed", "accepted"),
+    [
+        ("http://anything", [], True),
+        ("https://platform.example/cb", ["platform.example"], True),
+        ("https://PLATFORM.example:8443/cb", ["platform.EXAMPLE"], True),
+        ("https://a.platform.example/cb", ["platform.example"], False),
+        ("https://a.platform.example/cb", ["*.platform.example"], True),
+        ("https://evilplatform.example/cb", ["*.platform.example"], False),
+        ("https://platform.example@evil.example/cb", ["platform.example"], False),
+        ("http://169.254.169.254/latest", ["10.0.0.1"], False),
+        ("http://[::1]:80/", ["::1"], True),
+        ("http://[bad", ["platform.example"], False),
+    ],
+)
+def test_hosts_of_urls_may_be_limited(url, allowed, accepted):
+    refused = access.host_refusal("launcher.allowed_hosts", url, allowed)
+    assert (refused is None) == accepted
+    if refused:
+        assert "launcher.allowed_hosts" in refused

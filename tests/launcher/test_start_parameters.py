@@ -182,3 +182,24 @@ def test_secrets_are_masked_wherever_parameters_are_shown(world, tmp_path):
     assert "hf_abc" not in shown
     assert (launch.path / "plan.json").stat().st_mode & 0o777 == 0o600
     assert world.run("stop", "--model-name", "m").status == 0
+
+
+def test_the_hosts_of_callbacks_may_be_limited(world):
+    world.environ["TRACETAIL_LAUNCHER_ALLOWED_HOSTS"] = "platform.example"
+    refused = world.start([["print", "ready now"]], callbackUrl="http://169.254.169.254/latest")
+    assert refused.status == 2
+    assert "'169.254.169.254' is not one of launcher.allowed_hosts: platform.example" in refused.result["cause"]
+
+
+def test_directories_have_their_mode_whatever_the_umask(world):
+    world.state.mkdir(mode=0o2750)
+    world.state.chmod(0o2750)
+    started = subprocess.run(
+        ["sh", "-c", 'umask 077; exec "$@"', "sh", *world.command("start", "--params", world.params([["exit", 0]]))],
+        env=world.environ,
+        capture_output=True,
+        check=False,
+    )
+    assert b"TRACETAIL_RESULT" in started.stdout
+    for path in (world.state / "launches", world.launches()[0].path):
+        assert path.stat().st_mode & 0o7777 == 0o2750, path

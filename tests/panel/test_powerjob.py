@@ -3,6 +3,10 @@ import time
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tracetail.panel.powerjob import PowerJob, PowerJobUnavailableError
+from tracetail.panel.settings import PanelSettings
 
 
 class FakePowerJob:
@@ -79,3 +83,31 @@ async def test_powerjob_is_not_queried_for_a_run_that_loki_has(loki, powerjob, s
 
 async def test_the_fallback_is_off_by_default(panel):
     assert "error" in await panel.get("/llm/logs", instanceId="1008611", status=404)
+
+
+async def test_the_token_of_powerjob_goes_to_no_other_host(tmp_path):
+    tokens = []
+
+    async def elsewhere(request):
+        tokens.append(request.headers.get("PowerJwt"))
+        return web.json_response({"success": True, "data": 5})
+
+    (tmp_path / "token").write_text("of the console")
+    other = web.Application()
+    other.router.add_route("*", "/{path:.*}", elsewhere)
+    async with TestServer(other) as target:
+
+        async def redirect(request):
+            raise web.HTTPFound(str(target.make_url(request.path)))
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", redirect)
+        async with TestServer(app) as server:
+            url = str(server.make_url("")).rstrip("/")
+            client = PowerJob.from_settings(
+                PanelSettings(powerjob_url=url, powerjob_app_id=1, powerjob_token_file=str(tmp_path / "token"))
+            )
+            with pytest.raises(PowerJobUnavailableError, match="answered: 302"):
+                await client.lines("1", 0, 10)
+            await client.close()
+    assert tokens == []
