@@ -132,9 +132,9 @@ class FollowLoop:
                 source.close()
                 self._discovery.forget(source.key)
                 del self._logs[source.key]
+            backlog += followed.backlog()
             if not followed.open:
                 continue
-            backlog += followed.backlog()
             if isinstance(source, LaunchSource):
                 await self._update_launch(followed, source)
         self._schedule.update(self._logs.values())

@@ -76,7 +76,7 @@ class FollowedLog:
 
     def backlog(self) -> int:
         """Return the number of bytes that are written and not acknowledged."""
-        return self.source.backlog() if self.open else 0
+        return 0 if self.source.asleep else self.source.backlog()
 
     def fail(self, error: Exception) -> bool:
         """Delay the next attempt; return whether the error is a new one.

@@ -106,7 +106,7 @@ class FileSource(Source):
 
     def backlog(self) -> int:
         """Return the number of bytes that are written and not acknowledged."""
-        return sum(max(0, file.reader.size - file.row.position) for file in self._here.files)
+        return sum(max(0, file.reader.written() - file.row.position) for file in self._here.files)
 
     def changed_within(self, seconds: float) -> bool:
         """Return whether something was written in the last seconds."""

@@ -229,5 +229,20 @@ class LaunchSource(Source):
         return self._reader.fingerprint(position)
 
     def backlog(self) -> int:
-        """Return the number of bytes of the current segment that are written and not acknowledged."""
-        return max(0, self._reader.size - self.file.position) if self._reader else 0
+        """Return the number of bytes of all segments that are written and not acknowledged at this moment."""
+        self.refresh()
+        shipped = {} if self.files else (read_shipped(self.launch.shipped_path) or {"segments": {}})["segments"]
+        done = {row.path for row in self.files if row.done}
+        waiting = 0
+        for path in self.segments[self._index :]:
+            if str(path) not in done:
+                row = self._row(path)
+                waiting += max(0, _size(path) - (row.position if row else shipped.get(str(path), 0)))
+        return waiting
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # deleted: what it held is reported as lost when it is read

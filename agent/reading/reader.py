@@ -59,6 +59,10 @@ class FileReader:
         self.size = status.st_size
         return status
 
+    def written(self) -> int:
+        """Return the file's size at this moment; `size` remains that of the last look."""
+        return os.fstat(self._descriptor).st_size
+
     def real_path(self) -> str:
         """Return the file's own path now, behind links and after renames; with ` (deleted)` if it has none."""
         try:

@@ -403,3 +403,26 @@ async def test_store_down_at_first_then_up(start_agent, loki: LokiStandIn, state
     await loki.until(lambda: len(loki.stored) == 200)
     assert loki.lines() == LINES
     assert (await agent.status())["healthy"]
+
+
+async def test_the_backlog_grows_while_loki_is_down_and_after_a_restart_too(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    loki.always = answer(503)
+    launch = Launch(state_dir)
+    launch.print(*LINES)
+    agent = await start_agent()
+    await eventually(lambda: loki.bodies)
+    launch.print(*LINES)
+    launch.rotate()
+    launch.print(*LINES)
+    written = sum(path.stat().st_size for path in launch.segments)
+
+    async def backlog() -> bool:
+        [source] = (await agent.status())["sources"]
+        return bool(source["backlogBytes"] == written) and f"backlog_bytes {float(written)}" in await agent.metrics()
+
+    await eventually(backlog, "the whole backlog")
+    await agent.kill()
+    agent = await start_agent()
+    await eventually(backlog, "the whole backlog after a restart")

@@ -30,6 +30,12 @@ class NastyLoki:
         """An event that queries wait for, if there is one; who goes away meanwhile is counted."""
         self.held = 0
         self.gone = 0
+        self.entries_max = 5000
+        """max_entries_limit_per_query"""
+        self.length_max_ns = 0
+        """max_query_length; 0: none"""
+        self.answer_max_bytes = 0
+        """Of the lines of an answer; 0: any"""
         self.queries = []
         self.random = random.Random(7)
         self.url = ""
@@ -86,15 +92,21 @@ class NastyLoki:
         if start >= end:
             return web.Response(status=400, text="end timestamp must not be before or equal to start time")
         metric = _metric(query)
+        if refusal := self._too_long(end - start + (metric[1] if metric else 0)):
+            return refusal
         if metric:
             return self._matrix(metric, start, end, float(request.query["step"]))
         limit = int(request.query.get("limit", 100))
-        if limit > 5000:
-            return web.Response(status=400, text="max entries limit per query exceeded")
+        if limit > self.entries_max:
+            text = f"limit > max_entries_limit_per_query ({limit} > {self.entries_max})"
+            return web.Response(status=400, text=f"max entries limit per query exceeded, {text}")
         found = [entry for entry in self._select(query) if start <= entry[0] < end]
         self.random.shuffle(found)
         found.sort(key=lambda entry: entry[0], reverse=request.query.get("direction") == "backward")
         groups = defaultdict(list)
+        if self.answer_max_bytes and sum(len(entry[3]) for entry in found[:limit]) > self.answer_max_bytes:
+            text = f"received message larger than max (9999999 vs. {self.answer_max_bytes})"
+            return web.Response(status=500, text=f"rpc error: code = ResourceExhausted desc = grpc: {text}")
         for time_ns, labels, metadata, line in found[:limit]:
             groups[orjson.dumps({**labels, **metadata}, option=orjson.OPT_SORT_KEYS)].append([str(time_ns), line])
         result = [{"stream": orjson.loads(key), "values": values} for key, values in groups.items()]
@@ -124,6 +136,8 @@ class NastyLoki:
             return web.Response(status=503, text="down")
         query, window, by = _metric(request.query["query"])
         at = int(request.query["time"])
+        if refusal := self._too_long(window):
+            return refusal
         counts = defaultdict(int)
         for time_ns, labels, metadata, _ in self._select(query):
             if at - window < time_ns <= at:
@@ -136,12 +150,22 @@ class NastyLoki:
         if self.down:
             return web.Response(status=503, text="down")
         start, end = int(request.query["start"]), int(request.query["end"])
+        if refusal := self._too_long(end - start):
+            return refusal
         found = {
             orjson.dumps(labels, option=orjson.OPT_SORT_KEYS)
             for time_ns, labels, _, _ in self._select(request.query["match[]"])
             if start <= time_ns < end
         }
         return _success([orjson.loads(labels) for labels in found])
+
+    def _too_long(self, length_ns):
+        if not self.length_max_ns or length_ns <= self.length_max_ns:
+            return None
+        hours = f"{length_ns // 3_600_000_000_000}h0m0s"
+        limit = f"{self.length_max_ns // 3_600_000_000_000}h"
+        text = f"the query time range exceeds the limit (query length: {hours}, limit: {limit})"
+        return web.Response(status=400, text=text)
 
     def _select(self, query):
         end = _end_of_selector(query)
