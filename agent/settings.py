@@ -16,7 +16,10 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     ] = ""
     format: Annotated[
         Literal["auto", "plain"],
-        Meta(description="auto recognises each line's own format; plain takes every line as it stands"),
+        Meta(
+            description="auto recognises each line's own format, also inside a container runtime's (CRI, Docker's"
+            " json-file); plain takes every line as it stands"
+        ),
     ] = "auto"
     encoding: Annotated[
         str,

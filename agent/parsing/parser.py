@@ -13,6 +13,7 @@ from typing import Any
 
 from tracetail.agent.model import Ids
 from tracetail.agent.parsing import scan
+from tracetail.agent.parsing.container_lines import ContainerLines, Unwrapped
 from tracetail.agent.parsing.header import HeaderFields  # noqa: TC001  (the annotation of a variable)
 from tracetail.agent.parsing.header_cache import JSON_TIME, HeaderCache, json_time
 from tracetail.agent.parsing.keeper_lines import event_level, match_keeper_line
@@ -69,6 +70,7 @@ class LineParser:
         self._engine_ns: int | None = state.get("engine_ns")
         self._cache = cache
         self._plain = plain
+        self._container = None if by_keeper or plain else ContainerLines(state.get("container"))
         self._levels = LevelTracker(state.get("records", {}), cache, plain=plain)
         self._fixed = b""
         """The bytes between the nanoseconds of a keeper's stamp and the text; empty before the first such line."""
@@ -96,12 +98,16 @@ class LineParser:
             "engine_ns": self._engine_ns,
             "records": self._levels.state(),
             "before": None if self._before is None else self._before.decode("latin-1"),
+            "container": self._container.state() if self._container else None,
             "private_key_lines": self.private_key.lines_left,
         }
 
     def begin(self, block: bytes, now_ns: int) -> None:
         """Find the first time in the first block of a log: lines before it that have no time get the same."""
         self._now_ns = now_ns
+        if self._container and (first := self._container.first_time(block)):
+            self.last_ns = first - 1
+            return
         levels = LevelTracker({}, self._cache, plain=self._plain)
         for line in block.split(b"\n", _FIRST_TIME_LINES_MAX)[:_FIRST_TIME_LINES_MAX]:
             if keeper_line := self._match_keeper_line(line):
@@ -113,7 +119,9 @@ class LineParser:
                 self.last_ns = time_ns - 1
                 return
 
-    def parse(self, block: bytes, now_ns: int, *, behind: bool = False, unfinished: bool = False) -> Parsed:
+    def parse(
+        self, block: bytes, now_ns: int, *, behind: bool = False, unfinished: bool = False, caught_up: bool = True
+    ) -> Parsed:
         """Return the entries of a block of lines.
 
         Args:
@@ -121,6 +129,7 @@ class LineParser:
             now_ns: the time of reading, for lines without a time.
             behind: the lines were written earlier; a line without a time gets the timestamp after the line before.
             unfinished: the last line has no line end (yet): it becomes a `cut`.
+            caught_up: no more lines were written, as far as is known.
 
         """
         parsed = self._parsed = Parsed()
@@ -131,7 +140,9 @@ class LineParser:
         self._has_carriage_returns = block.find(b"\r") >= 0
         lines = block.split(b"\n")
         last_line = lines.pop()
-        if self._levels.headers_suffice(block):
+        if self._container and self._container.is_wrapped(lines):
+            self._parse_container(list(self._container.unwrap(lines, caught_up=caught_up)))
+        elif self._levels.headers_suffice(block):
             self._parse_all(lines)
         else:
             for line in lines:
@@ -218,6 +229,14 @@ class LineParser:
         self._add_unstamped(texts, self._levels.add_all(texts))
         return count
 
+    def _parse_container(self, lines: list[Unwrapped]) -> None:
+        """Parse the lines of a program in a container; their times are the container runtime's."""
+        self._levels.headers_suffice(b"\n".join(line.text for line in lines))
+        for line in lines:
+            text = line.text.removesuffix(b"\r")
+            attributes = self._levels.add(text, MARK_CUT if line.cut else None)
+            self._add_unstamped([text], attributes, cut=line.cut, own_ns=line.time_ns)
+
     def _parse_one(self, line: bytes, mark: str | None = None) -> None:
         """Parse any line."""
         keeper_line = self._match_keeper_line(line)
@@ -251,11 +270,15 @@ class LineParser:
         seconds, nanos = divmod(self.last_ns, NS_PER_SECOND)
         self._add([encode_second(seconds)], [nanos], texts, attributes)
 
-    def _add_unstamped(self, texts: list[bytes], attributes: LineAttributes, *, cut: bool = False) -> None:
+    def _add_unstamped(
+        self, texts: list[bytes], attributes: LineAttributes, *, cut: bool = False, own_ns: int | None = None
+    ) -> None:
         """Add lines without a stamp, with the engine's time and the ids from their prefixes.
 
-        cut: texts has one item, and its line continues.
+        cut: texts has one item, and its line continues. own_ns: the time of all of them, better than the engine's.
         """
+        if own_ns is not None and own_ns > self._now_ns + AHEAD_MAX_NS:
+            own_ns = None
         times: list[int] = []
         switches: list[tuple[int, Ids]] = []
         late: list[tuple[int, int]] = []
@@ -281,6 +304,8 @@ class LineParser:
             if timestamp is JSON_TIME:
                 parsed_timestamp = timestamp
                 time_ns = self._engine_time(json_time(texts[index]))
+            if own_ns is not None:
+                time_ns = own_ns
             if time_ns is not None:
                 if time_ns > last_ns:
                     last_ns = time_ns

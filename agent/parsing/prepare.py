@@ -47,9 +47,12 @@ class Preparer:
         """
         if not parser.last_ns:
             parser.begin(block.data, self.clock_ns())
+        left = len(block.data)
         for part in _parts(block.data):
+            left -= len(part)
             unfinished = block.unfinished and not part.endswith(b"\n")
-            parsed = parser.parse(part, self.clock_ns(), behind=behind, unfinished=unfinished)
+            caught_up = not left and not block.behind
+            parsed = parser.parse(part, self.clock_ns(), behind=behind, unfinished=unfinished, caught_up=caught_up)
             streams = list(parsed.streams.values())
             lines = redacted = 0
             for stream in streams:

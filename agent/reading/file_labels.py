@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracetail.agent.checked_settings import FILENAME
+from tracetail.agent.reading.container_labels import container_labels
 from tracetail.agent.reading.file_names import shown
 from tracetail.agent.settings import AgentSettings, SourceSettings
 from tracetail.contract.labels import HOST
@@ -54,7 +55,8 @@ def file_labels(path: str, source: SourceSettings | None, settings: AgentSetting
     if source is not None:
         match = re.search(source.path_pattern, shown(path)) if source.path_pattern else None
         from_path = {name: value for name, value in match.groupdict().items() if value} if match else {}
-        labels |= source.labels | from_path
+        of_container = container_labels(path) if source.format == "auto" else {}
+        labels |= of_container | source.labels | from_path
     return labels | {FILENAME: shown(path)}
 
 
