@@ -21,11 +21,17 @@ HEALTHY_LOGS = [
     for path in sorted([*(DATA / "engine-logs").iterdir(), *(DATA / "vllm-logs").iterdir()])
     if any(word in path.name for word in ("healthy", "headless", "nnodes", "request-logging", "json-formatter"))
 ]
-LOGS = sorted(path.stem for path in (DATA / "vllm-logs").glob("*.log"))
+LOGS = sorted(path.stem for path in (DATA / "levels").glob("*.txt"))
 
 
 def lines_of(name: str) -> list[bytes]:
-    return [line.removesuffix(b"\r") for line in (DATA / "vllm-logs" / f"{name}.log").read_bytes().splitlines()]
+    places = (
+        DATA / "vllm-logs" / f"{name}.log",
+        DATA / "engine-logs" / f"{name}.log",
+        DATA / "field-starts" / name / "log",
+    )
+    log = next(place for place in places if place.exists())
+    return [line.removesuffix(b"\r") for line in log.read_bytes().removesuffix(b"\n").split(b"\n")]
 
 
 def levels(block: bytes) -> list[str]:
