@@ -8,6 +8,7 @@ import re2
 
 from tracetail.cli.errors import BAD_USAGE, fail
 from tracetail.contract import labels as names
+from tracetail.contract.request_ids import request_id_pattern
 from tracetail.panel.trace.entry import Entry
 
 
@@ -16,18 +17,37 @@ class LineFilter(NamedTuple):
 
     levels: tuple[str, ...]
     pattern: "re2._Regexp[str] | None"
+    request_id: "re2._Regexp[str] | None" = None
 
     @classmethod
-    def of(cls, levels: tuple[str, ...], grep: str | None, regex: str | None, *, ignore_case: bool) -> "LineFilter":
-        """Return a filter. grep: a text that lines contain. regex: in RE2's syntax; exits with status 2 if not."""
+    def of(
+        cls,
+        levels: tuple[str, ...],
+        grep: str | None,
+        regex: str | None,
+        *,
+        ignore_case: bool,
+        request_id: str | None = None,
+    ) -> "LineFilter":
+        """Return a filter.
+
+        Args:
+            levels: of the lines; empty for all.
+            grep: a text that they contain.
+            regex: what they match, in RE2's syntax; exits with status 2 if it is not.
+            ignore_case: for grep and regex.
+            request_id: of the request that they are about, as the client sent it or as the engine prints it.
+
+        """
+        request = re2.compile(request_id_pattern(request_id)) if request_id else None
         text = regex if regex is not None else re2.escape(grep) if grep is not None else None
         if text is None:
-            return cls(levels, None)
+            return cls(levels, None, request)
         options = re2.Options()
         options.case_sensitive = not ignore_case
         options.log_errors = False
         try:
-            return cls(levels, re2.compile(text, options))
+            return cls(levels, re2.compile(text, options), request)
         except re2.error as error:
             reason = error.args[0]
             fail(f"--regex {regex!r}: {reason.decode() if isinstance(reason, bytes) else reason}", BAD_USAGE)
@@ -36,6 +56,10 @@ class LineFilter(NamedTuple):
         """Return whether a line is selected."""
         if self.levels and entry.stream.fields.get(names.METADATA_LEVEL) not in self.levels:
             return False
+        if self.request_id is not None:
+            request_id = entry.stream.fields.get(names.METADATA_REQUEST_ID, "")
+            if self.request_id.fullmatch(request_id) is None:
+                return False
         return self.pattern is None or self.pattern.search(entry.text) is not None
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import click
 
+from tracetail.contract.labels import METADATA_REQUEST_ID
+from tracetail.contract.request_ids import request_id_pattern
 from tracetail.loki import logql
 from tracetail.loki.client import LokiClient
 from tracetail.loki.errors import LokiUnavailableError
@@ -36,6 +38,8 @@ class Selection:
     grep: str | None
     regex: str | None
     ignore_case: bool
+    request_id: str | None = None
+    """As the client sent it, or as the engine prints it."""
 
     def query(self, streams: Mapping[str, str] | None = None) -> str:
         """Return the log query for the selection, or for the part of it in these streams."""
@@ -45,6 +49,7 @@ class Selection:
             contains=self.grep,
             matches=self.regex,
             ignore_case=self.ignore_case,
+            metadata_patterns={METADATA_REQUEST_ID: request_id_pattern(self.request_id)} if self.request_id else None,
         )
 
 

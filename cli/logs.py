@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--level", type=click.Choice(logql.LEVELS), help="Only lines of this level and more severe ones.")
 @click.option("--grep", metavar="TEXT", help="Only lines that contain this text.")
 @click.option("--regex", metavar="RE2", help="Only lines that match this regular expression (RE2).")
+@click.option("--request-id", metavar="ID", help="Only lines about this request: X-Request-Id, or the engine's id.")
 @click.option("-i", "--ignore-case", is_flag=True, help="For --grep and --regex.")
 @click.option("-C", "--context", type=click.IntRange(min=0), default=0, metavar="N", help="N lines around each, too.")
 @click.option("--since", default="7d", show_default=True, metavar="WHEN", help=f"The oldest lines: {FORMS}.")
@@ -57,6 +58,7 @@ def logs(
     level: str | None,
     grep: str | None,
     regex: str | None,
+    request_id: str | None,
     ignore_case: bool,
     context: int,
     since: str,
@@ -83,11 +85,11 @@ def logs(
     choice = _choice(what, trace_id, launch_id, instance_id)
     settings = load_configuration(config)
     levels = logql.levels_from(level) if level else ()
-    chosen = LineFilter.of(levels, grep, regex, ignore_case=ignore_case)
+    chosen = LineFilter.of(levels, grep, regex, ignore_case=ignore_case, request_id=request_id)
     if context:  # the lines around are in no query for those that match
         selection = Selection(choice.streams, start_ns, levels=(), grep=None, regex=None, ignore_case=False)
     else:
-        selection = Selection(choice.streams, start_ns, levels, grep, regex, ignore_case)
+        selection = Selection(choice.streams, start_ns, levels, grep, regex, ignore_case, request_id)
     printer = LogPrinter(as_json=as_json, raw=raw, colour=not (as_json or raw) and _wants_colour())
     here = _Local(choice.launches, settings.agent, start_ns, chosen, context, tail)
     try:

@@ -45,6 +45,7 @@ def log_query(
     ignore_case: bool = False,
     metadata: Mapping[str, str] | None = None,
     without: Mapping[str, str] | None = None,
+    metadata_patterns: Mapping[str, str] | None = None,
 ) -> str:
     """Return the log query for the lines of some streams that meet all of these conditions.
 
@@ -56,6 +57,7 @@ def log_query(
         ignore_case: for contains and matches.
         metadata: only lines whose structured metadata has these values.
         without: only lines whose structured metadata does not have these values.
+        metadata_patterns: only lines whose structured metadata matches these RE2 regular expressions as a whole.
 
     """
     parts = [streams]
@@ -68,6 +70,7 @@ def log_query(
         parts.append("| " + " or ".join(f"level={quote(level)}" for level in wanted))
     parts += [f"| {name}={quote(value)}" for name, value in (metadata or {}).items()]
     parts += [f"| {name}!={quote(value)}" for name, value in (without or {}).items()]
+    parts += [f"| {name}=~{quote(pattern)}" for name, pattern in (metadata_patterns or {}).items()]
     return " ".join(parts)
 
 

@@ -46,6 +46,17 @@ async def test_text_is_text_and_an_expression_is_re2():
     assert await shown(given, wanted(levels=("error",)), 0) == []
 
 
+async def test_a_request_is_found_by_the_id_that_its_client_sent():
+    fields = {"launchId": "20261122T120001-aaaaaa", "level": "info"}
+    ids = {"Received": "cmpl-my.id-0", "Added": "cmpl-my.id-0-a86dea28", "other": "cmpl-my-id-0", "none": None}
+    given = [
+        Entry(Key(number), Stream.of(fields | ({"request_id": one} if one else {})), text)
+        for number, (text, one) in enumerate(ids.items())
+    ]
+    chosen = LineFilter.of((), None, None, ignore_case=False, request_id="my.id")
+    assert await shown(given, chosen, 0) == ["Received", "Added"]
+
+
 def test_a_bad_expression_is_named(capsys):
     with pytest.raises(SystemExit):
         wanted(regex="(")

@@ -4,8 +4,10 @@ The lines are those of vLLM 0.32 with request logging on (tests/data/vllm-logs/r
 """
 
 import pytest
+import re2
 
 from tracetail.contract.engine_lines import find_request_id
+from tracetail.contract.request_ids import request_id_pattern
 
 
 @pytest.mark.parametrize(
@@ -31,3 +33,14 @@ def test_the_clients_own_id_is_part_of_it_whatever_characters_it_has(sent, line,
 )
 def test_words_after_request_are_no_id(line):
     assert find_request_id(line.encode()) is None or line.startswith("requests")
+
+
+@pytest.mark.parametrize("sent", ["order/26:42@eu+a=b", "a.b", "{run|7}", "9c25f7f14ed1b183", "步骤-7", "C:\\\\x"])
+def test_a_clients_id_and_the_engines_with_and_without_suffix_find_the_same_lines(sent):
+    printed = [f"cmpl-{sent}-0", f"cmpl-{sent}-0-a86dea28", f"chatcmpl-{sent}", f"chatcmpl-{sent}-0a1b2c3d", sent]
+    by_client = re2.compile(request_id_pattern(sent))
+    assert all(by_client.fullmatch(one) for one in printed)
+    for wanted in printed[:2]:
+        assert [bool(re2.compile(request_id_pattern(wanted)).fullmatch(one)) for one in printed[:2]] == [True, True]
+    for other in (f"cmpl-x{sent}-0", f"cmpl-{sent}x-0", f"cmpl-{sent.replace('.', 'x')}y-0", "cmpl-other-0"):
+        assert not by_client.fullmatch(other)

@@ -44,6 +44,15 @@ def test_prints_every_line_once_and_in_order_over_many_pages(filled):
     assert lines(run) == [f"line {n}" for n in range(3000)]
 
 
+def test_a_request_is_found_by_the_clients_id_and_by_the_engines(store):
+    start = time.time_ns() - 60 * 10**9
+    printed = [("Received", "cmpl-a.b/7-0"), ("Added", "cmpl-a.b/7-0-a86dea28"), ("another", "cmpl-a-b/7-0")]
+    push(store, [(start + n, text, {"level": "info", "request_id": one}) for n, (text, one) in enumerate(printed)])
+    for wanted in ("a.b/7", "cmpl-a.b/7-0", "cmpl-a.b/7-0-a86dea28"):
+        run = store.tracetail("logs", "--trace-id", "t1", "--request-id", wanted, "--raw")
+        assert lines(run) == ["Received", "Added"]
+
+
 def test_level_grep_and_tail_choose(filled):
     errors = lines(filled.tracetail("logs", "--trace-id", "t1", "--level", "error", "--raw"))
     assert errors == [f"line {n}" for n in range(2, 3000, 3)]
