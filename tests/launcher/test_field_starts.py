@@ -5,13 +5,15 @@ tests/data/field-starts has them: 42 rebuilt from public reports, the others mad
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from tracetail.launcher import engines
+from tracetail.launcher.engines.causes.cause import Text
 from tracetail.launcher.keeper.diagnosis import diagnose
-from tracetail.launcher.keeper.finding import UNRECOGNISED, End
+from tracetail.launcher.keeper.finding import UNRECOGNISED, End, Finding
 
 CASES = Path(__file__).parents[1] / "data" / "field-starts"
 NAMES = sorted(path.name for path in CASES.iterdir())
@@ -58,3 +60,57 @@ def test_without_the_known_causes_nine_of_ten_starts_are_explained_by_the_expect
         elif found is not None and found.evidence and end.signal is None:
             assert found.kind == UNRECOGNISED or found.code.endswith(("_failed", "_died"))
     assert len(missed) <= len(NAMES) // 10, missed
+
+
+PATTERNS = {"vllm": "*serve*|*api_server*", "sglang": "*launch_server*"}
+"""What the engine's own start has among its arguments: other uses of its Python are real ones."""
+
+
+def stage(world, name, expected, engine, port):
+    """Return the parameters, and further variables, of a start whose server prints the log and ends as it did."""
+    ended = expected["exit"]
+    last = f"kill -{ended} $$" if isinstance(ended, str) else f"exit {ended}"
+    body = f"cat '{CASES / name / 'log'}'; sleep 0.3; {last}"
+    program, model = world.root / "server", world.root / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "qwen2"}')
+    params = {"modelName": "m", "modelPath": str(model), "port": port, "engine": engine, "readyTimeoutSec": 60}
+    environ = {}
+    if engine == "mindie":
+        home = world.root / "mindie"
+        (home / "bin").mkdir(parents=True)
+        (home / "conf").mkdir()
+        models = {"ModelDeployConfig": {"ModelConfig": [{}]}}
+        (home / "conf" / "config.json").write_text(json.dumps({"ServerConfig": {}, "BackendConfig": models}))
+        program, environ["MIES_INSTALL_PATH"] = home / "bin" / "mindieservice_daemon", str(home)
+    elif engine == "custom":
+        params |= {"command": [str(program)], "readyWhen": "http"}
+    else:
+        params["pythonBin"] = str(program)
+        body = f'case "$*" in {PATTERNS[engine]}) {body};; *) exec {sys.executable} "$@";; esac'
+    program.write_text(f"#!/bin/bash\n{body}\n")
+    program.chmod(0o755)
+    return params, environ
+
+
+@pytest.mark.field
+@pytest.mark.parametrize("name", NAMES)
+def test_a_start_that_failed_in_the_field_is_explained_by_the_launcher(world, free_port, name):
+    expected, _, lines = read_case(name)
+    params, environ = stage(world, name, expected, expected["engine"], free_port())
+    started = world.run("start", "--params", json.dumps(params), environ=environ)
+    assert started.status == expected["status"]
+    found = started.result
+    texts = Finding(
+        found["causeCode"], found["causeKind"], Text(found["cause"], ""), Text(found.get("hint", ""), ""), []
+    )
+    assert judge(expected, texts._replace(evidence=found.get("evidence", []))) == []
+    launch = world.launch(found)
+    record = world.ended(launch)
+    assert [line.rstrip(b"\r") for line in world.output(launch).split(b"\n")] == [
+        line.rstrip(b"\r") for line in lines
+    ]
+    named = {key: record["exit"].get(key) for key in ("cause", "causeCode", "causeKind", "causeZh")}
+    assert named == {key: found.get(key) for key in named}
+    last = [event for event in world.events(launch) if event.name == "exited"][-1]
+    assert {key: last.fields.get(key) for key in named} == named
