@@ -17,6 +17,8 @@ _RUNNING = 3
 _STATES = {1: "waiting", 2: "waiting", 3: "running", 4: "failed", 5: "succeeded", 9: "cancelled", 10: "stopped"}
 _ENDED_FROM = 4
 _TIMEOUT_SECONDS = 10.0
+_PREPARED_LATER = "log file is being prepared, please try again later."
+"""A page's whole text while the server fetches the log from the worker (InstanceLogService, 4.3.9 and 5.1.1)."""
 
 
 class UnknownInstanceError(Exception):
@@ -77,6 +79,8 @@ class PowerJob:
         while more and len(lines) < limit:
             answer = await self._call("GET", "/instance/log", instanceId=instance_id, index=page)
             text = str(answer.get("data") or "") if isinstance(answer, dict) else ""
+            if text.strip() == _PREPARED_LATER:
+                return OnlineLog(lines[:limit], more=len(lines) > limit, state=state, finished=False)
             page_lines = text.splitlines()
             lines += page_lines[skip:]
             page, skip = page + 1, 0

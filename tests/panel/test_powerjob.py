@@ -16,6 +16,7 @@ class FakePowerJob:
         self.status = 1
         self.lines = []
         self.lost_log = False
+        self.preparing = False
         self.requests = []
 
     async def fetch_status(self, request):
@@ -28,6 +29,9 @@ class FakePowerJob:
         if self.status < 3:
             self.lost_log = True
         assert request.headers["PowerJwt"] == "jwt"
+        if self.preparing:  # StringPage.simple() of powerjob-server-core's InstanceLogService
+            page = {"index": 0, "totalPages": 1, "data": "log file is being prepared, please try again later."}
+            return web.json_response({"success": True, "message": None, "data": page})
         index = int(request.query["index"])
         shown = [] if self.lost_log else self.lines[index * 100 : index * 100 + 100]
         data = {"index": index, "totalPages": -(-len(self.lines) // 100), "data": "\n".join(shown)}
@@ -71,6 +75,18 @@ async def test_the_online_log_is_requested_only_once_the_run_is_running(loki, po
         assert got == powerjob.lines
         powerjob.status = 5
         assert (await panel.get("/llm/logs", instanceId="1008611", fromLine=250))["finished"] is True
+
+
+async def test_a_log_that_is_being_prepared_is_a_wait_and_not_a_line(loki, powerjob, start_panel, tmp_path):
+    async with panel_with(start_panel, loki, powerjob, tmp_path) as panel:
+        powerjob.status = 5
+        powerjob.lines = ["line"]
+        powerjob.preparing = True
+        answer = await panel.get("/llm/logs", instanceId="1008611")
+        assert (answer["lines"], answer["nextLine"], answer["finished"]) == ([], 0, False)
+        powerjob.preparing = False
+        answer = await panel.get("/llm/logs", instanceId="1008611", fromLine=answer["nextLine"])
+        assert (answer["lines"], answer["finished"]) == (["line"], True)
 
 
 async def test_powerjob_is_not_queried_for_a_run_that_loki_has(loki, powerjob, start_panel, tmp_path):
