@@ -143,6 +143,7 @@ class Agent:
             "TRACETAIL_AGENT_OPEN": "true",
             "TRACETAIL_STORE_OPEN": "true",
             "TRACETAIL_AGENT_STATE_DIRS": str(state),
+            "TRACETAIL_AGENT_LOG_ROOTS": str(DATA),
             "TRACETAIL_AGENT_LISTEN": "127.0.0.1:0",
             "TRACETAIL_LOKI_URL": url,
             "TRACETAIL_CONFIG": str(state / "tracetail.toml"),
