@@ -227,14 +227,15 @@ _OTHERS = (
     ),
     Pattern(
         "curl-user",
-        rf"(?i)(\bcurl\b[^\r\n|]*?[ \t](?:-u|--user|--proxy-user|-U)[ \t=]*(?:{_QUOTE})?[^\s:'\"]{{1,64}}:)[^\s'\"]+",
+        rf"(?i)(\bcurl\b[^\r\n|]{{0,400}}?[ \t](?:-u|--user|--proxy-user|-U)[ \t=]*"
+        rf"(?:{_QUOTE})?[^\s:'\"]{{1,64}}:)[^\s'\"]+",
         keywords=("curl",),
     ),
     Pattern(
         "command-password",
-        r"(\b(?:sshpass[ \t]+-p[ \t]*|(?:mysql|mysqldump|mysqladmin|mariadb)[ \t][^\r\n|;]*?-p"
-        r"|redis-cli[ \t][^\r\n|;]*?-a[ \t]+|(?:docker|podman|nerdctl|helm|skopeo|oras|az)[ \t][^\r\n|;]*?\blogin"
-        r"[ \t][^\r\n|;]*?-p[ \t]+)['\"]?)[^\s'\"-][^\s'\"]*",
+        r"(\b(?:sshpass[ \t]+-p[ \t]*|(?:mysql|mysqldump|mysqladmin|mariadb)[ \t][^\r\n|;]{0,400}?-p"
+        r"|redis-cli[ \t][^\r\n|;]{0,400}?-a[ \t]+|(?:docker|podman|nerdctl|helm|skopeo|oras|az)[ \t]"
+        r"[^\r\n|;]{0,400}?\blogin[ \t][^\r\n|;]{0,400}?-p[ \t]+)['\"]?)[^\s'\"-][^\s'\"]*",
         keywords=("sshpass", "mysql", "mariadb", "redis-cli", "login "),
     ),
     Pattern(

@@ -6,6 +6,7 @@ The shapes of providers' tokens are those of gitleaks (config/gitleaks.toml) and
 import json
 import random
 import string
+import time
 from pathlib import Path
 
 import pytest
@@ -288,3 +289,13 @@ def test_the_end_of_a_private_key_is_masked_where_a_tail_begins_within_it():
         KEY[-1],
         "INFO up",
     ]
+
+
+@pytest.mark.parametrize("unit", ["curl -u ", "mysql -", "docker login a ", "redis-cli -", "://a:", "key=", "a@"])
+def test_a_line_made_to_be_slow_is_masked_in_time(unit):
+    """A server prints what it likes; without bounds the first takes `re`, which backtracks, 100 s."""
+    line = "password= curl mysql login redis-cli @ " + unit * (65536 // len(unit))
+    began = time.process_time()
+    mask_text(line)
+    REDACTOR.redact(line.encode())
+    assert time.process_time() - began < 20
