@@ -113,6 +113,16 @@ def test_root_restarts_a_launch_as_its_owner(theirs):
     assert theirs.ran.read_text().split() == [str(NOBODY.pw_uid)] * 2
 
 
+def test_root_sends_a_callback_as_the_launchs_owner(theirs):
+    theirs.start()
+    launch = theirs.launch()
+    refused = theirs.run(ROOT, "notify", "--launch", launch.launch_id, "--callback-url", "http://127.0.0.1:9/")
+    assert refused.returncode != 0
+    left = list(launch.outbox_path.glob("*.json"))
+    assert len(left) == 1
+    assert {path.lstat().st_uid for path in (launch.outbox_path, *launch.outbox_path.iterdir())} == {NOBODY.pw_uid}
+
+
 def test_root_starts_nothing_in_the_state_directory_of_another_user(theirs):
     refused = theirs.start(user=ROOT)
     assert refused.returncode == 15
