@@ -10,6 +10,7 @@ from tracetail.agent.model import FileRow
 from tracetail.agent.reading.open_files import OpenFiles
 from tracetail.agent.reading.opened_file import OpenedFile
 from tracetail.agent.reading.reader import FileReader
+from tracetail.agent.reading.transient import patiently
 from tracetail.contract.safe_open import kind_of
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class PathFiles:
         being there; without one this raises OSError.
         """
         try:
-            status = os.stat(self._path)  # noqa: PTH116  (ten times a second: Path.stat takes twice as long)
+            status = patiently(os.stat, self._path)
         except OSError as error:
             if error.errno in _NOT_THERE:
                 return None

@@ -9,6 +9,7 @@ from tracetail.agent import encodings
 from tracetail.agent.encodings import Codec
 from tracetail.agent.model import Block, FileRow, Fingerprint
 from tracetail.agent.reading.birth_time import birth_time_ns
+from tracetail.agent.reading.transient import patiently
 from tracetail.contract.safe_open import open_file
 
 BLOCK_BYTES = 1 << 20
@@ -35,8 +36,8 @@ class FileReader:
         self.position = position
         self._encoding = encoding
         self._codec: Codec | None = None
-        self._descriptor = open_file(path) if descriptor is None else descriptor
-        status = os.fstat(self._descriptor)
+        self._descriptor = patiently(open_file, path) if descriptor is None else descriptor
+        status = patiently(os.fstat, self._descriptor)
         self.device = status.st_dev
         self.inode = status.st_ino
         self.size = status.st_size
@@ -55,7 +56,7 @@ class FileReader:
 
     def status(self) -> os.stat_result:
         """Return the result of fstat, and update `size`."""
-        status = os.fstat(self._descriptor)
+        status = patiently(os.fstat, self._descriptor)
         self.size = status.st_size
         return status
 
@@ -79,7 +80,7 @@ class FileReader:
 
         Makes one system call: it is called ten times a second.
         """
-        self.size = os.fstat(self._descriptor).st_size
+        self.size = patiently(os.fstat, self._descriptor).st_size
         return self.size not in (self.position, self._unfinished_at)
 
     def head(self) -> bytes:
@@ -97,7 +98,7 @@ class FileReader:
 
     def continues(self, row: FileRow) -> bool:
         """Return whether this file holds the content that the journal knows: the same first bytes, the same tail."""
-        if os.fstat(self._descriptor).st_size < row.position:
+        if patiently(os.fstat, self._descriptor).st_size < row.position:
             return False
         head = self._pread(len(row.head), 0)
         return head == row.head and (not row.tail or self.tail(row.position, len(row.tail)) == row.tail)
@@ -208,9 +209,9 @@ class FileReader:
 
     def _pread(self, length: int, at: int) -> bytes:
         """Return bytes of the file, fewer only at its end: network file systems may return less than is asked for."""
-        data = os.pread(self._descriptor, length, at)
+        data = patiently(os.pread, self._descriptor, length, at)
         while 0 < len(data) < length and at + len(data) < self.size:
-            more = os.pread(self._descriptor, length - len(data), at + len(data))
+            more = patiently(os.pread, self._descriptor, length - len(data), at + len(data))
             if not more:
                 break
             data += more

@@ -1,0 +1,25 @@
+"""Repeats calls that a file system fails now and then: a network file system whose server restarts answers EIO."""
+
+import errno
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+ATTEMPTS = 3
+_TRANSIENT = (errno.EIO, errno.EAGAIN, errno.ETIMEDOUT)
+
+
+def patiently(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Return what call returns, at the latest at the third attempt. Raises OSError.
+
+    Without a pause: a log that cannot be read is tried again later anyway, and the others must not wait for it.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return call(*args, **kwargs)
+        except OSError as error:
+            if error.errno not in _TRANSIENT:
+                raise
+    return call(*args, **kwargs)
