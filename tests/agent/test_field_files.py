@@ -195,11 +195,11 @@ class RotatedLogs:
 
     def _append(self, path: Path, count: int) -> None:
         with path.open("ab", buffering=0) as file:
+            begin = os.fstat(file.fileno()).st_size
             for _ in range(count):
                 text = f"{path.name} line {len(self.places)}"
-                begin = file.tell()
-                file.write(text.encode() + b"\n")
-                self.places[text] = str(path), begin, file.tell()
+                begin += file.write(text.encode() + b"\n")
+                self.places[text] = str(path), begin - len(text) - 1, begin
 
     def _shift(self, path: Path, endings: tuple[str, ...] = ("",)) -> None:
         for number in range(self._rotations, 0, -1):
