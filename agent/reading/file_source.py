@@ -18,7 +18,6 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from enum import Enum, auto
 from pathlib import Path
 
 from tracetail.agent.model import Batch, Block, FileRow, Fingerprint, Ids
@@ -26,7 +25,7 @@ from tracetail.agent.reading import rotation
 from tracetail.agent.reading.birth_time import was_replaced
 from tracetail.agent.reading.file_names import name_of
 from tracetail.agent.reading.open_files import OpenFiles
-from tracetail.agent.reading.opened_file import FLUSH_AFTER_SECONDS, OpenedFile
+from tracetail.agent.reading.opened_file import FLUSH_AFTER_SECONDS, OpenedFile, Then
 from tracetail.agent.reading.path_files import PathFiles
 from tracetail.agent.reading.reader import FileReader
 from tracetail.agent.reading.source import Source
@@ -40,17 +39,6 @@ FORGET_SECONDS = 600.0
 FILE_ROWS_MAX = 32
 """Number of files kept per source, to recognise those that are renamed."""
 _UNKNOWN = "what was written after this is not known"
-
-
-class _Then(Enum):
-    """What to do when a file has no block to be read."""
-
-    NEXT = auto()
-    """Look at the next file."""
-    AGAIN = auto()
-    """Begin again: the files have changed."""
-    WAIT = auto()
-    """Nothing may be read now."""
 
 
 class FileSource(Source):
@@ -199,22 +187,22 @@ class FileSource(Source):
             block, then = self._read_files()
             if block is not None:
                 return block
-            if then is _Then.WAIT or (then is _Then.NEXT and not self._open_at_path()):
+            if then is Then.WAIT or (then is Then.NEXT and not self._open_at_path()):
                 return None
         return None
 
-    def _read_files(self) -> tuple[Block | None, _Then]:
+    def _read_files(self) -> tuple[Block | None, Then]:
         """Return the next block of an open file, or what to do instead."""
         for file in self._here.in_order():
             block, then = self._read_file(file)
             if block is not None:
                 self._reading = file
                 return block, then
-            if then is not _Then.NEXT:
+            if then is not Then.NEXT:
                 return None, then
-        return None, _Then.NEXT
+        return None, Then.NEXT
 
-    def _read_file(self, file: OpenedFile) -> tuple[Block | None, _Then]:
+    def _read_file(self, file: OpenedFile) -> tuple[Block | None, Then]:
         """Return the next block of a file, or what to do instead."""
         now = time.monotonic()
         reader = file.reader
@@ -225,20 +213,25 @@ class FileSource(Source):
         file.row.size = max(file.row.size, reader.size)
         if not self._settings.binary and not file.may_be_text():
             self._leave_alone(file)
-            return None, _Then.AGAIN
+            return None, Then.AGAIN
+        if file.was_empty and reader.size:
+            # Since then it may have been filled, copied and truncated, and filled again.
+            file.was_empty, file.row.head = False, reader.head()
+            if self._add_missed(file.row):
+                return None, Then.AGAIN
         block = reader.read(flush=file.flushes(now))
         if block is not None:
-            return block, _Then.NEXT
+            return block, Then.NEXT
         if reader.hole_end:
             self._add_gap(file.row, reader.hole_end, "a hole of NUL bytes", ends_file=False)
-            return None, _Then.AGAIN
+            return None, Then.AGAIN
         if not file.left_at or file.is_draining(now):
-            return None, _Then.WAIT
+            return None, Then.WAIT
         if not file.drained:
             file.drained = True
             self._add_missed(file.row)
-            return None, _Then.AGAIN
-        return None, _Then.NEXT
+            return None, Then.AGAIN
+        return None, Then.NEXT
 
     def acknowledge(self, batch: Batch) -> None:
         """Advance the current file's position; close the file if too many are open and it is read to its end."""
@@ -294,13 +287,20 @@ class FileSource(Source):
         held = {id(file.row) for file in self._here.files}
         return [row for row in self.files if not row.done and id(row) not in held]
 
-    def _add_missed(self, last: FileRow) -> None:
-        """Add files that were renamed before they were seen at the path, oldest first; last: was read before them."""
-        found = rotation.find_missed(self.path, last, self.files, self._here.is_free, self._here.open)
+    def _add_missed(self, last: FileRow) -> bool:
+        """Add files that were renamed before they were seen at the path, oldest first; return whether there are any.
+
+        last: was read before them.
+        """
+        before = len(self._here.files)
+        found = rotation.find_missed(
+            self.path, last, self.files, self._here.identities(), self._here.is_free, self._here.open
+        )
         for reader, status in found:
             row = self._add_row(reader)
             row.device, row.inode = status.st_dev, status.st_ino
             self._here.hold(reader, row)
+        return len(self._here.files) > before
 
     def _open_at_path(self) -> bool:
         """Open the file at the path; return whether there is something more to read or to report."""
@@ -360,10 +360,10 @@ class FileSource(Source):
 
     # Leaving files
 
-    def _begin_anew(self, file: OpenedFile, now: float) -> _Then:
+    def _begin_anew(self, file: OpenedFile, now: float) -> Then:
         """Begin anew with a file without the bytes before the position: it was truncated, or written anew."""
         if not file.has_settled(now):
-            return _Then.WAIT
+            return Then.WAIT
         log.info("%s was truncated", self.key)
         row, reader = file.row, file.reader
         position, before = row.position, row.size
@@ -377,9 +377,9 @@ class FileSource(Source):
         reader.restart()
         file.row = self._add_row(reader)
         file.shrunk_at = 0.0
-        file.is_text = False
+        file.is_text, file.was_empty = False, not reader.size
         self._open_files.assign(file.row, self.key)
-        return _Then.AGAIN
+        return Then.AGAIN
 
     def _end(self, file: OpenedFile) -> None:
         """Close a file that was read to its end, is no longer at its path, and has not changed for a time."""

@@ -3,6 +3,7 @@
 import os
 import time
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from tracetail.agent.model import FileRow
 from tracetail.agent.reading.reader import FileReader
@@ -21,6 +22,17 @@ NULS_AGAIN_SECONDS = 5.0
 """Space that is reserved for text to come is looked through again after this time, if the file has changed."""
 
 
+class Then(Enum):
+    """What to do when a file has no block to be read."""
+
+    NEXT = auto()
+    """Look at the next file."""
+    AGAIN = auto()
+    """Begin again: the files have changed."""
+    WAIT = auto()
+    """Nothing may be read now."""
+
+
 @dataclass(slots=True, eq=False)
 class OpenedFile:
     """An open file of a source."""
@@ -34,6 +46,8 @@ class OpenedFile:
     """It has left the path and was read to its end; it is still open, because its writer may go on."""
     shrunk_at: float = 0.0
     """When it was first seen without the bytes before the position; 0 while they are there."""
+    was_empty: bool = False
+    """It had nothing when it was opened, and nothing was read of it since."""
     is_text: bool = False
     """It was found to be text; False until there is some."""
     _seen: tuple[int, int] = (-1, -1)
@@ -127,9 +141,10 @@ class OpenedFile:
         reader.status()
         if reader.size < reader.position:
             return False
-        if reader.position != row.position or not row.position:
+        if reader.position != row.position:
             return True
-        head = row.head[: row.position]
+        # Of an unread file the first bytes are known; NULs among them may have been filled since.
+        head = row.head[: row.position] if row.position else row.head.rstrip(b"\0")
         if reader.head()[: len(head)] != head:
             return False
         return not row.tail or reader.tail(row.position, len(row.tail)) == row.tail

@@ -63,6 +63,10 @@ class PathFiles:
         """Return the open files, the one at the path last."""
         return sorted(self.files, key=lambda file: not file.left_at)
 
+    def identities(self) -> set[tuple[int, int]]:
+        """Return device and inode of each open file."""
+        return {file.identity for file in self.files}
+
     def open(self, path: Path, position: int = 0) -> FileReader:
         """Open a file that may belong to the source. Raises OSError."""
         return self._open_files.open_reader(path, position, self._encoding)
@@ -73,7 +77,7 @@ class PathFiles:
 
     def hold(self, reader: FileReader, row: FileRow) -> None:
         """Add an opened file to those that are read."""
-        file = OpenedFile(row, reader)
+        file = OpenedFile(row, reader, was_empty=not reader.size)
         self._open_files.hold(reader)
         self._open_files.assign(row, self._key)
         at_path = self.status()

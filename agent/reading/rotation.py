@@ -20,6 +20,8 @@ _DIRECTORIES_MAX = 64
 """Of a directory, at most so many in it are searched (logrotate's `olddir`)."""
 _ROTATION = r"(?:\d[\d.T:_-]*|old|bak)"
 _DATED = r"\d[\d.T:_-]*"
+_CLOCK_TICK_NS = 20_000_000
+"""The times of files are those of the last tick of the kernel's clock."""
 _NUMBER = re.compile(r"\d+")
 
 
@@ -63,6 +65,7 @@ def find_missed(
     path: Path,
     last: FileRow,
     rows: Sequence[FileRow],
+    opened: set[tuple[int, int]],
     is_free: Callable[[FileReader], bool],
     open_at: Opener,
 ) -> Iterator[tuple[FileReader, os.stat_result]]:
@@ -71,23 +74,23 @@ def find_missed(
     Args:
         path: of the source.
         last: the file that was read last; older files were not missed.
-        rows: all files that were seen.
+        rows: all files that were seen. They are recognised by their content: an inode is soon used again.
+        opened: device and inode of those that are open.
         is_free: returns whether no other source reads a file.
         open_at: opens a file.
 
     """
-    known = {(row.device, row.inode) for row in rows}
     missed: list[tuple[int, Path, os.stat_result]] = []
     for candidate in _unique([*_siblings(path), *_siblings(path, compressed=True), *_passed_over(path, last)]):
         with contextlib.suppress(OSError):
             status = candidate.stat()
-            if (status.st_dev, status.st_ino) not in known and status.st_mtime_ns >= last.seen_ns:
+            if (status.st_dev, status.st_ino) not in opened and status.st_mtime_ns >= last.seen_ns - _CLOCK_TICK_NS:
                 missed.append((status.st_mtime_ns, candidate, status))
     for _, candidate, status in sorted(missed, key=lambda found: found[:2]):
         reader = _opened(candidate, 0, open_at)
         if reader is None:
             continue
-        if any(_is_copy(reader, row) for row in rows) or not is_free(reader):
+        if not reader.size or any(_is_copy(reader, row) for row in rows) or not is_free(reader):
             reader.close()
             continue
         yield reader, status

@@ -1,0 +1,103 @@
+"""An agent that is killed and started again while its log is rotated, in process: each line once, in any order."""
+
+import gzip
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from support.file_follower import Clock, Follower
+
+STEPS = 40
+
+
+class RotatedLog:
+    """A log that is rotated in one of the ways of the field."""
+
+    def __init__(self, directory: Path, way: str) -> None:
+        self.path = directory / "app.log"
+        self.lines: list[str] = []
+        self._rotations = 0
+        self._rotate = getattr(self, f"_{way}")
+        if way == "flip":
+            self._flip()
+
+    def write(self, count: int) -> None:
+        """Append lines."""
+        lines = [f"line {len(self.lines) + number}" for number in range(count)]
+        with self.path.open("a") as file:
+            file.writelines(line + "\n" for line in lines)
+        self.lines += lines
+
+    def rotate(self) -> None:
+        """Rotate it, if it exists."""
+        if not self.path.exists():
+            return
+        for number in range(self._rotations, 0, -1):
+            for ending in ("", ".gz"):
+                old = self.path.with_name(f"app.log.{number}{ending}")
+                if old.exists():
+                    old.rename(self.path.with_name(f"app.log.{number + 1}{ending}"))
+        self._rotations += 1
+        self._rotate()
+
+    def _rename(self) -> None:
+        self.path.rename(self.path.with_name("app.log.1"))
+
+    def _copy(self) -> None:
+        shutil.copy(self.path, self.path.with_name("app.log.1"))
+        os.truncate(self.path, 0)
+
+    def _pack(self) -> None:
+        packed = self.path.with_name("app.log.1.gz")
+        times = self.path.stat()
+        packed.write_bytes(gzip.compress(self.path.read_bytes()))
+        os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))
+        self.path.unlink()
+
+    def _flip(self) -> None:
+        target = self.path.with_name(f"target-{self._rotations:04d}.txt")
+        target.touch()
+        link = self.path.with_name("next")
+        link.symlink_to(target)
+        link.replace(self.path)
+
+
+def follow_through(log: RotatedLog, chance: random.Random, clock: Clock) -> Follower:
+    """Write, rotate, kill and start in an order that chance chooses; return the follower when all is read."""
+    log.write(3)
+    follower = Follower(log.path, clock).follow()
+    running = True
+    for _ in range(STEPS):
+        step = chance.random()
+        if step < 0.4:
+            log.write(chance.randint(1, 5))
+        elif step < 0.6:
+            log.rotate()
+            log.write(chance.randint(0, 2))
+        elif step < 0.85:
+            if running:
+                follower.follow(chance.choice([0.1, 0.5, 1.5, 3]), step=0.1)
+        elif running:
+            follower.stop()
+            running = False
+        else:
+            follower.start()
+            running = True
+    if not running:
+        follower.start()
+    follower.follow(10)
+    log.write(1)
+    return follower.follow(10)
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("way", ["rename", "copy", "pack", "flip"])
+def test_each_line_comes_once_whatever_the_order_of_rotations_and_kills(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, seed: int
+) -> None:
+    log = RotatedLog(tmp_path, way)
+    follower = follow_through(log, random.Random(seed), Clock(monkeypatch))
+    assert sorted(follower.lines) == sorted(log.lines)
+    follower.source.close()
