@@ -8,10 +8,10 @@ A source is a path. The files that are at this path one after the other are read
 - truncated in place, or written anew, whatever its size is then: detected by its first bytes and those before the
   position; the file is read from its start, and unread bytes are a gap
 - saved anew by an editor, with the same beginning: it goes on where it was
-- deleted: the file is open and is read to its end
+- deleted: it is open and is read to its end
 - any of these while the agent was down: the file is found by inode and first bytes, renamed, moved or compressed;
   if it is nowhere, a gap reports what is known to be lost
-- NULs: those before text are a hole, reported by a gap; those at the end may be space for text to come
+- NULs before text are a hole, reported by a gap; those at the end may be space for text to come
 """
 
 import logging
@@ -153,7 +153,7 @@ class FileSource(Source):
             elif file.has_lingered(now):
                 self._end(file)
                 found = found or bool(self._gaps or self.gap or self.finished)
-        self._note_presence(at_path, now)
+        self._gone_at = 0.0 if at_path or self._here.files else self._gone_at or now
         if found or (not in_place and self._is_new(at_path)):
             return True
         if all(file.is_read for file in self._here.files):
@@ -170,9 +170,6 @@ class FileSource(Source):
         if self._binary is not None and identity == self._binary[:2] and size >= self._binary[2]:
             return False
         return self._others != (*identity, size)
-
-    def _note_presence(self, at_path: os.stat_result | None, now: float) -> None:
-        self._gone_at = 0.0 if at_path or self._here.files else self._gone_at or now
 
     # Reading
 
@@ -298,7 +295,8 @@ class FileSource(Source):
         )
         for reader, status in found:
             row = self._add_row(reader)
-            row.device, row.inode = status.st_dev, status.st_ino
+            # seen_ns: those that were missed after it have changed after it, not after this moment.
+            row.device, row.inode, row.seen_ns = status.st_dev, status.st_ino, status.st_mtime_ns
             self._here.hold(reader, row)
         return len(self._here.files) > before
 
