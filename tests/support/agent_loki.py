@@ -205,8 +205,6 @@ class StoreFront(LokiStandIn):
         self._store_url = store_url
         self._since_ns = since_ns
         self._seen: list[Stored] = []
-        self.selector = '{traceId=~".+"}'
-        """Of what entries() returns."""
 
     @property
     def stored(self) -> dict[Stored, None]:
@@ -231,7 +229,7 @@ class StoreFront(LokiStandIn):
         start = self._since_ns
         end = time.time_ns() + 600 * 10**9 if start else 2**62
         while True:
-            params = {"query": self.selector, "start": start, "end": end, "limit": 5000, "direction": "forward"}
+            params = {"query": '{traceId=~".+"}', "start": start, "end": end, "limit": 5000, "direction": "forward"}
             page = sorted(self._ask(params), key=lambda entry: entry.time_ns)
             fresh = [entry for entry in page if entry not in found]
             found.update(dict.fromkeys(fresh))
