@@ -16,7 +16,7 @@ from tracetail.agent.metrics.remote_write import encode as encode_samples
 from tracetail.cli.configuration import Configuration, secret_file, store_url
 from tracetail.cli.findings import Finding, ok, problem, warning
 from tracetail.contract.http_headers import bearer
-from tracetail.contract.labels import ENV, HOST, METADATA_LEVEL, SERVICE_NAME
+from tracetail.contract.labels import ENV, HOST, LAUNCH_ID, LAUNCH_LABELS, METADATA_LEVEL
 from tracetail.contract.secret_file import read_secret
 from tracetail.loki import entries, logql
 from tracetail.loki.answers import PushAnswer
@@ -82,8 +82,18 @@ def _how_to_reach(settings: Configuration) -> str:
     return "look at loki.url, loki.proxy and loki.ca_file, and whether Loki runs"
 
 
+def _probe_labels() -> dict[str, str]:
+    """Return as many labels as a launch has: a limit of Loki for labels refuses the probe, too.
+
+    Another one stands for launchId: the panel lists whatever has that one as a launch.
+    """
+    launch = dict.fromkeys(LAUNCH_LABELS, "tracetail-doctor")
+    del launch[LAUNCH_ID]
+    return {**launch, ENV: "test", HOST: socket.gethostname(), "probe": "tracetail-doctor"}
+
+
 async def _round_trip(client: LokiClient, loki: LokiSettings) -> AsyncIterator[Finding]:
-    labels = {SERVICE_NAME: "tracetail-doctor", ENV: "test", HOST: socket.gethostname()}
+    labels = _probe_labels()
     text = f"tracetail doctor was here: {secrets.token_hex(8)}"
     now = time.time_ns()
     meta = entries.encode_metadata({METADATA_LEVEL: "info"}) if loki.structured_metadata else b""
@@ -133,6 +143,10 @@ def _refused_push(answer: PushAnswer) -> Finding:
         return problem("loki", text, "look at loki.bearer_token_file, loki.username, loki.tenant")
     if answer.status == 404:
         return problem("loki", text, "loki.url must be the base address, without /loki/api/v1/push")
+    if "label" in answer.text:
+        return problem(
+            "loki", text, "raise the limits of labels in Loki (max_label_names_per_series): every line is refused"
+        )
     return problem("loki", text, "look at Loki's limits and log")
 
 

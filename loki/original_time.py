@@ -23,6 +23,14 @@ def with_original_time(text: bytes, original_ns: int, *, structured_metadata: bo
     return f"[{METADATA_ORIGINAL_TIME}={shown}] ".encode() + text, b""
 
 
+def retimed(entry: Entry, time_ns: int, *, structured_metadata: bool) -> Entry:
+    """Return an entry with another time, and its original one beside the text."""
+    if has_original_time(entry):
+        return Entry(time_ns, entry.text, entry.meta)
+    text, meta = with_original_time(entry.text, entry.time_ns, structured_metadata=structured_metadata)
+    return Entry(time_ns, text, entry.meta + meta)
+
+
 def has_original_time(entry: Entry) -> bool:
     """Return whether an entry carries an original time."""
     if METADATA_ORIGINAL_TIME in decode_metadata(entry.meta):

@@ -48,17 +48,10 @@ def retimed(
     """
     indexes = [index for index, entry in enumerate(entries) if entry.time_ns in chosen]
     changed = [
-        with_time(entries[index], time_ns + place, structured=structured) for place, index in enumerate(indexes)
+        original_time.retimed(entries[index], time_ns + place, structured_metadata=structured)
+        for place, index in enumerate(indexes)
     ]
     return single_body(intent.labels, changed, rows_of(intent.rows, indexes))
-
-
-def with_time(entry: Entry, time_ns: int, *, structured: bool) -> Entry:
-    """Return an entry with another time, and its original one beside the text; structured: as metadata."""
-    if original_time.has_original_time(entry):
-        return Entry(time_ns, entry.text, entry.meta)
-    text, meta = original_time.with_original_time(entry.text, entry.time_ns, structured_metadata=structured)
-    return Entry(time_ns, text, entry.meta + meta)
 
 
 def with_lines(intent: Intent, entries: Sequence[Entry], chosen: AbstractSet[int]) -> list[tuple[int | None, Entry]]:

@@ -189,6 +189,45 @@ async def test_rejected_lines_are_listed_and_can_be_sent_again(
     assert loki.lines() == [f"line {n}" for n in range(10)]
 
 
+async def test_lines_that_are_too_old_by_now_are_replayed_with_the_current_time_and_counted(
+    start_agent, loki: LokiStandIn, state_dir: Path, tracetail
+) -> None:
+    from aiohttp import web
+
+    refused = "stream '{}' includes structured metadata, but this feature is disallowed. Please see"
+
+    async def refuse_all(entries: list[Stored], loki: LokiStandIn) -> web.Response | None:
+        if any(entry.line.startswith("receipt") for entry in entries):
+            return None
+        return web.Response(status=400, text=f"{len(entries)} errors like: {refused}")
+
+    async def too_far_behind(entries: list[Stored], loki: LokiStandIn) -> web.Response | None:
+        if any("original_time" in dict(entry.metadata) for entry in entries):
+            return None
+        text = "entry with timestamp 2026-11-22 13:12:10.001000123 +0000 UTC ignored, reason: 'entry too far behind,"
+        text += " entry timestamp is: 2026-11-22T13:12:10Z, oldest acceptable timestamp is: 2026-11-26T13:12:10Z',\n"
+        text += f"user 'fake', total ignored: {len(entries)} out of {len(entries)} for stream: {{}}"
+        return web.Response(status=400, text=text)
+
+    launch = Launch(state_dir)
+    launch.print(*(f"line {n}" for n in range(50)))
+    launch.end()
+    loki.always = refuse_all
+    await start_agent()
+    await loki.until(lambda: any(line.startswith("receipt") for line in loki.lines(events=True)))
+    assert len(rejected_lines(journal_path(state_dir))) == 50
+    loki.always = None
+    loki.behaviours = [too_far_behind]
+    before = len(loki.bodies)
+    ran = await tracetail("agent", "rejected", "replay")
+    assert (ran.status, ran.out) == (0, "50 lines accepted\n")
+    assert loki.lines() == [f"line {n}" for n in range(50)]
+    assert len(loki.bodies) - before == 3  # refused, accepted, and the receipt
+    report = json.loads((await tracetail("verify", "--trace-id", TRACE, "--json")).out)["launches"][0]
+    assert (report["complete"], report["found"], report["rejected"]) == (True, 50, 0)
+    assert report["receipt"]["rejected"] == "0"
+
+
 async def test_try_shows_labels_metadata_and_masked_text(tmp_path: Path, tracetail, loki: LokiStandIn) -> None:
     log = tmp_path / "app.log"
     log.write_bytes(
