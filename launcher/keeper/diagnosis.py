@@ -16,7 +16,8 @@ Errors that the server survived, because it answered requests afterwards, are no
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ from tracetail.launcher.keeper.cause_match import Matched
 from tracetail.launcher.keeper.finding import KNOWN, NO_END, UNRECOGNISED, End, Finding
 from tracetail.launcher.keeper.log_errors import Failure, LogErrors, Message, read_errors
 
-READ_MAX_BYTES = 8 * 1024 * 1024
+READ_MAX_BYTES = 4 * 1024 * 1024
 """Bytes at the end of the log that are searched: all of a start's log, or what a crash after days printed."""
 CAUSE_MAX = 300
 """Characters of a line of the log that is used as the cause."""
@@ -65,7 +66,8 @@ class Candidate(NamedTuple):
 
     at: int
     rank: int
-    finding: Finding
+    make: Callable[[], Finding]
+    """Masking its texts takes a while, and a log may have thousands of errors."""
 
 
 def diagnose_log(engine: Engine, segments: Sequence[str], end: End = NO_END) -> Finding | None:
@@ -113,13 +115,12 @@ class _Search:
         if fresh:
             first = fresh[0]
             reported = [
-                one.finding.evidence for one in fresh if one.rank == 4 and 0 < first.at - one.at <= _REPORT_LINES
+                one.make().evidence for one in fresh if one.rank == 4 and 0 < first.at - one.at <= _REPORT_LINES
             ]
-            return first.finding._replace(
-                evidence=[*first.finding.evidence, *(line for one in reported for line in one)]
-            )
+            found = first.make()
+            return found._replace(evidence=[*found.evidence, *(line for one in reported for line in one)])
         survived = sorted(self._candidates(after=-1), key=lambda one: (one.rank, -one.at))
-        return survived[0].finding if survived else None
+        return survived[0].make() if survived else None
 
     def _candidates(self, after: int) -> Iterator[Candidate]:
         """Yield what may be the cause, of the lines behind the line with the number `after`."""
@@ -129,13 +130,13 @@ class _Search:
                 found = cause_match.match(self._table, message)
                 if found is not None:
                     known_at.add(message.at)
-                    yield Candidate(message.at, _ORDER[found.cause.rank], self._known(found))
+                    yield Candidate(message.at, _ORDER[found.cause.rank], partial(self._known, found))
         for failure in self._errors.tracebacks:
             if failure.at > after and failure.exceptions:
                 yield self._of_traceback(failure)
         for failure in self._errors.lines:
             if failure.at > after and failure.at not in known_at:
-                yield Candidate(failure.at, 2, _unrecognised(failure.exceptions[0]))
+                yield Candidate(failure.at, 2, partial(_unrecognised, failure.exceptions[0]))
 
     def _of_traceback(self, failure: Failure) -> Candidate:
         """Return the cause that a traceback names: its last exception, or the last before that is no wrapper."""
@@ -143,12 +144,12 @@ class _Search:
         for rank in (Rank.ROOT, Rank.GENERAL):
             for found in matches:
                 if found is not None and found.cause.rank == rank:
-                    return Candidate(failure.at, _ORDER[rank], self._known(found))
+                    return Candidate(failure.at, _ORDER[rank], partial(self._known, found))
         for exception, found in zip(reversed(failure.exceptions), matches, strict=True):
             if found is None:
-                return Candidate(failure.at, 1, _unrecognised(exception))
+                return Candidate(failure.at, 1, partial(_unrecognised, exception))
         assert matches[0] is not None
-        return Candidate(failure.at, _ORDER[Rank.CONSEQUENCE], self._known(matches[0]))
+        return Candidate(failure.at, _ORDER[Rank.CONSEQUENCE], partial(self._known, matches[0]))
 
     def _known(self, found: Matched) -> Finding:
         port = _PORT.search(found.values.get("address", ""))

@@ -3,6 +3,7 @@
 The known lines are in test_known_causes.py, whole starts in test_field_starts.py.
 """
 
+import time
 from pathlib import Path
 
 import pytest
@@ -210,3 +211,11 @@ def test_a_signal_is_named_where_the_log_says_nothing(end, code, text):
 
 def test_a_log_that_says_nothing_names_no_cause():
     assert diagnose(VLLM, [b"INFO 10-11 06:19:31 selector.py:42] Using Torch SDPA backend."], End(1)) is None
+
+
+def test_a_log_full_of_errors_is_read_in_seconds():
+    line = b"(Worker_TP1 pid=72) ERROR 11-22 13:12:10 [m.py:500] nothing that is known: it goes on and on for a while"
+    begun = time.process_time()
+    found = diagnose(engines.load("custom"), [line] * 20_000, End(1))
+    assert code_and_text(found) == (UNRECOGNISED, "nothing that is known: it goes on and on for a while")
+    assert time.process_time() - begun < 5
