@@ -147,6 +147,28 @@ async def test_verify_recognises_entries_that_were_sent_with_a_later_time(
     assert report["receipt"]["lines"] == "2"
 
 
+async def test_verify_says_which_lines_loki_has_truncated(
+    start_agent, loki: LokiStandIn, state_dir: Path, tracetail
+) -> None:
+    """max_line_size_truncate: the answer is 204, and the beginning of a long line is stored."""
+    from aiohttp import web
+
+    async def truncate(entries: list[Stored], loki: LokiStandIn) -> web.Response:
+        loki.store([entry._replace(line=entry.line[:1000]) for entry in entries])
+        return web.Response(status=204)
+
+    launch = Launch(state_dir)
+    launch.print("short", "x" * 5000, "y" * 1001)
+    launch.end()
+    loki.always = truncate
+    await start_agent()
+    await loki.until(lambda: any(line.startswith("receipt") for line in loki.lines(events=True)))
+    ran = await tracetail("verify", "--trace-id", TRACE)
+    assert ran.status == 3
+    assert "of 2 lines Loki has the first 1000 bytes only (max_line_size_truncate)" in ran.out
+    assert "missing" not in ran.out
+
+
 async def test_verify_of_an_unknown_trace_fails(tracetail) -> None:
     ran = await tracetail("verify", "--trace-id", "nobody")
     assert ran.status == 1
