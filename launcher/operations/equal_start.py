@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tracetail.contract.identity import is_launch_id
+from tracetail.contract.processes import read_process
 from tracetail.contract.record import LaunchDir
 from tracetail.contract.state import launches_dir
 from tracetail.launcher import params as parameters
@@ -14,8 +15,8 @@ from tracetail.launcher import registry
 from tracetail.launcher.params import Params
 
 POLL_SECONDS = 0.05
-UNNAMED_SECONDS = 1.0
-"""How long a lock may be held by an operation that has not written yet what it does."""
+UNNAMED_SECONDS = 10.0
+"""How long a lock may be held by an operation that has not written yet what it does, on a busy machine."""
 
 
 class Turn(NamedTuple):
@@ -47,10 +48,16 @@ def turn(params: Params, state_dir: Path, service: str) -> Iterator[Turn]:
                 waited = True
                 limit = params.ready_timeout_sec
             else:
-                limit = 0.0 if busy.holder else UNNAMED_SECONDS
+                limit = 0.0 if _is_written(busy.holder) else UNNAMED_SECONDS
             if seconds >= limit:
                 raise
             time.sleep(POLL_SECONDS)
+
+
+def _is_written(holder: dict[str, Any]) -> bool:
+    """Return whether what a lock's file says is of its holder, and not of one before that has ended."""
+    pid = holder.get("pid")
+    return isinstance(pid, int) and read_process(pid) is not None
 
 
 def _equal(holder: dict[str, Any], doing: dict[str, Any]) -> bool:
