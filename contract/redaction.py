@@ -17,6 +17,8 @@ _MASK = MASK.encode()
 _HARMLESS = b"harmless"
 
 _PIECE_END_BYTES = 4096
+_BARE_BEGINNING_BYTES = 16
+"""How much of a secret without a keyword has to stand at the end of a piece to be taken for its beginning."""
 _ZEROS = b"0" * 128
 _MAY_FOLLOW = (
     *(_ZEROS[:count] + more for count in range(1, 33) for more in (b"", b"." + _ZEROS)),
@@ -47,6 +49,7 @@ class _Rule:
             )
         self.name = pattern.name
         self.kept_behind = len(pattern.kept_behind)
+        self.has_keyword = bool(pattern.keywords)
         self.harmless = self.regex.groupindex.get(_HARMLESS)
 
     def spans(self, line: bytes) -> Iterator[tuple[int, int, int]]:
@@ -96,11 +99,7 @@ class Redactor:
             skipped = max(0, len(whole) - _PIECE_END_BYTES)
             end = whole[skipped:]
             for more in _MAY_FOLLOW:
-                found += [
-                    (start + skipped, min(stop + skipped, len(whole)))
-                    for start, stop in self._spans(end + more)
-                    if stop > len(end)
-                ]
+                found += [(start + skipped, len(whole)) for start in self._begun(end, more)]
         masked: list[bytes] = []
         count = 0
         at = len(before)
@@ -114,6 +113,17 @@ class Redactor:
             at = max(at, stop)
         masked.append(whole[at:])
         return b"".join(masked), count
+
+    def _begun(self, text: bytes, more: bytes) -> Iterator[int]:
+        """Yield where in a text a secret begins that would end in `more`."""
+        whole = text + more
+        if self._any is None or self._any.search(whole) is None:
+            return
+        for rule in self._candidates(whole):
+            for start, stop in self._secrets(rule, whole):
+                # Every number may be the beginning of a secret that has no word in front of it.
+                if stop > len(text) and (rule.has_keyword or len(text) - start >= _BARE_BEGINNING_BYTES):
+                    yield start
 
     def _spans(self, text: bytes) -> list[tuple[int, int]]:
         """Return (start, end) of each secret in a line."""

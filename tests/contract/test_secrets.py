@@ -299,3 +299,9 @@ def test_a_line_made_to_be_slow_is_masked_in_time(unit):
     mask_text(line)
     REDACTOR.redact(line.encode())
     assert time.process_time() - began < 20
+
+
+@pytest.mark.parametrize("end", ["0123456", "count 4711", "deadbeef", "7.25", "ä0029126"])
+def test_the_end_of_a_piece_that_is_a_number_or_a_word_stays(end):
+    piece = ("some line that goes on " * 50 + end).encode()
+    assert Redactor().redact_piece(b"", piece, goes_on=True) == (piece, 0)
