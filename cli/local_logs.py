@@ -1,6 +1,7 @@
 """The lines of launches from this machine's log files: as the agent would ship them, merged by time."""
 
 import heapq
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import click
 from tracetail.agent.dry_run import FilePlan, dry_run
 from tracetail.agent.settings import AgentSettings
 from tracetail.contract.labels import launch_labels
+from tracetail.contract.log_roots import log_roots
 from tracetail.contract.logline import parse_stamp
+from tracetail.contract.owned_files import open_beneath
 from tracetail.launcher.registry import Launch
 from tracetail.panel.trace.entry import Entry, Key, Stream
 
@@ -22,9 +25,11 @@ def local_entries(launches: Sequence[Launch], settings: AgentSettings) -> Iterat
 def _entries(launch: Launch, settings: AgentSettings) -> Iterator[Entry]:
     labels = launch_labels(launch.record)
     plan = FilePlan(labels, is_segment=True, plain=False, ids_from_lines=False, followed=True, first_seen_ns=None)
+    roots = log_roots(launch.dir, settings.log_roots)
     for segment in launch.record.get("segments", []):
         try:
-            data = Path(segment).read_bytes()
+            with os.fdopen(open_beneath(roots, Path(segment), launch.dir.path.stat().st_uid), "rb") as file:
+                data = file.read()
         except OSError as error:
             click.echo(f"{segment}: {error.strerror or error}", err=True)
             continue

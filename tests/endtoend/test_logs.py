@@ -200,3 +200,18 @@ def test_lines_of_several_launches_have_the_name_of_theirs(machine):
     machine.wait_for_event("both", "ready")
     run = machine.tracetail("logs", "both", "--local", "--regex", "^line 1")
     assert sorted(line.split()[2][:2] for line in lines(run)) == ["a/", "b/"]
+
+
+def test_a_record_that_names_a_file_elsewhere_does_not_have_it_printed(bare_machine, tmp_path):
+    launch = prints(bare_machine, modelName="m", traceId="t1")
+    secret = tmp_path / "elsewhere"
+    secret.write_text("a secret\n")
+    path = bare_machine.state / "launches" / launch["launchId"] / "record.json"
+    assert bare_machine.tracetail("stop", "--launch", launch["launchId"]).returncode == 0
+    record = json.loads(path.read_text())
+    record["segments"].append(str(secret))
+    path.write_text(json.dumps(record))
+    run = bare_machine.tracetail("logs", launch["launchId"], "--local")
+    assert "line 1" in run.stdout
+    assert "a secret" not in run.stdout
+    assert str(secret) in run.stderr
