@@ -1,5 +1,6 @@
 """Reads one open file from a position on, in blocks of whole lines."""
 
+import contextlib
 import errno
 import os
 import re
@@ -36,6 +37,7 @@ class FileReader:
         self.position = position
         self._encoding = encoding
         self._codec: Codec | None = None
+        self._descriptor = -1
         self._descriptor = patiently(open_file, path) if descriptor is None else descriptor
         status = patiently(os.fstat, self._descriptor)
         self.device = status.st_dev
@@ -51,8 +53,14 @@ class FileReader:
     def close(self) -> None:
         """Close the file; closing it twice does nothing."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            # Linux closes it even if the file system reports an error.
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
             self._descriptor = -1
+
+    def __del__(self) -> None:
+        """Close a file whose first look failed, so that nothing holds it."""
+        self.close()
 
     def status(self) -> os.stat_result:
         """Return the result of fstat, and update `size`."""
@@ -61,8 +69,11 @@ class FileReader:
         return status
 
     def written(self) -> int:
-        """Return the file's size at this moment; `size` remains that of the last look."""
-        return os.fstat(self._descriptor).st_size
+        """Return the file's size at this moment, or that of the last look if it cannot be seen; `size` remains."""
+        try:
+            return os.fstat(self._descriptor).st_size
+        except OSError:
+            return self.size
 
     def real_path(self) -> str:
         """Return the file's own path now, behind links and after renames; with ` (deleted)` if it has none."""

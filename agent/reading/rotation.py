@@ -4,11 +4,13 @@ import contextlib
 import errno
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tracetail.agent.model import FileRow
 from tracetail.agent.reading.reader import FileReader
+from tracetail.agent.reading.transient import TRANSIENT
 from tracetail.agent.reading.unpacked import ENDINGS, unpack
 
 Opener = Callable[[Path, int], FileReader]
@@ -29,12 +31,16 @@ def find_file(path: Path, row: FileRow, open_at: Opener) -> FileReader | None:
     """Return a reader, at the row's position, of the file that the row describes; None if it does not exist.
 
     The file may be at path, beside it, or in a directory beside it: renamed, copied or compressed. Raises OSError
-    if there are too few descriptors or is too little memory to look.
+    if it cannot be said now whether it exists: it cannot be opened, or there are too few descriptors to look.
     """
     copies: list[FileReader] = []
+    in_place = (path, _real(path, row))
     for candidate in _candidates(path, row):
-        reader = _opened(candidate, row.position, open_at)
-        if reader is None:
+        try:
+            reader = open_at(candidate, row.position)
+        except OSError as error:
+            if error.errno in _MUST_RAISE or _may_hold(candidate, row, error, in_place=candidate in in_place):
+                raise
             continue
         if reader.continues(row):
             if (reader.device, reader.inode) == (row.device, row.inode):
@@ -140,6 +146,22 @@ def _opened(candidate: Path, position: int, open_at: Opener) -> FileReader | Non
         if error.errno in _MUST_RAISE:
             raise
         return None
+
+
+def _may_hold(candidate: Path, row: FileRow, error: OSError, *, in_place: bool) -> bool:
+    """Return whether a file that could not be opened may be the row's, and may be opened later.
+
+    in_place: it is where the row's file was. One that was moved and then closed to this user stays closed.
+    """
+    if not in_place and error.errno not in TRANSIENT:
+        return False
+    try:
+        status = candidate.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as unseen:
+        return in_place and unseen.errno in (*TRANSIENT, errno.EACCES)
+    return stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) == (row.device, row.inode)
 
 
 def _real(path: Path, row: FileRow) -> Path:

@@ -1,4 +1,4 @@
-"""Repeats calls that a file system fails now and then: a network file system whose server restarts answers EIO."""
+"""Repeats calls that a file system fails now and then, as a network file system whose server restarts."""
 
 import errno
 from collections.abc import Callable
@@ -8,7 +8,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 ATTEMPTS = 3
-_TRANSIENT = (errno.EIO, errno.EAGAIN, errno.ETIMEDOUT)
+TRANSIENT = (errno.EIO, errno.EAGAIN, errno.ETIMEDOUT, errno.ESTALE)
 
 
 def patiently(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -20,6 +20,6 @@ def patiently(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T
         try:
             return call(*args, **kwargs)
         except OSError as error:
-            if error.errno not in _TRANSIENT:
+            if error.errno not in TRANSIENT:
                 raise
     return call(*args, **kwargs)

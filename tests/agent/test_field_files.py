@@ -90,7 +90,11 @@ async def test_three_hundred_files_are_read_with_ninety_six_descriptors(
 
 FAULTS = {
     "reads fail": ("pread64:error=EIO:when=2+3", "app.log"),
+    "the mount is stale now and then": ("pread64:error=ESTALE:when=4+9", "app.log"),
+    "the handle is stale until the file is opened again": ("pread64:error=ESTALE:when=8..13", "app.log"),
     "the file cannot be seen": ("newfstatat,fstat:error=EIO:when=5+6", "app.log"),
+    "its status is stale": ("newfstatat,fstat:error=ESTALE:when=9+20", "app.log"),
+    "the status is stale for a time": ("newfstatat,fstat:error=ESTALE:when=12..30", "app.log"),
     "opening fails": ("openat:error=EIO:when=1+2", "app.log"),
     "the journal's disk is full": ("pwrite64:error=ENOSPC:when=60+4", "journal.db-wal"),
     "the journal's disk fails": ("fdatasync:error=EIO:when=9+3", "journal.db-wal"),
