@@ -203,6 +203,8 @@ class StoreFront(LokiStandIn):
         """since_ns: of the oldest entry; a real Loki limits the time range of a query."""
         super().__init__()
         self._store_url = store_url
+        self.selector = '{traceId=~".+"}'
+        """Of everything that the agent sends."""
         self._since_ns = since_ns
         self._seen: list[Stored] = []
 
@@ -229,7 +231,7 @@ class StoreFront(LokiStandIn):
         start = self._since_ns
         end = time.time_ns() + 600 * 10**9 if start else 2**62
         while True:
-            params = {"query": '{traceId=~".+"}', "start": start, "end": end, "limit": 5000, "direction": "forward"}
+            params = {"query": self.selector, "start": start, "end": end, "limit": 5000, "direction": "forward"}
             page = sorted(self._ask(params), key=lambda entry: entry.time_ns)
             fresh = [entry for entry in page if entry not in found]
             found.update(dict.fromkeys(fresh))
