@@ -184,7 +184,9 @@ _OTHERS = (
     ),
     Pattern(
         "bearer",
-        rf"(?i)(\bbearer(?:[ \t]+|%20|:[ \t]*))(?:(?P<harmless>{_HARMLESS}|{_TOO_WEAK})|[A-Za-z0-9._~+/=-]{{8,}})",
+        # A word of 16 letters and more is no word: what follows `Bearer` is a token more often than prose.
+        rf"(?i)(\bbearer(?:[ \t]+|%20|:[ \t]*))(?:[a-z]{{16,}}{_END}|(?P<harmless>{_HARMLESS}|{_TOO_WEAK})"
+        rf"|[A-Za-z0-9._~+/=-]{{8,}})",
         keywords=("bearer",),
     ),
     Pattern(
