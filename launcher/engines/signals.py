@@ -71,16 +71,16 @@ _OTHER = Death("killed_by_signal", Text("see signal(7)", "参见 signal(7)"))
 
 
 def name_of(number: int) -> str:
-    """Return a signal's name: SIGKILL for 9."""
+    """Return a signal's name: SIGKILL for 9; SIG37 for a real-time signal, which has no name of its own."""
     try:
         return signal.Signals(number).name
     except ValueError:
-        return f"signal {number}"
+        return f"SIG{number}"
 
 
 def number_of(name: str) -> int:
-    """Return a signal's number: 9 for SIGKILL."""
-    return signal.Signals[name].value if name in signal.Signals.__members__ else int(name.rpartition(" ")[2])
+    """Return a signal's number: 9 for SIGKILL, 37 for SIG37."""
+    return signal.Signals[name].value if name in signal.Signals.__members__ else int(name.removeprefix("SIG"))
 
 
 def cause_of(number: int) -> Death:

@@ -1,11 +1,11 @@
 """The process whose end ends the launch: preStart's, then the server's."""
 
 import os
-import signal
 import subprocess
 from collections.abc import Mapping
 
 from tracetail.contract.processes import ProcessRef, is_alive
+from tracetail.launcher.engines.signals import name_of
 from tracetail.launcher.machine import exit_status
 
 
@@ -58,16 +58,8 @@ class Child:
         status = os.waitstatus_to_exitcode(wait_status)
         self.exited = True
         self.code = status if status >= 0 else None
-        self.signal = _signal_name(-status) if status < 0 else None
+        self.signal = name_of(-status) if status < 0 else None
 
     def describe_exit(self) -> str:
         """Return `exited with status 3` or `killed by SIGKILL`."""
         return f"killed by {self.signal}" if self.signal else f"exited with status {self.code}"
-
-
-def _signal_name(number: int) -> str:
-    """Return `SIGTERM`, or `SIG37` for a real-time signal, which has no name of its own."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"SIG{number}"
