@@ -41,6 +41,8 @@ class FollowLoop:
         self._tasks: set[asyncio.Task[None]] = set()
         self._shipped = ShippedFileWriter()
         self._adopter = Adopter()
+        self._failed_updates: dict[str, str] = {}
+        """By the key of a launch's log: why the state of the launch could not be checked."""
 
     @property
     def logs(self) -> Sequence[FollowedLog]:
@@ -71,11 +73,11 @@ class FollowLoop:
         resumer = self._pipeline.resumer
         for name, labels in (await resumer.unfinished_files()).items():
             path = Path(path_of(name))
-            if not await asyncio.to_thread(path.exists):
+            if not await asyncio.to_thread(_may_exist, path):
                 settings = self._discovery.settings_of(str(path))
                 self._logs[name] = FollowedLog(FileSource(path, labels, self._open_files, settings))
         for launch_id, batches in (await resumer.unfinished_launches()).items():
-            if not any((launches_dir(state_dir) / launch_id).exists() for state_dir in state_dirs):
+            if not any(_may_exist(launches_dir(state_dir) / launch_id) for state_dir in state_dirs):
                 self._add_task(asyncio.create_task(self._pipeline.settle(batches), name=f"settle {launch_id}"))
 
     def _poll(self, *, all_logs: bool = False) -> None:
@@ -136,11 +138,21 @@ class FollowLoop:
             if not followed.open:
                 continue
             if isinstance(source, LaunchSource):
-                await self._update_launch(followed, source)
+                await self._try_update_launch(followed, source)
         self._schedule.update(self._logs.values())
         self._exporters.update(self._logs.values(), shipping=len(self._tasks))
         self._pipeline.metrics.backlog.set(backlog)
         self._pipeline.metrics.sources.set(len(self._logs))
+
+    async def _try_update_launch(self, followed: FollowedLog, source: LaunchSource) -> None:
+        """Update a launch; log once why that cannot be done, its lock was replaced, say: its lines are shipped."""
+        try:
+            await self._update_launch(followed, source)
+            self._failed_updates.pop(source.key, None)
+        except OSError as error:
+            if self._failed_updates.get(source.key) != repr(error):
+                self._failed_updates[source.key] = repr(error)
+                log.error("cannot check the state of %s: %s", source.key, error)  # noqa: TRY400
 
     async def _update_launch(self, followed: FollowedLog, source: LaunchSource) -> None:
         # Read before shipped.json is written, not after: the log may become complete while the file is written.
@@ -166,3 +178,11 @@ class FollowLoop:
         await self._update()
         for followed in self._logs.values():
             followed.source.close()
+
+
+def _may_exist(path: Path) -> bool:
+    """Return whether there is something at a path, or it cannot be seen; then discovery finds it when it can."""
+    try:
+        return path.exists()
+    except OSError:
+        return True

@@ -1,5 +1,6 @@
 """One log that the agent follows: its source, its parser, and its counts in the journal."""
 
+import contextlib
 import errno
 import time
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ class FollowedLog:
         self.bytes = 0
         self.rejected = 0
         self.redacted = 0
+        self._backlog = 0
         self.busy = False
         """A task ships it."""
         self.error = ""
@@ -75,8 +77,10 @@ class FollowedLog:
         return self.source.labels(self.parser.ids) if self.parser else self.source.own_labels
 
     def backlog(self) -> int:
-        """Return the number of bytes that are written and not acknowledged."""
-        return 0 if self.source.asleep else self.source.backlog()
+        """Return the number of bytes that are written and not acknowledged; the last one if that cannot be seen."""
+        with contextlib.suppress(OSError):
+            self._backlog = 0 if self.source.asleep else self.source.backlog()
+        return self._backlog
 
     def fail(self, error: Exception) -> bool:
         """Delay the next attempt; return whether the error is a new one.

@@ -202,9 +202,9 @@ class Discovery:
     def _is_followed(self, name: str) -> bool:
         """Return whether this is not a file, or one that was followed under another name before its rotation."""
         path = Path(name)
-        if not path.is_file():
-            return True
         try:
+            if not path.is_file():
+                return True
             reader = self._open_files.open_reader(path)
         except NotAFileError:
             return True
@@ -221,9 +221,9 @@ class Discovery:
         return [path for path in rotation.originals_of(name) if path in self._known]
 
     def _watch(self, directory: Path, *, recursive: bool) -> None:
-        if str(directory) in self._watched or not directory.is_dir():
-            return
         try:
+            if str(directory) in self._watched or not directory.is_dir():
+                return
             self._observer.schedule(self._handler, str(directory), recursive=recursive, event_filter=_EVENTS)
         except OSError as error:
             log.warning("cannot watch %s (%s); it is scanned every few seconds instead", directory, error)

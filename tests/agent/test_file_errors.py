@@ -11,6 +11,9 @@ from support.file_follower import Clock, Follower
 
 from tracetail.agent.followed_log import FollowedLog
 from tracetail.agent.reading import reader
+from tracetail.agent.reading.discovery import Discovery
+from tracetail.agent.reading.open_files import OpenFiles
+from tracetail.agent.settings import AgentSettings, SourceSettings
 
 OPENING_FAILS = [errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.EACCES]
 
@@ -49,6 +52,28 @@ def test_the_backlog_is_that_of_the_last_look_while_the_file_cannot_be_seen(
         patch.setattr(reader.os, "fstat", failing(errno.ESTALE))
         backlog = FollowedLog(follower.source).backlog()
     assert backlog == len("three\n")
+
+
+@pytest.mark.parametrize("number", OPENING_FAILS, ids=errno.errorcode.get)
+def test_a_file_that_cannot_be_seen_when_it_is_found_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for name in ("a.log", "b.log"):
+        (tmp_path / name).write_text("one\n")
+    settings = AgentSettings(sources=[SourceSettings(glob=f"{tmp_path}/*.log")])
+    discovery = Discovery([], settings, "node1", set(), OpenFiles())
+    stat = os.stat
+
+    def failing_stat(path: Path, **options: bool) -> os.stat_result:
+        if str(path).endswith("a.log"):
+            failing(number)()
+        return stat(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", failing_stat)
+        found = sorted(source.key for source in discovery.scan())
+    # The source of the first reports the error when it is polled, and reads the file when it can be seen.
+    assert found == [str(tmp_path / "a.log"), str(tmp_path / "b.log")]
 
 
 def test_reads_that_find_a_stale_handle_now_and_then_are_repeated(

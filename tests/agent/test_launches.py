@@ -226,3 +226,18 @@ async def test_a_server_without_a_keeper_gets_a_new_one(start_agent, loki: LokiS
         assert launch.lock_held()
     finally:
         await tracetail("stop", "--model-name", "m")
+
+
+async def test_a_launch_whose_lock_was_replaced_by_a_fifo_does_not_end_the_agent(
+    start_agent, loki: LokiStandIn, state_dir: Path
+) -> None:
+    launch = Launch(state_dir)
+    launch.print("one")
+    agent = await start_agent()
+    await loki.until(lambda: "one" in loki.lines())
+    launch.dir.lock_path.unlink()
+    os.mkfifo(launch.dir.lock_path)
+    await eventually(lambda: any(launch.launch_id in line and "is a FIFO" in line for line in agent.errors))
+    launch.print("two")
+    await loki.until(lambda: "two" in loki.lines())
+    assert await agent.stop() == 0
