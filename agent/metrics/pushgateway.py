@@ -8,6 +8,7 @@ Source: https://github.com/prometheus/pushgateway#api
 
 import asyncio
 import base64
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
@@ -64,6 +65,10 @@ class Pushgateway:
             raise PushError(f"{method} {self._group} failed: {error or type(error).__name__}") from error
 
 
+_LAST_PUSH_SECONDS = 2.0
+"""How long the end waits for a push that is under way."""
+
+
 async def push_regularly(gateway: Pushgateway, registry: CollectorRegistry, *, interval_seconds: float) -> None:
     """Push registry every interval until cancelled, then delete the group. A failed push is counted and logged once.
 
@@ -76,11 +81,13 @@ async def push_regularly(gateway: Pushgateway, registry: CollectorRegistry, *, i
         registry=registry,
     )
     failing = False
+    pushing: asyncio.Task[None] | None = None
     try:
         while True:
             metrics = await asyncio.to_thread(generate_latest, registry)
+            pushing = asyncio.create_task(gateway.replace(metrics))
             try:
-                await gateway.replace(metrics)
+                await asyncio.shield(pushing)
             except PushError as error:
                 pushes.labels("failed").inc()
                 if not failing:
@@ -93,6 +100,10 @@ async def push_regularly(gateway: Pushgateway, registry: CollectorRegistry, *, i
                 failing = False
             await asyncio.sleep(interval_seconds)
     finally:
+        if pushing is not None:  # if it were cancelled, the gateway might handle it after the deletion
+            with contextlib.suppress(PushError, TimeoutError):
+                async with asyncio.timeout(_LAST_PUSH_SECONDS):
+                    await pushing
         try:
             await gateway.delete()
         except PushError as error:
