@@ -9,7 +9,13 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 
-MODULES = ("tracetail.agent.parsing._scan", "tracetail.loki._entries")
+MODULES = (
+    "tracetail.contract._needles",
+    "tracetail.loki._entries",
+    "tracetail.agent.parsing._scan",
+    "tracetail.store.disk._text_filter",
+    "tracetail.store.ingest._pushed_entries",
+)
 PLAIN = "TRACETAIL_BUILD_PLAIN"
 """Set in the environment, it makes a wheel for any machine."""
 
@@ -25,7 +31,7 @@ class CompiledLoops(BuildHookInterface[Any]):
         try:
             built = _build()
         except Exception as error:  # noqa: BLE001  (no compiler, no headers, …: all of it means plain Python)
-            self.app.display_warning(f"the loops are not compiled, the agent will be slower: {error}")
+            self.app.display_warning(f"the loops are not compiled, agent and store will be slower: {error}")
             return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
@@ -35,7 +41,8 @@ class CompiledLoops(BuildHookInterface[Any]):
 def _build() -> list[str]:
     """Build each extension beside its source and return the files. The project is the working directory (PEP 517)."""
     extensions = [
-        Extension(module, [module.replace(".", "/") + ".pyx"], extra_compile_args=["-O3"]) for module in MODULES
+        Extension(module, [module.replace(".", "/") + ".pyx"], extra_compile_args=["-O3", "-g0"])
+        for module in MODULES
     ]
     command = build_ext(Distribution({"ext_modules": cythonize(extensions, quiet=True)}))
     command.inplace = True

@@ -9,8 +9,14 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("agent", "cli", "contract", "launcher", "loki", "panel", "store")
-LOOPS = ("tracetail/agent/parsing/_scan.", "tracetail/loki/_entries.")
+PACKAGES = sorted(path.name for path in (ROOT / "tracetail").iterdir() if path.is_symlink())
+LOOPS = (
+    "tracetail/agent/parsing/_scan.",
+    "tracetail/contract/_needles.",
+    "tracetail/loki/_entries.",
+    "tracetail/store/disk/_text_filter.",
+    "tracetail/store/ingest/_pushed_entries.",
+)
 DATA = "data/share/tracetail/"
 
 

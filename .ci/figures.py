@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("agent", "cli", "contract", "launcher", "loki", "panel", "store")
+PACKAGES = sorted(path.name for path in (ROOT / "tracetail").iterdir() if path.is_symlink())
 SHOWN = 3
 
 

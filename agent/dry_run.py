@@ -13,7 +13,7 @@ from tracetail.agent.journal.database import JournalError, connect
 from tracetail.agent.journal.queries import first_seen_ns
 from tracetail.agent.parsing.header_cache import HeaderCache
 from tracetail.agent.parsing.parser import LineParser
-from tracetail.agent.parsing.prepare import Preparer
+from tracetail.agent.parsing.prepare import Prepared, Preparer
 from tracetail.agent.parsing.times import EngineTimes
 from tracetail.agent.reading.file_labels import file_labels, find_launch, find_source
 from tracetail.agent.reading.reader import BLOCK_BYTES, block_of
@@ -79,6 +79,67 @@ def _first_seen_ns(journal: Path, key: str) -> int | None:
     return None
 
 
+class DryRun:
+    """Yields the entries that the agent would ship of one file, which is given piece by piece."""
+
+    def __init__(
+        self,
+        plan: FilePlan,
+        settings: AgentSettings,
+        *,
+        structured_metadata: bool = True,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Raise BadSettingsError or InvalidPatternError for settings that cannot be used."""
+        self._plan = plan
+        self._preparer = Preparer(redactor_of(settings), structured_metadata, clock_ns)
+        self._parser = LineParser(
+            EngineTimes(plan.first_seen_ns or clock_ns(), zone_of(settings.timezone)),
+            HeaderCache(structured_metadata=structured_metadata),
+            by_keeper=plan.is_segment,
+            ids_from_lines=plan.ids_from_lines,
+            plain=plan.plain,
+        )
+        self._codec: encodings.Codec | None = None
+        self._position = 0
+
+    def entries(self, data: bytes) -> Iterator[dict[str, Any]]:
+        """Yield the entries of the next bytes of the file: time, labels, metadata, line.
+
+        data: whole lines; the last bytes of the file may be a line that is not finished.
+        """
+        if self._codec is None:
+            self._codec = encodings.detect(data[: encodings.MARK_MAX_BYTES], self._plan.encoding)
+        at = 0
+        while at < len(data):
+            block = block_of(data[at : at + BLOCK_BYTES], self._position + at, self._codec, flush=True)
+            if block is None:
+                break  # NULs, or a part of a character
+            at = block.end - self._position
+            # The agent ships an unfinished last line after it has read the others: it gets the time of reading.
+            behind = not (block.unfinished and at == len(data))
+            for prepared in self._preparer.prepare(self._parser, block, behind=behind):
+                yield from self._of(prepared)
+        self._position += at
+
+    def _of(self, prepared: Prepared) -> Iterator[dict[str, Any]]:
+        entries = [
+            (stream.entries.time_ns(index), stream, index)
+            for stream in prepared.streams
+            for index in range(len(stream.entries))
+        ]
+        for time_ns, stream, index in sorted(entries, key=lambda entry: entry[0]):
+            ids = {}
+            if stream.ids and not self._plan.is_segment:
+                ids = {TRACE_ID: stream.ids.trace_id, INSTANCE_ID: stream.ids.instance_id}
+            yield {
+                "time": render_stamp(time_ns, local_offset_seconds(time_ns)).decode(),
+                "labels": {**self._plan.labels, **ids},
+                "metadata": decode_metadata(stream.entries.meta(index)),
+                "line": stream.entries.text(index).decode(),
+            }
+
+
 def dry_run(
     data: bytes,
     plan: FilePlan,
@@ -91,36 +152,5 @@ def dry_run(
 
     Raises BadSettingsError, InvalidPatternError.
     """
-    preparer = Preparer(redactor_of(settings), structured_metadata, clock_ns)
-    parser = LineParser(
-        EngineTimes(plan.first_seen_ns or clock_ns(), zone_of(settings.timezone)),
-        HeaderCache(structured_metadata=structured_metadata),
-        by_keeper=plan.is_segment,
-        ids_from_lines=plan.ids_from_lines,
-        plain=plan.plain,
-    )
-    codec = encodings.detect(data[: encodings.MARK_MAX_BYTES], plan.encoding)
-    at = 0
-    while at < len(data):
-        block = block_of(data[at : at + BLOCK_BYTES], at, codec, flush=True)
-        if block is None:
-            break  # NULs, or a part of a character
-        at = block.end
-        # The agent ships an unfinished last line after it has read the others: it gets the time of reading.
-        behind = not (block.unfinished and at == len(data))
-        for prepared in preparer.prepare(parser, block, behind=behind):
-            entries = [
-                (stream.entries.time_ns(index), stream, index)
-                for stream in prepared.streams
-                for index in range(len(stream.entries.texts))
-            ]
-            for time_ns, stream, index in sorted(entries, key=lambda entry: entry[0]):
-                ids = {}
-                if stream.ids and not plan.is_segment:
-                    ids = {TRACE_ID: stream.ids.trace_id, INSTANCE_ID: stream.ids.instance_id}
-                yield {
-                    "time": render_stamp(time_ns, local_offset_seconds(time_ns)).decode(),
-                    "labels": {**plan.labels, **ids},
-                    "metadata": decode_metadata(stream.entries.metas[index]),
-                    "line": stream.entries.texts[index].decode(),
-                }
+    run = DryRun(plan, settings, structured_metadata=structured_metadata, clock_ns=clock_ns)
+    yield from run.entries(data)

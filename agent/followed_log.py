@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -38,6 +39,14 @@ class FollowedLog:
         """Why it cannot be followed; empty if it can."""
         self.not_before = 0.0
         """Monotonic time before which it is not shipped: to gather lines, or after an error."""
+        self.due_at = 0.0
+        """Monotonic time of its next poll, while it is in use."""
+        self.watched = False
+        """It waits for a change of its files, and everything before is acknowledged."""
+        self.woken_at = -math.inf
+        """Monotonic time at which a change of its files was noticed last."""
+        self.watch_after = 0.0
+        """Monotonic time before which its files are polled, not watched."""
 
     @property
     def key(self) -> str:

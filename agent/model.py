@@ -6,6 +6,11 @@ from typing import Any, NamedTuple
 
 from tracetail.loki.push import Body, Rows
 
+LOKI = "loki"
+KAFKA = "kafka"
+OTLP = "otlp"
+"""The names of the outputs."""
+
 
 class Ids(NamedTuple):
     """The ids in a line's prefix."""

@@ -7,21 +7,19 @@ READ_SLOTS logs do.
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
 from tracetail.agent.followed_log import FollowedLog
-from tracetail.agent.metrics.counters import Metrics
-from tracetail.agent.model import Batch, BatchSummary, Block, FileRow, Fingerprint, Gap, Ids
+from tracetail.agent.model import LOKI, Batch, BatchSummary, Block, FileRow, Fingerprint, Gap, Ids
 from tracetail.agent.parsing.parsed import Stream
 from tracetail.agent.parsing.prepare import Preparer
 from tracetail.agent.reading.file_names import path_of, shown
 from tracetail.agent.resume import Resumer
-from tracetail.agent.shipping.delivery import Delivery
 from tracetail.agent.shipping.in_flight import Budget, ReadSlots, Share
+from tracetail.agent.shipping.journaled_delivery import JournaledDelivery
 from tracetail.contract import events
 from tracetail.contract.logline import render_event
 from tracetail.contract.redaction import Redactor
@@ -53,15 +51,27 @@ class Observer(Protocol):
         """Process the summary of a batch."""
 
 
+class ReadingMetrics(Protocol):
+    """Counts what is read of the logs."""
+
+    def read(self, levels: Mapping[str, int], size: int, redacted: int) -> None:
+        """Count lines by level, bytes, and masked secrets."""
+
+    def lost(self, size: int) -> None:
+        """Count bytes that vanished before they were read."""
+
+
 @dataclass(slots=True)
 class Pipeline:
     """Ships what followed logs contain."""
 
     resumer: Resumer
-    delivery: Delivery
+    delivery: JournaledDelivery
     redactor: Redactor
-    metrics: Metrics
+    metrics: ReadingMetrics
     slots: ReadSlots
+    output: str = LOKI
+    """The name of what it ships to."""
     linger_seconds: float = 0.2
     body_max_bytes: int = BODY_MAX_BYTES
     structured_metadata: bool = True
@@ -80,11 +90,13 @@ class Pipeline:
             async with self.slots:
                 await self.resumer.open(followed, self.delivery)
         result = _Result.MORE
+        read_at = 0.0
         while result is _Result.MORE and not self.stopping:
             async with self.budget.share() as share, self.slots:
+                read_at = time.monotonic()
                 result = await self._ship_next(followed, share)
         if result is _Result.CAUGHT_UP:
-            followed.not_before = time.monotonic() + self.linger_seconds
+            followed.not_before = read_at + self.linger_seconds
 
     async def _ship_next(self, followed: FollowedLog, share: Share) -> _Result:
         """Ship the next block, gap or receipt."""
@@ -165,8 +177,8 @@ class Pipeline:
         text = render_event(
             events.GAP, file=shown(path_of(row.path)), **{"from": row.position}, to=gap.end, reason=gap.reason
         )
-        log.warning("%s", text)
-        self.metrics.gaps.inc(gap.end - row.position)
+        log.warning("%s%s", text, "" if self.output == LOKI else f" (for {self.output})")
+        self.metrics.lost(gap.end - row.position)
         batch = self._event_batch(followed, text, file=row, position=gap.end)
         await self.delivery.deliver(batch, share)
         row.position, row.tail = gap.end, b""
@@ -211,5 +223,5 @@ def _summarize(summary: BatchSummary, stream: Stream) -> None:
     """Add a stream's events, statistics and numbers of lines by level to a batch's summary."""
     summary.events += stream.events
     summary.stats += stream.stats
-    for level, count in Counter(stream.levels).items():
+    for level, count in stream.levels.items():
         summary.levels[level] = summary.levels.get(level, 0) + count

@@ -1,7 +1,7 @@
 """Opens logs where the journal says that they were left."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
 
 from tracetail.agent.followed_log import FollowedLog
@@ -11,8 +11,8 @@ from tracetail.agent.parsing.header_cache import HeaderCache
 from tracetail.agent.parsing.parser import LineParser
 from tracetail.agent.parsing.times import EngineTimes
 from tracetail.agent.reading.file_source import FILE_ROWS_MAX
-from tracetail.agent.reading.open_files import OpenFiles
-from tracetail.agent.shipping.delivery import Delivery
+from tracetail.agent.reading.open_files import OpenFiles, descriptor_limits
+from tracetail.agent.shipping.journaled_delivery import JournaledDelivery
 
 
 class Resumer:
@@ -32,7 +32,7 @@ class Resumer:
         self._cache = HeaderCache(structured_metadata=structured_metadata)
         self._clock_ns = clock_ns
 
-    async def open(self, followed: FollowedLog, delivery: Delivery) -> None:
+    async def open(self, followed: FollowedLog, delivery: JournaledDelivery) -> None:
         """Deliver what is left of the log's last batch, then load position, counts and the parser's state."""
         source = followed.source
         row = await self._source_row(followed)
@@ -67,6 +67,13 @@ class Resumer:
         """Return the keys of the sources that need not be opened any more."""
         return await self._journal.write(queries.completed_sources)
 
+    async def rejected_counts(self, sources: Sequence[int]) -> dict[int, int]:
+        """Return, by the id of a source, how many of its lines Loki has refused and not accepted since.
+
+        Raises JournalError.
+        """
+        return await self._journal.write(lambda db: queries.rejected_counts(db, sources))
+
     async def unfinished_files(self) -> dict[str, dict[str, str]]:
         """Return path and labels of the files that were not read to their end."""
         return await self._journal.write(queries.unfinished_files)
@@ -75,9 +82,12 @@ class Resumer:
         """Return launch id and batches of the launches with batches that are not acknowledged."""
         return await self._journal.write(queries.unfinished_launches)
 
-    async def open_files(self) -> OpenFiles:
-        """Return which source reads, or has read, which file that no keeper wrote."""
-        open_files = OpenFiles()
+    async def open_files(self, outputs: int = 1) -> OpenFiles:
+        """Return which source reads, or has read, which file that no keeper wrote.
+
+        outputs: the number of those that share the process's descriptors.
+        """
+        open_files = OpenFiles(limits=descriptor_limits(outputs))
         for key, row in await self._journal.write(queries.file_owners):
             open_files.assign(row, key)
         return open_files

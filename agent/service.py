@@ -4,27 +4,30 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from tracetail.agent import allocator
-from tracetail.agent.checked_settings import redactor_of, zone_of
-from tracetail.agent.follow_loop import FollowLoop
 from tracetail.agent.journal.database import Journal, journal_path
+from tracetail.agent.kafka_settings import KafkaSettings
+from tracetail.agent.launches.heartbeat_sender import HeartbeatSender
 from tracetail.agent.launches.outbox import OutboxSender
-from tracetail.agent.launches.shipped_file import launches_without_final_file
 from tracetail.agent.metrics.counters import Metrics
 from tracetail.agent.metrics.exporters import Exporters
 from tracetail.agent.metrics.http import make_app
-from tracetail.agent.pipeline import Pipeline
-from tracetail.agent.reading.discovery import Discovery
-from tracetail.agent.resume import Resumer
+from tracetail.agent.metrics.output_metrics import OutputMetrics
+from tracetail.agent.model import KAFKA, LOKI, OTLP
+from tracetail.agent.otlp_settings import OtlpSettings
+from tracetail.agent.output import Output, OutputPlan, connect
 from tracetail.agent.settings import AgentSettings
+from tracetail.agent.shipping import kafka_delivery
 from tracetail.agent.shipping.delivery import Delivery
 from tracetail.agent.shipping.in_flight import ReadSlots
+from tracetail.agent.shipping.kafka_delivery import KafkaDelivery
+from tracetail.agent.shipping.kafka_producer import KafkaProducer
 from tracetail.agent.shipping.rate_limit import RateLimit
 from tracetail.contract.access import check_bind, parse_listen
 from tracetail.contract.request_time import limit_request_time
@@ -45,6 +48,8 @@ class Agent:
         state_dirs: Sequence[Path],
         host: str,
         secret_file: str = "",
+        kafka: KafkaSettings = KafkaSettings(),  # noqa: B008  (it is immutable)
+        otlp: OtlpSettings = OtlpSettings(),  # noqa: B008
     ) -> None:
         """Prepare.
 
@@ -54,6 +59,8 @@ class Agent:
             state_dirs: whose launches are followed; the journal is in the first.
             host: this machine's name.
             secret_file: file with the secret that clients must send, unless the settings name one.
+            kafka: a topic to send lines to, too.
+            otlp: an OTLP receiver to send lines to, too.
 
         """
         self._secret_file = settings.secret_file or secret_file
@@ -61,94 +68,159 @@ class Agent:
         self._loki = loki
         self._state_dirs = state_dirs
         self._host = host
+        self._kafka = kafka
         self._journal = Journal(journal_path(state_dirs[0]))
+        self._otlp = otlp
+        self._kafka_journal = Journal(journal_path(state_dirs[0], KAFKA))
+        self._otlp_journal = Journal(journal_path(state_dirs[0], OTLP))
         self.metrics = Metrics()
-        self._exporters = Exporters(settings, self.metrics.registry, state_dirs, self._journal.path, host)
-        self._delivery: Delivery
-        self._loop: FollowLoop
-        self._discovery: Discovery
+        self._exporters = Exporters(settings, self.metrics, state_dirs, self._journal.path, host)
+        self._outputs: list[Output] = []
         self._started = time.time()
 
     async def run(self, announce: Callable[[str], None], ended: asyncio.Event) -> None:
         """Run until ended is set. announce is called with the HTTP address once everything is ready.
 
         Raises JournalError, OSError (the address is in use), UnsafeBindError, BadSettingsError, InvalidPatternError,
-        LokiSettingsError, SecretFileError.
+        HttpSettingsError, KafkaSettingsError, SecretFileError.
         """
         host, port = parse_listen("agent.listen", self._settings.listen)
         check_bind("the agent", host, has_secret=bool(self._settings.secret_file), secret_setting="agent.secret_file")  # noqa: S106
         if self._secret_file:
             read_secret("agent.secret_file", self._secret_file)
         allocator.tune_allocator()
-        self._journal.open()
-        if self._journal.corrupt:
-            log.error(
-                "the journal was corrupt and is kept as %s; with a new one, logs are read from their start again",
-                self._journal.corrupt,
-            )
-        try:
-            async with LokiClient(self._loki) as client:
-                discovery = await self._connect(client)
-                app = make_app(self.metrics if self._settings.serve_metrics else None, self.status, self._secret_file)
-                async with _listening(app, host, port) as address, self._exporters.running():
-                    await self._follow(discovery, lambda: announce(address), ended)
-        finally:
-            await asyncio.to_thread(self._journal.close)
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(_opened(self._journal))
+            client = await stack.enter_async_context(LokiClient(self._loki))
+            plans = [self._loki_plan(client)]
+            if self._kafka.is_set:
+                producer = KafkaProducer(self._kafka)
+                producer.open()
+                stack.push_async_callback(producer.close)
+                await stack.enter_async_context(_opened(self._kafka_journal))
+                plans.append(self._kafka_plan(producer))
+            if self._otlp.is_set:
+                plans.append(await self._otlp_plan(stack))
+            self._outputs = await connect(plans, self._settings, self._state_dirs, self._host)
+            app = make_app(self.metrics if self._settings.serve_metrics else None, self.status, self._secret_file)
+            address = await stack.enter_async_context(_listening(app, host, port))
+            await stack.enter_async_context(self._exporters.running())
+            await self._follow(client, lambda: announce(address), ended)
 
-    async def _connect(self, client: LokiClient) -> Discovery:
-        """Create the parts from discovery to delivery; return the first of them."""
+    def _loki_plan(self, client: LokiClient) -> OutputPlan:
         settings = self._settings
-        structured = self._loki.structured_metadata
         slots = ReadSlots()
-        self._delivery = Delivery(
+        rate_limit = RateLimit(settings.rate_limit_kib_per_second * 1024)
+        return OutputPlan(
+            LOKI,
+            self._loki.url,
             self._journal,
-            client,
-            self.metrics,
-            sleep=slots.sleep,
-            rate_limit=RateLimit(settings.rate_limit_kib_per_second * 1024),
-        )
-        resumer = Resumer(self._journal, zone=zone_of(settings.timezone), structured_metadata=structured)
-        pipeline = Pipeline(
-            resumer,
-            self._delivery,
-            redactor_of(settings),
-            self.metrics,
+            Delivery(self._journal, client, self.metrics, sleep=slots.sleep, rate_limit=rate_limit),
             slots,
+            self.metrics,
+            self._exporters.followed,
             body_max_bytes=settings.batch_kib * 1024,
-            linger_seconds=settings.linger_seconds,
-            structured_metadata=structured,
+            structured_metadata=self._loki.structured_metadata,
             observers=[self._exporters.observe],
         )
-        open_files = await resumer.open_files()
-        completed = await resumer.completed()
-        completed -= launches_without_final_file(self._state_dirs, completed)
-        discovery = self._discovery = Discovery(self._state_dirs, settings, self._host, completed, open_files)
-        self._loop = FollowLoop(pipeline, discovery, self._exporters, open_files)
-        return discovery
 
-    async def _follow(self, discovery: Discovery, announce: Callable[[], None], ended: asyncio.Event) -> None:
-        discovery.start()
-        outboxes = asyncio.create_task(OutboxSender(self._state_dirs).run(), name="outboxes")
+    def _kafka_plan(self, producer: KafkaProducer) -> OutputPlan:
+        slots = ReadSlots()
+        metrics = OutputMetrics(self.metrics.outputs, KAFKA)
+        return OutputPlan(
+            KAFKA,
+            self._kafka.target,
+            self._kafka_journal,
+            KafkaDelivery(self._kafka_journal, producer, metrics, sleep=slots.sleep),
+            slots,
+            metrics,
+            metrics.followed,
+            body_max_bytes=kafka_delivery.BODY_MAX_BYTES,
+        )
+
+    async def _otlp_plan(self, stack: contextlib.AsyncExitStack) -> OutputPlan:
+        """Open client and journal on the stack. Raises HttpSettingsError, JournalError, OSError."""
+        self._otlp.check_client()
+        # They import the messages, which are an extra of the package.
+        from tracetail.agent.shipping import otlp_delivery  # noqa: PLC0415
+        from tracetail.agent.shipping.otlp_client import OtlpClient  # noqa: PLC0415
+
+        client = await stack.enter_async_context(OtlpClient(self._otlp))
+        journal = self._otlp_journal
+        await stack.enter_async_context(_opened(journal))
+        slots = ReadSlots()
+        metrics = OutputMetrics(self.metrics.outputs, OTLP)
+        return OutputPlan(
+            OTLP,
+            self._otlp.url,
+            journal,
+            otlp_delivery.OtlpDelivery(journal, client, metrics, sleep=slots.sleep),
+            slots,
+            metrics,
+            metrics.followed,
+            body_max_bytes=otlp_delivery.BODY_MAX_BYTES,
+        )
+
+    async def _follow(self, client: LokiClient, announce: Callable[[], None], ended: asyncio.Event) -> None:
+        for output in self._outputs:
+            output.discovery.start()
+        heartbeats = HeartbeatSender(
+            client, self._settings.heartbeat_seconds, self._settings.labels, self._outputs[0].loop.running_launches
+        )
+        beside = [
+            asyncio.create_task(OutboxSender(self._state_dirs).run(), name="outboxes"),
+            asyncio.create_task(heartbeats.run(), name="heartbeats"),
+        ]
         try:
             allocator.freeze()
             announce()
-            await self._loop.run(self._state_dirs, ended)
+            await _all_or_none(output.loop.run(self._state_dirs, ended) for output in self._outputs)
         finally:
-            outboxes.cancel()
-            await asyncio.gather(outboxes, return_exceptions=True)
-            discovery.stop()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            for output in self._outputs:
+                output.discovery.stop()
 
     def status(self) -> dict[str, Any]:
         """Return what /status shows."""
-        error = self._delivery.health.error
+        loki, *_ = self._outputs
+        error = "; ".join(output.error for output in self._outputs if output.error)
         return {
             "healthy": not error,
             "error": error,
             "uptimeSeconds": round(time.time() - self._started, 1),
             "loki": self._loki.url,
-            "globs": [{"glob": glob, "files": count} for glob, count in self._discovery.matches.items()],
-            "sources": [followed.status() for followed in self._loop.logs],
+            "globs": [{"glob": glob, "files": count} for glob, count in loki.discovery.matches.items()],
+            "sources": [followed.status() for followed in loki.loop.logs],
+            "outputs": [output.status() for output in self._outputs],
         }
+
+
+async def _all_or_none(runs: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all; if one fails, end the others, and raise its exception."""
+    tasks = [asyncio.create_task(run) for run in runs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _opened(journal: Journal) -> AsyncIterator[None]:
+    """Open a journal for the block. Raises JournalError, OSError."""
+    journal.open()
+    if journal.corrupt:
+        log.error(
+            "the journal was corrupt and is kept as %s; with a new one, logs are read from their start again",
+            journal.corrupt,
+        )
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(journal.close)
 
 
 @contextlib.asynccontextmanager

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from tracetail.contract.heartbeat import INTERVAL_MAX_SECONDS, INTERVAL_SECONDS
+
 
 class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One `[[agent.sources]]`: files that no keeper wrote."""
@@ -14,6 +16,16 @@ class SourceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     path_pattern: Annotated[
         str, Meta(description="regular expression; its named groups on the path become labels")
     ] = ""
+    labels_file: Annotated[
+        str,
+        Meta(
+            description="file of a pod with its annotations or labels, as Kubernetes' downward API writes it;"
+            " {namespace}, {pod} and {uid} are those of the log's path"
+        ),
+    ] = ""
+    labels_from: Annotated[
+        dict[str, str], Meta(description="names in labels_file, and the labels that their values become")
+    ] = {}
     format: Annotated[
         Literal["auto", "plain"],
         Meta(
@@ -79,11 +91,20 @@ class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     batch_kib: Annotated[
         int, Meta(description="how much is sent in one request, before compression", ge=16, le=1024)
     ] = 1024
+    heartbeat_seconds: Annotated[
+        float,
+        Meta(
+            description="how often Loki gets a line that lists the running launches of this machine, by which the "
+            "panel sees that the machine is lost; 0: never",
+            ge=0,
+            le=INTERVAL_MAX_SECONDS,
+        ),
+    ] = INTERVAL_SECONDS
     rate_limit_kib_per_second: Annotated[
         int, Meta(description="how much is sent to Loki, compressed; 0: no limit", ge=0)
     ] = 0
     redaction: Annotated[
-        RedactionSettings, Meta(description="what the agent and the panel mask beside the common secrets")
+        RedactionSettings, Meta(description="what is masked beside the common secrets: by agent, panel and launcher")
     ] = RedactionSettings()
     redact: Annotated[list[RedactSettings], Meta(description="further secrets to mask, beside the common ones")] = []
     state_dirs: Annotated[

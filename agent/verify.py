@@ -121,9 +121,9 @@ def _compare(
         end = min(start + len(line) + 1, block.end)
         # An entry whose time is not after that of the entry before it is stored under a later one.
         time_ns = entries.time_ns(index)
-        if _ORIGINAL_TIME in (meta := entries.metas[index]):
+        if _ORIGINAL_TIME in (meta := entries.meta(index)):
             time_ns = split_original_time("", decode_metadata(meta)[METADATA_ORIGINAL_TIME])[1] or time_ns
-        text = entries.texts[index]
+        text = entries.text(index)
         report.lines += 1
         stored = stored_texts.get(time_ns)
         # A text over Loki's limit is stored in pieces, of which the first has the line's time.

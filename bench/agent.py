@@ -1,14 +1,15 @@
 """Measures the agent: lines per CPU-second, memory, cost when nothing happens, time from write to store.
 
-    python bench/agent.py [--lines 2000000] [--only throughput,linear,memory,idle,steady] [--json FILE]
+    python bench/agent.py [--lines 2000000] [--only throughput,linear,memory,backlog,idle,steady,beside] [--json FILE]
 
-The log is made of the real vLLM logs in tests/data, over and over, with times that go on. The sink decodes nothing
-and answers 204. CPU seconds are the kernel's (user and system) of the agent process alone. Fluent Bit, Vector and
-Alloy do the same file to the same sink if they are on PATH or named by FLUENT_BIT, VECTOR and ALLOY.
+The log is made of the real vLLM logs in tests/data, over and over, with times that go on. The sink counts the lines
+that arrive and answers 204. CPU seconds are the kernel's (user and system) of the agent process alone. Fluent Bit,
+Vector and Alloy do the same file to the same sink if they are on PATH or named by FLUENT_BIT, VECTOR and ALLOY.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -25,10 +26,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cramjam
+import orjson
 import psutil
 from aiohttp import web
 
 from tracetail.contract.record import LaunchDir, LaunchLock
+from tracetail.loki.wire import read_fields
 
 ROOT = Path(__file__).parent.parent
 LOGS = sorted((ROOT / "tests" / "data" / "vllm-logs").glob("*.log"))
@@ -36,6 +40,10 @@ DATA = ROOT / "bench" / "data"
 PEERS = ROOT / "bench" / "peers"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 LAUNCH = "20261122T211210-00000a"
+ENTRY_FIELD = 2
+"""Of a stream, in a push request."""
+ROTATED_LINES = 250_000
+LIVE_SECONDS = 20
 LINES_PER_SECOND = 1000
 """Of the log's own time: so often the second in stamps and headers changes."""
 START_NS = time.time_ns() - 3600 * 10**9
@@ -106,6 +114,11 @@ class Sink:
         self.port = int(self.process.stdout.readline())
         self.url = f"http://127.0.0.1:{self.port}"
 
+    def count(self) -> int:
+        """Return the number of lines that have arrived since the last call."""
+        with urllib.request.urlopen(f"{self.url}/count") as response:
+            return int(response.read())
+
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait()
@@ -114,9 +127,17 @@ class Sink:
 async def run_sink() -> None:
     """Be the sink."""
 
+    arrived = 0
+
     async def push(request: web.Request) -> web.Response:
-        await request.read()
+        nonlocal arrived
+        arrived += _count_entries(await request.read(), request.content_type)
         return web.Response(status=204)
+
+    async def count(_: web.Request) -> web.Response:
+        nonlocal arrived
+        since, arrived = arrived, 0
+        return web.Response(text=str(since))
 
     async def query(_: web.Request) -> web.Response:
         return web.json_response({"status": "success", "data": {"resultType": "streams", "result": []}})
@@ -124,12 +145,22 @@ async def run_sink() -> None:
     app = web.Application(client_max_size=1 << 30)
     app.router.add_post("/loki/api/v1/push", push)
     app.router.add_get("/loki/api/v1/query_range", query)
+    app.router.add_get("/count", count)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     print(runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()
+
+
+def _count_entries(body: bytes, content_type: str) -> int:
+    """Return the number of entries of a push request: JSON, which aiohttp has decompressed, or protobuf in snappy."""
+    if content_type == "application/json":
+        return sum(len(stream["values"]) for stream in orjson.loads(body)["streams"])
+    raw = bytes(cramjam.snappy.decompress_raw(body))
+    streams = [field for field in read_fields(raw, 0, len(raw)) if field[0] == 1]
+    return sum(number == ENTRY_FIELD for _, start, end in streams for number, *_ in read_fields(raw, start, end))
 
 
 class Agent:
@@ -226,6 +257,7 @@ def complete(launch: Path) -> bool:
 def throughput(sink: Sink, count: int, *, stamped: bool) -> dict[str, Any]:
     """Ship a backlog of `count` lines; return what it cost."""
     log = make_log(count, stamped=stamped)
+    sink.count()
     with tempfile.TemporaryDirectory() as directory:
         state = Path(directory)
         if stamped:
@@ -239,6 +271,7 @@ def throughput(sink: Sink, count: int, *, stamped: bool) -> dict[str, Any]:
         cpu = agent.cpu()
         result = {
             "lines": count,
+            "arrived": sink.count(),
             "bytes": log.stat().st_size,
             "cpuSeconds": round(cpu, 2),
             "startCpuSeconds": round(agent.start_cpu, 2),
@@ -264,6 +297,7 @@ def peer(name: str, sink: Sink, count: int) -> dict[str, Any] | None:
     if program is None:
         return None
     log = make_log(count, stamped=True)
+    sink.count()
     with tempfile.TemporaryDirectory() as directory:
         environ = dict(os.environ) | {"BENCH_LOG": str(log), "BENCH_PORT": str(sink.port), "BENCH_STATE": directory}
         command = {
@@ -273,24 +307,23 @@ def peer(name: str, sink: Sink, count: int) -> dict[str, Any] | None:
         }[name]
         process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL)
         seen = psutil.Process(process.pid)
-        # It has begun its work when it has used a second of CPU, or half a minute has passed; and has done it when it
-        # has not used a tenth of a core for three seconds.
-        last, quiet, peak = 0.0, 0, 0
-        begun = time.monotonic() + 30
-        while quiet < 3:
+        arrived, peak, last, came_at = 0, 0, 0.0, time.monotonic()
+        # Until every line has come, or none has for half a minute: some of them lose lines.
+        while arrived < count and time.monotonic() - came_at < 30:
             time.sleep(1)
             if process.poll() is not None:
                 raise SystemExit(f"{name} ended with status {process.returncode} instead of following {log}")
-            cpu = sum(seen.cpu_times()[:2])
+            if came := sink.count():
+                arrived, came_at = arrived + came, time.monotonic()
+                last = sum(seen.cpu_times()[:2])
             peak = max(peak, seen.memory_info().rss)
-            quiet = quiet + 1 if cpu - last < 0.1 and (cpu > 1 or time.monotonic() > begun) else 0
-            last = cpu
         process.terminate()
         process.wait()
     return {
         "lines": count,
+        "arrived": arrived,
         "cpuSeconds": round(last, 2),
-        "linesPerCpuSecond": round(count / last),
+        "linesPerCpuSecond": round(arrived / last),
         "peakMiB": peak >> 20,
     }
 
@@ -310,6 +343,36 @@ def backlog_memory(sink: Sink, gigabytes: float) -> dict[str, Any]:
         while not complete(launch) and time.monotonic() < deadline:
             time.sleep(0.2)
         result = {"backlogGB": gigabytes, "peakMiB": round(agent.peak() / 2**20, 1)}
+        agent.stop()
+    return result
+
+
+def whole_backlog(sink: Sink, gigabytes: float) -> dict[str, Any]:
+    """Ship a backlog of rotated files, and of one that is written to meanwhile, to its end; return what it took."""
+    DATA.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=DATA) as directory:
+        state = Path(directory)
+        live = state / "app.log"
+        live.touch()
+        written = count = 0
+        while written < gigabytes * 1e9:
+            # Each with a beginning of its own: a file is known by it.
+            rotated = state / f"app.log.{written}"
+            rotated.write_bytes(b"".join(lines(ROTATED_LINES, stamped=False, start_ns=START_NS + written)))
+            written += rotated.stat().st_size
+            count += ROTATED_LINES
+        sink.count()
+        agent = Agent(state, sink.url, f'[[agent.sources]]\nglob = "{live}*"\nlabels = {{job = "bench"}}\n')
+        writer = threading.Thread(target=_write_steadily, args=(live, LIVE_SECONDS, LINES_PER_SECOND))
+        writer.start()
+        wait_until(lambda: not writer.is_alive() and shipped_bytes(agent) == written + live.stat().st_size, 3600)
+        result = {
+            "backlogGB": round(written / 1e9, 2),
+            "lines": count + LIVE_SECONDS * LINES_PER_SECOND,
+            "arrived": sink.count(),
+            "cpuSeconds": round(agent.cpu(), 1),
+            "peakMiB": round(agent.peak() / 2**20, 1),
+        }
         agent.stop()
     return result
 
@@ -385,6 +448,57 @@ def steady(seconds: float = 30, rate: int = 1000) -> dict[str, Any]:
     }
 
 
+def beside(sink: Sink, seconds: float = 20, rate: int = 1000) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what the agent and Fluent Bit use in the same time, each with a file that grows by the same lines.
+
+    Both flush once a second, and five times; and then nothing is written to any file.
+    """
+    with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
+        logs: list[Path] = []
+        seen: dict[str, psutil.Process] = {}
+        for flush in (1.0, 0.2):
+            state = Path(directory, f"agent-{flush}")
+            state.mkdir()
+            logs.append(state / "live.log")
+            logs[-1].touch()
+            make_launch(state, [logs[-1]], alive=True)
+            agent = Agent(state, sink.url, f"[agent]\nlinger_seconds = {flush}\n")
+            stack.callback(agent.stop)
+            seen[f"agent, flush {flush} s"] = agent.seen
+            if program := os.environ.get("FLUENT_BIT") or shutil.which("fluent-bit"):
+                logs.append(Path(directory, f"fluent-bit-{flush}.log"))
+                logs[-1].touch()
+                settings = logs[-1].with_suffix(".yaml")
+                settings.write_text((PEERS / "fluent-bit.yaml").read_text().replace("flush: 1", f"flush: {flush}"))
+                environ = dict(os.environ) | {"BENCH_LOG": str(logs[-1]), "BENCH_PORT": str(sink.port)}
+                process = subprocess.Popen([program, "-c", str(settings)], env=environ, stdout=subprocess.DEVNULL)
+                stack.callback(process.wait)
+                stack.callback(process.terminate)
+                seen[f"fluent-bit, flush {flush} s"] = psutil.Process(process.pid)
+        time.sleep(3)
+        writers = [threading.Thread(target=_write_steadily, args=(log, seconds + 4, rate)) for log in logs]
+        for writer in writers:
+            writer.start()
+        for what, wait in ((f"{rate:,} lines a second", 2.0), ("nothing happens", 15.0)):
+            time.sleep(wait)
+            before = {name: cpu_seconds(process) for name, process in seen.items()}
+            began = time.monotonic()
+            time.sleep(seconds)
+            passed = time.monotonic() - began
+            for name, process in seen.items():
+                share = (cpu_seconds(process) - before[name]) / passed
+                mebibytes = round(process.memory_info().rss / 2**20, 1)
+                yield f"{what}: {name}", {"percentOfACore": round(100 * share, 3), "residentMiB": mebibytes}
+            for writer in writers:
+                writer.join()
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Return the CPU seconds of all threads of a process, in nanoseconds of the scheduler, not in its ticks."""
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
 def _write_steadily(log: Path, seconds: float, rate: int) -> None:
     began = time.monotonic()
     written = 0
@@ -429,7 +543,10 @@ def main() -> None:
     """Run what is asked for and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=2_000_000)
-    parser.add_argument("--only", default="throughput,memory,idle,steady,linear", help="which parts, with commas")
+    parser.add_argument(
+        "--only", default="throughput,memory,idle,steady,beside,linear", help="which parts, with commas"
+    )
+    parser.add_argument("--backlog-gb", type=float, default=1.0, help="size of what `--only backlog` ships")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     parser.add_argument("--sink", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -463,10 +580,15 @@ def main() -> None:
             show("backlog of 10 MB", backlog_memory(sink, 0.01))
             show("backlog of 10 GB", backlog_memory(sink, 10))
             show("1,000 sources", many_sources(sink, 1000))
+        if "backlog" in wanted:
+            show("a whole backlog", whole_backlog(sink, arguments.backlog_gb))
         if "idle" in wanted:
             show("idle", idle(sink, 100))
         if "steady" in wanted:
             show("steady", steady())
+        if "beside" in wanted:
+            for name, result in beside(sink):
+                show(name, result)
     finally:
         sink.stop()
     if arguments.json:

@@ -1,6 +1,7 @@
 """Measures the panel in real Chromium, on the embedded store or on the Loki that LOKI_URL names: `make bench-panel`.
 
-    million    a trace of 1,000,000 lines: first rows, numbers, frames a second while scrolling, memory of the page
+    numbers    a trace of 1,000,000 lines, without a browser: how long its page, numbers, histogram and search take
+    million    the same in the browser: first rows, numbers, frames a second while scrolling, memory of the page
     live       5,000 lines a second for a minute: every line arrives, how long the main thread is blocked at most
     latency    1,000 lines a second through keeper, agent and store: from the server's write to the visible row
     viewers    200 viewers of one trace: each gets every line; queries a tick, CPU of the panel
@@ -22,6 +23,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import orjson
@@ -166,12 +168,54 @@ SCROLL = """async ([seconds, how]) => {
 }"""
 
 
-async def million(browser: Browser, loki: str, panel: Part, session: aiohttp.ClientSession, lines: int) -> None:
+async def push_million(loki: str, session: aiohttp.ClientSession, lines: int) -> None:
+    """Push the trace `bench-million`, unless another scenario has."""
+    counting = {"query": 'sum(count_over_time({traceId="bench-million"}[2h]))'}
+    async with session.get(loki + "/loki/api/v1/query", params=counting) as answer:
+        if (await answer.json())["data"]["result"]:
+            return
     pusher = Pusher(loki, session, "bench-million", time.time_ns() - 3600 * 10**9)
     began = time.perf_counter()
     while pusher.count < lines:
         await pusher.push(PUSH_LINES, step_ns=3_000_000)
     say("million", "lines pushed", f"{lines:,} in {time.perf_counter() - began:.0f} s")
+
+
+async def numbers(loki: str, panel: Part, session: aiohttp.ClientSession, lines: int) -> None:
+    await push_million(loki, session, lines)
+
+    async def ask(path: str, **params: str) -> Any:
+        async with session.get(panel.url + path, params={"traceId": "bench-million", **params}) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    began = time.perf_counter()
+    first_page = await ask("/api/logs", limit="400")
+    say("numbers", "first page, the first time", f"{time.perf_counter() - began:.3f} s")
+    began = time.perf_counter()
+    while not (counted := await ask("/api/logs/index"))["complete"]:  # noqa: ASYNC110  (as the page asks)
+        await asyncio.sleep(0.4)
+    say("numbers", "numbers, the first time", f"{time.perf_counter() - began:.3f} s")
+    assert sum(counted["counts"].values()) == lines
+    requests = {
+        "first page, 400 lines": ("/api/logs", {"limit": "400"}),
+        "numbers of that page": ("/api/logs/index", {"before": first_page["lines"][0]["id"]}),
+        "numbers of the whole log": ("/api/logs/index", {}),
+        "histogram by level": ("/api/logs/histogram", {}),
+        "search of the whole log": ("/api/logs/search", {"q": "line 777777 "}),
+    }
+    for what, (path, params) in requests.items():
+        took = []
+        for _ in range(5):
+            began = time.perf_counter()
+            await ask(path, **params)
+            took.append(time.perf_counter() - began)
+            await asyncio.sleep(2.5)  # longer than the panel shares an answer
+        say("numbers", what, f"median {statistics.median(took):.3f} s, worst of 5 {max(took):.3f} s")
+
+
+async def million(browser: Browser, loki: str, panel: Part, session: aiohttp.ClientSession, lines: int) -> None:
+    await push_million(loki, session, lines)
     firsts: list[float] = []
     for number in range(5):
         page = await browser.new_page(viewport={"width": 1280, "height": 800})
@@ -358,9 +402,6 @@ def say(scenario: str, what: str, figures: str) -> None:
 
 
 async def main(chosen: list[str], lines: int, seconds: float) -> None:
-    executable = shutil.which("chromium")
-    if executable is None:
-        raise SystemExit("this benchmark needs Chromium: apt-get install chromium")
     with tempfile.TemporaryDirectory() as state:
         environ = {
             "TRACETAIL_STATE_DIR": state,
@@ -378,6 +419,13 @@ async def main(chosen: list[str], lines: int, seconds: float) -> None:
             environ["TRACETAIL_LOKI_URL"] = loki
             panel = await stack.enter_async_context(part("panel", environ))
             session = await stack.enter_async_context(aiohttp.ClientSession())
+            if "numbers" in chosen:
+                await numbers(loki, panel, session, lines)
+            if not set(chosen) - {"numbers"}:
+                return
+            executable = shutil.which("chromium")
+            if executable is None:
+                raise SystemExit("this benchmark needs Chromium: apt-get install chromium")
             playwright = await stack.enter_async_context(async_playwright())
             browser = await playwright.chromium.launch(executable_path=executable, args=CHROMIUM)
             stack.push_async_callback(browser.close)
@@ -399,7 +447,7 @@ async def main(chosen: list[str], lines: int, seconds: float) -> None:
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("scenarios", nargs="*", default=["million", "live", "viewers", "latency"])
+    arguments.add_argument("scenarios", nargs="*", default=["numbers", "million", "live", "viewers", "latency"])
     arguments.add_argument("--lines", type=int, default=LINES)
     arguments.add_argument("--seconds", type=float, default=60)
     given = arguments.parse_args()

@@ -1,16 +1,16 @@
-"""Measures the embedded store, and beside it a real Loki if LOKI_URL names one: `make bench-store`.
+"""Measures the embedded store, and beside it a Loki and a VictoriaLogs if they are named: `make bench-store`.
 
     ingestion    pushes all launches as the agent does; CPU seconds and memory are those of the server's process
     disk         bytes of the database per byte of log, after the store has merged its small blocks
     queries      first page, text search and histogram: of launches at random, and of the largest launch
     while writing   the same, with another process pushing at full speed
 
-LOKI_PID, if given, is the process whose CPU and memory are taken for Loki's.
+LOKI_URL and VICTORIALOGS_URL name the others; all get the same pushes and have to find the same. LOKI_PID and
+VICTORIALOGS_PID, if given, are the processes whose CPU and memory are measured; LOKI_DATA and VICTORIALOGS_DATA are
+their directories, whose size is.
 """
 
 import argparse
-import http.client
-import json
 import multiprocessing
 import os
 import random
@@ -20,49 +20,23 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import psutil
-from store_data import START_NS_AGO, Launch, batches, launches
+from store_clients import Client, LokiClient, VictoriaLogsClient
+from store_data import START_NS_AGO, Launch, batches, launches, lines_of
 
 PAGE = 1000
 ROUNDS = 5
 """Alone and while writing by turns, so that other work on the machine meets both."""
 REPEATS = 12
 """In each round."""
+SETTLE_SECONDS = 10
+"""What a server gets to write what it was sent to its disk, and to merge it."""
 NEEDLE = "out of memory in step 77"
-
-
-class Client:
-    """Keeps one connection to the server."""
-
-    def __init__(self, url: str) -> None:
-        self._connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=300)
-
-    def push(self, body: bytes) -> None:
-        self._connection.request(
-            "POST",
-            "/loki/api/v1/push",
-            body,
-            {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"},
-        )
-        answer = self._connection.getresponse()
-        text = answer.read()
-        if answer.status != 204:
-            raise SystemExit(f"a push was answered {answer.status}: {text.decode()[:300]}")
-
-    def query(self, **params: object) -> tuple[float, dict]:
-        started = time.perf_counter()
-        self._connection.request("GET", "/loki/api/v1/query_range?" + urllib.parse.urlencode(params))
-        answer = self._connection.getresponse()
-        body = answer.read()
-        took = time.perf_counter() - started
-        if answer.status != 200:
-            raise SystemExit(f"a query was answered {answer.status}: {body.decode()[:300]}")
-        return took, json.loads(body)
 
 
 @contextmanager
@@ -109,13 +83,13 @@ def cpu_seconds(process: psutil.Process) -> float:
 class Writing:
     """A process that pushes launches that no query reads, at full speed, while it is switched on."""
 
-    def __init__(self, url: str, start_ns: int) -> None:
+    def __init__(self, kind: type[Client], url: str, start_ns: int) -> None:
         self._go, self._pushed, self._stop = (multiprocessing.Event() for _ in range(3))
-        self._process = multiprocessing.Process(target=self._run, args=(url, start_ns))
+        self._process = multiprocessing.Process(target=self._run, args=(kind, url, start_ns), daemon=True)
         self._process.start()
 
-    def _run(self, url: str, start_ns: int) -> None:
-        client, number = Client(url), 10_000_000
+    def _run(self, kind: type[Client], url: str, start_ns: int) -> None:
+        client, number = kind(url), 10_000_000
         while True:
             number += 1
             for body, _, _ in batches(Launch(number, 20_000), start_ns):
@@ -160,40 +134,44 @@ def measure_queries(
     end_ns = time.time_ns()
     rng = random.Random(round_number)
 
-    def selector(launch: Launch) -> str:
-        return f'{{traceId="{launch.trace_id}"}}'
+    def ask(what: str, launch: Launch) -> float:
+        asked = (launch.trace_id, start_ns, end_ns)
+        if what == "page":
+            took, found = client.page(*asked, PAGE)
+            expected = min(PAGE, launch.lines)
+        elif what == "histogram":
+            took, by_level = client.histogram(*asked)
+            found, expected = sum(by_level.values()), launch.lines
+        else:
+            ignore_case = what == "search (?i)"
+            text = NEEDLE.upper() if ignore_case else NEEDLE
+            took, found = client.search(*asked, PAGE, text, ignore_case=ignore_case)
+            expected = min(PAGE, lines_with(launch, start_ns, NEEDLE))
+        if found != expected:
+            raise SystemExit(f"{what} of {launch.trace_id}: found {found}, expected {expected}")
+        return took
 
-    def page(launch: Launch) -> Callable[[], float]:
-        return lambda: ask(query=selector(launch), limit=PAGE, direction="backward")
-
-    def search(launch: Launch) -> Callable[[], float]:
-        return lambda: ask(query=f'{selector(launch)} |= "{NEEDLE}"', limit=PAGE)
-
-    def search_ignoring_case(launch: Launch) -> Callable[[], float]:
-        return lambda: ask(query=f'{selector(launch)} |~ "(?i){NEEDLE.upper()}"', limit=PAGE)
-
-    def histogram(launch: Launch) -> Callable[[], float]:
-        query = f'sum by (level) (count_over_time({selector(launch)} |= "" [60s]))'
-        return lambda: ask(query=query, step="60s")
-
-    def ask(**params: object) -> float:
-        return client.query(start=start_ns, end=end_ns, **params)[0]
-
-    def repeat(name: str, one: Callable[[], Callable[[], float]]) -> None:
+    def repeat(name: str, one: Callable[[], float]) -> None:
         seconds, cpu_each = measured.setdefault(name, ([], []))
         cpu = cpu_seconds(process) if process else 0.0
-        seconds += [one()() for _ in range(REPEATS)]
+        seconds += [one() for _ in range(REPEATS)]
         cpu_each.append((cpu_seconds(process) - cpu) / REPEATS if process else 0.0)
 
-    ask(query=selector(largest), limit=1)
-    for name, make in (
-        ("first page", page),
-        ("search", search),
-        ("search (?i)", search_ignoring_case),
-        ("histogram", histogram),
+    ask("page", largest)
+    for name, what in (
+        ("first page", "page"),
+        ("search", "search"),
+        ("search (?i)", "search (?i)"),
+        ("histogram", "histogram"),
     ):
-        repeat(f"{name}, any launch", lambda make=make: make(rng.choice(some)))
-        repeat(f"{name}, {largest.lines:,} lines", lambda make=make: make(largest))
+        repeat(f"{name}, any launch", lambda what=what: ask(what, rng.choice(some)))
+        repeat(f"{name}, {largest.lines:,} lines", lambda what=what: ask(what, largest))
+
+
+@cache
+def lines_with(launch: Launch, start_ns: int, text: str) -> int:
+    """Return how many lines of a launch have a text."""
+    return sum(text.encode() in line for _, line, _ in lines_of(launch, start_ns))
 
 
 def spread(seconds: list[float]) -> str:
@@ -204,10 +182,12 @@ def show(name: str, value: str, wanted: str = "") -> None:
     print(f"| {name:44} | {value:>38} | {wanted:>16} |", flush=True)
 
 
-def run(url: str, process: psutil.Process | None, database: Path | None, options: argparse.Namespace) -> None:
-    start_ns = time.time_ns() - START_NS_AGO
+def run(
+    kind: type[Client], url: str, process: psutil.Process | None, data: Path | None, options: argparse.Namespace
+) -> None:
+    start_ns = options.start_ns
     all_launches = launches(options.launches, options.lines, options.largest)
-    client = Client(url)
+    client = kind(url)
     memory = Memory(process) if process else None
     cpu = cpu_seconds(process) if process else 0.0
     if memory:
@@ -226,10 +206,12 @@ def run(url: str, process: psutil.Process | None, database: Path | None, options
         used = cpu_seconds(process) - cpu
         show("ingestion, lines per CPU-second", f"{lines / used:,.0f}", "100,000")
         show("resident while pushing, largest", f"{memory.largest / 1e6:.0f} MB", "< 150 MB")
-    if database:
-        size = sum(p.stat().st_size for p in database.parent.glob(database.name + "*"))
+    wait_until_found(client, all_launches[-1], start_ns)
+    time.sleep(SETTLE_SECONDS)
+    if data:
+        size = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
         show("disk per byte of log (with write-ahead log)", f"{size / text:.3f}", "<= 0.25")
-    writing = Writing(url, start_ns)
+    writing = Writing(kind, url, start_ns)
     alone: Measured = {}
     busy: Measured = {}
     for round_number in range(ROUNDS):
@@ -254,16 +236,28 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=100_000)
     parser.add_argument("--batch-bytes", type=int, default=1024 * 1024)
     options = parser.parse_args()
+    options.start_ns = time.time_ns() - START_NS_AGO
     with tempfile.TemporaryDirectory(prefix="tracetail-bench-") as directory:
         load = os.getloadavg()[0]
         print(f"\ntracetail store, Python {sys.version.split()[0]}, {os.cpu_count()} cores, load {load:.1f}")
         show("", "measured", "wanted")
         with running_store(Path(directory)) as (url, process):
-            run(url, process, Path(directory) / "store" / "store.db", options)
-    if loki := os.environ.get("LOKI_URL"):
-        print(f"\nLoki at {loki}")
-        pid = os.environ.get("LOKI_PID")
-        run(loki.rstrip("/"), psutil.Process(int(pid)) if pid else None, None, options)
+            run(LokiClient, url, process, Path(directory) / "store", options)
+    for name, kind in (("LOKI", LokiClient), ("VICTORIALOGS", VictoriaLogsClient)):
+        if url := os.environ.get(f"{name}_URL"):
+            print(f"\n{name} at {url}")
+            pid, data = os.environ.get(f"{name}_PID"), os.environ.get(f"{name}_DATA")
+            process = psutil.Process(int(pid)) if pid else None
+            run(kind, url.rstrip("/"), process, Path(data) if data else None, options)
+
+
+def wait_until_found(client: Client, launch: Launch, start_ns: int) -> None:
+    """Wait until a server finds what it was sent: it may keep new lines where no query sees them at first."""
+    deadline = time.monotonic() + 60
+    while sum(client.histogram(launch.trace_id, start_ns, time.time_ns())[1].values()) != launch.lines:
+        if time.monotonic() > deadline:
+            raise SystemExit("not all lines were found within a minute after they were sent")
+        time.sleep(0.5)
 
 
 if __name__ == "__main__":

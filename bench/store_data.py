@@ -97,10 +97,10 @@ def batches(launch: Launch, start_ns: int, batch_bytes: int = BATCH_BYTES) -> It
     for time_ns, line, metadata in lines_of(launch, start_ns):
         meta = encode_metadata(dict(metadata))
         if size > batch_bytes:
-            yield encode_request(launch.labels, [columns.encode()]), len(columns.texts), text
+            yield encode_request(launch.labels, [columns.encode()]), len(columns), text
             columns, size, text = Columns(), 0, 0
         columns.add(time_ns, line, meta)
         size += len(line) + len(meta) + ENTRY_BYTES
         text += len(line)
-    if columns.texts:
-        yield encode_request(launch.labels, [columns.encode()]), len(columns.texts), text
+    if len(columns):
+        yield encode_request(launch.labels, [columns.encode()]), len(columns), text

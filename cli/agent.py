@@ -9,12 +9,14 @@ from typing import BinaryIO
 import click
 
 from tracetail.cli.agent_state import state_dirs
+from tracetail.cli.command_group import CommandGroup
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration, load_part_configuration
+from tracetail.cli.language import both
 from tracetail.cli.rejected import rejected
 from tracetail.cli.service import log_to_stderr
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.pass_context
 def agent(ctx: click.Context) -> None:
     """Follow logs and ship them to Loki. Reads the configuration again on SIGHUP."""
@@ -46,7 +48,9 @@ def try_file(config: str | None, file: BinaryIO, as_json: bool) -> None:
     directories = state_dirs(settings)
     plan = FilePlan.of(path, settings.agent, directories, socket.gethostname(), journal_path(directories[0]))
     if not plan.followed:
-        click.echo(f"no glob of agent.sources matches {path}: the agent does not follow it; if it did:", err=True)
+        english = f"no glob of agent.sources matches {path}: the agent does not follow it; if it did:"
+        chinese = f"agent.sources 中没有通配符匹配 {path}：agent 不会跟踪它；假如跟踪："
+        click.echo(both(english, chinese), err=True)
     shown = None
     try:
         for line in dry_run(file.read(), plan, settings.agent, structured_metadata=settings.loki.structured_metadata):

@@ -9,20 +9,21 @@ import socket
 
 from tracetail.agent.checked_settings import BadSettingsError
 from tracetail.agent.journal.database import JournalError
+from tracetail.agent.kafka_settings import KafkaSettingsError
 from tracetail.agent.service import Agent
 from tracetail.cli import configuration
 from tracetail.cli.agent_state import state_dirs
 from tracetail.cli.errors import BAD_USAGE, fail
 from tracetail.cli.service import print_address
 from tracetail.contract.access import UnsafeBindError
+from tracetail.contract.http_settings import HttpSettingsError
 from tracetail.contract.redaction import InvalidPatternError
 from tracetail.contract.secret_file import SecretFileError
-from tracetail.loki.settings import LokiSettingsError
 
 log = logging.getLogger(__name__)
 
 _OPEN_FILES = 65_536
-_BAD_SETTINGS = (BadSettingsError, InvalidPatternError, LokiSettingsError, SecretFileError)
+_BAD_SETTINGS = (BadSettingsError, InvalidPatternError, KafkaSettingsError, HttpSettingsError, SecretFileError)
 
 
 class AgentRunner:
@@ -47,7 +48,10 @@ class AgentRunner:
         while not self._stopped:
             settings = self._settings
             secret = configuration.secret_file("agent", settings)
-            agent = Agent(settings.agent, settings.loki, state_dirs(settings), socket.gethostname(), secret)
+            host = socket.gethostname()
+            agent = Agent(
+                settings.agent, settings.loki, state_dirs(settings), host, secret, settings.kafka, settings.otlp
+            )
             self._ended.clear()
             try:
                 await agent.run(self._announce, self._ended)

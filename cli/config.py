@@ -9,11 +9,18 @@ import click
 import msgspec
 
 from tracetail.cli import configuration
+from tracetail.cli.command_group import CommandGroup
 from tracetail.cli.errors import BAD_USAGE, fail
+from tracetail.cli.language import both
 from tracetail.cli.options import REQUIRED, Option, header_of, keys_inside, options, tables
 from tracetail.launcher import params as parameters
 from tracetail.launcher import params_input
 
+_HEAD_ZH = """\
+# tracetail.toml：全部选项及其默认值。
+# 依次查找 --config、$TRACETAIL_CONFIG、~/.config/tracetail/tracetail.toml、/etc/tracetail/tracetail.toml。
+# 每个选项也可以用环境变量设置：[loki] url 是 TRACETAIL_LOKI_URL。
+"""
 _HEAD = """\
 # tracetail.toml: every option with its default.
 # Searched at --config, $TRACETAIL_CONFIG, ~/.config/tracetail/tracetail.toml, /etc/tracetail/tracetail.toml.
@@ -21,7 +28,7 @@ _HEAD = """\
 """
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def config() -> None:
     """Show, check or describe the configuration."""
 
@@ -38,7 +45,9 @@ def example() -> None:
 def check(ctx: click.Context, file: str | None) -> None:
     """Validate FILE, or the configuration that the other commands would use."""
     from tracetail.agent.checked_settings import BadSettingsError, check_labels
+    from tracetail.agent.kafka_settings import KafkaSettingsError
     from tracetail.agent.reading.globs import unmatched
+    from tracetail.contract.http_settings import HttpSettingsError
 
     named = file or ctx.obj
     try:
@@ -53,23 +62,33 @@ def check(ctx: click.Context, file: str | None) -> None:
             fail(f"{path}: launcher.services.{name}: {error}", BAD_USAGE)
     try:
         check_labels(loaded.agent)
-    except BadSettingsError as error:
+        if loaded.kafka.is_set:
+            from tracetail.agent.shipping.kafka_producer import check_options
+
+            check_options(loaded.kafka)
+        if loaded.otlp.is_set:
+            loaded.otlp.check_client()
+    except (BadSettingsError, HttpSettingsError, KafkaSettingsError) as error:
         fail(f"{path}: {error}", BAD_USAGE)
-    for sentence in unmatched(loaded.agent.sources):
-        click.echo(f"warning: {sentence}", err=True)
-    click.echo(f"ok: {path}" if path else "ok: no configuration file, defaults and environment variables only")
+    for english, chinese in unmatched(loaded.agent.sources):
+        click.echo(both(f"warning: {english}", f"警告：{chinese}"), err=True)
+    if path:
+        click.echo(both(f"ok: {path}", f"可用：{path}"))
+    else:
+        english = "ok: no configuration file, defaults and environment variables only"
+        click.echo(both(english, "可用：没有配置文件，只有默认值和环境变量"))
 
 
 @config.command()
 @click.pass_context
 def grafana(ctx: click.Context) -> None:
     """Print Grafana's data source for this Loki, secrets included: a file of its provisioning/datasources."""
-    from tracetail.loki.settings import LokiSettingsError
+    from tracetail.contract.http_settings import HttpSettingsError
 
     try:
         loki = configuration.load(ctx.obj).loki
         headers = loki.headers()
-    except (configuration.ConfigurationError, LokiSettingsError) as error:
+    except (configuration.ConfigurationError, HttpSettingsError) as error:
         fail(str(error), BAD_USAGE)
     click.echo(render_data_source(loki.url, headers), nl=False)
 
@@ -98,14 +117,14 @@ def render_data_source(url: str, headers: Mapping[str, str]) -> str:
 
 def render_example() -> str:
     """Return a configuration file that has every option with its default, commented out."""
-    lines = [_HEAD]
+    lines = [both(_HEAD, _HEAD_ZH)]
     for table, found in tables(configuration.Configuration).items():
         lines.append(f"\n[{table}]")
         nested = [option for option in found if keys_inside(option)]
         lines += [line for option in found if option not in nested for line in _lines(option)]
         for option in nested:
             header = header_of(option)
-            each = ": one such table for each" if header.startswith("[[") else ""
+            each = both(": one such table for each", "：每一项一个这样的表") if header.startswith("[[") else ""
             lines.append(f"\n# {option.description}{each}")
             lines.append(f"# {header}")
             lines += [line for inside in keys_inside(option) for line in _lines(inside)]

@@ -1,23 +1,23 @@
 """Loads the configuration: one TOML file, then environment variables, checked against each part's settings type."""
 
-import difflib
 import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn, get_origin, get_type_hints
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from tracetail.agent.kafka_settings import KafkaSettings, KafkaSettingsError
+from tracetail.agent.otlp_settings import OtlpSettings
 from tracetail.agent.settings import AgentSettings
 from tracetail.cli.denied import denied
 from tracetail.cli.options import PREFIX, Option, keys_inside, options, options_of_table
 from tracetail.contract import shared_secret
 from tracetail.contract.access import host_refusal, is_loopback, parse_listen
+from tracetail.contract.http_settings import HttpSettingsError
 from tracetail.launcher.settings import LauncherSettings
 from tracetail.loki.settings import LokiSettings
 from tracetail.panel.settings import PanelSettings
@@ -48,6 +48,8 @@ class Configuration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Every option of tracetail, by table."""
 
     loki: LokiSettings = LokiSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    otlp: OtlpSettings = OtlpSettings()
     agent: AgentSettings = AgentSettings()
     launcher: LauncherSettings = LauncherSettings()
     panel: PanelSettings = PanelSettings()
@@ -82,6 +84,8 @@ def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> C
     path = config_path(named, environ)
     given: dict[str, Any] = {}
     if path is not None:
+        import tomllib
+
         try:
             given = tomllib.loads(path.read_text(encoding="utf-8"))
         except PermissionError as error:
@@ -108,7 +112,12 @@ def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> C
 
 def store_url(store: StoreSettings) -> str:
     """Return the URL at which this machine reaches the embedded store."""
-    host, port = parse_listen("store.listen", store.listen)
+    return local_url("store.listen", store.listen)
+
+
+def local_url(key: str, listen: str) -> str:
+    """Return the URL at which this machine reaches a part that listens there. key: the setting's name."""
+    host, port = parse_listen(key, listen)
     if host in ("0.0.0.0", "::"):  # noqa: S104  (all interfaces: loopback reaches it)
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -167,7 +176,14 @@ def _check_values(loaded: Configuration, sources: _Sources) -> None:
         # The address is shown in messages, on status pages, and to viewers of the panel.
         reason = "loki.url holds a user or password; put them into loki.username and loki.password_file"
         _refuse(sources, "loki.url", reason)
+    try:
+        loaded.kafka.check()
+        loaded.otlp.check()
+    except (KafkaSettingsError, HttpSettingsError) as error:
+        _refuse(sources, str(error).partition(":")[0].partition(" ")[0], str(error))
     if loaded.agent.timezone:
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
         try:
             ZoneInfo(loaded.agent.timezone)
         except (ValueError, ZoneInfoNotFoundError):
@@ -204,6 +220,8 @@ def _set_by_environment(environ: Mapping[str, str], known: list[Option]) -> list
 
 
 def _nearest(word: str, known: list[str]) -> str:
+    import difflib
+
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; known are: {', '.join(known)}"
 

@@ -13,6 +13,7 @@ import click
 from tracetail.cli.configuration import ConfigurationError
 from tracetail.cli.demo_chain import Demo
 from tracetail.cli.demo_probes import DemoFailedError
+from tracetail.cli.language import both
 from tracetail.cli.stack import stop_on_signals
 
 
@@ -33,7 +34,9 @@ def demo(once: bool) -> None:
     except (DemoFailedError, ConfigurationError) as error:
         click.secho(f"✗ {error}", fg="red", err=True)
         if log.stat().st_size:
-            click.echo(f"\nWhat store, agent and panel logged:\n{log.read_text(errors='replace')[-4000:]}", err=True)
+            said = log.read_text(errors="replace")[-4000:]
+            english = f"\nWhat store, agent and panel logged:\n{said}"
+            click.echo(both(english, f"\n存储、agent 和面板的日志：\n{said}"), err=True)
         status = 1
     shutil.rmtree(state, ignore_errors=True)
     sys.exit(status)
@@ -49,6 +52,7 @@ async def _run(state: Path, errors: IO[bytes], *, once: bool) -> None:
         running.cancel()  # it stops what it has started before it ends
         with contextlib.suppress(asyncio.CancelledError):
             await running
-        raise DemoFailedError("interrupted; everything that had been started is stopped")
+        english = "interrupted; everything that had been started is stopped"
+        raise DemoFailedError(both(english, "已中断；启动过的一切都已停止"))
     stopped.cancel()
     await running

@@ -23,8 +23,10 @@ from tracetail.cli.demo_probes import (
     reserve_port,
     result_of,
 )
+from tracetail.cli.language import both
 from tracetail.cli.panel_address import with_token
 from tracetail.cli.stack import PartFailedError, Stack
+from tracetail.cli.words import state_word
 from tracetail.contract import shared_secret
 from tracetail.contract.http_headers import bearer
 from tracetail.contract.identity import new_trace_id
@@ -64,10 +66,11 @@ class Demo:
         }
         self.environ[STATE_DIR_VARIABLE] = str(self.state)
         self.environ["TRACETAIL_AGENT_STATE_DIRS"] = str(self.state)
-        with contextlib.ExitStack() as held:
+        self._claimed_ports = contextlib.ExitStack()
+        with contextlib.ExitStack() as bound:
             for variable, preferred in _LISTEN_VARIABLES.items():
-                self.environ[variable] = f"127.0.0.1:{_reserve(preferred, held)}"
-            self.server_port = _reserve(_SERVER_PORT, held)
+                self.environ[variable] = f"127.0.0.1:{_reserve(preferred, bound, self._claimed_ports)}"
+            self.server_port = _reserve(_SERVER_PORT, bound, self._claimed_ports)
         # Its own, empty file, so that the user's configuration does not change the demonstration.
         config = self.state / "tracetail.toml"
         config.touch()
@@ -79,34 +82,37 @@ class Demo:
         """Run every step. Raises DemoFailedError."""
         stack = Stack(self.settings, self.environ, None, _print, errors)
         try:
-            _title("1. store, agent and panel")
+            _title(both("1. store, agent and panel", "1. 存储、agent 和面板"))
             try:
                 await stack.start()
             except PartFailedError as error:
                 raise DemoFailedError(str(error)) from error
             self.panel_url = next(part.address for part in stack.parts if part.name == "panel")
-            _title("2. a server, started with a traceId")
+            _title(both("2. a server, started with a traceId", "2. 带 traceId 启动的服务"))
             await self.start_server()
-            _title("3. some requests")
+            _title(both("3. some requests", "3. 几个请求"))
             await asyncio.to_thread(self.send_requests)
-            _title("4. every line of it, found by the traceId")
+            _title(both("4. every line of it, found by the traceId", "4. 按 traceId 查到它的每一行日志"))
             await self.show_lines()
-            _title("5. the panel")
+            _title(both("5. the panel", "5. 面板"))
             await asyncio.to_thread(self.check_panel)
             self.show_ways_in()
             self.shown = True
             if not once:
-                _print("\nPress Ctrl-C to stop the server and everything else.")
+                english = "\nPress Ctrl-C to stop the server and everything else."
+                _print(both(english, "\n按 Ctrl-C 停止服务和其他一切。"))
                 await stop.wait()
-            _title("6. stop")
+            _title(both("6. stop", "6. 停止"))
             await self.stop_server()
         finally:
             if self.result.get("state") != "stopped":
                 with contextlib.suppress(DemoFailedError):
                     await self.stop_server()
             await stack.stop()
+            self._claimed_ports.close()
         await self.check_nothing_is_left()
-        _done("store, agent, panel and server have ended, no process is left")
+        english = "store, agent, panel and server have ended, no process is left"
+        _done(both(english, "存储、agent、面板和服务都已结束，没有残留进程"))
 
     async def start_server(self) -> None:
         """Start the sample server through the launcher and read its TRACETAIL_RESULT."""
@@ -123,8 +129,11 @@ class Demo:
         output = await self.tracetail("start", "--params", json.dumps(parameters), show=True)
         self.result = result_of(output)
         if self.result.get("state") != "ready":
-            raise DemoFailedError(f"the server did not become ready: {self.result}")
-        _done(f"ready; launch {self.result['launchId']}, log {self.result['logFile']}")
+            raise DemoFailedError(
+                both(f"the server did not become ready: {self.result}", f"服务没有就绪：{self.result}")
+            )
+        launch_id, log = self.result["launchId"], self.result["logFile"]
+        _done(both(f"ready; launch {launch_id}, log {log}", f"就绪；启动 {launch_id}，日志 {log}"))
 
     def send_requests(self) -> None:
         """Request completions from the server, one of them streamed."""
@@ -134,9 +143,11 @@ class Demo:
             body = {"model": "sample-model", "messages": [{"role": "user", "content": prompt}], "stream": streamed}
             answer = post(f"{base}/chat/completions", body)
             if streamed and "[DONE]" not in answer:
-                raise DemoFailedError(f"the stream did not end: {answer[-200:]!r}")
-            _print(f"  {prompt!r} → {len(answer)} bytes{' (streamed)' if streamed else ''}")
-        _done(f"{len(_PROMPTS)} requests answered")
+                end = repr(answer[-200:])
+                raise DemoFailedError(both(f"the stream did not end: {end}", f"流式应答没有正常结束：{end}"))
+            size = both(f"{len(answer)} bytes", f"{len(answer)} 字节")
+            _print(f"  {prompt!r} → {size}{both(' (streamed)', '（流式）') if streamed else ''}")
+        _done(both(f"{len(_PROMPTS)} requests answered", f"{len(_PROMPTS)} 个请求都有应答"))
 
     async def show_lines(self) -> None:
         """Wait until the server's access lines are found by their traceId, and print every line."""
@@ -147,17 +158,23 @@ class Demo:
             if sum(expected in line for _, line in lines) == len(_PROMPTS):
                 break
             if time.monotonic() > deadline:
+                seconds = f"{FOUND_TIMEOUT_SECONDS:.0f}"
                 raise DemoFailedError(
-                    f"after {FOUND_TIMEOUT_SECONDS:.0f} s {len(lines)} lines were found by traceId, "
-                    f"and not the {len(_PROMPTS)} access lines that the server printed"
+                    both(
+                        f"after {seconds} s {len(lines)} lines were found by traceId, "
+                        f"and not the {len(_PROMPTS)} access lines that the server printed",
+                        f"{seconds} 秒后按 traceId 查到 {len(lines)} 行，缺少服务输出的 {len(_PROMPTS)} 行访问日志",
+                    )
                 )
             await asyncio.sleep(POLL_SECONDS)
         for level, line in lines:
             click.secho(f"  {line}"[:160], fg={"warning": "yellow", "error": "red"}.get(level))
         levels = {level for level, _ in lines}
         if "warning" not in levels or "info" not in levels:
-            raise DemoFailedError(f"the levels were not recognised: found only {sorted(levels)}")
-        _done(f"{len(lines)} lines, each once")
+            found = sorted(levels)
+            english = f"the levels were not recognised: found only {found}"
+            raise DemoFailedError(both(english, f"没有识别出日志级别：只有 {found}"))
+        _done(both(f"{len(lines)} lines, each once", f"{len(lines)} 行，每行恰好一次"))
 
     def check_panel(self) -> None:
         """Check the panel's answer for the launch, and its page."""
@@ -166,19 +183,23 @@ class Demo:
         launches = json.loads(get(f"{self.panel_url}/api/launches?{query}", headers))["launches"]
         states = [launch["state"] for launch in launches if launch["launchId"] == self.result["launchId"]]
         if states != ["ready"]:
-            raise DemoFailedError(f"the panel does not show the launch as ready: {launches}")
+            english = f"the panel does not show the launch as ready: {launches}"
+            raise DemoFailedError(both(english, f"面板没有把该启动显示为就绪：{launches}"))
         if "tracetail" not in get(f"{self.panel_url}/panel?{query}"):
-            raise DemoFailedError("the panel does not serve its page")
-        _done("the panel shows the launch as ready")
+            raise DemoFailedError(both("the panel does not serve its page", "面板没有返回它的页面"))
+        _done(both("the panel shows the launch as ready", "面板显示该启动已就绪"))
 
     def show_ways_in(self) -> None:
         """Print how a person finds the lines."""
         _print("")
         address = f"{self.panel_url}/panel?traceId={self.trace_id}"
-        _print(f"  panel   {with_token(address, self.settings, self.trace_id, self.environ)}")
+        opened = with_token(address, self.settings, self.trace_id, self.environ)
+        _print(both(f"  panel   {opened}", f"  面板    {opened}"))
         _print(f"  LogQL   {logql.trace_query(self.trace_id)}")
-        _print(f"  errors  {logql.trace_query(self.trace_id, levels=['error'])}")
-        _print(f"  Loki    {self.settings.loki.url}, with the secret in {self.secret}")
+        errors = logql.trace_query(self.trace_id, levels=["error"])
+        _print(both(f"  errors  {errors}", f"  错误    {errors}"))
+        url = self.settings.loki.url
+        _print(both(f"  Loki    {url}, with the secret in {self.secret}", f"  Loki    {url}，机密在 {self.secret}"))
 
     async def stop_server(self) -> None:
         """Stop the server through the launcher."""
@@ -186,7 +207,8 @@ class Demo:
             "stop", "--params", json.dumps({"modelName": "sample-model", "port": self.server_port})
         )
         self.result = {**self.result, **result_of(output)}
-        _done(f"server {self.result.get('state')}")
+        state = str(self.result.get("state"))
+        _done(both(f"server {state}", f"服务{state_word(state)}"))
 
     async def tracetail(self, *arguments: str, show: bool = False) -> str:
         """Run a tracetail command and return its stdout. Raises DemoFailedError if it fails."""
@@ -214,7 +236,9 @@ class Demo:
             status = await process.wait()
         output = "\n".join(lines)
         if status != 0:
-            raise DemoFailedError(f"`tracetail {arguments[0]}` ended with exit status {status}:\n{output}")
+            command = f"`tracetail {arguments[0]}`"
+            english = f"{command} ended with exit status {status}:\n{output}"
+            raise DemoFailedError(both(english, f"{command} 的退出码为 {status}：\n{output}"))
         return output
 
     async def check_nothing_is_left(self) -> None:
@@ -222,14 +246,14 @@ class Demo:
         deadline = time.monotonic() + LEFT_OVER_TIMEOUT_SECONDS
         while left := processes_with(f"{STATE_DIR_VARIABLE}={self.state}"):
             if time.monotonic() > deadline:
-                raise DemoFailedError(f"processes are left behind: {left}")
+                raise DemoFailedError(both(f"processes are left behind: {left}", f"有残留的进程：{left}"))
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _reserve(preferred: int, held: contextlib.ExitStack) -> int:
-    port = reserve_port(preferred, held)
+def _reserve(preferred: int, bound: contextlib.ExitStack, claimed: contextlib.ExitStack) -> int:
+    port = reserve_port(preferred, bound, claimed)
     if port != preferred:
-        _print(f"port {preferred} is in use; using {port}")
+        _print(both(f"port {preferred} is in use; using {port}", f"端口 {preferred} 被占用，改用 {port}"))
     return port
 
 

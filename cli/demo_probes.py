@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from tracetail.cli.http import open_direct
+from tracetail.cli.language import both
+from tracetail.contract.http_settings import HttpSettingsError
 from tracetail.contract.labels import METADATA_LEVEL
 from tracetail.loki import logql
 from tracetail.loki.client import LokiClient
 from tracetail.loki.errors import LokiError
 from tracetail.loki.limits import ENTRIES_PER_QUERY_MAX
-from tracetail.loki.settings import LokiSettings, LokiSettingsError
+from tracetail.loki.settings import LokiSettings
 from tracetail.panel.trace.entry import Key
 from tracetail.panel.trace.reader import Reader
 
@@ -35,7 +37,7 @@ async def read_lines(settings: LokiSettings, trace_id: str) -> list[tuple[str, s
     try:
         async with LokiClient(settings) as loki:
             page = await Reader(loki).forward(logql.trace_query(trace_id), start, limit=ENTRIES_PER_QUERY_MAX)
-    except (LokiError, LokiSettingsError) as error:
+    except (LokiError, HttpSettingsError) as error:
         raise DemoFailedError(str(error)) from error
     return [(entry.stream.fields.get(METADATA_LEVEL, ""), entry.text) for entry in page.entries]
 
@@ -57,9 +59,13 @@ def _ask(request: urllib.request.Request) -> str:
             return answer.read().decode()
     except urllib.error.HTTPError as error:
         text = error.read().decode(errors="replace")[:500]
-        raise DemoFailedError(f"{request.full_url} answered {error.code}: {text}") from error
+        url = request.full_url
+        raise DemoFailedError(
+            both(f"{url} answered {error.code}: {text}", f"{url} 返回 {error.code}：{text}")
+        ) from error
     except OSError as error:
-        raise DemoFailedError(f"{request.full_url} did not answer: {error}") from error
+        url = request.full_url
+        raise DemoFailedError(both(f"{url} did not answer: {error}", f"{url} 没有应答：{error}")) from error
 
 
 def result_of(output: str) -> dict[str, Any]:
@@ -67,7 +73,8 @@ def result_of(output: str) -> dict[str, Any]:
     last = output.rstrip().rpartition("\n")[2]
     marker, _, text = last.partition(" ")
     if marker != "TRACETAIL_RESULT":
-        raise DemoFailedError(f"the last line is not TRACETAIL_RESULT: {last!r}")
+        english = f"the last line is not TRACETAIL_RESULT: {last!r}"
+        raise DemoFailedError(both(english, f"最后一行不是 TRACETAIL_RESULT：{last!r}"))
     result = json.loads(text)
     assert isinstance(result, dict)
     return result
@@ -86,16 +93,25 @@ def processes_with(variable: str) -> list[str]:
     return found
 
 
-def reserve_port(preferred: int, held: contextlib.ExitStack) -> int:
-    """Return preferred, or a free port if it is in use; held keeps it bound. Raises DemoFailedError."""
+def reserve_port(preferred: int, bound: contextlib.ExitStack, claimed: contextlib.ExitStack) -> int:
+    """Return preferred, or a free port if it is in use or claimed by another demonstration. Raises DemoFailedError.
+
+    bound keeps the port bound, until what shall listen there is started. claimed says to other demonstrations that
+    the port is taken, also before something listens there: two that start at once would choose the same one.
+    """
     for port in (preferred, 0):
-        holder = socket.socket()
-        try:
-            holder.bind(("127.0.0.1", port))
-        except OSError:
-            holder.close()
-            continue
-        held.callback(holder.close)
-        chosen: int = holder.getsockname()[1]
-        return chosen
-    raise DemoFailedError("there is no free port on 127.0.0.1")
+        with contextlib.ExitStack() as attempt:
+            holder = attempt.enter_context(socket.socket())
+            # The names of abstract sockets belong to a network namespace, as ports do, and end with the process.
+            claim = attempt.enter_context(socket.socket(socket.AF_UNIX))
+            try:
+                holder.bind(("127.0.0.1", port))
+                chosen: int = holder.getsockname()[1]
+                claim.bind(f"\0tracetail-demo-{chosen}")
+            except OSError:
+                continue
+            attempt.pop_all()
+            bound.enter_context(holder)
+            claimed.enter_context(claim)
+            return chosen
+    raise DemoFailedError(both("there is no free port on 127.0.0.1", "127.0.0.1 上没有空闲端口"))

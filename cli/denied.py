@@ -6,6 +6,8 @@ import os
 import pwd
 from pathlib import Path
 
+from tracetail.cli.language import both
+
 
 def denied(error: PermissionError) -> str:
     """Return which file or directory refused this user, and what to do about it."""
@@ -19,12 +21,15 @@ def denied(error: PermissionError) -> str:
     except OSError:
         return text
     owner, group = _user_name(status.st_uid), _group_name(status.st_gid)
-    where = "it" if barrier == path else str(barrier)
-    text += f"; {where} belongs to user {owner}, group {group}"
+    where = both("it", "它") if barrier == path else str(barrier)
+    text += both(f"; {where} belongs to user {owner}, group {group}", f"；{where} 属于用户 {owner}、用户组 {group}")
     needed = 0o050 if barrier.is_dir() else 0o040
     if status.st_mode & needed == needed and status.st_gid not in {os.getegid(), *os.getgroups()}:
-        return f"{text}: join that group (usermod -aG {group} {_user_name(os.geteuid())}, then log in again)"
-    return f"{text}: run this as {owner}"
+        command = f"usermod -aG {group} {_user_name(os.geteuid())}"
+        return text + both(
+            f": join that group ({command}, then log in again)", f"：请加入该用户组（{command}，然后重新登录）"
+        )
+    return text + both(f": run this as {owner}", f"：请以 {owner} 的身份运行")
 
 
 def _barrier(path: Path) -> Path:

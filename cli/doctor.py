@@ -1,6 +1,7 @@
 """`tracetail doctor`: runs every check and prints its findings, with advice."""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -10,8 +11,26 @@ import click
 
 from tracetail.cli import configuration
 from tracetail.cli.findings import OK, PROBLEM, WARNING, Finding, ok, problem
+from tracetail.cli.language import both, chosen
 from tracetail.cli.terminal import Spinner
 
+_SUBJECTS = {
+    "configuration": "配置",
+    "build": "编译",
+    "secrets": "机密",
+    "addresses": "地址",
+    "sources": "日志来源",
+    "state": "状态目录",
+    "launches": "启动记录",
+    "survival": "存续",
+    "disk": "磁盘",
+    "limits": "系统限制",
+    "loki": "Loki",
+    "clock": "时钟",
+    "agent": "agent",
+    "panel": "面板",
+    "metrics": "指标",
+}
 _MARKS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), PROBLEM: ("✗", "red")}
 
 
@@ -24,13 +43,15 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     Pushes one line to Loki, under service_name="tracetail-doctor", and reads it back; changes nothing else. The exit
     status is 1 if there is a problem, else 0.
     """
-    findings = asyncio.run(_all(ctx.obj, show=not as_json))
+    with chosen("en") if as_json else contextlib.nullcontext():
+        findings = asyncio.run(_all(ctx.obj, show=not as_json))
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in findings], ensure_ascii=False, indent=2))
     else:
         problems = sum(finding.level == PROBLEM for finding in findings)
         warnings = sum(finding.level == WARNING for finding in findings)
-        click.echo(f"\n{_count(problems, 'problem')}, {_count(warnings, 'warning')}")
+        counted = f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}"
+        click.echo(both(f"\n{counted}", f"\n{problems} 个问题，{warnings} 个警告"))
     sys.exit(any(finding.level == PROBLEM for finding in findings))
 
 
@@ -43,7 +64,7 @@ async def _all(config: str | None, *, show: bool) -> list[Finding]:
             if show:
                 spinner.clear()
                 _print(finding)
-                spinner.show("checking …")
+                spinner.show(both("checking …", "正在检查 …"))
     finally:
         spinner.clear()
     return findings
@@ -51,18 +72,27 @@ async def _all(config: str | None, *, show: bool) -> list[Finding]:
 
 async def examine(config: str | None) -> AsyncIterator[Finding]:
     """Yield every finding as it is made. config: the --config path, if one was named."""
-    from tracetail.cli import service_checks
+    from tracetail.cli import kafka_checks, otlp_checks, service_checks
 
     try:
         settings = configuration.load(config)
         path = configuration.config_path(config, os.environ)
     except configuration.ConfigurationError as error:
-        yield problem("configuration", str(error), "correct it; `tracetail config example` shows every option")
+        advice = "correct it; `tracetail config example` shows every option"
+        yield problem("configuration", str(error), both(advice, "请更正；`tracetail config example` 列出全部选项"))
         return
-    yield ok("configuration", str(path) if path else "no file: defaults and environment variables only")
+    none = both("no file: defaults and environment variables only", "没有配置文件：只有默认值和环境变量")
+    yield ok("configuration", str(path) if path else none)
     for finding in _of_this_machine(settings):
         yield finding
-    for check in (service_checks.check_loki, service_checks.check_parts, service_checks.check_metrics):
+    checks = (
+        service_checks.check_loki,
+        kafka_checks.check_kafka,
+        otlp_checks.check_otlp,
+        service_checks.check_parts,
+        service_checks.check_metrics,
+    )
+    for check in checks:
         async for finding in check(settings):
             yield finding
 
@@ -87,6 +117,7 @@ def _count(number: int, what: str) -> str:
 
 def _print(finding: Finding) -> None:
     mark, colour = _MARKS[finding.level]
-    click.echo(f"{click.style(mark, fg=colour)} {finding.subject}: {finding.text}")
+    subject = both(f"{finding.subject}: ", f"{_SUBJECTS[finding.subject]}：")
+    click.echo(f"{click.style(mark, fg=colour)} {subject}{finding.text}")
     if finding.advice:
         click.echo(f"    → {finding.advice}")

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from tracetail.cli.language import both
+from tracetail.cli.refusals import said
+
 if TYPE_CHECKING:
     from tracetail.cli.configuration import Configuration
 
@@ -13,8 +16,8 @@ BAD_USAGE = 2
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
-    """Print `error: message` on stderr and exit with the status."""
-    click.echo(f"error: {message}", err=True)
+    """Print `error: message` on stderr and exit with the status. message: in the language, or what a part refused."""
+    click.echo(both(f"error: {message}", f"错误：{said(message)}"), err=True)
     raise SystemExit(status)
 
 
@@ -35,9 +38,14 @@ def load_part_configuration(part: str, path: str | None) -> "Configuration":
         if getattr(table, "public_key_file", ""):
             return loaded
         where = f" {error.filename}" if error.filename else ""
+        reason = error.strerror or error
         fail(
-            f"the shared secret{where} cannot be used: {error.strerror or error}; give {part} a directory to write "
-            f"to (TRACETAIL_STATE_DIR) or a secret of its own ({part}.secret_file), or set [{part}] open = true"
+            both(
+                f"the shared secret{where} cannot be used: {reason}; give {part} a directory to write to "
+                f"(TRACETAIL_STATE_DIR) or a secret of its own ({part}.secret_file), or set [{part}] open = true",
+                f"共享机密{where} 不能用：{reason}；请给 {part} 一个可写的目录（TRACETAIL_STATE_DIR）或单独的机密"
+                f"（{part}.secret_file），或者设置 [{part}] open = true",
+            )
         )
     return load_configuration(path)
 

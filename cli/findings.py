@@ -2,6 +2,8 @@
 
 from typing import Literal, NamedTuple
 
+from tracetail.cli.refusals import said
+
 OK: Literal["ok"] = "ok"
 WARNING: Literal["warning"] = "warning"
 PROBLEM: Literal["problem"] = "problem"
@@ -22,10 +24,10 @@ def ok(subject: str, text: str) -> Finding:
 
 
 def warning(subject: str, text: str, advice: str) -> Finding:
-    """Return a finding that may become a problem, or is one in some set-ups."""
-    return Finding(WARNING, subject, text, advice)
+    """Return a finding that may become a problem, or is one in some set-ups. text: also what a part refused."""
+    return Finding(WARNING, subject, said(text), advice)
 
 
 def problem(subject: str, text: str, advice: str) -> Finding:
-    """Return a finding that something does not work."""
-    return Finding(PROBLEM, subject, text, advice)
+    """Return a finding that something does not work. text: also what a part refused."""
+    return Finding(PROBLEM, subject, said(text), advice)

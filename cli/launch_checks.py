@@ -11,9 +11,15 @@ from pathlib import Path
 
 from tracetail.cli.configuration import Configuration
 from tracetail.cli.findings import Finding, ok, problem, warning
+from tracetail.cli.language import both
+from tracetail.cli.words import state_word
 from tracetail.contract.processes import is_alive
 from tracetail.contract.record import ENDED_STATES, LaunchDir, RecordError
 from tracetail.contract.state import existing_state_dirs, launches_dir, state_dir
+
+
+def _run_as_member() -> str:
+    return both("run the agent as a member of the group that owns it", "请让 agent 的用户加入它所属的用户组")
 
 
 def check_state_dir(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -24,25 +30,38 @@ def check_state_dir(environ: Mapping[str, str]) -> Iterator[Finding]:
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         yield problem(
             "state",
-            f"{user} may not write to {existing}, so no launch can begin below {path}",
-            f"give {user} the right to write there, or set TRACETAIL_STATE_DIR to a directory of its own",
+            both(
+                f"{user} may not write to {existing}, so no launch can begin below {path}",
+                f"{user} 对 {existing} 没有写权限，因此无法在 {path} 下启动服务",
+            ),
+            both(
+                f"give {user} the right to write there, or set TRACETAIL_STATE_DIR to a directory of its own",
+                f"请给 {user} 写权限，或者把 TRACETAIL_STATE_DIR 设为它自己的目录",
+            ),
         )
         return
     if existing != path:
-        yield ok("state", f"{path} will be created by the first launch")
+        yield ok("state", both(f"{path} will be created by the first launch", f"{path} 会在第一次启动时创建"))
         return
     status = path.stat()
     if status.st_mode & stat.S_IWOTH:
-        yield warning("state", f"everybody may write to {path}: anyone could forge a launch", f"chmod o-w {path}")
+        english = f"everybody may write to {path}: anyone could forge a launch"
+        yield warning("state", both(english, f"任何人都能写 {path}：谁都可以伪造启动"), f"chmod o-w {path}")
     elif not status.st_mode & stat.S_IRGRP:
         group = grp.getgrgid(status.st_gid).gr_name
         yield warning(
             "state",
-            f"group {group} may not read {path}: an agent of another user cannot follow",
-            f"chmod g+rx {path}, unless the agent runs as {user}",
+            both(
+                f"group {group} may not read {path}: an agent of another user cannot follow",
+                f"用户组 {group} 不能读 {path}：以其他用户运行的 agent 无法跟踪",
+            ),
+            both(
+                f"chmod g+rx {path}, unless the agent runs as {user}",
+                f"chmod g+rx {path}；如果 agent 以 {user} 运行则不必",
+            ),
         )
     else:
-        yield ok("state", f"{path} is writable by {user}")
+        yield ok("state", both(f"{path} is writable by {user}", f"{user} 可以写 {path}"))
 
 
 def check_launches(settings: Configuration, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -53,9 +72,7 @@ def check_launches(settings: Configuration, environ: Mapping[str, str]) -> Itera
     for directory in directories:
         if not os.access(directory, os.R_OK | os.X_OK):
             sound = False
-            yield problem(
-                "launches", f"{directory} cannot be read", "run the agent as a member of the group that owns it"
-            )
+            yield problem("launches", both(f"{directory} cannot be read", f"无法读取 {directory}"), _run_as_member())
             continue
         launches = launches_dir(directory)
         for path in sorted(launches.iterdir()) if launches.is_dir() else ():
@@ -64,8 +81,9 @@ def check_launches(settings: Configuration, environ: Mapping[str, str]) -> Itera
                 sound = False
                 yield finding
     if sound:
-        where = ", ".join(str(directory) for directory in directories) or "no state directory yet"
-        yield ok("launches", f"{count} on record in {where}")
+        none = both("no state directory yet", "还没有状态目录")
+        where = ", ".join(str(directory) for directory in directories) or none
+        yield ok("launches", both(f"{count} on record in {where}", f"{where} 中有 {count} 个"))
 
 
 def _launch(launch: LaunchDir) -> Iterator[Finding]:
@@ -75,28 +93,43 @@ def _launch(launch: LaunchDir) -> Iterator[Finding]:
         return
     except PermissionError:
         yield problem(
-            "launches", f"{launch.record_path} may not be read", "run the agent as a member of the group that owns it"
+            "launches",
+            both(f"{launch.record_path} may not be read", f"没有读取 {launch.record_path} 的权限"),
+            _run_as_member(),
         )
         return
     except (OSError, RecordError) as error:
-        yield problem("launches", str(error), f"repair or remove {launch.path}")
+        yield problem("launches", str(error), both(f"repair or remove {launch.path}", f"请修复或删除 {launch.path}"))
         return
     alive = "server" in record and is_alive(record["server"])
+    status = f"tracetail status --model-name {record['modelName']!r}"
     if alive and not launch.lock_held():
         yield warning(
             "launches",
-            f"the server of {launch.launch_id} runs without a keeper",
-            f"start the agent, which starts a keeper, or run: tracetail status --model-name {record['modelName']!r}",
+            both(
+                f"the server of {launch.launch_id} runs without a keeper",
+                f"{launch.launch_id} 的服务在运行，但没有守护进程",
+            ),
+            both(
+                f"start the agent, which starts a keeper, or run: {status}",
+                f"请启动 agent（它会补上守护进程），或运行：{status}",
+            ),
         )
     elif not alive and record["state"] not in ENDED_STATES and not launch.lock_held():
         yield warning(
             "launches",
-            f"{launch.launch_id} is {record['state']} on record, but nothing of it is alive",
-            "tracetail status repairs the record; find out what killed it (did the machine restart?)",
+            both(
+                f"{launch.launch_id} is {record['state']} on record, but nothing of it is alive",
+                f"{launch.launch_id} 的记录为“{state_word(record['state'])}”，但它的进程都已不在",
+            ),
+            both(
+                "tracetail status repairs the record; find out what killed it (did the machine restart?)",
+                "tracetail status 会修正记录；请查明它为何被杀（机器重启过吗？）",
+            ),
         )
     log = Path(record["logFile"]) if record.get("logFile") else None
     if log is not None and log.exists() and not os.access(log, os.R_OK):
-        yield problem("launches", f"{log} may not be read", "run the agent as a member of the group that owns it")
+        yield problem("launches", both(f"{log} may not be read", f"没有读取 {log} 的权限"), _run_as_member())
 
 
 def check_survival(
@@ -115,10 +148,17 @@ def check_survival(
                 held.setdefault(unit, []).append(record["launchId"])
     for unit, launches in held.items():
         if _kill_mode(unit) in ("control-group", "mixed"):
+            named, drop_in = ", ".join(launches), "deploy/systemd/worker.service.d/tracetail.conf"
             yield warning(
                 "survival",
-                f"stopping {unit} would end {', '.join(launches)}, which its job has started",
-                f"give {unit} the drop-in deploy/systemd/worker.service.d/tracetail.conf (KillMode=process)",
+                both(
+                    f"stopping {unit} would end {named}, which its job has started",
+                    f"停止 {unit} 会一并结束由它的任务启动的 {named}",
+                ),
+                both(
+                    f"give {unit} the drop-in {drop_in} (KillMode=process)",
+                    f"请给 {unit} 加上 drop-in {drop_in}（KillMode=process）",
+                ),
             )
 
 

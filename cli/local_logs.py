@@ -2,37 +2,110 @@
 
 import heapq
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
 
-from tracetail.agent.dry_run import FilePlan, dry_run
+from tracetail.agent.dry_run import DryRun, FilePlan
 from tracetail.agent.settings import AgentSettings
 from tracetail.contract.labels import launch_labels
 from tracetail.contract.log_roots import log_roots
 from tracetail.contract.logline import parse_stamp
 from tracetail.contract.owned_files import open_beneath
+from tracetail.launcher import registry
 from tracetail.launcher.registry import Launch
 from tracetail.panel.trace.entry import Entry, Key, Stream
+
+POLL_SECONDS = 0.1
+_READ_BYTES = 16 << 20
 
 
 def local_entries(launches: Sequence[Launch], settings: AgentSettings) -> Iterator[Entry]:
     """Yield the lines of launches, secrets masked, oldest first. A file that cannot be read is named on stderr."""
-    yield from heapq.merge(*(_entries(launch, settings) for launch in launches), key=lambda entry: entry.key)
+    return LocalLogs(launches, settings).stored()
 
 
-def _entries(launch: Launch, settings: AgentSettings) -> Iterator[Entry]:
-    labels = launch_labels(launch.record)
-    plan = FilePlan(labels, is_segment=True, plain=False, ids_from_lines=False, followed=True, first_seen_ns=None)
-    roots = log_roots(launch.dir, settings.log_roots)
-    for segment in launch.record.get("segments", []):
+class LocalLogs:
+    """Reads the logs of launches on this machine, each from its own position."""
+
+    def __init__(self, launches: Sequence[Launch], settings: AgentSettings) -> None:
+        self._logs = [_LocalLog(launch, settings) for launch in launches]
+
+    def stored(self) -> Iterator[Entry]:
+        """Yield what the files hold and was not read before, oldest first."""
+        return heapq.merge(*(log.entries() for log in self._logs), key=lambda entry: entry.key)
+
+    def new(self) -> Iterator[Entry]:
+        """Yield lines as they are written, until every launch has ended and its log is read."""
+        while True:
+            live = [log for log in self._logs if not log.has_ended()]  # before reading: what follows is then the rest
+            yield from self.stored()
+            if not live:
+                return
+            time.sleep(POLL_SECONDS)
+
+
+class _LocalLog:
+    """The log of one launch, in its segments."""
+
+    def __init__(self, launch: Launch, settings: AgentSettings) -> None:
+        self._launch = launch
+        self._settings = settings
+        self._labels: Mapping[str, str] = launch_labels(launch.record)
+        self._segment = 0
+        self._position = 0
+        self._number = 0
+        self._unreadable: set[Path] = set()
+        self._run: DryRun | None = None
+
+    def has_ended(self) -> bool:
+        """Return whether nothing of the launch runs any more; notices new segments."""
+        self._launch = registry.read_launch(self._launch.dir)
+        return not self._launch.live and not self._launch.kept
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the entries of all whole lines that were not read yet; of a segment that has a successor, all."""
+        while True:
+            segments = self._launch.record.get("segments", [])
+            if self._segment >= len(segments):
+                return
+            has_successor = self._segment + 1 < len(segments)
+            final = has_successor or not self._launch.live
+            data = self._read(Path(segments[self._segment]), final=final)
+            if data:
+                yield from self._parsed(data)
+            elif has_successor:
+                self._segment, self._position, self._run = self._segment + 1, 0, None
+            else:
+                return
+
+    def _read(self, path: Path, *, final: bool) -> bytes:
+        """Return the next whole lines of a segment; if nobody writes to it any more, also one that is unfinished."""
+        directory = self._launch.dir
         try:
-            with os.fdopen(open_beneath(roots, Path(segment), launch.dir.path.stat().st_uid), "rb") as file:
-                data = file.read()
+            roots = log_roots(directory, self._settings.log_roots)
+            with os.fdopen(open_beneath(roots, path, directory.path.stat().st_uid), "rb") as file:
+                file.seek(self._position)
+                data = file.read(_READ_BYTES)
         except OSError as error:
-            click.echo(f"{segment}: {error.strerror or error}", err=True)
-            continue
-        for number, found in enumerate(dry_run(data, plan, settings)):
-            stream = Stream.of({**labels, **found["metadata"]})
-            yield Entry(Key(parse_stamp(found["time"].encode()), f"{number:016x}"), stream, found["line"])
+            if path not in self._unreadable:
+                self._unreadable.add(path)
+                click.echo(f"{path}: {error.strerror or error}", err=True)
+            return b""
+        if not (final and len(data) < _READ_BYTES):
+            data = data[: data.rfind(b"\n") + 1]
+        self._position += len(data)
+        return data
+
+    def _parsed(self, data: bytes) -> Iterator[Entry]:
+        if self._run is None:
+            plan = FilePlan(
+                self._labels, is_segment=True, plain=False, ids_from_lines=False, followed=True, first_seen_ns=None
+            )
+            self._run = DryRun(plan, self._settings)
+        for found in self._run.entries(data):
+            stream = Stream.of({**self._labels, **found["metadata"]})
+            yield Entry(Key(parse_stamp(found["time"].encode()), f"{self._number:016x}"), stream, found["line"])
+            self._number += 1

@@ -6,6 +6,8 @@ from datetime import datetime
 
 import click
 
+from tracetail.cli.event_sentence import event_sentence
+from tracetail.cli.words import event_text
 from tracetail.contract import labels as names
 from tracetail.panel.trace.entry import Entry
 
@@ -51,10 +53,12 @@ class LogPrinter:
         level = fields.get(names.METADATA_LEVEL, "")
         if self.several:
             clock = f"{clock} {self._name(entry)}"
+        event = fields.get(names.METADATA_KIND) == "event"
         if not self._colour:
-            return f"{clock} {level.upper():8} {_CONTROL.sub(REPLACEMENT, click.unstyle(entry.text))}"
-        text = _CONTROL.sub(REPLACEMENT, entry.text)
-        if fields.get(names.METADATA_KIND) == "event":
+            shown = event_text(entry.text) if event else entry.text
+            return f"{clock} {level.upper():8} {_CONTROL.sub(REPLACEMENT, click.unstyle(shown))}"
+        text = _CONTROL.sub(REPLACEMENT, event_sentence(entry.text) if event else entry.text)
+        if event:
             return f"{click.style(clock, dim=True)} {click.style('● ' + text, fg='cyan')}"
         return f"{click.style(clock, dim=True)} {click.style(text, fg=_COLOURS.get(level), bold=level == 'critical')}"
 

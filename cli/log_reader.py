@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import click
 
+from tracetail.cli.language import both
+from tracetail.cli.refusals import said
 from tracetail.contract.labels import METADATA_REQUEST_ID
 from tracetail.contract.request_ids import request_id_pattern
 from tracetail.loki import logql
@@ -116,7 +118,7 @@ class LogReader:
                     found += fresh
                     more = more or unread
             except LokiUnavailableError as error:
-                click.echo(f"waiting: {error}", err=True)
+                click.echo(both(f"waiting: {error}", f"正在等待：{said(error)}"), err=True)
                 await asyncio.sleep(UNAVAILABLE_PAUSE_SECONDS)
             for entry in sorted(found, key=lambda entry: entry.key):
                 yield entry

@@ -1,6 +1,7 @@
 """`tracetail logs`: prints the lines of a trace or launch from Loki, on the terminal or in a pipe."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections import deque
@@ -11,31 +12,45 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from tracetail.agent.settings import AgentSettings
+from tracetail.cli.completing import completer
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
-from tracetail.cli.local_logs import local_entries
-from tracetail.cli.log_choice import Choice, by_options, by_word, newest
+from tracetail.cli.language import both
+from tracetail.cli.local_logs import LocalLogs
+from tracetail.cli.log_choice import Choice, by_options, by_word, did_you_mean, newest
 from tracetail.cli.log_filter import LineFilter, with_context
 from tracetail.cli.log_printer import LogPrinter
 from tracetail.cli.log_reader import LogReader, Selection
-from tracetail.cli.since import FORMS, since_ns
+from tracetail.cli.refusals import said
 from tracetail.cli.terminal import is_terminal
+from tracetail.contract.http_settings import HttpSettingsError
+from tracetail.contract.since import FORMS, since_ns
 from tracetail.contract.state import state_dir
 from tracetail.launcher.registry import Launch
 from tracetail.loki import logql
 from tracetail.loki.client import LokiClient
 from tracetail.loki.errors import LokiError, LokiUnavailableError
-from tracetail.loki.settings import LokiSettingsError
 
 if TYPE_CHECKING:
     from tracetail.panel.trace.entry import Entry
 
 
 @click.command()
-@click.argument("what", required=False)
-@click.option("--trace-id", metavar="ID", help="Lines of this trace.")
-@click.option("--launch", "launch_id", metavar="ID", help="Lines of this launch, as `tracetail ps` lists it.")
+@click.argument("what", required=False, shell_complete=completer("launchId", "modelName", "traceId"))
+@click.option("--trace-id", metavar="ID", help="Lines of this trace.", shell_complete=completer("traceId"))
+@click.option(
+    "--launch",
+    "launch_id",
+    metavar="ID",
+    help="Lines of this launch, as `tracetail ps` lists it.",
+    shell_complete=completer("launchId"),
+)
 @click.option("--instance-id", metavar="ID", help="Lines of this run of the scheduler.")
-@click.option("-f", "--follow", is_flag=True, help="Continue with new lines, until Ctrl-C.")
+@click.option(
+    "-f",
+    "--follow",
+    is_flag=True,
+    help="Continue with new lines, until Ctrl-C (or, with --local, until the launches have ended).",
+)
 @click.option("--level", type=click.Choice(logql.LEVELS), help="Only lines of this level and more severe ones.")
 @click.option("--grep", metavar="TEXT", help="Only lines that contain this text.")
 @click.option("--regex", metavar="RE2", help="Only lines that match this regular expression (RE2).")
@@ -79,9 +94,9 @@ def logs(
     try:
         start_ns = since_ns(since, datetime.now().astimezone())
     except ValueError:
-        fail(f"--since {since!r} is not a time; give one such as {FORMS}", BAD_USAGE)
-    if local and follow:
-        fail("--follow reads from Loki: it does not go with --local", BAD_USAGE)
+        english = f"--since {since!r} is not a time; give one such as {FORMS}"
+        chinese = f"--since {since!r} 不是时间；例如 {FORMS.replace(', ', '、').replace(' or ', ' 或 ')}"
+        fail(both(english, chinese), BAD_USAGE)
     choice = _choice(what, trace_id, launch_id, instance_id)
     settings = load_configuration(config)
     levels = logql.levels_from(level) if level else ()
@@ -94,18 +109,28 @@ def logs(
     here = _Local(choice.launches, settings.agent, start_ns, chosen, context, tail)
     try:
         if local:
-            asyncio.run(here.print(printer))
+            asyncio.run(here.print(printer, follow=follow))
         else:
             asyncio.run(
                 _print(LokiClient(settings.loki), selection, printer, chosen, context, tail=tail, follow=follow)
             )
+            # Just written, and the agent is about to ship it; or older than what Loki keeps.
+            if not printer.count and choice.launches and asyncio.run(here.print(printer, follow=False)):
+                english = (
+                    f"Loki at {settings.loki.url} has none of these lines (yet): they are from this machine's files"
+                )
+                click.echo(
+                    both(english, f"{settings.loki.url} 的 Loki（还）没有这些行：以上来自本机的日志文件"), err=True
+                )
     except LokiUnavailableError as error:
-        if follow or printer.count or not choice.launches:
+        if printer.count or not choice.launches:
             fail(str(error))
-        click.echo(f"{error}; reading the log files of this machine", err=True)
+        english = f"{error}; reading the log files of this machine"
+        click.echo(both(english, f"{said(error)}；改读本机的日志文件"), err=True)
         local = True
-        asyncio.run(here.print(printer))
-    except LokiSettingsError as error:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(here.print(printer, follow=follow))
+    except HttpSettingsError as error:
         fail(str(error), BAD_USAGE)
     except LokiError as error:
         fail(str(error))
@@ -116,15 +141,20 @@ def logs(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     if not printer.count:
-        where = "in the log files of this machine" if local else f"at {settings.loki.url}"
-        fail(f"no lines match {selection.query()} since {since} {where}")
+        query, url = selection.query(), settings.loki.url
+        meant = did_you_mean(what, state_dir(os.environ)) if what and not choice.launches else ""
+        if local:
+            english = f"no lines match {query} since {since} in the log files of this machine"
+            fail(both(english, f"本机的日志文件中没有匹配 {query} 的行（{since} 以来）") + meant)
+        english = f"no lines match {query} since {since} at {url}"
+        fail(both(english, f"{url} 中没有匹配 {query} 的行（{since} 以来）") + meant)
 
 
 def _choice(what: str | None, trace_id: str | None, launch_id: str | None, instance_id: str | None) -> Choice:
     state = state_dir(os.environ)
     if trace_id is not None or launch_id is not None or instance_id is not None:
         if what is not None:
-            fail(f"give {what!r} or an option, not both", BAD_USAGE)
+            fail(both(f"give {what!r} or an option, not both", f"{what!r} 与选项只能给一个"), BAD_USAGE)
         return by_options(trace_id, launch_id, instance_id, state)
     return newest(state) if what is None else by_word(what, state)
 
@@ -139,13 +169,22 @@ class _Local(NamedTuple):
     context: int
     tail: int | None
 
-    async def print(self, printer: LogPrinter) -> None:
-        """Print them."""
+    async def print(self, printer: LogPrinter, *, follow: bool) -> bool:
+        """Print them, and return whether there are any.
+
+        follow: print those that are written from now on, too, until the launches have ended.
+        """
         printer.several = len(self.launches) > 1
-        entries = (one for one in local_entries(self.launches, self.settings) if one.time_ns >= self.start_ns)
+        logs = LocalLogs(self.launches, self.settings)
+        entries = (one for one in logs.stored() if one.time_ns >= self.start_ns)
         found: Iterable[Entry | None] = [one async for one in with_context(entries, self.chosen, self.context)]
         for entry in deque(found, maxlen=self.tail):
             printer.print(entry)
+        if follow:
+            for entry in logs.new():
+                if self.chosen.matches(entry):
+                    printer.print(entry)
+        return bool(printer.count)
 
 
 async def _print(

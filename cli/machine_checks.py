@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tracetail.cli.configuration import Configuration
 from tracetail.cli.findings import Finding, ok, problem, warning
+from tracetail.cli.language import both
 from tracetail.cli.options import options
 from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
 from tracetail.contract.safe_open import read_file
@@ -34,12 +35,18 @@ def check_build() -> Iterator[Finding]:
     from tracetail.loki import entries
 
     if scan.COMPILED and entries.COMPILED:
-        yield ok("build", "the agent's loops are compiled")
+        yield ok("build", both("the agent's loops are compiled", "agent 的内层循环已编译"))
     else:
         yield warning(
             "build",
-            "the agent's loops run as plain Python: it does the same, in up to half as much time again",
-            "install a C compiler and Python's headers (gcc, python3-dev), then tracetail again",
+            both(
+                "the agent's loops run as plain Python: it does the same, in up to half as much time again",
+                "agent 的内层循环以纯 Python 运行：结果相同，耗时最多增加一半",
+            ),
+            both(
+                "install a C compiler and Python's headers (gcc, python3-dev), then tracetail again",
+                "请安装 C 编译器和 Python 头文件（gcc、python3-dev），然后重新安装 tracetail",
+            ),
         )
 
 
@@ -57,11 +64,15 @@ def _secret(setting: str, path: Path) -> Finding:
         mode = path.stat().st_mode
         empty = not read_file(path).strip()
     except OSError as error:
-        return problem("secrets", f"{setting}: {path} cannot be read: {error.strerror}", f"create {path}, mode 0600")
+        text = both(f"{path} cannot be read: {error.strerror}", f"无法读取 {path}：{error.strerror}")
+        advice = both(f"create {path}, mode 0600", f"请创建 {path}，权限 0600")
+        return problem("secrets", f"{setting}: {text}", advice)
     if empty:
-        return problem("secrets", f"{setting}: {path} is empty", "write the secret into it")
+        advice = both("write the secret into it", "请把机密写进去")
+        return problem("secrets", both(f"{setting}: {path} is empty", f"{setting}：{path} 是空的"), advice)
     if mode & (stat.S_IROTH | stat.S_IWOTH):
-        return warning("secrets", f"{setting}: everybody can read {path}", f"chmod o-rwx {path}")
+        text = both(f"{setting}: everybody can read {path}", f"{setting}：任何人都能读 {path}")
+        return warning("secrets", text, f"chmod o-rwx {path}")
     return ok("secrets", f"{setting}: {path}")
 
 
@@ -71,10 +82,13 @@ def check_sources(settings: Configuration) -> Iterator[Finding]:
 
     sources = settings.agent.sources
     empty = unmatched(sources)
-    for sentence in empty:
-        yield warning("sources", sentence, "correct the glob in [[agent.sources]], or start what writes these files")
+    for english, chinese in empty:
+        advice = "correct the glob in [[agent.sources]], or start what writes these files"
+        zh = "请更正 [[agent.sources]] 中的通配符，或启动写这些文件的程序"
+        yield warning("sources", both(english, chinese), both(advice, zh))
     if sources and not empty:
-        yield ok("sources", f"each of {len(sources)} globs matches files")
+        number = len(sources)
+        yield ok("sources", both(f"each of {number} globs matches files", f"{number} 个通配符都能匹配到文件"))
 
 
 def check_addresses(settings: Configuration) -> Iterator[Finding]:
@@ -88,20 +102,31 @@ def check_addresses(settings: Configuration) -> Iterator[Finding]:
             host, port = parse_listen(setting, table.listen)
             check_bind(f"the {part}", host, has_secret=has_secret, secret_setting=f"{part}.secret_file")
         except UnsafeBindError as error:
-            yield problem("addresses", str(error), f"set {part}.secret_file, or {setting} to 127.0.0.1:{port}")
+            advice = f"set {part}.secret_file, or {setting} to 127.0.0.1:{port}"
+            zh = f"请设置 {part}.secret_file，或把 {setting} 设为 127.0.0.1:{port}"
+            yield problem("addresses", str(error), both(advice, zh))
             continue
         if port and table.listen in seen:
-            yield problem("addresses", f"{seen[table.listen]} and {setting} are both {table.listen}", "change one")
+            other, address = seen[table.listen], table.listen
+            text = both(f"{other} and {setting} are both {address}", f"{other} 和 {setting} 都是 {address}")
+            yield problem("addresses", text, both("change one", "请改掉其中一个"))
             continue
         seen[table.listen] = setting
         if table.open and not has_secret:
             yield warning(
                 "addresses",
-                f"{setting} is {table.listen}, and [{part}] open = true: every program of this machine may use it",
-                f"take [{part}] open away: the secret in the state directory then opens it",
+                both(
+                    f"{setting} is {table.listen}, and [{part}] open = true: every program here may use it",
+                    f"{setting} 是 {table.listen}，且 [{part}] open = true：本机的任何程序都能访问它",
+                ),
+                both(
+                    f"take [{part}] open away: the secret in the state directory then opens it",
+                    f"请去掉 [{part}] open：之后凭状态目录中的机密访问",
+                ),
             )
             continue
-        yield ok("addresses", f"{setting} is {table.listen}{'' if has_secret else ', with the shared secret'}")
+        shared = "" if has_secret else both(", with the shared secret", "，使用共享机密")
+        yield ok("addresses", both(f"{setting} is {table.listen}", f"{setting} 是 {table.listen}") + shared)
 
 
 def check_disk(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -114,14 +139,19 @@ def check_disk(environ: Mapping[str, str]) -> Iterator[Finding]:
 def judge_disk(path: Path, free_bytes: int, free_inodes: int) -> Finding:
     """Return the finding for this much free space."""
     free = f"{free_bytes / GIB:.1f} GiB"
-    advice = "tracetail gc removes what is shipped; or make keepLogs or maxLogMB smaller, or the disk larger"
+    advice = both(
+        "tracetail gc removes what is shipped; or make keepLogs or maxLogMB smaller, or the disk larger",
+        "tracetail gc 会删除已上传的内容；也可以调小 keepLogs 或 maxLogMB，或换更大的磁盘",
+    )
     if free_bytes < FREE_PROBLEM_BYTES:
-        return problem("disk", f"only {free} are free at {path}: lines will be dropped", advice)
+        text = both(f"only {free} are free at {path}: lines will be dropped", f"{path} 只剩 {free}：会丢弃日志行")
+        return problem("disk", text, advice)
     if free_inodes < INODES_WARNING:
-        return warning("disk", f"only {free_inodes} more files fit at {path}", advice)
+        text = both(f"only {free_inodes} more files fit at {path}", f"{path} 只能再放 {free_inodes} 个文件")
+        return warning("disk", text, advice)
     if free_bytes < FREE_WARNING_BYTES:
-        return warning("disk", f"{free} are free at {path}", advice)
-    return ok("disk", f"{free} are free at {path}")
+        return warning("disk", both(f"{free} are free at {path}", f"{path} 剩余 {free}"), advice)
+    return ok("disk", both(f"{free} are free at {path}", f"{path} 剩余 {free}"))
 
 
 def check_limits(proc: Path = Path("/proc")) -> Iterator[Finding]:
@@ -131,15 +161,19 @@ def check_limits(proc: Path = Path("/proc")) -> Iterator[Finding]:
     if watches < WATCHES_WANTED:
         yield warning(
             "limits",
-            f"only {watches} directories can be watched by a user's programs together",
+            both(
+                f"only {watches} directories can be watched by a user's programs together",
+                f"一个用户的所有程序总共只能监视 {watches} 个目录",
+            ),
             "echo fs.inotify.max_user_watches=65536 > /etc/sysctl.d/90-tracetail.conf && sysctl --system",
         )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= soft < OPEN_FILES_WANTED:
+        command = f"ulimit -n {min(hard, 65536) if hard > 0 else 65536}"
         yield warning(
             "limits",
-            f"a process may open {soft} files",
-            f"ulimit -n {min(hard, 65536) if hard > 0 else 65536}, or LimitNOFILE=65536 in the unit",
+            both(f"a process may open {soft} files", f"一个进程只能打开 {soft} 个文件"),
+            both(f"{command}, or LimitNOFILE=65536 in the unit", f"{command}，或在 unit 中设置 LimitNOFILE=65536"),
         )
 
 
@@ -154,10 +188,15 @@ def _inotify() -> Finding:
             return _inotify_refused(ctypes.get_errno())
     finally:
         os.close(descriptor)
-    return ok("limits", "directories can be watched")
+    return ok("limits", both("directories can be watched", "可以监视目录"))
 
 
 def _inotify_refused(number: int) -> Finding:
     limit = {errno.EMFILE: "max_user_instances=1024", errno.ENOSPC: "max_user_watches=65536"}.get(number)
-    advice = f"echo fs.inotify.{limit} > /etc/sysctl.d/90-tracetail.conf && sysctl --system" if limit else "see dmesg"
-    return problem("limits", f"no directory can be watched ({os.strerror(number)}): new files are seen late", advice)
+    raising = f"echo fs.inotify.{limit} > /etc/sysctl.d/90-tracetail.conf && sysctl --system"
+    reason = os.strerror(number)
+    text = both(
+        f"no directory can be watched ({reason}): new files are seen late",
+        f"无法监视目录（{reason}）：新文件会很晚才被发现",
+    )
+    return problem("limits", text, raising if limit else both("see dmesg", "请查看 dmesg"))

@@ -8,6 +8,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from tracetail.cli.language import language
+
 PREFIX = "TRACETAIL_"
 REQUIRED = None
 """The default of a key that has none. (TOML has no null, so no option can have it as a value.)"""
@@ -21,7 +23,17 @@ class Option:
     key: str
     type: Any
     default: Any
-    description: str
+    english: str
+    """What it means."""
+
+    @property
+    def description(self) -> str:
+        """What it means, in the language."""
+        if language() != "zh":
+            return self.english
+        from tracetail.cli.chinese.settings import TEXTS
+
+        return TEXTS.get(self.english, self.english)
 
     @property
     def variable(self) -> str:
@@ -55,15 +67,15 @@ def header_of(option: Option) -> str:
 
 def options_of_table(table: str, struct: Any) -> list[Option]:
     """Return the keys of one table. struct: the msgspec struct that holds them."""
+    fields = {field.name: field for field in msgspec.structs.fields(struct)}
     found = []
     for key, hint in get_type_hints(struct, include_extras=True).items():
         kind, description = _described(hint)
-        found.append(Option(table, key, kind, _default(struct, key), description))
+        found.append(Option(table, key, kind, _default(fields[key]), description))
     return found
 
 
-def _default(struct: Any, key: str) -> Any:
-    field = next(field for field in msgspec.structs.fields(struct) if field.name == key)
+def _default(field: msgspec.structs.FieldInfo) -> Any:
     if field.default_factory is not msgspec.NODEFAULT:
         return field.default_factory()
     if isinstance(field.default, msgspec.Struct):

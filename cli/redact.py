@@ -6,6 +6,7 @@ from typing import BinaryIO
 import click
 
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
+from tracetail.cli.language import both
 
 
 @click.command()
@@ -42,4 +43,5 @@ def redact(config: str | None, file: BinaryIO, every_line: bool, as_json: bool) 
             click.echo(json.dumps({"number": number, "kinds": kinds, "text": shown}, ensure_ascii=False))
         else:
             click.echo(f"{number}: {shown}" + (f"   [{', '.join(kinds)}]" if kinds else ""))
-    click.echo(f"{secrets} secrets in {lines} of {number} lines", err=True)
+    english = f"{secrets} secrets in {lines} of {number} lines"
+    click.echo(both(english, f"{number} 行中有 {lines} 行含机密，共 {secrets} 处"), err=True)

@@ -1,10 +1,12 @@
-"""Writes the configuration reference: `python -m tracetail.cli.reference > docs/configuration.md`."""
+"""Writes the configuration reference: `python -m tracetail.cli.reference [zh] > docs/configuration.md`."""
 
 import json
 import sys
 from typing import Any
 
+from tracetail.cli.chinese import settings as chinese
 from tracetail.cli.configuration import Configuration
+from tracetail.cli.language import both, chosen
 from tracetail.cli.options import REQUIRED, Option, header_of, keys_inside, tables
 
 _HEAD = """\
@@ -42,6 +44,8 @@ pythonBin = "/opt/llm/venv/bin/python"
 
 _ABOUT = {
     "loki": "The Loki, or embedded store, that agent, panel and `tracetail logs` talk to.",
+    "kafka": "A topic that the agent sends every line to, beside Loki; [Kafka](kafka.md) explains it.",
+    "otlp": "An OTLP receiver that the agent sends every line to, beside Loki; [OTLP](otlp.md) explains it.",
     "agent": "What the agent follows, how it ships, and how its metrics leave.",
     "launcher": "Settings for all launches, and defaults for single services.",
     "panel": "The log panel and its API.",
@@ -49,23 +53,29 @@ _ABOUT = {
 }
 
 
-def render_reference() -> str:
-    """Return the page."""
-    parts = [_HEAD]
+def render_reference(language: str = "en") -> str:
+    """Return the page in a language, one of language.LANGUAGES."""
+    with chosen(language):
+        return _render()
+
+
+def _render() -> str:
+    parts = [both(_HEAD, chinese.REFERENCE_HEAD)]
     for table, found in tables(Configuration).items():
-        parts.append(_section(f"[{table}]", _ABOUT[table], found))
+        parts.append(_section(f"[{table}]", both(_ABOUT[table], chinese.ABOUT[table]), found))
         for option in found:
             if inside := keys_inside(option):
                 header = header_of(option)
-                each = ": one such table for each" if header.startswith("[[") else ""
-                about = f"{option.description[0].upper()}{option.description[1:]}{each}."
+                each = both(": one such table for each", "：每一项一个这样的表") if header.startswith("[[") else ""
+                about = f"{option.description[0].upper()}{option.description[1:]}{each}{both('.', '。')}"
                 parts.append(_section(header, about, inside))
     return "".join(parts)
 
 
 def _section(title: str, about: str, options: list[Option]) -> str:
     rows = [_row(option.key, option.default, option.description) for option in options]
-    return f"\n## {title}\n\n{about}\n\n| key | default | what |\n|---|---|---|\n{''.join(rows)}"
+    head = both("| key | default | what |", "| 选项 | 默认值 | 含义 |")
+    return f"\n## {title}\n\n{about}\n\n{head}\n|---|---|---|\n{''.join(rows)}"
 
 
 def _row(key: str, default: Any, description: str) -> str:
@@ -75,8 +85,8 @@ def _row(key: str, default: Any, description: str) -> str:
 
 
 def main() -> None:
-    """Print the page."""
-    sys.stdout.write(render_reference())
+    """Print the page, in the language that the first argument names."""
+    sys.stdout.write(render_reference(*sys.argv[1:2]))
 
 
 if __name__ == "__main__":

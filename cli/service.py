@@ -1,11 +1,14 @@
 """What `tracetail agent`, `store` and `panel` share: where they log, and how they print their address."""
 
+import gc
 import logging
 import sys
 
 from aiohttp.http_exceptions import HttpProcessingError
 
 _REASON_MAX = 200
+_OBJECTS_BETWEEN_COLLECTIONS = 700
+"""As Python 3.12 begins with; a start raises it (cli.main), and then the garbage of requests would pile up."""
 
 
 def log_to_stderr() -> None:
@@ -27,5 +30,7 @@ def shorten_malformed(record: logging.LogRecord) -> bool:
 
 
 def print_address(part: str, url: str) -> None:
-    """Print the line that `tracetail up` waits for. It is the first on stdout."""
+    """Print the line that `tracetail up` waits for. It is the first on stdout, and the start is over with it."""
+    gc.freeze()  # what was imported stays: later collections need not look through it
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     print(f"tracetail {part}: listening on {url}", flush=True)

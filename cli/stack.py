@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import IO
 
 from tracetail.cli import configuration
+from tracetail.cli.language import both
 from tracetail.loki.client import LokiClient
 from tracetail.loki.settings import LokiSettings
 
@@ -53,11 +54,14 @@ class Part:
                 line = (await self._process.stdout.readline()).decode()
         except TimeoutError:
             await self.stop()
-            raise PartFailedError(f"{self.name} did not come up within {START_TIMEOUT_SECONDS:.0f} s") from None
+            seconds = f"{START_TIMEOUT_SECONDS:.0f}"
+            english = f"{self.name} did not come up within {seconds} s"
+            raise PartFailedError(both(english, f"{self.name} 在 {seconds} 秒内没有启动完成")) from None
         _, found, address = line.strip().partition(" listening on ")
         if not found:
             status = await self._process.wait()
-            raise PartFailedError(f"{self.name} ended with exit status {status} before it was ready")
+            english = f"{self.name} ended with exit status {status} before it was ready"
+            raise PartFailedError(both(english, f"{self.name} 就绪前退出，退出码 {status}"))
         self.address = address
 
     async def wait(self) -> int:
@@ -97,10 +101,12 @@ class Stack:
     async def start(self) -> None:
         """Start the parts. Raises PartFailedError after stopping those that had started."""
         if self.loki_url.rstrip("/") != self._own_store:
-            self._print(f"loki    {self.loki_url} (as configured; the embedded store is not started)")
+            english = f"loki    {self.loki_url} (as configured; the embedded store is not started)"
+            self._print(both(english, f"loki    {self.loki_url}（按配置；不启动内置的存储）"))
             self.parts = [part for part in self.parts if part.name != "store"]
         elif await is_ready(self._own_store):
-            self._print(f"loki    {self._own_store} (already running there; the embedded store is not started)")
+            english = f"loki    {self._own_store} (already running there; the embedded store is not started)"
+            self._print(both(english, f"loki    {self._own_store}（那里已有 Loki 在运行；不启动内置的存储）"))
             self.parts = [part for part in self.parts if part.name != "store"]
         try:
             for part in self.parts:
@@ -124,7 +130,9 @@ class Stack:
             lasted = asyncio.get_running_loop().time() - began
             failures = 0 if lasted > RESTART_DELAYS_SECONDS[-1] else failures + 1
             delay = RESTART_DELAYS_SECONDS[min(failures, len(RESTART_DELAYS_SECONDS) - 1)]
-            self._print(f"{part.name:7} ended with exit status {status}; starting it again in {delay:.0f} s")
+            name, seconds = f"{part.name:7}", f"{delay:.0f}"
+            english = f"{name} ended with exit status {status}; starting it again in {seconds} s"
+            self._print(both(english, f"{name} 已退出，退出码 {status}；{seconds} 秒后重新启动"))
             await asyncio.sleep(delay)
             try:
                 await part.start()

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from tracetail.cli.command_group import CommandGroup
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration, load_part_configuration
+from tracetail.cli.language import both
 from tracetail.cli.service import log_to_stderr, print_address
 from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
 from tracetail.contract.secret_file import SecretFile
@@ -15,7 +17,7 @@ from tracetail.store.disk.database import DatabaseError
 from tracetail.store.service import ListenError, database_path, serve
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.pass_context
 def store(ctx: click.Context) -> None:
     """Run the embedded Loki-compatible store in the foreground."""
@@ -51,4 +53,4 @@ def backup(config: str | None, file: Path) -> None:
         size = back_up(path, file)
     except DatabaseError as error:
         fail(str(error))
-    click.echo(f"{file}: {size:,} bytes, a copy of {path}")
+    click.echo(both(f"{file}: {size:,} bytes, a copy of {path}", f"{file}：{size:,} 字节，{path} 的副本"))

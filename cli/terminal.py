@@ -2,18 +2,21 @@
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from rich.status import Status
+    from rich.progress import Progress
+    from rich.table import Table
 
 PLAIN_CELL_MAX = 60
 """Characters of a cell in a plain table."""
 FOLDED_MIN = 16
 """Characters that a folded column needs to be readable."""
+WATCH_SECONDS = 2.0
 
 
 def is_terminal() -> bool:
@@ -35,7 +38,8 @@ def print_table(
 ) -> None:
     """Print rows under a line of column names.
 
-    In a pipe, or on a terminal that is too narrow, each row is one line, its cells cut at 60 characters.
+    In a pipe, or on a terminal that is too narrow, each row is one line, its cells cut at 60 columns (a Chinese
+    character takes two).
 
     Args:
         columns: the names.
@@ -44,23 +48,45 @@ def print_table(
         styles: rich's style for a cell that is equal to the key, for instance {"failed": "red"}.
 
     """
-    widths = [max(len(row[column]) for row in [columns, *rows]) for column in range(len(columns))]
+    from rich.cells import cell_len, set_cell_size
+
+    rows = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(cell_len(row[column]) for row in [columns, *rows]) for column in range(len(columns))]
     if is_terminal():
         least = sum(FOLDED_MIN if name in folded else width for name, width in zip(columns, widths, strict=True))
         if least + 2 * len(columns) <= shutil.get_terminal_size().columns:
-            _print_rich_table(columns, rows, folded, styles or {})
+            from rich.console import Console
+
+            Console().print(_rich_table(columns, rows, folded, styles or {}))
             return
     for row in [columns, *rows]:
-        cells = [
-            cell[:PLAIN_CELL_MAX].ljust(min(width, PLAIN_CELL_MAX)) for cell, width in zip(row, widths, strict=True)
-        ]
+        cells = [set_cell_size(cell, min(width, PLAIN_CELL_MAX)) for cell, width in zip(row, widths, strict=True)]
         click.echo("  ".join(cells).rstrip())
 
 
-def _print_rich_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], folded: Sequence[str], styles: Mapping[str, str]
+def watch_table(
+    columns: Sequence[str],
+    rows: Callable[[], Sequence[Sequence[str]]],
+    *,
+    folded: Sequence[str] = (),
+    styles: Mapping[str, str] | None = None,
 ) -> None:
+    """Show a table on the terminal, with new rows every two seconds, until Ctrl-C."""
     from rich.console import Console
+    from rich.live import Live
+
+    try:
+        with Live(console=Console(), auto_refresh=False, vertical_overflow="ellipsis") as live:
+            while True:
+                live.update(_rich_table(columns, rows(), folded, styles or {}), refresh=True)
+                time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        return
+
+
+def _rich_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], folded: Sequence[str], styles: Mapping[str, str]
+) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
@@ -69,31 +95,32 @@ def _print_rich_table(
         table.add_column(column, overflow="fold", no_wrap=column not in folded)
     for row in rows:
         table.add_row(*(Text(printable(cell), style=styles.get(cell, "")) for cell in row))
-    Console().print(table)
+    return table
 
 
 class Spinner:
     """A line at the bottom of a terminal that shows what is being waited for; nothing where stdout is no terminal."""
 
     def __init__(self) -> None:
-        self._status: Status | None = None
+        self._progress: Progress | None = None
 
-    def show(self, text: str) -> None:
-        """Show the line, or change its text."""
+    def show(self, text: str, share: float | None = None) -> None:
+        """Show the line, or change its text. share: how much is done, from 0 to 1, as a bar; None for no bar."""
         if not is_terminal():
             return
-        from rich.markup import escape
-
-        if self._status is None:
+        if self._progress is None:
             from rich.console import Console
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-            self._status = Console().status(escape(text))
-            self._status.start()
-        else:
-            self._status.update(escape(text))
+            columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
+            bar = [BarColumn(bar_width=20)] if share is not None else []
+            self._progress = Progress(*columns, *bar, console=Console(), transient=True)
+            self._progress.add_task("", total=1.0)
+            self._progress.start()
+        self._progress.update(self._progress.task_ids[0], description=text, completed=share or 0.0)
 
     def clear(self) -> None:
         """Remove the line."""
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

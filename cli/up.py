@@ -9,6 +9,7 @@ import click
 
 from tracetail.cli.configuration import Configuration
 from tracetail.cli.errors import fail, load_configuration
+from tracetail.cli.language import both
 from tracetail.cli.panel_address import with_token
 from tracetail.cli.stack import Stack, stop_on_signals
 from tracetail.contract import shared_secret
@@ -30,8 +31,11 @@ def up(config: str | None) -> None:
         shared_secret.ensure(os.environ)
     except OSError as error:
         fail(
-            f"the state directory {state} cannot be used: {error.strerror}; "
-            f"set {STATE_DIR_VARIABLE} to a directory that can be written"
+            both(
+                f"the state directory {state} cannot be used: {error.strerror}; "
+                f"set {STATE_DIR_VARIABLE} to a directory that can be written",
+                f"状态目录 {state} 不能用：{error.strerror}；请把 {STATE_DIR_VARIABLE} 设为可写的目录",
+            )
         )
     sys.exit(asyncio.run(_run(load_configuration(config), config, state)))
 
@@ -43,17 +47,20 @@ async def _run(settings: Configuration, config: str | None, state: Path) -> int:
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if starting.done() and (error := starting.exception()):
-        click.echo(f"error: {error}", err=True)
+        click.echo(both(f"error: {error}", f"错误：{error}"), err=True)
         return 1
     if starting.done():
         panel = next(part.address for part in stack.parts if part.name == "panel")
-        click.echo(f"browser {with_token(f'{panel}/panel', settings)}")
-        click.echo(f"state   {state}\n\nReady. Start a server with `tracetail start --help`; stop this with Ctrl-C.")
+        address = with_token(f"{panel}/panel", settings)
+        click.echo(both(f"browser {address}", f"浏览器  {address}"))
+        click.echo(both(f"state   {state}", f"状态    {state}"))
+        english = "\nReady. Start a server with `tracetail start --help`; stop this with Ctrl-C."
+        click.echo(both(english, "\n已就绪。用 `tracetail start --help` 查看怎样启动服务；按 Ctrl-C 停止。"))
         keeping = asyncio.create_task(stack.keep())
         await asyncio.wait({keeping, stopped}, return_when=asyncio.FIRST_COMPLETED)
         keeping.cancel()
     else:
         starting.cancel()
-    click.echo("stopping …")
+    click.echo(both("stopping …", "正在停止 …"))
     await stack.stop()
     return 0

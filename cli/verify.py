@@ -9,6 +9,8 @@ import click
 
 from tracetail.cli.agent_state import state_dirs
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
+from tracetail.cli.language import both
+from tracetail.cli.words import state_word
 
 if TYPE_CHECKING:
     from tracetail.agent.verify_report import Report
@@ -38,7 +40,7 @@ def verify(config: str | None, trace_id: str, as_json: bool) -> None:
 
     found, unreadable = launches_of(directories, trace_id)
     for reason in unreadable:
-        click.echo(f"warning: {reason}", err=True)
+        click.echo(both(f"warning: {reason}", f"警告：{reason}"), err=True)
 
     async def run() -> "list[Report]":
         redactor = redactor_of(settings.agent)
@@ -60,7 +62,8 @@ def verify(config: str | None, trace_id: str, as_json: bool) -> None:
         launches = [report.as_json() for report in reports]
         click.echo(json.dumps({"traceId": trace_id, "complete": complete, "launches": launches}))
     elif not reports:
-        click.echo(f"no launch of trace {trace_id} is known on this machine", err=True)
+        english = f"no launch of trace {trace_id} is known on this machine"
+        click.echo(both(english, f"本机没有 trace {trace_id} 的启动"), err=True)
     for report in [] if as_json else reports:
         _show(report)
     if complete:
@@ -69,26 +72,42 @@ def verify(config: str | None, trace_id: str, as_json: bool) -> None:
 
 
 def _show(report: "Report") -> None:
-    verdict = "complete" if report.complete else "NOT complete"
+    verdict = both("complete", "完整") if report.complete else both("NOT complete", "不完整")
     click.echo(
-        f"{report.launch_id} ({report.state}): {verdict}: {report.lines} lines on disk, "
-        f"{report.found} of them in Loki, {report.rejected} rejected, {report.redacted} secrets masked"
+        both(
+            f"{report.launch_id} ({report.state}): {verdict}: {report.lines} lines on disk, "
+            f"{report.found} of them in Loki, {report.rejected} rejected, {report.redacted} secrets masked",
+            f"{report.launch_id}（{state_word(report.state)}）：{verdict}：磁盘上 {report.lines} 行，"
+            f"其中 {report.found} 行在 Loki 中，被拒收 {report.rejected} 行，遮盖机密 {report.redacted} 处",
+        )
     )
     if report.rejected:
-        click.echo("  Loki refused lines: `tracetail agent rejected` lists them and why; it can send them again")
+        listing = "`tracetail agent rejected`"
+        english = f"  Loki refused lines: {listing} lists them and why; it can send them again"
+        click.echo(both(english, f"  Loki 拒收了一些行：{listing} 列出它们和原因，也可以重新发送"))
     if report.truncated:
+        english = f"of {report.truncated} lines Loki has the first {report.truncated_bytes} bytes only"
+        chinese = f"有 {report.truncated} 行在 Loki 中只有前 {report.truncated_bytes} 字节"
         click.echo(
-            f"  truncated: of {report.truncated} lines Loki has the first {report.truncated_bytes} bytes only "
-            "(max_line_size_truncate): raise max_line_size in Loki"
+            both(
+                f"  truncated: {english} (max_line_size_truncate): raise max_line_size in Loki",
+                f"  被截断：{chinese}（max_line_size_truncate）：请调大 Loki 的 max_line_size",
+            )
         )
     for gap in report.missing:
-        click.echo(f"  missing: {gap.file} bytes {gap.start} to {gap.end} ({gap.lines} lines)")
+        english = f"  missing: {gap.file} bytes {gap.start} to {gap.end} ({gap.lines} lines)"
+        click.echo(both(english, f"  缺失：{gap.file} 第 {gap.start} 至 {gap.end} 字节（{gap.lines} 行）"))
     for lost in report.lost:
-        known = f"bytes {lost.start} to {lost.end}" if lost.end > lost.start else f"from byte {lost.start} on"
-        click.echo(f"  lost: {lost.file} {known}: {lost.reason}")
+        if lost.end > lost.start:
+            known = both(f"bytes {lost.start} to {lost.end}", f"第 {lost.start} 至 {lost.end} 字节")
+        else:
+            known = both(f"from byte {lost.start} on", f"从第 {lost.start} 字节起")
+        click.echo(both(f"  lost: {lost.file} {known}: {lost.reason}", f"  丢失：{lost.file} {known}：{lost.reason}"))
     for name in report.gone:
-        click.echo(f"  no longer on disk: {name}")
+        click.echo(both(f"  no longer on disk: {name}", f"  已不在磁盘上：{name}"))
     if report.gone and not report.receipt:
-        click.echo("  and its stream has no receipt, so the lines of these files cannot be counted")
+        english = "  and its stream has no receipt, so the lines of these files cannot be counted"
+        click.echo(both(english, "  它的日志流中也没有收据，因此无法核对这些文件的行数"))
     if report.missing and report.is_running:
-        click.echo("  it still runs: its last lines may be on their way; try again in a moment")
+        english = "  it still runs: its last lines may be on their way; try again in a moment"
+        click.echo(both(english, "  服务仍在运行：最后几行可能还在上传途中，请稍后再试"))

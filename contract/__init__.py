@@ -3,7 +3,7 @@
 The bottom layer: every part imports it; it imports no part, and not `tracetail.loki`. A module is here if two parts
 would otherwise repeat it:
 - the files of a launch: identity, record, logline, events, outbox, shipped, state
-- its processes and devices: process_tag, processes, launch_processes, nvml
+- its processes and devices: process_tag, processes, launch_processes, accelerators, nvml, npu
 - its stream in Loki: labels
 - what inference servers print: engine_lines (header, header_forms, json_header), tracebacks, engine_stats
 - secrets: masking, redaction, secret_file

@@ -40,7 +40,7 @@ ANSI = re.compile(rb"\x1b\[[0-9;:?]*[A-Za-z]")
 """Colours (VLLM_LOGGING_COLOR, Ray, loguru) and other terminal sequences."""
 ESCAPE = b"\x1b"
 
-_KEY_VALUE = r"(?:pid=(?P<pid>\d{1,10})|[a-z_]{2,16}=[^\s,()]{1,128})"
+_KEY_VALUE = r"(?:pid=(?P<pid>\d{1,10})|ip=(?P<node>[0-9A-Fa-f.:]{2,45})|[a-z_]{2,16}=[^\s,()]{1,128})"
 PREFIX_PATTERN = (
     rf"(?:(?:\[traceId=(?P<trace>{ID_PATTERN}) instanceId=(?P<instance>{ID_PATTERN})\]"
     rf"|\((?:(?P<process>[A-Za-z][\w.:/-]{{0,63}})(?:\([^()\s]{{1,64}}\))?,? )?(?:{_KEY_VALUE}(?:, ?| )?){{1,8}}\)"
@@ -57,6 +57,9 @@ PREFIX_STARTS = b"(["
 """The first byte of a prefix that is not empty."""
 
 UVICORN_LEVELS = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+_UVICORN_COLUMN = 10
+"""`INFO:     text`, `WARNING:  text`"""
 
 _PYTHON_WARNING = re.compile(rb":\d{1,7}: (?:[A-Za-z_][\w.]{0,60})?Warning: ")
 """`file.py:24: DeprecationWarning: text`; searched, since some programs print it after an unfinished line."""
@@ -83,12 +86,16 @@ FATAL = (
     b"frame #",
     b"GGML_ASSERT(",
     b"CUDA error: ",
+    b"Failed: Cuda error ",
+    b"couldn't bind to server socket",
     b"thread '",
     b"A worker died or was killed while executing a task",
+    b"Error response from daemon: ",
+    b"docker: Error response from daemon: ",
     b"During handling of the above exception, another",
     b"The above exception was the direct cause of",
 )
-"""Beginnings of lines without a header that are errors: of C and C++ runtimes, Python, PyTorch, ggml, Rust, Ray."""
+"""How lines without a header begin that are errors: of C and C++, Python, PyTorch, ggml, Rust, Ray, Docker."""
 _EXCEPTION = re.compile(rb"[A-Za-z_][\w.]{0,200}(?:Error|Exception)(?:\([\w.]{1,100}\))?: ")
 """An exception's own line, which some programs print without a traceback."""
 
@@ -108,6 +115,7 @@ NESTED_STARTS = (
     b"warning",
     b"time=",
     b"level=",
+    *FATAL,
 )
 """What a header that follows another begins with."""
 
@@ -167,9 +175,9 @@ def read_line(line: bytes, *, loads: Callable[[bytes], Any] = json.loads) -> Eng
     if prefix is None or not prefix.end():
         return EngineLine(text, parse_header(text, loads=loads), 0, None)
     header = parse_header(text, prefix.end(), loads=loads)
-    process, pid = prefix["process"] or prefix["daemon"], prefix["pid"]
-    if (process and not header.process) or (pid and not header.pid):
-        header = header._replace(process=header.process or process, pid=header.pid or pid)
+    process, pid, node = prefix["process"] or prefix["daemon"], prefix["pid"], prefix["node"]
+    if node or (process and not header.process) or (pid and not header.pid):
+        header = header._replace(process=header.process or process, pid=header.pid or pid, node=node)
     ids = (prefix["trace"], prefix["instance"]) if prefix["trace"] else None
     return EngineLine(text, header, prefix.end(), ids)
 
@@ -238,7 +246,7 @@ def _header(form: CompiledForm, m: re.Match[bytes], *, nested: bool) -> Header:
     level = level or letter
     if level is not None or form.is_error:
         name = "error" if level is None else _LEVEL_NAMES.get(level, "info")
-        body = m.start() if form.weak or form.is_error else m.end()
+        body = m.start() if form.weak or form.is_error else _body_of(form, m)
         cacheable = form.cacheable and m.string.endswith(b" ", 0, body)
         return Header(name, process, pid, source, timestamp, body, cacheable, True, form.weak)
     text, end = m.string, m.end()
@@ -247,6 +255,14 @@ def _header(form: CompiledForm, m: re.Match[bytes], *, nested: bool) -> Header:
         if inner.level is not None:
             return inner._replace(process=inner.process or process, timestamp=timestamp, cacheable=False)
     return Header("info", process, None, None, timestamp, end, form.cacheable, named=False)
+
+
+def _body_of(form: CompiledForm, m: re.Match[bytes]) -> int:
+    """Return where the message begins: uvicorn's begins at a column, and may be indented."""
+    end = m.end()
+    if form.name == "uvicorn" and m.string.startswith(b":  ", m.end("level")) and m.string.endswith(b"  ", 0, end):
+        return min(end, m.start() + _UVICORN_COLUMN)
+    return end
 
 
 def may_have_header(text: bytes, at: int) -> bool:
@@ -260,10 +276,10 @@ def _nested_header(text: bytes, at: int) -> Header:
     if prefix is None or not prefix.end() > at:
         return parse_header(text, at, nested=True)
     header = parse_header(text, prefix.end(), nested=True)
-    process, pid = prefix["process"] or prefix["daemon"], prefix["pid"]
+    process, pid, node = prefix["process"] or prefix["daemon"], prefix["pid"], prefix["node"]
     if header.level is None:
-        return Header("info", process, pid, body=prefix.end(), named=False)
-    return header._replace(process=header.process or process, pid=header.pid or pid)
+        return Header("info", process, pid, body=prefix.end(), named=False, node=node)
+    return header._replace(process=header.process or process, pid=header.pid or pid, node=header.node or node)
 
 
 def split_header(line: bytes) -> tuple[str | None, bytes]:

@@ -6,10 +6,10 @@ time of an event is the time of its line.
 
 | event | fields |
 |---|---|
-| started | launchId, service, env, engine, model, servedName, host, port, pid, jobId, command |
+| started | launchId, service, env, engine, model, servedName, host, port, nodes … role, pid, jobId, image, container, command |
 | phase | name, seconds |
 | ready | seconds, pid, port, url |
-| unhealthy | cause, hint, seconds: since ready; the server runs, but fails its probes |
+| unhealthy | cause, hint, causeZh, hintZh, seconds: since ready; the server runs, but fails its probes |
 | recovered | seconds: for how long it was unhealthy |
 | failed | seconds, exitCode, signal, exitStatus, evidence and why: the start ended without a ready server |
 | stopping | reason, and who asked: user, pid, command |
@@ -23,8 +23,9 @@ time of an event is the time of its line.
 | reported | event, eventId, model, port, pid, logFile, launchId, jobId, host, state, cause, causeCode: a callback |
 | gap | file, from, to, reason: by the agent, bytes of a file that were lost before it could read them |
 
+`nodes … role` are nodes, nodeRank and role, of several machines that serve one model together.
 Why are the fields cause, hint, causeCode, causeKind, causeZh and hintZh, as in record.Exit.
-"""
+"""  # noqa: E501  (a row of a table)
 
 STARTED = "started"
 PHASE = "phase"

@@ -22,6 +22,8 @@ class Header(NamedTuple):
     """The header names its level; False: it does not, and info is assumed."""
     weak: bool = False
     """The level follows from the message's own words: the line may also be part of a traceback."""
+    node: bytes | None = None
+    """The address of the machine that printed it, where Ray brings the lines of other machines."""
 
 
 NO_HEADER = Header()

@@ -19,6 +19,7 @@ LEVELS = {
     "VERBOSE": "debug",
     "VERB": "debug",
     "V": "debug",
+    "DEBU": "debug",
     "D": "debug",
     "INFO": "info",
     "NOTICE": "info",
@@ -32,10 +33,13 @@ LEVELS = {
     "ERROR": "error",
     "EXCEPTION": "error",
     "SEVERE": "error",
+    "ERRO": "error",
     "E": "error",
     "FATAL": "critical",
     "CRITICAL": "critical",
     "PANIC": "critical",
+    "FATA": "critical",
+    "PANI": "critical",
     "F": "critical",
     "C": "critical",
 }
@@ -78,6 +82,8 @@ FORMS = {
         r"\[?(?P<source>[^\]\s]{1,128})\](?: |$)",
         _WORD_START,
     ),
+    # logrus on a terminal (Docker's and Kubernetes' commands): `ERRO[0046] text`
+    "logrus": Form(r"(?P<level>DEBU|INFO|WARN|ERRO|FATA|PANI)\[\d{1,10}\] ", _WORD_START),
     # Ray Serve and Django: `INFO 2026-11-22 13:12:10,123 controller 4711 -- text`
     "level_date": Form(rf"(?P<level>{_WORD})[ |:,-]{{1,3}}\[?(?P<time>{_DATE})\]? ?", _WORD_START),
     # uvicorn: `INFO:     text`; Python's default: `ERROR:root:text`
@@ -118,7 +124,8 @@ FORMS = {
     "dated": Form(
         rf"\[?(?P<time>{_DATE})\]?[\s|:,-]*(?:[\w-]{{1,64}} +)??(?:{_FIELD}[\s|:,-]*){{0,4}}?"
         rf"[\[(<]?(?P<level>{_WORD})\b[\])>]?"
-        r"(?:[ \t]*\|?[ \t]*(?P<source>[\w./<>-]{1,128}(?::[\w<>]{1,64})?:\d{1,7})(?: --? |: ))?",
+        r"(?:[ \t]*\|?[ \t]*(?P<source>[\w./<>-]{1,128}(?::[\w<>]{1,64})?:\d{1,7})(?: --? |: )"
+        r"|[ \t]*\| [\w.]{1,64} \|(?: |$))?",
         _DATE_START,
     ),
     "dated_lower": Form(
@@ -133,7 +140,19 @@ FORMS = {
         r"\[(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d{1,6})?)(?P<process>(?: [A-Z][A-Z_]*\d{0,6}){0,6})\] ",
         _BRACKETED_DATE_START,
     ),
-    "dated_plain": Form(rf"\[?(?P<time>{_DATE})\]?[\s|:,-]*", _DATE_START),
+    # Only a date, as `docker logs --timestamps` and platforms put it in front of every line: what follows is kept.
+    "dated_plain": Form(rf"\[?(?P<time>{_DATE})\]?(?:\s?[|:,-]{{1,3}})?\s?", _DATE_START),
+    # syslog (RFC 3164) and `journalctl`: `Aug 17 18:42:18 host vllm[8052]: text`
+    "syslog": Form(
+        r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.:-]{1,255} [^\s:\[\]]{1,64}(?:\[(?P<pid>\d{1,10})\])?:(?: |$)",
+        "Ja|Fe|Ma|Ap|Ju|Au|Se|Oc|No|De",
+    ),
+    # `docker compose logs` and `up` put the service in front of every line: `vllm-1  | text`
+    "compose": Form(
+        r"\[?(?P<process>[a-z0-9][\w.-]{0,63})\]? {2,64}\|(?: |$)",
+        r"\[?[a-z0-9]",
+        needles=(b"  |",),
+    ),
     # TensorRT-LLM: `[11/22/2026-13:12:10] [TRT-LLM] [E] text`
     "american": Form(
         rf"\[?(?P<time>\d\d/\d\d/\d{{4}}[ -]{_CLOCK})\]?[\s|:,-]*(?:\[[^\]]{{0,32}}\] ?){{0,3}}?"
@@ -153,7 +172,8 @@ FORMS = {
     ),
     # `[ERROR|trainer.py:7] text` of transformers; `[TM][ERROR] text` of TurboMind; `[error] text`
     "bracketed": Form(
-        rf"(?:\[[\w .-]{{1,32}}\] ?){{0,2}}?\[(?P<level>{_WORD}|{_LOWER_WORD})(?:\|(?P<source>[^\]\s]{{1,128}}))?\]"
+        rf"(?:\[[\w .-]{{1,32}}\] ?){{0,2}}?\[(?P<level>{_WORD}|{_LOWER_WORD}|Error|Warning)"
+        rf"(?:\|(?P<source>[^\]\s]{{1,128}}))?\]"
         rf"(?:[: -]{{1,3}}\[?(?P<time>{_DATE})\]?)?",
         r"\[",
     ),
@@ -178,15 +198,33 @@ FORMS = {
     # llama.cpp without levels (`--log-prefix` off): `llama_model_load: error loading model: text`
     "llama_plain": Form(
         r"(?:(?:srv|slot|main|que|cmn) {1,12})?[a-z_]\w{3,63}(?:\(\))?: "
-        r"(?P<code>error loading |failed to (?:load|open|allocate|create|read) |unable to load |exiting due to )",
-        needles=(b": error loading ", b": failed to ", b": unable to ", b": exiting due to "),
+        r"(?P<code>error loading |failed to (?:load|open|allocate|create|read) |unable to load |exiting due to "
+        r"|couldn't bind |allocating [\d.]{1,16} MiB on device \d{1,3}: cudaMalloc failed"
+        r"|[A-Z_]{2,32} failed|\w{3,63}\(\) failed )",
+        needles=(
+            b": error loading ",
+            b": failed to ",
+            b": unable to ",
+            b": exiting due to ",
+            b": couldn't bind ",
+            b": cudaMalloc failed",
+            b" failed",
+        ),
         weak=True,
     ),
-    # A program's own: `error: text`, argparse's `prog: error: text`, a compiler's `file.c:1:2: fatal error: text`
+    # ggml gives up: `/opt/llama.cpp/ggml/src/ggml-cuda/ggml-cuda.cu:97: CUDA error`
+    "ggml_abort": Form(
+        r"[\w./+-]{1,128}\.(?:cuh?|cpp|c|h):\d{1,7}: (?P<code>CUDA error|GGML_ASSERT|fatal error)",
+        needles=(b": CUDA error", b": GGML_ASSERT", b": fatal error"),
+        weak=True,
+    ),
+    # A program's own: `error: text`, argparse's `prog: error: text`, a compiler's `file.c:1:2: fatal error: text`,
+    # the loader's `program: error while loading shared libraries: text`
     "program": Form(
         r"(?:[\w./+@-]{1,128}(?::\d{1,7}){0,2}: |[\w./+-]{1,64}(?: [\w.-]{1,32}){1,2}: )?"
-        r"(?:fatal )?(?P<level>[Ee]rror|ERROR|[Ff]atal|FATAL|[Ww]arning|WARNING): ",
-        needles=(b"rror: ", b"atal: ", b"arning: ", b"ERROR: ", b"FATAL: ", b"WARNING: "),
+        r"(?:fatal )?(?P<level>[Ee]rror|ERROR|[Ff]atal|FATAL|[Ww]arning|WARNING)"
+        r"(?: while loading shared libraries)?: ",
+        needles=(b"rror: ", b"rror while loading", b"atal: ", b"arning: ", b"ERROR: ", b"FATAL: ", b"WARNING: "),
         weak=True,
     ),
 }

@@ -4,7 +4,6 @@ Sources: RFC 7617 (Basic), RFC 6750 (Bearer), RFC 9110, 10.2.3 (Retry-After).
 """
 
 import base64
-import email.utils
 import hmac
 import time
 
@@ -52,6 +51,8 @@ def retry_after_seconds(header: str | None) -> float:
 
     At most RETRY_AFTER_MAX_SECONDS.
     """
+    import email.utils  # noqa: PLC0415  (every command imports this module by its settings)
+
     text = (header or "").strip()
     try:
         if text.isascii() and text.isdigit():

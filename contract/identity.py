@@ -56,12 +56,17 @@ def new_launch_id(now: float) -> str:
     return time.strftime("%Y%m%dT%H%M%S", time.localtime(now)) + "-" + os.urandom(3).hex()
 
 
+def is_w3c_trace_id(value: str) -> bool:
+    """Return whether value is a trace id of W3C's Trace Context: 32 lowercase hex digits, not all of them 0."""
+    return _W3C_TRACE_ID.fullmatch(value) is not None
+
+
 def traceparent(trace_id: str) -> str | None:
     """Return the W3C traceparent header for trace_id, or None if it is not a W3C trace id.
 
     Source: https://www.w3.org/TR/trace-context/#traceparent-header
     """
-    if not _W3C_TRACE_ID.fullmatch(trace_id):
+    if not is_w3c_trace_id(trace_id):
         return None
     return f"00-{trace_id}-{os.urandom(8).hex()}-01"
 

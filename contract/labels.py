@@ -15,6 +15,8 @@ LAUNCH_LABELS = (TRACE_ID, INSTANCE_ID, LAUNCH_ID, SERVICE_NAME, ENV, ENGINE, HO
 METADATA_LEVEL = "level"
 METADATA_PROCESS = "process"
 METADATA_PID = "pid"
+METADATA_NODE = "node"
+"""The machine that printed the line, where the engine itself brings lines from other machines (Ray)."""
 METADATA_SOURCE = "source"
 METADATA_REQUEST_ID = "request_id"
 METADATA_KIND = "kind"
@@ -24,11 +26,18 @@ METADATA_NAMES = (
     METADATA_LEVEL,
     METADATA_PROCESS,
     METADATA_PID,
+    METADATA_NODE,
     METADATA_SOURCE,
     METADATA_REQUEST_ID,
     METADATA_KIND,
     METADATA_ORIGINAL_TIME,
 )
+METADATA_JSON_NAMES = {
+    METADATA_SOURCE: "code",
+    METADATA_REQUEST_ID: "requestId",
+    METADATA_ORIGINAL_TIME: "originalTime",
+}
+"""The names of structured metadata in the JSON of a line, where they are others: in the panel's API and in Kafka."""
 
 LABEL_COUNT_MAX = 15
 LABEL_VALUE_MAX_BYTES = 2048

@@ -4,6 +4,7 @@ A process belongs to a launch if it
 - is the launch's server, or is in the server's session or process group,
 - carries the launch's tag in its environment (TRACETAIL_LAUNCH_ID),
 - has the launch's FIFO as stdout or stderr,
+- is the first process of the launch's container,
 - or descends from such a process, or from the launch's keeper.
 The keeper and the children that work for it do not belong to the launch. A keeper is a child subreaper, so what the
 server leaves behind becomes the keeper's child, whatever it did to its session, title and environment.
@@ -31,6 +32,8 @@ class LaunchRoots(NamedTuple):
     """Dead or alive; None if it never started."""
     keeper: int = 0
     """The pid of its keeper; 0 if there is none."""
+    container: ProcessRef | None = None
+    """The first process of its container: no descendant of the keeper, and often of another user."""
 
 
 class _Tags(NamedTuple):
@@ -106,6 +109,7 @@ class _Index:
         server_pid = _server_pid(launch.server, self._processes)
         in_session = {pid for pid in self._by_leader[server_pid] if not self._tags[pid].is_keeper}
         found = (in_session | self._by_launch_id[launch.launch_id]).difference(spared)
+        found |= self._running(launch.container)
         queue = [*found, *([launch.keeper] if launch.keeper else [])]
         while queue:
             for child in self._children[queue.pop()]:
@@ -113,6 +117,11 @@ class _Index:
                     found.add(child)
                     queue.append(child)
         return found
+
+    def _running(self, ref: ProcessRef | None) -> set[int]:
+        """Return the pid of a process as a set; the empty set if it has ended."""
+        process = None if ref is None or ref["bootId"] != boot_id() else self._processes.get(ref["pid"])
+        return {process.pid} if process is not None and ref and process.start_time == ref["startTime"] else set()
 
 
 def _server_pid(server: ProcessRef | None, processes: Mapping[int, Process]) -> int:

@@ -14,6 +14,7 @@ _SUCCESS = 0
 _NOT_FOUND = 6
 _INSUFFICIENT_SIZE = 7
 _VALUE_NOT_AVAILABLE = 2**64 - 1
+_TEMPERATURE_GPU = 0  # nvmlTemperatureSensors_t
 _SPARE_ENTRIES = 16
 """Entries beyond the count just returned: more processes may start in between."""
 
@@ -55,6 +56,9 @@ class _UtilizationSample(ctypes.Structure):
 class Devices:
     """The NVIDIA devices of this machine."""
 
+    tool = "nvidia-smi"
+    """Shows a person what holds a device."""
+
     def __init__(self, nvml: ctypes.CDLL) -> None:
         """Take the library, initialised. Raises AttributeError if it lacks a function that is needed."""
         self._running_processes = (
@@ -62,6 +66,7 @@ class Devices:
             or nvml.nvmlDeviceGetComputeRunningProcesses_v2
         )
         self._process_utilization = getattr(nvml, "nvmlDeviceGetProcessUtilization", None)
+        self._temperature = getattr(nvml, "nvmlDeviceGetTemperature", None)
         count = ctypes.c_uint()
         self._handles: list[ctypes.c_void_p] = []
         if nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) != _SUCCESS:
@@ -111,6 +116,14 @@ class Devices:
                 return {sample.pid: sample.sm_percent / 100 for sample in samples}
         # Without a sample since the last call the answer is "not found": no process used the device.
         return {} if status in (_SUCCESS, _NOT_FOUND) else None
+
+    def temperature(self, device: int) -> float | None:
+        """Return a device's temperature in degrees Celsius; None if the driver does not report it."""
+        found = ctypes.c_uint()
+        if self._temperature is None:
+            return None
+        status = self._temperature(self._handles[device], _TEMPERATURE_GPU, ctypes.byref(found))
+        return float(found.value) if status == _SUCCESS else None
 
     def _memory_uses(self, device: int, handle: ctypes.c_void_p) -> Collection[MemoryUse]:
         count = ctypes.c_uint(0)

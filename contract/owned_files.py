@@ -65,7 +65,7 @@ def open_owned(directory: Path, name: str, flags: int = os.O_RDONLY, mode: int =
     with _opened(directory) as (descriptor, owner):
         if ours:
             _require(directory, owner, os.geteuid())
-        return _open(descriptor, directory / name, flags, mode, owner)
+        return _open(descriptor, directory, name, flags, mode, owner)
 
 
 def read_owned(directory: Path, name: str, *, ours: bool = False) -> bytes:
@@ -88,7 +88,7 @@ def replace_file(path: Path, data: bytes, mode: int = 0o640) -> None:
         _require(path.parent, owner, os.geteuid())
         temporary = f".{path.name}.{os.getpid()}"
         with contextlib.suppress(FileNotFoundError):  # of a process that was killed
-            os.close(_open(directory, path.parent / temporary, os.O_RDONLY, 0, owner))
+            os.close(_open(directory, path.parent, temporary, os.O_RDONLY, 0, owner))
             os.unlink(temporary, dir_fd=directory)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
@@ -110,7 +110,7 @@ def open_ours(path: Path, flags: int = os.O_RDONLY, mode: int = 0o640) -> int:
     """
     directory = os.open(path.parent, _DIRECTORY)
     try:
-        return _open(directory, path, flags, mode, os.geteuid())
+        return _open(directory, path.parent, path.name, flags, mode, os.geteuid())
     finally:
         os.close(directory)
 
@@ -127,7 +127,7 @@ def open_beneath(roots: Iterable[Path], path: Path, owner: int) -> int:
 
     """
     with _parent_beneath(roots, path) as directory:
-        return _open(directory, path, os.O_RDONLY, 0, owner)
+        return _open(directory, path.parent, path.name, os.O_RDONLY, 0, owner)
 
 
 def remove_beneath(roots: Iterable[Path], path: Path) -> None:
@@ -196,18 +196,20 @@ def _parts_below(root: Path, path: Path) -> tuple[str, ...]:
         return ()
 
 
-def _open(directory: int, path: Path, flags: int, mode: int, owner: int) -> int:
-    """Open a file by its directory's descriptor; refuse a link, and a file of another owner."""
+def _open(directory: int, parent: Path, name: str, flags: int, mode: int, owner: int) -> int:
+    """Open a file by the descriptor of its directory; refuse a link, and a file of another owner.
+
+    parent: the directory's path, for messages: a list of thousands of launches joins no path for each of their files.
+    """
     try:
-        descriptor = open_file(path.name, flags, mode, directory=directory)
+        descriptor = open_file(name, flags, mode, directory=directory)
     except OSError as error:
-        error.filename = str(path)
+        error.filename = str(parent / name)
         raise
-    try:
-        _require(path, os.fstat(descriptor).st_uid, owner)
-    except ForeignFileError:
+    found = os.fstat(descriptor).st_uid
+    if found != owner:
         os.close(descriptor)
-        raise
+        _require(parent / name, found, owner)
     return descriptor
 
 

@@ -2,6 +2,8 @@
 
 import re
 
+BEGIN = b"PRIVATE KEY"
+"""Is in the first and the last line of every key."""
 _BEGIN = re.compile(rb"-{4,5} ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?-{4,5}")
 _END = re.compile(rb"-{4,5} ?END [A-Z0-9 ]{0,40}PRIVATE KEY")
 _BASE64 = re.compile(
@@ -24,11 +26,11 @@ class PrivateKeyLines:
 
     def concerns(self, block: bytes) -> bool:
         """Return whether a block of lines may hold a line of a key: if not, none of them has to be looked at."""
-        return self.lines_left > 0 or b"PRIVATE KEY" in block
+        return self.lines_left > 0 or BEGIN in block
 
     def mask(self, line: bytes, mask: bytes) -> bytes:
         """Return the next line of the log; if it belongs to a key, it is masked."""
-        if b"PRIVATE KEY" in line:
+        if BEGIN in line:
             begins = [found.end() for found in _BEGIN.finditer(line)]
             ended = _END.search(line, begins[-1] if begins else 0)
             self.lines_left = _LINES_MAX if begins and ended is None else 0
@@ -41,7 +43,7 @@ class PrivateKeyLines:
     def mask_all(self, lines: list[bytes], mask: bytes) -> list[bytes]:
         """Return lines of the log, those of a key masked; also of one whose beginning is not among the lines."""
         masked = [self.mask(line, mask) for line in lines]
-        ends = next((number for number, line in enumerate(lines) if b"PRIVATE KEY" in line), 0)
+        ends = next((number for number, line in enumerate(lines) if BEGIN in line), 0)
         if ends and _END.search(lines[ends]) and not _BEGIN.search(lines[ends]):
             for number in range(ends - 1, -1, -1):
                 before = _masked(lines[number], mask)

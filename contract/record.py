@@ -24,6 +24,8 @@ from tracetail.contract.owned_files import is_ours, open_owned, owner_of, read_w
 from tracetail.contract.processes import ProcessRef, is_alive
 
 SCHEMA = 1
+_RECORD = "record.json"
+_LOCK = "lock"
 
 STARTING = "starting"
 READY = "ready"
@@ -59,6 +61,34 @@ class Phase(TypedDict):
     seconds: float
 
 
+class ContainerExit(TypedDict, total=False):
+    """How the container of a launch ended, as its runtime says."""
+
+    exitCode: int
+    oomKilled: bool
+    """Its memory limit was reached, and the kernel ended a process of it."""
+    error: str
+    """Why the runtime could not start it."""
+    imageDigest: str
+
+
+class ContainerRecord(TypedDict, total=False):
+    """The container in which the server of a launch runs."""
+
+    runtime: str
+    """`docker` or `podman`."""
+    name: str
+    id: str
+    image: str
+    """As the parameters name it."""
+    imageDigest: str
+    """The repository's digest of it; the image's id if it has none."""
+    init: ProcessRef
+    """Its first process: all others descend from it. Present once it runs."""
+    problem: str
+    """Why the runtime does not answer, while it does not: the container may still run."""
+
+
 class Exit(TypedDict, total=False):
     """How the server ended, and why, as far as that is known."""
 
@@ -76,6 +106,7 @@ class Exit(TypedDict, total=False):
     hintZh: str
     """cause and hint in Chinese."""
     evidence: list[str]
+    container: ContainerExit
 
 
 class Health(TypedDict, total=False):
@@ -83,6 +114,8 @@ class Health(TypedDict, total=False):
 
     cause: str
     hint: str
+    causeZh: str
+    hintZh: str
     since: str
     """When that was found."""
 
@@ -112,11 +145,19 @@ class Record(TypedDict, total=False):
     host: str
     port: int | None
     devices: list[str]
+    nodes: int
+    """How many machines serve the model together."""
+    nodeRank: int
+    """The number of this one among them, from 0."""
+    role: str
+    """`leader` or `follower` of several machines."""
     argv: list[str]
     logFile: str
     segments: list[str]
     keeper: ProcessRef
     server: ProcessRef
+    """The process that the keeper started: the server, or the client of the container runtime."""
+    container: ContainerRecord
     url: str
     """The base URL of the ready server."""
     state: str
@@ -136,11 +177,31 @@ class LaunchDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.launch_id = path.name
-        self.record_path = path / "record.json"
-        self.lock_path = path / "lock"
-        self.output_path = path / "output"
-        self.outbox_path = path / "outbox"
-        self.shipped_path = path / "shipped.json"
+
+    @property
+    def record_path(self) -> Path:
+        """The record."""
+        return self.path / _RECORD
+
+    @property
+    def lock_path(self) -> Path:
+        """The file that the keeper holds locked."""
+        return self.path / _LOCK
+
+    @property
+    def output_path(self) -> Path:
+        """The FIFO that is the server's stdout and stderr."""
+        return self.path / "output"
+
+    @property
+    def outbox_path(self) -> Path:
+        """The directory of the callbacks that are not delivered yet."""
+        return self.path / "outbox"
+
+    @property
+    def shipped_path(self) -> Path:
+        """The file in which the agent says how much of the log every output has acknowledged."""
+        return self.path / "shipped.json"
 
     @property
     def owner(self) -> int | None:
@@ -158,7 +219,7 @@ class LaunchDir:
 
     def read_with_owner(self) -> tuple[Record, int]:
         """Return the record, and the uid that it and the launch belong to. Raises as read()."""
-        data, owner = read_with_owner(self.path, self.record_path.name)
+        data, owner = read_with_owner(self.path, _RECORD)
         try:
             record = json.loads(data)
         except ValueError as error:
@@ -174,7 +235,7 @@ class LaunchDir:
     def lock_held(self) -> bool:
         """Return whether the lock is held, which means that the keeper is alive. Needs read permission only."""
         try:
-            descriptor = open_owned(self.path, self.lock_path.name)
+            descriptor = open_owned(self.path, _LOCK)
         except FileNotFoundError:
             return False
         try:
@@ -189,7 +250,7 @@ class LaunchDir:
         return effective_state(
             record["state"],
             kept=self.lock_held(),
-            server_alive="server" in record and is_alive(record["server"]),
+            server_alive=server_alive(record),
         )
 
 
@@ -212,7 +273,7 @@ class LaunchLock:
         Raises ForeignFileError for the launch of another user: only its owner acts on it.
         """
         launch = self._launch
-        descriptor = open_owned(launch.path, launch.lock_path.name, os.O_RDWR | os.O_CREAT, ours=True)
+        descriptor = open_owned(launch.path, _LOCK, os.O_RDWR | os.O_CREAT, ours=True)
         try:
             fcntl.fcntl(descriptor, _SETLK, _WHOLE_FILE_EXCLUSIVE)
         except (BlockingIOError, PermissionError):
@@ -242,6 +303,17 @@ class LaunchLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def container_init(record: Record) -> ProcessRef | None:
+    """Return the first process of a launch's container; None if it has none."""
+    return record.get("container", {}).get("init")
+
+
+def server_alive(record: Record) -> bool:
+    """Return whether the server of a launch runs: its process, or its container, which needs no client."""
+    init = container_init(record)
+    return ("server" in record and is_alive(record["server"])) or (init is not None and is_alive(init))
 
 
 def effective_state(state: str, *, kept: bool, server_alive: bool) -> str:

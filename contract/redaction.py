@@ -4,14 +4,16 @@ The patterns are those of `contract.masking`, and the user's own. Each sees one 
 The keeper does not import this module, because RE2 is large.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
-
-import re2
+from functools import cached_property
+from typing import Any
 
 from tracetail.contract.masking import DEFAULT_PATTERNS, MASK
 from tracetail.contract.private_key_lines import PrivateKeyLines
 from tracetail.contract.secret_pattern import Pattern
+from tracetail.contract.secret_search import InvalidPatternError, compile_pattern, search_for
+
+__all__ = ["InvalidPatternError", "Redactor", "with_group"]
 
 _MASK = MASK.encode()
 _HARMLESS = b"harmless"
@@ -28,34 +30,42 @@ _MAY_FOLLOW = (
 """Possible continuations of a piece: long enough for each pattern that requires a length, and in each alphabet."""
 
 
-class InvalidPatternError(ValueError):
-    """A redaction pattern is not a regular expression of RE2; the message names it."""
-
-
 def with_group(pattern: Pattern) -> Pattern:
     """Return a pattern with a group: one without keeps nothing in front of the mask. Raises InvalidPatternError."""
-    groups = _compile(pattern.name, pattern.regex).groups
+    groups = compile_pattern(pattern.name, pattern.regex).groups
     return pattern if groups else pattern._replace(regex=f"()(?:{pattern.regex})")
 
 
 class _Rule:
-    """A compiled pattern."""
+    """A pattern, compiled when it is needed first: of sixty, most never are."""
 
     def __init__(self, pattern: Pattern) -> None:
-        self.regex = _compile(pattern.name, pattern.regex)
-        if self.regex.groups < 1:
-            raise InvalidPatternError(
-                f"redaction pattern {pattern.name!r} needs a group: what it keeps in front of the mask"
-            )
+        self._pattern = pattern
         self.name = pattern.name
         self.kept_behind = len(pattern.kept_behind)
         self.has_keyword = bool(pattern.keywords)
-        self.harmless = self.regex.groupindex.get(_HARMLESS)
+
+    @cached_property
+    def regex(self) -> Any:
+        """The compiled expression. Raises InvalidPatternError."""
+        regex = compile_pattern(self.name, self._pattern.regex)
+        if regex.groups < 1:
+            raise InvalidPatternError(
+                f"redaction pattern {self.name!r} needs a group: what it keeps in front of the mask"
+            )
+        return regex
+
+    @cached_property
+    def _harmless(self) -> int | None:
+        """The number of the group that says that a match is no secret; None if there is none."""
+        found: int | None = self.regex.groupindex.get(_HARMLESS)
+        return found
 
     def spans(self, line: bytes) -> Iterator[tuple[int, int, int]]:
         """Yield (start of the match, start and end of the secret) for each secret in a line."""
+        harmless = self._harmless
         for match in self.regex.finditer(line):
-            if self.harmless is None or match.start(self.harmless) < 0:
+            if harmless is None or match.start(harmless) < 0:
                 kept_until = match.end(1)
                 start = match.start()
                 yield start, kept_until if kept_until >= 0 else start, match.end() - self.kept_behind
@@ -64,28 +74,18 @@ class _Rule:
 class Redactor:
     """Masks every match of its patterns, but for what matches an expression of `keep`.
 
-    One scan for the keywords of all patterns at once (400 MB/s on a common core) finds the lines that may contain a
-    secret; only these few are then looked at, by the patterns whose keywords they contain. The scan knows literal
-    texts only: an automaton of the patterns themselves has too many states for a text of many kinds, and RE2 is a
-    hundred times slower without one.
+    Only the few lines in which `search` finds a keyword are looked at, by the patterns whose keywords they contain.
     """
 
     def __init__(self, patterns: Sequence[Pattern] = DEFAULT_PATTERNS, keep: Sequence[str] = ()) -> None:
         """patterns: in the order in which they are applied. keep: RE2 expressions of values that are never masked."""
         self._rules = [_Rule(pattern) for pattern in patterns]
-        self._keep = [_compile("keep", expression) for expression in keep]
-        triggers: dict[str, list[int]] = {}
-        for number, pattern in enumerate(patterns):
-            triggers.setdefault(_trigger(pattern.keywords) or pattern.trigger or pattern.regex, []).append(number)
-        self._rules_of_trigger = list(triggers.values())
-        self._which = re2.Set.SearchSet(_options())
-        for trigger in triggers:
-            self._which.Add(trigger.encode())
-        self._which.Compile()
-        keywords = {keyword for pattern in patterns for keyword in pattern.keywords}
-        others = [f"(?:{pattern.trigger or pattern.regex})" for pattern in patterns if not pattern.keywords]
-        together = "|".join(filter(None, (_trigger(keywords), *others)))
-        self._any = _compile("all together", together, never_capture=True) if patterns else None
+        for rule, pattern in zip(self._rules, patterns, strict=True):
+            if not (pattern.keywords or pattern.trigger):
+                _ = rule.regex  # the user's own: an error in it is reported now
+        self._keep = [compile_pattern("keep", expression) for expression in keep]
+        self.search = search_for(patterns)
+        """Finds the lines that may contain a secret."""
 
     def redact_piece(self, before: bytes, piece: bytes, *, goes_on: bool) -> tuple[bytes, int]:
         """Return a piece of a line with its secrets masked, and the number of secrets that begin in it.
@@ -117,8 +117,6 @@ class Redactor:
     def _begun(self, text: bytes, more: bytes) -> Iterator[int]:
         """Yield where in a text a secret begins that would end in `more`."""
         whole = text + more
-        if self._any is None or self._any.search(whole) is None:
-            return
         for rule in self._candidates(whole):
             for start, stop in self._secrets(rule, whole):
                 # Every number may be the beginning of a secret that has no word in front of it.
@@ -127,15 +125,11 @@ class Redactor:
 
     def _spans(self, text: bytes) -> list[tuple[int, int]]:
         """Return (start, end) of each secret in a line."""
-        if self._any is None or self._any.search(text) is None:
-            return []
         return [span for rule in self._candidates(text) for span in self._secrets(rule, text)]
 
     def kinds(self, line: bytes) -> list[str]:
         """Return the names of the kinds of secrets in a line, in the order in which they are masked."""
         names: list[str] = []
-        if self._any is None or self._any.search(line) is None:
-            return names
         for rule in self._candidates(line):
             line, found = self._mask(line, [rule])
             names += [rule.name] * found
@@ -161,33 +155,20 @@ class Redactor:
                 count += lines[number] is not line
             block = b"\n".join(lines)
         number = at = 0
-        for start, end in self._lines_to_try(block):
+        for start, end in self.search.lines(block):
             number += block.count(b"\n", at, start)
-            line = block[start:end]
-            lines[number], found = self._mask(line, self._candidates(line))
+            lines[number], found = self.redact_line(block[start:end])
             count += found
             at = start
         return count
 
-    def _lines_to_try(self, block: bytes) -> Iterator[tuple[int, int]]:
-        """Yield (start, end) of the lines of a block that may contain a secret."""
-        if self._any is None:
-            return
-        done = -1
-        for match in self._any.finditer(block):
-            at = match.start()
-            if at < done:
-                continue
-            start = max(block.rfind(b"\n", 0, at), done) + 1
-            end = block.find(b"\n", at)
-            done = len(block) if end < 0 else end
-            yield start, done
+    def redact_line(self, line: bytes) -> tuple[bytes, int]:
+        """Return a line with its secrets masked, and their number."""
+        return self._mask(line, self._candidates(line))
 
     def _candidates(self, line: bytes) -> Iterator[_Rule]:
         """Yield the rules to try on a line, in their order."""
-        # No trigger: memory ran out on a very long line.
-        triggers = self._which.Match(line) or range(len(self._rules_of_trigger))
-        for number in sorted(number for trigger in triggers for number in self._rules_of_trigger[trigger]):
+        for number in self.search.patterns(line):
             yield self._rules[number]
 
     def _mask(self, line: bytes, rules: Iterable[_Rule]) -> tuple[bytes, int]:
@@ -207,23 +188,3 @@ class Redactor:
         for begin, start, stop in rule.spans(line):
             if not any(kept.fullmatch(line, at, stop) for kept in self._keep for at in (begin, start)):
                 yield start, stop
-
-
-def _trigger(keywords: Iterable[str]) -> str:
-    """Return an expression that matches in every line with one of the keywords, or "" if there are none."""
-    words = "|".join(map(re.escape, sorted(set(keywords))))
-    return f"(?i:{words})" if words else ""
-
-
-def _options(*, never_capture: bool = False) -> "re2.Options":
-    options = re2.Options()
-    options.log_errors = False
-    options.never_capture = never_capture
-    return options
-
-
-def _compile(name: str, regex: str, *, never_capture: bool = False) -> "re2._Regexp[bytes]":
-    try:
-        return re2.compile(regex.encode(), _options(never_capture=never_capture))
-    except re2.error as error:
-        raise InvalidPatternError(f"redaction pattern {name!r} is not valid: {error}") from error

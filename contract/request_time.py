@@ -17,6 +17,8 @@ IDLE_SECONDS = 90.0
 """From a request to the end of the head of the next one; longer than clients keep an idle connection."""
 BODY_SECONDS = 60.0
 """For the body of a request."""
+WATCH_SECONDS = 5.0
+"""How late a connection may be closed: each look wakes an otherwise idle process."""
 
 
 def limit_request_time(
@@ -76,7 +78,7 @@ class _Heads:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(min(1.0, self._head_seconds / 2))
+            await asyncio.sleep(min(WATCH_SECONDS, self._head_seconds / 4))
             server = self._runner.server
             now = time.monotonic()
             connections = server.connections if server is not None else []

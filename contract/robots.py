@@ -1,7 +1,8 @@
-"""Callbacks as messages of chat robots: DingTalk, Feishu (Lark) and WeCom.
+"""Callbacks as messages of chat robots: DingTalk, Feishu (Lark) and WeCom, and as what a template makes of them.
 
 The format follows from the host of the callback's URL. Its fragment, which is never sent, sets the rest:
-`#panel=https://logs.example.com&lang=en`, and `format=dingtalk|feishu|wecom|json` for a relay with a host of its own.
+`#panel=https://logs.example.com&lang=en`, `format=dingtalk|feishu|wecom|json` for a relay with a host of its own, and
+`template={"text":"{text}"}` for any other receiver: JSON in whose texts the names of `_fields()` are replaced.
 Where a robot signs, the callback's token file holds its secret. Formats and signatures are those of the vendors' own
 documentation (DingTalk: "custom robot security settings"; Feishu: "use bots in groups"; WeCom: "group robots").
 """
@@ -10,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -61,7 +63,10 @@ class Request(NamedTuple):
 
 class _Message(NamedTuple):
     title: str
+    state: str
     lines: list[str]
+    cause: str
+    hint: str
     link_text: str
     link: str
 
@@ -84,6 +89,9 @@ def request(url: str, body: dict[str, Any], secret: str, now: float) -> Request:
     """
     kind = format_of(url)
     sent = url.partition("#")[0]
+    template = _options(url).get("template")
+    if template is not None:
+        return Request(sent, _filled(json.loads(template), _fields(_message(url, body), body)), robot=False)
     if kind == "json":
         return Request(sent, body, robot=False)
     message = _message(url, body)
@@ -100,6 +108,17 @@ def request(url: str, body: dict[str, Any], secret: str, now: float) -> Request:
     post = {"zh_cn": {"title": message.title, "content": rows}}
     signature = _signature_for_feishu(secret, now)
     return Request(sent, {**signature, "msg_type": "post", "content": {"post": post}}, robot=True)
+
+
+def check(url: str) -> None:
+    """Raise ValueError, with the reason, if the template in a callback's URL cannot be used."""
+    template = _options(url).get("template")
+    try:
+        usable = template is None or isinstance(json.loads(template), dict)
+    except (ValueError, RecursionError):
+        usable = False
+    if not usable:
+        raise ValueError("the template behind # is no JSON object; & % + in it are written as %26 %25 %2B")
 
 
 def refusal(answer: bytes) -> str:
@@ -125,19 +144,46 @@ def _message(url: str, body: Mapping[str, Any]) -> _Message:
     event = str(body.get("event"))
     colon = words["colon"]
     port = f":{body['port']}" if body.get("port") else ""
-    ended = {**(body.get("health") or {}), **(body.get("exit") or {})}
+    parts = (body.get("exit"), body.get("health"))
+    ended: Mapping[str, Any] = next((part for part in parts if part and part.get("cause")), {})
     lines = [f"{words['host']}{colon}{body.get('host')}{port} ({body.get('env')})"]
-    lines += [
-        f"{words[name]}{colon}{_line(str(ended[name]))}"
-        for name in ("cause", "hint")
-        if ended.get(name) and event not in ("ready", "recovered")
-    ]
+    why = {} if event in ("ready", "recovered") else {name: _why(ended, name, english) for name in ("cause", "hint")}
+    lines += [f"{words[name]}{colon}{text}" for name, text in why.items() if text]
     lines.append(f"traceId{colon}{body.get('traceId')}")
     link = ""
     if options.get("panel"):
         query = urllib.parse.urlencode({"traceId": body.get("traceId"), "launchId": body.get("launchId")})
         link = f"{options['panel'].rstrip('/')}/panel?{query}"
-    return _Message(f"{body.get('model')} {words.get(event, event)}", lines, words["link"], link)
+    state = words.get(event, event)
+    title = f"{body.get('model')} {state}"
+    return _Message(title, state, lines, why.get("cause", ""), why.get("hint", ""), words["link"], link)
+
+
+def _why(ended: Mapping[str, Any], name: str, english: bool) -> str:
+    return _line(str((not english and ended.get(f"{name}Zh")) or ended.get(name) or ""))
+
+
+def _fields(message: _Message, body: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a template may name."""
+    names = ("model", "host", "port", "env", "event", "traceId", "launchId", "instanceId")
+    return {
+        **{name: "" if body.get(name) is None else str(body[name]) for name in names},
+        **{name: getattr(message, name) for name in ("title", "state", "cause", "hint", "link")},
+        "text": "\n".join(filter(None, [message.title, *message.lines, message.link])),
+    }
+
+
+def _filled(template: Any, fields: Mapping[str, str]) -> Any:
+    """Return a template with the names in its texts replaced; names that it does not know stay as they are."""
+    match template:
+        case str():
+            return re.sub(r"\{(\w+)\}", lambda found: fields.get(found[1], found[0]), template)
+        case list():
+            return [_filled(item, fields) for item in template]
+        case dict():
+            return {key: _filled(item, fields) for key, item in template.items()}
+        case _:
+            return template
 
 
 def _line(text: str) -> str:

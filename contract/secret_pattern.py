@@ -1,6 +1,28 @@
 """The form of one kind of secret: a regular expression that says what of its match is masked."""
 
-from typing import NamedTuple
+import re
+from typing import NamedTuple, TypedDict
+
+
+class Trigger(NamedTuple):
+    """A text that stands in every secret of a kind: behind a word boundary, a start and then a run of characters.
+
+    It stands in place of keywords that would be found in every other line (`pat`, `ak-`), or where there are none.
+    """
+
+    starts: tuple[str, ...]
+    """One of these, in this case; none: the run itself stands behind the word boundary."""
+    alphabet: str
+    """Of the run, as in the brackets of a regular expression: ASCII characters, and ranges of them."""
+    length: int
+    end: str = ""
+    """One character behind the run."""
+
+    @property
+    def regex(self) -> str:
+        """The expression of it; it has few states."""
+        starts = "|".join(map(re.escape, self.starts))
+        return rf"\b(?:{starts})[{self.alphabet}]{{{self.length}}}{re.escape(self.end)}"
 
 
 class Pattern(NamedTuple):
@@ -20,5 +42,14 @@ class Pattern(NamedTuple):
 
     Without keywords and trigger every line is tried.
     """
-    trigger: str = ""
-    """In place of keywords: an expression of few states that matches in every text with this secret."""
+    trigger: Trigger | None = None
+    """In place of keywords."""
+
+
+class UsersOwn(TypedDict):
+    """The user's own expressions, as in the table `[agent.redaction]`."""
+
+    extra: list[str]
+    """Further secrets: group 1, if there is one, is kept."""
+    keep: list[str]
+    """What is never masked: a value, or a name and its value, in whole."""

@@ -7,7 +7,7 @@ are kept, enough to see what it was.
 
 import re
 
-from tracetail.contract.secret_pattern import Pattern
+from tracetail.contract.secret_pattern import Pattern, Trigger
 
 _HEX = "[0-9a-fA-F]"
 _ALNUM = "[A-Za-z0-9]"
@@ -87,42 +87,48 @@ _LONG_PREFIXES = (
     ("secret", f"-(?:live|test)-{_DOTTED}{{20,}}"),
     ("amzn1", f"\\.oa2-cs\\.{_DOTTED}{{20,}}"),
 )
+_DIGIT_Q = " ".join(f"{digit}q~" for digit in range(10))
 _OWN_SHAPES = (
     # name, what is kept, the rest, keywords
     ("jwt", r"(\beyJ)", r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*){0,3}=*", "eyj"),
     ("jwt-base64", r"(\bZXlK)", r"[A-Za-z0-9+/_-]{40,}=*", "zxlk"),
     ("aws-id", r"(\bA(?:KIA|SIA|BIA|CCA|GPA|3T[A-Z0-9]))", "[A-Z0-9]{16,}", "akia asia abia acca agpa a3t"),
     ("telegram", r"((?:\b|bot)[0-9]{4})", r"[0-9]{1,8}:AA[A-Za-z0-9_-]{20,}", ":aa"),
-    ("azure-client-secret", r"(\b[A-Za-z0-9_~.]{3})", r"[0-9]Q~[A-Za-z0-9_~.-]{24,}", "q~"),
+    ("azure-client-secret", r"(\b[A-Za-z0-9_~.]{3})", r"[0-9]Q~[A-Za-z0-9_~.-]{24,}", _DIGIT_Q),
     ("terraform", r"(\b[A-Za-z0-9]{4})", r"[A-Za-z0-9]{10}\.atlasv1\.[A-Za-z0-9_=-]{20,}", ".atlasv1."),
     ("clickhouse", r"(\b4b1d)", r"[A-Za-z0-9]{38}\b", "4b1d"),  # of this very length: digests may begin so, too
     ("mailchimp", r"(\b[0-9a-f]{4})", r"[0-9a-f]{28}-us[0-9]{1,2}\b", "-us"),
     ("onepassword", r"(\bA3-)", r"[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5})+", "a3-"),
-    ("harness", r"(\b[ps]at\.)", r"[A-Za-z0-9_-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{10,}", "pat. sat."),
-)
-_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_TRIGGERED = (
-    # name, what is kept, the rest, and what is looked for: they have no literal text that is rare
-    ("airtable", r"(\bpat)", r"[A-Za-z0-9]{14}\.[0-9a-f]{24,}", r"\bpat[A-Za-z0-9]{14}\."),
-    ("zhipu", r"(\b[0-9a-f]{4})", r"[0-9a-f]{28}\.[A-Za-z0-9]{16,}", r"\b[0-9a-f]{32}\."),
-    ("asana", r"(\b[0-2]/[0-9]{4})", r"[0-9]{8,}:[0-9a-f]{24,}", r"\b[0-2]/[0-9]{12}"),
-    ("modelscope", r"(\bms-)", _UUID, r"\bms-[0-9a-f]{8}-"),
-    ("hubspot", r"(\bpat-)", rf"[a-z]{{2,4}}[0-9]-{_UUID}", r"\bpat-[a-z]{2,4}[0-9]-"),
     ("maxmind", r"(\b[A-Za-z0-9]{6}_)", r"[A-Za-z0-9]{29}_mmk", "_mmk"),
     (
         "authress",
         r"(\b(?:sc|ext|scauth|authress)_)",
         r"[a-z0-9]{5,30}\.[a-z0-9]{4,6}\.acc[_-][A-Za-z0-9+/_.=-]{20,}",
-        r"\.acc[_-]",
+        ".acc_ .acc-",
     ),
-    ("firebase", r"(\bAAAA)", r"[A-Za-z0-9_-]{7}:[A-Za-z0-9_-]{100,}", r"\bAAAA[A-Za-z0-9_-]{7}:"),
+    ("harness", r"(\b[ps]at\.)", r"[A-Za-z0-9_-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{10,}", "pat. sat."),
+)
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_TRIGGERED = (
+    # name, what is kept, the rest, and what is looked for: they have no literal text that is rare
+    ("airtable", r"(\bpat)", r"[A-Za-z0-9]{14}\.[0-9a-f]{24,}", Trigger(("pat",), "A-Za-z0-9", 14, ".")),
+    ("zhipu", r"(\b[0-9a-f]{4})", r"[0-9a-f]{28}\.[A-Za-z0-9]{16,}", Trigger((), "0-9a-f", 32, ".")),
+    ("asana", r"(\b[0-2]/[0-9]{4})", r"[0-9]{8,}:[0-9a-f]{24,}", Trigger(("0/", "1/", "2/"), "0-9", 12)),
+    ("modelscope", r"(\bms-)", _UUID, Trigger(("ms-",), "0-9a-f", 8, "-")),
+    ("hubspot", r"(\bpat-)", rf"[a-z]{{2,4}}[0-9]-{_UUID}", Trigger(("pat-",), "a-z", 2)),
+    ("firebase", r"(\bAAAA)", r"[A-Za-z0-9_-]{7}:[A-Za-z0-9_-]{100,}", Trigger(("AAAA",), "A-Za-z0-9_-", 7, ":")),
     # DingTalk, Yandex, Octopus, crates.io, Modal, GoCardless and Lob
-    ("dingtalk", r"(\bSEC)", "[0-9a-f]{40,}", r"\bSEC[0-9a-f]{6}"),
-    ("yandex", r"(\bt1\.)", r"[A-Za-z0-9_-]{40,}\.[A-Za-z0-9_=-]{40,}", r"\bt1\.[A-Za-z0-9_-]{6}"),
-    ("octopus", r"(\bAPI-)", "[A-Z0-9]{20,}", r"\bAPI-[A-Z0-9]{6}"),
-    ("crates", r"(\bcio)", "[A-Za-z0-9]{32,}", r"\bcio[A-Za-z0-9]{6}"),
-    ("modal", r"(\ba[ks]-)", "[A-Za-z0-9]{20,}", r"\ba[ks]-[A-Za-z0-9]{6}"),
-    ("live", r"(\b(?:live|test)_(?:pub_)?)", "[A-Za-z0-9]{30,}", r"\b(?:live|test)_(?:pub_)?[A-Za-z0-9]{12}"),
+    ("dingtalk", r"(\bSEC)", "[0-9a-f]{40,}", Trigger(("SEC",), "0-9a-f", 6)),
+    ("yandex", r"(\bt1\.)", r"[A-Za-z0-9_-]{40,}\.[A-Za-z0-9_=-]{40,}", Trigger(("t1.",), "A-Za-z0-9_-", 6)),
+    ("octopus", r"(\bAPI-)", "[A-Z0-9]{20,}", Trigger(("API-",), "A-Z0-9", 6)),
+    ("crates", r"(\bcio)", "[A-Za-z0-9]{32,}", Trigger(("cio",), "A-Za-z0-9", 6)),
+    ("modal", r"(\ba[ks]-)", "[A-Za-z0-9]{20,}", Trigger(("ak-", "as-"), "A-Za-z0-9", 6)),
+    (
+        "live",
+        r"(\b(?:live|test)_(?:pub_)?)",
+        "[A-Za-z0-9]{30,}",
+        Trigger(("live_", "live_pub_", "test_", "test_pub_"), "A-Za-z0-9", 12),
+    ),
 )
 _WEBHOOKS = (
     # the part of the URL by which it is found, and what follows

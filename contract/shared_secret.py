@@ -7,7 +7,6 @@ Loopback belongs to every user and program of a machine. Who may read the state 
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +33,8 @@ def ensure(environ: Mapping[str, str]) -> Path:
     """Return the secret, which is made if there is none. Raises OSError if it can be neither read nor made."""
     if found := find(environ):
         return found
+    import secrets  # noqa: PLC0415  (only to make one: every command reads the secret)
+
     directory = state_dir(environ)
     make_directory(directory)
     path = directory / FILE_NAME

@@ -31,7 +31,10 @@ NEEDLE = b"(most recent call "
 """Is in every first line of a traceback; a search for it is cheap."""
 FRAME_START = b'File "'
 """Is in every line that names a frame."""
-_START = re.compile(rb"Trace[Bb]ack \(most recent call last\):[ \t\r]*$")
+_START = re.compile(
+    rb"Trace[Bb]ack \(most recent call last\):(?: \[repeated \d{1,9}x across cluster\].{0,300})?[ \t\r]*$"
+)
+"""Ray appends to a line of its workers how often it left out the same."""
 _FAULT_START = re.compile(rb"(?:Current thread|Thread) 0x[0-9a-f]+ .{0,200}\(most recent call first\):[ \t\r]*$")
 _LINK = re.compile(
     rb"(?:During handling of the above exception, another|The above exception was the direct cause of)"
@@ -48,6 +51,7 @@ _CONTINUATION = re.compile(
     rb"\(?\d{1,2}[.)] |[-*] |(?:Please|You|Your|If|For|Try|See|Set|Search|Make sure|Check|Consider|Note|Use|To) "
     rb"|(?:CUDA|HIP|NPU) kernel errors|Compile with |Device-side |Possible |Last error:|nccl[A-Z]\w+: |Cuda failure"
     rb"|Repository Not Found|Entry Not Found|Cannot access |Access to |Invalid username|Open an issue"
+    rb"|Model type should be one of "
 )
 """How the further lines of a message that advises or enumerates begin: PyTorch, Hugging Face, NCCL, SGLang."""
 
@@ -55,10 +59,16 @@ _FRAMES = "frames"
 _INDENTED = "indented"
 """All its lines are indented, the last too: an exception group's, CANN's."""
 _MESSAGE = "message"
+_EMPTY = re.compile(rb"[\w.]+:[ \t\r]*$")
+"""An exception whose message begins on the next line: it has paragraphs."""
 _INTERRUPTED = "interrupted"
 """A line of something else was printed between the frames."""
+FRAME_STATES = (_FRAMES, _INDENTED)
+"""The states of `Tracebacks.open` in which an indented line is a frame."""
 _OPEN_MAX = 64
 _VALIDATION_LINES_MAX = 200
+_BLOCK_LINES_MAX = 40
+_SAME_RECORD = ("error", "critical")
 
 
 class Tracebacks:
@@ -84,7 +94,7 @@ class Tracebacks:
 
         Such a line need not be given to add(), unless it contains NEEDLE.
         """
-        return self.open.get(prefix) in (_FRAMES, _INDENTED) and not self.headed
+        return self.open.get(prefix) in FRAME_STATES and not self.headed
 
     def add(self, line: EngineLine, *, after_error: bool = False) -> Part | None:
         """Return what the next line is within a traceback; None if it belongs to none.
@@ -103,6 +113,8 @@ class Tracebacks:
                 self._put(table, key, _FRAMES)
                 return Part.FRAME
             return Part.LINK if _LINK.match(body) else None
+        if headed and state.startswith(_MESSAGE) and _is_one_record(line) and not _FRAME.match(body):
+            return Part.LINK if _LINK.match(body) else Part.MESSAGE
         part, after = _step(state, body, weak=line.header.weak)
         if part is not None:
             self._forget_pair(line, headed=headed)
@@ -138,6 +150,11 @@ class Tracebacks:
             table[key] = state
 
 
+def _is_one_record(line: EngineLine) -> bool:
+    """Return whether lines with this header and key are one record: logging repeats it on each line of an error."""
+    return line.header.level in _SAME_RECORD and b":" in (line.header.source or b"")
+
+
 def _header_key(line: EngineLine) -> bytes:
     header = line.header
     return b"\0".join((line.prefix, header.process or b"", header.source or b""))
@@ -169,6 +186,8 @@ def _message(body: bytes) -> str:
     """Return the state after an exception's line: `message`, what may follow, the numbers of items and lines left."""
     if m := _VALIDATION.match(body):
         return f"{_MESSAGE} validation {int(m[1])} {_VALIDATION_LINES_MAX}"
+    if _EMPTY.match(body):
+        return f"{_MESSAGE} block {_BLOCK_LINES_MAX}"
     return f"{_MESSAGE} list" if _GOES_ON.search(body) else _MESSAGE
 
 
@@ -179,6 +198,9 @@ def _after_exception(state: str, body: bytes, *, indented: bool) -> tuple[Part |
         items, lines = map(int, state.split()[2:])
         items -= _VALIDATION_END in body
         return Part.MESSAGE, f"{_MESSAGE} validation {items} {lines - 1}" if items and lines else None
+    if state.startswith(f"{_MESSAGE} block"):
+        left = int(state.split()[2]) - 1
+        return (None, None) if not left or _LINK.match(body) else (Part.MESSAGE, f"{_MESSAGE} block {left}")
     if indented:
         return (Part.MESSAGE, state) if body.strip() else (None, state)
     if state == f"{_MESSAGE} list" or _CONTINUATION.match(body):

@@ -45,9 +45,11 @@ _TITLES = {
     "lmdeploy": Text("LMDeploy", "LMDeploy"),
     "ray": Text("Ray", "Ray"),
     "ascend": Text("Ascend (CANN)", "昇腾（CANN）"),
+    "container": Text("Containers", "容器"),
     "network": Text("Ports and network", "端口和网络"),
     "program": Text("Programs and libraries", "程序和库"),
     "memory": Text("Memory", "内存和显存"),
+    "checkpoint": Text("Weights", "权重"),
     "huggingface": Text("Models and tokenizers", "模型和分词器"),
     "torch": Text("PyTorch, CUDA, NCCL", "PyTorch、CUDA、NCCL"),
 }

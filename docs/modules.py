@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("contract", "loki", "launcher", "agent", "store", "panel", "cli")
+PARTS = ("contract", "loki", "launcher", "agent", "store", "panel", "client", "testing", "assistant", "cli")
 _HEAD = """\
 # Modules
 

@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from tracetail.contract import outbox, robots
+from tracetail.contract import masking, outbox, robots
 from tracetail.contract.access import is_loopback
 from tracetail.contract.backoff import Backoff
 from tracetail.contract.http_headers import basic, bearer
@@ -163,6 +163,7 @@ def main() -> int:
         paths = outbox.pending(launch.outbox_path)
     else:
         settings = plan.read(launch)
+        masking.use(settings["redaction"])
         paths = [prepare(launch, sys.argv[2], settings["callbackUrl"], settings["callbackTokenFile"])]
     for path in paths:
         deliver(path, time.monotonic() + TRY_SECONDS)

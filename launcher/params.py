@@ -3,6 +3,7 @@
 The description of a field is its documentation: on the command line, in the configuration and in the JSON Schema.
 """
 
+import functools
 import hashlib
 import json
 import typing
@@ -13,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 ENVS = ("dev", "test", "prod")
+CONTAINER_RUNTIMES = ("docker", "podman")
 ACTIONS = ("start", "stop", "restart", "status", "warmup", "smoke", "notify")
 
 
@@ -28,6 +30,30 @@ class Smoke(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_tokens: Annotated[int, Meta(ge=1)] = 32
 
 
+class Container(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """The container in which the server runs."""
+
+    image: Annotated[str, Meta(description="image in which the server runs, with tag or digest")] = ""
+    runtime: Annotated[
+        Literal["", "docker", "podman"],
+        Meta(description="docker or podman (docker; podman where only that is there)"),
+    ] = ""
+    args: Annotated[list[str], Meta(description="further options of docker run or podman run, as --memory=64g")] = []
+    mounts: Annotated[
+        list[str],
+        Meta(description="mounts, host path:path[:ro]; a modelPath that is a directory is mounted by itself"),
+    ] = []
+    gpus: Annotated[str, Meta(description="devices: all, none or indices (those of `devices`, else all)")] = ""
+    network: Annotated[
+        str, Meta(description="network (host); the port is published in any other than host, none and container:")
+    ] = "host"
+    shm_size: Annotated[str, Meta(description="size of /dev/shm, as 16g (16g for vllm, sglang and mindie)")] = ""
+    user: Annotated[str, Meta(description="user in the container, as 1000:1000 (the image's)")] = ""
+    pull: Annotated[Literal["missing", "always", "never"], Meta(description="when to pull the image (missing)")] = (
+        "missing"
+    )
+
+
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """The parameters of `tracetail start`, `stop`, `restart`, `status` and `apply`."""
 
@@ -41,6 +67,10 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model_name: Annotated[str, Meta(description="name of the service, in labels and commands (required)")] = ""
     served_name: Annotated[str, Meta(description="name under which the API serves it (modelName)")] = ""
     model_path: Annotated[str, Meta(description="directory of the model, or its name at a hub")] = ""
+    container: Annotated[
+        Container | None,
+        Meta(description="run the server in a container: {image, runtime, args, mounts, gpus, network, …}"),
+    ] = None
     port: Annotated[
         Annotated[int, Meta(ge=1, le=65535)] | None, Meta(description="port to serve at (8000; none for custom)")
     ] = None
@@ -56,6 +86,13 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     args: Annotated[list[str], Meta(description="further arguments of the engine")] = []
     environ: Annotated[dict[str, str], Meta(description="further environment variables")] = {}
     devices: Annotated[list[str], Meta(description="indices of the devices to use, for instance [0, 1]")] = []
+    nodes: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="how many machines serve the model together (1)")
+    ] = None
+    node_rank: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="number of this machine among them; over 0: a follower, which has no API"),
+    ] = None
     work_dir: Annotated[str, Meta(description="directory to start in")] = ""
     pre_start: Annotated[
         list[str], Meta(description="command to run before the server; its failure fails the start")
@@ -107,6 +144,8 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 EMPTY = Params()
 FIELDS = {f.encode_name: f.name for f in msgspec.structs.fields(Params)}
 """camelCase name → attribute."""
+CONTAINER_FIELDS = {f.encode_name: f.name for f in msgspec.structs.fields(Container)}
+"""camelCase name → attribute, of the parameters in `container`."""
 
 # Two starts that differ only in these are the same start.
 NOT_COMPARED = frozenset(
@@ -158,17 +197,22 @@ def schema() -> dict[str, Any]:
     return document
 
 
-def description(attribute: str) -> str:
-    """Return a parameter's description, one line; "" if it has none."""
-    hint = typing.get_type_hints(Params, include_extras=True)[attribute]
+def description(attribute: str, of: type[msgspec.Struct] = Params) -> str:
+    """Return a parameter's description, one line; "" if it has none. of: Params or Container."""
+    hint = _hints(of)[attribute]
     notes = getattr(hint, "__metadata__", ())
     return next((note.description for note in notes if isinstance(note, Meta) and note.description), "")
 
 
-def flag_types() -> dict[str, type]:
+@functools.cache
+def _hints(of: type[msgspec.Struct]) -> dict[str, Any]:
+    return typing.get_type_hints(of, include_extras=True)
+
+
+def flag_types(of: type[msgspec.Struct] = Params) -> dict[str, type]:
     """Return attribute → type for the parameters that are also command line flags: those with plain types."""
     found: dict[str, type] = {}
-    for name, hint in typing.get_type_hints(Params).items():
+    for name, hint in typing.get_type_hints(of).items():
         if hint in (str, int, float, bool):
             found[name] = hint
         elif hint == (int | None):

@@ -1,6 +1,5 @@
 """Reads the parameters of a launch from JSON: normalises keys, applies defaults, converts types, checks values."""
 
-import difflib
 import json
 import os
 import re
@@ -8,16 +7,37 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import re2
 
 from tracetail.contract.identity import InvalidIdError, check_id
 from tracetail.launcher import engines
-from tracetail.launcher.params import ACTIONS, ENVS, FIELDS, ParametersError, Params, default_engine, to_object
+from tracetail.launcher.engines import nodes
+from tracetail.launcher.params import (
+    ACTIONS,
+    CONTAINER_FIELDS,
+    CONTAINER_RUNTIMES,
+    ENVS,
+    FIELDS,
+    ParametersError,
+    Params,
+    default_engine,
+    to_object,
+)
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-_ALIASES = {**FIELDS, **{attribute: attribute for attribute in FIELDS.values()}, "maxLogMb": "max_log_mb"}
-_BY_ATTRIBUTE = {attribute: name for name, attribute in FIELDS.items()}
+
+class _Names:
+    """The keys of an object, in camelCase and snake_case."""
+
+    def __init__(self, fields: Mapping[str, str], **more: str) -> None:
+        """Args: fields: camelCase name → attribute; more: further names of attributes."""
+        self.fields = fields
+        self.attributes = {**fields, **{attribute: attribute for attribute in fields.values()}, **more}
+        self.by_attribute = {attribute: name for name, attribute in fields.items()}
+
+
+_NAMES = _Names(FIELDS, maxLogMb="max_log_mb")
+_CONTAINER_NAMES = _Names(CONTAINER_FIELDS)
 
 _CHOICES = {
     "action": ACTIONS,
@@ -26,8 +46,11 @@ _CHOICES = {
     "livenessProbe": ("health", "token", "none"),
     "ifRunning": ("reuse", "restart", "fail"),
     "restart": ("never", "on-crash"),
+    "container.runtime": CONTAINER_RUNTIMES,
+    "container.pull": ("missing", "always", "never"),
 }
 _WORDS = (
+    (" | null", ""),
     ("`int` <= 65535", "a port from 1 to 65535"),
     ("`int` >= 1", "a number from 1"),
     ("`array`", "a list"),
@@ -36,10 +59,9 @@ _WORDS = (
     ("`bool`", "true or false"),
     ("`float`", "a number"),
     ("`int`", "a whole number"),
-    (" | null", ""),
     ("`null`", "null"),
 )
-_MAY_HOLD_SECRETS = frozenset({"environ", "args", "command", "preStart", "callbackUrl", "smoke"})
+_MAY_HOLD_SECRETS = frozenset({"environ", "args", "command", "preStart", "callbackUrl", "smoke", "container"})
 
 
 def parse_json(text: str) -> dict[str, Any]:
@@ -78,13 +100,16 @@ def with_defaults(values: dict[str, Any], services: Mapping[str, Mapping[str, An
         known_names = ", ".join(services) or "none"
         raise ParametersError(f"service {name!r} is not in the configuration; known are: {known_names}")
     defaults = normalize(services[name], where=f"launcher.services.{name}: ")
-    environ = {**_mapping(defaults.get("environ")), **_mapping(values.get("environ"))}
-    return {**defaults, **values, **({"environ": environ} if environ else {})}
+    merged = {key: {**_mapping(defaults.get(key)), **_mapping(values.get(key))} for key in ("environ", "container")}
+    return {**defaults, **values, **{key: value for key, value in merged.items() if value}}
 
 
 def known(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that have known keys, in camelCase: for the record of a start that is refused."""
-    return {_BY_ATTRIBUTE[_ALIASES[key]]: value for key, value in given.items() if key in _ALIASES}
+    names = _NAMES
+    return {
+        names.by_attribute[names.attributes[key]]: value for key, value in given.items() if key in names.attributes
+    }
 
 
 def normalize(given: Mapping[str, Any], where: str = "") -> dict[str, Any]:
@@ -92,23 +117,39 @@ def normalize(given: Mapping[str, Any], where: str = "") -> dict[str, Any]:
 
     where: prefix of messages, for parameters from the configuration.
     """
-    values: dict[str, Any] = {}
-    for key, value in given.items():
-        attribute = _ALIASES.get(key)
-        if attribute is None:
-            by_case = [name for name in FIELDS if name.lower() == key.lower().replace("_", "").replace("-", "")]
-            close = by_case or difflib.get_close_matches(key, [*FIELDS, *FIELDS.values()], n=1, cutoff=0.5)
-            hint = f"; did you mean {close[0]}?" if close else f"; known are: {', '.join(FIELDS)}"
-            raise ParametersError(f"{where}unknown parameter {key!r}{hint}")
-        name = _BY_ATTRIBUTE[attribute]
-        if name in values:
-            raise ParametersError(f"{where}{name} is given twice, as {name} and as {attribute}")
-        values[name] = value
+    values = _camel_case(given, _NAMES, where)
     if isinstance(values.get("env"), dict):  # the original design's `env` held variables
         values["environ"] = {**values.pop("env"), **_mapping(values.get("environ"))}
     if isinstance(values.get("env"), str) and values["env"] not in ENVS:
         raise ParametersError(f"{where}env is {values['env']!r}; expected one of {', '.join(ENVS)}")
+    if isinstance(values.get("container"), str):
+        values["container"] = {"image": values["container"]}
+    if isinstance(values.get("container"), dict):
+        inside = _camel_case(values["container"], _CONTAINER_NAMES, f"{where}container: ")
+        from tracetail.launcher.containers import container_input  # noqa: PLC0415  (only for a container)
+
+        values["container"] = container_input.relaxed(inside)
     return {name: _relaxed(name, value) for name, value in values.items() if value is not None}
+
+
+def _camel_case(given: Mapping[str, Any], names: _Names, where: str) -> dict[str, Any]:
+    """Return an object with camelCase keys. Raises ParametersError for an unknown or repeated key."""
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        attribute = names.attributes.get(key)
+        if attribute is None:
+            fields = names.fields
+            by_case = [name for name in fields if name.lower() == key.lower().replace("_", "").replace("-", "")]
+            import difflib  # noqa: PLC0415  (only for what is wrong)
+
+            close = by_case or difflib.get_close_matches(key, [*fields, *fields.values()], n=1, cutoff=0.5)
+            hint = f"; did you mean {close[0]}?" if close else f"; known are: {', '.join(fields)}"
+            raise ParametersError(f"{where}unknown parameter {key!r}{hint}")
+        name = names.by_attribute[attribute]
+        if name in values:
+            raise ParametersError(f"{where}{name} is given twice, as {name} and as {attribute}")
+        values[name] = value
+    return values
 
 
 def _relaxed(name: str, value: Any) -> Any:
@@ -148,8 +189,8 @@ def _explain(message: str, key: str, values: Mapping[str, Any]) -> str:
     message = message[0].lower() + message[1:]
     for theirs, ours in _WORDS:
         message = message.replace(theirs, ours)
-    choices = _CHOICES.get(top)
-    if choices and isinstance(values.get(top), str):
+    choices = _CHOICES.get(key)
+    if choices and (isinstance(values.get(top), str) or key != top):
         message = f"expected one of {', '.join(choices)}"
     if key.endswith("[...]") and isinstance(values.get(top), dict):
         wrong = [name for name, value in values[top].items() if not isinstance(value, str)]
@@ -168,23 +209,53 @@ def _complete(params: Params) -> Params:
     for name, value in to_object(params).items():
         _check_text(name, value)
     port = params.port or engine.default_port
+    place = nodes.place_of(engine_name, command or params.args, params.nodes, params.node_rank)
+    params = _at_its_place(params, place)
+    if place.role == nodes.FOLLOWER:
+        port = None
+        default = nodes.ready_when(engine_name, command or params.args)
+        params = msgspec.structs.replace(params, ready_when=params.ready_when or default)
     ready_when = _ready_when(params, engine, port)
     _check_probes(params, port)
+    container = params.container
+    if container is not None:
+        from tracetail.launcher.containers import container_input  # noqa: PLC0415
+
+        container = container_input.complete(container)
     return msgspec.structs.replace(
         params,
         engine=engine_name,
         command=command,
+        container=container,
         port=port,
         served_name=params.served_name or params.model_name,
         ready_path=params.ready_path or engine.ready_path,
         ready_when=ready_when,
         model_path=os.path.expanduser(params.model_path),  # noqa: PTH111  (may be a name at a hub)
         python_bin=os.path.expanduser(params.python_bin or "python3"),  # noqa: PTH111  (may be a name on PATH)
-        work_dir=_absolute(params.work_dir),
+        # In a container it is a directory of the image.
+        work_dir=_absolute(params.work_dir) if params.container is None else params.work_dir,
         log_dir=_absolute(params.log_dir),
         api_key_file=_absolute(params.api_key_file),
         callback_token_file=_absolute(params.callback_token_file),
     )
+
+
+def _at_its_place(params: Params, place: nodes.Place) -> Params:
+    """Return the parameters with what follows from the place of the machine. Raises ParametersError."""
+    if place.rank is not None and place.nodes is not None and place.rank >= place.nodes:
+        raise ParametersError(f"nodeRank is {place.rank}: {place.nodes} nodes are numbered from 0")
+    params = msgspec.structs.replace(params, nodes=place.nodes, node_rank=place.rank)
+    if place.role and params.ready_timeout_sec == Params().ready_timeout_sec:
+        params = msgspec.structs.replace(params, ready_timeout_sec=nodes.READY_TIMEOUT_SECONDS)
+    if place.role != nodes.FOLLOWER:
+        return params
+    if params.ready_when in ("http", "port"):
+        reason = "a follower has no API of its own: leave it out, or use alive or log:<regex>"
+        raise ParametersError(f"readyWhen is {params.ready_when!r}: {reason}")
+    # What asks the API is for the leader: all machines may get the same parameters.
+    liveness = "health" if params.liveness_probe == "token" else params.liveness_probe
+    return msgspec.structs.replace(params, warmup=False, smoke=None, liveness_probe=liveness)
 
 
 def _check_names(params: Params) -> None:
@@ -203,6 +274,13 @@ def _check_names(params: Params) -> None:
     url = params.callback_url
     if url and not re.match(r"https?://[^/\s]+", url):
         raise ParametersError(f"callbackUrl: expected http://… or https://…, not {url.partition(':')[0][:20]}:…")
+    if url:
+        from tracetail.contract import robots  # noqa: PLC0415  (only for a callback)
+
+        try:
+            robots.check(url)
+        except ValueError as error:
+            raise ParametersError(f"callbackUrl: {error}") from error
     for name in params.environ:
         if not _ENV_NAME.fullmatch(name):
             raise ParametersError(f"environ: {name!r} is not the name of a variable")
@@ -212,7 +290,7 @@ def _command(params: Params, engine: str) -> list[str]:
     """Return the command of a custom engine. Raises ParametersError if what the engine needs is missing."""
     if engine == "custom":
         command = params.command or ([params.script_path] if params.script_path else [])
-        if not command:
+        if not command and params.container is None:  # an image may have a command of its own
             raise ParametersError(
                 'engine custom needs `command`: a list of arguments, for instance ["python", "serve.py"]'
             )
@@ -266,6 +344,8 @@ def _ready_when(params: Params, engine: engines.Engine, port: int | None) -> str
 
 def _check_regex(name: str, pattern: str) -> None:
     """Raise ParametersError unless RE2 has the pattern: unlike `re`, it takes linear time whatever the text."""
+    import re2  # noqa: PLC0415  (few launches have a pattern)
+
     options = re2.Options()
     options.log_errors = False
     try:

@@ -4,14 +4,25 @@
 """
 
 import json
+import signal
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from tracetail.contract.owned_files import read_owned, replace_file
 from tracetail.contract.record import LaunchDir, Record
+from tracetail.contract.secret_pattern import UsersOwn
 
 ADOPT = "adopt"
 """The keeper's argument for adopting a launch, in place of the lock's descriptor."""
+FOREGROUND = "foreground"
+"""The keeper's argument, behind the lock's descriptor, for being the main process of a container."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""They stop a launch in the foreground: the server gets SIGTERM, after stopTimeoutSec SIGKILL."""
+
+CONTAINER_ID_FILE = "container.id"
+"""In the launch's directory: the id of its container, written by the command that makes it."""
+CONTAINER_ENVIRON_FILE = "container.env"
+"""In the launch's directory while the container is made: the variables that no command line shows."""
 
 HTTP = "http"
 PORT = "port"
@@ -75,6 +86,35 @@ class LogPlan(TypedDict):
     """The oldest segments are deleted while less than this is free on their disk."""
 
 
+class ForegroundPlan(TypedDict):
+    """What a keeper in the foreground does (`tracetail run`)."""
+
+    terminationLog: str
+    """File for the cause of a failure; "" for Kubernetes' own, if it exists."""
+    plainStdout: bool
+    """Stdout gets the server's own lines."""
+    stdoutOnly: bool
+    """Segments are deleted although no agent has shipped them."""
+
+
+class ContainerPlan(TypedDict):
+    """The container in which the server runs. `argv` of the plan is then what is run behind its entrypoint."""
+
+    runtime: str
+    """`docker` or `podman`."""
+    client: dict[str, str]
+    """The environment of the runtime's client: it decides which engine it uses."""
+    image: str
+    labels: dict[str, str]
+    """Those by which the container is found, and that no other container has."""
+    pull: list[str]
+    """The command that pulls the image; empty if it is there."""
+    create: list[str]
+    """The command that makes the container: it reads CONTAINER_ENVIRON_FILE and writes CONTAINER_ID_FILE."""
+    secrets: dict[str, str]
+    """The content of CONTAINER_ENVIRON_FILE."""
+
+
 class Plan(TypedDict):
     """The content of plan.json."""
 
@@ -85,6 +125,7 @@ class Plan(TypedDict):
     """Variables added to the caller's environment for the server."""
     workDir: str
     preStart: list[str]
+    container: ContainerPlan | None
     ready: ReadyPlan
     liveness: LivenessPlan
     log: LogPlan
@@ -92,9 +133,13 @@ class Plan(TypedDict):
     callbackUrl: str
     callbackTokenFile: str
     apiKeyFile: str
+    redaction: UsersOwn
+    """What is masked beside the common secrets, and what is not."""
     restart: str
     attempt: int
     """The number of the restart after a crash that this launch is; 0 for none."""
+    foreground: NotRequired[ForegroundPlan]
+    """Of a launch that `tracetail run` has started."""
 
 
 def plan_path(launch: LaunchDir) -> Path:
@@ -110,6 +155,8 @@ def read(launch: LaunchDir) -> Plan:
     found = json.loads(read_owned(launch.path, plan_path(launch).name, ours=True))
     if isinstance(found, dict) and isinstance(found.get("ready"), dict):
         found["ready"].setdefault("tls", False)
+        found.setdefault("container", None)
+        found.setdefault("redaction", {"extra": [], "keep": []})
         found.setdefault("liveness", {"kind": HEALTH, "intervalSec": 5.0, "timeoutSec": 15.0})
     return cast("Plan", found)
 

@@ -6,13 +6,12 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tracetail.contract import record
 from tracetail.contract.identity import is_launch_id
-from tracetail.contract.processes import is_alive
 from tracetail.contract.record import LaunchDir, Record
 from tracetail.contract.safe_open import open_file
 from tracetail.contract.state import DIRECTORY_MODE, existing_state_dirs, launches_dir, make_directory
@@ -23,9 +22,11 @@ LIVE_STATES = frozenset({record.STARTING, record.READY, record.UNHEALTHY, record
 class BusyError(Exception):
     """Another operation holds a lock; `holder` is what it has written about itself."""
 
-    def __init__(self, message: str, holder: dict[str, Any]) -> None:
+    def __init__(self, message: str, message_zh: str, holder: dict[str, Any]) -> None:
         super().__init__(message)
         self.holder = holder
+        self.zh = (message_zh, "等它结束后重试")
+        """Cause and hint in Chinese."""
 
 
 class Launch(NamedTuple):
@@ -35,8 +36,18 @@ class Launch(NamedTuple):
     record: Record
     state: str
     """The effective state."""
-    kept: bool
-    """Its keeper is alive."""
+    locked: bool | None
+    """Its lock was held; None for a launch that has ended, whose lock was not looked at: a machine has thousands."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether its keeper is alive: for some seconds after the end of the launch, too."""
+        if self.locked is not None:
+            return self.locked
+        try:
+            return self.dir.lock_held()
+        except PermissionError:
+            return False
 
     @property
     def live(self) -> bool:
@@ -47,18 +58,40 @@ class Launch(NamedTuple):
 def read_launch(launch: LaunchDir) -> Launch:
     """Return a launch with its current state. Raises FileNotFoundError, record.RecordError."""
     found = launch.read()
+    state = found["state"]
+    if state in record.ENDED_STATES:
+        return Launch(launch, found, state, None)
     kept = launch.lock_held()
-    alive = "server" in found and is_alive(found["server"])
-    return Launch(launch, found, record.effective_state(found["state"], kept=kept, server_alive=alive), kept)
+    return Launch(
+        launch, found, record.effective_state(state, kept=kept, server_alive=record.server_alive(found)), kept
+    )
 
 
-def launches(state_dir: Path) -> Iterator[Launch]:
-    """Yield the launches that can be read, newest first."""
+def launches(state_dir: Path, problem: Callable[[str], None] | None = None) -> Iterator[Launch]:
+    """Yield the launches that can be read, newest first.
+
+    Args:
+        state_dir: the state directory.
+        problem: called with an error message for each launch that is there and cannot be read.
+
+    """
     root = launches_dir(state_dir)
     names = os.listdir(root) if root.is_dir() else []  # noqa: PTH208
     for name in sorted((name for name in names if is_launch_id(name)), reverse=True):
-        with contextlib.suppress(OSError, record.RecordError, KeyError):
-            yield read_launch(LaunchDir(root / name))
+        launch = LaunchDir(root / name)
+        text = ""
+        try:
+            found = read_launch(launch)
+        except (record.RecordError, PermissionError) as error:
+            text = str(error)
+        except KeyError as error:
+            text = f"{launch.record_path} is not a whole launch record: it has no {error}"
+        except OSError:
+            continue  # being made, or removed, at this moment
+        if not text:
+            yield found
+        elif problem is not None:
+            problem(text)
 
 
 def machine_launches(state_dir: Path) -> Iterator[Launch]:
@@ -68,23 +101,10 @@ def machine_launches(state_dir: Path) -> Iterator[Launch]:
             yield from launches(directory)
 
 
-def unreadable(state_dir: Path) -> Iterator[str]:
-    """Yield an error message for each launch that cannot be read."""
-    root = launches_dir(state_dir)
-    for path in sorted(root.iterdir()) if root.is_dir() else ():
-        if is_launch_id(path.name):
-            try:
-                read_launch(LaunchDir(path))
-            except (record.RecordError, PermissionError) as error:
-                yield str(error)
-            except KeyError as error:
-                yield f"{path / 'record.json'} is not a whole launch record: it has no {error}"
-            except FileNotFoundError:
-                continue  # being made, or removed, at this moment
-
-
-def service_name(env: str, model_name: str, port: int | None) -> str:
-    """Return the name of a service: `test/qwen-7b:8000`."""
+def service_name(env: str, model_name: str, port: int | None, node_rank: int | None = None) -> str:
+    """Return the name of a service: `test/qwen-7b:8000`, and of a follower that has a number `test/qwen-7b#1`."""
+    if port is None and node_rank:
+        return f"{env}/{model_name}#{node_rank}"
     return f"{env}/{model_name}" + ("" if port is None else f":{port}")
 
 
@@ -126,7 +146,8 @@ def operation_lock(state_dir: Path, service: str, doing: dict[str, Any]) -> Iter
         except BlockingIOError:
             holder = _read_holder(descriptor)
             who = f" (pid {holder['pid']}, {holder.get('action', '?')})" if "pid" in holder else ""
-            raise BusyError(f"another operation on {service} is running{who}", holder) from None
+            zh = f"{service} 的另一个操作正在进行{who}"
+            raise BusyError(f"another operation on {service} is running{who}", zh, holder) from None
         yield Operation(descriptor, doing)
     finally:
         os.close(descriptor)

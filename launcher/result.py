@@ -38,7 +38,7 @@ _CAUSE_FIELDS: tuple[Literal["causeCode", "causeKind", "causeZh", "hintZh"], ...
     "causeZh",
     "hintZh",
 )
-_SUMMARY = ("launchId", "service", "host", "state", "exitStatus", "url", "cause", "causeCode")
+_SUMMARY = ("launchId", "service", "host", "nodeRank", "role", "state", "exitStatus", "url", "cause", "causeCode")
 
 
 class Refusal(Exception):  # noqa: N818  (events and documentation call it so)
@@ -68,6 +68,8 @@ class Result(NamedTuple):
     seconds: float = 0.0
     cause: str = ""
     hint: str = ""
+    zh: Sequence[str] = ("", "")
+    """Cause and hint in Chinese; "" for what is there in English only."""
     reused: bool = False
     tail: Sequence[str] = ()
     """The server's last lines, secrets masked, if it failed and no line names the cause."""
@@ -75,6 +77,8 @@ class Result(NamedTuple):
     """The lines around the one that names the cause, secrets masked."""
     excerpt_at: int = 0
     """Which of them it is."""
+    panel_url: str = ""
+    """The panel's page of the launch, without a token; "" if no panel is known."""
     launches: Sequence["Result"] = ()
     """The result of each service, the worst first, where a traceId selects several services."""
 
@@ -98,8 +102,13 @@ class Result(NamedTuple):
             "engine": record.get("engine"),
             "host": record.get("host"),
             "port": record.get("port"),
+            "nodes": record.get("nodes"),
+            "nodeRank": record.get("nodeRank"),
+            "role": record.get("role"),
+            "container": _container_of(record),
             "pid": server["pid"] if server else None,
             "url": record.get("url"),
+            "panelUrl": self.panel_url,
             "logFile": record.get("logFile"),
             "seconds": round(self.seconds, 3),
             "cause": mask_text(self.cause or ended.get("cause") or ""),
@@ -111,9 +120,9 @@ class Result(NamedTuple):
         return {name: value for name, value in values.items() if value not in (None, "", [])}
 
     def _described(self, ended: Exit) -> dict[str, Any]:
-        """Return the code of the cause, and cause and hint in Chinese, if the cause is the record's."""
+        """Return cause and hint in Chinese, and the code of the cause if it is the record's."""
         if self.cause and self.cause != ended.get("cause"):
-            return {}
+            return {"causeZh": mask_text(self.zh[0]), "hintZh": mask_text(self.zh[1])}
         return {name: mask_text(ended[name]) for name in _CAUSE_FIELDS if name in ended}
 
     def summary(self) -> dict[str, Any]:
@@ -124,3 +133,12 @@ class Result(NamedTuple):
     def line(self) -> str:
         """Return the last line of the output."""
         return f"{MARK} {json.dumps(self.to_object(), ensure_ascii=False)}"
+
+
+def _container_of(record: Record) -> dict[str, Any] | None:
+    """Return the container of a launch: what it is, and how it ended."""
+    container = record.get("container")
+    if container is None:
+        return None
+    shown = {name: value for name, value in container.items() if name not in ("init", "problem")}
+    return {**shown, **record.get("exit", {}).get("container", {})}

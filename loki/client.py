@@ -15,16 +15,18 @@ import aiohttp
 import orjson
 
 from tracetail import __version__
+from tracetail.contract.connection_error import why
 from tracetail.contract.http_headers import retry_after_seconds
+from tracetail.contract.http_settings import HttpSettingsError
+from tracetail.loki.answer_sizes import AnswerSizes
 from tracetail.loki.answers import PushAnswer
-from tracetail.loki.connection_error import why
 from tracetail.loki.entries import Entry, columns_of, encode_metadata, encode_request
 from tracetail.loki.errors import LokiError, LokiUnavailableError, error_of
 from tracetail.loki.limits import ENTRIES_PER_QUERY_MAX
 from tracetail.loki.logql import count_query
 from tracetail.loki.paging import Answer, E, TimeRange
-from tracetail.loki.query_limits import QueryLimits, is_about_bytes_read, is_beyond_lookback
-from tracetail.loki.settings import LokiSettings, LokiSettingsError
+from tracetail.loki.query_limits import QueryLimits, is_about_bytes_read, is_beyond_lookback, share_that_fits
+from tracetail.loki.settings import LokiSettings
 
 PUSH_PATH = "/loki/api/v1/push"
 QUERY_RANGE_PATH = "/loki/api/v1/query_range"
@@ -60,11 +62,12 @@ class LokiClient:
         self.requests = 0
         """How many requests were sent."""
         self.limits = QueryLimits()
+        self._sizes = AnswerSizes()
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Raise LokiSettingsError if the settings cannot be used."""
+        """Raise HttpSettingsError if the settings cannot be used."""
         self.settings.check()
         return self
 
@@ -137,7 +140,7 @@ class LokiClient:
         """
         while True:
             start, end = self.limits.range(start_ns, end_ns, backward=backward)
-            asked = min(limit, self.limits.entries)
+            asked = min(limit, self.limits.entries, self._sizes.entries(query))
             try:
                 result = await self.query_streams(query, start, end, limit=asked, backward=backward)
             except LokiError as error:
@@ -149,10 +152,12 @@ class LokiClient:
                 if is_about_bytes_read(str(error)) and half_ns:
                     start_ns, end_ns = (end - half_ns, end) if backward else (start, start + half_ns)
                 elif error.is_about_size and asked > 1:
-                    limit = asked // 2
+                    self._sizes.learn_limit(str(error))
+                    limit = max(1, int(asked * share_that_fits(str(error))))
                 else:
                     raise
                 continue
+            self._sizes.learn(query, result)
             return Answer(entries_of(result), start, end, asked)
 
     async def entries(self, query: str, start_ns: int, end_ns: int) -> AsyncIterator[StoredEntry]:
@@ -170,27 +175,52 @@ class LokiClient:
         """Return every entry in [start_ns, end_ns), each once, oldest first. Raises LokiError."""
         return [entry async for entry in self.entries(query, start_ns, end_ns)]
 
-    async def matrix(self, query: str, start_ns: int, end_ns: int, step_ns: int) -> list[dict[str, Any]]:
-        """Return the result of a metric query over time, whose range is one step.
+    async def counts_over_time(
+        self, query: str, start_ns: int, end_ns: int, step_ns: int, by: Iterable[str] = ()
+    ) -> dict[tuple[str, ...], dict[int, int]]:
+        """Return how many entries of a log query are in each step (t - step, t], t from start_ns to end_ns.
 
-        A series appears as often as the time range had to be divided. Raises LokiError.
+        Args:
+            query: a log query.
+            start_ns: the end of the first step, a multiple of the step: some Lokis evaluate at multiples only.
+            end_ns: the end of the last step.
+            step_ns: of whole milliseconds.
+            by: labels.
+
+        Returns:
+            By the values of these labels, and by the end of the step. Steps without entries are not there.
+
+        Raises:
+            LokiError: Loki did not answer, or refused.
+
         """
+        names = tuple(by)
 
         async def part(start_ns: int, end_ns: int) -> list[dict[str, Any]]:
-            params = {"query": query, "start": str(start_ns), "end": str(end_ns), "step": f"{step_ns / 1e9:g}"}
+            window_ns = self.limits.window(step_ns)
+            metric = count_query(query, f"{window_ns // _MS}ms", by=names)
+            if start_ns == end_ns:  # a range of one step would be one step longer than this
+                vector = await self._result(QUERY_PATH, {"query": metric, "time": str(start_ns)})
+                return [{"metric": item["metric"], "values": [item["value"]]} for item in vector]
+            params = {"query": metric, "start": str(start_ns), "end": str(end_ns), "step": f"{window_ns / 1e9:g}"}
             return await self._result(QUERY_RANGE_PATH, params)
 
-        def steps() -> Iterator[tuple[int, int]]:
-            # Loki adds the range of the query itself, one step, to the time between start and end.
-            most = max(0, self.limits.length_ns // step_ns - 1) if self.limits.length_ns else 0
-            start = start_ns
-            while self.limits.length_ns and start + most * step_ns < end_ns:
-                yield start, start + most * step_ns
-                start += (most + 1) * step_ns
-            if start <= end_ns:
-                yield start, end_ns
+        def ranges() -> Iterator[tuple[int, int]]:
+            window_ns = self.limits.window(step_ns)
+            length_ns = self.limits.points(window_ns) * window_ns
+            start = start_ns - step_ns + window_ns
+            while start <= end_ns:
+                yield start, min(start + length_ns - window_ns, end_ns)
+                start += length_ns
 
-        return [series for found in await self._divided(steps, part) for series in found]
+        counts: dict[tuple[str, ...], dict[int, int]] = {}
+        for series in (series for found in await self._divided(ranges, part) for series in found):
+            steps = counts.setdefault(tuple(series["metric"].get(name, "") for name in names), {})
+            for at, count in series["values"]:
+                since_start = round(float(at) * 1000) * _MS - start_ns
+                step = start_ns + -(-since_start // step_ns) * step_ns
+                steps[step] = steps.get(step, 0) + int(float(count))
+        return counts
 
     async def counts(self, query: str, start_ns: int, end_ns: int, by: Iterable[str] = ()) -> list[dict[str, Any]]:
         """Return how many entries of a log query are in [start_ns, end_ns], by these labels, as a vector.
@@ -331,10 +361,11 @@ class LokiClient:
                 allow_redirects=False,
             ) as response:
                 yield response
-        except (aiohttp.ClientError, TimeoutError, OSError, LokiSettingsError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, HttpSettingsError) as error:
+            reason = why(error, "loki.url", self.url, self.settings.timeout_seconds)
             raise LokiUnavailableError(
-                f"Loki at {self.url} cannot be reached: {why(error, self.settings)}",
-                sent=not isinstance(error, (aiohttp.ClientConnectorError, LokiSettingsError)),
+                f"Loki at {self.url} cannot be reached: {reason}",
+                sent=not isinstance(error, (aiohttp.ClientConnectorError, HttpSettingsError)),
             ) from error
 
 

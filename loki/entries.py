@@ -6,83 +6,45 @@
 
 Source: https://github.com/grafana/loki/blob/main/pkg/push/push.proto
 
-The encoding is optimised for speed: a whole batch is encoded in one call (_entries.pyx). Both varints of a timestamp
-have five bytes, and the length of a line has two, unless the line is very long: a varint may carry leading zero
-groups (https://protobuf.dev/programming-guides/encoding/#varints).
+The encoding is optimised for speed: many entries are encoded in one call (_entries.pyx, entries_plain.py). Both
+varints of a timestamp have five bytes, and the length of a line has two, unless the line is very long: a varint may
+carry leading zero groups (https://protobuf.dev/programming-guides/encoding/#varints).
 """
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import cramjam
 
-from tracetail.loki.entries_plain import encode_columns
+from tracetail.loki.entries_plain import NS_PER_SECOND, Columns, encode_second
 from tracetail.loki.logql import selector
 from tracetail.loki.wire import delimited, read_fields, read_varint, varint
 
+__all__ = [
+    "COMPILED",
+    "NS_PER_SECOND",
+    "Columns",
+    "Entry",
+    "columns_of",
+    "decode_metadata",
+    "decode_request",
+    "encode_metadata",
+    "encode_request",
+    "encode_second",
+    "uncompressed_bytes",
+]
+
 COMPILED = True
 try:
-    from tracetail.loki._entries import encode_columns  # type: ignore[no-redef]
+    from tracetail.loki._entries import Columns  # type: ignore[no-redef]
 except ImportError:
     COMPILED = False
 
-NS_PER_SECOND = 1_000_000_000
 _STREAM = 1
 _LABELS, _ENTRY = 1, 2
 _TIMESTAMP, _LINE, _PAIR = 1, 2, 3
 """Numbers of the fields of a PushRequest, a Stream and an Entry."""
-
-
-def encode_second(seconds: int) -> bytes:
-    """Return the beginning of an encoded timestamp, the same for all times of one second; the nanoseconds follow."""
-    groups = bytes(seconds >> shift & 0x7F | 0x80 for shift in (0, 7, 14, 21)) + bytes((seconds >> 28 & 0x7F,))
-    return b"\x0a\x0c\x08" + groups + b"\x10"
-
-
-@dataclass(slots=True)
-class Columns:
-    """Entries of one stream in columns: each list has one item per entry."""
-
-    seconds: list[bytes] = field(default_factory=list)
-    """What encode_second returns for the time."""
-    nanos: list[int] = field(default_factory=list)
-    texts: list[bytes] = field(default_factory=list)
-    """Must be UTF-8 when they are encoded: a protobuf string is."""
-    metas: list[bytes] = field(default_factory=list)
-    """What encode_metadata returns."""
-    _last: tuple[int, bytes] = (-1, b"")
-    """The second that was encoded last, and its encoding."""
-
-    def add(self, time_ns: int, text: bytes, meta: bytes) -> None:
-        """Add an entry."""
-        seconds = time_ns // NS_PER_SECOND
-        if seconds != self._last[0]:
-            self._last = seconds, encode_second(seconds)
-        self.seconds.append(self._last[1])
-        self.nanos.append(time_ns - seconds * NS_PER_SECOND)
-        self.texts.append(text)
-        self.metas.append(meta)
-
-    def extend(self, seconds: list[bytes], nanos: list[int], texts: list[bytes], metas: list[bytes]) -> None:
-        """Add entries, given as columns."""
-        self.seconds += seconds
-        self.nanos += nanos
-        self.texts += texts
-        self.metas += metas
-
-    def time_ns(self, index: int) -> int:
-        """Return the time of an entry, in nanoseconds."""
-        return read_varint(self.seconds[index], 3)[0] * NS_PER_SECOND + self.nanos[index]
-
-    def part(self, start: int, end: int) -> "Columns":
-        """Return the entries from index start up to but without end."""
-        here = slice(start, end)
-        return Columns(self.seconds[here], self.nanos[here], self.texts[here], self.metas[here])
-
-    def encode(self) -> bytes:
-        """Return the encoded entries of a Stream message."""
-        return encode_columns(self.seconds, self.nanos, self.texts, self.metas)
 
 
 def encode_metadata(pairs: Mapping[str, str | bytes | None]) -> bytes:
@@ -101,7 +63,26 @@ def encode_request(labels: Mapping[str, str], entries: Sequence[bytes]) -> bytes
     """
     head = delimited(1, selector(labels).encode())
     size = len(head) + sum(map(len, entries))
-    return bytes(cramjam.snappy.compress_raw(b"".join((b"\x0a", varint(size), head, *entries))))
+    return _compressed(b"".join((b"\x0a", varint(size), head, *entries)))
+
+
+class _Buffers(threading.local):
+    """The buffer of each thread to compress into: a new one would have to be filled with zeros each time."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+
+
+_buffers = _Buffers()
+
+
+def _compressed(data: bytes) -> bytes:
+    """Return data in raw snappy."""
+    size = cramjam.snappy.compress_raw_max_len(data)
+    if len(_buffers.buffer) < size:
+        _buffers.buffer = bytearray(size)
+    buffer = _buffers.buffer
+    return bytes(memoryview(buffer)[: cramjam.snappy.compress_raw_into(data, buffer)])
 
 
 class Entry(NamedTuple):

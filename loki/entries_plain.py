@@ -1,14 +1,16 @@
-"""Encodes columns of entries in plain Python: the fallback for `_entries.pyx`, with the same result."""
+"""Entries of one stream, and their encoding, in plain Python: what `_entries.pyx` does, where it is not compiled."""
 
 import struct
 import sys
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from operator import add
 
-from tracetail.loki.wire import varint
+from tracetail.loki.wire import read_varint, varint
 
+NS_PER_SECOND = 1_000_000_000
 SHORT_MAX = 2048
 """The length of a line is a varint of two bytes if line and metadata together are shorter than this, in bytes."""
 
@@ -40,11 +42,96 @@ _CUT_AT_ONCE = 64
 _CUT = struct.Struct(f"{_TIMESTAMP_BYTES}s" * _CUT_AT_ONCE)
 
 
+def encode_second(seconds: int) -> bytes:
+    """Return the beginning of an encoded timestamp, the same for all times of one second; the nanoseconds follow."""
+    groups = bytes(seconds >> shift & 0x7F | 0x80 for shift in (0, 7, 14, 21)) + bytes((seconds >> 28 & 0x7F,))
+    return b"\x0a\x0c\x08" + groups + b"\x10"
+
+
+@dataclass(slots=True)
+class Columns:
+    """Entries of one stream in columns: each list has one item per entry."""
+
+    seconds: list[bytes] = field(default_factory=list)
+    """What encode_second returns for the time."""
+    nanos: list[int] = field(default_factory=list)
+    texts: list[bytes] = field(default_factory=list)
+    """Must be UTF-8 when they are encoded: a protobuf string is."""
+    metas: list[bytes] = field(default_factory=list)
+    """What encode_metadata returns."""
+    _last: tuple[int, bytes] = (-1, b"")
+    """The second that was encoded last, and its encoding."""
+
+    def add(self, time_ns: int, text: bytes, meta: bytes) -> None:
+        """Add an entry."""
+        seconds = time_ns // NS_PER_SECOND
+        if seconds != self._last[0]:
+            self._last = seconds, encode_second(seconds)
+        self.seconds.append(self._last[1])
+        self.nanos.append(time_ns - seconds * NS_PER_SECOND)
+        self.texts.append(text)
+        self.metas.append(meta)
+
+    def extend(self, seconds: list[bytes], nanos: list[int], texts: list[bytes], metas: list[bytes]) -> None:
+        """Add entries, given as columns."""
+        self.seconds += seconds
+        self.nanos += nanos
+        self.texts += texts
+        self.metas += metas
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return len(self.texts)
+
+    def time_ns(self, index: int) -> int:
+        """Return the time of an entry, in nanoseconds."""
+        return read_varint(self.seconds[index], 3)[0] * NS_PER_SECOND + self.nanos[index]
+
+    def text(self, index: int) -> bytes:
+        """Return the text of an entry."""
+        return self.texts[index]
+
+    def meta(self, index: int) -> bytes:
+        """Return the encoded structured metadata of an entry."""
+        return self.metas[index]
+
+    def replace(self, index: int, text: bytes) -> None:
+        """Replace the text of an entry."""
+        self.texts[index] = text
+
+    def longest(self) -> int:
+        """Return the size of the longest text, in bytes."""
+        return max(map(len, self.texts), default=0)
+
+    def not_utf8(self) -> list[int]:
+        """Return the indexes of the texts that are not UTF-8."""
+        return [index for index, text in enumerate(self.texts) if not (text.isascii() or _is_utf8(text))]
+
+    def part(self, start: int, end: int) -> "Columns":
+        """Return the entries from index start up to but without end."""
+        here = slice(start, end)
+        return Columns(self.seconds[here], self.nanos[here], self.texts[here], self.metas[here])
+
+    def encode(self) -> bytes:
+        """Return the encoded entries of a Stream message."""
+        return encode_columns(self.seconds, self.nanos, self.texts, self.metas)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def encode_columns(seconds: list[bytes], nanos: list[int], texts: list[bytes], metas: list[bytes]) -> bytes:
-    """Return the entries of a Stream message; see entries.Columns for the columns.
+    """Return the entries of a Stream message; see Columns.
 
     Each varint of a timestamp has five bytes, and the length of a line two, unless the line is very long.
     """
+    if not texts:
+        return b""
     lengths = list(map(len, texts))
     sizes = list(map(add, lengths, map(len, metas)))
     long = []

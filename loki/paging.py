@@ -56,8 +56,6 @@ class TimeRange(Generic[E]):
         self._start_ns = start_ns
         self._end_ns = end_ns
         self._backward = backward
-        self._limit = ENTRIES_PER_QUERY_MAX
-        """For the next query: twice what the last one could ask for."""
         self.crowded: list[int] = []
         """Nanoseconds with more entries than Loki returns for one query: some of these cannot be read."""
 
@@ -68,10 +66,8 @@ class TimeRange(Generic[E]):
 
     async def next(self, limit: int = ENTRIES_PER_QUERY_MAX) -> list[E]:
         """Return the next batch; it may be empty. limit: for the query. Raises what the query raises."""
-        asked = max(1, min(limit, self._limit))
-        answer = await self._query(self._start_ns, self._end_ns, limit=asked, backward=self._backward)
-        if answer.limit < asked or asked == self._limit:
-            self._limit = min(ENTRIES_PER_QUERY_MAX, answer.limit * 2)
+        limit = max(1, min(limit, ENTRIES_PER_QUERY_MAX))
+        answer = await self._query(self._start_ns, self._end_ns, limit=limit, backward=self._backward)
         batch = [entry for entry in answer.entries if answer.start_ns <= entry.time_ns < answer.end_ns]
         if len(answer.entries) < answer.limit or not batch:
             if self._backward:

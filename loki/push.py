@@ -42,7 +42,7 @@ class BodyBuilder:
     def add(self, entries: Columns, rows: Rows = ()) -> None:
         """Add at least one entry; all must be later than those added before."""
         encoded = entries.encode()
-        count = len(entries.texts)
+        count = len(entries)
         if len(encoded) > self._max_bytes and count > 1:
             half = count // 2
             self.add(entries.part(0, half), [row for row in rows if row[0] < half])

@@ -19,6 +19,7 @@ from tracetail.panel.powerjob import PowerJob
 from tracetail.panel.routes.answer import json_answer
 from tracetail.panel.routes.errors import error_answer
 from tracetail.panel.routes.guard import Guard, Handler
+from tracetail.panel.routes.history import HistoryRoutes
 from tracetail.panel.routes.ingest import IngestRoutes
 from tracetail.panel.routes.launches import LaunchRoutes
 from tracetail.panel.routes.log_queries import LinesRequests
@@ -30,11 +31,14 @@ from tracetail.panel.routes.runs import RunRoutes
 from tracetail.panel.routes.stream import StreamRoutes
 from tracetail.panel.routes.tokens import TokenRoutes
 from tracetail.panel.settings import PanelSettings
+from tracetail.panel.trace.engine_versions import EngineVersions
 from tracetail.panel.trace.feeds import Feeds
+from tracetail.panel.trace.last_ready import LastReady
 from tracetail.panel.trace.line_index import LineIndexes
 from tracetail.panel.trace.overview import Overview
 from tracetail.panel.trace.reader import Reader
 from tracetail.panel.trace.search import Search
+from tracetail.panel.trace.start_history import StartHistory
 from tracetail.panel.trace.traces import Traces
 
 log = logging.getLogger(__name__)
@@ -74,7 +78,7 @@ class PanelServer:
         self._traces = Traces(self.loki, self._reader, settings)
         self.feeds = Feeds(self._reader, self._traces, settings)
         self._overview = Overview(self.loki, self._reader)
-        self._indexes = LineIndexes(self._reader, self._overview)
+        self._indexes = LineIndexes(self.loki, self._reader)
         self._powerjob = PowerJob.from_settings(settings)
         self._metrics = Metrics(
             viewers=lambda: self.feeds.viewers,
@@ -87,10 +91,12 @@ class PanelServer:
         app = web.Application(middlewares=[self._middleware], client_max_size=BODY_MAX_BYTES)
         requests = LinesRequests(self._traces, keeps_metadata=self.loki.settings.structured_metadata)
         search = Search(self._reader, self._overview)
+        versions = EngineVersions(self._reader)
         for routes in (
-            LaunchRoutes(self._traces).routes(),
+            LaunchRoutes(self._traces, LastReady(self._traces, versions)).routes(),
+            HistoryRoutes(StartHistory(self._traces, versions)).routes(),
             LogRoutes(requests, self._reader, self._traces, self._indexes, search).routes(),
-            StreamRoutes(self._traces, self.feeds, self.settings.heartbeat_seconds).routes(),
+            StreamRoutes(requests, self._traces, self.feeds, self.settings.heartbeat_seconds).routes(),
             OverviewRoutes(requests, self._overview).routes(),
             IngestRoutes(self.loki, self._traces, self._redactor).routes(),
             RunRoutes(self._reader, self._traces, self._indexes, self._powerjob).routes(),
@@ -148,7 +154,6 @@ class PanelServer:
 
     async def _shutdown(self, _app: web.Application) -> None:
         await self.feeds.stop()
-        await self._indexes.stop()
         if self._powerjob is not None:
             await self._powerjob.close()
         await self.loki.close()

@@ -10,6 +10,14 @@ class PanelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     """The log panel and its API."""
 
     listen: Annotated[str, Meta(description="host:port of the panel")] = "127.0.0.1:8900"
+    url: Annotated[
+        str,
+        Meta(
+            description="address at which people open it, for links that commands print, as https://logs.example; "
+            "empty: that of listen",
+            pattern=r"^(https?://[^\s?#]+)?$",
+        ),
+    ] = ""
     secret_file: Annotated[
         str,
         Meta(description="file with the secret (32 bytes or more) that signs tokens; or public_key_file"),
@@ -51,7 +59,14 @@ class PanelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
         str,
         Meta(description="PowerJob server whose online log GET /llm/logs falls back to; empty: no fallback"),
     ] = ""
-    powerjob_app_id: Annotated[int, Meta(description="appId at that server", ge=0)] = 0
-    powerjob_token_file: Annotated[
-        str, Meta(description="file with the PowerJwt of that server, where its auth is on")
+    powerjob_app_id: Annotated[
+        int, Meta(description="appId at that server, unless powerjob_app_name is set", ge=0)
+    ] = 0
+    powerjob_app_name: Annotated[
+        str, Meta(description="app that logs in to that server's OpenAPI, where it asks for a login")
     ] = ""
+    powerjob_app_password_file: Annotated[str, Meta(description="file with the password of the app")] = ""
+    powerjob_user: Annotated[
+        str, Meta(description="user that logs in to that server's console, which PowerJob 5 always asks for")
+    ] = ""
+    powerjob_password_file: Annotated[str, Meta(description="file with the password of the user")] = ""

@@ -2,11 +2,16 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from support.real_loki import RealLoki
+
+# As in the Makefile, for who calls pytest.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 EXPLORE_VARIABLE = "TRACETAIL_TEST_EXPLORE"
 """Set to let hypothesis look for new cases at random; otherwise every run looks at the same ones."""
@@ -25,6 +30,7 @@ LOKI_VARIABLE = "LOKI_BIN"
 
 def pytest_collection_modifyitems(config, items):
     chosen = config.getoption("markexpr")
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)  # at the end the other workers would wait
     for item in items:
         if item.get_closest_marker("soak") and "soak" not in chosen:
             item.add_marker(pytest.mark.skip(reason="a long repetition: make soak"))
@@ -45,7 +51,16 @@ def pytest_runtest_setup(item):
                 pytest.skip(f"needs {program}: apt-get install {_PACKAGES.get(program, program)}")
 
 
-_PACKAGES = {"promtool": "prometheus", "javac": "default-jdk-headless", "systemd-analyze": "systemd"}
+_PACKAGES = {
+    "promtool": "prometheus",
+    "java": "default-jre-headless",
+    "javac": "default-jdk-headless",
+    "mvn": "maven",
+    "systemd-analyze": "systemd",
+    "dockerd": "docker.io",
+    "docker": "docker.io",
+    "busybox": "busybox-static",
+}
 
 
 @pytest.fixture

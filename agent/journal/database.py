@@ -2,7 +2,8 @@
 
 One SQLite file, used by one thread of its own: all waiting changes are made in one transaction with one fsync, and
 the asyncio loop never waits for the disk. A transaction is durable when `write` returns (WAL, synchronous=FULL): an
-intent is on disk before its bytes leave the machine.
+intent is on disk before its bytes leave the machine. An acknowledgement need not be (synchronous=NORMAL): if the
+machine loses it, the entries of its intent are looked up in Loki, as after any crash.
 
     sources    one row per log that is followed, with its counts and its parser's state
     files      the files of a source, in order; position: every byte before it is acknowledged or rejected
@@ -14,6 +15,7 @@ intent is on disk before its bytes leave the machine.
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import queue
 import sqlite3
@@ -23,9 +25,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tracetail.agent.journal.schema import MIGRATIONS, SCHEMA, VERSION
+from tracetail.agent.model import LOKI
 from tracetail.contract.safe_open import kind_of, open_file
 
+log = logging.getLogger(__name__)
+
 _T = TypeVar("_T")
+
+_CLOSED = (0, 0)
 
 
 class JournalError(Exception):
@@ -48,9 +55,9 @@ class JournalFullError(JournalError):
     """The disk is full, or another program holds the journal; nothing was changed, and the write can be repeated."""
 
 
-def journal_path(state_dir: Path) -> Path:
-    """Return the path of the agent's journal in a state directory."""
-    return state_dir / "agent" / "journal.db"
+def journal_path(state_dir: Path, output: str = LOKI) -> Path:
+    """Return the path of an output's journal in a state directory."""
+    return state_dir / "agent" / ("journal.db" if output == LOKI else f"{output}.db")
 
 
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
@@ -87,28 +94,51 @@ class Journal:
         self.path = path
         self.corrupt: Path | None = None
         """Where a corrupt journal was moved to; None if it was not corrupt."""
+        self.written_ns = 0
+        """When an earlier agent wrote to it last, in nanoseconds since the epoch; 0 if there was none."""
         self._lock = -1
-        self._queue: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]] | None]
+        self._identity = _CLOSED
+        """Device and inode of the file that is open."""
+        self._queue: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any], bool] | None]
         self._queue = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
         """Lock the journal, and create or check it. Raises JournalError."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        self._lock = open_file(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise JournalLockedError(
-                f"another agent uses the journal {self.path}; one agent per machine is enough"
-            ) from error
+        self._lock = self._locked()
+        with contextlib.suppress(FileNotFoundError):
+            self.written_ns = self.path.stat().st_mtime_ns
         try:
             connection = self._checked()
         except JournalCorruptError:
             connection = self._replaced()
+            self.written_ns = 0
         self._thread = threading.Thread(target=self._work, args=(connection,), name="journal", daemon=True)
         self._thread.start()
+
+    def _locked(self) -> int:
+        """Return a descriptor that holds the lock of the journal's directory. Raises OSError, JournalLockedError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        lock = open_file(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
+            raise JournalLockedError(
+                f"another agent uses the journal {self.path}; one agent per machine is enough"
+            ) from error
+        return lock
+
+    def _lock_again(self) -> None:
+        """Lock the journal's directory if it is not the one that is locked. Raises OSError, JournalLockedError."""
+        held = os.fstat(self._lock)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if _identity(self.path.with_suffix(".lock")) == (held.st_dev, held.st_ino):
+                return
+        lock = self._locked()
+        os.close(self._lock)
+        self._lock = lock
 
     def _checked(self) -> sqlite3.Connection:
         self.path.touch(mode=0o640)
@@ -131,6 +161,7 @@ class Journal:
             connection.close()
             kind = JournalError if isinstance(error, sqlite3.OperationalError) else JournalCorruptError
             raise kind(f"the journal {self.path} cannot be used: {error}") from error
+        self._identity = _identity(self.path)
         return connection
 
     def _replaced(self) -> sqlite3.Connection:
@@ -142,14 +173,47 @@ class Journal:
                 self.path.with_name(self.path.name + ending).unlink()
         return self._checked()
 
-    async def write(self, change: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _in_place(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """Return a connection to the file at the path, which is written again if somebody removed or replaced it.
+
+        SQLite goes on with a file without a name, and what it holds would be gone with the process. Raises
+        JournalError.
+        """
+        if self._is_in_place():
+            return connection
+        if self._identity != _CLOSED:
+            log.error("the journal %s was removed or replaced; it is written again from what is open", self.path)
+            copy = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+            try:
+                self._lock_again()
+                copy.unlink(missing_ok=True)
+                connection.execute("VACUUM INTO ?", (str(copy),))
+                # Before there is another connection: it removes the files of its name.
+                connection.close()
+                self._identity = _CLOSED
+                copy.replace(self.path)
+            except (OSError, sqlite3.Error) as error:
+                raise JournalFullError(f"the journal {self.path} cannot be written again: {error}") from error
+        return self._checked()
+
+    def _is_in_place(self) -> bool:
+        try:
+            return _identity(self.path) == self._identity
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return self._identity != _CLOSED  # it cannot be said now
+
+    async def write(self, change: Callable[[sqlite3.Connection], _T], *, durable: bool = True) -> _T:
         """Run change in a transaction, together with others that wait; return its result when it is on disk.
+
+        durable: it must outlive the machine; if not, it is on disk with the next change that must.
 
         Raises JournalFullError if the disk is full; nothing was changed then.
         """
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = self._loop.create_future()
-        self._queue.put((change, future))
+        self._queue.put((change, future, durable))
         return await future
 
     def close(self) -> None:
@@ -169,11 +233,17 @@ class Journal:
                 while work[-1] is not None:
                     work.append(self._queue.get_nowait())
             wanted = [item for item in work if item is not None]
-            results = self._transact(connection, [change for change, _ in wanted])
+            try:
+                connection = self._in_place(connection)
+                durable = any(durable for _, _, durable in wanted)
+                connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                results = self._transact(connection, [change for change, *_ in wanted])
+            except JournalError as error:
+                results = [error] * len(wanted)
             if wanted:
                 assert self._loop is not None
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
-                    self._loop.call_soon_threadsafe(_resolve, [future for _, future in wanted], results)
+                    self._loop.call_soon_threadsafe(_resolve, [future for _, future, _ in wanted], results)
             if len(wanted) < len(work):
                 connection.close()
                 return
@@ -203,6 +273,12 @@ class Journal:
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return JournalFullError(f"the journal {self.path} cannot be written: {error}; another program holds it")
         return error
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return device and inode of the file at a path. Raises OSError."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _resolve(futures: list[asyncio.Future[Any]], results: list[Any]) -> None:

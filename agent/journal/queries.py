@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,13 @@ def first_seen_ns(db: sqlite3.Connection, key: str) -> int | None:
     """Return when a source was first seen; None if the journal does not know it."""
     row = db.execute("SELECT first_seen_ns FROM sources WHERE key = ?", (key,)).fetchone()
     return None if row is None else int(row["first_seen_ns"])
+
+
+def rejected_counts(db: sqlite3.Connection, sources: Iterable[int]) -> dict[int, int]:
+    """Return, by the id of a source, how many of its lines Loki has refused and not accepted since."""
+    chosen = json.dumps(list(sources))
+    rows = db.execute("SELECT id, rejected FROM sources WHERE id IN (SELECT value FROM json_each(?))", (chosen,))
+    return {row["id"]: row["rejected"] for row in rows}
 
 
 def completed_sources(db: sqlite3.Connection) -> set[str]:

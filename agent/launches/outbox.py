@@ -4,11 +4,13 @@ Only those of the agent's own user: a callback names a file whose content is sen
 """
 
 import asyncio
+import contextlib
 import json
 import logging
+import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,7 +26,9 @@ from tracetail.contract.state import launches_dir
 
 log = logging.getLogger(__name__)
 
-_SCAN_SECONDS = 2.0
+_SCAN_SECONDS = 5.0
+_SETTLED_NS = 2 * 10**9
+"""A directory's time of change may be the same for two changes within a tick of the kernel's clock."""
 _CONCURRENT_MAX = 32
 _CONCURRENT_PER_RECEIVER_MAX = 4
 """A receiver that hangs must not block the callbacks to the others."""
@@ -44,6 +48,8 @@ class OutboxSender:
         """By callback: the monotonic time of its next attempt, and its backoff."""
         self._tasks: dict[Path, asyncio.Task[None]] = {}
         """By outbox."""
+        self._empty: dict[str, int] = {}
+        """The outboxes that nothing was in, and when each was changed last before it was looked at."""
         self._per_receiver: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -66,8 +72,7 @@ class OutboxSender:
     def _due(self) -> list[tuple[Path, list[Path]]]:
         """Return each outbox with its callbacks that are due, oldest first."""
         now = time.monotonic()
-        outboxes = [directory for launches in self._launches for directory in launches.glob("*/outbox")]
-        pending = {directory: outbox.pending(directory) for directory in outboxes}
+        pending = {directory: paths for directory in self._changed() if (paths := outbox.pending(directory))}
         existing = {path for paths in pending.values() for path in paths}
         self._waits = {path: wait for path, wait in self._waits.items() if path in existing}
         due = {
@@ -75,6 +80,24 @@ class OutboxSender:
             for directory, paths in pending.items()
         }
         return [(directory, paths) for directory, paths in due.items() if paths]
+
+    def _changed(self) -> Iterator[Path]:
+        """Yield the outboxes that are not known to be empty: those of thousands of ended launches are not listed."""
+        known, self._empty = self._empty, {}
+        settled_ns = time.time_ns() - _SETTLED_NS
+        for launches in self._launches:
+            with contextlib.suppress(OSError), os.scandir(launches) as entries:
+                for entry in entries:
+                    path = f"{entry.path}/outbox"
+                    try:
+                        changed_ns = os.stat(path).st_mtime_ns  # noqa: PTH116  (a path object costs more than the call)
+                    except OSError:
+                        continue
+                    if known.get(path) != changed_ns:
+                        yield Path(path)
+                        if changed_ns > settled_ns or not _is_empty(path):
+                            continue
+                    self._empty[path] = changed_ns
 
     def _start(self, session: aiohttp.ClientSession, directory: Path, paths: list[Path]) -> None:
         """Start delivering a launch's callbacks if the limits allow it; otherwise the next scan finds them again."""
@@ -133,6 +156,13 @@ class OutboxSender:
     def _wait(self, path: Path) -> None:
         backoff = self._waits[path][1] if path in self._waits else Backoff()
         self._waits[path] = (time.monotonic() + backoff.wait(), backoff)
+
+
+def _is_empty(directory: str) -> bool:
+    """Return whether nothing is in a directory; False if that cannot be found out."""
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        return next(entries, None) is None
+    return False
 
 
 def _receiver(path: Path) -> str:

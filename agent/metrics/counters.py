@@ -14,6 +14,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from tracetail.agent.metrics.output_metrics import OutputFamilies, OutputMetrics
+from tracetail.agent.model import LOKI
 from tracetail.loki.answers import OTHER_REFUSAL, REFUSAL_KINDS
 
 PUSH_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -64,13 +66,22 @@ class Metrics:
             buckets=PUSH_SECONDS_BUCKETS,
             registry=self.registry,
         )
-        self.sources = Gauge("tracetail_agent_sources", "Logs that are followed.", registry=self.registry)
-        self.backlog = Gauge(
+        self._sources = Gauge("tracetail_agent_sources", "Logs that are followed.", registry=self.registry)
+        self._backlog = Gauge(
             "tracetail_agent_backlog_bytes", "Bytes written and not acknowledged yet.", registry=self.registry
         )
-        self.gaps = Counter(
+        self._lost = Counter(
             "tracetail_agent_lost_bytes", "Bytes that vanished before they were read.", registry=self.registry
         )
+
+        self.outputs = OutputFamilies(self.registry)
+        self.loki = OutputMetrics(self.outputs, LOKI)
+
+    def followed(self, logs: int, *, backlog: int, lag_seconds: float) -> None:
+        """Take the state of all logs that are shipped to Loki. logs: their number. backlog: in bytes."""
+        self._sources.set(logs)
+        self._backlog.set(backlog)
+        self.loki.lag(backlog, lag_seconds)
 
     def read(self, levels: Mapping[str, int], size: int, redacted: int) -> None:
         """Count lines that were read and parsed."""
@@ -78,6 +89,11 @@ class Metrics:
             self._lines.labels(level).inc(count)
         self._read.inc(size)
         self._redacted.inc(redacted)
+
+    def lost(self, size: int) -> None:
+        """Count bytes that vanished before they were read."""
+        self._lost.inc(size)
+        self.loki.lost(size)
 
     def pushed(self, answer: str, seconds: float) -> None:
         """Count a push; answer: the status, or `unreachable`."""
@@ -87,10 +103,12 @@ class Metrics:
         """Count entries that Loki acknowledged."""
         self._entries.inc(entries)
         self._bytes.inc(size)
+        self.loki.sent(entries, size)
 
     def rejected(self, entries: int, reason: str) -> None:
         """Count entries that Loki refused; reason: what loki.answers.refusal_kind returns."""
         self._rejected.labels(reason).inc(entries)
+        self.loki.rejected(entries)
 
     def retimed(self, entries: int) -> None:
         """Count entries that are sent again with a later time."""
@@ -103,6 +121,7 @@ class Metrics:
     def retried(self, cause: str) -> None:
         """Count a push that has to be repeated."""
         self._retries.labels(cause).inc()
+        self.loki.failed(cause)
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""

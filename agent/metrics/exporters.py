@@ -8,25 +8,28 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from prometheus_client import CollectorRegistry
 
 from tracetail.agent.followed_log import FollowedLog
+from tracetail.agent.metrics.counters import Metrics
 from tracetail.agent.metrics.log_collector import LogCollector
 from tracetail.agent.metrics.pushgateway import Pushgateway, push_regularly
 from tracetail.agent.metrics.remote_write import RemoteWriter, write_regularly
 from tracetail.agent.metrics.server_collector import ServerMetrics
 from tracetail.agent.model import BatchSummary
 from tracetail.agent.settings import AgentSettings
+from tracetail.contract import accelerators
 from tracetail.contract.http_headers import authorization
 from tracetail.contract.labels import LAUNCH_ID
-from tracetail.contract.nvml import Devices
 
 log = logging.getLogger(__name__)
+
+DEVICES_MAX_AGE_SECONDS = 10.0
+"""How often npu-smi is called at most; NVML is asked at each collection."""
 
 
 class Exporters:
@@ -35,20 +38,21 @@ class Exporters:
     def __init__(
         self,
         settings: AgentSettings,
-        registry: CollectorRegistry,
+        metrics: Metrics,
         state_dirs: Sequence[Path],
         journal: Path,
         host: str,
     ) -> None:
-        """registry: where the collectors register. state_dirs: whose launches are reported."""
+        """metrics: where the collectors register. state_dirs: whose launches are reported."""
         self._settings = settings
-        self._registry = registry
+        self._metrics = metrics
+        self._registry = registry = metrics.registry
         self._host = host
         self._servers = ServerMetrics(
             lambda: state_dirs,
             keep_ended_seconds=settings.metrics_keep_ended_seconds,
             now=time.time,
-            devices=Devices.find(),
+            devices=accelerators.find(DEVICES_MAX_AGE_SECONDS),
         )
         self._logs = LogCollector(journal)
         registry.register(self._servers)
@@ -61,9 +65,10 @@ class Exporters:
             self._servers.observe(launch_id, [text for _, text in summary.stats], summary.levels)
             self._logs.count_dropped([text for _, text in summary.events])
 
-    def update(self, logs: Iterable[FollowedLog], shipping: int) -> None:
-        """Sample the state of all logs; shipping: the number of those that are being shipped."""
+    def followed(self, logs: Collection[FollowedLog], *, shipping: int, backlog: int) -> None:
+        """Take the state of all logs. shipping: the number of those that are being shipped. backlog: in bytes."""
         self._logs.update(logs, shipping)
+        self._metrics.followed(len(logs), backlog=backlog, lag_seconds=self._logs.lag_seconds())
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -1,10 +1,10 @@
-"""GPU memory and utilisation of processes. Without NVML or a device there are no such metrics."""
+"""Memory and utilisation of GPUs and NPUs by process. Without NVML, npu-smi or a device there are no such metrics."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from tracetail.contract.nvml import Devices
+from tracetail.contract.accelerators import Accelerators
 
 
 class ProcessUse(NamedTuple):
@@ -14,6 +14,8 @@ class ProcessUse(NamedTuple):
     """0 if the driver does not report it."""
     utilisation_ratio: float | None
     """Share of the time in which its kernels ran since the last sample; None if the driver does not report it."""
+    temperature: float | None = None
+    """Of the device, in degrees Celsius; None if the driver does not report it."""
 
 
 class GpuUsage(NamedTuple):
@@ -22,16 +24,20 @@ class GpuUsage(NamedTuple):
     device: int
     memory_bytes: int
     utilisation_ratio: float | None
+    temperature: float | None = None
 
 
-def sample(devices: Devices) -> list[dict[int, ProcessUse]]:
+def sample(devices: Accelerators) -> list[dict[int, ProcessUse]]:
     """Return for each device what each process that holds memory of it uses, by pid."""
     shares = [devices.utilization(device) for device in range(devices.count)]
+    temperatures = [devices.temperature(device) for device in range(len(shares))]
     uses: list[dict[int, ProcessUse]] = [{} for _ in shares]
     for use in devices.memory_uses():
+        if use.device >= len(shares):  # a later answer may list more devices
+            continue
         reported = shares[use.device]
         share = None if reported is None else reported.get(use.pid, 0.0)
-        uses[use.device][use.pid] = ProcessUse(use.bytes or 0, share)
+        uses[use.device][use.pid] = ProcessUse(use.bytes or 0, share, temperatures[use.device])
     return uses
 
 
@@ -42,5 +48,6 @@ def usage_of(pids: AbstractSet[int], devices: Sequence[Mapping[int, ProcessUse]]
         ours = [use for pid, use in uses.items() if pid in pids]
         if ours:
             shares = [use.utilisation_ratio for use in ours if use.utilisation_ratio is not None]
-            found.append(GpuUsage(device, sum(use.memory_bytes for use in ours), sum(shares) if shares else None))
+            memory = sum(use.memory_bytes for use in ours)
+            found.append(GpuUsage(device, memory, sum(shares) if shares else None, ours[0].temperature))
     return found

@@ -27,12 +27,12 @@ from tracetail.agent.metrics.server_families import (
     start_families,
     state_families,
 )
+from tracetail.contract.accelerators import Accelerators
 from tracetail.contract.engine_stats import FIELDS, newest_stats
 from tracetail.contract.labels import launch_labels
 from tracetail.contract.launch_processes import LaunchProcesses, LaunchRoots
-from tracetail.contract.nvml import Devices
 from tracetail.contract.processes import Process, is_alive
-from tracetail.contract.record import ENDED_STATES, LaunchDir, Record, RecordError
+from tracetail.contract.record import ENDED_STATES, LaunchDir, Record, RecordError, container_init
 from tracetail.contract.state import launches_dir
 
 OBSERVED_MAX = 2_000
@@ -65,7 +65,7 @@ class ServerMetrics(Collector):
         *,
         keep_ended_seconds: float,
         now: Callable[[], float],
-        devices: Devices | None = None,
+        devices: Accelerators | None = None,
     ) -> None:
         """state_dirs: called at each collection. now: returns seconds since the epoch."""
         self._state_dirs = state_dirs
@@ -221,7 +221,7 @@ def _checked(record: Record) -> Record:
 def _roots(record: Record) -> LaunchRoots:
     """Return what the record says about the launch's processes; a keeper that has ended is left out."""
     keeper = record["keeper"]["pid"] if "keeper" in record and is_alive(record["keeper"]) else 0
-    return LaunchRoots(record["launchId"], record.get("server"), keeper)
+    return LaunchRoots(record["launchId"], record.get("server"), keeper, container_init(record))
 
 
 def _usage_of(processes: Sequence[Process] | None) -> Usage | None:
@@ -233,7 +233,7 @@ def _attempts(records: list[Record]) -> dict[str, int]:
     seen: Counter[tuple[object, ...]] = Counter()
     attempts = {}
     for record in records:
-        service = (record["traceId"], record["env"], record["modelName"], record.get("port"))
+        service = (record["traceId"], record["env"], record["modelName"], record.get("port"), record.get("nodeRank"))
         attempts[record["launchId"]] = seen[service]
         seen[service] += 1
     return attempts

@@ -116,9 +116,10 @@ def kind_of_cause(cause: str) -> str:
 
 
 def gpu_families(launches: list[LaunchSample], devices: list[dict[int, ProcessUse]]) -> Iterator[Metric]:
-    """Return memory and utilisation by GPU. devices: from gpu.sample()."""
+    """Return memory, utilisation and temperature by GPU or NPU. devices: from gpu.sample()."""
     memory = gauge("gpu_memory_bytes", "Memory that the launch's processes hold on a GPU.", "gpu")
     share = gauge("gpu_utilisation_ratio", "Share of the time in which the launch's kernels ran on a GPU.", "gpu")
+    heat = gauge("gpu_temperature_celsius", "Temperature of a GPU on which the launch holds memory.", "gpu")
     for launch in launches:
         if launch.usage is None:
             continue
@@ -126,7 +127,9 @@ def gpu_families(launches: list[LaunchSample], devices: list[dict[int, ProcessUs
             memory.add_metric((*launch.labels, str(used.device)), used.memory_bytes)
             if used.utilisation_ratio is not None:
                 share.add_metric((*launch.labels, str(used.device)), used.utilisation_ratio)
-    yield from (memory, share)
+            if used.temperature is not None:
+                heat.add_metric((*launch.labels, str(used.device)), used.temperature)
+    yield from (memory, share, heat)
 
 
 def gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

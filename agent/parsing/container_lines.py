@@ -68,10 +68,10 @@ class ContainerLines:
         pending = {stream: (time_ns, text.decode("latin-1")) for stream, (time_ns, text) in self._pending.items()}
         return {"wrapped": self._wrapped, "pending": pending}
 
-    def is_wrapped(self, lines: Sequence[bytes]) -> bool:
-        """Return whether these lines, the next of the log, are a container runtime's."""
-        if self._wrapped is None and lines:
-            self._wrapped = self._piece(lines[0]) is not None
+    def is_wrapped(self, block: bytes) -> bool:
+        """Return whether a block, the next of the log, has lines of a container runtime."""
+        if self._wrapped is None and block:
+            self._wrapped = self._piece(block.partition(b"\n")[0]) is not None
         return bool(self._wrapped)
 
     def first_time(self, block: bytes) -> int | None:

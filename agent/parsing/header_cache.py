@@ -1,6 +1,6 @@
 """A cache of parsed headers, by the bytes that they consist of: a server prints the same few again and again."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -35,8 +35,9 @@ _CLOCK_BYTES = len(b"11-22 13:12:10")
 _CLOCK_SHAPE = b"00-00 00:00:00"
 _DIGITS_TO_ZERO = bytes.maketrans(b"0123456789", b"0000000000")
 _JSON_START = b'{"asctime": "'
-_JSON_TIME_AT = len(_JSON_START)
-_REQUEST_PAIR = [encode_metadata({METADATA_REQUEST_ID: b"x" * n})[: -n or None] for n in range(128)]
+JSON_TIME_AT = len(_JSON_START)
+"""Offset of the time in a line of vLLM's JSON."""
+REQUEST_PAIRS = [encode_metadata({METADATA_REQUEST_ID: b"x" * n})[: -n or None] for n in range(128)]
 """By a request id's length: the encoded metadata pair up to the id."""
 
 
@@ -62,11 +63,15 @@ class HeaderCache:
         """By the same text without the clock: the start of an arbitrary second."""
         self.bracketed_headers: dict[bytes, KnownHeader] = {}
         """Headers that end with the first `] `, without ` [` before it: SGLang's, those of older versions of vLLM."""
+        self.known_headers: Any = None
+        """What the compiled loops found here, by a whole header's bytes; None before the first."""
         self._lines: dict[bytes, EngineLine] = {}
         """Lines whose header has no time, by their text."""
+        self.by_text: dict[bytes, KnownHeader] = {}
+        """Of whole lines whose header has no time, behind a line that is no error's, outside a traceback."""
         self.json: dict[bytes, KnownHeader] = {}
         """vLLM's JSON: by the text between time and message, and after the message."""
-        self._metas: dict[tuple[str, bytes | None, bytes | None, bytes | None], bytes] = {}
+        self._metas: dict[tuple[str, bytes | None, bytes | None, bytes | None, bytes | None], bytes] = {}
 
     def start_of_another_second(self, start: bytes) -> HeaderStart | None:
         """Return the start of a header (the line up to ` [`) if it was seen with another clock."""
@@ -117,6 +122,10 @@ class HeaderCache:
                 _put(self._lines, text, line)
         return line
 
+    def put_text(self, text: bytes, known: KnownHeader) -> None:
+        """Cache the meaning of a whole line."""
+        _put(self.by_text, text, known)
+
     def known(self, text: bytes, line: EngineLine, level: Level) -> KnownHeader:
         """Return the meaning of a line's parsed header; cache it if other lines can share it.
 
@@ -130,7 +139,7 @@ class HeaderCache:
         # Ids count before a log header only: any other text may be what somebody made the server print.
         behind_ids = header.level is not None and not header.weak
         ids = Ids(line.ids[0].decode(), line.ids[1].decode()) if line.ids and behind_ids else None
-        if ids is None and not (header.process or header.pid or header.source or header.timestamp):
+        if ids is None and not (header.process or header.pid or header.node or header.source or header.timestamp):
             return level.without_header
         meta = self.meta(level, header)
         known = KnownHeader(header.timestamp, ids, meta, level=level, may_be_stats=may_be_stats(header))
@@ -167,15 +176,15 @@ class HeaderCache:
         request_id = find_request_id(text)
         if request_id is None or not self.structured_metadata:
             return meta
-        return meta + _REQUEST_PAIR[len(request_id)] + request_id
+        return meta + REQUEST_PAIRS[len(request_id)] + request_id
 
     def meta(self, level: Level, header: Header) -> bytes:
         """Return the encoded metadata of a header."""
         process, pid = header.process, header.pid
-        key = (level.name, process, pid, header.source)
+        key = (level.name, process, pid, header.node, header.source)
         meta = self._metas.get(key)
         if meta is None:
-            meta = self.encode(level=level.name, process=process, pid=pid, source=header.source)
+            meta = self.encode(level=level.name, process=process, pid=pid, node=header.node, source=header.source)
             _put(self._metas, key, meta)
         return meta
 
@@ -197,10 +206,10 @@ def may_be_stats(header: Header) -> bool:
 
 def json_time(text: bytes) -> bytes:
     """Return the time of a line of vLLM's JSON whose header has the timestamp JSON_TIME."""
-    return text[_JSON_TIME_AT : text.find(b'", "')]
+    return text[JSON_TIME_AT : text.find(b'", "')]
 
 
-_K = TypeVar("_K", bytes, tuple[str, bytes | None, bytes | None, bytes | None])
+_K = TypeVar("_K", bytes, tuple[str, bytes | None, bytes | None, bytes | None, bytes | None])
 _V = TypeVar("_V")
 
 

@@ -4,8 +4,11 @@ import re
 
 from tracetail.contract import events
 from tracetail.contract.logline import LINE_PATTERN, parse_event, parse_stamp
+from tracetail.loki.entries import NS_PER_SECOND
 
 _KEEPER_LINE = re.compile(LINE_PATTERN, re.DOTALL)
+_NS_MAX = 2**63 - 1
+"""The latest time that Loki can store, in nanoseconds since the epoch: in the year 2262."""
 _EVENT_LEVELS = {
     events.FAILED: "error",
     events.REFUSED: "error",
@@ -22,7 +25,8 @@ def match_keeper_line(line: bytes) -> re.Match[bytes] | None:
     found = _KEEPER_LINE.fullmatch(line)
     if found is not None:
         try:
-            parse_stamp(found[1])
+            if parse_stamp(found[1]) > _NS_MAX - NS_PER_SECOND:
+                return None
         except ValueError:
             return None
     return found

@@ -51,15 +51,15 @@ class LevelTracker:
 
         plain: do not parse headers; every line is a record of its own with the level info.
         """
-        self._plain = plain
-        self._cache = cache
+        self.plain = plain
+        self.cache = cache
         self._info = cache.levels["info"]
         self._error = cache.levels["error"]
         self.level = cache.levels[state.get("level", "info")]
         """Of the current record."""
         self.cut: bool = state.get("cut", False)
         """The line before was cut: the next one continues it."""
-        self._tracebacks = Tracebacks(state.get("tracebacks"))
+        self.tracebacks = Tracebacks(state.get("tracebacks"))
         self._headers_suffice = True
 
     def state(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class LevelTracker:
         return {
             "level": self.level.name,
             "cut": self.cut,
-            "tracebacks": self._tracebacks.state(),
+            "tracebacks": self.tracebacks.state(),
         }
 
     def headers_suffice(self, block: bytes) -> bool:
@@ -75,19 +75,19 @@ class LevelTracker:
 
         Call it before add_all() and add(), which depend on the result.
         """
-        self._headers_suffice = not self._tracebacks.headed and not _has_traceback_behind_a_mild_header(block)
+        self._headers_suffice = not self.tracebacks.headed and not _has_traceback_behind_a_mild_header(block)
         return self._headers_suffice
 
     def add_all(self, texts: list[bytes]) -> LineAttributes:
         """Return the attributes of the next lines; only if headers_suffice() returned True."""
-        if self._plain:
+        if self.plain:
             count = len(texts)
             return LineAttributes(
                 [self._info.meta] * count, ["info"] * count, [self._info.without_header] * count, []
             )
-        cache = self._cache
+        cache = self.cache
         metas, levels, fields, requests, stats, self.level = scan.look_up(
-            texts, cache, self._tracebacks.open, self.level, self._resolve
+            texts, cache, self.tracebacks, self.level, self.resolve
         )
         for index in requests:
             metas[index] = cache.with_request_id(metas[index], texts[index])
@@ -101,15 +101,15 @@ class LevelTracker:
         else:
             known = self._parse(text)
             self.level = known.level
-            meta = known.meta if known.level_only else self._cache.with_request_id(known.meta, text)
+            meta = known.meta if known.level_only else self.cache.with_request_id(known.meta, text)
             stats = [0] if known.may_be_stats and STATS in text else []
             attributes = LineAttributes([meta], [known.level.name], [known], stats)
         self.cut = mark == MARK_CUT
         if mark:
-            attributes.metas[0] += self._cache.encode(kind=mark)
+            attributes.metas[0] += self.cache.encode(kind=mark)
         return attributes
 
-    def _resolve(self, text: bytes, level: Level, first: bool) -> tuple[KnownHeader, HeaderFields]:
+    def resolve(self, text: bytes, level: Level, first: bool) -> tuple[KnownHeader, HeaderFields]:
         """Return the header of a line that scan.look_up did not find; level: of the line before."""
         self.level = level
         self.cut = self.cut and first
@@ -117,7 +117,7 @@ class LevelTracker:
             known = self._indented(text)
             return known, known
         before, bracket, rest = text.partition(b" [")
-        if bracket and (start := self._cache.start_of_another_second(before)):
+        if bracket and (start := self.cache.start_of_another_second(before)):
             known_source = start.sources.get(rest.partition(b"] ")[0])
             if known_source:
                 return known_source, start
@@ -126,28 +126,37 @@ class LevelTracker:
 
     def _parse(self, text: bytes) -> KnownHeader:
         """Return the header of any line; the caller updates level and cut."""
-        if self._plain:
+        if self.plain:
             return self._info.without_header
         first = text[:1]
         if not first or first.isspace():
             return self._indented(text)
         if first == b"{":
             return self._json_line(text)
-        if first in _BRACKETED_STARTS and self._headers_suffice and (known := self._cache.bracketed(text)):
+        if first in _BRACKETED_STARTS and self._headers_suffice and (known := self.cache.bracketed(text)):
             return known
-        line = self._cache.line(text)
+        line = self.cache.line(text)
+        # Else the result depends on the lines before, too.
+        is_repeatable = not (
+            self.cut or self.level.severe or self.tracebacks.open or self.tracebacks.headed or NEEDLE in text
+        )
         if (
             line.header is NO_HEADER
             and not line.prefix_end
-            and b"" not in self._tracebacks.open
+            and b"" not in self.tracebacks.open
             and NEEDLE not in text
         ):
-            return (self.level if self.cut else self._info).without_header
-        return self._cache.known(text, line, self._level_of(line))
+            known = (self.level if self.cut else self._info).without_header
+        else:
+            known = self.cache.known(text, line, self._level_of(line))
+        first = line.text[line.prefix_end : line.prefix_end + 1]
+        if is_repeatable and line.header.timestamp is None and first and not first.isspace():
+            self.cache.put_text(text, known)
+        return known
 
     def _indented(self, text: bytes) -> KnownHeader:
         """Return the header of an indented or empty line: it continues the record or the traceback."""
-        tracebacks = self._tracebacks
+        tracebacks = self.tracebacks
         if NEEDLE not in text:
             if b"" not in tracebacks.open and not (self.level.severe and FRAME_START in text):
                 return self.level.without_header
@@ -158,21 +167,21 @@ class LevelTracker:
 
     def _json_line(self, text: bytes) -> KnownHeader:
         """Return the header of a line that begins as JSON."""
-        return self._cache.json_line(text) or (self.level if self.cut else self._info).without_header
+        return self.cache.json_line(text) or (self.level if self.cut else self._info).without_header
 
     def _level_of(self, line: EngineLine) -> Level:
         """Return the level of a line: its own, that of the record or traceback that it continues, or info."""
-        header, tracebacks = line.header, self._tracebacks
+        header, tracebacks = line.header, self.tracebacks
         own = header.level
         if own in _SEVERE and not header.weak:
-            return self._cache.levels[own]
+            return self.cache.levels[own]
         if own and not header.weak and not tracebacks.headed and NEEDLE not in line.text:
-            return self._cache.levels[own]
+            return self.cache.levels[own]
         part = tracebacks.add(line, after_error=self.level.severe)
         if part is not None and own != "critical":
             return self._error
         if own:
-            return self._cache.levels[own]
+            return self.cache.levels[own]
         first = line.text[line.prefix_end : line.prefix_end + 1]
         return self.level if self.cut or not first or first.isspace() else self._info
 

@@ -24,8 +24,8 @@ class Stream:
     ids: Ids | None
     """None before the first line with ids."""
     entries: Columns = field(default_factory=Columns)
-    levels: list[str] = field(default_factory=list)
-    """One per line."""
+    levels: dict[str, int] = field(default_factory=dict)
+    """Number of lines by level."""
     rows: list[tuple[int, int]] = field(default_factory=list)
     """Runs of consecutive lines: the index of the first entry, and the index of its line in the block."""
     events: list[tuple[int, bytes]] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Parsed:
         """Yield for each line, in the log's order, its stream and the index of its entry there."""
         runs = []
         for stream in self.streams.values():
-            ends = [entry for entry, _ in stream.rows[1:]] + [len(stream.entries.texts)]
+            ends = [entry for entry, _ in stream.rows[1:]] + [len(stream.entries)]
             runs += [(row, stream, entry, end) for (entry, row), end in zip(stream.rows, ends, strict=True)]
         for _, stream, entry, end in sorted(runs, key=lambda run: run[0]):
             for index in range(entry, end):

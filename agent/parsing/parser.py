@@ -9,6 +9,8 @@ Lines that are not ordinary (an event, a mark, a stamp that is not later than th
 
 import re
 from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from tracetail.agent.model import Ids
@@ -109,7 +111,7 @@ class LineParser:
             self.last_ns = first - 1
             return
         levels = LevelTracker({}, self._cache, plain=self._plain)
-        for line in block.split(b"\n", _FIRST_TIME_LINES_MAX)[:_FIRST_TIME_LINES_MAX]:
+        for line in _first_lines(block):
             if keeper_line := self._match_keeper_line(line):
                 self.last_ns = parse_stamp(keeper_line[1]) - 1
                 return
@@ -137,19 +139,23 @@ class LineParser:
         self._now_ns = now_ns
         self._behind = behind
         self._switch_stream(self.ids)
-        self._has_carriage_returns = block.find(b"\r") >= 0
-        lines = block.split(b"\n")
-        last_line = lines.pop()
-        if self._container and self._container.is_wrapped(lines):
-            self._parse_container(list(self._container.unwrap(lines, caught_up=caught_up)))
-        elif self._levels.headers_suffice(block):
-            self._parse_all(lines)
-        else:
-            for line in lines:
+        end = block.rfind(b"\n") + 1
+        whole_lines, last_line = block[:end], block[end:]
+        if self._container and self._container.is_wrapped(whole_lines):
+            self._parse_container(list(self._container.unwrap(_split(whole_lines), caught_up=caught_up)))
+        elif not self._levels.headers_suffice(block):
+            for line in _split(whole_lines):
                 self._parse_one(line)
+        elif not scan.COMPILED or self._ids_from_lines or self._plain:
+            self._has_carriage_returns = block.find(b"\r") >= 0
+            self._parse_all(_split(whole_lines))
+        elif self._by_keeper:
+            self._scan_stamped(whole_lines)
+        else:
+            self._scan_unstamped(whole_lines)
         if unfinished and last_line:
             self._parse_one(last_line, MARK_CUT)
-        parsed.streams = {ids: stream for ids, stream in parsed.streams.items() if stream.entries.texts}
+        parsed.streams = {ids: stream for ids, stream in parsed.streams.items() if len(stream.entries)}
         self._parsed, self._stream = _EMPTY, _EMPTY_STREAM  # the parser of an idle source must not hold lines
         return parsed
 
@@ -159,6 +165,53 @@ class LineParser:
         columns = Columns()
         columns.add(self.last_ns, text, self._encode_event(event_level(text)))
         return columns
+
+    def _scan_stamped(self, block: bytes) -> None:
+        """Parse the lines of a keeper's log, runs of ordinary ones together."""
+        stream = self._stream
+        fixed = self._fixed
+        at = ordinary = 0
+        while at < len(block):
+            if self._fixed and self._before is None:
+                at, count, self.last_ns = scan.add_stamped(
+                    stream.entries,
+                    block,
+                    at,
+                    self._fixed,
+                    self.last_ns,
+                    self._second_ns,
+                    stream.levels,
+                    stream.stats,
+                    self._levels,
+                )
+                ordinary += count
+                self._row += count
+            if at < len(block):
+                end = block.index(b"\n", at)
+                self._parse_one(block[at:end])
+                at = end + 1
+        if block and not ordinary and self._fixed == fixed:
+            self._fixed = b""
+
+    def _scan_unstamped(self, block: bytes) -> None:
+        """Parse the lines of a log that no keeper wrote."""
+        if self._before is not None and block:
+            first, _, block = block.partition(b"\n")
+            self._parse_one(first)
+        stream = self._stream
+        count, self.last_ns = scan.add_unstamped(
+            stream.entries,
+            block,
+            self.last_ns,
+            self._now_ns,
+            self._behind,
+            self._engine_time,
+            self._with_own_time,
+            stream.levels,
+            stream.stats,
+            self._levels,
+        )
+        self._row += count
 
     def _parse_all(self, lines: list[bytes]) -> None:
         """Parse lines, runs of ordinary ones together."""
@@ -216,6 +269,11 @@ class LineParser:
             base = parse_stamp(keeper_line[1])
             known = self._seconds[before_nanos] = base, encode_second(base // NS_PER_SECOND)
         return known
+
+    def _second_ns(self, before_nanos: bytes) -> int | None:
+        """Return the second of a stamp in nanoseconds since the epoch; None if it is not a stamp."""
+        known = self._second(before_nanos)
+        return None if known is None else known[0]
 
     def _parse_unstamped(self, lines: list[bytes]) -> int:
         """Parse lines up to the first that a keeper wrote; return their number."""
@@ -339,28 +397,33 @@ class LineParser:
         if not cut and self._before is None:
             return
         before = self._before or b""
-        self._stream.pieces[len(self._stream.entries.texts)] = Piece(before, cut)
+        self._stream.pieces[len(self._stream.entries)] = Piece(before, cut)
         self._before = (before + text[-PIECE_TAIL_BYTES:])[-PIECE_TAIL_BYTES:] if cut else None
 
     def _add_original_time(self, index: int, own_ns: int, texts: list[bytes], attributes: LineAttributes) -> None:
         """Add the own time of a line that gets the timestamp after the line before it."""
-        structured = self._cache.structured_metadata
-        texts[index], meta = original_time.with_original_time(texts[index], own_ns, structured_metadata=structured)
+        texts[index], meta = self._with_own_time(texts[index], own_ns)
         attributes.metas[index] += meta
+
+    def _with_own_time(self, text: bytes, own_ns: int) -> tuple[bytes, bytes]:
+        """Return a text, and the metadata to add, of which one has the time of its own."""
+        structured = self._cache.structured_metadata
+        return original_time.with_original_time(text, own_ns, structured_metadata=structured)
 
     def _switch_stream(self, ids: Ids | None) -> None:
         """Add the next entries to the stream with these ids."""
         self.ids = ids
         self._stream = self._parsed.stream(ids)
-        self._stream.rows.append((len(self._stream.entries.texts), self._row))
+        self._stream.rows.append((len(self._stream.entries), self._row))
 
     def _add(self, seconds: list[bytes], nanos: list[int], texts: list[bytes], attributes: LineAttributes) -> None:
         """Add lines to the current stream."""
         stream = self._stream
         entries = stream.entries
-        first = len(entries.texts)
+        first = len(entries)
         entries.extend(seconds, nanos, texts, attributes.metas)
-        stream.levels += attributes.levels
+        for level, count in Counter(attributes.levels).items():
+            stream.levels[level] = stream.levels.get(level, 0) + count
         for index in attributes.stats:
             stream.stats.append((entries.time_ns(first + index), texts[index]))
         self._row += len(texts)
@@ -374,6 +437,23 @@ class LineParser:
 
     def _encode_event(self, level: str) -> bytes:
         return self._cache.encode(level=level, kind=MARK_EVENT)
+
+
+def _split(block: bytes) -> list[bytes]:
+    """Return the lines of a block that ends with a line end."""
+    return block.split(b"\n")[:-1]
+
+
+def _first_lines(block: bytes) -> Iterator[bytes]:
+    """Yield the first lines of a block: most often the first one has a time."""
+    start = 0
+    for _ in range(_FIRST_TIME_LINES_MAX):
+        end = block.find(b"\n", start)
+        if end < 0:
+            yield block[start:]
+            return
+        yield block[start:end]
+        start = end + 1
 
 
 def _seconds_and_nanos(times: list[int]) -> tuple[list[bytes], list[int]]:

@@ -56,7 +56,7 @@ class Preparer:
             streams = list(parsed.streams.values())
             lines = redacted = 0
             for stream in streams:
-                lines += len(stream.levels)
+                lines += sum(stream.levels.values())
                 redacted += redact(stream, self.redactor, parser.private_key)
                 stream.entries = self._within_limit(stream.entries)
                 parser.last_ns = max(parser.last_ns, stream.entries.time_ns(-1))
@@ -64,7 +64,7 @@ class Preparer:
 
     def _within_limit(self, entries: Columns) -> Columns:
         """Return the entries, with each text that exceeds Loki's limit split into several."""
-        if max(map(len, entries.texts)) <= TEXT_MAX_BYTES:
+        if entries.longest() <= TEXT_MAX_BYTES:
             return entries
         split = Columns()
         cut = encode_metadata({METADATA_KIND: MARK_CUT}) if self.structured_metadata else b""

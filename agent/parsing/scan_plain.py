@@ -6,11 +6,24 @@ from itertools import islice
 from operator import lt
 
 from tracetail.agent.parsing.header import HeaderFields, KnownHeader, Level
-from tracetail.agent.parsing.header_cache import HEAD_BYTES, JSON_MESSAGE, HeaderCache
+from tracetail.agent.parsing.header_cache import HEAD_BYTES, JSON_MESSAGE, JSON_TIME, JSON_TIME_AT, HeaderCache
+from tracetail.agent.parsing.times import AHEAD_MAX_NS
 from tracetail.contract.engine_lines import REQUEST
-from tracetail.contract.tracebacks import FRAME_START, NEEDLE
+from tracetail.contract.tracebacks import FRAME_START, FRAME_STATES, NEEDLE, Tracebacks
 
-__all__ = ["FRAME_START", "HEAD_BYTES", "JSON_MESSAGE", "NEEDLE", "REQUEST", "look_up", "split_stamps"]
+__all__ = [
+    "AHEAD_MAX_NS",
+    "FRAME_START",
+    "FRAME_STATES",
+    "HEAD_BYTES",
+    "JSON_MESSAGE",
+    "JSON_TIME",
+    "JSON_TIME_AT",
+    "NEEDLE",
+    "REQUEST",
+    "look_up",
+    "split_stamps",
+]
 
 STATS = b"throughput"
 TRACEBACK_END = b"(most recent call last):"
@@ -25,7 +38,7 @@ _AFTER_DIGITS = b":"
 def look_up(
     texts: list[bytes],
     cache: HeaderCache,
-    open_tracebacks: dict[bytes, str],
+    tracebacks: Tracebacks,
     level: Level,
     resolve: Callable[[bytes, Level, bool], tuple[KnownHeader, HeaderFields]],
 ) -> tuple[list[bytes], list[str], list[HeaderFields], list[int], list[int], Level]:
@@ -34,7 +47,7 @@ def look_up(
     Args:
         texts: the lines.
         cache: the headers seen so far.
-        open_tracebacks: tracebacks that have not ended, by the text before their lines; resolve may change it.
+        tracebacks: those that have not ended; resolve may change them.
         level: of the line before.
         resolve: called with a line that is not in the cache, the level of the line before, and whether it is the
             first of texts.
@@ -57,7 +70,7 @@ def look_up(
         if known is None:
             if text[:1] == b" ":
                 if (
-                    b"" not in open_tracebacks
+                    b"" not in tracebacks.open
                     and not text.endswith(TRACEBACK_END)
                     and not (level.severe and FRAME_START in text)
                 ):

@@ -87,11 +87,16 @@ class EngineTimes:
         reference = self._first_seen_ns if last_ns is None else last_ns
         around = datetime.fromtimestamp(reference // SECOND, UTC).year
         # Up to eight years lie between two leap days (1896, 1904; 2096, 2104).
-        years = range(around + 1, around - 9, -1)
-        candidates = [found for y in years if (found := _instant((y, *clock), zone, last_ns)) is not None]
-        if last_ns is not None:
-            return min(candidates, key=lambda ns: abs(ns - last_ns), default=None)
-        return next((ns for ns in candidates if ns <= reference + DAY), None)
+        for years in (range(around + 1, around - 2, -1), range(around - 2, around - 9, -1)):
+            instants = (_instant((year, *clock), zone, last_ns) for year in years)
+            candidates = (ns for ns in instants if ns is not None)
+            if last_ns is not None:
+                found = min(candidates, key=lambda ns: abs(ns - last_ns), default=None)
+            else:
+                found = next((ns for ns in candidates if ns <= reference + DAY), None)
+            if found is not None:
+                return found
+        return None
 
 
 def _instant(date: tuple[int, int, int, int, int, int], zone: tzinfo | None, last_ns: int | None) -> int | None:

@@ -28,13 +28,16 @@ def birth_time_ns(descriptor: int) -> int | None:
     return int(seconds) * 1_000_000_000 + int(nanos)
 
 
-def was_replaced(old: os.stat_result, old_path: str, new_birth_ns: int | None) -> bool:
+def was_replaced(old: os.stat_result, old_path: str, new_birth_ns: int | None, *, created: bool) -> bool:
     """Return whether a file replaced another one by a rename over it, as editors save, not after its deletion.
 
     Then the new file existed before the old one lost its name. old, old_path: of the old file, which is still open.
+    created: the new one is known to have been created at the path; the times alone may be those of one clock tick.
     """
     if old_path.endswith("~"):
         return True  # an editor's backup
     if old.st_nlink:
         return False  # it was rotated
-    return new_birth_ns is None or new_birth_ns <= old.st_ctime_ns
+    if new_birth_ns is None or new_birth_ns == old.st_ctime_ns:
+        return not created
+    return new_birth_ns < old.st_ctime_ns

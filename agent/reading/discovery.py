@@ -1,35 +1,32 @@
 """Finds the logs to follow: launches by their records, other files by globs.
 
-Directories are watched (inotify, through watchdog), so that a new launch is found at once; a scan every second covers
-events that were missed and file systems without events. Files themselves are not watched.
+Directories are watched (inotify), every one in which something may appear that a glob matches, so that a new launch
+or file is found at once, before it is rotated away; scans every few seconds cover events that were missed, file
+systems without events, and directories that are too many to be watched. Changes of followed files are noticed by
+agent.poll_schedule.
 """
 
-import glob
+import asyncio
+import contextlib
+import errno
+import itertools
 import logging
 import os
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-
-from watchdog.events import (
-    DirCreatedEvent,
-    DirMovedEvent,
-    FileCreatedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
 
 from tracetail.agent.checked_settings import check_labels
 from tracetail.agent.reading import globs, rotation
+from tracetail.agent.reading.directory_watches import WATCHES_MAX, DirectoryWatches
 from tracetail.agent.reading.file_labels import file_labels, source_of
 from tracetail.agent.reading.file_names import name_of, path_of
 from tracetail.agent.reading.file_source import FileSource
 from tracetail.agent.reading.launch_source import LaunchSource
 from tracetail.agent.reading.open_files import OpenFiles
+from tracetail.agent.reading.reader import FileReader
 from tracetail.agent.reading.source import Source
+from tracetail.agent.reading.unpacked import COMPRESSED
 from tracetail.agent.settings import AgentSettings, SourceSettings
 from tracetail.contract.record import LaunchDir, RecordError
 from tracetail.contract.safe_open import NotAFileError
@@ -42,19 +39,15 @@ RETRY_UNREADABLE_SECONDS = 5.0
 _CLOCK_TICK_NS = 1_000_000_000
 """A directory that was changed within this time may be changed again with the same modification time."""
 GLOB_EVERY_SECONDS = 5.0
+GLOB_AGAIN_SECONDS = 0.1
+"""Where not all directories can be watched, globs are looked at again at once after an event, after this time, after
+twice as long, and so on: a directory that was created gets its files a moment later."""
 _GLOB_COST_MAX = 0.01
 """Share of a core that globs of large trees may use."""
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".Z", ".lzma", ".7z", ".br", ".tgz")
-_EVENTS = [DirCreatedEvent, DirMovedEvent, FileCreatedEvent, FileMovedEvent]
 
 
-class _ChangeHandler(FileSystemEventHandler):
-    def __init__(self) -> None:
-        self.changed = threading.Event()
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        del event
-        self.changed.set()
+_NOT_SEEN = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
+"""A directory that was deleted since it was found, or that nobody here can list either, is not missed."""
 
 
 class Discovery:
@@ -67,6 +60,7 @@ class Discovery:
         host: str,
         completed: set[str],
         open_files: OpenFiles,
+        listed_ns: int = 0,
     ) -> None:
         """Check the settings of sources; start() begins to watch.
 
@@ -76,6 +70,8 @@ class Discovery:
             host: this machine's name.
             completed: ids of launches that need not be followed any more.
             open_files: which files are followed already, under any name.
+            listed_ns: until when, at least, an earlier agent looked for files, in nanoseconds since the epoch; 0 if
+                there was none.
 
         Raises BadSettingsError.
 
@@ -94,39 +90,108 @@ class Discovery:
         self._scanned_mtimes: dict[Path, int] = {}
         self._next_scan = 0.0
         self._next_glob = 0.0
+        self._glob_pause = GLOB_EVERY_SECONDS
+        self._earlier_ns = listed_ns
+        self._listed_ns: dict[str, int] = {}
+        """By the glob of a source: when it was listed last."""
         self.matches: dict[str, int] = {}
         """By the glob of a source: how many paths it matched last."""
         self._empty: set[str] = set()
         """Globs of which it was logged that they match nothing."""
-        self._handler = _ChangeHandler()
-        self._watched: set[str] = set()
-        self._observer = Observer()
-        self._observer.daemon = True
+        self._watches = DirectoryWatches()
+        self._all_watched = False
+        """Every directory in which a file may appear is watched."""
+        self._said: set[int | None] = set()
+        """Errors because of which directories are not watched, and that were logged."""
+        self._appeared: dict[str, bool] = {}
+        self._dangling: dict[str, str] = {}
+        """By the path that a link leads to, and where nothing is yet: the link, which a glob matches."""
+        self._wake: asyncio.Future[bool] | None = None
+        self._woken = False
+        self.touched: dict[str, bool] = {}
+        """By the key of a source at whose path something has appeared: whether it was created there, not moved.
+        Whoever polls the sources empties it."""
 
     def start(self) -> None:
         """Start watching."""
-        self._observer.start()
+        try:
+            self._watches.open()
+        except OSError as error:
+            self._warn("directories", error)
+            return
+        with contextlib.suppress(RuntimeError):  # without a loop, scan() looks for events
+            asyncio.get_running_loop().add_reader(self._watches.fileno(), self._take_events)
 
     def stop(self) -> None:
         """Stop watching."""
-        self._observer.stop()
-        self._observer.join()
+        if self._watches.fileno() >= 0:
+            with contextlib.suppress(RuntimeError):
+                asyncio.get_running_loop().remove_reader(self._watches.fileno())
+        self._watches.close()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until something has appeared that scan() has to look at, and return True; False after some seconds."""
+        loop = asyncio.get_running_loop()
+        self._wake = loop.create_future()
+        timer = loop.call_later(seconds, self._end_wait, False)
+        try:
+            if self._appeared or self._woken:
+                self._end_wait(True)
+            return await self._wake
+        finally:
+            timer.cancel()
+            self._wake = None
+            self._woken = False
+
+    def wake(self) -> None:
+        """Let wait() return True, now or when it is called."""
+        self._woken = True
+        self._end_wait(True)
+
+    def _end_wait(self, appeared: bool) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(appeared)
+
+    def _take_events(self) -> None:
+        """Note what has appeared, if it concerns a launch or a glob."""
+        appeared = {path: created for path, created in self._watches.read().items() if self._concerns(path)}
+        self._appeared |= appeared
+        if appeared or self._watches.missed:
+            self._end_wait(True)
+
+    def _concerns(self, path: str) -> bool:
+        return (
+            Path(path).parent in self._launches
+            or path in self._dangling
+            or any(
+                globs.matches(source.glob, path) or globs.leads_on(source.glob, path)
+                for source in self._settings.sources
+            )
+        )
 
     def scan(self) -> Iterator[Source]:
         """Yield the logs that are new since the last call; costs nothing if nothing has changed."""
         now = time.monotonic()
-        changed = self._handler.changed.is_set()
-        if changed or self._waiting or now >= self._next_scan:
-            self._handler.changed.clear()
+        self._take_events()
+        appeared, self._appeared = self._appeared, {}
+        missed, self._watches.missed = self._watches.missed, False
+        if appeared or self._waiting or now >= self._next_scan:
             self._next_scan = now + SCAN_EVERY_SECONDS
             yield from self._new_launches()
-        if self._settings.sources and (changed or now >= self._next_glob):
+        if not self._settings.sources:
+            return
+        if appeared and self._all_watched:
+            yield from self._new_files_of(appeared)
+        again = missed or (appeared and not self._all_watched)
+        if again or now >= self._next_glob:
             yield from self._new_files()
-            self._next_glob = now + max(GLOB_EVERY_SECONDS, (time.monotonic() - now) / _GLOB_COST_MAX)
+            self._glob_pause = GLOB_AGAIN_SECONDS if again else min(2 * self._glob_pause, GLOB_EVERY_SECONDS)
+            self._next_glob = now + max(self._glob_pause, (time.monotonic() - now) / _GLOB_COST_MAX)
 
     def forget(self, name: str) -> None:
         """Yield this file again if it is found again."""
         self._known.discard(path_of(name))
+        self._open_files.paths.discard(name)
 
     def settings_of(self, path: str) -> SourceSettings | None:
         """Return the settings of the source that a path belongs to, whether there is a file or not."""
@@ -167,7 +232,7 @@ class Discovery:
     def _scan_directory(self, directory: Path) -> None:
         """Add the new launches of a directory to `_waiting`. Raises OSError."""
         modified_ns = directory.stat().st_mtime_ns
-        self._watch(directory, recursive=False)
+        self._watch([str(directory)])
         if self._scanned_mtimes.get(directory) == modified_ns:
             return
         settled = time.time_ns() - modified_ns > _CLOCK_TICK_NS
@@ -185,53 +250,129 @@ class Discovery:
             log.error("%s", reason)
 
     def _new_files(self) -> Iterator[Source]:
+        """Yield the sources of all files that the globs match and that are not followed."""
+        unfinished = {path for path, row in self._open_files.owners.values() if not row.done}
+        self._watch_globs()
         for source in self._settings.sources:
-            self._watch(_directory_of(source.glob), recursive="**" in source.glob)
-            self.matches[source.glob] = 0
-            for name in globs.find(source.glob):
-                self.matches[source.glob] += 1
-                if name in self._known or name.endswith(COMPRESSED) or self._is_followed(name):
-                    continue
-                self._known.add(name)
-                labels = file_labels(name, source, self._settings, self._host)
-                yield FileSource(Path(name), labels, self._open_files, source)
-            if not self.matches[source.glob] and source.glob not in self._empty:
+            listed_ns = self._listed_ns.get(source.glob, self._earlier_ns)
+            self._listed_ns[source.glob] = time.time_ns()
+            names = list(globs.find(source.glob))
+            self.matches[source.glob] = len(names)
+            # Before a name that one of these files was renamed to is looked at.
+            self._open_files.paths.update(unfinished.intersection(map(name_of, names)))
+            yield from self._sources_of(names, source, listed_ns)
+            if not names and source.glob not in self._empty:
                 log.warning("%s", globs.sentence(source.glob))
                 self._empty.add(source.glob)
 
-    def _is_followed(self, name: str) -> bool:
-        """Return whether this is not a file, or one that was followed under another name before its rotation."""
+    def _new_files_of(self, appeared: Mapping[str, bool]) -> Iterator[Source]:
+        """Yield the sources of files that have appeared, or are in directories that have."""
+        paths = [*appeared, *(self._dangling[path] for path in appeared if path in self._dangling)]
+        for source in self._settings.sources:
+            names: dict[str, None] = {}
+            for path in paths:
+                if globs.matches(source.glob, path):
+                    names[path] = None
+                if globs.leads_on(source.glob, path) and os.path.isdir(path):  # noqa: PTH112  (text)
+                    names |= dict.fromkeys(self._files_below(path, source.glob))
+            self.touched |= {name_of(name): appeared.get(name, True) for name in names if name in self._known}
+            yield from self._sources_of(names, source, self._listed_ns.get(source.glob, 0), hold=True)
+
+    def _files_below(self, directory: str, pattern: str) -> Iterator[str]:
+        """Watch a directory that has appeared, and those below it; yield the paths in them that a glob matches."""
+        for below in globs.directories_below(pattern, directory):
+            self._watch([below])
+            with contextlib.suppress(OSError), os.scandir(below) as entries:
+                yield from [entry.path for entry in entries if globs.matches(pattern, entry.path)]
+
+    def _sources_of(
+        self, names: Iterable[str], source: SourceSettings, listed_ns: int, *, hold: bool = False
+    ) -> Iterator[Source]:
+        """Yield the sources of paths that are not followed yet. hold: open them at once, they may be gone soon."""
+        for name in names:
+            if name in self._known or name.endswith(COMPRESSED):
+                continue
+            labels = file_labels(name, source, self._settings, self._host)
+            found = FileSource(Path(name), labels, self._open_files, source, listed_ns=listed_ns)
+            if hold and os.path.isfile(name):  # noqa: PTH113  (text)
+                # Before anything else is asked about it: a runtime may have packed or removed it by then.
+                found.hold_what_is_there(created=False)
+            if self._is_followed(name, found.held):
+                found.close()
+                self._await_target(name)
+                continue
+            self._known.add(name)
+            self._open_files.paths.add(name_of(name))
+            yield found
+
+    def _await_target(self, name: str) -> None:
+        """Watch the directory that the target of a dangling link will be in."""
+        if os.path.islink(name) and not os.path.exists(name):  # noqa: PTH110, PTH114  (text)
+            target = os.path.realpath(name)
+            self._dangling[target] = name
+            self._watch([os.path.dirname(target)])  # noqa: PTH120
+            if os.path.exists(target):  # noqa: PTH110
+                self._appeared[target] = True
+
+    def _is_followed(self, name: str, held: FileReader | None) -> bool:
+        """Return whether this is not a file, or one that was followed under another name before its rotation.
+
+        held: the file, if it is open already.
+        """
         path = Path(name)
         try:
-            if not path.is_file():
+            if held is None and not path.is_file():
                 return True
-            reader = self._open_files.open_reader(path)
+            reader = held or self._open_files.open_reader(path)
         except NotAFileError:
             return True
         except OSError:
             return False  # its source reports the error
         try:
+            originals = self._originals(name)
+            if originals and not reader.size:
+                return True  # a copy may have been begun; it is looked at again
             free = self._open_files.is_free(reader, name_of(name))
-            return not free or any(self._open_files.has_copy(reader, name_of(base)) for base in self._originals(name))
+            return not free or any(self._open_files.has_copy(reader, name_of(base)) for base in originals)
         finally:
-            reader.close()
+            if held is None:
+                reader.close()
 
     def _originals(self, name: str) -> list[str]:
         """Return the paths that are followed and that a file of this name may have been rotated from."""
         return [path for path in rotation.originals_of(name) if path in self._known]
 
-    def _watch(self, directory: Path, *, recursive: bool) -> None:
-        try:
-            if str(directory) in self._watched or not directory.is_dir():
-                return
-            self._observer.schedule(self._handler, str(directory), recursive=recursive, event_filter=_EVENTS)
-        except OSError as error:
-            log.warning("cannot watch %s (%s); it is scanned every few seconds instead", directory, error)
-        self._watched.add(str(directory))
+    def _watch_globs(self) -> None:
+        """Watch the directories in which something may appear, and no others."""
+        self._dangling = {path: name for path, name in self._dangling.items() if os.path.islink(name)}  # noqa: PTH114
+        wanted = {str(directory) for directory in self._launches} | set(map(os.path.dirname, self._dangling))
+        self._all_watched = True
+        for source in self._settings.sources:
+            directories = list(itertools.islice(globs.directories(source.glob), WATCHES_MAX + 1))
+            wanted.update(directories)
+            self._watch(directories)
+        self._watches.keep(wanted)
 
+    def _watch(self, directories: Iterable[str]) -> None:
+        """Watch directories; if there are too many, say so once: the rest is scanned every few seconds."""
+        if self._watches.fileno() < 0:
+            self._all_watched = False
+            return
+        for directory in directories:
+            try:
+                self._watches.add(directory)
+            except OSError as error:
+                if error.errno in _NOT_SEEN:
+                    continue
+                self._all_watched = False
+                self._warn(directory, error)
+                if error.errno == errno.ENOSPC:
+                    return
 
-def _directory_of(pattern: str) -> Path:
-    """Return the directory above the first part of a glob that has a wildcard."""
-    parts = Path(pattern).parts
-    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    return Path(*parts[:fixed])
+    def _warn(self, what: str, error: OSError) -> None:
+        """Log once for each kind of error that directories are not watched."""
+        if error.errno not in self._said:
+            self._said.add(error.errno)
+            log.warning(
+                "cannot watch %s (%s); what is not watched is scanned every few seconds", what, error.strerror
+            )

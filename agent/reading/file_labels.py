@@ -10,6 +10,7 @@ from pathlib import Path
 from tracetail.agent.checked_settings import FILENAME
 from tracetail.agent.reading.container_labels import container_labels
 from tracetail.agent.reading.file_names import shown
+from tracetail.agent.reading.pod_labels import pod_labels
 from tracetail.agent.settings import AgentSettings, SourceSettings
 from tracetail.contract.labels import HOST
 from tracetail.contract.record import LaunchDir, Record, RecordError
@@ -56,7 +57,8 @@ def file_labels(path: str, source: SourceSettings | None, settings: AgentSetting
         match = re.search(source.path_pattern, shown(path)) if source.path_pattern else None
         from_path = {name: value for name, value in match.groupdict().items() if value} if match else {}
         of_container = container_labels(path) if source.format == "auto" else {}
-        labels |= of_container | source.labels | from_path
+        of_pod = pod_labels(path, source.labels_file, source.labels_from)
+        labels |= of_container | source.labels | from_path | of_pod
     return labels | {FILENAME: shown(path)}
 
 

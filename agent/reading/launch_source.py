@@ -2,11 +2,13 @@
 
 import contextlib
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from tracetail.agent.model import Block, FileRow, Fingerprint
+from tracetail.agent.reading import change_watch
 from tracetail.agent.reading.reader import FileReader
 from tracetail.agent.reading.source import Source
 from tracetail.contract.labels import launch_labels
@@ -49,6 +51,7 @@ class LaunchSource(Source):
         self._reader: FileReader | None = None
         self._ended = False
         self._flushed = False
+        self._changed_at = time.monotonic()
         self._update_segments()
 
     def close(self) -> None:
@@ -119,9 +122,23 @@ class LaunchSource(Source):
         """Return whether its keeper ended without writing an end state: killed, or the machine was restarted."""
         return not self._ended and self.record["state"] not in ENDED_STATES and not self.launch.lock_held()
 
+    def changed_within(self, seconds: float) -> bool:
+        """Return whether something was written in the last seconds."""
+        return time.monotonic() - self._changed_at < seconds
+
+    def watchable(self) -> Sequence[tuple[str, int]]:
+        """Return the segment that is read to its end, and the record, while the launch goes on."""
+        reader = self._reader
+        if reader is None or not reader.is_at_end or self.is_ahead() or self.gap or self._gaps:
+            return ()
+        if self.record["state"] in ENDED_STATES or self._index + 1 < len(self.segments):
+            return ()
+        return [(reader.open_path, change_watch.FILE), (str(self.launch.record_path), change_watch.FILE)]
+
     def poll(self) -> bool:
         """Return whether there may be something to read or to report."""
         if self._reader is not None and self._reader.has_more():
+            self._changed_at = time.monotonic()
             return True
         self.refresh()
         return (self._ended and not self.complete) or self._reader is None or self._index + 1 < len(self.segments)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracetail.agent.model import FileRow
-from tracetail.agent.reading.file_names import path_of
+from tracetail.agent.reading.file_names import name_of, path_of
 from tracetail.agent.reading.reader import FileReader
+from tracetail.agent.reading.unpacked import Unpacker
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -24,10 +25,14 @@ DESCRIPTORS_FOR_OTHERS = 64
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
-def descriptor_limits() -> tuple[int, int]:
-    """Return how many files may be open before idle ones are closed, and before any is."""
+def descriptor_limits(outputs: int = 1) -> tuple[int, int]:
+    """Return how many files may be open before idle ones are closed, and before any is.
+
+    outputs: the number of those that share the process's descriptors: each has files of its own open.
+    """
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    hard = HARD_LIMIT if allowed < 0 else max(4, min(HARD_LIMIT, allowed - DESCRIPTORS_FOR_OTHERS))
+    share = (allowed - DESCRIPTORS_FOR_OTHERS) // outputs
+    hard = HARD_LIMIT if allowed < 0 else max(4, min(HARD_LIMIT, share))
     return min(SOFT_LIMIT, hard // 2), hard
 
 
@@ -37,6 +42,8 @@ class OpenFiles:
 
     owners: dict[Identity, tuple[str, FileRow]] = field(default_factory=dict)
     """The source's key and its row for the file: an inode may be reused for another file."""
+    paths: set[str] = field(default_factory=set)
+    """The keys of the sources that discovery has found."""
     held: Counter[Identity] = field(default_factory=Counter)
     """Number of open readers by file; the inode of an open file cannot be reused."""
     open: int = 0
@@ -44,6 +51,7 @@ class OpenFiles:
     idle: dict[str, Callable[[], None]] = field(default_factory=dict)
     """By the key of a source that has read its files to their ends, the longest idle first: closes its files."""
     limits: tuple[int, int] = field(default_factory=descriptor_limits)
+    unpacker: Unpacker = field(default_factory=Unpacker)
 
     @property
     def over_soft_limit(self) -> bool:
@@ -78,8 +86,12 @@ class OpenFiles:
         """Return where the source `key` has to begin with a file, as a row; None if another source reads it.
 
         A file that another source has left behind, and that goes on under this name, is read from where that one
-        stopped.
+        stopped. What is at the path of another source is left to that one, whatever links lead there: if they took
+        turns, each would miss what became of the files that the other one has read.
         """
+        real_path = name_of(reader.real_path())
+        if real_path != key and real_path in self.paths:
+            return None
         identity = reader.device, reader.inode
         new = FileRow(key, *identity, reader.head())
         owner, row = self.owners.get(identity, (key, new))
@@ -87,6 +99,8 @@ class OpenFiles:
             return new
         if self.held[identity] or (row.head and _is_at(owner, identity)):
             return None
+        if not row.done and owner in self.paths and reader.continues(row):
+            return None  # renamed while nothing was followed: its source finds it by its inode when it goes on
         if row.head and not reader.continues(row):
             return new  # the inode was reused
         if row.head and reader.size <= row.position:

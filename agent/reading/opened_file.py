@@ -142,7 +142,7 @@ class OpenedFile:
         if reader.size < reader.position:
             return False
         if reader.position != row.position:
-            return True
+            return reader.keeps_last_block()
         # Of an unread file the first bytes are known; NULs among them may have been filled since.
         head = row.head[: row.position] if row.position else row.head.rstrip(b"\0")
         if reader.head()[: len(head)] != head:

@@ -71,6 +71,10 @@ class PathFiles:
         """Open a file that may belong to the source. Raises OSError."""
         return self._open_files.open_reader(path, position, self._encoding)
 
+    def unpack(self, path: Path, beginning: bytes, position: int = 0) -> FileReader | None:
+        """Open the content of a compressed file that begins so; None if it does not. Raises StillUnpackingError."""
+        return self._open_files.unpacker.unpack(path, beginning, lambda unpacked: self.open(unpacked, position))
+
     def is_free(self, reader: FileReader) -> bool:
         """Return whether no other source reads a file, or has read it."""
         return self._open_files.is_free(reader, self._key)

@@ -10,6 +10,7 @@ from tracetail.agent import encodings
 from tracetail.agent.encodings import Codec
 from tracetail.agent.model import Block, FileRow, Fingerprint
 from tracetail.agent.reading.birth_time import birth_time_ns
+from tracetail.agent.reading.text_check import CONTAINER_LINE
 from tracetail.agent.reading.transient import patiently
 from tracetail.contract.safe_open import open_file
 
@@ -45,6 +46,9 @@ class FileReader:
         self.size = status.st_size
         self._unfinished_at = -1
         """The file's size when its last line was unfinished."""
+        self._last = (-1, b"", b"")
+        """Where the last block ended; the file's first bytes and those before that end, as they were read: by now the
+        file may have others."""
         self._nuls = (0, 0)
         """A range that is known to be NULs."""
         self.hole_end = 0
@@ -78,13 +82,23 @@ class FileReader:
     def real_path(self) -> str:
         """Return the file's own path now, behind links and after renames; with ` (deleted)` if it has none."""
         try:
-            return os.readlink(f"/proc/self/fd/{self._descriptor}")  # noqa: PTH115  (the name may not be UTF-8)
+            return os.readlink(self.open_path)  # noqa: PTH115  (the name may not be UTF-8)
         except OSError:
             return str(self.path)
+
+    @property
+    def open_path(self) -> str:
+        """A path that leads to the open file, whatever becomes of its name."""
+        return f"/proc/self/fd/{self._descriptor}"
 
     def birth_time_ns(self) -> int | None:
         """Return when the file was created, in nanoseconds since the epoch; None if that is not known."""
         return birth_time_ns(self._descriptor)
+
+    @property
+    def is_at_end(self) -> bool:
+        """There was no whole line after the position at the last look."""
+        return self.size in (self.position, self._unfinished_at)
 
     def has_more(self) -> bool:
         """Return whether there may be a whole line to read, or the file was truncated.
@@ -92,7 +106,7 @@ class FileReader:
         Makes one system call: it is called ten times a second.
         """
         self.size = patiently(os.fstat, self._descriptor).st_size
-        return self.size not in (self.position, self._unfinished_at)
+        return not self.is_at_end
 
     def head(self) -> bytes:
         """Return the first bytes of the file."""
@@ -104,8 +118,16 @@ class FileReader:
         return self._pread(position - start, start)
 
     def fingerprint(self, position: int) -> Fingerprint:
-        """Return what identifies this file's content up to position."""
-        return Fingerprint(self.head()[:position], self.tail(position), self.size)
+        """Return what identifies the content up to position: at the end of the last block, that which was read."""
+        end, head, tail = self._last
+        if end != position:
+            head, tail = self.head(), self.tail(position)
+        return Fingerprint(head[:position], tail, self.size)
+
+    def keeps_last_block(self) -> bool:
+        """Return whether the bytes before the position are those that were read; True where nothing was read yet."""
+        end, _, tail = self._last
+        return end != self.position or self.tail(end, len(tail)) == tail
 
     def continues(self, row: FileRow) -> bool:
         """Return whether this file holds the content that the journal knows: the same first bytes, the same tail."""
@@ -117,6 +139,7 @@ class FileReader:
     def restart(self) -> None:
         """Read from the start: the content was replaced."""
         self.position = 0
+        self._last = (-1, b"", b"")
         self._codec = None
         self._unfinished_at = -1
         self._nuls = (0, 0)
@@ -131,7 +154,8 @@ class FileReader:
         if not data:
             return None
         codec = self.codec()
-        if not codec.has_nuls and (at := data.find(NULS)) >= 0:
+        # A search for one byte is many times faster.
+        if not codec.has_nuls and b"\0" in data and (at := data.find(NULS)) >= 0:
             return self._read_to_hole(data, at, codec, flush=flush)
         block = self._block(data, codec, flush=flush and self.position + len(data) >= self.size)
         if block is None:
@@ -145,6 +169,10 @@ class FileReader:
             return self._block(data[:lines_end], codec, flush=False)
         end = self._end_of_nuls(self.position + at)
         text_follows = end < self.size
+        line_end = data.find(b"\n", at)
+        if text_follows and line_end >= 0 and CONTAINER_LINE.match(data):
+            # A runtime writes whole lines, and this one is what the program printed.
+            return self._block(data[: line_end + 1], codec, flush=False)
         if at == 0:
             self.hole_end = self._with_line_end(end) if text_follows else 0
             return None
@@ -159,6 +187,13 @@ class FileReader:
     def _block(self, data: bytes, codec: Codec, *, flush: bool) -> Block | None:
         block = block_of(data, self.position, codec, flush=flush)
         if block is not None:
+            end, head, tail = self._last
+            if end != self.position:
+                head, tail = self.head(), self.tail(self.position)
+            length = block.end - self.position
+            head = head[: self.position] + data[: min(length, HEAD_BYTES)]
+            tail += data[max(0, length - TAIL_BYTES) : length]
+            self._last = block.end, head[:HEAD_BYTES], tail[-TAIL_BYTES:]
             self.position = block.end
         return block
 

@@ -7,14 +7,31 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from tracetail.agent.model import FileRow
 from tracetail.agent.reading.reader import FileReader
 from tracetail.agent.reading.transient import TRANSIENT
-from tracetail.agent.reading.unpacked import ENDINGS, unpack
+from tracetail.agent.reading.unpacked import COMPRESSED, ENDINGS, HINTS, StillUnpackingError
 
-Opener = Callable[[Path, int], FileReader]
-"""Opens a file at a position. Raises OSError."""
+_T = TypeVar("_T")
+
+LOOKS_MAX = 4
+"""How often rotated files are looked for at most while their names change."""
+
+
+class Opener(Protocol):
+    """Opens files that may belong to a source."""
+
+    def open(self, path: Path, position: int = 0) -> FileReader:
+        """Open a file at a position. Raises OSError."""
+
+    def unpack(self, path: Path, beginning: bytes, position: int = 0) -> FileReader | None:
+        """Open the content of a compressed file that begins so; None if it does not. Raises StillUnpackingError."""
+
+    def is_free(self, reader: FileReader) -> bool:
+        """Return whether no other source reads a file."""
+
 
 _MUST_RAISE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """These say nothing about the file: it may be opened later."""
@@ -24,20 +41,50 @@ _ROTATION = r"(?:\d[\d.T:_-]*|old|bak)"
 _DATED = r"\d[\d.T:_-]*"
 _CLOCK_TICK_NS = 20_000_000
 """The times of files are those of the last tick of the kernel's clock."""
+_NUMBERED = re.compile(rf"\.(\d{{1,4}})(?:{'|'.join(map(re.escape, ENDINGS))})?$")
 _NUMBER = re.compile(r"\d+")
 
 
-def find_file(path: Path, row: FileRow, open_at: Opener) -> FileReader | None:
+class BeingRotatedError(Exception):
+    """A file was renamed between the look at its directory and its opening."""
+
+
+def find_file(path: Path, row: FileRow, opener: Opener) -> FileReader | None:
     """Return a reader, at the row's position, of the file that the row describes; None if it does not exist.
 
     The file may be at path, beside it, or in a directory beside it: renamed, copied or compressed. Raises OSError
     if it cannot be said now whether it exists: it cannot be opened, or there are too few descriptors to look.
     """
+    return _while_names_change(path, lambda: _find_file(path, row, opener))
+
+
+def _while_names_change(path: Path, look: Callable[[], _T]) -> _T:
+    """Return what look() returns; if that is nothing, and the directory has changed meanwhile, look again.
+
+    A rotation renames app.log.2 to app.log.3, app.log.1 to app.log.2, and so on: a file that is looked for may have
+    been at none of the names when these were tried.
+    """
+    for _ in range(LOOKS_MAX - 1):
+        before = _changed_ns(path.parent)
+        found = look()
+        if found or _changed_ns(path.parent) == before:
+            return found
+    return look()
+
+
+def _changed_ns(directory: Path) -> int:
+    try:
+        return directory.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _find_file(path: Path, row: FileRow, opener: Opener) -> FileReader | None:
     copies: list[FileReader] = []
     in_place = (path, _real(path, row))
     for candidate in _candidates(path, row):
         try:
-            reader = open_at(candidate, row.position)
+            reader = opener.open(candidate, row.position)
         except OSError as error:
             if error.errno in _MUST_RAISE or _may_hold(candidate, row, error, in_place=candidate in in_place):
                 raise
@@ -51,14 +98,18 @@ def find_file(path: Path, row: FileRow, open_at: Opener) -> FileReader | None:
                 copies.append(reader)
                 continue
         reader.close()
-    return copies[0] if copies else _find_compressed(path, row, open_at)
+    return copies[0] if copies else _find_compressed(path, row, opener)
 
 
-def find_copy(path: Path, row: FileRow, open_at: Opener) -> FileReader | None:
+def find_copy(path: Path, row: FileRow, opener: Opener) -> FileReader | None:
     """Return a reader, at the row's position, of a copy of the file that was truncated at path; None without one."""
+    return _while_names_change(path, lambda: _find_copy(path, row, opener))
+
+
+def _find_copy(path: Path, row: FileRow, opener: Opener) -> FileReader | None:
     own = _real(path, row)
     for candidate in _unique([*_siblings(path), *(_siblings(own) if own != path else ())]):
-        reader = _opened(candidate, row.position, open_at)
+        reader = _opened(candidate, row.position, opener)
         if reader is None:
             continue
         if row.head and (reader.device, reader.inode) != (row.device, row.inode) and reader.continues(row):
@@ -72,8 +123,10 @@ def find_missed(
     last: FileRow,
     rows: Sequence[FileRow],
     opened: set[tuple[int, int]],
-    is_free: Callable[[FileReader], bool],
-    open_at: Opener,
+    opener: Opener,
+    *,
+    created_since_ns: int = 0,
+    before: FileReader | None = None,
 ) -> Iterator[tuple[FileReader, os.stat_result]]:
     """Yield readers of files that were at path, and renamed, before a poll could see them; oldest first.
 
@@ -82,24 +135,85 @@ def find_missed(
         last: the file that was read last; older files were not missed.
         rows: all files that were seen. They are recognised by their content: an inode is soon used again.
         opened: device and inode of those that are open.
-        is_free: returns whether no other source reads a file.
-        open_at: opens a file.
+        opener: opens a file.
+        created_since_ns: only files that were created since then, and no compressed ones, which are younger than
+            their content.
+        before: only files that were rotated away before this one; None for any.
+
+    Raises BeingRotatedError: there may be others than those that were returned.
 
     """
-    missed: list[tuple[int, Path, os.stat_result]] = []
-    for candidate in _unique([*_siblings(path), *_siblings(path, compressed=True), *_passed_over(path, last)]):
-        with contextlib.suppress(OSError):
-            status = candidate.stat()
-            if (status.st_dev, status.st_ino) not in opened and status.st_mtime_ns >= last.seen_ns - _CLOCK_TICK_NS:
-                missed.append((status.st_mtime_ns, candidate, status))
-    for _, candidate, status in sorted(missed, key=lambda found: found[:2]):
-        reader = _opened(candidate, 0, open_at)
+    until = _age(before.status(), Path(before.real_path())) if before else None
+    known = {(row.device, row.inode, row.seen_ns) for row in rows}
+    """A packed one that was found is not unpacked again."""
+
+    def is_meant(status: os.stat_result, age: tuple[int, int]) -> bool:
+        is_new = status.st_mtime_ns >= last.seen_ns - _CLOCK_TICK_NS and (until is None or age < until)
+        is_known = (status.st_dev, status.st_ino, status.st_mtime_ns) in known
+        return is_new and not is_known and (status.st_dev, status.st_ino) not in opened
+
+    for candidate, status in _by_age(path, last, packed=not created_since_ns):
+        if not is_meant(status, _age(status, candidate)):
+            continue
+        reader = _opened(candidate, 0, opener)
+        if not _is_still_at(candidate, status):
+            if reader is not None:
+                reader.close()
+            raise BeingRotatedError(candidate)
         if reader is None:
             continue
-        if not reader.size or any(_is_copy(reader, row) for row in rows) or not is_free(reader):
+        is_young = not created_since_ns or (reader.birth_time_ns() or 0) >= created_since_ns - _CLOCK_TICK_NS
+        if reader.size and is_young and opener.is_free(reader) and not any(_is_copy(reader, row) for row in rows):
+            yield reader, status
+        else:
             reader.close()
-            continue
-        yield reader, status
+
+
+def _by_age(path: Path, last: FileRow, *, packed: bool) -> list[tuple[Path, os.stat_result]]:
+    """Return the files that may have been rotated away from path, or passed over by its link, oldest first."""
+    for _ in range(LOOKS_MAX):
+        before = _changed_ns(path.parent)
+        found: list[tuple[Path, os.stat_result]] = []
+        for candidate in _unique(
+            [*_siblings(path), *(_siblings(path, compressed=True) if packed else ()), *_passed_over(path, last)]
+        ):
+            with contextlib.suppress(OSError):
+                found.append((candidate, candidate.stat()))
+        if _changed_ns(path.parent) == before:
+            break
+    return sorted(found, key=lambda file: (_age(file[1], file[0]), file[0]))
+
+
+def _is_still_at(path: Path, status: os.stat_result) -> bool:
+    try:
+        now = path.stat()
+    except OSError:
+        return False
+    return (now.st_dev, now.st_ino) == (status.st_dev, status.st_ino)
+
+
+def _age(status: os.stat_result, path: Path) -> tuple[int, int]:
+    """Return what rotated files are sorted by: the time of the last change, and for app.log.N the number.
+
+    The larger the number, the older the file. Files that were rotated within a tick of the kernel's clock have the
+    same times.
+    """
+    number = _NUMBERED.search(path.name)
+    return status.st_mtime_ns, -int(number[1]) if number else 0
+
+
+def unreadable_copies(path: Path, last: FileRow) -> list[str]:
+    """Return what to say of files that were rotated away from path, and compressed in a way that is not read here.
+
+    last: the file that was read last; older files are not meant.
+    """
+    found = []
+    for candidate in _rotated_beside(path, [ending for ending in COMPRESSED if ending not in ENDINGS]):
+        with contextlib.suppress(OSError):
+            if candidate.stat().st_mtime_ns >= last.seen_ns - _CLOCK_TICK_NS:
+                hint = HINTS.get(candidate.suffix)
+                found.append(f"{candidate.name} cannot be unpacked here" + (f" ({hint})" if hint else ""))
+    return found
 
 
 def originals_of(path: str) -> Iterator[str]:
@@ -124,24 +238,25 @@ def _is_copy(reader: FileReader, row: FileRow) -> bool:
     return reader.head().startswith(row.head)
 
 
-def _find_compressed(path: Path, row: FileRow, open_at: Opener) -> FileReader | None:
+def _find_compressed(path: Path, row: FileRow, opener: Opener) -> FileReader | None:
     for candidate in _siblings(path, compressed=True) if row.head else ():
-        reader = unpack(candidate, (row.head,), lambda unpacked: open_at(unpacked, row.position))
+        reader = opener.unpack(candidate, row.head, row.position)
         if reader is None:
             continue
         if reader.continues(row):
-            assert isinstance(reader, FileReader)
             return reader
         reader.close()
     return None
 
 
-def _opened(candidate: Path, position: int, open_at: Opener) -> FileReader | None:
+def _opened(candidate: Path, position: int, opener: Opener) -> FileReader | None:
     """Return a reader of a file, unpacked if it is compressed; None if it cannot be read."""
     try:
         if candidate.suffix in ENDINGS:
-            return unpack(candidate, None, lambda unpacked: open_at(unpacked, position))
-        return open_at(candidate, position)
+            return opener.unpack(candidate, b"", position)
+        return opener.open(candidate, position)
+    except StillUnpackingError:
+        raise
     except OSError as error:
         if error.errno in _MUST_RAISE:
             raise
@@ -208,8 +323,12 @@ def _numbers(name: str) -> list[int]:
 
 def _siblings(path: Path, *, compressed: bool = False) -> list[Path]:
     """Return the files beside path that may have been rotated away from it: app.log.1, app-20261122.log."""
+    return _rotated_beside(path, ENDINGS if compressed else ("",))
+
+
+def _rotated_beside(path: Path, endings: Iterable[str]) -> list[Path]:
     name, stem, suffix = re.escape(path.name), re.escape(path.stem), re.escape(path.suffix)
-    ending = f"(?:{'|'.join(map(re.escape, ENDINGS))})" if compressed else ""
+    ending = f"(?:{'|'.join(map(re.escape, endings))})"
     rotated = re.compile(rf"(?:{name}[.-]{_ROTATION}|{stem}[.-]{_DATED}{suffix}){ending}")
     try:
         return sorted(sibling for sibling in path.parent.iterdir() if rotated.fullmatch(sibling.name))

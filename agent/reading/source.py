@@ -1,7 +1,7 @@
 """What the agent requires of a log: poll it, read blocks, acknowledge them, report lost bytes."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tracetail.agent.model import Batch, Block, FileRow, Fingerprint, Gap, Ids
 
@@ -44,6 +44,13 @@ class Source:
         Called ten times a second: no more than a few system calls. Raises OSError.
         """
         raise NotImplementedError
+
+    def watchable(self) -> Sequence[tuple[str, int]]:
+        """Return the paths of which one changes before there is something to read or to report, for ChangeWatch.add.
+
+        Empty if it has to be polled: something may be due without a change, or its path leads over further links.
+        """
+        return ()
 
     def read(self) -> Block | None:
         """Return the next block of the current file; None if there is nothing to read now. Raises OSError."""

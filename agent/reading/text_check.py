@@ -14,6 +14,8 @@ _MAGIC = (
     b"SQLite format 3\0",
     b"LPKSHHRH",  # systemd's journal
 )
+CONTAINER_LINE = re.compile(rb'\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) std(?:out|err) [FP] |{"log":"')
+"""What a container's runtime writes before a line: the log is one, whatever the program printed."""
 _OF_TEXT = b"\b\t\n\v\f\r\x1b"
 _NOT_OF_TEXT = bytes(set(range(32)) - set(_OF_TEXT)) + b"\x7f"
 _HOLES = re.compile(rb"\0{16,}")
@@ -32,6 +34,8 @@ def looks_binary(sample: bytes) -> bool:
     """
     if sample.startswith(_MAGIC):
         return True
+    if CONTAINER_LINE.match(sample):
+        return False
     if len(_HOLES.findall(sample)) <= _HOLES_MAX:
         sample = _HOLES.sub(b"", sample)
     odd = len(sample) - len(sample.translate(None, _NOT_OF_TEXT))

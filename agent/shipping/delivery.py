@@ -1,29 +1,24 @@
-"""Delivers batches: Loki stores each entry exactly once, or the journal keeps it with the reason for its refusal.
+"""Delivers batches to Loki, which stores each entry exactly once; else the journal keeps it with the reason.
 
-    1. the batch is written to the journal: exact bodies (intents), byte range, what its acknowledgement changes
-    2. each body is pushed until Loki answers 204, or names what it refuses
-    3. with the last body the position advances and the batch is deleted, in one transaction
-
-At most one body of a stream is in flight. Whenever it is not known what became of a body (after a crash, a time-out,
-a lost answer, a limit that lets a part through), its entries are looked up, and only those that are missing are sent:
-Loki recognises a repeated body only as long as it divides it between the same shards.
+Each body of the journal is pushed until Loki answers 204, or names what it refuses; at most one body of a stream is
+in flight. Whenever it is not known what became of a body (after a crash, a time-out, a lost answer, a limit that lets
+a part through), its entries are looked up, and only those that are missing are sent: Loki recognises a repeated body
+only as long as it divides it between the same shards.
 """
 
 import asyncio
 import contextlib
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TypeVar
 
 from tracetail.agent.journal import queries
-from tracetail.agent.journal.database import Journal, JournalFullError
+from tracetail.agent.journal.database import Journal
 from tracetail.agent.metrics.counters import Metrics
-from tracetail.agent.model import Batch, Intent, Outcome
+from tracetail.agent.model import Intent, Outcome
 from tracetail.agent.shipping import bodies
-from tracetail.agent.shipping.health import ShippingHealth
 from tracetail.agent.shipping.in_flight import Share
+from tracetail.agent.shipping.journaled_delivery import JournaledDelivery
 from tracetail.agent.shipping.lookup import Lookup
 from tracetail.agent.shipping.rate_limit import RateLimit
 from tracetail.contract.backoff import SETTINGS_SECONDS, Backoff
@@ -34,7 +29,6 @@ from tracetail.loki.entries import Entry, decode_request, uncompressed_bytes
 from tracetail.loki.errors import LokiUnavailableError
 from tracetail.loki.refusals import Refusals, refusals_of
 
-_T = TypeVar("_T")
 _REFUSED_BEFORE_SPLIT = 5
 """If a 429 does not name the limit, a request is split after this number of refusals."""
 _SPLIT_MIN_BYTES = 64 << 10
@@ -42,7 +36,7 @@ _UNKNOWN_SECONDS = 0.5
 """Wait before entries are looked up: Loki may still be storing them."""
 
 
-class Delivery:
+class Delivery(JournaledDelivery):
     """Delivers batches through the journal to Loki."""
 
     def __init__(
@@ -55,48 +49,14 @@ class Delivery:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._journal = journal
+        super().__init__(journal, sleep)
         self._loki = loki
         self._metrics = metrics
         self._rate_limit = rate_limit or RateLimit(0)
-        self._sleep = sleep
         self._clock_ns = clock_ns
         self._stream_limit = 0
         """Bytes per second of one stream, once Loki has refused a push for it; a larger request may never pass."""
-        self.health = ShippingHealth()
         self._lookup = Lookup(loki, self.health, sleep)
-
-    async def deliver(self, batch: Batch, share: Share) -> Outcome:
-        """Deliver a batch; return when every entry is acknowledged or stored as rejected.
-
-        share: the bytes reserved for it; resized to the size of its bodies.
-        """
-        share.resize(sum(len(body.data) for body in batch.bodies))
-        first, file_id = await self._write(lambda db: queries.insert_batch(db, batch))
-        if batch.file is not None:
-            batch.file.id = file_id
-        batch.bodies.clear()  # only the body in flight is kept in memory; the journal has the others
-        return await self._deliver_intents(first.batch_id, share, first)
-
-    async def settle(self, batches: list[int]) -> None:
-        """Deliver what is left of these batches after a crash or an end of the agent."""
-        for batch_id in batches:
-            await self._deliver_intents(batch_id, None)
-
-    async def _deliver_intents(self, batch_id: int, share: Share | None, first: Intent | None = None) -> Outcome:
-        """Deliver a batch's intents one after another.
-
-        share: None for a batch of an earlier process, which is looked up in Loki first. first: the intent to begin
-        with, if it is in memory.
-        """
-        outcome = Outcome()
-        complete = False
-        while not complete:
-            intent = first if first is not None else await self._write(lambda db: queries.next_intent(db, batch_id))
-            first = None
-            complete = await self._deliver_intent(intent, outcome, share)
-            intent.body = b""  # not kept in memory while the next one is in flight
-        return outcome
 
     async def _deliver_intent(self, intent: Intent, outcome: Outcome, share: Share | None) -> bool:
         """Push until the result of every entry is known and in the journal; return whether the batch is complete.
@@ -167,12 +127,6 @@ class Delivery:
             return None, error.sent
         self._metrics.pushed(str(answer.status), time.monotonic() - begun)
         return answer, answers.is_outcome_unknown(answer)
-
-    async def _pause(self, intent: Intent, seconds: float) -> None:
-        """Wait before the next attempt, without the body in memory: the journal has it."""
-        intent.body = b""
-        await self._sleep(seconds)
-        intent.body = await self._write(lambda db: queries.intent_body(db, intent.id))
 
     def _limited(self, answer: PushAnswer, size: int) -> float:
         """Evaluate a 413 or 429; return the seconds to wait at least. size: of the body."""
@@ -310,19 +264,6 @@ class Delivery:
         body = bodies.part(intent, entries, missing)
         [replaced] = await self._write(lambda db: queries.replace_intent(db, intent, [body]))
         return replaced, False
-
-    async def _acknowledge(self, intent: Intent) -> bool:
-        return await self._write(lambda db: queries.acknowledge(db, intent))
-
-    async def _write(self, change: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Write to the journal; while its disk is full, wait and try again."""
-        backoff = Backoff()
-        while True:
-            try:
-                return await self._journal.write(change)
-            except JournalFullError as error:
-                self.health.blocked(str(error))
-                await self._sleep(backoff.wait(1.0))
 
 
 def _newest(entries: Sequence[Entry], without: AbstractSet[int]) -> int:

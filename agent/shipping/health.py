@@ -1,4 +1,4 @@
-"""Whether entries reach Loki: what prevents it, for /healthz, and in the log without a line for every refusal."""
+"""Whether entries reach an output: what prevents it, for /healthz, and in the log, not for every refusal a line."""
 
 import logging
 import time
@@ -18,7 +18,9 @@ _STREAMS_MAX = 1000
 class ShippingHealth:
     """What the deliveries of all logs report."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, receiver: str = "Loki", clock: Callable[[], float] = time.monotonic) -> None:
+        """receiver: what entries are sent to, for messages."""
+        self._receiver = receiver
         self._clock = clock
         self._blocked = ""
         self._refused: dict[str, tuple[float, str]] = {}
@@ -28,7 +30,7 @@ class ShippingHealth:
 
     @property
     def error(self) -> str:
-        """Why entries do not reach Loki; empty if they do."""
+        """Why entries do not reach the output; empty if they do."""
         if self._blocked:
             return self._blocked
         now = self._clock()
@@ -37,7 +39,7 @@ class ShippingHealth:
             return ""
         name, reason = next(reversed(current.items()))
         others = f" and of {len(current) - 1} other streams" if len(current) > 1 else ""
-        return f"Loki refuses every line of {name}{others}: {reason[:300]}"
+        return f"{self._receiver} refuses every line of {name}{others}: {reason[:300]}"
 
     def blocked(self, message: str) -> None:
         """Report what prevents every delivery; the same message is logged once a minute."""
@@ -46,11 +48,11 @@ class ShippingHealth:
             log.error("%s", message)
 
     def reached(self) -> None:
-        """Report that Loki takes or refuses entries: nothing prevents the delivery."""
+        """Report that the output takes or refuses entries: nothing prevents the delivery."""
         self._blocked = ""
 
     def delivered(self, labels: Mapping[str, str]) -> None:
-        """Report that Loki stored entries of this stream."""
+        """Report that the output stored entries of this stream."""
         self._blocked = ""
         if self._refused:
             self._refused.pop(selector(labels), None)
@@ -67,7 +69,7 @@ class ShippingHealth:
         key = f"{answers.refusal_kind(reason)} {name}"
         count = self._unlogged.pop(key, 0) + entries
         if self._may_log(key):
-            log.warning("Loki refused %d lines of %s: %s", count, name, reason[:300])
+            log.warning("%s refused %d lines of %s: %s", self._receiver, count, name, reason[:300])
         else:
             self._unlogged[key] = count
 

@@ -1,10 +1,11 @@
-"""`tracetail gc`: removes old launches and shipped segments."""
+"""`tracetail gc`: removes old launches, shipped segments, and containers without a launch."""
 
 import json
 
 import click
 
 from tracetail.cli.errors import load_configuration
+from tracetail.cli.language import both
 from tracetail.cli.launch import parameters
 
 
@@ -23,7 +24,7 @@ from tracetail.cli.launch import parameters
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.pass_obj
 def gc(config: str | None, keep_days: float | None, keep_launches: int | None, dry_run: bool, as_json: bool) -> None:
-    """Remove old launches, and segments that the agent has shipped."""
+    """Remove old launches, segments that the agent has shipped, and containers whose launch has ended."""
     from tracetail.launcher.operations import garbage_collect
 
     min_free_bytes = load_configuration(config).launcher.min_free_bytes
@@ -37,14 +38,29 @@ def gc(config: str | None, keep_days: float | None, keep_launches: int | None, d
         )
     )
     if as_json:
-        rows = [{"path": str(one.path), "bytes": one.bytes, "shipped": one.shipped} for one in removed]
+        rows = [
+            {"container": str(one.path), "runtime": one.runtime}
+            if one.runtime
+            else {"path": str(one.path), "bytes": one.bytes, "shipped": one.shipped}
+            for one in removed
+        ]
         click.echo(json.dumps(rows, indent=2))
         return
     for one in removed:
-        lost = "" if one.shipped else ", removed because the disk is full: Loki does not have all of it"
-        click.echo(f"{one.path}" + (f" {one.bytes} bytes" if one.bytes else "") + lost)
-    total = sum(one.bytes for one in removed)
-    click.echo(f"{'would remove' if dry_run else 'removed'} {len(removed)} files and directories, {total} bytes")
+        if one.runtime:
+            name = f"{one.runtime} container {one.path}"
+            click.echo(both(f"{name}, whose launch has ended", f"{one.runtime} 容器 {one.path}，其启动已结束"))
+            continue
+        english = ", removed because the disk is full: Loki does not have all of it"
+        lost = "" if one.shipped else both(english, "，因磁盘已满而删除：Loki 没有其全部内容")
+        size = both(f" {one.bytes} bytes", f" {one.bytes} 字节") if one.bytes else ""
+        click.echo(f"{one.path}{size}{lost}")
+    containers = sum(bool(one.runtime) for one in removed)
+    count, total = len(removed) - containers, sum(one.bytes for one in removed)
+    verb = both("would remove", "将删除") if dry_run else both("removed", "已删除")
+    more = both(f", {containers} containers", f"，{containers} 个容器") if containers else ""
+    english = f"{verb} {count} files and directories, {total} bytes{more}"
+    click.echo(both(english, f"{verb} {count} 个文件和目录，共 {total} 字节{more}"))
     if not dry_run:
         _warn_of_a_full_disk(min_free_bytes)
 
@@ -55,8 +71,13 @@ def _warn_of_a_full_disk(min_free_bytes: int) -> None:
     state_dir = parameters.state_dir()
     free = free_bytes(state_dir) if state_dir.is_dir() else min_free_bytes
     if free < min_free_bytes:
+        left = free // 1024**2
         click.echo(
-            f"warning: only {free // 1024**2} MiB are free, and no other ended launch can be removed: "
-            "free disk space otherwise, or lower [launcher] min_free_disk_mb",
+            both(
+                f"warning: only {left} MiB are free, and no other ended launch can be removed: "
+                "free disk space otherwise, or lower [launcher] min_free_disk_mb",
+                f"警告：只剩 {left} MiB，没有其他已结束的启动可以删除：请用其他方式清理磁盘，"
+                "或调低 [launcher] min_free_disk_mb",
+            ),
             err=True,
         )

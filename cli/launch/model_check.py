@@ -4,6 +4,7 @@ from typing import Any, NoReturn
 
 import click
 
+from tracetail.cli.language import both
 from tracetail.cli.launch import parameters
 from tracetail.cli.launch.options import selection_options
 from tracetail.cli.launch.outcome import ResultCommand, finish, refuse_parameters
@@ -68,5 +69,6 @@ def run_smoke(values: dict[str, Any], launch_id: str, test: Any) -> NoReturn:
 
 def _finish(result: Result) -> NoReturn:
     if result.status == OK:
-        click.echo(f"{result.to_object()['service']} answered after {result.seconds:.1f} s")
+        service, seconds = result.to_object()["service"], f"{result.seconds:.1f}"
+        click.echo(both(f"{service} answered after {seconds} s", f"{service} 在 {seconds} 秒后作出回答"))
     finish(result)

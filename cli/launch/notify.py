@@ -4,9 +4,11 @@ from typing import Any, NoReturn
 
 import click
 
+from tracetail.cli.language import both
 from tracetail.cli.launch import parameters
 from tracetail.cli.launch.options import selection_options
 from tracetail.cli.launch.outcome import ResultCommand, finish, refuse_parameters
+from tracetail.cli.words import state_word
 from tracetail.launcher.params import ParametersError
 from tracetail.launcher.result import OK
 
@@ -34,5 +36,7 @@ def run_notify(values: dict[str, Any], launch_id: str) -> NoReturn:
     except ParametersError as error:
         refuse_parameters("notify", error)
     if result.status == OK:
-        click.echo(f"callback delivered: launch {launch.record['launchId']} is {launch.state}")
+        launch_id = launch.record["launchId"]
+        english = f"callback delivered: launch {launch_id} is {launch.state}"
+        click.echo(both(english, f"回调已送达：启动 {launch_id} 的状态为 {state_word(launch.state)}"))
     finish(result)

@@ -1,5 +1,7 @@
 """How the launcher's commands end: text for people, then the TRACETAIL_RESULT line for schedulers."""
 
+import contextlib
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -7,9 +9,12 @@ from typing import Any, NoReturn
 import click
 
 from tracetail.cli.denied import denied
+from tracetail.cli.language import both, chosen, in_language
 from tracetail.cli.launch import parameters
-from tracetail.cli.terminal import printable
-from tracetail.contract.record import Record
+from tracetail.cli.launch.panel_link import print_link
+from tracetail.cli.refusals import in_chinese
+from tracetail.cli.terminal import is_terminal, printable
+from tracetail.contract.record import ENDED_STATES, Record
 from tracetail.launcher import params_input
 from tracetail.launcher.params import ParametersError
 from tracetail.launcher.result import BAD_PARAMETERS, PREFLIGHT_FAILED, REFUSED, Refusal, Result
@@ -19,62 +24,112 @@ TAIL_MAX = 4000
 """Characters of the last lines. PowerJob keeps 8 KB of what a job prints, of which the result is the last line."""
 TAIL_LINE_MAX = 400
 _STARTING = ("start", "restart", "apply")
+_JSON_OUTPUT = "tracetail.json-output"
+"""Name in a context's `meta` of where --json prints the result's object; everything else then goes to stderr."""
+_AS_JSON = "--json"
 
 
 class ResultCommand(click.Command):
-    """A command that always ends with a TRACETAIL_RESULT line: a scheduler shows that line and nothing else."""
+    """A command that ends with a TRACETAIL_RESULT line: a scheduler shows that line and nothing else.
+
+    A person at a terminal does not see it; with --json, stdout has its JSON object alone.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not any(_AS_JSON in param.opts for param in self.params):
+            text = "Print one JSON object on stdout, and all else on stderr."
+            self.params.append(click.Option([_AS_JSON], is_flag=True, expose_value=False, help=text))
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Parse the arguments; exit with a result line if they cannot be used."""
         given = list(args)
+        if parent is not None and _AS_JSON in given:
+            parent.meta[_JSON_OUTPUT] = sys.stdout
         try:
             return super().make_context(info_name, args, parent, **extra)
         except click.UsageError as error:
             if error.ctx is not None:
                 click.echo(error.ctx.get_usage(), err=True)
-            wrong = ParametersError(error.format_message().rstrip("."))
+            with chosen("en"):
+                wrong = ParametersError(error.format_message().rstrip("."))
             refuse_parameters(self.name or "", wrong, parameters.from_bad_command_line(given))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with a result line if the state directory cannot be used."""
+        output = sys.stderr if _JSON_OUTPUT in ctx.meta else sys.stdout
         try:
-            return super().invoke(ctx)
+            with contextlib.redirect_stdout(output):
+                return super().invoke(ctx)
         except PermissionError as error:
-            finish(Result(self.name or "", PREFLIGHT_FAILED, cause=denied(error)))
+            with chosen("en"):
+                cause = denied(error)
+            with chosen("zh"):
+                zh = (denied(error), "")
+            finish(Result(self.name or "", PREFLIGHT_FAILED, cause=cause, zh=zh))
+        except BrokenPipeError:
+            raise  # the reader of the output has ended (`| head -1`): click then ends without a word
         except OSError as error:
-            cause = f"{error.filename or 'the state directory'}: {error.strerror or error}"
+            reason = str(error.strerror or error)
+            cause, cause_zh = (
+                f"{error.filename or 'the state directory'}: {reason}",
+                f"{error.filename or '状态目录'}：{reason}",
+            )
             hint = "set TRACETAIL_STATE_DIR to a directory that can be written"
-            finish(Result(self.name or "", PREFLIGHT_FAILED, cause=cause, hint=hint))
+            zh = (cause_zh, "请把 TRACETAIL_STATE_DIR 设为可写的目录")
+            finish(Result(self.name or "", PREFLIGHT_FAILED, cause=cause, hint=hint, zh=zh))
+
+
+def print_object(shown: Mapping[str, Any]) -> None:
+    """Print the JSON object of --json, which has stdout to itself."""
+    output = click.get_current_context().meta.get(_JSON_OUTPUT, sys.stdout)
+    print(json.dumps(shown, ensure_ascii=False, indent=2), file=output)
+
+
+def print_result(result: Result) -> None:
+    """Print the result for programs: its line in a pipe, its object alone with --json, and nothing on a terminal."""
+    context = click.get_current_context(silent=True)
+    output = context.meta.get(_JSON_OUTPUT) if context else None
+    if output is not None:
+        print(json.dumps(result.to_object(), ensure_ascii=False, indent=2), file=output)
+    elif not is_terminal():
+        click.echo(result.line())
 
 
 def finish(result: Result) -> NoReturn:
     """Print the result and exit with its status."""
     shown = result.to_object()
     if result.excerpt:
-        click.echo("the log around the cause:")
+        click.echo(both("the log around the cause:", "原因附近的日志："))
         lines = _shortened(result.excerpt)
         for number, line in enumerate(lines, len(result.excerpt) - len(lines)):
             mark = "> " if number == result.excerpt_at else "  "
             click.secho(mark + printable(line), fg="red" if mark == "> " else None)
     elif result.tail:
-        click.echo("last lines of the log:")
+        click.echo(both("last lines of the log:", "日志的最后几行："))
         for line in _shortened(result.tail):
             click.echo("  " + printable(line))
-    cause, hint = shown.get("cause"), shown.get("hint")
+    cause, hint = in_language(shown, "cause"), in_language(shown, "hint")
     if cause and result.status in REFUSED:
-        click.echo(f"error: {cause}{f'; {hint}' if hint else ''}", err=True)
+        more = both(f"; {hint}", f"；{hint}") if hint else ""
+        click.echo(both(f"error: {cause}", f"错误：{cause}") + more, err=True)
     else:
         if cause:
-            click.secho(f"{'cause' if result.status else 'note'}: {cause}", bold=bool(result.status))
+            english, chinese = ("cause", "原因") if result.status else ("note", "说明")
+            failed = bool(result.status)
+            text = both(f"{english}: {cause}", f"{chinese}：{cause}")
+            click.secho(text, bold=failed, fg="red" if failed else None)
         for line in shown.get("evidence", ()):
-            click.echo(f"evidence: {line}")
+            click.echo(both(f"evidence: {line}", f"证据：{line}"))
         if hint:
-            click.echo(f"hint: {hint}")
+            click.secho(both(f"hint: {hint}", f"提示：{hint}"), fg="cyan")
         if result.excerpt or result.tail:
-            click.echo(f"all lines: tracetail logs {shown['launchId']}")
-    click.echo(result.line())
+            all_lines = f"tracetail logs {shown['launchId']}"
+            click.echo(both(f"all lines: {all_lines}", f"全部日志：{all_lines}"))
+    print_link(result)
+    print_result(result)
     sys.exit(result.status)
 
 
@@ -98,8 +153,10 @@ def refuse_parameters(action: str, error: ParametersError, values: Mapping[str, 
     traceId, a refused launch is written, so that the trace shows the refusal.
     """
     record = _write_refusal(values, error) if values is not None and action in _STARTING else None
-    click.echo(f"error: {error}", err=True)
-    click.echo(Result(action, BAD_PARAMETERS, record, cause=str(error)).line())
+    cause = str(error)
+    zh = in_chinese(cause)
+    click.echo(both(f"error: {cause}", f"错误：{zh}"), err=True)
+    print_result(Result(action, BAD_PARAMETERS, record, cause=cause, zh=("" if zh == cause else zh, "")))
     sys.exit(BAD_PARAMETERS)
 
 
@@ -127,9 +184,14 @@ def _write_refusal(values: Mapping[str, Any], error: ParametersError) -> Record 
         check_id("instanceId", kept.get("instanceId", ""))
     except InvalidIdError:
         kept.pop("instanceId", None)
-    return refusals.refuse(params_input.convert(kept), parameters.state_dir(), Refusal(BAD_PARAMETERS, str(error)))
+    cause = str(error)
+    zh = in_chinese(cause)
+    refusal = Refusal(BAD_PARAMETERS, cause, zh=("" if zh == cause else zh, ""))
+    return refusals.refuse(params_input.convert(kept), parameters.state_dir(), refusal)
 
 
 def at_url(shown: Mapping[str, Any]) -> str:
-    """Return ` at URL` if the result has the URL at which the service answers."""
-    return f" at {shown['url']}" if "url" in shown else ""
+    """Return ` at URL` if the result has the URL at which the service answers; nothing once it has ended."""
+    if "url" not in shown or shown.get("state") in ENDED_STATES:
+        return ""
+    return both(f" at {shown['url']}", f"，地址 {shown['url']}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracetail.cli.language import both
 from tracetail.contract import state
 from tracetail.launcher import params_input
 from tracetail.launcher.engines import flag_value
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from tracetail.launcher.registry import Launch
     from tracetail.launcher.selection import Selection
     from tracetail.launcher.settings import LauncherSettings
+
+CONTAINER_PREFIX = "container_"
+"""Of the names of flags whose parameters are in `container`."""
 
 _FLAGS_OF_A_REFUSAL = ("trace_id", "instance_id", "job_id", "model_name", "env", "engine")
 
@@ -43,8 +47,31 @@ def read(given: str | None) -> dict[str, Any]:
 
 def merge(given: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters with the flags that were set on top, both normalized. Raises ParametersError."""
-    set_flags = {name: value for name, value in flags.items() if value is not None}
-    return {**params_input.normalize(given), **params_input.normalize(set_flags)}
+    set_flags = {name: value for name, value in flags.items() if value is not None and value != ()}
+    inside = {
+        name.removeprefix(CONTAINER_PREFIX): list(value) if isinstance(value, tuple) else value
+        for name, value in set_flags.items()
+        if name.startswith(CONTAINER_PREFIX)
+    }
+    plain = {name: value for name, value in set_flags.items() if not name.startswith(CONTAINER_PREFIX)}
+    base = params_input.normalize(given)
+    merged = {**base, **params_input.normalize(plain)}
+    if inside:
+        before = base.get("container")
+        changes = params_input.normalize({"container": inside})["container"]
+        merged["container"] = {**before, **changes} if isinstance(before, dict) else changes
+    return merged
+
+
+def with_environment_ids(values: dict[str, Any]) -> dict[str, Any]:
+    """Return normalized parameters with the ids that the environment gives where they have none; print warnings."""
+    from tracetail.launcher import schedulers
+
+    ids, warnings = schedulers.environment_ids(os.environ)
+    for warning in warnings:
+        click.echo(both(f"warning: {warning}", f"警告：{warning}"), err=True)
+    found = {"traceId": ids.trace_id, "instanceId": ids.instance_id}
+    return values | {name: value for name, value in found.items() if value and not values.get(name)}
 
 
 def from_bad_command_line(args: list[str]) -> dict[str, Any]:
@@ -60,13 +87,16 @@ def from_bad_command_line(args: list[str]) -> dict[str, Any]:
 
 
 def settings() -> "LauncherSettings":
-    """Return the table [launcher] of the configuration. Raises ParametersError."""
+    """Return the table [launcher] of the configuration, and mask as it says. Raises ParametersError."""
     from tracetail.cli import configuration
+    from tracetail.contract import masking
 
     try:
-        return configuration.load(click.get_current_context().obj).launcher
-    except configuration.ConfigurationError as error:
+        loaded = configuration.load(click.get_current_context().obj)
+        masking.use({"extra": loaded.agent.redaction.extra, "keep": loaded.agent.redaction.keep})
+    except ValueError as error:
         raise ParametersError(str(error)) from error
+    return loaded.launcher
 
 
 def check_callback_host(url: str, settings: "LauncherSettings") -> None:

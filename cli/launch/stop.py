@@ -4,6 +4,7 @@ from typing import Any, NoReturn
 
 import click
 
+from tracetail.cli.language import both
 from tracetail.cli.launch import parameters
 from tracetail.cli.launch.options import selection_options
 from tracetail.cli.launch.outcome import ResultCommand, finish, refuse_parameters
@@ -36,9 +37,11 @@ def run_stop(values: dict[str, Any], launch_id: str) -> NoReturn:
     except ParametersError as error:
         refuse_parameters("stop", error)
     if not launches:
-        click.echo(f"nothing runs of {selection.describe()}")
+        wanted = selection.describe()
+        click.echo(both(f"nothing runs of {wanted}", f"没有正在运行的 {wanted}"))
     result = stop.stop(launches, parameters.state_dir())
     for one in result.launches or [result]:
         if launches and one.status == OK:
-            click.echo(f"stopped {one.to_object()['service']} in {one.seconds:.1f} s")
+            service, seconds = one.to_object()["service"], f"{one.seconds:.1f}"
+            click.echo(both(f"stopped {service} in {seconds} s", f"已停止 {service}，用时 {seconds} 秒"))
     finish(result._replace(action="stop"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from tracetail.cli.language import both
 from tracetail.contract.record import STOPPED, Phase, Record
 from tracetail.launcher.result import OK, Result
 
@@ -68,10 +69,15 @@ class Termination:
         name = signal.SIGTERM.name
         ended = Result(action, 128 + signal.SIGTERM)
         if not self._own:
-            what = f"launch {self._other} is another command's and goes on" if self._other else "nothing was started"
-            _print(f"\nended by {name}: {what}")
-            return ended._replace(cause=f"ended by {name}: {what}", hint="`tracetail ps` shows what runs")
-        _print(f"\nended by {name}: stopping launch {self._own}")
+            what, what_zh = "nothing was started", "没有启动任何服务"
+            if self._other:
+                what = f"launch {self._other} is another command's and goes on"
+                what_zh = f"启动 {self._other} 属于另一个命令，继续进行"
+            cause, cause_zh = f"ended by {name}: {what}", f"被 {name} 结束：{what_zh}"
+            _print(both(f"\n{cause}", f"\n{cause_zh}"))
+            hint, hint_zh = "`tracetail ps` shows what runs", "`tracetail ps` 可查看正在运行的服务"
+            return ended._replace(cause=cause, hint=hint, zh=(cause_zh, hint_zh))
+        _print(both(f"\nended by {name}: stopping launch {self._own}", f"\n被 {name} 结束：正在停止启动 {self._own}"))
         return _stopped(ended, self._own, state_dir)
 
 
@@ -85,11 +91,14 @@ def _stopped(ended: Result, launch_id: str, state_dir: Path) -> Result:
     stopped = stop.stop_launch(launch)
     changed: dict[str, Any] = {"record": stopped.record, "state": stopped.state, "seconds": stopped.seconds}
     if stopped.status != OK:
-        return ended._replace(cause=f"ended by SIGTERM; {stopped.cause}", hint=stopped.hint, **changed)
+        zh = (f"被 SIGTERM 结束；{stopped.zh[0]}", stopped.zh[1])
+        return ended._replace(cause=f"ended by SIGTERM; {stopped.cause}", hint=stopped.hint, zh=zh, **changed)
     if stopped.state != STOPPED:
         return ended._replace(**changed)  # it had failed by itself: the record has the cause
-    _print(f"stopped launch {launch_id} in {stopped.seconds:.1f} s")
-    return ended._replace(cause=f"ended by SIGTERM: launch {launch_id} was stopped", **changed)
+    seconds = f"{stopped.seconds:.1f}"
+    _print(both(f"stopped launch {launch_id} in {seconds} s", f"已停止启动 {launch_id}，用时 {seconds} 秒"))
+    zh = (f"被 SIGTERM 结束：启动 {launch_id} 已停止", "")
+    return ended._replace(cause=f"ended by SIGTERM: launch {launch_id} was stopped", zh=zh, **changed)
 
 
 def _print(text: str) -> None:

@@ -13,6 +13,13 @@ from typing import NamedTuple, Protocol
 NAMES = ("vllm", "sglang", "mindie", "custom")
 
 
+class Container(Protocol):
+    """The container in which a server runs, as far as an engine asks."""
+
+    @property
+    def image(self) -> str: ...  # noqa: D102  (the parameters' own documentation)
+
+
 class Service(Protocol):
     """The parameters of a launch from which an engine builds its command."""
 
@@ -35,7 +42,15 @@ class Service(Protocol):
     @property
     def devices(self) -> Sequence[str]: ...  # noqa: D102
     @property
+    def environ(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
     def api_key_file(self) -> str: ...  # noqa: D102
+    @property
+    def nodes(self) -> int | None: ...  # noqa: D102
+    @property
+    def node_rank(self) -> int | None: ...  # noqa: D102
+    @property
+    def container(self) -> Container | None: ...  # noqa: D102
 
 
 class Command(NamedTuple):
@@ -45,7 +60,7 @@ class Command(NamedTuple):
     """`{launchDir}` in a word, or in a value of environ, is replaced by the launch's directory."""
     environ: Mapping[str, str] = MappingProxyType({})
     files: Mapping[str, str] = MappingProxyType({})
-    """Files to write into the launch's directory first: name and content."""
+    """Files to write into the launch's directory first: name and content. In a container they have the same path."""
 
 
 class EngineError(ValueError):
@@ -71,6 +86,8 @@ class Engine(NamedTuple):
     completions_path: str
     """Where the engine completes a prompt, as OpenAI does; empty if it does not."""
     command: Callable[[Service], Command]
+    container_command: Callable[[Service], Command]
+    """What runs in a container, behind the entrypoint of its image."""
     devices_variable: str = "CUDA_VISIBLE_DEVICES"
     ready_when: str = "http"
     phases: Sequence[Phase] = ()
@@ -81,6 +98,11 @@ def load(name: str) -> Engine:
     engine = importlib.import_module(f"tracetail.launcher.engines.{name}").ENGINE
     assert isinstance(engine, Engine)
     return engine
+
+
+def is_ascend_image(service: Service) -> bool:
+    """Return whether the service runs in an image for Ascend NPUs, as quay.io/ascend/vllm-ascend."""
+    return service.container is not None and "ascend" in service.container.image.lower()
 
 
 def flag_given(args: Sequence[str], *names: str) -> bool:

@@ -5,7 +5,7 @@ from tracetail.launcher.engines import Command, Engine, EngineError, Service, fi
 
 def command(service: Service) -> Command:
     """Return the given command with `{port} {modelPath} {modelName}` filled in."""
-    if not service.command:
+    if not service.command and service.container is None:
         raise EngineError('engine custom needs `command`: a list of arguments, for instance ["python", "serve.py"]')
     values = {
         "port": "" if service.port is None else str(service.port),
@@ -22,5 +22,6 @@ ENGINE = Engine(
     models_path="/v1/models",
     completions_path="/v1/completions",
     command=command,
+    container_command=command,
     phases=vllm.ENGINE.phases,
 )

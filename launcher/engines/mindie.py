@@ -25,12 +25,32 @@ def command(service: Service) -> Command:
     """
     install = Path(os.environ.get(INSTALL_VARIABLE, DEFAULT_INSTALL_PATH))
     base = Path(os.environ.get(CONFIG_VARIABLE) or install / "conf" / "config.json")
+    return _configured(service, str(install), base, f"{CONFIG_VARIABLE} or {INSTALL_VARIABLE} name it")
+
+
+def container_command(service: Service) -> Command:
+    """Return the same for a container: `environ` names the paths, that of the configuration is one of this machine.
+
+    It must be the configuration that the image has: which keys there are changes with MindIE's version.
+    """
+    install = service.environ.get(INSTALL_VARIABLE, DEFAULT_INSTALL_PATH)
+    image = service.container.image if service.container is not None else ""
+    base = service.environ.get(CONFIG_VARIABLE, "")
+    how = (
+        f"copy the image's own to this machine (docker run --rm --entrypoint cat {image} {install}/conf/config.json "
+        f"> mindie.json) and name it in environ: {CONFIG_VARIABLE}"
+    )
+    if not base:
+        raise EngineError(f"MindIE in a container needs a configuration to start from: {how}")
+    return _configured(service, install, Path(base), how)
+
+
+def _configured(service: Service, install: str, base: Path, how: str) -> Command:
+    """Return the daemon's command for a configuration. how: what to do if it cannot be read."""
     try:
         configuration = json.loads(read_file(base))
     except (OSError, ValueError) as error:
-        raise EngineError(
-            f"MindIE's configuration {base} cannot be read: {error}; {CONFIG_VARIABLE} or {INSTALL_VARIABLE} name it"
-        ) from error
+        raise EngineError(f"MindIE's configuration {base} cannot be read: {error}; {how}") from error
     _put_in(configuration, service)
     for argument in service.args:
         _set(configuration, argument)
@@ -40,7 +60,7 @@ def command(service: Service) -> Command:
         CONFIG_VARIABLE: "{launchDir}/" + CONFIG_NAME,
     }
     content = json.dumps(configuration, indent=2, ensure_ascii=False)
-    return Command([str(install / "bin" / "mindieservice_daemon")], environ, {CONFIG_NAME: content})
+    return Command([f"{install}/bin/mindieservice_daemon"], environ, {CONFIG_NAME: content})
 
 
 def _put_in(configuration: dict[str, Any], service: Service) -> None:
@@ -84,6 +104,7 @@ ENGINE = Engine(
     models_path="/v1/models",
     completions_path="/v1/completions",
     command=command,
+    container_command=container_command,
     devices_variable="ASCEND_RT_VISIBLE_DEVICES",
     ready_when="log:Daemon start success!",
     phases=(Phase("daemon started", b"Daemon start success!"),),

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from tracetail.contract.masking import mask_text
 from tracetail.launcher.engines import signals
-from tracetail.launcher.engines.causes.cause import Cause, Rank, Text
+from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
 from tracetail.launcher.keeper.log_errors import Message
 
 _WRAPPER = re.compile(
     rb"(?:(?:[A-Za-z_][\w.]*)?(?:Error|Exception|Exit|Interrupt|error)(?:\([\w.]{1,100}\))?: "
+    rb"|- |Failed to load shared library '[^']{1,300}': "
     rb"|Value error, |Assertion failed, |what\(\): +|\[TM\]\[ERROR\] |error: |Error: "
     rb"|(?:(?:<[\w-]+>|[\w./+-]+): )?fatal error: "
     rb"|Worker failed with error ['\"]|Call to \w+ method failed: |[Cc]apture (?:cuda|CUDA) graph failed: "
@@ -52,24 +53,23 @@ def first_match(causes: Sequence[Cause], messages: Iterable[Message]) -> Matched
 
 
 def match(causes: Sequence[Cause], message: Message) -> Matched | None:
-    """Return the cause that a message names; None if there is none."""
-    starts: list[int] | None = None
+    """Return the most telling cause that a message names; of several the first. None if there is none."""
+    starts: list[int] = []
+    best: Matched | None = None
     for cause in causes:
-        for line in cause.lines:
-            if line.anchor not in message.text:
-                continue
-            starts = list(_starts(message.text)) if starts is None else starts
-            for at in starts:
-                found = _match_at(line.anchor, line.pattern, message.text, at)
-                if found is not None:
-                    return _decode(Matched(cause, message, found))
-    return None
+        lines = [line for line in cause.lines if line.anchor in message.text]
+        if lines and (best is None or cause.rank < best.cause.rank):
+            starts = starts or list(_starts(message.text))
+            tried = (_match_at(line, message.text, at) for line in lines for at in starts)
+            values = next((one for one in tried if one is not None), None)
+            best = best if values is None else _decode(Matched(cause, message, values))
+    return best
 
 
-def _match_at(anchor: bytes, pattern: bytes, text: bytes, at: int) -> dict[str, str] | None:
-    if not pattern:
-        return {} if text.startswith(anchor, at) else None
-    found = _compiled(pattern).match(text, at)
+def _match_at(line: Line, text: bytes, at: int) -> dict[str, str] | None:
+    if not line.pattern:
+        return {} if text.startswith(line.anchor, at) else None
+    found = _compiled(line.pattern).match(text, at)
     if found is None:
         return None
     return {name: value.decode(errors="replace") for name, value in found.groupdict().items() if value is not None}

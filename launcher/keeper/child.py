@@ -19,16 +19,23 @@ class Child:
         """Its exit status; None if a signal ended it, or if it was not our child and the kernel does not show it."""
         self.signal: str | None = None
         """The name of the signal that ended it."""
+        self.shell_status: int | None = None
+        """Its exit status as a shell gives it, 128+n for signal n; None as long as it is not known."""
         self.descriptor = -1
         """A pidfd of a watched process: readable when it ends."""
         self._watched: ProcessRef | None = None
 
-    def spawn(self, argv: list[str], environ: Mapping[str, str], work_dir: str, output: int) -> None:
-        """Start a process in a session of its own, with a descriptor as its stdout and stderr. Raises OSError."""
+    def spawn(
+        self, argv: list[str], environ: Mapping[str, str], work_dir: str, output: int, *, errors_only: bool = False
+    ) -> None:
+        """Start a process in a session of its own, with a descriptor as its stdout and stderr. Raises OSError.
+
+        errors_only: what it prints on stdout is not wanted.
+        """
         started = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=subprocess.DEVNULL if errors_only else output,
             stderr=output,
             cwd=work_dir or None,
             env=environ,
@@ -59,6 +66,7 @@ class Child:
         self.exited = True
         self.code = status if status >= 0 else None
         self.signal = name_of(-status) if status < 0 else None
+        self.shell_status = status if status >= 0 else 128 - status
 
     def describe_exit(self) -> str:
         """Return `exited with status 3` or `killed by SIGKILL`."""

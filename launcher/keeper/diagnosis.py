@@ -26,7 +26,7 @@ from tracetail.contract.masking import mask_text
 from tracetail.contract.safe_open import open_file
 from tracetail.launcher.engines import Engine, signals
 from tracetail.launcher.engines.causes import tables
-from tracetail.launcher.engines.causes.cause import Cause, Rank, Text
+from tracetail.launcher.engines.causes.cause import ABOVE, UNSAID, Cause, Rank, Text
 from tracetail.launcher.keeper import cause_match
 from tracetail.launcher.keeper.cause_match import Matched
 from tracetail.launcher.keeper.finding import KNOWN, NO_END, UNRECOGNISED, End, Finding
@@ -50,14 +50,26 @@ _ASKED = re.compile(
     rb"|.{0,40}Received (?:SIGTERM|SIGINT|signal))"
 )
 """What a server says when a signal asks it to stop: vLLM, uvicorn, SGLang, TGI."""
+_ORPHANED = re.compile(rb"Parent process exited, terminating worker")
+"""What a worker of vLLM prints when its engine's process is gone."""
+_SHUTTING_DOWN = re.compile(rb"\[shutdown\] |Shutting down")
 _PORT = re.compile(r"(\d{1,5})\D*$")
 _NATIVE_FAULTS = ("SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP")
 _NATIVE_REPORT = re.compile(
     rb"terminate called |  what\(\): |Fatal Python error: |!!!!!!! Segfault|GGML_ASSERT\(|.*Assertion .* failed"
     rb"|double free|free\(\): |malloc\(\): |corrupted |Check failed: |F\d{4} |munmap_chunk"
+    rb"|CUDA error: |\S+:\d+: CUDA error|\*\*\* SIG[A-Z]+ received at "
 )
 """How native code reports why it raises the signal that ends its process."""
+_EXITED = re.compile(rb"SystemExit\b")
+"""A program ended itself after it had logged why."""
 _GOES_ON = (":", "'")
+_ADVICE = re.compile(
+    r"(?:^|[.;:,] )((?:Please|Try|Consider|Use|Set|Increase|Reduce|Decrease|Lower|Make sure|Ensure|Install|Upgrade"
+    r"|You (?:need to|can|should|must|may))\b[^\n]{8,200}?)(?=[.;](?:\s|$)|$)",
+    re.IGNORECASE,
+)
+"""The sentence of an error message that says what to do."""
 _VALIDATION_DETAIL = re.compile(r"\s*\[type=\w+, input_value=.*$")
 
 
@@ -88,13 +100,18 @@ def diagnose(
     """
     errors = read_errors(lines)
     table = tables.table(engine.name)
-    hints = tables.hints(engine.name, [message.line for message in (*errors.starts, *errors.messages[:2000])])
+    hints = tables.hints(
+        engine.name, [*(message.line for message in (*errors.starts, *errors.messages[:2000])), *errors.frames]
+    )
     search = _Search(
         errors, table if known else [c for c in table if c.rank == Rank.CONSEQUENCE and not c.died], hints
     )
     if end.number and not search.explains(end.number):
         return search.death(end)
-    return search.best() or search.shutdown(end)
+    asked = search.asked(end)
+    if asked is not None and not search.names_something_before(asked):
+        return search.shutdown(asked)
+    return search.best() or (search.orphaned() if asked is None else None)
 
 
 _ORDER = {Rank.ROOT: 0, Rank.GENERAL: 1, Rank.CONSEQUENCE: 4}
@@ -118,6 +135,8 @@ class _Search:
                 one.make().evidence for one in fresh if one.rank == 4 and 0 < first.at - one.at <= _REPORT_LINES
             ]
             found = first.make()
+            if first.rank == _ORDER[Rank.CONSEQUENCE] and found.hint == ABOVE:  # nothing above says more
+                found = found._replace(hint=UNSAID)
             return found._replace(evidence=[*found.evidence, *(line for one in reported for line in one)])
         survived = sorted(self._candidates(after=-1), key=lambda one: (one.rank, -one.at))
         return survived[0].make() if survived else None
@@ -149,6 +168,8 @@ class _Search:
             if found is None:
                 return Candidate(failure.at, 1, partial(_unrecognised, exception))
         assert matches[0] is not None
+        if failure.headline is not None and _EXITED.match(failure.exceptions[-1][0].text):
+            return Candidate(failure.headline.at, 1, partial(_unrecognised, [failure.headline]))
         return Candidate(failure.at, _ORDER[Rank.CONSEQUENCE], partial(self._known, matches[0]))
 
     def _known(self, found: Matched) -> Finding:
@@ -184,13 +205,22 @@ class _Search:
             )
         return Finding(found.code, KNOWN, text, found.hint, [], own_end=True)
 
-    def shutdown(self, end: End) -> Finding | None:
-        """Return the cause of a server that was asked to stop, and did; None if its log does not say so."""
-        asked = next(
-            (one for one in self._errors.informed if one.at > self._errors.alive_at and _ASKED.match(one.text)), None
-        )
-        if asked is None or end.code != 0:
+    def asked(self, end: End) -> Message | None:
+        """Return the line by which a server says that it was asked to stop, and did; None if there is none."""
+        if end.code != 0:
             return None
+        informed = self._errors.informed
+        return next((one for one in informed if one.at > self._errors.alive_at and _ASKED.match(one.text)), None)
+
+    def names_something_before(self, asked: Message) -> bool:
+        """Return whether a cause is named before a server says that it was asked to stop.
+
+        What comes after is a consequence: vLLM 0.32 may find its engine dead that it has just killed.
+        """
+        return any(one.at < asked.at for one in self._candidates(after=self._errors.alive_at))
+
+    def shutdown(self, asked: Message) -> Finding:
+        """Return the cause of a server that was asked to stop, and did."""
         text = Text("shut down because somebody sent it a signal (SIGTERM)", "收到他人发送的信号（SIGTERM）后退出")
         return Finding(
             "terminated",
@@ -200,6 +230,19 @@ class _Search:
             [_shown(asked)],
             own_end=True,
         )
+
+    def orphaned(self) -> Finding | None:
+        """Return the cause of a server that only its workers' words explain: their engine died before it shut down.
+
+        A headless node of vLLM prints nothing else when its engine is killed, and exits with 0.
+        """
+        for one in self._errors.informed:
+            if one.at > self._errors.alive_at and _SHUTTING_DOWN.match(one.text):
+                return None
+            if one.at > self._errors.alive_at and _ORPHANED.match(one.text):
+                text = Text("the engine process died", "引擎进程意外退出")
+                return Finding("engine_died", KNOWN, text, UNSAID, [_shown(one)], consequence=True)
+        return None
 
 
 def _may_name_cause(message: Message) -> bool:
@@ -219,6 +262,9 @@ def _unrecognised(messages: list[Message]) -> Finding:
     text = mask_text(text[:CAUSE_MAX])
     evidence = [_shown(message) for message in messages if _plain(message)][:EVIDENCE_LINES_MAX]
     hint = Text("the lines around it in the log say more", "日志中该行前后的内容有更多信息")
+    if advice := _ADVICE.search(" ".join(map(_plain, messages))):
+        advised = mask_text(advice[1].strip())
+        hint = Text(f"the engine advises: {advised}", f"引擎的建议：{advised}")
     return Finding(UNRECOGNISED, UNRECOGNISED, Text(text, text), hint, evidence)
 
 

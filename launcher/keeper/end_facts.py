@@ -73,6 +73,61 @@ def killed_for_memory(
     )
 
 
+def container_out_of_memory(name: str) -> EndFact:
+    """Return that a container reached its memory limit. name: of the container."""
+    return EndFact(
+        OUT_OF_MEMORY,
+        (
+            f"the kernel's OOM killer ended a process of container {name}: it reached its memory limit",
+            f"内核 OOM killer 结束了容器 {name} 的一个进程：容器达到内存上限",
+        ),
+        ("raise --memory in container.args, or need less", "增大 container.args 中的 --memory，或减少内存占用"),
+        certain=True,
+    )
+
+
+def container_removed(runtime: str) -> EndFact:
+    """Return that somebody removed the container while its server ran."""
+    return EndFact(
+        "container_removed",
+        (f"the container was removed by somebody else ({runtime} rm)", f"容器被他人删除（{runtime} rm）"),
+        ("stop it with tracetail stop", "请用 tracetail stop 停止它"),
+        certain=True,
+    )
+
+
+def container_runtime_restarted(runtime: str, seconds: float) -> EndFact:
+    """Return that the runtime did not answer as the server ended. seconds: for how long."""
+    return EndFact(
+        "container_runtime_restarted",
+        (
+            f"{runtime} was ended or restarted while the server ran: it did not answer for {seconds:.0f} s",
+            f"服务运行期间 {runtime} 被停止或重启：它有 {seconds:.0f} 秒没有响应",
+        ),
+        (
+            f"start it again once {runtime} is up; restart: on-crash does so",
+            "待其恢复后重新启动；restart: on-crash 可自动完成",
+        ),
+        certain=True,
+    )
+
+
+def container_client_ended(runtime: str) -> EndFact:
+    """Return that the runtime's client ended before the container."""
+    return EndFact(
+        "container_client_ended",
+        (
+            f"the client ({runtime} start) was ended while its container ran; the container was stopped",
+            f"客户端（{runtime} start）在容器运行期间被终止；容器已被停止",
+        ),
+        (
+            f"somebody killed it, or {runtime} closed its connection: see the log of {runtime}",
+            f"有人终止了它，或 {runtime} 关闭了连接：请查看 {runtime} 的日志",
+        ),
+        certain=True,
+    )
+
+
 def shared_memory_full(path: str, size_mib: int) -> EndFact:
     """Return that shared memory is too small."""
     return EndFact(

@@ -109,7 +109,7 @@ def failed(
     finding: Finding | None,
     *,
     left_behind: int,
-    port_holder: str,
+    port_holder: Text,
 ) -> tuple[str, record.Exit]:
     """Return the state and the exit of a launch that ended without a stop.
 
@@ -129,7 +129,7 @@ def failed(
         found = _of_failure(failure, finding if status != EXITED_BEFORE_READY else None)
     elif found.about_port:
         status, found = PORT_HELD, _with_holder(found, port_holder)
-    elif port_holder and found.kind == UNRECOGNISED:
+    elif port_holder.en and found.kind == UNRECOGNISED:
         status, found = PORT_HELD, _lost_port(found, port_holder)
     _add(end, found)
     if before == record.STARTING:
@@ -138,16 +138,21 @@ def failed(
     return record.CRASHED, end
 
 
-def _with_holder(finding: Finding, port_holder: str) -> Finding:
+def _with_holder(finding: Finding, port_holder: Text) -> Finding:
     """Return a finding about the port, whose hint names the process that holds it."""
-    if not port_holder:
+    if not port_holder.en:
         return finding
-    return finding._replace(hint=Text(f"{port_holder}: {finding.hint.en}", f"{port_holder}：{finding.hint.zh}"))
+    english, chinese = f"{port_holder.en}: {finding.hint.en}", f"{port_holder.zh}：{finding.hint.zh}"
+    return finding._replace(hint=Text(english, chinese))
 
 
-def _lost_port(finding: Finding, port_holder: str) -> Finding:
+def _lost_port(finding: Finding, port_holder: Text) -> Finding:
     """Return the cause of a server that did not say why it ended, while another process has taken its port."""
-    text = Text(f"{port_holder}; the server: {finding.text.en}", f"{port_holder}；服务：{finding.text.zh}")
+    english, chinese = (
+        f"{port_holder.en}; the server: {finding.text.en}",
+        f"{port_holder.zh}；服务：{finding.text.zh}",
+    )
+    text = Text(english, chinese)
     hint = Text("stop it, or choose another port", "停止它，或换一个端口")
     return finding._replace(code="port_in_use", kind=KNOWN, text=text, hint=hint)
 

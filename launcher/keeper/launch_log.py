@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from tracetail.contract import events
+from tracetail.contract.logline import MARK_CUT
 from tracetail.launcher.keeper.position import Position, PositionFile
 from tracetail.launcher.keeper.segment_writer import QUEUE_MAX_BYTES, SegmentWriter
+from tracetail.launcher.keeper.stdout_copy import StdoutCopy
 from tracetail.launcher.log.stamper import Stamper
 from tracetail.launcher.plan import LogPlan, segment_path
 
@@ -25,8 +27,10 @@ class LaunchLog:
         segment: int = 1,
         size: int = 0,
         clock: Callable[[], int] = time.time_ns,
+        copy: StdoutCopy | None = None,
     ) -> None:
         self._plan = plan
+        self._copy = copy
         self._stamper = stamper
         self._position = position
         self._clock = clock
@@ -60,6 +64,9 @@ class LaunchLog:
         now = self._clock()
         self._position.write(Position(self._segment, self._size, consumed, self._stamper.next_ns(now)))
         self._append(self._stamper.stamp(texts, marks, now))
+        if self._copy is not None and self._copy.plain:
+            ends = [b"" if mark == MARK_CUT else b"\n" for mark in marks or [None] * len(texts)]
+            self._copy.append(b"".join(part for line in zip(texts, ends, strict=True) for part in line))
         return True
 
     def confirm_taken(self) -> None:
@@ -70,7 +77,7 @@ class LaunchLog:
         """Write an event."""
         self.report_dropped()
         self._rotate_segment(1)
-        self._append(self._stamper.event(self._clock(), name, **fields))
+        self._append(self._stamper.event(self._clock(), name, **fields), event=True)
 
     def report_dropped(self) -> None:
         """Write a `dropped` event for dropped lines, once the queue has space."""
@@ -85,9 +92,16 @@ class LaunchLog:
         self.writer.close(seconds)
         self._position.close()
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: bytes, *, event: bool = False) -> None:
         self._size += len(data)
         self.writer.append(data)
+        if self._copy is not None and not self._copy.plain:
+            self._copy.append(data, event=event)
+            dropped = self._copy.take_dropped()
+            if dropped:  # of the copy only: this event is not for the segments
+                reason = "stdout is read too slowly"
+                lost = self._stamper.event(self._clock(), events.DROPPED, lines=dropped, reason=reason)
+                self._copy.append(lost, event=True)
 
     def _rotate_segment(self, length: int) -> None:
         """Open the next segment if this one would exceed its limit with length more bytes."""

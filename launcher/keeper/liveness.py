@@ -27,6 +27,8 @@ class Problem(NamedTuple):
 
     cause: str
     hint: str = ""
+    cause_zh: str = ""
+    hint_zh: str = ""
 
 
 class Streak:
@@ -122,11 +124,13 @@ class Liveness(threading.Thread):
         try:
             self._check(target)
         except probe.ProbeError as error:
-            cause = f"the server no longer answers: {error}"
+            cause, cause_zh = f"the server no longer answers: {error}", f"服务不再响应：{error}"
             fact = self._surroundings.open_files_fact()  # then it accepts no connection, and prints nothing
             if fact is not None:
-                return Problem(f"{cause}; {fact.cause[0]}", fact.hint[0])
-            return Problem(cause, "see what it printed last; restart it")
+                return Problem(
+                    f"{cause}; {fact.cause[0]}", fact.hint[0], f"{cause_zh}；{fact.cause[1]}", fact.hint[1]
+                )
+            return Problem(cause, "see what it printed last; restart it", cause_zh, "查看它最后的输出；重启服务")
         return None
 
     def _check(self, target: probe.Target) -> None:
@@ -171,5 +175,7 @@ class StoppedProcesses:
                 return Problem(
                     f"process {process.pid} ({name[:120]}) is stopped: it was sent SIGSTOP",
                     f"kill -CONT {process.pid} continues it",
+                    f"进程 {process.pid}（{name[:120]}）已暂停：收到了 SIGSTOP",
+                    f"kill -CONT {process.pid} 可让它继续",
                 )
         return None

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tracetail.contract.engine_lines import EngineLine, json_message, read_line
-from tracetail.contract.tracebacks import Part, Tracebacks
+from tracetail.contract.tracebacks import FRAME_START, Part, Tracebacks
 
 LINE_MAX_BYTES = 4096
 """Bytes of a line that are searched: causes stand at its beginning."""
@@ -34,10 +34,15 @@ _ERROR_START = re.compile(
     rb"|FATAL: |\[TM\]\[ERROR\]|E[A-Z]\d{4}: |[\w./+-]*/ld: "
     rb"|[\w./+-]*/python[\d.]*: (?:No module named|Error while finding)|[\w./+-]{1,100}: line \d+: "
     rb"|(?:/[\w./+-]+|\w{2,10}): (?:\d+: )?[\w./+-]+: (?:not found|command not found)|docker: |exec \S+: "
-    rb"|standard_init_linux"
+    rb"|[\w./+-]+: error while loading shared libraries: "
+    rb"|standard_init_linux|Failed: Cuda error |couldn't bind to server socket|Error response from daemon: "
 )
 """How lines without a header begin that report an error: of C++, Python, argparse, compilers, shells, CANN."""
 
+_FRAMES_MAX = 200
+_CODE = re.compile(rb"(?:\[PID: ?\d+\] \S+ \w+\()?E[A-Z0-9]\d{4}\)?: ")
+_CODE_LINES = 3
+"""How many lines after an exception the CANN code may be that says why it was raised."""
 _LINK_LINES = 3
 """How many lines before `The above exception was the direct cause of` an exception without frames may be."""
 
@@ -61,6 +66,8 @@ class Failure(NamedTuple):
     at: int
     exceptions: list[list[Message]]
     """In the order of the log; each is the exception's line and the further lines of its message."""
+    headline: Message | None = None
+    """The line of level error right before a traceback, which says what failed."""
 
 
 class LogErrors(NamedTuple):
@@ -75,13 +82,15 @@ class LogErrors(NamedTuple):
     """The number of the last line that shows the server at work, after the errors before; -1 if there is none."""
     starts: list[Message]
     """The first lines of tracebacks."""
+    frames: list[bytes]
+    """Lines that name a frame, the first of the log: the paths show which program it is."""
     informed: list[Message]
     """Messages of level info that report a shutdown."""
 
 
 def read_errors(lines: Iterable[bytes]) -> LogErrors:
     """Read the lines of a log: texts, without stamp and prefix."""
-    found = LogErrors([], [], [], -1, [], [])
+    found = LogErrors([], [], [], -1, [], [], [])
     reader = _Reader(found)
     for at, line in enumerate(lines):
         for parsed, shown in _parse(line):
@@ -117,6 +126,9 @@ class _Reader:
         """The ids of tracebacks to which the next one is chained."""
         self._headline: Message | None = None
         self._after_error = False
+        self._last_part = -1
+        self._unfinished: set[int] = set()
+        """The ids of tracebacks whose frames are read: their exception's line is to come."""
 
     def add(self, at: int, parsed: EngineLine, shown: bytes) -> None:
         """Add a line."""
@@ -130,6 +142,7 @@ class _Reader:
             self._line(message)
         else:
             self._part(part, message, _key(parsed))
+            self._last_part = at
         self._after_error = level in ("error", "critical")
 
     def _line(self, message: Message) -> None:
@@ -137,7 +150,9 @@ class _Reader:
         text = message.text.strip()
         if message.level not in HARMLESS:
             self.found.messages.append(message)
-        elif b"hut" in text or b"SIG" in text or b"signal" in text:
+        if self._last and self._last.exceptions and message.at - self._last_part <= _CODE_LINES and _CODE.match(text):
+            self._last.exceptions[-1].append(message)  # CANN says after the exception why it was raised
+        elif b"hut" in text or b"SIG" in text or b"signal" in text or b"arent process exited" in text:
             self.found.informed.append(message)
         if text and (message.level in ("error", "critical") or (message.level is None and _ERROR_START.match(text))):
             self._headline = message
@@ -155,6 +170,15 @@ class _Reader:
                 self.found.starts.append(message)
             return
         failure = self._open.get(key) or self._last
+        if part == Part.FRAME and len(self.found.frames) < _FRAMES_MAX and FRAME_START in message.text:
+            self.found.frames.append(message.text)
+        if (
+            part == Part.FRAME
+            and failure is not None
+            and _is_complete(failure)
+            and id(failure) not in self._unfinished
+        ):
+            failure = None  # frames without a first line are another traceback
         if part == Part.LINK:
             failure = self._chain_bare_exception(message.at, key, failure)
         if failure is None or (part == Part.FRAME and self._after_error and self._headline is not None):
@@ -166,6 +190,7 @@ class _Reader:
             part == Part.FRAME and b"|" in message.text and _EXCEPTION.match(message.text)
         ):
             failure.exceptions.append([message])
+            self._unfinished.discard(id(failure))
         elif part == Part.MESSAGE and failure.exceptions:
             failure.exceptions[-1].append(message)
 
@@ -182,23 +207,33 @@ class _Reader:
         return failure
 
     def _start(self, message: Message, key: tuple[bytes, bytes, bytes]) -> None:
-        if self._headline is not None and self.found.lines and message.at - self._headline.at <= 1:
+        headline = self._headline
+        if headline is not None and self.found.lines and message.at - headline.at <= 1:
             self.found.lines.pop()  # it announced this traceback
         self._headline = None
         failure = self._open.get(key) or (self._last if self._last and id(self._last) in self._linked else None)
         if failure is not None and id(failure) in self._linked:
             self._linked.discard(id(failure))
             self._open[key] = self._last = failure
+            self._unfinished.add(id(failure))
         else:
-            self._begin(message.at, key, harmless=message.level in HARMLESS)
+            self._begin(message.at, key, headline, harmless=message.level in HARMLESS)
 
-    def _begin(self, at: int, key: tuple[bytes, bytes, bytes], *, harmless: bool = False) -> Failure:
+    def _begin(
+        self, at: int, key: tuple[bytes, bytes, bytes], headline: Message | None = None, *, harmless: bool = False
+    ) -> Failure:
         """Open a traceback. harmless: it is logged below warning, as a part of a prompt."""
-        failure = Failure(at, [])
+        failure = Failure(at, [], headline)
+        self._unfinished.add(id(failure))
         if not harmless:
             self.found.tracebacks.append(failure)
         self._open[key] = self._last = failure
         return failure
+
+
+def _is_complete(failure: Failure) -> bool:
+    """Return whether a traceback has ended. Ray appends the worker's frames to an exception."""
+    return bool(failure.exceptions) and b"ray::" not in failure.exceptions[-1][0].text
 
 
 def _key(line: EngineLine) -> tuple[bytes, bytes, bytes]:

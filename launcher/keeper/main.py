@@ -1,11 +1,14 @@
 """The keeper: the small process that stays with one launch, owns its output and records its end.
 
-    python -I -m tracetail.launcher.keeper.main <launchDir> N       starts the server; descriptor N is the lock
-    python -I -m tracetail.launcher.keeper.main <launchDir> adopt   takes over from a keeper that died
+    python -I -m tracetail.launcher.keeper.main <launchDir> N              starts the server; N: the held lock
+    python -I -m tracetail.launcher.keeper.main <launchDir> N foreground   the same, as main process of a container
+    python -I -m tracetail.launcher.keeper.main <launchDir> adopt          takes over from a keeper that died
 
 It imports the standard library, `contract` (without redaction) and modules of `launcher` that do the same.
 """
 
+import contextlib
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -13,11 +16,22 @@ from pathlib import Path
 from tracetail.contract import record
 from tracetail.contract.record import LaunchDir, LaunchLock
 from tracetail.launcher import plan
+from tracetail.launcher.keeper.foreground import Foreground
 from tracetail.launcher.keeper.keeper import Keeper
+
+_M_ARENA_MAX = -8
+"""malloc.h of glibc."""
+
+
+def _use_one_malloc_arena() -> None:
+    """Keep small: the threads are few. The server, which has many, would inherit MALLOC_ARENA_MAX."""
+    with contextlib.suppress(AttributeError):  # musl has no arenas
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def main() -> int:
     """Keep the launch whose directory is named."""
+    _use_one_malloc_arena()
     launch = LaunchDir(Path(sys.argv[1]))
     if sys.argv[2] == plan.ADOPT:
         lock = LaunchLock(launch)
@@ -27,7 +41,16 @@ def main() -> int:
     else:
         descriptor = int(sys.argv[2])
         os.set_inheritable(descriptor, False)
-        Keeper(launch, LaunchLock(launch, descriptor)).start()
+        lock = LaunchLock(launch, descriptor)
+        if sys.argv[3:] == [plan.FOREGROUND]:
+            settings = plan.read(launch)["foreground"]
+            foreground = Foreground(
+                settings["terminationLog"],
+                stdout_only=settings["stdoutOnly"],
+                plain_stdout=settings["plainStdout"],
+            )
+            return Keeper(launch, lock, foreground).start()
+        Keeper(launch, lock).start()
     return 0
 
 

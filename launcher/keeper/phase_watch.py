@@ -56,10 +56,13 @@ class PhaseWatch:
         """When the server last printed something, or began."""
         self._clock = clock
 
-    def describe_progress(self) -> str:
-        """Return `last phase: model loaded; silent for 12 s`."""
-        silent = f"silent for {self._clock() - self.last_output:.0f} s"
-        return f"last phase: {self.last_phase}; {silent}" if self.last_phase else f"no phase ended; {silent}"
+    def describe_progress(self) -> tuple[str, str]:
+        """Return `last phase: model loaded; silent for 12 s`, and the same in Chinese."""
+        seconds = f"{self._clock() - self.last_output:.0f}"
+        last, last_zh = "no phase ended", "尚无阶段完成"
+        if self.last_phase:
+            last, last_zh = f"last phase: {self.last_phase}", f"最后完成的阶段：{self.last_phase}"
+        return f"{last}; silent for {seconds} s", f"{last_zh}；已有 {seconds} 秒没有输出"
 
     def search(self, block: bytes) -> None:
         """Search the next lines."""

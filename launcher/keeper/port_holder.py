@@ -5,7 +5,8 @@ Imports `machine.ports` only when it is called: most keepers never need it, and 
 
 import os
 
-from tracetail.contract.record import Record
+from tracetail.contract.record import Record, container_init
+from tracetail.launcher.engines.causes.cause import NO_TEXT, Text
 from tracetail.launcher.machine import processes
 
 
@@ -23,16 +24,24 @@ def describe_foreign_listener(launch: Record, host: str) -> str:
     holder = ports.holder(port, host)
     if holder is None or holder.pid is None or not processes.same_file_system_view(holder.pid):
         return ""
-    own = processes.members(launch["launchId"], launch.get("server"), keeper=os.getpid())
+    init = container_init(launch)
+    own = processes.members(launch["launchId"], launch.get("server"), container=init, keeper=os.getpid())
     return "" if holder.pid in {process.pid for process in own} else holder.describe()
 
 
-def describe_holder(launch: Record, host: str) -> str:
-    """Return which process holds the launch's port; "" if none does."""
+def describe_holder(launch: Record, host: str) -> Text:
+    """Return which process holds the launch's port; NO_TEXT if none does."""
     port = launch["port"]
     if port is None:
-        return ""
+        return NO_TEXT
+    from tracetail.launcher.containers import process_container  # noqa: PLC0415  (as below)
     from tracetail.launcher.machine import ports  # noqa: PLC0415  (only for a start that failed)
 
     holder = ports.holder(port, host)
-    return "" if holder is None else holder.describe()
+    if holder is None:
+        return NO_TEXT
+    held = Text(holder.describe(), holder.describe_zh())
+    container = process_container.of_port(port, holder.pid)
+    if container is None:
+        return held
+    return Text(f"{held.en}, in {container.describe()}", f"{held.zh}，位于{container.describe_zh()}")

@@ -12,7 +12,7 @@ from tracetail.launcher.keeper.phase_watch import PhaseWatch
 from tracetail.launcher.result import EXITED_BEFORE_READY, NOT_READY_IN_TIME, PORT_HELD
 
 PROBE_SECONDS = 0.25
-PORT_HINT = "stop it, or choose another port"
+SMOKE = "smoke test: "
 _NEVER = float("inf")
 
 
@@ -74,8 +74,8 @@ class Readiness:
         at = min(self._deadline, _NEVER if self._alive_at is None else self._alive_at)
         return None if at == _NEVER else at - self._clock()
 
-    def check(self, *, in_pre_start: bool) -> Failure | bool:
-        """Return whether the server is ready, or why the start has failed."""
+    def check(self, *, preparing: str) -> Failure | bool:
+        """Return whether the server is ready, or why the start has failed. preparing: the step before the server."""
         now = self._clock()
         if self._watch.ready_seen or (self._alive_at is not None and now >= self._alive_at):
             if self._probe is None and not (self._ready["warmup"] or self._ready["smoke"] is not None):
@@ -85,28 +85,30 @@ class Readiness:
         if self._probe is not None and self._probe.passed:
             return True
         if self._probe is not None and self._probe.failure:
-            hint = "the server answers, but not as `smoke` asks"
-            return Failure(EXITED_BEFORE_READY, self._probe.failure, hint, "smoke_failed")
+            hint, hint_zh = "the server answers, but not as `smoke` asks", "服务有回答，但不符合 `smoke` 的要求"
+            failure_zh = f"冒烟测试：{self._probe.failure.removeprefix(SMOKE)}"
+            return Failure(EXITED_BEFORE_READY, self._probe.failure, hint, "smoke_failed", failure_zh, hint_zh)
         if now >= self._deadline:
-            return self._time_out(in_pre_start=in_pre_start)
+            return self._time_out(preparing)
         return False
 
-    def _time_out(self, *, in_pre_start: bool) -> Failure:
+    def _time_out(self, preparing: str) -> Failure:
         hint, hint_zh = (
             "raise readyTimeoutSec if it only needs more time",
             "如果只是需要更多时间，增大 readyTimeoutSec",
         )
         limit = f"{self._ready['timeoutSec']:g} s"
-        if in_pre_start:
-            late, late_zh = f"preStart did not end within {limit}", f"preStart 未在 {limit} 内结束"
+        if preparing:
+            late, late_zh = f"{preparing} did not end within {limit}", f"{preparing} 未在 {limit} 内结束"
             return Failure(NOT_READY_IN_TIME, late, hint, "not_ready_in_time", late_zh, hint_zh)
         if self._probe is not None and self._probe.foreign:
-            return Failure(PORT_HELD, self._probe.foreign, PORT_HINT, "port_in_use")
+            hint, hint_zh = "stop it, or choose another port", "停止它，或换一个端口"
+            return Failure(PORT_HELD, self._probe.foreign, hint, "port_in_use", hint_zh=hint_zh)
         missing = self._probe.last if self._probe is not None else "the awaited line did not appear"
-        progress = self._watch.describe_progress()
+        progress, progress_zh = self._watch.describe_progress()
         late, late_zh = (
             f"not ready after {limit}: {missing}; {progress}",
-            f"{limit} 后仍未就绪：{missing}; {progress}",
+            f"{limit} 后仍未就绪：{missing}；{progress_zh}",
         )
         return Failure(NOT_READY_IN_TIME, late, hint, "not_ready_in_time", late_zh, hint_zh)
 
@@ -181,4 +183,4 @@ class ReadinessProbe(threading.Thread):
             try:
                 probe.smoke_test(self._target, ready["completionsPath"], ready["servedName"], ready["smoke"])
             except probe.ProbeError as error:
-                self.failure = f"smoke test: {error}"
+                self.failure = f"{SMOKE}{error}"

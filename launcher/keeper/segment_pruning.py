@@ -41,6 +41,12 @@ def prune_shipped(segments: Sequence[str], keep: int, shipped: Shipped | None) -
     return deleted
 
 
+def prune(segments: Sequence[str], keep: int) -> None:
+    """Delete the oldest segments of a log beyond `keep`, shipped or not."""
+    for path in segments[: max(0, len(segments) - keep)]:
+        Path(path).unlink(missing_ok=True)
+
+
 class DiskSpaceGuard:
     """Keeps some space free on the disk of a running launch's log, at the cost of its oldest closed segments."""
 

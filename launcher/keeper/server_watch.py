@@ -9,7 +9,7 @@ from tracetail.contract.record import Record
 from tracetail.launcher import plan
 from tracetail.launcher.keeper.end_facts import EndFact
 from tracetail.launcher.keeper.launch_log import LaunchLog
-from tracetail.launcher.keeper.liveness import Liveness
+from tracetail.launcher.keeper.liveness import Liveness, Problem
 from tracetail.launcher.keeper.surroundings import Surroundings
 from tracetail.launcher.log.stamper import seconds_between, timestamp_now
 from tracetail.launcher.machine import capacity
@@ -40,6 +40,10 @@ class ServerWatch:
         """Begin to watch the server, which has started."""
         self._surroundings.begin(server_pid)
 
+    def enter(self, container_pid: int) -> None:
+        """Watch the server's container, whose first process this is, in place of the runtime's client."""
+        self._surroundings.enter(container_pid)
+
     def probe(self, known: Record) -> None:
         """Begin to probe the server, which is ready. known: its record."""
         tls = known.get("url", "").startswith("https:")
@@ -53,10 +57,7 @@ class ServerWatch:
         problem = self._liveness.problem
         now = timestamp_now()
         if problem is not None and known["state"] == record.READY:
-            known["state"] = record.UNHEALTHY
-            known["health"] = {"cause": problem.cause, "hint": problem.hint, "since": now}
-            seconds = seconds_between(known["readyAt"], now)
-            log.event(events.UNHEALTHY, cause=problem.cause, hint=problem.hint or None, seconds=seconds)
+            self.report_problem(known, log, problem)
             return events.UNHEALTHY
         if self._liveness.healthy and known["state"] == record.UNHEALTHY:
             known["state"] = record.READY
@@ -64,6 +65,27 @@ class ServerWatch:
             log.event(events.RECOVERED, seconds=seconds_between(since, now))
             return events.RECOVERED
         return ""
+
+    @staticmethod
+    def report_problem(known: Record, log: LaunchLog, problem: Problem) -> None:
+        """Change the record of a ready server, and write the event, because it is unhealthy."""
+        now = timestamp_now()
+        known["state"] = record.UNHEALTHY
+        known["health"] = {
+            "cause": problem.cause,
+            "hint": problem.hint,
+            "causeZh": problem.cause_zh,
+            "hintZh": problem.hint_zh,
+            "since": now,
+        }
+        log.event(
+            events.UNHEALTHY,
+            cause=problem.cause,
+            hint=problem.hint or None,
+            causeZh=problem.cause_zh or None,
+            hintZh=problem.hint_zh or None,
+            seconds=seconds_between(known["readyAt"], now),
+        )
 
     def end(self) -> None:
         """End the probes, and look at the surroundings for a last time."""

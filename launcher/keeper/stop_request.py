@@ -1,4 +1,4 @@
-"""Receives SIGTERM, the request to stop a launch, together with who sent it (signalfd(2))."""
+"""Receives the signals that ask to stop a launch, together with who sent them (signalfd(2))."""
 
 import contextlib
 import ctypes
@@ -6,7 +6,7 @@ import os
 import pwd
 import signal
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tracetail.launcher.machine import processes
@@ -14,7 +14,9 @@ from tracetail.launcher.machine import processes
 if TYPE_CHECKING:
     from tracetail.contract.record import Sender
 
-_TERM = {signal.SIGTERM}
+_OUTSIDE = "a process outside this container"
+"""Its pid is 0 for whom it cannot be seen (pid_namespaces(7))."""
+_BLOCKED = {signal.SIGTERM, signal.SIGINT}
 _SIGNALFD_SIGINFO = struct.Struct("=IiiII108x")
 """struct signalfd_siginfo, 128 bytes: signo, errno, code, pid, uid."""
 _SIGSET_BYTES = 128
@@ -22,15 +24,17 @@ _SIGSET_BYTES = 128
 
 
 class StopRequest:
-    """Whether SIGTERM has arrived, and from whom. To be made before the process has other threads."""
+    """Whether a stop was asked for, and by whom. To be made before the process has other threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, signals: Sequence[signal.Signals] = (signal.SIGTERM,)) -> None:
+        """Args: signals: SIGTERM, and SIGINT where that asks for a stop, too."""
         self.received = False
         self.sender: Sender | None = None
         """Who sent the first; None if nobody did yet, or if that is not known."""
-        signal.signal(signal.SIGTERM, self._on_signal)  # for the moments of unblocked()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _TERM)
-        self.descriptor = _signalfd()
+        for number in signals:
+            signal.signal(number, self._on_signal)  # for the moments of unblocked()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
+        self.descriptor = _signalfd(signals)
 
     def read(self) -> None:
         """Take the signals that have arrived."""
@@ -38,28 +42,30 @@ class StopRequest:
             data = os.read(self.descriptor, _SIGNALFD_SIGINFO.size)
             _, _, _, pid, uid = _SIGNALFD_SIGINFO.unpack(data)
             if not self.received:
-                self.sender = {"user": _user_name(uid), "pid": pid, "command": processes.command_line(pid)}
+                command = processes.command_line(pid) if pid else _OUTSIDE
+                self.sender = {"user": _user_name(uid), "pid": pid, "command": command}
             self.received = True
 
     @staticmethod
     @contextlib.contextmanager
     def unblocked() -> Iterator[None]:
-        """Let SIGTERM through for the time in which a child is started, which inherits what is blocked."""
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TERM)
+        """Let signals through for the time in which a child is started, which inherits what is blocked."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _BLOCKED)
         try:
             yield
         finally:
-            signal.pthread_sigmask(signal.SIG_BLOCK, _TERM)
+            signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
 
     def _on_signal(self, *_: object) -> None:
         self.received = True
 
 
-def _signalfd() -> int:
+def _signalfd(signals: Sequence[signal.Signals]) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
     mask = (ctypes.c_ubyte * _SIGSET_BYTES)()
     libc.sigemptyset(mask)
-    libc.sigaddset(mask, int(signal.SIGTERM))
+    for number in signals:
+        libc.sigaddset(mask, int(number))
     descriptor = int(libc.signalfd(-1, mask, os.O_NONBLOCK | os.O_CLOEXEC))
     if descriptor < 0:
         error = ctypes.get_errno()

@@ -4,6 +4,7 @@ A thread looks at the running processes again and again, since an ended one show
 returns what explains it. It is a thread of its own: a directory on a dead network file system would block any other.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -53,10 +54,21 @@ class Surroundings:
 
     def begin(self, server_pid: int) -> None:
         """Remember what the counters are as the server starts."""
-        self._pids.add(server_pid)
-        self._group = oom.MemoryGroup.of(server_pid)
-        self._group_kills = self._group.kills() if self._group is not None else None
+        self._follow(server_pid)
         threading.Thread(target=self._sample_often, name="surroundings", daemon=True).start()
+
+    def enter(self, container_pid: int) -> None:
+        """Look at what the server's container has instead. container_pid: of its first process."""
+        self._follow(container_pid)
+        inside = Path(f"/proc/{container_pid}/root")
+        if os.access(inside, os.X_OK):  # else it is another user's: the machine's own would mislead
+            self._shared_memory = inside / self._shared_memory.relative_to("/")
+            self._shared = None
+
+    def _follow(self, pid: int) -> None:
+        self._pids.add(pid)
+        self._group = oom.MemoryGroup.of(pid)
+        self._group_kills = self._group.kills() if self._group is not None else None
 
     def end(self) -> None:
         """End the samples, after a last one."""

@@ -93,7 +93,13 @@ def failure_without_server(keeper_log: Path) -> Failure:
     """
     last_line = read_file(keeper_log).decode(errors="replace").strip().rpartition("\n")[2][:200]
     cause = last_line or "its keeper, or its start, was ended"
-    return Failure(EXITED_BEFORE_READY, f"the server was not started: {cause}", "see keeper.log beside its record")
+    return Failure(
+        EXITED_BEFORE_READY,
+        f"the server was not started: {cause}",
+        "see keeper.log beside its record",
+        cause_zh=f"服务没有启动：{cause}",
+        hint_zh="查看记录旁边的 keeper.log",
+    )
 
 
 def written_bytes(raw: bytes, block: bytes) -> int | None:

@@ -18,6 +18,11 @@ KILL_SECONDS = 10.0
 """How long SIGKILL is repeated; a process that is stuck in the kernel after that is left, and reported."""
 
 
+def patience(stop_seconds: float, *, was_ready: bool) -> float:
+    """Return the seconds from SIGTERM to SIGKILL. stop_seconds: those of the parameters."""
+    return stop_seconds if was_ready else min(stop_seconds, LOADING_STOP_SECONDS)
+
+
 class Teardown:
     """The end of one launch's processes, step by step: run() is called until it returns True."""
 
@@ -48,11 +53,20 @@ class Teardown:
         self.stuck: list[Process] = []
         """Processes that not even SIGKILL ended."""
 
-    def run(self, server: ProcessRef | None, *, was_ready: bool, server_exited: bool, stopping: bool) -> bool:
+    def run(
+        self,
+        server: ProcessRef | None,
+        container: ProcessRef | None = None,
+        *,
+        was_ready: bool,
+        server_exited: bool,
+        stopping: bool,
+    ) -> bool:
         """Signal the processes that are left; True when none is, or when they cannot be ended.
 
         Args:
             server: the launch's server.
+            container: the first process of its container.
             was_ready: it has been ready: requests may be in flight.
             server_exited: it has ended: what it left behind gets less time.
             stopping: a stop was asked for.
@@ -62,13 +76,13 @@ class Teardown:
         if now < self.next_at:
             return False
         self.next_at = now + INTERVAL_SECONDS
-        left = processes.members(self._launch_id, server, keeper=os.getpid(), spare=self._jobs)
+        left = processes.members(self._launch_id, server, container=container, keeper=os.getpid(), spare=self._jobs)
         if not left:
             return True
         if self._kill_at is None:
             self.found = len(left)
-            patience = self._stop_seconds if was_ready else min(self._stop_seconds, LOADING_STOP_SECONDS)
-            self._kill_at = now + (LEFT_BEHIND_SECONDS if server_exited else patience)
+            term = LEFT_BEHIND_SECONDS if server_exited else patience(self._stop_seconds, was_ready=was_ready)
+            self._kill_at = now + term
             self._give_up_at = self._kill_at + KILL_SECONDS
         elif server_exited and stopping:
             self._kill_at = min(self._kill_at, now + LEFT_BEHIND_SECONDS)

@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 _RECORD_MAX_BYTES = 8192
-_KILLED = re.compile(
+# Compiled by their first use, which re keeps: few launches end so.
+_KILLED = (
     r"(?:(?P<limit>Memory cgroup )?[Oo]ut of memory[^:]{0,40}: )?Killed process (?P<pid>\d+) \((?P<name>.{0,16}?)\)"
     r"(?:, UID \d+)?,? total-vm:(?:.*? anon-rss:(?P<anon>\d+)kB)?"
 )
 """mm/oom_kill.c, __oom_kill_process(), of Linux 3.10 to today."""
-_LIMIT_REACHED = re.compile(r"Memory cgroup out of memory: Kill process (?P<pid>\d+) ")
+_LIMIT_REACHED = r"Memory cgroup out of memory: Kill process (?P<pid>\d+) "
 """The line before it, until Linux 4.20."""
-_CONSTRAINT = re.compile(r"oom-kill:.*,task_memcg=(?P<group>[^,]*),task=.*,pid=(?P<pid>\d+),")
+_CONSTRAINT = r"oom-kill:.*,task_memcg=(?P<group>[^,]*),task=.*,pid=(?P<pid>\d+),"
 """mm/oom_kill.c, dump_oom_victim(): the line before it, since Linux 5.0."""
 
 
@@ -101,13 +102,13 @@ def logged_kills(since: float, pids: Collection[int], group: str, records: Itera
         fields = head.split(",")
         if len(fields) < 3 or not fields[2].isdigit() or int(fields[2]) / 1e6 < since:
             continue
-        constraint = _CONSTRAINT.match(text)
+        constraint = re.match(_CONSTRAINT, text)
         if constraint is not None:
             group_of[int(constraint["pid"])] = constraint["group"]
-        limit_reached = _LIMIT_REACHED.match(text)
+        limit_reached = re.match(_LIMIT_REACHED, text)
         if limit_reached is not None:
             limited.add(int(limit_reached["pid"]))
-        killed = _KILLED.match(text)
+        killed = re.match(_KILLED, text)
         if killed is not None:
             pid = int(killed["pid"])
             its_group = group_of.get(pid, "")

@@ -6,11 +6,8 @@ connection in TIME_WAIT has one local address, a server all of them or the given
 """
 
 import contextlib
-import ctypes
 import errno
-import ipaddress
 import os
-import random
 import socket
 import time
 from pathlib import Path
@@ -22,6 +19,9 @@ from tracetail.launcher.machine import processes
 _LISTEN = "0A"
 _TIME_WAIT = "06"
 _SYS_PIDFD_GETFD = 438
+_IPV4_BYTES = 4
+_IPV4_MAPPED = bytes(10) + b"\xff\xff"
+"""The beginning of an IPv6 address that stands for an IPv4 one (RFC 4291)."""
 
 
 class Holder(NamedTuple):
@@ -43,6 +43,15 @@ class Holder(NamedTuple):
         command = self.command if len(self.command) <= 120 else self.command[:120] + "…"
         since = "" if self.seconds is None else f", for {duration(self.seconds)}"
         return f"port {self.port} is held by pid {self.pid} ({command}){since}{how}"
+
+    def describe_zh(self) -> str:
+        """Return what describe() says in Chinese."""
+        how = "" if self.listening else "，它已绑定端口但尚未监听"
+        if self.pid is None:
+            return f"端口 {self.port} 被其他用户的进程占用{how}"
+        command = self.command if len(self.command) <= 120 else self.command[:120] + "…"
+        since = "" if self.seconds is None else f"，已运行 {duration(self.seconds)}"
+        return f"端口 {self.port} 被进程 {self.pid}（{command}）占用{since}{how}"
 
 
 class _Row(NamedTuple):
@@ -86,7 +95,7 @@ def _wildcard(host: str) -> str:
 
 def _unused_loopback(used: set[str]) -> str:
     while True:
-        address = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}.{random.randint(1, 254)}"
+        address = "127." + ".".join(str(byte % 254 + 1) for byte in os.urandom(3))
         if address not in used:
             return address
 
@@ -122,9 +131,8 @@ def _rows() -> list[_Row]:
 def _address(text: str) -> str:
     """Return an address of /proc/net/tcp (32-bit words in host byte order) in its usual form."""
     words = [int(text[at : at + 8], 16).to_bytes(4, "little") for at in range(0, len(text), 8)]
-    address = ipaddress.ip_address(b"".join(words))
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
+    address = b"".join(words).removeprefix(_IPV4_MAPPED)
+    return socket.inet_ntop(socket.AF_INET if len(address) == _IPV4_BYTES else socket.AF_INET6, address)
 
 
 def _describe(port: int, inode: str, *, listening: bool) -> Holder:
@@ -166,6 +174,8 @@ def _has_bound(pid: int, port: int) -> bool:
     sockets = _socket_inodes(pid)
     if not sockets:
         return False
+    import ctypes  # noqa: PLC0415  (only for a port in use)
+
     libc = ctypes.CDLL(None, use_errno=True)
     try:
         process = os.pidfd_open(pid)

@@ -1,7 +1,6 @@
 """Processes of this machine: their command lines, signals to exactly one of them, and the subreaper."""
 
 import contextlib
-import ctypes
 import os
 import signal
 from collections.abc import Collection
@@ -16,6 +15,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def become_subreaper() -> None:
     """Become the parent of every descendant that loses its own (prctl(2))."""
+    import ctypes  # noqa: PLC0415  (only the keeper calls this)
+
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         error = ctypes.get_errno()
@@ -41,10 +42,15 @@ def same_file_system_view(pid: int) -> bool:
 
 
 def members(
-    launch_id: str, server: ProcessRef | None, *, keeper: int = 0, spare: Collection[int] = ()
+    launch_id: str,
+    server: ProcessRef | None,
+    *,
+    container: ProcessRef | None = None,
+    keeper: int = 0,
+    spare: Collection[int] = (),
 ) -> list[Process]:
     """Return the running processes of one launch (the rule: contract.launch_processes)."""
-    return LaunchProcesses().find([LaunchRoots(launch_id, server, keeper)], spare)[launch_id]
+    return LaunchProcesses().find([LaunchRoots(launch_id, server, keeper, container)], spare)[launch_id]
 
 
 def send(process: Process, number: signal.Signals) -> bool:

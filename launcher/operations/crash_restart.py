@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from tracetail.contract import events, record
+from tracetail.contract import events, masking, record
 from tracetail.contract.processes import process_ref
 from tracetail.contract.record import LaunchDir, LaunchLock, Record
 from tracetail.launcher import params as parameters
@@ -29,8 +29,11 @@ def restart(crashed: LaunchDir, launch_id: str) -> None:
     """Wait, then start the service of a crashed launch again, as the launch with this id."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     before = plan.read(crashed)
+    masking.use(before["redaction"])
     old = crashed.read()
     attempt = next_attempt(before, old, time.time()) or 1
+    if before["container"] is not None:  # the keeper may be one that the agent has started, with other variables
+        os.environ.update(before["container"]["client"])
     state_dir = crashed.path.parent.parent
     params = params_input.from_object(
         {**before["params"], "traceId": old["traceId"], "instanceId": old["instanceId"]}
@@ -49,7 +52,7 @@ def restart(crashed: LaunchDir, launch_id: str) -> None:
             with registry.operation_lock(state_dir, draft["service"], doing):
                 _start(params, before, attempt, launch, lock, draft)
         except registry.BusyError as busy:
-            _end(params, launch, lock, draft, record.FAILED, Refusal(LOCKED, str(busy)))
+            _end(params, launch, lock, draft, record.FAILED, Refusal(LOCKED, str(busy), zh=busy.zh))
         except Refusal as refusal:
             _end(params, launch, lock, draft, record.FAILED, refusal)
 
@@ -61,7 +64,8 @@ def _start(
     others = [other for other in registry.launches(state_dir) if other.record["launchId"] != draft["launchId"]]
     running = next((one for one in others if one.live and one.record["service"] == draft["service"]), None)
     if running is not None:
-        raise Refusal(LOCKED, f"launch {running.record['launchId']} runs already")
+        other = running.record["launchId"]
+        raise Refusal(LOCKED, f"launch {other} runs already", zh=(f"启动 {other} 已在运行", ""))
     same = {"workDir": before["workDir"], "params": before["params"]}
     new_launch.prepare(params, state_dir, attempt, before["log"]["minFreeBytes"], (launch, lock, draft), same)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

@@ -1,4 +1,4 @@
-"""`gc`: removes old launches, and the oldest segments when the disk gets full.
+"""`gc`: removes old launches, containers without one, and the oldest segments when the disk gets full.
 
 What Loki does not have yet stays, unless the disk gets full: then a `dropped` event in the log records the loss.
 Only the effective user's launches are removed; root removes those of others in a process that becomes their owner.
@@ -24,7 +24,7 @@ from tracetail.contract.state import launches_dir
 from tracetail.launcher import registry
 from tracetail.launcher.log.log_end import append_event
 from tracetail.launcher.log.retention import free_bytes, is_shipped, low_space_reason
-from tracetail.launcher.operations import as_owner, rescue
+from tracetail.launcher.operations import as_owner, launch_container, rescue
 
 DEFAULT_KEEP_DAYS = 14.0
 DEFAULT_KEEP_LAUNCHES = 200
@@ -37,6 +37,8 @@ class Removed(NamedTuple):
     bytes: int
     shipped: bool = True
     """Loki has all of it."""
+    runtime: str = ""
+    """`docker` or `podman`: path is then the name of a container."""
 
 
 def collect(
@@ -65,9 +67,17 @@ def collect(
         moment=moment,
     )
     yield from own()
+    yield from _remove_containers(state_dir, dry_run=dry_run)
     for owner in sorted(_foreign_owners(state_dir)):
         removed = as_owner.call(owner, lambda: [(str(one.path), one.bytes, one.shipped) for one in own()])
         yield from (Removed(Path(path), size, shipped) for path, size, shipped in removed)
+
+
+def _remove_containers(state_dir: Path, *, dry_run: bool) -> Iterator[Removed]:
+    """End and remove the containers whose launch has ended or is gone."""
+    for used, container in launch_container.forsaken(state_dir):
+        if dry_run or launch_container.remove(used, container):
+            yield Removed(Path(container.name), 0, runtime=used.runtime)
 
 
 def _foreign_owners(state_dir: Path) -> set[int]:

@@ -11,7 +11,7 @@ from tracetail.contract.owned_files import open_owned
 from tracetail.contract.process_tag import KEEPER_TAG, LAUNCH_TAG
 from tracetail.contract.processes import is_alive, read_process
 from tracetail.contract.record import LaunchDir, LaunchLock
-from tracetail.launcher import callbacks, plan, registry
+from tracetail.launcher import plan, registry
 
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.02
@@ -67,16 +67,13 @@ def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None, *, scope: bool = Fa
     With scope, systemd moves it (and so the server) out of the control group of whoever starts it: a scheduler's
     worker that runs as a systemd service would otherwise take its servers along when it is restarted.
     """
-    command = [sys.executable, "-I", "-m", "tracetail.launcher.keeper.main", str(launch.path)]
-    command.append(plan.ADOPT if lock is None else str(lock.descriptor))
+    command = keeper_command(launch, lock)
     if scope:
         user = [] if os.geteuid() == 0 else ["--user"]
         unit = f"--unit=tracetail-{launch.launch_id}"
         command = ["systemd-run", "--scope", *user, "--quiet", "--collect", unit, "--", *command]
     environ = {name: value for name, value in os.environ.items() if name != LAUNCH_TAG}
     environ[KEEPER_TAG] = launch.launch_id
-    # One malloc arena: the keeper's threads are few, and it has to stay small.
-    environ["MALLOC_ARENA_MAX"] = "1"
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     with os.fdopen(open_owned(launch.path, "keeper.log", flags, ours=True), "ab") as log:
         child = subprocess.Popen(
@@ -91,6 +88,12 @@ def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None, *, scope: bool = Fa
         )
     child.returncode = 0  # it outlives this process, which does not reap it
     return child.pid
+
+
+def keeper_command(launch: LaunchDir, lock: LaunchLock | None, *more: str) -> list[str]:
+    """Return the command of a keeper. lock: as for spawn_keeper(); more: further arguments."""
+    first = plan.ADOPT if lock is None else str(lock.descriptor)
+    return [sys.executable, "-I", "-m", "tracetail.launcher.keeper.main", str(launch.path), first, *more]
 
 
 def run_detached(command: list[str]) -> None:
@@ -110,6 +113,8 @@ def report(launch: LaunchDir, event: str, url: str, token_file: str) -> None:
     """Send a callback of a launch without a keeper, in the background. url: where to; "" for none."""
     if not url:
         return
+    from tracetail.launcher import callbacks  # noqa: PLC0415  (its HTTP client takes longer to import than all else here)
+
     callbacks.prepare(launch, event, url, token_file)
     run_detached([sys.executable, "-I", "-m", "tracetail.launcher.callbacks", str(launch.path), callbacks.DELIVER])
 

@@ -42,7 +42,14 @@ def _check(action: str, launch: registry.Launch, smoke_test: Smoke | None) -> Re
     begun = time.monotonic()
     if launch.state not in (record.READY, record.UNHEALTHY):
         status = CHANGING if launch.state in (record.STARTING, record.STOPPING) else STOPPED
-        return Result(action, status, launch.record, launch.state, cause=f"the server is {launch.state}")
+        return Result(
+            action,
+            status,
+            launch.record,
+            launch.state,
+            cause=f"the server is {launch.state}",
+            zh=(f"服务状态为 {launch.state}", ""),
+        )
     settings = plan.read(launch.dir)
     ready = settings["ready"]
     path = engines.load(launch.record["engine"]).completions_path
@@ -66,5 +73,13 @@ def _check(action: str, launch: registry.Launch, smoke_test: Smoke | None) -> Re
             probe.smoke_test(target, path, ready["servedName"], test)
     except probe.ProbeError as error:
         seconds = time.monotonic() - begun
-        return Result(action, UNHEALTHY, launch.record, launch.state, seconds, cause=str(error))
+        return Result(
+            action,
+            UNHEALTHY,
+            launch.record,
+            launch.state,
+            seconds,
+            cause=str(error),
+            zh=(f"服务的回答不符合要求：{error}", ""),
+        )
     return Result(action, OK, launch.record, launch.state, time.monotonic() - begun)

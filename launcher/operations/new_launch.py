@@ -5,22 +5,28 @@ import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tracetail.contract import identity, record
-from tracetail.contract.masking import mask_command_line
+from tracetail.contract.masking import mask_command_line, users_own
 from tracetail.contract.owned_files import replace_file
 from tracetail.contract.process_tag import LAUNCH_TAG
 from tracetail.contract.record import LaunchDir, LaunchLock, Record
 from tracetail.contract.state import DIRECTORY_MODE, launches_dir, make_directory, set_directory_mode
 from tracetail.launcher import disk_reserve, engines, plan, registry
 from tracetail.launcher import params as parameters
+from tracetail.launcher.engines import nodes
 from tracetail.launcher.log.stamper import timestamp_now
+from tracetail.launcher.machine.devices import devices_variable
 from tracetail.launcher.operations import preflight
 from tracetail.launcher.params import Params
 from tracetail.launcher.plan import Plan
 from tracetail.launcher.result import PREFLIGHT_FAILED, Refusal
-from tracetail.launcher.schedulers import scheduler_instance_id
+from tracetail.launcher.schedulers import scheduler_ids
+from tracetail.launcher.trace_context import trace_variables
+
+if TYPE_CHECKING:
+    from tracetail.launcher.operations.container_plan import Image
 
 
 def prepare(
@@ -44,11 +50,12 @@ def prepare(
     Raises Refusal.
 
     """
-    check(params, state_dir, min_free_bytes)
+    image = check(params, state_dir, min_free_bytes)
     try:
-        command = engines.load(params.engine).command(params)
+        engine = engines.load(params.engine)
+        command = (engine.command if params.container is None else engine.container_command)(params)
     except (engines.EngineError, OSError) as error:
-        raise Refusal(PREFLIGHT_FAILED, str(error)) from error
+        raise Refusal(PREFLIGHT_FAILED, str(error), zh=(f"无法组成启动命令：{error}", "")) from error
     with registry.claims_lock(state_dir):
         own = made[0].launch_id if made else ""
         others = [
@@ -60,7 +67,13 @@ def prepare(
         try:
             settings = _plan(params, command, launch, draft, attempt, min_free_bytes)
             settings = cast("Plan", {**settings, **(overrides or {})})
-            draft["argv"] = mask_command_line(command.argv)
+            if params.container is not None:
+                from tracetail.launcher.operations import container_plan  # noqa: PLC0415  (only for a container)
+
+                settings = container_plan.within_container(
+                    settings, params, command, launch, draft, image, launch_environ(draft, params)
+                )
+            draft["argv"] = mask_command_line(_readable_argv(settings, command))
             for name, content in command.files.items():
                 replace_file(launch.path / name, content.encode(), mode=0o640)
             plan.write(launch, settings)
@@ -72,13 +85,21 @@ def prepare(
     return launch, lock
 
 
-def check(params: Params, state_dir: Path, min_free_bytes: int) -> None:
-    """Check what needs no claim: paths, disks, devices. Raises Refusal."""
+def check(params: Params, state_dir: Path, min_free_bytes: int) -> "Image | None":
+    """Check what needs no claim: paths, disks, devices, the container runtime. Raises Refusal.
+
+    Returns the image of a container, if it is on this machine.
+    """
     log_dir = Path(params.log_dir) if params.log_dir else state_dir / "logs"
     preflight.check_paths(params)
     preflight.check_disk("logDir", log_dir, min_free_bytes)
     preflight.check_disk("state directory", state_dir, min_free_bytes)
     preflight.check_devices(params)
+    if params.container is None:
+        return None
+    from tracetail.launcher.operations import container_plan  # noqa: PLC0415  (only for a container)
+
+    return container_plan.check(params)
 
 
 def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[LaunchDir, LaunchLock, Record]:
@@ -97,13 +118,14 @@ def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[L
     lock = LaunchLock(launch)
     lock.acquire()
     path = str(log_path(params, state_dir, launch.launch_id))
+    run = scheduler_ids()
     draft: Record = {
         "schema": record.SCHEMA,
         "launchId": launch.launch_id,
-        "traceId": params.trace_id or identity.new_trace_id(),
-        "instanceId": params.instance_id or scheduler_instance_id() or launch.launch_id,
-        "jobId": params.job_id,
-        "service": registry.service_name(params.env, params.model_name, params.port),
+        "traceId": params.trace_id or run.trace_id or identity.new_trace_id(),
+        "instanceId": params.instance_id or run.instance_id or launch.launch_id,
+        "jobId": params.job_id or run.job_id,
+        "service": registry.service_name(params.env, params.model_name, params.port, params.node_rank),
         "env": params.env,
         "modelName": params.model_name,
         "servedName": params.served_name or params.model_name,
@@ -118,6 +140,13 @@ def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[L
         "phases": [],
         "startedAt": timestamp_now(),
     }
+    place = nodes.place_of(params.engine, params.command or params.args, params.nodes, params.node_rank)
+    if place.nodes is not None:
+        draft["nodes"] = place.nodes
+    if place.rank is not None:
+        draft["nodeRank"] = place.rank
+    if place.role:
+        draft["role"] = place.role
     return launch, lock, draft
 
 
@@ -130,6 +159,15 @@ def log_path(params: Params, state_dir: Path, launch_id: str) -> Path:
     return root / params.env / engine / name
 
 
+def _readable_argv(settings: Plan, command: engines.Command) -> list[str]:
+    """Return the command line of a launch, as its record shows it."""
+    if settings["container"] is None:
+        return command.argv
+    from tracetail.launcher.containers import create_command  # noqa: PLC0415  (only for a container)
+
+    return create_command.readable(settings["container"]["create"])
+
+
 def _plan(
     params: Params, command: engines.Command, launch: LaunchDir, draft: Record, attempt: int, min_free_bytes: int
 ) -> Plan:
@@ -139,15 +177,16 @@ def _plan(
     asks_for_model = params.engine != "custom" or params.served_name != params.model_name
     here = {"launchDir": str(launch.path)}
     environ = {name: engines.fill(value, here) for name, value in command.environ.items()}
-    environ |= params.environ | _launch_environ(draft)
-    if params.devices:
-        environ[engine.devices_variable] = ",".join(params.devices)
+    environ |= params.environ | launch_environ(draft, params)
+    if params.devices and params.container is None:
+        environ[devices_variable(params.engine, params.python_bin)] = ",".join(params.devices)
     return {
         "params": parameters.to_object(params),
         "argv": [engines.fill(word, here) for word in command.argv],
         "environ": environ,
         "workDir": params.work_dir or os.getcwd(),  # noqa: PTH109
         "preStart": params.pre_start,
+        "container": None,
         "ready": {
             "kind": kind,
             "host": params.host,
@@ -174,6 +213,7 @@ def _plan(
             "timeoutSec": params.liveness_timeout_sec,
         },
         "log": plan.log_of(draft, max_mb=params.max_log_mb, keep=params.keep_logs, min_free_bytes=min_free_bytes),
+        "redaction": users_own(),
         "stopTimeoutSec": params.stop_timeout_sec,
         "callbackUrl": params.callback_url,
         "callbackTokenFile": params.callback_token_file,
@@ -183,13 +223,13 @@ def _plan(
     }
 
 
-def _launch_environ(draft: Record) -> dict[str, str]:
-    parent = identity.traceparent(draft["traceId"])
+def launch_environ(draft: Record, params: Params) -> dict[str, str]:
+    """Return the variables by which a server knows its launch."""
     return {
         "TRACE_ID": draft["traceId"],
         "INSTANCE_ID": draft["instanceId"],
         LAUNCH_TAG: draft["launchId"],
         "SPT_NOENV": "1",
         "PYTHONUNBUFFERED": "1",
-        **({"TRACEPARENT": parent} if parent else {}),
+        **trace_variables(draft, params.environ),
     }

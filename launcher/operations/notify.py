@@ -2,7 +2,7 @@
 
 import time
 
-from tracetail.contract import record
+from tracetail.contract import masking, record
 from tracetail.launcher import callbacks, plan, registry
 from tracetail.launcher.params import ParametersError
 from tracetail.launcher.result import OK, UNHEALTHY, Result
@@ -32,6 +32,7 @@ def notify(launch: registry.Launch, url: str) -> Result:
     try:
         settings = plan.read(launch.dir)
         wanted, token = settings["callbackUrl"], settings["callbackTokenFile"]
+        masking.use(settings["redaction"])
     except (OSError, ValueError, KeyError):
         wanted, token = "", ""
     if not (url or wanted):
@@ -40,11 +41,16 @@ def notify(launch: registry.Launch, url: str) -> Result:
         path = callbacks.prepare(launch.dir, _EVENTS[launch.state], url or wanted, token, state=launch.state)
     except OSError as error:
         cause = f"cannot write into {launch.dir.outbox_path}: {error.strerror or error}"
-        return Result("notify", UNHEALTHY, launch.record, launch.state, time.monotonic() - begun, cause)
+        zh = (f"无法写入 {launch.dir.outbox_path}：{error.strerror or error}", "")
+        return Result("notify", UNHEALTHY, launch.record, launch.state, time.monotonic() - begun, cause, zh=zh)
     delivered = callbacks.deliver(path, time.monotonic() + callbacks.TRY_SECONDS)
     seconds = time.monotonic() - begun
     if delivered:
         return Result("notify", OK, launch.record, launch.state, seconds)
     cause = f"{url or wanted} did not accept the callback within {callbacks.TRY_SECONDS:g} s"
     hint = "it stays in the outbox, and the agent retries it"
-    return Result("notify", UNHEALTHY, launch.record, launch.state, seconds, cause, hint)
+    zh = (
+        f"{url or wanted} 在 {callbacks.TRY_SECONDS:g} 秒内没有接受回调",
+        "它留在发件箱中，由 agent 继续重试",
+    )
+    return Result("notify", UNHEALTHY, launch.record, launch.state, seconds, cause, hint, zh)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tracetail.contract import events, record
 from tracetail.contract.masking import mask_text
-from tracetail.contract.record import Record
+from tracetail.contract.record import LaunchDir, LaunchLock, Record
 from tracetail.launcher.log.log_end import append_event
 from tracetail.launcher.operations import keeper_process, new_launch
 from tracetail.launcher.params import Params
@@ -13,18 +13,23 @@ from tracetail.launcher.result import Refusal
 
 def refuse(params: Params, state_dir: Path, refusal: Refusal) -> Record | None:
     """Record a launch that was refused, and report it; return its record, or None if that cannot be written."""
-    zh = (mask_text(refusal.zh[0]), mask_text(refusal.zh[1]))
-    refusal = Refusal(refusal.status, mask_text(refusal.cause), mask_text(refusal.hint), refusal.code, zh)
     try:
-        launch, lock, draft = new_launch.make_launch(params, state_dir)
-        with lock:
-            draft["state"] = record.FAILED
-            draft["endedAt"] = draft["startedAt"]
-            log_refusal(draft, refusal)
-            lock.write(draft)
-        keeper_process.report(launch, record.FAILED, params.callback_url, params.callback_token_file)
+        return refuse_made(params, new_launch.make_launch(params, state_dir), refusal)
     except OSError:
         return None
+
+
+def refuse_made(params: Params, made: tuple[LaunchDir, LaunchLock, Record], refusal: Refusal) -> Record:
+    """Record and report the refusal of a launch that make_launch() returned; return its record. Raises OSError."""
+    launch, lock, draft = made
+    zh = (mask_text(refusal.zh[0]), mask_text(refusal.zh[1]))
+    refusal = Refusal(refusal.status, mask_text(refusal.cause), mask_text(refusal.hint), refusal.code, zh)
+    with lock:
+        draft["state"] = record.FAILED
+        draft["endedAt"] = draft["startedAt"]
+        log_refusal(draft, refusal)
+        lock.write(draft)
+    keeper_process.report(launch, record.FAILED, params.callback_url, params.callback_token_file)
     return draft
 
 
@@ -59,5 +64,8 @@ def log_refusal(draft: Record, refusal: Refusal) -> None:
         servedName=draft["servedName"],
         host=draft["host"],
         port=draft["port"],
+        nodes=draft.get("nodes"),
+        nodeRank=draft.get("nodeRank"),
+        role=draft.get("role"),
         jobId=draft["jobId"] or None,
     )

@@ -21,7 +21,6 @@ from tracetail.launcher.operations import (
     new_launch,
     refusals,
     rescue,
-    stop,
 )
 from tracetail.launcher.params import Params
 from tracetail.launcher.result import (
@@ -35,6 +34,7 @@ from tracetail.launcher.result import (
 )
 
 POLL_SECONDS = 0.05
+BUSY_HINT = "wait until it has ended, then try again"
 GRACE_SECONDS = 60.0
 """How long after its own time-outs a keeper may take to record the end."""
 
@@ -57,9 +57,10 @@ def start(params: Params, state_dir: Path, listener: Listener, *, min_free_bytes
 
     """
     begun = time.monotonic()
-    service = registry.service_name(params.env, params.model_name, params.port)
+    service = registry.service_name(params.env, params.model_name, params.port, params.node_rank)
     if (owner := _owner_above_root(state_dir)) is not None:
-        return Result("start", PREFLIGHT_FAILED, None, record.FAILED, 0.0, *_of_foreign_state(state_dir, owner))
+        cause, hint, *zh = _of_foreign_state(state_dir, owner)
+        return Result("start", PREFLIGHT_FAILED, None, record.FAILED, 0.0, cause, hint, zh)
     try:
         with equal_start.turn(params, state_dir, service) as (operation, started):
             if started is not None and params.if_running in ("", "reuse"):
@@ -75,17 +76,19 @@ def start(params: Params, state_dir: Path, listener: Listener, *, min_free_bytes
         launch, reused = launched
         return _await(launch, listener, begun, reused=reused)
     except registry.BusyError as busy:
-        hint = "wait until it has ended, then try again"
         found = None
         if params.trace_id and busy.holder.get("traceId") != params.trace_id:
-            found = refusals.refuse(params, state_dir, Refusal(LOCKED, str(busy), hint))
-        return Result("start", LOCKED, found, seconds=time.monotonic() - begun, cause=str(busy), hint=hint)
+            found = refusals.refuse(params, state_dir, Refusal(LOCKED, str(busy), BUSY_HINT, zh=busy.zh))
+        seconds = time.monotonic() - begun
+        return Result("start", LOCKED, found, seconds=seconds, cause=str(busy), hint=BUSY_HINT, zh=busy.zh)
     except Refusal as refusal:
         found = refusals.refuse(params, state_dir, refusal)
         cause, hint = mask_text(refusal.cause), mask_text(refusal.hint)
-        return Result("start", refusal.status, found, record.FAILED, time.monotonic() - begun, cause, hint)
+        seconds = time.monotonic() - begun
+        return Result("start", refusal.status, found, record.FAILED, seconds, cause, hint, refusal.zh)
     except OSError as error:
-        return Result("start", PREFLIGHT_FAILED, None, "failed", time.monotonic() - begun, *_of_os_error(error))
+        cause, hint, *zh = _of_os_error(error)
+        return Result("start", PREFLIGHT_FAILED, None, "failed", time.monotonic() - begun, cause, hint, zh)
 
 
 def _owner_above_root(state_dir: Path) -> int | None:
@@ -94,19 +97,28 @@ def _owner_above_root(state_dir: Path) -> int | None:
     return next((owner for owner in owners if owner is not None), None)
 
 
-def _of_foreign_state(state_dir: Path, owner: int) -> tuple[str, str]:
+def _of_foreign_state(state_dir: Path, owner: int) -> tuple[str, str, str, str]:
+    """Return cause and hint, in English and in Chinese."""
     name = user_name(owner)
     return (
         f"the state directory {state_dir} belongs to user {name}: root starts no server in it",
         f"start it as {name} (sudo -u {name} tracetail start …), or let TRACETAIL_STATE_DIR name one of root's",
+        f"状态目录 {state_dir} 属于用户 {name}：root 不在其中启动服务",
+        f"以 {name} 的身份启动（sudo -u {name} tracetail start …），或用 TRACETAIL_STATE_DIR 指定 root 的目录",
     )
 
 
-def _of_os_error(error: OSError) -> tuple[str, str]:
+def _of_os_error(error: OSError) -> tuple[str, str, str, str]:
+    """Return cause and hint, in English and in Chinese."""
     where = f" {error.filename}" if error.filename else ""
-    other = "TRACETAIL_STATE_DIR names another state directory"
-    hint = f"free space (tracetail gc); {other}" if error.errno == errno.ENOSPC else f"check its owner; {other}"
-    return f"cannot write{where}: {error.strerror or error}", hint
+    full = error.errno == errno.ENOSPC
+    return (
+        f"cannot write{where}: {error.strerror or error}",
+        ("free space (tracetail gc)" if full else "check its owner")
+        + "; TRACETAIL_STATE_DIR names another state directory",
+        f"无法写入{where}：{error.strerror or error}",
+        ("清理空间（tracetail gc）" if full else "检查它的所有者") + "；TRACETAIL_STATE_DIR 可指定其他状态目录",
+    )
 
 
 def _launch(
@@ -119,21 +131,29 @@ def _launch(
         # An unhealthy server is of no use to whoever wants it ready.
         choice = params.if_running or ("reuse" if same and running.state != record.UNHEALTHY else "restart")
         if choice == "fail":
+            service = running.record["service"]
             raise Refusal(
                 PREFLIGHT_FAILED,
-                f"{running.record['service']} is {running.state} already (launch {running.record['launchId']})",
+                f"{service} is {running.state} already (launch {running.record['launchId']})",
                 "stop it first, or use ifRunning reuse or restart",
+                zh=(
+                    f"{service} 已在运行，状态 {running.state}（启动 {running.record['launchId']}）",
+                    "先停止它，或把 ifRunning 设为 reuse 或 restart",
+                ),
             )
         if choice == "reuse" and running.state != record.STOPPING:
             listener("joined", running.record, [])
             return running.dir, True
         new_launch.check(params, state_dir, min_free_bytes)  # so that the running one is not stopped in vain
+        from tracetail.launcher.operations import stop  # noqa: PLC0415  (only where one has to be stopped)
+
         listener("restarting", running.record, [])
         stopped = stop.stop_launch(running)
         if stopped.status != OK:
             return stopped
     if scope and shutil.which("systemd-run") is None:
-        raise Refusal(PREFLIGHT_FAILED, "--scope needs systemd-run, which is not there", "leave --scope out")
+        zh = ("--scope 需要 systemd-run，本机没有", "去掉 --scope")
+        raise Refusal(PREFLIGHT_FAILED, "--scope needs systemd-run, which is not there", "leave --scope out", zh=zh)
     listener("launching", {}, [])
     launch, lock = new_launch.prepare(params, state_dir, 0, min_free_bytes)
     with lock:
@@ -144,7 +164,7 @@ def _launch(
 
 def find_running(state_dir: Path, params: Params) -> registry.Launch | None:
     """Return the running launch of this service, if there is one; a keeper that died is replaced."""
-    service = registry.service_name(params.env, params.model_name, params.port)
+    service = registry.service_name(params.env, params.model_name, params.port, params.node_rank)
     for launch in registry.launches(state_dir):
         if launch.record["service"] == service and (launch.live or keeper_process.needs_keeper(launch)):
             if keeper_process.needs_keeper(launch):
@@ -180,13 +200,18 @@ def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool)
         if keeper_process.needs_keeper(found):
             if not rescue.rescue(launch):
                 cause, hint = "no keeper stays with the launch", f"see {launch.path / 'keeper.log'}"
-                return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause, hint)
+                zh = ("该启动没有守护进程", f"查看 {launch.path / 'keeper.log'}")
+                return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause, hint, zh)
         elif (
             found.state == record.UNHEALTHY and reused and time.monotonic() - begun > settings["ready"]["timeoutSec"]
         ):
-            cause = f"it runs, but is unhealthy: {found.record.get('health', {}).get('cause', '')}"
+            health = found.record.get("health", {})
+            cause = f"it runs, but is unhealthy: {health.get('cause', '')}"
             hint = "ifRunning restart replaces it"
-            return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause, hint, reused=True)
+            zh = (f"它在运行，但不健康：{health.get('causeZh', '')}", "把 ifRunning 设为 restart 可替换它")
+            return Result(
+                "start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause, hint, zh, reused=True
+            )
         elif found.record["state"] in record.ENDED_STATES:
             from tracetail.launcher.callbacks import tail_of  # noqa: PLC0415  (only for a start that failed)
             from tracetail.launcher.log.excerpt import excerpt_of  # noqa: PLC0415
@@ -196,11 +221,12 @@ def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool)
             excerpt = excerpt_of(segments, next(iter(ended.get("evidence", [])), ""))
             result = Result("start", ended.get("exitStatus", EXITED_BEFORE_READY), found.record, found.state, seconds)
             if found.state == record.STOPPED:
-                result = result._replace(cause="it was stopped before it was ready")
+                result = result._replace(cause="it was stopped before it was ready", zh=("就绪之前已被停止", ""))
             if excerpt:
                 return result._replace(excerpt=excerpt.lines, excerpt_at=excerpt.at)
             return result._replace(tail=tail_of(segments))
         elif time.monotonic() > deadline:
             cause = "the keeper did not record how the start ended"
-            return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause=cause)
+            zh = ("守护进程没有记录启动如何结束", "")
+            return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause=cause, zh=zh)
         time.sleep(POLL_SECONDS)

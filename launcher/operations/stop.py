@@ -12,16 +12,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tracetail.contract import record
-from tracetail.contract.nvml import Devices, MemoryUse
+from tracetail.contract import accelerators, record
+from tracetail.contract.accelerators import Accelerators
+from tracetail.contract.nvml import MemoryUse
 from tracetail.contract.owned_files import user_name
 from tracetail.contract.process_tag import LAUNCH_TAG
-from tracetail.contract.processes import boot_id, read_environ, read_process
+from tracetail.contract.processes import Process, boot_id, read_environ, read_process
 from tracetail.contract.record import LaunchDir, Record
 from tracetail.launcher import plan, registry
 from tracetail.launcher.machine import ports, processes
 from tracetail.launcher.machine.nvml import describe, held_by
-from tracetail.launcher.operations import as_owner, keeper_process, rescue
+from tracetail.launcher.operations import as_owner, keeper_process, launch_container, rescue
 from tracetail.launcher.result import LOCKED, OK, STOP_INCOMPLETE, Result
 
 GRACE_SECONDS = 20.0
@@ -49,9 +50,9 @@ class SeenProcesses:
         self._add_running()
 
     @functools.cached_property
-    def _devices(self) -> Devices | None:
+    def _devices(self) -> Accelerators | None:
         """Found only once the stop is under way: with a broken driver that takes long."""
-        return Devices.find()
+        return accelerators.find()
 
     def sample(self) -> None:
         """Add the processes that run now. Does nothing on a machine without devices."""
@@ -62,10 +63,16 @@ class SeenProcesses:
         """Return the device memory that they hold now."""
         return [] if self._devices is None else held_by(self._devices.memory_uses(), self._seen)
 
+    @property
+    def tool(self) -> str:
+        """The command that shows what holds a device."""
+        return self._devices.tool if self._devices is not None else ""
+
     def _add_running(self) -> None:
         found = self._launch.record
         keeper = found["keeper"]["pid"] if self._launch.kept and "keeper" in found else 0
-        for process in processes.members(found["launchId"], found.get("server"), keeper=keeper):
+        container = record.container_init(found)
+        for process in processes.members(found["launchId"], found.get("server"), container=container, keeper=keeper):
             self._seen.add((process.pid, process.start_time))
         self._sampled_at = time.monotonic()
 
@@ -99,11 +106,12 @@ def _stop_service(launches: list[registry.Launch], state_dir: Path) -> Result:
         with registry.operation_lock(state_dir, service, {"action": "stop"}):
             results = [stop_launch(registry.read_launch(launch.dir)) for launch in launches]
     except OSError as error:
-        cause = f"cannot lock {service}: {error.strerror or error}"
-        return Result("stop", STOP_INCOMPLETE, launches[0].record, cause=cause, hint="check the state directory")
+        cause, hint = f"cannot lock {service}: {error.strerror or error}", "check the state directory"
+        zh = (f"无法锁定 {service}：{error.strerror or error}", "检查状态目录")
+        return Result("stop", STOP_INCOMPLETE, launches[0].record, cause=cause, hint=hint, zh=zh)
     except registry.BusyError as busy:
         hint = "wait until it has ended, then try again"
-        return Result("stop", LOCKED, launches[0].record, cause=str(busy), hint=hint)
+        return Result("stop", LOCKED, launches[0].record, cause=str(busy), hint=hint, zh=busy.zh)
     worst = max(results, key=lambda result: result.status)
     return worst._replace(seconds=time.monotonic() - begun)
 
@@ -120,33 +128,55 @@ def _stop_launch(launch: registry.Launch) -> Result:
         name = user_name(owner)
         cause = f"launch {launch.dir.launch_id} belongs to user {name}, who alone (and root) may stop it"
         hint = f"stop it as {name}, or as root"
-        return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, cause=cause, hint=hint)
+        zh = (
+            f"启动 {launch.dir.launch_id} 属于用户 {name}，只有该用户（和 root）可以停止它",
+            f"以 {name} 或 root 的身份停止",
+        )
+        return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, cause=cause, hint=hint, zh=zh)
     if keeper_process.needs_keeper(launch):
         rescue.rescue(launch.dir)
         launch = registry.read_launch(launch.dir)
     timeout = _stop_timeout(launch)
     seen = SeenProcesses(launch)
     if launch.kept and not _stopped_by_keeper(launch.dir, timeout, seen):
+        waiting = launch.dir.read()
+        if waiting.get("container", {}).get("problem"):
+            return _without_runtime(waiting, time.monotonic() - begun)
         _signal_keeper(launch.dir.read(), signal.SIGKILL)
         keeper_process.wait_for(lambda: not launch.dir.lock_held(), KILLED_SECONDS)
         rescue.replace(launch.dir)
         _stopped_by_keeper(launch.dir, timeout, seen)
+    left_container = launch_container.end(launch.dir, timeout)
     _kill_rest(launch.dir.read())
     rescue.end(launch.dir, record.STOPPED, "stopped, but not by its keeper, which did not respond")
     launch = registry.read_launch(launch.dir)
-    left, hint = _remains(launch.record), "end it by hand"
+    left, hint, hint_zh = _remains(launch.record), "end it by hand", "手动结束它"
+    if left_container:
+        left.insert(0, left_container)
     if not left:
-        left, hint = (
-            _held_memory(seen, begun + timeout),
-            "nvidia-smi shows it; a device that keeps it needs a reset",
-        )
+        left = _held_memory(seen, begun + timeout)
+        hint = f"{seen.tool} shows it; a device that keeps it needs a reset"
+        hint_zh = f"{seen.tool} 可以看到；显存一直不释放的设备需要重置"
     seconds = time.monotonic() - begun
     if left:
         cause = "not stopped completely: " + "; ".join(left)
-        return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, seconds, cause, hint)
+        zh = ("没有完全停止：" + "；".join(left), hint_zh)
+        return Result("stop", STOP_INCOMPLETE, launch.record, launch.state, seconds, cause, hint, zh)
     # On a read-only disk the record still has the state from before.
     ended = launch.record["state"] in record.ENDED_STATES
     return Result("stop", OK, launch.record, launch.state if ended else record.STOPPED, seconds)
+
+
+def _without_runtime(found: Record, seconds: float) -> Result:
+    """Return the result of a stop whose keeper goes on asking a container runtime that does not answer."""
+    container = found["container"]
+    cause = f"not stopped completely: container {container['name']} may still run: {container['problem']}"
+    hint = f"start {container['runtime']} again: the keeper then ends the container by itself"
+    zh = (
+        f"没有完全停止：容器 {container['name']} 可能仍在运行：{container['problem']}",
+        f"重新启动 {container['runtime']}：之后 keeper 会自行结束该容器",
+    )
+    return Result("stop", STOP_INCOMPLETE, found, record.STOPPING, seconds, cause, hint, zh)
 
 
 def _stop_timeout(launch: registry.Launch) -> float:
@@ -188,7 +218,7 @@ def _kill_rest(found: Record) -> None:
     """Kill the processes that the keeper did not end."""
 
     def none_left() -> bool:
-        left = processes.members(found["launchId"], found.get("server"))
+        left = _members(found)
         for process in left:
             with contextlib.suppress(PermissionError):
                 processes.send(process, signal.SIGKILL)
@@ -197,11 +227,12 @@ def _kill_rest(found: Record) -> None:
     keeper_process.wait_for(none_left, KILLED_SECONDS)
 
 
+def _members(found: Record) -> list[Process]:
+    return processes.members(found["launchId"], found.get("server"), container=record.container_init(found))
+
+
 def _remains(found: Record) -> list[str]:
-    left = [
-        f"pid {process.pid} ({processes.command_line(process.pid)})"
-        for process in processes.members(found["launchId"], found.get("server"))
-    ]
+    left = [f"pid {process.pid} ({processes.command_line(process.pid)})" for process in _members(found)]
     port = found.get("port")
     if port is None or "server" not in found or left:
         return left

@@ -7,13 +7,18 @@ from aiohttp import web
 from msgspec import Meta
 
 from tracetail.contract import labels as names
+from tracetail.contract.request_ids import request_id_pattern
 from tracetail.loki import logql
 from tracetail.panel.auth.access import READ
 from tracetail.panel.routes.errors import RequestError
 from tracetail.panel.routes.request import checked_id, parameters, trace_of
 from tracetail.panel.trace.entry import FIRST_KEY, LAST_KEY, InvalidKeyError, Key
+from tracetail.panel.trace.request_filter import RequestFilter
 from tracetail.panel.trace.search import TextQuery
 from tracetail.panel.trace.traces import Traces
+
+RequestId = Annotated[str, Meta(max_length=500)]
+"""The id of a request to the server, as its client sent it or as the engine prints it."""
 
 
 class LinesQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -24,6 +29,7 @@ class LinesQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     instance_id: str = ""
     level: Annotated[str, Meta(max_length=100)] = ""
     process: Annotated[str, Meta(max_length=500)] = ""
+    request_id: RequestId = ""
     kind: Annotated[str, Meta(max_length=100)] = ""
     q: Annotated[str, Meta(max_length=1000)] = ""
     regex: bool = False
@@ -44,13 +50,15 @@ class LinesRequests:
     def query(self, request: web.Request, kind: type[_Q]) -> _Q:
         """Return the parameters. Raises RequestError, also for a filter on metadata that this Loki does not keep."""
         query = parameters(request, kind)
-        if not self.keeps_metadata and (query.level or query.process or query.kind):
-            raise RequestError(
-                400,
-                "no_metadata",
-                "this Loki keeps no levels, processes and kinds of lines (loki.structured_metadata = false)",
-            )
+        if query.level or query.process or query.kind or query.request_id:
+            self.require_metadata()
         return query
+
+    def require_metadata(self) -> None:
+        """Raise RequestError (400) if the Loki does not keep what a filter is about."""
+        if not self.keeps_metadata:
+            kept = "levels, processes, request ids and kinds of lines"
+            raise RequestError(400, "no_metadata", f"this Loki keeps no {kept} (loki.structured_metadata = false)")
 
     async def trace_id(self, request: web.Request, query: LinesQuery, scope: str = READ) -> str:
         """Return the traceId that the request names, after the access check of trace_of."""
@@ -81,6 +89,9 @@ def log_query_of(trace_id: str, query: LinesQuery) -> str:
         matches=(query.q or None) if query.regex else None,
         ignore_case=not query.case,
         metadata={name: value for name, value in metadata.items() if value},
+        metadata_patterns=(
+            {names.METADATA_REQUEST_ID: request_id_pattern(query.request_id)} if query.request_id else None
+        ),
     )
 
 
@@ -98,6 +109,7 @@ def text_query_of(trace_id: str, query: LinesQuery) -> TextQuery:
         case=query.case,
         levels=_levels_of(query),
         process=query.process,
+        request=RequestFilter(query.request_id) if query.request_id else None,
     )
 
 

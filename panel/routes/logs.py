@@ -21,10 +21,12 @@ from tracetail.panel.trace.line_index import LineIndexes
 from tracetail.panel.trace.reader import Page, Reader
 from tracetail.panel.trace.search import Search
 from tracetail.panel.trace.stream_messages import gaps_json
-from tracetail.panel.trace.traces import Traces, earliest, positions
+from tracetail.panel.trace.traces import Traces, earliest, positions, source_labels
 
 PAGE_LINES = 500
 PAGE_LINES_MAX = 5000
+_INDEX_SECONDS = 5.0
+"""How long a request waits for line numbers before it is answered as incomplete."""
 
 
 class LogsQuery(LinesQuery):
@@ -113,9 +115,12 @@ class LogRoutes:
     async def index(self, request: web.Request) -> web.Response:
         """Return how many lines each log has before a key and before each checkpoint; incomplete while counting."""
         query = self._requests.query(request, IndexQuery)
-        trace_id, start = await self._requests.trace_start(request, query)
+        trace_id = await self._requests.trace_id(request, query)
         end = bounds(before=query.before)[1]
-        index = await self._indexes.up_to(log_query_of(trace_id, query), start, end)
+        series = await self._traces.streams(trace_id)
+        start = Key(earliest(series, self._traces.range()[0]))
+        log_query = log_query_of(trace_id, query)
+        index = await self._indexes.of(log_query, start, source_labels(series), wait=_INDEX_SECONDS)
         if index is None:
             return json_answer({"complete": False})
         before = await self._indexes.before(index, end)

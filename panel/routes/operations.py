@@ -2,8 +2,9 @@
 
 from typing import Any, NamedTuple
 
+from tracetail.panel.routes.history import HistoryQuery
 from tracetail.panel.routes.ingest import Lines, Report
-from tracetail.panel.routes.launches import LaunchesQuery
+from tracetail.panel.routes.launches import ComparisonQuery, LastReadyQuery, LaunchesQuery
 from tracetail.panel.routes.log_queries import LinesQuery
 from tracetail.panel.routes.logs import DownloadQuery, IndexQuery, LogsQuery, SearchQuery
 from tracetail.panel.routes.overview import HistogramQuery
@@ -49,7 +50,28 @@ OPERATIONS = (
         reference("LaunchesPage"),
         LaunchesQuery,
     ),
+    Operation(
+        "get",
+        "/api/launches/last-ready",
+        "For several launches, by launchId: the last one of the same service before it that became ready.",
+        reference("LastReady"),
+        LastReadyQuery,
+    ),
     Operation("get", "/api/launches/{launchId}", "One launch.", reference("Launch")),
+    Operation(
+        "get",
+        "/api/launches/{launchId}/comparison",
+        "What differs between a launch and the last one of its model that became ready, or another one.",
+        reference("Comparison"),
+        ComparisonQuery,
+    ),
+    Operation(
+        "get",
+        "/api/history",
+        "The last starts of a model, newest first: phases, versions, and how long each took.",
+        reference("StartHistory"),
+        HistoryQuery,
+    ),
     Operation(
         "get",
         "/api/logs",

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from tracetail.contract import labels as names
 from tracetail.panel.routes.answer import json_answer
-from tracetail.panel.routes.log_queries import LinesQuery, LinesRequests, log_query_of
+from tracetail.panel.routes.log_queries import LinesQuery, LinesRequests, bounds, log_query_of
 from tracetail.panel.trace.entry import Key
 from tracetail.panel.trace.overview import STATS_FILTER, Overview
 from tracetail.panel.trace.shared_answers import SharedAnswers
@@ -18,8 +18,10 @@ _ANSWER_SECONDS = 2.0
 
 
 class HistogramQuery(LinesQuery):
-    """Gives the number of time slices."""
+    """Gives the number of time slices, and the part of the time that is wanted: keys, as for a page of lines."""
 
+    start: str = ""
+    before: str = ""
     buckets: Annotated[int, Meta(ge=1, le=500)] = 120
 
 
@@ -44,9 +46,10 @@ class OverviewRoutes:
         query = self._requests.query(request, HistogramQuery)
         trace_id, start = await self._requests.trace_start(request, query)
         log_query = log_query_of(trace_id, query)
-        key = ("histogram", log_query, query.buckets)
+        part = bounds(start=query.start, before=query.before)
+        key = ("histogram", log_query, query.buckets, part)
         return json_answer(
-            await self._answers.get(key, lambda: self._overview.histogram(log_query, start, query.buckets))
+            await self._answers.get(key, lambda: self._overview.histogram(log_query, start, query.buckets, part))
         )
 
     async def facets(self, request: web.Request) -> web.Response:

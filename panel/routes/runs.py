@@ -15,7 +15,7 @@ from tracetail.panel.powerjob import PowerJob
 from tracetail.panel.routes.answer import json_answer
 from tracetail.panel.routes.errors import NotFoundError, RequestError
 from tracetail.panel.routes.request import checked_id, grant_of, parameters, trace_of
-from tracetail.panel.trace.entry import LAST_KEY, Key
+from tracetail.panel.trace.entry import Key
 from tracetail.panel.trace.line_index import LineIndexes
 from tracetail.panel.trace.reader import Page, Reader
 from tracetail.panel.trace.traces import Traces
@@ -105,7 +105,7 @@ class RunRoutes:
         start = Key(await self._traces.start_ns(trace_id))
         if line == 0:
             return start
-        index = await self._indexes.up_to(log_query, start, LAST_KEY, wait=_INDEX_SECONDS)
+        index = await self._indexes.of(log_query, start, (names.LAUNCH_ID,), wait=_INDEX_SECONDS)
         if index is None:
             raise RequestError(
                 503, "counting", "the lines of this run are being counted; repeat the request in a few seconds"

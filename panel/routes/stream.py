@@ -10,9 +10,11 @@ from msgspec import Meta
 
 from tracetail.panel.auth.access import READ, Credential
 from tracetail.panel.routes.errors import RequestError
+from tracetail.panel.routes.log_queries import LinesRequests, RequestId
 from tracetail.panel.routes.request import CREDENTIAL, grant_of, parameters, trace_of
 from tracetail.panel.trace import cursor
 from tracetail.panel.trace.feeds import Feeds, TooManyViewersError
+from tracetail.panel.trace.request_filter import RequestFilter
 from tracetail.panel.trace.stream_messages import Message
 from tracetail.panel.trace.traces import Traces
 
@@ -24,18 +26,20 @@ _Cursor = Annotated[str, Meta(max_length=cursor.MAX_CHARACTERS, pattern="^[A-Za-
 
 
 class StreamQuery(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    """Selects the trace to follow, and where to resume."""
+    """Selects the trace to follow, or one request's lines of it, and where to resume."""
 
     trace_id: str = ""
     launch_id: str = ""
     instance_id: str = ""
+    request_id: RequestId = ""
     cursor: _Cursor = ""
 
 
 class StreamRoutes:
     """Serves live streams."""
 
-    def __init__(self, traces: Traces, feeds: Feeds, heartbeat_seconds: float) -> None:
+    def __init__(self, requests: LinesRequests, traces: Traces, feeds: Feeds, heartbeat_seconds: float) -> None:
+        self._requests = requests
         self._traces = traces
         self._feeds = feeds
         self._heartbeat_seconds = heartbeat_seconds
@@ -47,6 +51,10 @@ class StreamRoutes:
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Follow a trace from the cursor (or Last-Event-ID) on; without one from the trace's start."""
         query = parameters(request, StreamQuery)
+        wanted = None
+        if query.request_id:
+            self._requests.require_metadata()
+            wanted = RequestFilter(query.request_id)
         trace_id = await trace_of(
             request,
             self._traces,
@@ -68,7 +76,7 @@ class StreamRoutes:
             }
         )
         try:
-            with self._feeds.watch(trace_id, positions, grant_of(request).holder) as (feed, viewer):
+            with self._feeds.watch(trace_id, positions, grant_of(request).holder, wanted) as (feed, viewer):
                 await response.prepare(request)
                 await response.write(b"retry: 1000\n\n")
                 deadline = _deadline(grant_of(request).seconds_left())

@@ -4,7 +4,7 @@
 import { fragment, onEvent, panelOf } from "./address.js";
 
 const PREFIX = "tracetail:";
-const EVENTS = ["ready", "token-needed", "state", "phase", "first-error", "line-selected", "gap"];
+const EVENTS = ["ready", "token-needed", "state", "phase", "first-error", "line-selected", "gap", "view", "list-view", "trace-chosen"];
 
 const panel = panelOf((name) => fragment().get(name));
 // With `origin` in the fragment messages go to that page alone; without, they carry ids and states, but no text of a log.
@@ -31,7 +31,9 @@ for (const name of EVENTS) onEvent(panel, name, (detail) => send(name, detail));
 const COMMANDS = {
   token: (value) => { panel.token = String(value); },
   seek: (value) => void panel.seek(String(value)),
-  filter: (value) => void panel.setFilter({ level: String(value?.level ?? ""), process: String(value?.process ?? "") }),
+  filter: (value) => void panel.setFilter({
+    level: String(value?.level ?? ""), process: String(value?.process ?? ""), requestId: String(value?.requestId ?? ""),
+  }),
   follow: () => void panel.follow(),
   theme: (value) => { panel.theme = String(value); },
   locale: (value) => { panel.locale = String(value); },
@@ -46,5 +48,5 @@ addEventListener("message", (event) => {
   if (Object.hasOwn(COMMANDS, name)) COMMANDS[name](event.data.value);
 });
 
-document.body.append(panel);
+document.querySelector("main")?.append(panel);
 send("loaded", {});

@@ -3,9 +3,11 @@
 
 import { fragment, onEvent, panelOf } from "./address.js";
 
-const TEXTS = ["level", "process", "q"];
+const TEXTS = ["level", "process", "requestId", "q", "from", "to"];
 const SWITCHES = ["regex", "case", "only"];
-const SHOWN = ["traceId", "launchId", "instanceId", "locale", "theme", "line"];
+const LIST = ["q", "state", "modelName", "engine", "env", "host", "hours", "since", "until", "through"];
+const LOOKS = ["locale", "theme"];
+const SHOWN = ["traceId", "launchId", "instanceId", "line", ...LOOKS];
 
 /** The token of this page's address, for another address: a # and the token, or nothing. */
 function tokenFragment() {
@@ -15,28 +17,61 @@ function tokenFragment() {
 
 const query = new URLSearchParams(location.search);
 const panel = panelOf((name) => query.get(name) ?? fragment().get(name));
-panel.beginWith({
-  ...Object.fromEntries(TEXTS.map((name) => [name, query.get(name) ?? ""])),
-  ...Object.fromEntries(SWITCHES.map((name) => [name, query.get(name) === "1"])),
-});
-
-/** @param {string} traceId */
-function showTrace(traceId) {
-  history.pushState(null, "", `?traceId=${encodeURIComponent(traceId)}${tokenFragment()}`);
+let isList = !panel.traceId && !panel.launchId && !panel.instanceId;
+if (isList) panel.listWith({ ...textsOf(LIST), chosen: history.state?.chosen ?? "" });
+else {
+  const switches = Object.fromEntries(SWITCHES.map((name) => [name, query.get(name) === "1"]));
+  panel.beginWith({ ...textsOf(TEXTS), ...switches });
 }
 
-onEvent(panel, "trace-chosen", ({ traceId }) => showTrace(traceId));
+/**
+ * The values of these parameters; "" for those that are not there.
+ * @param {string[]} names
+ */
+function textsOf(names) {
+  return Object.fromEntries(names.map((name) => [name, query.get(name) ?? ""]));
+}
+
+function hereWithToken() {
+  return `${location.pathname}${location.search}${tokenFragment()}`;
+}
+
+/**
+ * Another address of this page, in the language and theme of this one.
+ * @param {Record<string, string>} parameters
+ */
+function addressWith(parameters) {
+  const looks = LOOKS.filter((name) => query.get(name)).map((name) => [name, query.get(name) ?? ""]);
+  const search = new URLSearchParams([...Object.entries(parameters), ...looks]).toString();
+  return `${location.pathname}${search && `?${search}`}${tokenFragment()}`;
+}
+
+panel.addressOf = (/** @type {string} */ traceId, /** @type {string} */ launchId = "") => addressWith({ traceId, ...(launchId && { launchId }) });
+// The way back from a log leads to the list as it was.
+panel.home = isList ? hereWithToken() : history.state?.list ?? addressWith({});
+onEvent(panel, "trace-chosen", ({ traceId, launchId }) => {
+  if (isList) history.replaceState({ chosen: traceId }, "");
+  isList = false;
+  history.pushState({ list: panel.home }, "", panel.addressOf(traceId, launchId));
+});
+onEvent(panel, "list-view", ({ isStep, ...view }) => {
+  const address = new URL(location.href);
+  for (const name of LIST) setOrDelete(address.searchParams, name, view[name]);
+  if (isStep) history.pushState(null, "", address);
+  else history.replaceState(null, "", address);
+  panel.home = hereWithToken();
+});
 addEventListener("popstate", () => location.reload());
 onEvent(panel, "line-selected", ({ id }) => {
   const place = fragment();
   place.set("line", id);
-  history.replaceState(null, "", `#${place}`);
+  history.replaceState(history.state, "", `#${place}`);
 });
 onEvent(panel, "view", (view) => {
   const address = new URL(location.href);
   for (const name of TEXTS) setOrDelete(address.searchParams, name, view[name]);
   for (const name of SWITCHES) setOrDelete(address.searchParams, name, view[name] && view.q ? "1" : "");
-  history.replaceState(null, "", address);
+  history.replaceState(history.state, "", address);
 });
 onEvent(panel, "state", ({ launch, state }) => {
   document.title = `${launch.modelName} · ${state} · tracetail`;
@@ -45,7 +80,6 @@ onEvent(panel, "state", ({ launch, state }) => {
 onEvent(panel, "ready", () => {
   if (document.activeElement === document.body) panel.focus();
 });
-panel.home = `/panel${tokenFragment()}`;
 
 /**
  * @param {URLSearchParams} parameters
@@ -57,7 +91,7 @@ function setOrDelete(parameters, name, value) {
   else parameters.delete(name);
 }
 
-const known = [...SHOWN, ...TEXTS, ...SWITCHES];
+const known = [...SHOWN, ...(isList ? LIST : [...TEXTS, ...SWITCHES])];
 panel.unknownParameters = [...query.keys()].filter((name) => !known.includes(name));
 
-document.body.append(panel);
+document.querySelector("main")?.append(panel);

@@ -101,15 +101,7 @@ class Entry(NamedTuple):
         return result
 
 
-_JSON_FIELDS = (
-    ("level", names.METADATA_LEVEL),
-    ("process", names.METADATA_PROCESS),
-    ("pid", names.METADATA_PID),
-    ("code", names.METADATA_SOURCE),
-    ("requestId", names.METADATA_REQUEST_ID),
-    ("kind", names.METADATA_KIND),
-    ("originalTime", names.METADATA_ORIGINAL_TIME),
-)
+_JSON_FIELDS = tuple((names.METADATA_JSON_NAMES.get(label, label), label) for label in names.METADATA_NAMES)
 
 
 def source_of(merged: Mapping[str, str]) -> str:

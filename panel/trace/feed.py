@@ -20,6 +20,7 @@ from tracetail.panel.trace import launches
 from tracetail.panel.trace.entry import FIRST_KEY, Entry, Key
 from tracetail.panel.trace.overlap import Overlap
 from tracetail.panel.trace.reader import Page, Reader
+from tracetail.panel.trace.request_filter import RequestFilter
 from tracetail.panel.trace.stream_messages import (
     REACHABLE,
     Message,
@@ -28,13 +29,15 @@ from tracetail.panel.trace.stream_messages import (
     lines_messages,
     unreachable,
 )
-from tracetail.panel.trace.traces import Traces, sources
+from tracetail.panel.trace.traces import Traces, earliest, sources
 from tracetail.panel.trace.viewer import Viewer
 
 log = logging.getLogger(__name__)
 
 DISCOVERY_SECONDS = 2.0
 """Interval of the query for new launches of a trace."""
+CONTACT_SECONDS = 10.0
+"""Interval of the query for heartbeats of the machines of a trace's launches."""
 IDLE_AFTER_SECONDS = 60.0
 IDLE_SECONDS = 1.0
 """Polling interval of a log without new lines for IDLE_AFTER_SECONDS."""
@@ -61,7 +64,10 @@ class Feed:
         self._last_line_at: dict[str, float] = {}
         self._polled_at: dict[str, float] = {}
         self._launches: dict[str, dict[str, Any]] = {}
+        self._start = FIRST_KEY
+        """Before the first line of the trace."""
         self._discovered_at = 0.0
+        self._contact_at = 0.0
         self._ready = asyncio.Event()
         self._error = ""
         """Why Loki does not answer; empty if it does."""
@@ -129,7 +135,8 @@ class Feed:
             position = self._read[source].resumed(viewer.positions.get(source, FIRST_KEY))
             while position < end:
                 page = None
-                async for found in self._page_with_heartbeats(labels[source], position, end, heartbeat_seconds):
+                query = _query(labels[source], viewer.wanted)
+                async for found in self._page_with_heartbeats(query, position, end, heartbeat_seconds):
                     if isinstance(found, Page):
                         page = found
                     else:
@@ -144,14 +151,14 @@ class Feed:
                 viewer.positions[source] = position
 
     async def _page_with_heartbeats(
-        self, labels: Mapping[str, str], after: Key, end: Key, heartbeat_seconds: float
+        self, query: str, after: Key, end: Key, heartbeat_seconds: float
     ) -> AsyncIterator[Page | Message | None]:
         """Yield the page at last, before that heartbeats and the reasons for which it was asked for again."""
         retry = RETRY_MIN_SECONDS
         began = time.monotonic()
         reported = False
         while True:
-            reading = asyncio.create_task(self._page(labels, after, end.next))
+            reading = asyncio.create_task(self._page(query, after, end.next))
             try:
                 while not (await asyncio.wait({reading}, timeout=heartbeat_seconds))[0]:
                     yield unreachable(f"Loki has not returned lines for {time.monotonic() - began:.0f} s")
@@ -196,6 +203,10 @@ class Feed:
         if now - self._discovered_at >= DISCOVERY_SECONDS or not self._ready.is_set():
             await self._discover()
             self._discovered_at = now
+        if now - self._contact_at >= CONTACT_SECONDS:
+            self._contact_at = now
+            if await self._traces.contact.update(self._launches.values(), self._last_lines()):
+                self._broadcast_launches()
         due = [
             source
             for source in self._sources
@@ -228,7 +239,7 @@ class Feed:
         after = read.base
         found: list[Entry] = []
         while True:
-            page = await self._page(self._sources[source], after)
+            page = await self._page(_query(self._sources[source]), after)
             found += sorted(read.add(page.entries), key=lambda entry: entry.key)
             if not page.more or found:
                 return found, page
@@ -237,6 +248,7 @@ class Feed:
     async def _discover(self) -> None:
         """Find new logs; the first time also the launches, and the last line of each log, where following begins."""
         series = await self._traces.streams(self.trace_id)
+        self._start = Key(earliest(series, self._traces.range()[0]))
         found = sources(series)
         if not self._ready.is_set():
             known = {launch["launchId"]: launch for launch in await self._traces.launches(self.trace_id)}
@@ -253,21 +265,19 @@ class Feed:
             self._sources |= new
             self._broadcast_launches()
 
+    def _last_lines(self) -> dict[str, int]:
+        """Return the time of the last line of each log, by source."""
+        return {source: read.position.time_ns for source, read in self._read.items()}
+
     async def _last_key(self, labels: Mapping[str, str]) -> Key:
-        page = await self._reader.backward(
-            logql.selector(labels), Key(self._traces.range()[1]), self._range_start(), limit=1
-        )
+        page = await self._reader.backward(logql.selector(labels), Key(self._traces.range()[1]), self._start, limit=1)
         return page.entries[-1].key if page.entries else FIRST_KEY
 
-    async def _page(self, labels: Mapping[str, str], after: Key, end: Key | None = None) -> Page:
-        start = after.next if after > FIRST_KEY else self._range_start()
-        query = logql.selector(labels)
+    async def _page(self, query: str, after: Key, end: Key | None = None) -> Page:
+        start = after.next if after > FIRST_KEY else self._start
         if end is None:
             return await self._reader.forward(query, start, limit=_PAGE)
         return await self._reader.forward(query, start, end, limit=_PAGE)
-
-    def _range_start(self) -> Key:
-        return Key(self._traces.range()[0])
 
     def _interval(self, source: str, now: float) -> float:
         """Return the seconds between two queries for one log."""
@@ -289,3 +299,9 @@ class Feed:
     def _broadcast(self, message: Message) -> None:
         for viewer in self._viewers:
             viewer.enqueue(message)
+
+
+def _query(labels: Mapping[str, str], wanted: RequestFilter | None = None) -> str:
+    """Return the log query for the lines of a log, or for those of one request."""
+    patterns = {names.METADATA_REQUEST_ID: wanted.pattern} if wanted is not None else None
+    return logql.log_query(logql.selector(labels), metadata_patterns=patterns)

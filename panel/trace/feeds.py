@@ -9,6 +9,7 @@ from tracetail.panel.settings import PanelSettings
 from tracetail.panel.trace.entry import Key
 from tracetail.panel.trace.feed import Feed
 from tracetail.panel.trace.reader import Reader
+from tracetail.panel.trace.request_filter import RequestFilter
 from tracetail.panel.trace.traces import Traces
 from tracetail.panel.trace.viewer import Viewer
 
@@ -34,16 +35,23 @@ class Feeds:
         self._by_trace: Counter[str] = Counter()
 
     @contextmanager
-    def watch(self, trace_id: str, positions: Mapping[str, Key], holder: str = "") -> Iterator[tuple[Feed, Viewer]]:
+    def watch(
+        self, trace_id: str, positions: Mapping[str, Key], holder: str = "", wanted: RequestFilter | None = None
+    ) -> Iterator[tuple[Feed, Viewer]]:
         """Yield the trace's feed and a new viewer of it, removed at the end. Raises TooManyViewersError.
 
-        holder: whose streams are counted together; "" for somebody without a share of his own.
+        Args:
+            trace_id: the trace.
+            positions: the last line that the viewer has of each log.
+            holder: whose streams are counted together; "" for somebody without a share of his own.
+            wanted: the request whose lines the viewer gets; None for all lines.
+
         """
         self._check_shares(trace_id, holder)
         feed = self._feeds.get(trace_id)
         if feed is None:
             feed = self._feeds[trace_id] = Feed(trace_id, self._reader, self._traces, self._settings)
-        viewer = Viewer(positions)
+        viewer = Viewer(positions, wanted)
         feed.add(viewer)
         self._count(trace_id, holder, 1)
         try:

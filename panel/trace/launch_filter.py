@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from tracetail.panel.trace.contact import shown_state
+
 _EXIT_FIELDS = ("cause", "causeCode", "causeZh", "signal")
+LABEL_FIELDS = ("modelName", "engine", "env", "host")
+"""Fields that stream labels give, with a filter each."""
 _TEXT_FIELDS = (
     "modelName",
     "engine",
@@ -22,7 +26,7 @@ class LaunchFilter(NamedTuple):
     """Selects launches. An empty value selects all."""
 
     state: str = ""
-    """States, separated by commas."""
+    """States, separated by commas; `lost` for launches without contact, which are in no other state then."""
     model_name: str = ""
     engine: str = ""
     host: str = ""
@@ -44,7 +48,7 @@ class LaunchFilter(NamedTuple):
 
     def matches(self, launch: Mapping[str, Any]) -> bool:
         """Return whether a launch with its events applied is selected."""
-        if not self.matches_labels(launch) or (self.state and launch.get("state") not in self.state.split(",")):
+        if not self.matches_labels(launch) or (self.state and shown_state(launch) not in self.state.split(",")):
             return False
         exit_fields = launch.get("exit", {})
         known = [launch.get(field) for field in _TEXT_FIELDS] + [exit_fields.get(name) for name in _EXIT_FIELDS]

@@ -27,7 +27,16 @@ STATE_EVENTS = (
 """The events that change the state; a long log has many of the others."""
 UNKNOWN = "unknown"
 """The state of every launch in a Loki without structured metadata, where a server's output could imitate an event."""
-_INTEGERS = frozenset({"port", "pid", "exitCode", "exitStatus", "attempt", "lines", "bytes", "rejected", "redacted"})
+_OF_RUNNING = ("health", "lastHeardAt", "lostContact")
+"""What only a launch that runs has."""
+_PLACE = ("nodes", "nodeRank", "role")
+"""Of a launch among those of several machines that serve one model together."""
+_INTEGERS = frozenset(
+    (
+        *("nodes", "nodeRank", "port", "pid", "exitCode", "exitStatus", "attempt"),
+        *("lines", "bytes", "rejected", "redacted"),
+    )
+)
 _EXIT_FIELDS = (
     "exitCode",
     "exitStatus",
@@ -94,7 +103,7 @@ def _apply(launch: dict[str, Any], event: Event, entry: Entry) -> None:
     at = str(entry.key.time_ns)
     if event.name == events.STARTED:
         launch["startedAt"] = at
-        _copy(launch, fields, ("service", "servedName", "port", "pid", "jobId", "command"))
+        _copy(launch, fields, ("service", "servedName", "port", "pid", "jobId", "image", "command", *_PLACE))
     elif event.name == events.PHASE:
         launch["phases"].append({"name": fields.get("name", ""), "seconds": _seconds(fields), "at": at})
     elif event.name == events.READY:
@@ -113,14 +122,15 @@ def _apply(launch: dict[str, Any], event: Event, entry: Entry) -> None:
         launch["state"] = record.FAILED
         launch["endedAt"] = at
         launch.setdefault("startedAt", at)
-        _copy(launch, fields, ("service", "servedName", "port", "jobId", "command"))
+        _copy(launch, fields, ("service", "servedName", "port", "jobId", "command", *_PLACE))
         _apply_exit(launch, fields, entry)
     elif event.name == events.STOPPING:
         launch["state"] = record.STOPPING
         _copy(launch, fields, ("reason",))
     elif event.name == events.EXITED:
         launch["state"] = fields.get("state", record.STOPPED)
-        launch.pop("health", None)
+        for name in _OF_RUNNING:
+            launch.pop(name, None)
         launch["endedAt"] = at
         _apply_exit(launch, fields, entry)
     elif event.name == events.ADOPTED:

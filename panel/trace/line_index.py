@@ -1,41 +1,48 @@
-"""Line numbers: how many lines a log has before a key, without keeping the lines.
+"""Line numbers: how many lines of each source precede a key. Loki counts them; only the last ones are read.
 
-Loki returns lines from a time on, not from a line number on. So the log is read once, in the background, and every
-thousand lines a checkpoint is kept: a time, and how many lines each of the trace's logs has before it. An index is
-built from Loki alone; when it was evicted, or lines have arrived late, it is built again. (Counting with
-count_over_time would be cheaper, and wrong: Loki counts an entry twice that was resent after its chunk was cut, but
-returns it once. So that count only serves to detect changes.)
+A log is counted in steps of time: in one query if its lines are spread evenly, and once more, in shorter steps, where
+a step has many lines. The ends of steps become checkpoints. From the last checkpoint before a key on, the lines are
+read: a key may divide a nanosecond, and new lines are still arriving there.
+
+Loki counts a line twice that it stores twice (one that was sent again after its block was cut), though it shows it
+once. The numbers behind such a line are too high until the lines there are read.
 """
 
 import asyncio
-import bisect
-import logging
 import time
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from tracetail.panel.trace.entry import FIRST_KEY, Entry, Key
-from tracetail.panel.trace.overview import Overview
-from tracetail.panel.trace.reader import Reader
-
-log = logging.getLogger(__name__)
+from tracetail.loki.client import LokiClient
+from tracetail.loki.limits import CREATION_GRACE_SECONDS
+from tracetail.panel.trace.entry import Key, source_of
+from tracetail.panel.trace.reader import Reader, one_entry
+from tracetail.panel.trace.shared_answers import SharedAnswers
 
 CHECKPOINT_LINES = 1000
-LAG_NS = 60 * 1_000_000_000
-"""Lines of another machine may still arrive with times this far back: an index that grows reads them again."""
-INDEXES_MAX = 64
+"""At least so many lines are between checkpoints; at most two and a half times as many, if the times allow it."""
+_STEP_LINES_MAX = 1500
+"""What is counted in shorter steps."""
+_STEPS = 2000
+"""How many steps a log is counted in."""
+_STEPS_MS = (
+    *(1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000, 600_000),
+    *(1_800_000, 3_600_000, 21_600_000, 86_400_000),
+)
+_QUERIES = 8
+"""How many parts of logs are counted at a time."""
 _PAGE = 4900
-_WAIT_SECONDS = 5.0
-"""How long a request waits for the index before it is answered as incomplete."""
+_MS = 1_000_000
 
 
-@dataclass(slots=True)
-class Checkpoint:
-    """The number of lines of each source before a time, and the last of those lines."""
+class Checkpoint(NamedTuple):
+    """The lines before a time."""
 
     time_ns: int
-    counts: dict[str, int]
-    last: dict[str, Key]
+    counts: Mapping[str, int]
+    """The number of lines, by source."""
+    last: Mapping[str, Key]
+    """The last line, by source; where it was not read, a key between it and the next one."""
 
     @property
     def total(self) -> int:
@@ -43,129 +50,51 @@ class Checkpoint:
         return sum(self.counts.values())
 
 
-@dataclass(slots=True)
-class LineIndex:
-    """The checkpoints of one log query, as far as the log was read."""
+class LineIndex(NamedTuple):
+    """The checkpoints of one log query, in order; the first one is before its first line."""
 
     query: str
-    start: Key
-    checkpoints: list[Checkpoint] = field(default_factory=list)
-    position: Key = FIRST_KEY
-    """Where reading continues: at or after the last checkpoint."""
-    counts: dict[str, int] = field(default_factory=dict)
-    """Lines before the position, by source."""
-    last: dict[str, Key] = field(default_factory=dict)
-    """The last line of each source before the position."""
-    final: Key = FIRST_KEY
-    """Before this key lines are counted, and no more are expected to arrive."""
-    loki_count: int = 0
-    """Loki's own count of lines before `final`, taken before they were read: a different count means a late line."""
-    counted: Key = FIRST_KEY
-    """Before this key lines were counted by the build that started at build_started_at."""
-    build_started_at: float = 0.0
-    build: asyncio.Task[None] | None = None
-
-    def __post_init__(self) -> None:
-        """Create the checkpoint at the start, with no lines before it."""
-        self.position = self.start
-        self.checkpoints = [Checkpoint(self.start.time_ns, {}, {})]
-
-    def covers(self, key: Key, requested_at: float) -> bool:
-        """Return whether all lines before key that had arrived at requested_at are counted."""
-        return self.final >= key or (self.counted >= key and self.build_started_at >= requested_at)
-
-    def rewind(self) -> None:
-        """Discard the counts after `final`, which lines that arrived late may have changed."""
-        while len(self.checkpoints) > 1 and self.checkpoints[-1].time_ns > self.final.time_ns:
-            self.checkpoints.pop()
-        self.position = Key(self.checkpoints[-1].time_ns)
-        self.counts = dict(self.checkpoints[-1].counts)
-        self.last = dict(self.checkpoints[-1].last)
-
-    def add(self, entries: list[Entry]) -> None:
-        """Count the next entries, which must be in order. A checkpoint never divides the entries of a nanosecond."""
-        previous = self.position.time_ns
-        for entry in entries:
-            time_ns = entry.key.time_ns
-            if time_ns > previous and sum(self.counts.values()) - self.checkpoints[-1].total >= CHECKPOINT_LINES:
-                self.checkpoints.append(Checkpoint(time_ns, dict(self.counts), dict(self.last)))
-            source = entry.stream.source
-            self.counts[source] = self.counts.get(source, 0) + 1
-            self.last[source] = entry.key
-            previous = time_ns
-        if entries:
-            self.position = entries[-1].key.next
+    checkpoints: Sequence[Checkpoint]
 
     def before(self, key: Key) -> Checkpoint:
         """Return the last checkpoint that is not after the key."""
-        index = bisect.bisect_right(self.checkpoints, key.time_ns, key=lambda checkpoint: checkpoint.time_ns)
-        return self.checkpoints[max(0, index - 1)]
+        return next((each for each in reversed(self.checkpoints) if each.time_ns <= key.time_ns), self.checkpoints[0])
 
     def at_line(self, number: int) -> Checkpoint:
         """Return the last checkpoint with at most this many lines before it."""
-        index = bisect.bisect_right(self.checkpoints, number, key=lambda checkpoint: checkpoint.total)
-        return self.checkpoints[max(0, index - 1)]
+        return next(each for each in reversed(self.checkpoints) if each.total <= number)
 
 
 class LineIndexes:
-    """The indexes of the log queries that were used most recently."""
+    """Makes the indexes of log queries. Equal requests that come while Loki counts share its answer."""
 
-    def __init__(self, reader: Reader, overview: Overview) -> None:
+    def __init__(self, loki: LokiClient, reader: Reader) -> None:
+        self._loki = loki
         self._reader = reader
-        self._overview = overview
-        self._indexes: OrderedDict[str, LineIndex] = OrderedDict()
+        self._shared = SharedAnswers(0.0)
+        self._slots = asyncio.Semaphore(_QUERIES)
 
-    async def up_to(self, query: str, start: Key, key: Key, *, wait: float = _WAIT_SECONDS) -> LineIndex | None:
-        """Return an index that counts every line before key that has arrived by now; None if it takes over `wait` s.
+    async def of(self, query: str, start: Key, by: Sequence[str], *, wait: float) -> LineIndex | None:
+        """Return the index of a log query; None if Loki counts for more than `wait` seconds: it goes on meanwhile.
 
-        Raises LokiError.
+        Args:
+            query: a log query.
+            start: a key before its first line.
+            by: the labels that determine the source of a line, see traces.source_labels.
+            wait: seconds.
+
+        Raises:
+            LokiError: Loki did not answer, or refused.
+
         """
-        requested_at = time.monotonic()
-        index = self._indexes.get(query)
-        if index is None or not await self._is_valid(index):
-            index = self._replace(query, start)
-        self._indexes.move_to_end(query)
-        while not index.covers(key, requested_at):
-            left = requested_at + wait - time.monotonic()
-            if left <= 0:
-                return None
-            if index.build is None or index.build.done():
-                index.rewind()
-                index.build = asyncio.create_task(self._build(index, key))
-                index.build.add_done_callback(_log_failure)
-            await asyncio.wait([index.build], timeout=left)
-            if index.build.cancelled():
-                return None  # another request detected that lines had arrived late
-            if index.build.done():
-                index.build.result()
-        return index
-
-    def _replace(self, query: str, start: Key) -> LineIndex:
-        """Return a new, empty index for the query; cancel the build of the old one."""
-        stale = self._indexes.get(query)
-        if stale is not None and stale.build is not None:
-            stale.build.cancel()
-        index = self._indexes[query] = LineIndex(query, start)
-        while len(self._indexes) > INDEXES_MAX:
-            _, evicted = self._indexes.popitem(last=False)
-            if evicted.build is not None:
-                evicted.build.cancel()
-        return index
-
-    async def _is_valid(self, index: LineIndex) -> bool:
-        """Return whether no line has arrived in the part of the log that was taken as final.
-
-        Loki may count a line twice that was sent twice, but an unchanged count means that nothing has changed.
-        """
-        if index.final <= index.start:
-            return True
-        return await self._loki_count(index, index.final) == index.loki_count
-
-    async def _loki_count(self, index: LineIndex, end: Key) -> int:
-        return sum((await self._overview.count(index.query, index.start, end.time_ns)).values())
+        try:
+            async with asyncio.timeout(wait):
+                return await self._shared.get((query, by), lambda: self._index(query, start, by))
+        except TimeoutError:
+            return None
 
     async def before(self, index: LineIndex, key: Key) -> Checkpoint:
-        """Return the number of lines of each source before the key: those of a checkpoint, and those read from it."""
+        """Return the lines before the key: those before a checkpoint, and those that are read from it on."""
         checkpoint = index.before(key)
         counts, last = dict(checkpoint.counts), dict(checkpoint.last)
         position = Key(checkpoint.time_ns)
@@ -178,31 +107,71 @@ class LineIndexes:
                 return Checkpoint(key.time_ns, counts, last)
             position = page.entries[-1].key.next
 
-    async def stop(self) -> None:
-        """Cancel the builds that run."""
-        builds = [index.build for index in self._indexes.values() if index.build is not None]
-        for task in builds:
-            task.cancel()
-        await asyncio.gather(*builds, return_exceptions=True)
+    async def _index(self, query: str, start: Key, by: Sequence[str]) -> LineIndex:
+        checkpoints = [Checkpoint(start.time_ns, {}, {})]
+        end_ns = time.time_ns() + CREATION_GRACE_SECONDS * 1_000_000_000
+        first = await one_entry(self._loki, query, start.time_ns, end_ns)
+        last = await one_entry(self._loki, query, first.time_ns, end_ns, backward=True) if first else None
+        if first is None or last is None:
+            return LineIndex(query, checkpoints)
+        span_ms = (last.time_ns - first.time_ns) // _MS
+        step_ns = next((step for step in _STEPS_MS if step * _STEPS > span_ms), _STEPS_MS[-1]) * _MS
+        # A step excludes its beginning. The one of the last line is left out: more lines may come in it.
+        begin_ns = (first.time_ns - 1) // step_ns * step_ns
+        end_ns = (last.time_ns - 1) // step_ns * step_ns
+        steps = await self._steps(query, by, begin_ns, end_ns, step_ns)
+        counts: dict[str, int] = {}
+        ends: dict[str, Key] = {}
+        for step_end_ns in sorted(steps):
+            for source, count in steps[step_end_ns].items():
+                counts[source] = counts.get(source, 0) + count
+                ends[source] = Key(step_end_ns + 1)
+            if sum(counts.values()) - checkpoints[-1].total >= CHECKPOINT_LINES:
+                checkpoints.append(Checkpoint(step_end_ns + 1, dict(counts), dict(ends)))
+        return LineIndex(query, checkpoints)
 
-    async def _build(self, index: LineIndex, key: Key) -> None:
-        """Count the lines before the key. Raises LokiError."""
-        build_started_at = time.monotonic()
-        final = max(index.start, min(key, Key(time.time_ns() - LAG_NS)))
-        loki_count = await self._loki_count(index, final) if final > index.start else 0
-        more = True
-        while more:
-            began = time.monotonic()
-            page = await self._reader.forward(index.query, index.position, key, limit=_PAGE)
-            index.add(page.entries)
-            more = page.more
-            # Requests for lines have priority: the index uses at most two thirds of Loki's time.
-            await asyncio.sleep((time.monotonic() - began) / 2)
-        index.final, index.loki_count = final, loki_count
-        index.counted, index.build_started_at = key, build_started_at
+    async def _steps(
+        self, query: str, by: Sequence[str], begin_ns: int, end_ns: int, step_ns: int
+    ) -> dict[int, dict[str, int]]:
+        """Return the numbers of lines after begin_ns by the ends of steps, and by source.
+
+        begin_ns and end_ns are multiples of the step, which is divided where it has many lines.
+        """
+        if begin_ns >= end_ns:
+            return {}
+        async with self._slots:
+            counts = await self._loki.counts_over_time(query, begin_ns + step_ns, end_ns, step_ns, by)
+        steps: dict[int, dict[str, int]] = {}
+        for values, of_source in counts.items():
+            source = source_of({name: value for name, value in zip(by, values, strict=True) if value})
+            for step_end_ns, count in of_source.items():
+                steps.setdefault(step_end_ns, {})[source] = count
+        crowded = sorted(end for end, found in steps.items() if sum(found.values()) > _STEP_LINES_MAX)
+        if not crowded or step_ns == _MS:
+            return steps
+        busiest = max(sum(steps[end].values()) for end in crowded)
+        shorter_ns = _part_of(step_ns, CHECKPOINT_LINES / busiest)
+        runs = _runs(crowded, step_ns)
+        parts = await asyncio.gather(*(self._steps(query, by, run[0], run[1], shorter_ns) for run in runs))
+        for end in crowded:
+            del steps[end]
+        for part in parts:
+            steps |= part
+        return steps
 
 
-def _log_failure(task: "asyncio.Task[None]") -> None:
-    """Log the failure of a build that nobody may be waiting for any more; the next request builds again."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.warning("the line numbers of a log could not be computed: %s", error)
+def _part_of(step_ns: int, share: float) -> int:
+    """Return the longest step that divides a step and is at most this share of it, at least a millisecond."""
+    step_ms = step_ns // _MS
+    return max(part for part in _STEPS_MS if step_ms % part == 0 and (part == 1 or part <= step_ms * share)) * _MS
+
+
+def _runs(ends: Sequence[int], step_ns: int) -> list[tuple[int, int]]:
+    """Return the beginnings and ends of the runs of steps that follow one another. ends: of the steps, in order."""
+    runs: list[tuple[int, int]] = []
+    for end in ends:
+        if runs and runs[-1][1] == end - step_ns:
+            runs[-1] = (runs[-1][0], end)
+        else:
+            runs.append((end - step_ns, end))
+    return runs

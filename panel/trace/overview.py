@@ -9,7 +9,7 @@ from tracetail.loki import logql
 from tracetail.loki.client import LokiClient
 from tracetail.loki.limits import CREATION_GRACE_SECONDS
 from tracetail.panel.trace import stats
-from tracetail.panel.trace.entry import Key
+from tracetail.panel.trace.entry import FIRST_KEY, LAST_KEY, Key
 from tracetail.panel.trace.reader import Reader
 
 _MS = 1_000_000
@@ -30,10 +30,20 @@ class Overview:
         self._loki = loki
         self._reader = reader
 
-    async def histogram(self, query: str, start: Key, buckets: int) -> dict[str, Any]:
-        """Return the lines by level in about this many slices of time, from the log's first line to its last."""
-        end = Key(time.time_ns() + CREATION_GRACE_SECONDS * 1_000_000_000)
-        first = await self._reader.forward(query, start, end, limit=1)
+    async def histogram(
+        self, query: str, start: Key, buckets: int, part: tuple[Key, Key] = (FIRST_KEY, LAST_KEY)
+    ) -> dict[str, Any]:
+        """Return the lines by level in about this many slices of time.
+
+        Args:
+            query: a log query.
+            start: a key before the log's first line.
+            buckets: how many slices at most, of those that have lines.
+            part: the range of keys that is wanted; by default from the log's first line to its last.
+
+        """
+        end = min(part[1], Key(time.time_ns() + CREATION_GRACE_SECONDS * 1_000_000_000))
+        first = await self._reader.forward(query, max(start, part[0]), end, limit=1)
         if not first.entries:
             return {"stepMs": 1000, "slices": []}
         last = await self._reader.backward(query, end, first.entries[0].key, limit=1)
@@ -42,16 +52,17 @@ class Overview:
         step = next((step for step in _STEPS_MS if step * buckets >= last_ms - first_ms), _STEPS_MS[-1])
         # Loki's windows are (t - step, t]; every Loki evaluates them at multiples of the step.
         begin = first_ms // step * step + step
-        until = max(last_ms // step * step + step, begin + step)  # Loki refuses an empty range
-        metric = logql.count_query(query, f"{step}ms", by=(names.METADATA_LEVEL,))
+        until = last_ms // step * step + step
         slices: dict[int, dict[str, int]] = {}
-        for series in await self._loki.matrix(metric, begin * _MS, until * _MS, step * _MS):
-            level = series["metric"].get(names.METADATA_LEVEL, "none")
-            for at, count in series["values"]:
-                slices.setdefault(round(float(at) * 1000) - step, {})[level] = int(float(count))
+        levels = await self._loki.counts_over_time(
+            query, begin * _MS, until * _MS, step * _MS, by=(names.METADATA_LEVEL,)
+        )
+        for (level,), steps in levels.items():
+            for end_ns, count in steps.items():
+                slices.setdefault(end_ns - step * _MS, {})[level or "none"] = count
         return {
             "stepMs": step,
-            "slices": [{"time": str(at * _MS), "counts": counts} for at, counts in sorted(slices.items())],
+            "slices": [{"time": str(time_ns), "counts": counts} for time_ns, counts in sorted(slices.items())],
         }
 
     async def count(

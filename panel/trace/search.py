@@ -14,6 +14,7 @@ from tracetail.panel.trace.cut_lines import CutLine, CutLines
 from tracetail.panel.trace.entry import Entry, Key
 from tracetail.panel.trace.overview import Overview
 from tracetail.panel.trace.reader import Page, Reader
+from tracetail.panel.trace.request_filter import RequestFilter
 
 _PAGE = 64
 _PROGRAM_MAX = 2000
@@ -49,6 +50,7 @@ class TextQuery:
     """Whether letters must match in case."""
     levels: tuple[str, ...] = ()
     process: str = ""
+    request: RequestFilter | None = None
 
     @property
     def log_query(self) -> str:
@@ -60,6 +62,7 @@ class TextQuery:
             matches=self.text if self.regex else None,
             ignore_case=not self.case,
             metadata={names.METADATA_PROCESS: self.process} if self.process else None,
+            metadata_patterns={names.METADATA_REQUEST_ID: self.request.pattern} if self.request else None,
         )
 
     def matcher(self) -> Callable[[str], bool]:
@@ -80,8 +83,10 @@ class TextQuery:
     def passes_filters(self, entry: Entry) -> bool:
         """Return whether the entry passes the metadata filters."""
         fields = entry.stream.fields
-        return (not self.levels or fields.get(names.METADATA_LEVEL, "") in self.levels) and (
-            not self.process or fields.get(names.METADATA_PROCESS, "") == self.process
+        return (
+            (not self.levels or fields.get(names.METADATA_LEVEL, "") in self.levels)
+            and (not self.process or fields.get(names.METADATA_PROCESS, "") == self.process)
+            and (self.request is None or self.request.matches(entry))
         )
 
 

@@ -2,20 +2,21 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from tracetail.contract import events, record
 from tracetail.contract import labels as names
-from tracetail.contract import record
 from tracetail.contract.identity import is_launch_id
 from tracetail.loki import logql
 from tracetail.loki.client import LokiClient
 from tracetail.loki.limits import CREATION_GRACE_SECONDS
 from tracetail.panel.settings import PanelSettings
 from tracetail.panel.trace import launches
+from tracetail.panel.trace.contact import Contact
 from tracetail.panel.trace.entry import FIRST_KEY, Entry, Key, source_of
-from tracetail.panel.trace.launch_filter import LaunchFilter
+from tracetail.panel.trace.launch_filter import LABEL_FIELDS, LaunchFilter
 from tracetail.panel.trace.reader import Reader, one_entry
 
 _DAY_NS = 86_400 * 1_000_000_000
@@ -25,7 +26,18 @@ _EVENTS_MAX = 20_000
 _LAUNCHES_AT_A_TIME = 100
 """How many launches one query reads the events of: their ids are in the query."""
 _STATE_EVENT = r"^(?:" + "|".join(launches.STATE_EVENTS) + r")(?: |$)"
+_STATE_OR_PHASE_EVENT = r"^(?:" + "|".join((*launches.STATE_EVENTS, events.PHASE)) + r")(?: |$)"
 _LAUNCH_TIME = re.compile(r"([0-9]{8}T[0-9]{6})-")
+
+
+class RecentLaunches(NamedTuple):
+    """A page of the recent launches."""
+
+    launches: list[dict[str, Any]]
+    next: str
+    """`before` of the next page; "" if there are no more."""
+    labels: dict[str, list[str]]
+    """By name, the values that the labels of all launches of the time range have: what can be filtered by."""
 
 
 class Traces:
@@ -36,6 +48,7 @@ class Traces:
         self._reader = reader
         self._lookback_ns = int(settings.lookback_days * _DAY_NS)
         self._recent_ns = int(settings.recent_hours * _HOUR_NS)
+        self.contact = Contact(loki, self._lookback_ns)
 
     def range(self) -> tuple[int, int]:
         """Return the time range, in nanoseconds, in which traces are searched."""
@@ -51,6 +64,18 @@ class Traces:
     async def streams(self, trace_id: str) -> list[dict[str, str]]:
         """Return the labels of every stream of a trace."""
         return await self._loki.series(logql.selector({names.TRACE_ID: trace_id}), *self.range())
+
+    async def series_of_service(self, model_name: str, env: str) -> list[dict[str, str]]:
+        """Return the labels of every launch's stream of a model in an environment; "" for all environments."""
+        labels = {names.SERVICE_NAME: model_name, **({names.ENV: env} if env else {})}
+        return await self._loki.series(logql.selector(labels), *self.range())
+
+    async def with_ids(self, launch_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the launches with these ids, with the events applied that change their states."""
+        if not launch_ids:
+            return []
+        series = await self._loki.series(logql.selector_of_values(names.LAUNCH_ID, launch_ids), *self.range())
+        return await self.with_states(self.launches_of(series))
 
     async def trace_ids(self, label: str, value: str) -> set[str]:
         """Return the traceIds of the streams with this label: resolves a launchId or an instanceId."""
@@ -87,44 +112,62 @@ class Traces:
             return []
         query = logql.trace_query(trace_id, launch_id=launch_id, metadata=launches.EVENT_METADATA)
         await self._apply_events(known, query, Key(earliest(series, self.range()[0])))
+        await self.contact.update(known.values())
         return launches.in_order(known)
 
-    async def recent(self, wanted: LaunchFilter, limit: int, before: str = "") -> tuple[list[dict[str, Any]], str]:
+    async def recent(
+        self, wanted: LaunchFilter, limit: int, before: str = "", time_range: tuple[int, int] = (0, 0)
+    ) -> RecentLaunches:
         """Return the most recent launches of all traces, newest first, with their states, and where more begin.
 
         Args:
             wanted: which launches.
             limit: how many of them at most.
             before: only launches with smaller launchIds: where the page before said that more begin.
-
-        Returns:
-            The launches, and the value of `before` for the next page: "" if there are no more.
+            time_range: from and to when they ran, in nanoseconds; 0: as far back as the settings say, and now.
 
         """
         now = time.time_ns()
-        start, end = now - self._recent_ns, now + CREATION_GRACE_SECONDS * 1_000_000_000
+        start = max(time_range[0] or now - self._recent_ns, now - self._lookback_ns)
+        end = time_range[1] or now + CREATION_GRACE_SECONDS * 1_000_000_000
+        if start >= end:
+            return RecentLaunches([], "", {})
         series = await self._loki.series(logql.selector_of_label(names.LAUNCH_ID), start, end)
         known = self.launches_of(series)
+        labels = labels_of(known.values())
         ids = [one for one in sorted(known, reverse=True) if not before or one < before]
         ids = [one for one in ids if wanted.matches_labels(known[one])]
         found: list[dict[str, Any]] = []
         for position in range(0, len(ids), _LAUNCHES_AT_A_TIME):
             newest = ids[position : position + _LAUNCHES_AT_A_TIME]
-            for launch in await self._with_states({one: known[one] for one in newest}, start):
+            for launch in await self.with_states({one: known[one] for one in newest}, start):
                 if wanted.matches(launch):
                     if len(found) == limit:
-                        return found, str(found[-1]["launchId"])
+                        return RecentLaunches(found, str(found[-1]["launchId"]), labels)
                     found.append(launch)
-        return found, ""
+        return RecentLaunches(found, "", labels)
 
-    async def _with_states(self, known: dict[str, dict[str, Any]], start: int) -> list[dict[str, Any]]:
-        """Return launches in the given order, with the events applied that change their states."""
+    async def with_states(
+        self, known: dict[str, dict[str, Any]], start: int = 0, *, with_phases: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return launches in the given order, with the events applied that change their states.
+
+        Args:
+            known: the launches by launchId.
+            start: a time before which there is none of these events, in nanoseconds; 0: unknown.
+            with_phases: whether the phases of the start are wanted, too.
+
+        """
+        if not known:
+            return []
+        start = start or self.range()[0]
         query = logql.log_query(
             logql.selector_of_values(names.LAUNCH_ID, list(known)),
-            matches=_STATE_EVENT,
+            matches=_STATE_OR_PHASE_EVENT if with_phases else _STATE_EVENT,
             metadata=launches.EVENT_METADATA,
         )
         await self._apply_events(known, query, Key(earliest(list(known.values()), start)))
+        await self.contact.update(known.values())
         return list(known.values())
 
     async def _apply_events(self, known: dict[str, dict[str, Any]], query: str, position: Key) -> None:
@@ -155,6 +198,19 @@ def earliest(series: list[dict[str, str]], default: int) -> int:
     return max(default, min(times, default=default))
 
 
+def labels_of(launches: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the values of the fields that launches can be filtered by, each once."""
+    found = list(launches)
+    return {name: sorted({one[name] for one in found if one.get(name)}) for name in LABEL_FIELDS}
+
+
+def source_labels(series: list[dict[str, str]]) -> tuple[str, ...]:
+    """Return the labels that determine the source (see entry.Stream.source) of each line of these streams."""
+    if all(labels.get(names.LAUNCH_ID) for labels in series):
+        return (names.LAUNCH_ID,)
+    return tuple(sorted({name for labels in series for name in labels}))
+
+
 def sources(series: list[dict[str, str]]) -> dict[str, Mapping[str, str]]:
     """Return for each log of a trace, by source (see entry.Stream.source), the labels that select this log only."""
     every_name = {name for labels in series for name in labels}
@@ -173,7 +229,7 @@ def positions(series: list[dict[str, str]], page: list[Entry]) -> dict[str, Key]
 
     A log without a line in the page gets the start of the page as its position: older lines are read by paging back.
     """
-    first = Key(page[0].key.time_ns - 1, "z") if page else FIRST_KEY
+    first = Key(page[0].time_ns) if page else FIRST_KEY
     found = dict.fromkeys(sources(series), first)
     source_by_stream: dict[int, str] = {}
     for entry in page:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
-from tracetail.panel.trace.entry import FIRST_KEY, Key
+from tracetail.panel.trace.entry import FIRST_KEY, Entry, Key
+from tracetail.panel.trace.request_filter import RequestFilter
 from tracetail.panel.trace.stream_messages import Message, late_messages, lines_messages
 
 _QUEUE_MESSAGES = 400
@@ -14,9 +15,11 @@ _QUEUE_BYTES = 4 * 1024 * 1024
 class Viewer:
     """The receiving end of a feed."""
 
-    def __init__(self, positions: Mapping[str, Key]) -> None:
+    def __init__(self, positions: Mapping[str, Key], wanted: RequestFilter | None = None) -> None:
+        self.wanted = wanted
+        """Selects the lines of one request; None for all lines."""
         self.positions = dict(positions)
-        """The last line sent of each log, by source."""
+        """The last line of each log that was sent, or is not wanted, by source."""
         self._queue: asyncio.Queue[Message] = asyncio.Queue(_QUEUE_MESSAGES)
         self.queued_bytes = 0
         self.needs_backfill = True
@@ -43,25 +46,28 @@ class Viewer:
         return message
 
     def without_sent(self, message: Message) -> Message | None:
-        """Return the message without lines that were sent already, None if nothing is left; advance the positions.
+        """Return the message without lines that were sent already, or are not wanted; advance the positions.
 
-        Returns the same object, with its encoding shared by all viewers, if it has no such line.
+        Returns None if nothing is left, and the same object, with its encoding shared by all viewers, if all is.
         """
         sent = self.positions
         if message.late:
             return self._without_backfilled(message)
+        ends = {source: max(sent.get(source, FIRST_KEY), each[-1].key) for source, each in message.parts.items()}
         repeated = any(sent.get(source, FIRST_KEY) >= entries[0].key for source, entries in message.parts.items())
-        if repeated:
+        remaining: Message | None = message
+        if message.parts and (repeated or self.wanted is not None):
             parts = {
                 source: new
                 for source, entries in message.parts.items()
-                if (new := [entry for entry in entries if entry.key > sent.get(source, FIRST_KEY)])
+                if (new := [e for e in entries if e.key > sent.get(source, FIRST_KEY) and self._is_wanted(e)])
             }
-            if not parts:
-                return None
-            message = next(lines_messages(parts, sent, []))
-        sent.update({source: entries[-1].key for source, entries in message.parts.items()})
-        return message
+            remaining = next(lines_messages(parts, sent, [])) if parts else None
+        sent.update(ends)
+        return remaining
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        return self.wanted is None or self.wanted.matches(entry)
 
     def _without_backfilled(self, message: Message) -> Message | None:
         """Return the message without lines that were read from Loki, or will be."""
@@ -69,6 +75,6 @@ class Viewer:
             source: new
             for source, entries in message.parts.items()
             if (new := [e for e in entries if e.key <= self.positions.get(source, FIRST_KEY)])
-            and (new := [e for e in new if e.key not in self.backfilled])
+            and (new := [e for e in new if e.key not in self.backfilled and self._is_wanted(e)])
         }
         return next(late_messages(parts), None)

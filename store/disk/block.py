@@ -16,8 +16,8 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from operator import lt, sub
+from itertools import accumulate, count
+from operator import add, lt, sub
 from struct import Struct
 from struct import error as StructError  # noqa: N812  (it is a class)
 
@@ -121,11 +121,19 @@ class EncodedBlock:
     text: bytes
 
 
-def encode(entries: Entries, level: int = ZSTD_LEVEL) -> EncodedBlock:
-    """Encode entries, which must be sorted and not empty."""
+def encode(entries: Entries, text: bytes, sets: "dict[str, SetColumn]", level: int = ZSTD_LEVEL) -> EncodedBlock:
+    """Encode entries, which must be sorted and not empty.
+
+    text: their lines, joined by LF.
+    sets: the columns of their metadata sets.
+    """
     times = entries.times
-    text = b"\n".join(entries.lines)
-    columns = _columns_of(entries)
+    columns = {
+        name: Column(
+            column.values, array(_index_type(len(column.values)), map(column.of_sets.__getitem__, entries.metadata))
+        )
+        for name, column in sets.items()
+    }
     directory = orjson.dumps([(name, column.values) for name, column in columns.items()])
     index = b"".join(
         (
@@ -155,21 +163,30 @@ class Column:
     """For each entry 0 if it has no value, else n for the nth value."""
 
 
-def _columns_of(entries: Entries) -> dict[str, Column]:
+@dataclass(frozen=True, slots=True)
+class SetColumn:
+    """The values of one metadata name in the metadata sets of some entries."""
+
+    values: list[str]
+    of_sets: list[int]
+    """For each set 0 if it has no value, else n for the nth value."""
+
+
+def columns_of_sets(sets: Sequence[Metadata]) -> dict[str, SetColumn]:
     """Return metadata sets as columns, by name."""
     values: dict[str, dict[str, int]] = {}
     of_sets: dict[str, list[int]] = {}
-    count = len(entries.metadata_sets)
-    for i, pairs in enumerate(entries.metadata_sets):
+    for i, pairs in enumerate(sets):
         for name, value in pairs:
             known = values.get(name)
             if known is None:
-                known, of_sets[name] = values.setdefault(name, {}), [0] * count
+                known, of_sets[name] = values.setdefault(name, {}), [0] * len(sets)
             of_sets[name][i] = known.setdefault(value, len(known) + 1)
-    return {
-        name: Column(list(known), array(_index_type(len(known)), map(of_sets[name].__getitem__, entries.metadata)))
-        for name, known in values.items()
-    }
+    return {name: SetColumn(list(known), of_sets[name]) for name, known in values.items()}
+
+
+def _column(column: SetColumn, metadata: Sequence[int]) -> Column:
+    return Column(column.values, array(_index_type(len(column.values)), map(column.of_sets.__getitem__, metadata)))
 
 
 def _index_type(value_count: int) -> str:
@@ -208,19 +225,28 @@ class BlockIndex:
 
     def starts(self) -> "array[int]":
         """Return the offset of each line in the text, and the offset at which a further line would start."""
-        return array("q", accumulate(self.lengths, lambda start, length: start + length + 1, initial=0))
+        # Before each line are the lines before it, and as many LF.
+        return array("q", map(add, accumulate(self.lengths, initial=0), count()))
 
 
 class StoredBlock:
-    """A block for a query; its text is fetched and decompressed when it is first needed."""
+    """A block for a query; its index and its text are fetched and decompressed when they are first needed."""
 
-    __slots__ = ("_fetch_text", "_starts", "_text", "index")
+    __slots__ = ("_fetch_index", "_fetch_text", "_index", "_starts", "_text")
 
-    def __init__(self, index: BlockIndex, fetch_text: Callable[[], bytes]) -> None:
-        self.index = index
+    def __init__(self, fetch_index: Callable[[], BlockIndex], fetch_text: Callable[[], bytes]) -> None:
+        self._fetch_index = fetch_index
         self._fetch_text = fetch_text
+        self._index: BlockIndex | None = None
         self._text: bytes | None = None
         self._starts: Sequence[int] | None = None
+
+    @property
+    def index(self) -> BlockIndex:
+        """Times, lengths and metadata."""
+        if self._index is None:
+            self._index = self._fetch_index()
+        return self._index
 
     @property
     def text(self) -> bytes:
@@ -240,6 +266,11 @@ class StoredBlock:
         """Return the line at a position."""
         start = self.starts[position]
         return self.text[start : start + self.index.lengths[position]]
+
+    def lines(self, positions: Sequence[int]) -> list[bytes]:
+        """Return the lines at these positions."""
+        text, starts, lengths = self.text, self.starts, self.index.lengths
+        return [text[starts[i] : starts[i] + lengths[i]] for i in positions]
 
 
 def decode_text(data: bytes, text_bytes: int) -> bytes:

@@ -3,6 +3,10 @@
 stream   one row per stream: its labels, and the times of its first and last entry
 label    the index of the streams: name, value, stream
 block    entries, see tracetail.store.disk.block; `level` counts how often blocks were merged into larger ones
+block_counts   how many entries a block has, see tracetail.store.disk.counts; small blocks and old ones have no row
+block_filter   what a block's text can contain, see tracetail.store.disk.text_filter; in the same way
+
+Schema 1 had no block_counts, schema 2 no block_filter; they are added when such a database is opened.
 """
 
 import fcntl
@@ -12,14 +16,14 @@ from pathlib import Path
 
 from tracetail.contract.safe_open import open_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x7472746C
 """`trtl`: marks the file as a database of this store."""
 LEVEL_FULL = 9
 """The level of a block that is large enough not to be merged again."""
 BUSY_TIMEOUT_SECONDS = 30.0
 
-_SCHEMA = f"""
+_SCHEMA_1 = f"""
 CREATE TABLE stream (
     id INTEGER PRIMARY KEY,
     labels TEXT NOT NULL UNIQUE,
@@ -48,6 +52,26 @@ CREATE INDEX block_by_age ON block (last);
 CREATE INDEX block_to_merge ON block (stream, level) WHERE level < {LEVEL_FULL};
 CREATE INDEX label_of_stream ON label (stream);
 """
+_SCHEMA_2 = """
+CREATE TABLE block_counts (
+    block INTEGER PRIMARY KEY REFERENCES block,
+    counts BLOB NOT NULL
+);
+CREATE TRIGGER block_deleted AFTER DELETE ON block BEGIN
+    DELETE FROM block_counts WHERE block = old.id;
+END;
+"""
+_SCHEMA_3 = """
+CREATE TABLE block_filter (
+    block INTEGER PRIMARY KEY REFERENCES block,
+    bits BLOB NOT NULL
+);
+CREATE TRIGGER filtered_block_deleted AFTER DELETE ON block BEGIN
+    DELETE FROM block_filter WHERE block = old.id;
+END;
+"""
+_UPGRADES = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3)
+"""What makes schema n of schema n - 1."""
 
 
 class DatabaseError(Exception):
@@ -114,8 +138,9 @@ class Database:
             version = check_version(connection, self.path)
             if version == 0:
                 connection.execute("PRAGMA journal_mode = WAL")
+            if version < SCHEMA_VERSION:
                 connection.executescript(
-                    f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
+                    f"BEGIN IMMEDIATE; {''.join(_UPGRADES[version:])} PRAGMA application_id = {APPLICATION_ID};"
                     f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
                 )
         except sqlite3.Error as error:

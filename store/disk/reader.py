@@ -14,7 +14,9 @@ import orjson
 
 from tracetail.store.disk import block
 from tracetail.store.disk.block import BlockIndex, Labels, StoredBlock
+from tracetail.store.disk.counts import BlockCounts, decode_counts
 from tracetail.store.disk.database import Database
+from tracetail.store.disk.text_filter import decode_filter
 from tracetail.store.logql.matching import compile_matcher
 from tracetail.store.logql.tree import Matcher
 
@@ -31,6 +33,7 @@ class BlockRef:
     stream: int
     first: int
     last: int
+    count: int
     text_bytes: int
 
 
@@ -87,7 +90,7 @@ class Snapshot:
             chunk = streams[at : at + _CHUNK]
             marks = ", ".join("?" * len(chunk))
             rows = self._connection.execute(
-                "SELECT id, stream, first, last, text_bytes FROM block "  # noqa: S608  (only question marks)
+                "SELECT id, stream, first, last, count, text_bytes FROM block "  # noqa: S608  (only question marks)
                 f"WHERE stream IN ({marks}) AND first < ? AND last >= ?",
                 (*chunk, *_int64(end, start)),
             )
@@ -95,9 +98,22 @@ class Snapshot:
         return found
 
     def open(self, ref: BlockRef) -> StoredBlock:
-        """Return a block. Its text is read on demand, which is possible as long as the snapshot exists."""
+        """Return a block. It is read on demand, which is possible as long as the snapshot exists."""
+        return StoredBlock(partial(self._index, ref), partial(self._text, ref))
+
+    def counts(self, ref: BlockRef) -> BlockCounts | None:
+        """Return the counts of a block, if they were stored."""
+        row = self._connection.execute("SELECT counts FROM block_counts WHERE block = ?", (ref.id,)).fetchone()
+        return None if row is None else decode_counts(row[0])
+
+    def text_filter(self, ref: BlockRef) -> bytes | None:
+        """Return the filter of a block's text, if it was stored."""
+        row = self._connection.execute("SELECT bits FROM block_filter WHERE block = ?", (ref.id,)).fetchone()
+        return None if row is None else decode_filter(row[0])
+
+    def _index(self, ref: BlockRef) -> BlockIndex:
         row = self._connection.execute("SELECT entries_index FROM block WHERE id = ?", (ref.id,)).fetchone()
-        return StoredBlock(BlockIndex(row[0]), partial(self._text, ref))
+        return BlockIndex(row[0])
 
     def _text(self, ref: BlockRef) -> bytes:
         row = self._connection.execute("SELECT entries_text FROM block WHERE id = ?", (ref.id,)).fetchone()

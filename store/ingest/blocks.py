@@ -4,12 +4,19 @@ import sqlite3
 
 from tracetail.store.disk import block
 from tracetail.store.disk.block import Entries
+from tracetail.store.disk.counts import encode_counts
 from tracetail.store.disk.database import LEVEL_FULL
+from tracetail.store.disk.text_filter import encode_filter
 
 BLOCK_BYTES = 1024 * 1024
 """Larger sets of entries are divided into several blocks. Bounds what a query of one page must decompress."""
 BLOCK_FULL_BYTES = 512 * 1024
 """Blocks of at least this size are not merged any more."""
+
+COUNTED_MIN_ENTRIES = 256
+"""Smaller blocks are counted when they are read, which takes no longer."""
+FILTERED_MIN_BYTES = 128 * 1024
+"""Smaller texts are searched as they are: a filter would be large beside them."""
 
 
 def split(entries: Entries) -> list[Entries]:
@@ -34,9 +41,11 @@ def insert_block(
 
     block_id: its position among the blocks of the stream; the last by default.
     """
-    encoded = block.encode(entries)
+    sets = block.columns_of_sets(entries.metadata_sets)
+    text = b"\n".join(entries.lines)
+    encoded = block.encode(entries, text, sets)
     level = LEVEL_FULL if entries.size() >= BLOCK_FULL_BYTES else level
-    connection.execute(
+    cursor = connection.execute(
         "INSERT INTO block (id, stream, first, last, level, count, text_bytes, entries_index, entries_text) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -51,4 +60,8 @@ def insert_block(
             encoded.text,
         ),
     )
+    if len(entries) >= COUNTED_MIN_ENTRIES and (counts := encode_counts(entries, sets)) is not None:
+        connection.execute("INSERT INTO block_counts (block, counts) VALUES (?, ?)", (cursor.lastrowid, counts))
+    if len(text) >= FILTERED_MIN_BYTES and (bits := encode_filter(text)) is not None:
+        connection.execute("INSERT INTO block_filter (block, bits) VALUES (?, ?)", (cursor.lastrowid, bits))
     return level

@@ -6,6 +6,7 @@ Source: https://grafana.com/docs/loki/latest/configure/#limits_config
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 
 from tracetail.contract.labels import ENTRY_MAX_BYTES, LABEL_COUNT_MAX, LABEL_VALUE_MAX_BYTES
 from tracetail.loki.logql import selector
@@ -14,6 +15,8 @@ from tracetail.store.disk.block import Entries, Labels, Metadata
 LABEL_NAME_MAX_BYTES = 1024
 METADATA_MAX_BYTES = 64 * 1024
 METADATA_MAX_COUNT = 128
+_CHARACTER_MAX_BYTES = 4
+"""In UTF-8."""
 TOO_FAR_BEHIND_NS = 3600 * 1_000_000_000
 """The largest difference between an entry and the newest entry of its stream (half of Loki's max_chunk_age)."""
 TIME_MAX_NS = 2**62
@@ -71,7 +74,7 @@ def check_entries(labels: Labels, entries: Entries, window: TimeWindow, now_ns: 
         return entries
     oldest = 0 if window.past_ns is None else now_ns - window.past_ns
     newest = TIME_MAX_NS if window.future_ns is None else now_ns + window.future_ns
-    metadata_errors = [_check_metadata(metadata) for metadata in entries.metadata_sets]
+    metadata_errors = _check_all_metadata(entries.metadata_sets)
     if (
         min(entries.times) >= oldest
         and max(entries.times) <= newest
@@ -127,6 +130,15 @@ def _not_too_far_behind(times: Sequence[int], newest: int) -> list[int]:
         if time_ns >= newest - TOO_FAR_BEHIND_NS:
             accepted.append(i)
     return accepted
+
+
+def _check_all_metadata(sets: Sequence[Metadata]) -> list[str | None]:
+    """Return for each metadata set why it is refused, or None. Sets of few short pairs are not looked at singly."""
+    count = max(map(len, sets), default=0)
+    longest = max((len(name) + len(value) for name, value in set(chain.from_iterable(sets))), default=0)
+    if count <= METADATA_MAX_COUNT and count * longest * _CHARACTER_MAX_BYTES <= METADATA_MAX_BYTES:
+        return [None] * len(sets)
+    return [_check_metadata(metadata) for metadata in sets]
 
 
 def _check_metadata(metadata: Metadata) -> str | None:

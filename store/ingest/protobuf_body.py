@@ -9,6 +9,7 @@ Loki's push.proto:
 from tracetail.loki.wire import VARINT, WireFormatError, read_field, read_fields, read_varint, skip_value
 from tracetail.store.disk.block import Entries, Labels, Metadata
 from tracetail.store.ingest.labels import metadata_name, parse_labels
+from tracetail.store.ingest.pushed_entries import read_metadata, read_usual_entries
 from tracetail.store.ingest.stream import PushedStream, PushError
 from tracetail.store.ingest.utf8 import REPLACE_EACH_BYTE, valid_utf8
 
@@ -26,92 +27,52 @@ def decode_protobuf(data: bytes) -> list[PushedStream]:
 
 
 def _protobuf_stream(data: bytes, position: int, end: int) -> PushedStream:
-    """Decode one Stream.
-
-    This loop runs for every stored line. It is inlined for entries in the form in which Loki's clients write them
-    (timestamp, line, metadata); any other form is decoded by _protobuf_entry.
-    """
+    """Decode one Stream."""
     labels: Labels = ()
     times: list[int] = []
     lines: list[bytes] = []
     metadata: list[int] = []
-    metadata_sets: list[Metadata] = []
-    metadata_index: dict[bytes, int] = {}
-    pairs_seen: dict[bytes, tuple[str, str]] = {}
-    seconds_seen: dict[bytes, int] = {}
+    sets = _MetadataSets()
     while position < end:
-        if data[position] != 0x12:
-            field, start, position = read_field(data, position, end)
-            if field == 1:
-                labels = parse_labels(data[start:position].decode("utf-8", "replace"))
-            continue
-        size = data[position + 1]
-        start = position + 2
-        if size > 127:
-            if data[start] > 127:
-                size, start = read_varint(data, position + 1)
-            else:
-                size += (data[start] << 7) - 128
-                start += 1
-        position = start + size
-        if position > end:
-            raise IndexError
-        # 0a <size of the timestamp> 08 <five bytes of seconds> 10 <up to five bytes of nanos>
-        stamp_end = start + 2 + data[start + 1] if size > 9 else 0
-        nanos_size = stamp_end - start - 9
-        if (
-            0 < nanos_size < 6
-            and stamp_end < position
-            and data[start] == 0x0A
-            and data[start + 8] == 0x10
-            and data[stamp_end] == 0x12
-        ):
-            stamp = data[start + 2 : start + 8]
-            seconds = seconds_seen.get(stamp)
-            if seconds is None:
-                if stamp[0] != 0x08 or stamp[5] > 127 or min(stamp[1:5]) < 128:
-                    seconds = -1
-                else:
-                    seconds = seconds_seen[stamp] = read_varint(stamp, 1)[0] * 1_000_000_000
-            if seconds >= 0:
-                raw = int.from_bytes(data[start + 9 : stamp_end], "little")
-                nanos = (
-                    raw & 0x7F
-                    | raw >> 1 & 0x3F80
-                    | raw >> 2 & 0x1FC000
-                    | raw >> 3 & 0xFE00000
-                    | raw >> 4 & 0x7F0000000
-                )
-                length = data[stamp_end + 1]
-                line_start = stamp_end + 2
-                if length > 127:
-                    if data[line_start] > 127:
-                        length, line_start = read_varint(data, stamp_end + 1)
-                    else:
-                        length += (data[line_start] << 7) - 128
-                        line_start += 1
-                line_end = line_start + length
-                if line_end <= position:
-                    raw_metadata = data[line_end:position]
-                    index = metadata_index.get(raw_metadata)
-                    if index is None:
-                        found = _metadata_of(raw_metadata, pairs_seen)
-                        if found is not None:
-                            index = metadata_index[raw_metadata] = len(metadata_sets)
-                            metadata_sets.append(found)
-                    if index is not None:
-                        times.append(seconds + nanos)
-                        lines.append(data[line_start:line_end])
-                        metadata.append(index)
-                        continue
-        time_ns, line, raw_metadata = _protobuf_entry(data, start, position)
-        if raw_metadata not in metadata_index:
-            metadata_index[raw_metadata] = len(metadata_sets)
-            metadata_sets.append(_metadata_of(raw_metadata, pairs_seen) or ())
-        times.append(time_ns)
-        lines.append(line)
-        metadata.append(metadata_index[raw_metadata])
-    return PushedStream(labels, Entries(times, valid_utf8(lines), metadata, metadata_sets))
+        position = read_usual_entries(data, position, end, times, lines, metadata, sets.numbers, sets.add)
+        if position >= end:
+            break
+        field, start, position = read_field(data, position, end)
+        if field == 1:
+            labels = parse_labels(data[start:position].decode("utf-8", "replace"))
+        elif field == 2:
+            time_ns, line, encoded = _protobuf_entry(data, start, position)
+            times.append(time_ns)
+            lines.append(line)
+            metadata.append(sets.number(encoded))
+    return PushedStream(labels, Entries(times, valid_utf8(lines), metadata, sets.sets))
+
+
+class _MetadataSets:
+    """The metadata sets of a stream, numbered by their encoding."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[bytes, int] = {}
+        self.sets: list[Metadata] = []
+        self._pairs: dict[bytes, tuple[str, str]] = {}
+        self._names: dict[bytes, str] = {}
+
+    def add(self, encoded: bytes) -> int | None:
+        """Return the number of a set that has none, given its encoded fields 3; None if there is another field."""
+        found = read_metadata(encoded, self._pairs, self._names, _pair)
+        if found is None:
+            return None
+        number = self.numbers[encoded] = len(self.sets)
+        self.sets.append(found)
+        return number
+
+    def number(self, encoded: bytes) -> int:
+        """Return the number of a set, given its encoded fields 3."""
+        number = self.numbers.get(encoded)
+        if number is None:
+            number = self.add(encoded)
+        assert number is not None
+        return number
 
 
 def _protobuf_entry(data: bytes, position: int, end: int) -> tuple[int, bytes, bytes]:
@@ -144,31 +105,6 @@ def _timestamp(data: bytes, position: int, end: int) -> int:
     if position > end:
         raise IndexError
     return seconds * 1_000_000_000 + nanos
-
-
-def _metadata_of(data: bytes, pairs_seen: dict[bytes, tuple[str, str]]) -> Metadata | None:
-    """Return the metadata of an entry, given its encoded fields 3; None if the bytes hold another field.
-
-    pairs_seen: a cache of decoded pairs by their bytes, because most pairs occur in many entries.
-    """
-    pairs = []
-    position, end = 0, len(data)
-    while position < end:
-        start = position
-        if data[position] == 0x1A and data[position + 1] < 128:
-            position += 2 + data[position + 1]
-            if position > end:
-                raise IndexError
-        else:
-            field, _, position = read_field(data, position, end)
-            if field != 3:
-                return None
-        raw = data[start:position]
-        pair = pairs_seen.get(raw)
-        if pair is None:
-            pair = pairs_seen[raw] = _pair(raw)
-        pairs.append(pair)
-    return tuple(sorted(dict(pairs).items()))
 
 
 def _pair(data: bytes) -> tuple[str, str]:

@@ -13,7 +13,8 @@ from decimal import Decimal
 from itertools import accumulate, pairwise
 
 from tracetail.store.disk.block import Labels
-from tracetail.store.disk.reader import Snapshot
+from tracetail.store.disk.counts import BlockCounts
+from tracetail.store.disk.reader import BlockRef, Snapshot
 from tracetail.store.logql.tree import (
     AllOf,
     AnyOf,
@@ -27,9 +28,10 @@ from tracetail.store.logql.tree import (
     VectorAggregation,
 )
 from tracetail.store.query.budget import Budget, QueryLimitError
+from tracetail.store.query.counted_block import labels_of_combinations
 from tracetail.store.query.labels import ERROR, LabelSet, result_labels
 from tracetail.store.query.pipeline import Pipeline
-from tracetail.store.query.scan import BlockScan, Key, taken
+from tracetail.store.query.scan import BlockScan, Key, is_excluded, taken
 
 STEPS_MAX = 11_000
 """Limit of points per series, as in Loki and Prometheus."""
@@ -89,13 +91,28 @@ def _range(
     end = steps.first - metric.offset_ns + (steps.count - 1) * steps.step + 1
     streams = snapshot.streams(metric.query.selector, start, end)
     grouping = outer.grouping or Grouping(without=False, names=()) if _is_summed(outer) and outer else None
+    needs_lines = bool(pipeline.line_tests) or pipeline.parses or metric.function in _BYTES_FUNCTIONS
     for ref in snapshot.blocks(list(streams), start, end):
         budget.check_time()
-        scan = BlockScan(pipeline, streams[ref.stream], snapshot.open(ref), start, end)
+        stream = streams[ref.stream]
+        if pipeline.passes_all and not needs_lines and counter.add_whole(ref, stream, grouping):
+            continue
+        counts = None if needs_lines else snapshot.counts(ref)
+        if counts is not None and counter.add_counted(ref, counts, stream, pipeline, grouping):
+            budget.check_memory(counter.used_bytes)
+            continue
+        if is_excluded(snapshot, ref, pipeline):
+            continue
+        scan = BlockScan(pipeline, stream, snapshot.open(ref), start, end)
         if len(scan.positions):
             counter.add(scan, grouping)
             budget.check_memory(counter.used_bytes)
     return counter.series()
+
+
+def _needed(grouping: Grouping | None) -> tuple[str, ...] | None:
+    """Return the labels that determine the series of a sum, None for all. grouping: None if it is not a sum."""
+    return None if grouping is None or grouping.without else (*grouping.names, ERROR)
 
 
 def _is_summed(outer: VectorAggregation | None) -> bool:
@@ -142,6 +159,11 @@ class _Changes:
     entries: "Counter[int]" = field(default_factory=Counter)
     size: "Counter[int]" = field(default_factory=Counter)
 
+    def add(self, number: int, begin: int, end: int) -> None:
+        """Count entries in the steps from begin to end (exclusive)."""
+        self.entries[begin] += number
+        self.entries[end] -= number
+
 
 class _RangeCounter:
     """Counts entries into the series of one range aggregation."""
@@ -150,6 +172,9 @@ class _RangeCounter:
         self._metric = metric
         self._steps = steps
         self._of_bytes = metric.function in _BYTES_FUNCTIONS
+        interval = steps.step if steps.count > 1 else 0
+        self._boundaries = (steps.first - metric.offset_ns, interval, metric.range_ns)
+        """If these are multiples of a time, so are the ends of all ranges."""
         self._changes_by_labels: dict[Labels, _Changes] = {}
 
     @property
@@ -162,19 +187,62 @@ class _RangeCounter:
         positions = scan.positions
         times = taken(scan.block.index.times, positions)
         lengths = taken(scan.block.index.lengths, positions) if self._of_bytes else ()
-        by = None if grouping is None or grouping.without else (*grouping.names, ERROR)
-        keys, labels = scan.labels_by(by, positions)
+        keys, labels = scan.labels_by(_needed(grouping), positions)
         series: dict[Key, _Changes] = {}
-        for low, high, begin, end in runs(times, self._steps, self._metric.offset_ns, self._metric.range_ns):
-            for key, number in Counter(keys[low:high]).items():
+        for low, high, begin, end in self._runs(times):
+            counts = {keys[low]: high - low} if len(labels) == 1 else Counter(keys[low:high])
+            for key, number in counts.items():
                 if key not in series:
                     series[key] = self._changes_of(self._series_labels(labels[key], grouping))
-                series[key].entries[begin] += number
-                series[key].entries[end] -= number
+                series[key].add(number, begin, end)
             if self._of_bytes:
                 for key, length in zip(keys[low:high], lengths[low:high], strict=True):
                     series[key].size[begin] += length
                     series[key].size[end] -= length
+
+    def add_whole(self, ref: BlockRef, stream: Labels, grouping: Grouping | None) -> bool:
+        """Count all entries of a block without reading it; return whether that is possible.
+
+        All of them have to count in the same steps, and to have the same labels: those of their stream.
+        """
+        if grouping is None or grouping.without or not set(grouping.names) <= dict(stream).keys():
+            return False
+        steps = self._steps_of_whole(ref)
+        if steps is None:
+            return False
+        self._changes_of(_group(stream, grouping)).add(ref.count, *steps)
+        return True
+
+    def add_counted(
+        self, ref: BlockRef, counts: BlockCounts, stream: Labels, pipeline: Pipeline, grouping: Grouping | None
+    ) -> bool:
+        """Count the entries of a block by its stored counts; return whether that is possible.
+
+        All of them have to count in the same steps, or the steps have to begin and end where buckets do.
+        """
+        labels = labels_of_combinations(counts, stream, pipeline, _needed(grouping))
+        if labels is None:
+            return False
+        steps = self._steps_of_whole(ref)
+        if steps is None and any(time_ns % counts.resolution_ns for time_ns in self._boundaries):
+            return False
+        cells = self._runs(counts.end_times()) if steps is None else [(0, len(counts.numbers), *steps)]
+        series: dict[int, _Changes] = {}
+        for low, high, begin, end in cells:
+            for key, number in counts.sums(low, high).items():
+                if key in labels:
+                    if key not in series:
+                        series[key] = self._changes_of(self._series_labels(labels[key], grouping))
+                    series[key].add(number, begin, end)
+        return True
+
+    def _runs(self, times: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
+        return runs(times, self._steps, self._metric.offset_ns, self._metric.range_ns)
+
+    def _steps_of_whole(self, ref: BlockRef) -> tuple[int, int] | None:
+        """Return the first and the end step in which all entries of a block count; None if they differ in that."""
+        found = list(self._runs((ref.first, ref.last)))
+        return found[0][2:] if len(found) == 1 and found[0][:2] == (0, 2) else None
 
     def _changes_of(self, labels: Labels) -> _Changes:
         changes = self._changes_by_labels.get(labels)

@@ -20,7 +20,8 @@ LabelStage = Callable[[LabelSet, Labels, bytes], bool]
 
 def result_labels(labels: LabelSet) -> Labels:
     """Return the labels of a result: sorted by name, without empty values."""
-    return tuple(sorted((name, value) for name, value in labels.items() if value))
+    found = labels.items() if all(labels.values()) else [(name, value) for name, value in labels.items() if value]
+    return tuple(sorted(found))
 
 
 def has_label(labels: Labels, name: str) -> bool:

@@ -9,7 +9,7 @@ from tracetail.store.logql.tree import LogQuery
 from tracetail.store.query.budget import Budget
 from tracetail.store.query.labels import result_labels
 from tracetail.store.query.pipeline import Pipeline
-from tracetail.store.query.scan import BlockScan, taken
+from tracetail.store.query.scan import BlockScan, is_excluded, taken
 
 ENTRY_OVERHEAD_BYTES = 200
 """The approximate memory of a result's entry, in addition to its line."""
@@ -59,8 +59,12 @@ def run_log_query(snapshot: Snapshot, request: LogRequest, budget: Budget) -> li
         if len(kept) == request.limit:
             last = kept[-1].time
             start, end = (max(start, last), end) if request.backward else (start, min(end, last + 1))
+        if is_excluded(snapshot, ref, pipeline):
+            continue
         scan = BlockScan(pipeline, streams[ref.stream], snapshot.open(ref), start, end)
-        found = _entries(scan, ref, request)
+        all_precede = bool(kept) and _is_beyond(ref, kept[-1].time, backward=request.backward)
+        limit = request.limit - len(kept) if all_precede else request.limit
+        found = _entries(scan, ref, limit, backward=request.backward)
         if found:
             kept = sorted(kept + found, reverse=request.backward)[: request.limit]
             budget.check_memory(sum(len(entry.line) for entry in kept) + ENTRY_OVERHEAD_BYTES * len(kept))
@@ -71,13 +75,13 @@ def _is_beyond(ref: BlockRef, last_kept: int, *, backward: bool) -> bool:
     return ref.last < last_kept if backward else ref.first > last_kept
 
 
-def _entries(scan: BlockScan, ref: BlockRef, request: LogRequest) -> list[Entry]:
+def _entries(scan: BlockScan, ref: BlockRef, limit: int, *, backward: bool) -> list[Entry]:
     """Return the entries of a block that may be among the first `limit`."""
-    positions = scan.positions[-request.limit :] if request.backward else scan.positions[: request.limit]
+    positions = scan.positions[-limit:] if backward else scan.positions[:limit]
     keys, labels = scan.labels_by(None, positions)
     shown = {key: result_labels(labels[key]) for key in set(keys)}
     times = taken(scan.block.index.times, positions)
-    lines = map(scan.block.line, positions)
+    lines = scan.block.lines(positions)
     return [
         Entry(time_ns, ref.stream, ref.id, i, line, shown[key])
         for time_ns, i, line, key in zip(times, positions, lines, keys, strict=True)

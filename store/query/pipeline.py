@@ -52,6 +52,20 @@ class Pipeline:
         """Whether labels depend on the lines."""
         return bool(self._from_first_parser)
 
+    @property
+    def passes_all(self) -> bool:
+        """Whether every entry passes, with the labels that it has."""
+        return not (self.line_tests or self._before or self._from_first_parser)
+
+    @property
+    def is_selective(self) -> bool:
+        """Whether a block's text filter is worth reading."""
+        return any(test.is_selective for test in self.line_tests)
+
+    def may_pass(self, text_filter: bytes) -> bool:
+        """Return whether an entry of a block whose text has this filter may pass."""
+        return all(test.may_pass(text_filter) for test in self.line_tests)
+
     def of_metadata(self, stream: Labels, metadata: Iterable[tuple[str, str]]) -> LabelSet | None:
         """Return the labels of an entry of this stream before the first parser; None if it is dropped."""
         labels = dict(stream)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from tracetail.store.disk.block import Column, Labels, StoredBlock
+from tracetail.store.disk.reader import BlockRef, Snapshot
 from tracetail.store.logql.matching import compile_regex
 from tracetail.store.logql.tree import LogQLError
 from tracetail.store.query.labels import LabelSet
@@ -37,6 +38,8 @@ class BlockScan:
         self._stream = stream
         self._parsed: dict[int, LabelSet] | None = None
         self._by_key: dict[Key, LabelSet | None] = {}
+        if not all(self._is_in_text(test) for test in pipeline.line_tests):
+            return
         low, high = block.index.between(start, end)
         if low >= high:
             return
@@ -79,6 +82,8 @@ class BlockScan:
     def _passing(self, low: int, high: int) -> "Literal[True] | set[int]":
         """Return the positions that pass the stages before the first parser; True for all of them."""
         columns = [(name, c) for name, c in self.block.index.columns.items() if name in self._pipeline.names]
+        if not columns:
+            return True if self._labels_of((), columns) is not None else set()
         keys = _keys([column for _, column in columns], range(low, high))
         passes = {key for key in set(keys) if self._labels_of(key, columns) is not None}
         self._by_key = {}
@@ -97,6 +102,12 @@ class BlockScan:
                 parsed[i] = found
         self._parsed = parsed
         return list(parsed)
+
+    def _is_in_text(self, test: LineTest) -> bool:
+        """Return whether the block's text may have a line that passes. It is answered without the index."""
+        if test.negated or test.patterns:
+            return True
+        return any(needle in self.block.text for needle in test.needles)
 
     def _matching(self, tests: list[LineTest], low: int, high: int) -> list[int]:
         """Return the positions of the lines that pass all tests, in order."""
@@ -154,6 +165,14 @@ class BlockScan:
                 found.append(i)
             at = starts[i + 1]
         return found
+
+
+def is_excluded(snapshot: Snapshot, ref: BlockRef, pipeline: Pipeline) -> bool:
+    """Return whether it is known without reading a block that none of its entries passes."""
+    if not pipeline.is_selective:
+        return False
+    text_filter = snapshot.text_filter(ref)
+    return text_filter is not None and not pipeline.may_pass(text_filter)
 
 
 def _keys(columns: Sequence[Column], positions: Sequence[int]) -> list[Key]:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from support.agent_loki import LokiStandIn, StoreFront
@@ -11,13 +12,8 @@ from support.agent_process import AgentProcess
 from support.environment import environment
 
 from tracetail.agent.parsing import scan, scan_plain
-from tracetail.loki import entries, entries_plain
 
-LOOPS = (
-    (scan, scan_plain, "look_up"),
-    (scan, scan_plain, "split_stamps"),
-    (entries, entries_plain, "encode_columns"),
-)
+PLAIN_LOOPS = {"COMPILED": False, "look_up": scan_plain.look_up, "split_stamps": scan_plain.split_stamps}
 
 
 @pytest.fixture
@@ -29,7 +25,12 @@ async def loki() -> AsyncIterator[LokiStandIn]:
 
 
 @pytest.fixture
-async def front(tmp_path: Path) -> AsyncIterator[StoreFront]:
+def front_class() -> type[StoreFront]:
+    return StoreFront
+
+
+@pytest.fixture
+async def front(tmp_path: Path, front_class: type[StoreFront]) -> AsyncIterator[StoreFront]:
     """Yield a proxy in front of a real store that can be made to fail."""
     environ = environment()
     environ |= {"TRACETAIL_STATE_DIR": str(tmp_path / "store"), "TRACETAIL_STORE_LISTEN": "127.0.0.1:0"}
@@ -37,7 +38,7 @@ async def front(tmp_path: Path) -> AsyncIterator[StoreFront]:
     store = await asyncio.create_subprocess_exec(*command, env=environ, stdout=-1, stderr=asyncio.subprocess.DEVNULL)
     assert store.stdout is not None
     line = (await store.stdout.readline()).decode()
-    stand_in = StoreFront(line.split()[-1])
+    stand_in = front_class(line.split()[-1])
     await stand_in.start()
     yield stand_in
     await stand_in.stop()
@@ -52,11 +53,42 @@ def state_dir(tmp_path: Path) -> Path:
     return path
 
 
+class Ran(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def tracetail(state_dir: Path, loki: LokiStandIn) -> Callable[..., Awaitable[Ran]]:
+    """Return a function that runs the command. url: of its Loki, the stand-in by default."""
+
+    async def run(*arguments: str, config: str = "", url: str = "") -> Ran:
+        (state_dir / "command.toml").write_text(config)
+        environ = environment()
+        environ |= {
+            "TRACETAIL_STATE_DIR": str(state_dir),
+            "TRACETAIL_AGENT_STATE_DIRS": str(state_dir),
+            "TRACETAIL_LOKI_URL": url or loki.url,
+            "TRACETAIL_CONFIG": str(state_dir / "command.toml"),
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tracetail", *arguments, env=environ, stdout=-1, stderr=-1
+        )
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return Ran(process.returncode, out.decode(), err.decode())
+
+    return run
+
+
 @pytest.fixture
 async def start_agent(state_dir: Path, loki: LokiStandIn) -> AsyncIterator[Callable[..., Awaitable[AgentProcess]]]:
     agents: list[AgentProcess] = []
 
-    async def start(config: str = "", url: str = "", environ: dict[str, str] | None = None) -> AgentProcess:
+    async def start(config: str = "", url: str = "", environ: dict[str, str | None] | None = None) -> AgentProcess:
         agent = AgentProcess(state_dir, url or loki.url, config, environ)
         agents.append(agent)
         return await agent.start()
@@ -69,10 +101,10 @@ async def start_agent(state_dir: Path, loki: LokiStandIn) -> AsyncIterator[Calla
 @pytest.fixture(scope="module", params=["compiled", "plain"])
 def either_loops(request: pytest.FixtureRequest) -> Iterator[None]:
     """Run the tests of a module with both forms of the loops over lines."""
-    if request.param == "compiled" and not (scan.COMPILED and entries.COMPILED):
+    if request.param == "compiled" and not scan.COMPILED:
         pytest.skip("the loops were not compiled: there was no C compiler when tracetail was installed")
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "plain":
-            for chosen, plain, name in LOOPS:
-                patch.setattr(chosen, name, getattr(plain, name))
+            for name, plain in PLAIN_LOOPS.items():
+                patch.setattr(scan, name, plain)
         yield

@@ -1,46 +1,15 @@
 """`tracetail verify`, `tracetail agent rejected`, `replay` and `try`, run as commands."""
 
-import asyncio
 import json
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import TRACE, Launch
-from support.environment import environment
 from support.waiting import eventually
 
 from tracetail.agent.journal.database import journal_path
 from tracetail.agent.journal.rejected import rejected_lines
-
-
-class Ran(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def tracetail(state_dir: Path, loki: LokiStandIn):
-    async def run(*arguments: str, config: str = "") -> Ran:
-        (state_dir / "command.toml").write_text(config)
-        environ = environment()
-        environ |= {
-            "TRACETAIL_STATE_DIR": str(state_dir),
-            "TRACETAIL_AGENT_STATE_DIRS": str(state_dir),
-            "TRACETAIL_LOKI_URL": loki.url,
-            "TRACETAIL_CONFIG": str(state_dir / "command.toml"),
-        }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tracetail", *arguments, env=environ, stdout=-1, stderr=-1
-        )
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        return Ran(process.returncode, out.decode(), err.decode())
-
-    return run
 
 
 async def test_verify_proves_a_launch_complete_and_names_what_is_missing(
@@ -208,6 +177,8 @@ async def test_rejected_lines_are_listed_and_can_be_sent_again(
     assert (ran.status, ran.out) == (0, "5 lines accepted\n")
     assert (await tracetail("agent", "rejected", "replay")).out == "nothing to replay\n"
     assert rejected_lines(journal_path(state_dir)) == []
+    # The running agent, too, says so.
+    await eventually(lambda: launch.dir.shipped_path.exists() and launch.shipped()["rejected"] == 0)
     assert loki.lines() == [f"line {n}" for n in range(10)]
 
 

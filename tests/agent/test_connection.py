@@ -6,6 +6,7 @@ and for `tracetail doctor`, through real sockets.
 
 import asyncio
 import base64
+import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -101,7 +102,7 @@ async def shown_to_work(start_agent, tracetail, loki: LokiStandIn, state_dir: Pa
     launch.print("one", "two")
     loki.behaviours.append(store_and_never_answer)
     agent: AgentProcess = await start_agent(config, url)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await stored.wait()
     await agent.kill()
     launch.print("three")
@@ -237,14 +238,14 @@ async def test_a_connection_error_names_its_setting_and_loses_nothing(
         "no proxy": (front.url, f'{ca}proxy = "http://127.0.0.1:1"\n'),
     }[wrong]
     Launch(state_dir).print("kept")
-    agent = await start_agent("[loki]\n" + config, url)
+    configured = f'[loki]\nurl = "{url}"\n{config}'
+    agent = await start_agent(configured, environ={"TRACETAIL_LOKI_URL": None})
     await eventually(lambda: any("cannot be reached" in line for line in agent.errors))
     [said] = [line for line in agent.errors if "cannot be reached" in line]
     assert setting in said
     assert words in said
     assert setting in (await agent.status())["error"]
     assert "wrong-word" not in "".join(agent.errors)
-    await agent.stop()
     ran = await tracetail(url, "[loki]\n" + config, "verify", "--trace-id", TRACE)
     assert ran.status == 1
     assert setting in ran.out
@@ -252,7 +253,8 @@ async def test_a_connection_error_names_its_setting_and_loses_nothing(
     ran = await tracetail(url, "[loki]\n" + config, "doctor")
     assert "cannot be reached: " in ran.out
     assert setting in ran.out
-    await start_agent(url=loki.url)
+    agent.configure(f'[loki]\nurl = "{loki.url}"\n')
+    agent.signal(signal.SIGHUP)
     await loki.until(lambda: loki.lines() == ["kept"])
 
 

@@ -182,6 +182,30 @@ def test_a_configuration_of_another_shape_gives_no_labels(tmp_path, config):
     assert container_labels(str(docker_log(tmp_path, config))) in ({}, {"container": "7"})
 
 
+def test_labels_come_from_podmans_list_of_containers(tmp_path):
+    # As podman 4.3 with the driver vfs has it; less what is not read.
+    metadata = {"image-name": "docker.io/vllm/vllm-openai:v0.32", "image-id": "4a57", "name": "qwen", "created-at": 1}
+    containers = [
+        {"id": "0" * 64, "names": ["other"], "metadata": "{}"},
+        {"id": CONTAINER_ID, "names": ["qwen"], "metadata": json.dumps(metadata)},
+    ]
+    home = tmp_path / "vfs-containers"
+    log = home / CONTAINER_ID / "userdata" / "ctr.log"
+    log.parent.mkdir(parents=True)
+    (home / "containers.json").write_text(json.dumps(containers))
+
+    assert container_labels(str(log)) == {"container": "qwen", "image": "docker.io/vllm/vllm-openai:v0.32"}
+    for broken in (
+        "",
+        "{}",
+        "[7]",
+        json.dumps([{"id": CONTAINER_ID}]),
+        json.dumps([{"id": CONTAINER_ID, "metadata": "7"}]),
+    ):
+        (home / "containers.json").write_text(broken)
+        assert container_labels(str(log)) == {}
+
+
 def test_the_labels_of_the_source_win_and_plain_has_none(tmp_path):
     log = str(docker_log(tmp_path, {"Name": "/a", "Config": {}}))
     auto = SourceSettings(glob=log, labels={"team": "x"})

@@ -92,15 +92,27 @@ class Store:
 
 
 class CrashingJournal(Journal):
-    def __init__(self, path: Path, steps: Steps) -> None:
+    """Crashes at a step; with the machine, too, if it loses power: then only what was synced is left."""
+
+    def __init__(self, path: Path, steps: Steps, *, loses_power: bool) -> None:
         super().__init__(path)
         self._steps = steps
+        self._loses_power = loses_power
+        self._synced: dict[Path, bytes] = {}
 
-    async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, change: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
         self._steps.step()
-        done = await super().write(change)
+        done = await super().write(change, durable=durable)
+        if durable and self._loses_power:
+            files = [self.path, self.path.with_name(f"{self.path.name}-wal")]
+            self._synced = {file: file.read_bytes() for file in files if file.exists()}
         self._steps.step()
         return done
+
+    def lose(self) -> None:
+        """Leave on disk what was synced, after the machine lost power."""
+        for file, content in self._synced.items():
+            file.write_bytes(content)
 
 
 lines = st.lists(
@@ -121,12 +133,13 @@ lines = st.lists(
 
 
 async def ship_all(
-    path: Path, store: Store, steps: Steps, clock: Callable[[], int], batch_bytes: int
+    path: Path, store: Store, steps: Steps, clock: Callable[[], int], batch_bytes: int, *, loses_power: bool
 ) -> dict[str, Any]:
     """Ship a file, with new objects after each crash, until it is shipped without a crash."""
     journal_path = path.with_suffix(".db")
     while True:
-        journal = CrashingJournal(journal_path, steps)
+        journal = CrashingJournal(journal_path, steps, loses_power=loses_power)
+        crashed = False
         journal.open()
         followed = FollowedLog(FileSource(path, {"job": "x"}, OpenFiles()))
         try:
@@ -139,18 +152,20 @@ async def ship_all(
             )
             await pipeline.ship(followed)
         except CrashError:
-            pass
+            crashed = True
         else:
             return {"lines": followed.lines, "bytes": followed.bytes, "rejected": followed.rejected}
         finally:
             followed.source.close()
             await asyncio.to_thread(journal.close)
+            if crashed:
+                journal.lose()
 
 
 @settings(max_examples=60, deadline=None)
-@given(lines, st.sets(st.integers(1, 60), max_size=6), st.sampled_from([16, 120, 1 << 20]))
+@given(lines, st.sets(st.integers(1, 60), max_size=6), st.sampled_from([16, 120, 1 << 20]), st.booleans())
 def test_after_a_crash_at_any_step_each_line_is_stored_once_with_its_first_timestamp(
-    texts: list[str], crashes: set[int], batch_bytes: int
+    texts: list[str], crashes: set[int], batch_bytes: int, loses_power: bool
 ) -> None:
     numbered = [f"{text} {number}" for number, text in enumerate(texts)]
     ticks = itertools.count()
@@ -163,7 +178,7 @@ def test_after_a_crash_at_any_step_each_line_is_stored_once_with_its_first_times
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "app.log"
         path.write_text("".join(line + "\n" for line in numbered))
-        counted = asyncio.run(ship_all(path, store, steps, clock, batch_bytes))
+        counted = asyncio.run(ship_all(path, store, steps, clock, batch_bytes, loses_power=loses_power))
         with opened(path.with_suffix(".db")) as db:
             rejected = [row[0].decode() for row in db.execute("SELECT line FROM rejected")]
             left = db.execute("SELECT (SELECT count(*) FROM intents) + (SELECT count(*) FROM batches)").fetchone()[0]

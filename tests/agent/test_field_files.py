@@ -2,12 +2,14 @@
 
 import os
 import resource
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from support.agent_loki import LokiStandIn
 from support.agent_process import AgentProcess
+from support.torn_io import TornIO
 from support.waiting import eventually
 
 from tracetail.agent.journal.database import journal_path
@@ -126,6 +128,43 @@ async def test_each_line_comes_once_whatever_the_file_system_answers(
     append(path, "the end")
     await follow()
     await arrived(loki, [*wanted, "the end"])
+
+
+@pytest.mark.needs("cc")
+@pytest.mark.parametrize("seed", range(5))
+async def test_each_line_comes_once_when_reads_and_writes_are_short_or_interrupted(
+    start_agent, loki: LokiStandIn, logs: Path, state_dir: Path, tmp_path: Path, seed: int
+) -> None:
+    torn = TornIO(tmp_path, seed, f"{logs}/", journal_path(state_dir), again=f"{logs}/")
+    path, wanted = logs / "app.log", []
+    sources = "".join(
+        f'[[agent.sources]]\nglob = "{logs}/{glob}"\nencoding = "{encoding}"\n'
+        for glob, encoding in (("*.log", ""), ("*.txt", "utf-16"))
+    )
+
+    async def step(turn: int) -> None:
+        lines = [*numbered(f"turn {turn}", 300), f"turn {turn} " + "长" * 50_000, *numbered(f"end of {turn}", 5)]
+        append(path, *lines)
+        wide = numbered(f"wide {turn} 日志", 100)
+        with (logs / "wide.txt").open("ab") as file:
+            file.write("".join(line + "\n" for line in wide).encode("utf-16-le"))
+        wanted.extend(lines + wide)
+        await arrived(loki, wanted)
+
+    agent = await start_agent(sources, environ=torn.environ)
+    for turn in range(6):
+        await step(turn)
+        if turn % 3 == 0:
+            path.rename(logs / f"app.log.{turn}")
+        elif turn % 3 == 1:
+            shutil.copy(path, logs / f"app.log.{turn}")
+            os.truncate(path, 0)
+        else:
+            await agent.kill()
+            agent = await start_agent(sources, environ=torn.environ)
+    assert await agent.stop() == 0
+    assert torn.count > 100
+    assert not [line for line in loki.lines(events=True) if line.startswith("gap ")]
 
 
 @pytest.mark.needs("setpriv")

@@ -10,15 +10,24 @@ import lzma
 import os
 import random
 import shutil
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.file_follower import Clock, Follower
+from support.waiting import wait_for
 
-from tracetail.agent.reading import open_files
+from tracetail.agent.reading import open_files, reader, rotation
 from tracetail.agent.reading.open_files import OpenFiles, descriptor_limits
 from tracetail.agent.reading.text_check import looks_binary
+from tracetail.agent.reading.unpacked import IN_PLACE_BYTES, StillUnpackingError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 @pytest.fixture
@@ -197,6 +206,8 @@ def test_space_reserved_by_nuls_that_is_left_is_a_gap_in_the_end(follow, path: P
         (b"\x1b[32mINFO\x1b[0m\r 50%|### |\r 60%\b\n", False),
         (b"text" + bytes(400) + b"text\n", False),
         (b"one \0 NUL\n", False),
+        (b"2026-11-26T14:31:25.123456789Z stdout F " + bytes(range(32)) * 9, False),
+        (b'{"log":"' + bytes(range(1, 32)) * 9, False),
         (b"", False),
     ],
 )
@@ -272,7 +283,7 @@ def test_targets_that_a_link_had_while_the_agent_was_down_are_read(follow, path:
     assert follower.start().follow().lines == ["one", "more of one", "of 02", "of 03", "of 04"]
 
 
-PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd.compress}
 
 
 @pytest.mark.parametrize("ending", PACKERS)
@@ -291,6 +302,64 @@ def test_two_rotations_compressed_while_the_agent_was_down_are_read(
         append(path, line)
     assert follower.start().follow().lines == ["one", "more of one", "of the second", "of the third"]
     assert follower.gaps == []
+
+
+@pytest.mark.parametrize(
+    ("ending", "hint"),
+    [(".lz4", ""), (".zst", " (pip install 'tracetail[zstd]')")],
+    ids=["lz4", "zstd without its extra"],
+)
+def test_a_rotation_in_a_compression_that_is_not_read_is_named_by_the_gap(
+    follow, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, hint: str
+) -> None:
+    monkeypatch.setattr(rotation, "ENDINGS", (".gz",))
+    follower = follow("one")
+    follower.stop()
+    (tmp_path / f"app.log.1{ending}").write_bytes(b"packed")
+    path.unlink()
+    append(path, "two")
+    assert follower.start().follow().lines == ["one", "two"]
+    [reason] = reasons(follower)
+    assert f"; app.log.1{ending} cannot be unpacked here{hint};" in reason
+
+
+def test_a_large_rotation_is_unpacked_in_a_thread(follow, path: Path, tmp_path: Path) -> None:
+    follower = follow("one")
+    follower.stop()
+    lines = [f"{number} {random.Random(number).random()}" for number in range(20_000)]
+    append(path, *lines)
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(path.read_bytes()))
+    assert (tmp_path / "app.log.1.gz").stat().st_size > IN_PLACE_BYTES
+    path.unlink()
+    append(path, "two")
+    with pytest.raises(StillUnpackingError):
+        follower.start().follow()
+
+    def is_unpacked() -> bool:
+        try:
+            return bool(follower.follow())
+        except StillUnpackingError:
+            return False
+
+    wait_for(is_unpacked)
+    assert follower.lines == ["one", *lines, "two"]
+    assert follower.gaps == []
+
+
+@pytest.mark.parametrize("listed", ["before", "after", "never"])
+def test_files_that_were_rotated_before_their_path_was_seen_are_read_unless_they_are_history(
+    clock: Clock, path: Path, tmp_path: Path, listed: str
+) -> None:
+    listed_ns = {"before": time.time_ns(), "after": time.time_ns() + 10**9, "never": 0}[listed]
+    for number in (2, 1):
+        append(path, f"of {number}")
+        path.rename(tmp_path / f"app.log.{number}")
+    (tmp_path / "app.log.3.gz").write_bytes(gzip.compress(b"of last year\n"))
+    os.utime(tmp_path / "app.log.3.gz", (1, 1))
+    append(path, "now")
+    follower = Follower(path, clock, listed_ns=listed_ns).follow()
+    assert follower.lines == (["of 2", "of 1", "now"] if listed == "before" else ["now"])
+    follower.source.close()
 
 
 def test_a_file_moved_to_another_directory_while_the_agent_was_down_is_found(
@@ -436,3 +505,40 @@ def test_a_long_line_is_cut_between_characters(follow, path: Path, encoding: str
 def test_bytes_that_are_not_of_the_encoding_do_not_stop_the_file(follow, path: Path) -> None:
     path.write_bytes(b"ok\n\xff\xfe\x81\n" + "模型\n".encode("gbk"))
     assert follow(encoding="gbk").lines[-1] == "模型"
+
+
+def test_a_file_truncated_and_filled_again_while_its_lines_are_shipped_is_read_from_its_start(
+    follow, path: Path
+) -> None:
+    # copytruncate beside a slow Loki: the new content is longer than what was read of the old one
+    first, old, late, new = numbered("first", 1), numbered("old", 100), numbered("late", 5), numbered("new", 300)
+    follower = follow(*first)
+
+    def copy_and_truncate() -> None:
+        follower.while_shipping = lambda: None
+        append(path, *late)
+        shutil.copy(path, path.with_name("app.log.1"))
+        os.truncate(path, 0)
+        append(path, *new)
+        assert follower.source.read() is None  # what would be the next block of the same batch
+
+    append(path, *old)
+    follower.while_shipping = copy_and_truncate
+    assert follower.follow().lines == first + old + late + new
+    assert follower.gaps == []
+
+
+@pytest.mark.parametrize("created", [True, False], ids=["created", "moved there"])
+def test_a_file_with_the_same_lines_is_read_if_it_was_created_at_the_path(
+    path: Path, follow: Callable[..., Follower], monkeypatch: pytest.MonkeyPatch, *, created: bool
+) -> None:
+    # Within one tick of the clock the times are those of an editor that saves by a rename, too.
+    follower = follow("one", "two")
+    [before] = follower.source._here.files
+    path.unlink()
+    append(path, "one", "two", "three")
+    monkeypatch.setattr(reader.FileReader, "birth_time_ns", lambda _: before.reader.status().st_ctime_ns)
+    follower.source.hold_what_is_there(created=created)
+    follower.follow()
+    assert follower.lines == ["one", "two", *(["one", "two"] if created else []), "three"]
+    assert follower.gaps == []

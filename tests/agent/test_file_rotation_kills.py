@@ -4,10 +4,15 @@ import gzip
 import os
 import random
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 from support.file_follower import Clock, Follower
+
+from tracetail.agent.reading import rotation
+from tracetail.agent.reading.file_source import FILE_ROWS_MAX
+from tracetail.agent.reading.opened_file import LINGER_SECONDS
 
 STEPS = 40
 
@@ -100,4 +105,61 @@ def test_each_line_comes_once_whatever_the_order_of_rotations_and_kills(
     log = RotatedLog(tmp_path, way)
     follower = follow_through(log, random.Random(seed), Clock(monkeypatch))
     assert sorted(follower.lines) == sorted(log.lines)
+    follower.source.close()
+
+
+@pytest.mark.parametrize("way", ["rename", "pack"])
+def test_more_rotations_than_are_remembered_come_once_however_slowly_they_are_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    # They came again and again: what was found was forgotten before it was read.
+    log = RotatedLog(tmp_path, way)
+    log.write(3)
+    follower = Follower(log.path, Clock(monkeypatch)).follow()
+    follower.stop()
+    now = time.time()
+    for number in range(2 * FILE_ROWS_MAX):
+        os.utime(log.path, (now + number, now + number))  # one a second, not all within a tick of the clock
+        log.rotate()
+        log.write(2)
+    os.utime(log.path, (now + number + 1, now + number + 1))
+    follower.while_shipping = lambda: follower.clock.advance(LINGER_SECONDS / 10)
+    follower.start().follow(20)
+    assert sorted(follower.lines) == sorted(log.lines)
+    assert follower.gaps == []
+    follower.source.close()
+
+
+@pytest.mark.parametrize("way", ["rename", "copy", "pack"])
+@pytest.mark.parametrize("down", [True, False], ids=["down", "running"])
+def test_what_is_renamed_while_it_is_looked_for_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str, *, down: bool
+) -> None:
+    # app.log.1 becomes app.log.2 after its directory was listed, and before it is opened.
+    log = RotatedLog(tmp_path, way)
+    log.write(3)
+    follower = Follower(log.path, Clock(monkeypatch)).follow()
+    siblings = rotation._siblings
+    turns = iter(range(2))
+
+    def list_and_rename(path: Path, **options: bool) -> list[Path]:
+        found = siblings(path, **options)
+        if found and next(turns, None) is not None:
+            os.utime(tmp_path, ns=(1, 1))  # so that the directory changes, within a tick of the clock, too
+            log.rotate()
+            log.write(2)
+        return found
+
+    if down:
+        follower.stop()
+    log.write(2)
+    log.rotate()
+    log.write(2)
+    monkeypatch.setattr(rotation, "_siblings", list_and_rename)
+    if down:
+        follower.start()
+    follower.follow(20)
+    assert next(turns, None) is None
+    assert sorted(follower.lines) == sorted(log.lines)
+    assert follower.gaps == []
     follower.source.close()

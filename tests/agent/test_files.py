@@ -353,7 +353,7 @@ async def test_a_file_replaced_while_the_agent_was_down_is_read_and_the_loss_rep
 
     loki.always = stall
     agent = await follow()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await reached.wait()
     await agent.kill()
     loki.always = None
@@ -379,7 +379,7 @@ async def test_bytes_truncated_before_they_are_read_are_a_gap(follow, loki: Loki
 
     loki.behaviours.append(stall)
     await follow()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await reached.wait()
     os.truncate(path, 0)
     append(path, "anew")
@@ -469,6 +469,28 @@ async def test_rename_while_the_agent_is_down(follow, loki: LokiStandIn, logs: P
     append(path, *numbered(30, 40))
     await follow()
     await all_of(loki, numbered(0, 40))
+
+
+@pytest.mark.parametrize("created_again", [False, True])
+@pytest.mark.parametrize("name", ["app.log.1", "a-first-in-the-glob.log"])
+async def test_a_file_renamed_to_another_name_of_the_glob_while_the_agent_is_down_is_not_read_twice(
+    follow, loki: LokiStandIn, logs: Path, name: str, *, created_again: bool
+) -> None:
+    agent = await follow("*")
+    path = logs / "app.log"
+    append(path, *numbered(0, 10))
+    await loki.until(lambda: len(loki.stored) == 10)
+    assert await agent.stop() == 0
+    append(path, *numbered(10, 40))
+    path.rename(logs / name)
+    if created_again:
+        append(path, *numbered(40, 60))
+    await follow("*")
+    end = 60 if created_again else 40
+    await loki.until(lambda: len(loki.stored) >= end)
+    append(logs / "another.log", "the last line")
+    await loki.until(lambda: "the last line" in loki.lines())
+    assert sorted(loki.lines()) == sorted([*numbered(0, end), "the last line"])
 
 
 async def test_rotated_and_compressed_while_the_agent_is_down(follow, loki: LokiStandIn, logs: Path) -> None:

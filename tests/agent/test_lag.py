@@ -1,4 +1,4 @@
-from tracetail.agent.metrics.log_collector import Lag
+from tracetail.agent.metrics.lag import Lag
 
 
 def test_an_idle_log_has_no_lag_and_a_line_after_silence_starts_without_one():

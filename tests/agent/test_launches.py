@@ -16,6 +16,7 @@ from support.agent_process import Launch
 from support.environment import environment
 from support.waiting import eventually
 
+from tracetail.agent.launches.outbox import OutboxSender
 from tracetail.contract import outbox
 from tracetail.contract.record import LaunchDir
 from tracetail.contract.state import launches_dir
@@ -144,7 +145,7 @@ async def test_a_receiver_that_hangs_does_not_delay_the_callbacks_to_others(
         other.end("crashed")
         paths = [leave(other, receiver.url, event_id=f"e{number}") for number in range(3)]
         await start_agent()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await asked.wait()
         await eventually(lambda: not any(path.exists() for path in paths))
         assert sorted(body["eventId"] for body in receiver.bodies) == ["e0", "e1", "e2"]
@@ -171,6 +172,26 @@ async def test_a_callback_that_cannot_be_read_does_not_stop_the_others(
     again = leave(first, receiver.url, event_id="later")
     await eventually(lambda: not again.exists())
     assert (await agent.status())["healthy"]
+
+
+def test_an_empty_outbox_is_not_listed_again_until_something_is_left_in_it(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = Launch(state_dir)
+    launch.end("crashed")
+    launch.dir.outbox_path.mkdir()
+    an_hour_ago = time.time() - 3600
+    os.utime(launch.dir.outbox_path, (an_hour_ago, an_hour_ago))
+    listed: list[Path] = []
+    pending = outbox.pending
+    monkeypatch.setattr(outbox, "pending", lambda directory: listed.append(directory) or pending(directory))
+    sender = OutboxSender([state_dir])
+    assert [sender._due() for _ in range(3)] == [[], [], []]
+    assert listed == [launch.dir.outbox_path]
+    path = leave(launch, "http://receiver")
+    assert [sender._due() for _ in range(2)] == [[(launch.dir.outbox_path, [path])]] * 2
+    path.unlink()
+    assert sender._due() == []
 
 
 async def test_a_password_in_a_callbacks_address_is_not_logged(

@@ -134,6 +134,10 @@ def test_tracebacks_of_two_processes_do_not_end_each_other() -> None:
             {"level": "warning", "process": "llm", "pid": "42", "source": "file.cpp:7"},
         ),
         (b"node1:71:88 [0] NCCL WARN Cuda failure", {"level": "warning", "pid": "71"}),
+        (
+            b"\x1b[36m(RayWorkerProc pid=4521, ip=127.0.0.3)\x1b[0m   if hasattr(value):",
+            {"level": "info", "process": "RayWorkerProc", "pid": "4521", "node": "127.0.0.3"},
+        ),
         (b"[rank0]:[W1122 13:13:02.336 x.cpp:1] Warning: y", {"level": "warning", "source": "x.cpp:1"}),
         (b"2026-11-22 13:12:10,123 ERROR worker gone", {"level": "error"}),
         (b'{"level": "error", "msg": "x", "caller": "a.go:1"}', {"level": "error", "source": "a.go:1"}),

@@ -7,17 +7,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracetail.agent.model import Block
 from tracetail.agent.parsing import scan, scan_plain
 from tracetail.agent.parsing.header_cache import HeaderCache
 from tracetail.agent.parsing.level_tracker import LevelTracker
 from tracetail.agent.parsing.parser import LineParser
+from tracetail.agent.parsing.prepare import Preparer
 from tracetail.agent.parsing.times import EngineTimes
+from tracetail.contract import engine_lines
 from tracetail.contract.logline import render_line
+from tracetail.contract.redaction import Redactor
+from tracetail.contract.tracebacks import Tracebacks
 from tracetail.loki import entries as loki_entries
 
+PLAIN_LOOPS = {"COMPILED": False, "look_up": scan_plain.look_up, "split_stamps": scan_plain.split_stamps}
 NOW = 1_795_353_130_000_000_000
+REDACTOR = Redactor()
 LOGS = sorted((Path(__file__).parent.parent / "data" / "vllm-logs").glob("*.log"))
 FIXED = b"+08:00 [traceId=t instanceId=i] "
+
+JSON_LINE = b'{"asctime": "2026-11-22 13:%b", "levelname": "INFO", "process": 5, "message": "a", "x": "y"}'
 
 pieces = st.sampled_from(
     [
@@ -41,6 +50,39 @@ pieces = st.sampled_from(
 )
 any_text = st.lists(st.one_of(pieces, st.binary(max_size=6)), max_size=8).map(
     lambda parts: b"".join(parts).replace(b"\n", b"|")
+)
+any_line = st.one_of(
+    any_text,
+    st.sampled_from(
+        [
+            b"(W pid=7) ERROR 11-22 13:12:11 [a.py:1] Traceback (most recent call last):",
+            b"Traceback (most recent call last):",
+            b'  File "a.py", line 7, in f',
+            b"    f()",
+            b"ValueError: no",
+            b"(W pid=7) text",
+            b"(W pid=7)   text",
+            b"(W pid=7) ",
+            b"/a/b.py:12: UserWarning: text",
+            b"Triton is installed",
+            b"[2026-11-22 13:12:10 TP0] text",
+            b"INFO 11-22 13:12:10 [a.py:1] text",
+            b"INFO 11-22 13:12:11 [a.py:1] text",
+            b"INFO 11-22 13:12:10 [a.py:2] text",
+            b"",
+            b"OPENAI_API_KEY=sk-0123456789abcdef0123",
+            b"-----BEGIN RSA PRIVATE KEY-----",
+            b"MIIEowIBAAKCAQEAxyz0123456789abcdefghijklmnopqrstuvwxyzABCDE",
+            b"-----END RSA PRIVATE KEY-----",
+            b"INFO 11-22 13:12:10 [loggers.py:1] Avg prompt throughput: 1.0 tokens/s \xe5\xaf\x86\xff",
+            b"INFO 11-20 13:12:10 [a.py:1] Added request cmpl-0123456789abcdef-0.",
+            b'{"asctime": "2026-11-22 13:39:30,975", "levelname": "INFO", "process": 5, "message": "a", "x": "y"}',
+        ]
+    ),
+    st.sampled_from(
+        # The last but one is further ahead of NOW than a time may be, and the one before it is just not.
+        ["10:10,001", "10:10,500", "10:10,x00", "11:10,500", "12:10,001", "17:10,000", "17:10,001", "17:10.000"]
+    ).map(lambda clock: JSON_LINE % clock.encode()),
 )
 
 
@@ -82,6 +124,33 @@ def test_headers_of_real_logs_are_looked_up_alike(log):
     assert looked_up(scan_plain.look_up, lines, 50) == looked_up(scan.look_up, lines, 50)
 
 
+request_words = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [
+                *(b"equest", b"equest ", b"equest(s) ", b"equests: '", b"equest=", b"cmpl-", b"chatcmpl-", b"embd-"),
+                *(b"trace_", b"reqid-", b"0123456789abcdef", b"0" * 29, b"abcdefgh", b"x" * 60, b"7", b"-", b"_"),
+                *(b",", b"'", b".", b")", b" ", b"\t", b"\x0b", b":"),
+            ]
+        ),
+        st.binary(max_size=3),
+    ),
+    max_size=9,
+).map(b"".join)
+
+
+@given(request_words)
+def test_request_ids_are_found_alike(text):
+    both(scan.find_request_id, engine_lines.find_request_id, text)
+    both(scan.find_request_id, engine_lines.find_request_id, b"Received request cmpl-" + text)
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)
+def test_request_ids_of_real_logs_are_found_alike(log):
+    for line in log.read_bytes().split(b"\n"):
+        both(scan.find_request_id, engine_lines.find_request_id, line)
+
+
 stamps = st.builds(
     lambda second, nanos: b"2026-11-22T21:12:%02d.%09d" % (second, nanos),
     st.integers(10, 13),
@@ -107,20 +176,91 @@ def test_a_value_that_is_not_bytes_is_refused(wrong):
     with pytest.raises(TypeError):
         scan.split_stamps([wrong], 0, FIXED)
     with pytest.raises(TypeError):
-        scan.look_up([wrong], HeaderCache(), set(), HeaderCache().levels["info"], lambda *_: None)
+        scan.look_up([wrong], HeaderCache(), Tracebacks(), HeaderCache().levels["info"], lambda *_: None)
 
 
-def test_a_keepers_log_is_parsed_alike_by_both():
-    block = b"".join(
-        render_line(NOW + i * 10**8, "t", "i", line) for i, line in enumerate(LOGS[0].read_bytes().split(b"\n"))
-    )
+def parsed(parser_of, block, chunk, **how):
+    """Return all that is shipped of a block that is read in chunks, and the parser's state after each."""
+    preparer = Preparer(REDACTOR, structured_metadata=True, clock_ns=lambda: NOW)
+    parser = parser_of()
+    found = []
+    for start in range(0, len(block), chunk):
+        data = block[start : start + chunk]
+        for prepared in preparer.prepare(parser, Block(data, start, start + len(data), True, True), **how):
+            for stream in prepared.streams:
+                entries = stream.entries
+                times = [entries.time_ns(index) for index in range(len(entries))]
+                found.append((stream.ids, times, entries.texts, entries.metas, entries.encode()))
+                found.append((stream.levels, stream.rows, stream.events, stream.stats, stream.pieces))
+            found.append((prepared.lines, prepared.redacted, parser.state()))
+    return found
 
-    def parsed():
-        parser = LineParser(EngineTimes(NOW), HeaderCache())
-        return [stream.entries for stream in parser.parse(block, NOW).streams.values()]
 
-    compiled = parsed()
+def compare(parser_of, block, chunk, **how):
+    compiled = parsed(parser_of, block, chunk, **how)
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("look_up", "split_stamps"):
-            patch.setattr(scan, name, getattr(scan_plain, name))
-        assert parsed() == compiled
+        for name, plain in PLAIN_LOOPS.items():
+            patch.setattr(scan, name, plain)
+        assert parsed(parser_of, block, chunk, **how) == compiled
+
+
+def keepers():
+    return LineParser(EngineTimes(NOW), HeaderCache())
+
+
+def files():
+    return LineParser(EngineTimes(NOW), HeaderCache(), by_keeper=False)
+
+
+marks = st.sampled_from([None, None, None, "cut", "redraw", "event"])
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-2, 10**9), st.sampled_from(["i", "i", "i", "other"]), any_line, marks), max_size=12
+    ),
+    st.sampled_from([40, 300, 10_000]),
+    st.booleans(),
+)
+def test_a_keepers_log_is_shipped_alike_by_both(lines, chunk, behind):
+    time_ns = NOW
+    block = []
+    for step, instance, text, mark in lines:
+        time_ns += step
+        block.append(render_line(time_ns, "t", instance, text, mark) if instance != "other" or mark else text + b"\n")
+    compare(keepers, b"".join(block), chunk, behind=behind)
+
+
+@given(
+    st.lists(any_line, max_size=12),
+    st.sampled_from([40, 300, 10_000]),
+    st.booleans(),
+    st.sampled_from([b"\n", b"\r\n"]),
+)
+def test_a_file_is_shipped_alike_by_both(lines, chunk, behind, end):
+    compare(files, b"".join(line + end for line in [*lines, *lines]), chunk, behind=behind)
+
+
+def test_times_of_one_second_in_json_are_shipped_alike_by_both():
+    assert EngineTimes(NOW).parse(b"2026-11-22 13:12:10,000", None) == NOW
+    clocks = [b"12:10,%03d" % fraction for fraction in (1, 500, 2)]
+    clocks += [b"17:%02d,%03d" % (second, fraction) for second in (9, 10, 11) for fraction in (0, 1, 0)]
+    block = b"".join(JSON_LINE % clock + b"\n" for clock in [*clocks, b"12:11,000", *clocks])
+    for chunk in (200, 10_000):
+        compare(files, block, chunk, behind=True)
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)
+def test_real_logs_are_shipped_alike_by_both(log):
+    text = log.read_bytes()
+    compare(files, text * 2, 3000, behind=True)
+    stamped = [render_line(NOW + i * 10**8, "t", "i", line) for i, line in enumerate(text.split(b"\n") * 2)]
+    compare(keepers, b"".join(stamped), 5000, behind=True)
+
+
+def test_a_stamp_that_loki_cannot_store_is_text():
+    block = b"9999-11-22T21:12:10.123456789+08:00 [traceId=t instanceId=i] text\n"
+    [(_, times, texts, *_), *_] = parsed(keepers, block * 2, 1000, behind=False)
+    assert texts == [block[:-1]] * 2
+    assert times[0] <= NOW
+    compare(keepers, block * 2, 1000, behind=False)

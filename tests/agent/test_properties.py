@@ -170,8 +170,9 @@ def test_lines_of_keepers_between_others_give_the_same_entries_together_and_one_
     assert entries_of(block, line_by_line[:-1]) == entries_of(block, [])
 
 
+# NULs at the end are space that a writer may still fill: they are not read.
 @settings(max_examples=40)
-@given(st.binary(max_size=3000), st.lists(st.integers(0, 3000), max_size=6))
+@given(st.binary(max_size=3000).map(lambda data: data.rstrip(b"\0")), st.lists(st.integers(0, 3000), max_size=6))
 def test_a_file_that_grows_in_any_steps_gives_the_same_lines(data: bytes, steps: list[int]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "log"
@@ -235,7 +236,6 @@ secret_lines = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
 @given(secret_lines, st.data())
 def test_a_secret_in_a_line_that_was_cut_is_masked_wherever_the_cuts_are(line: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(line)), min_size=1, max_size=4)))

@@ -1,6 +1,7 @@
 """The agent in front of a real Loki whose answers are lost, and whose limits are lower than usual."""
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -10,7 +11,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from support.agent_loki import LokiStandIn, Stored, StoreFront
-from support.agent_process import Launch
+from support.agent_process import TRACE, AgentProcess, Launch
 from support.waiting import eventually
 
 from tracetail.agent.journal.database import journal_path
@@ -154,14 +155,110 @@ async def test_lines_ahead_and_behind_of_loki_are_stored_with_a_time_that_it_acc
     assert (await agent.status())["healthy"]
 
 
-async def test_a_loki_that_refuses_every_line_makes_the_agent_unhealthy(
-    start_agent, start_loki, state_dir: Path
+async def test_a_loki_that_refuses_every_line_makes_agent_verify_and_doctor_say_so(
+    start_agent, start_loki, state_dir: Path, tracetail
 ) -> None:
     loki = await start_loki(max_label_names_per_series=5)
     launch = launch_now(state_dir)
     launch.print(*long_lines(2000))
+    launch.end()
     agent = await start_agent(url=loki.url)
-    await eventually(lambda: len(rejected_lines(journal_path(state_dir))) == 2000)
+    await eventually(lambda: len(rejected_lines(journal_path(state_dir))) >= 2000)
     status = await agent.status()
     assert status["healthy"] is False
     assert "label names" in status["error"]
+    verified = await tracetail("verify", "--trace-id", TRACE, url=loki.url)
+    assert verified.status == 3
+    assert "NOT complete: 2000 lines on disk, 0 of them in Loki, 2000 rejected" in verified.out
+    examined = await tracetail("doctor", "--json", url=loki.url)
+    problems = [each for each in json.loads(examined.out) if each["level"] == "problem" and each["subject"] == "loki"]
+    assert any("max_label_names_per_series" in each["advice"] for each in problems), examined.out
+
+
+async def test_rejected_lines_are_replayed_when_loki_takes_them_and_are_no_longer_counted(
+    start_agent, start_loki, state_dir: Path, tracetail
+) -> None:
+    """By then their stream has newer lines, and Loki accepts none that are an hour older: they get a later time."""
+    loki = await start_loki(allow_structured_metadata=False)
+    launch = launch_now(state_dir, minutes=-150)
+    launch.print(*(f"line {number}" for number in range(500)))
+    first = await start_agent(url=loki.url)
+    await eventually(lambda: len(rejected_lines(journal_path(state_dir))) == 500)
+    await first.stop()
+    await loki.stop()
+    loki.config["limits_config"]["allow_structured_metadata"] = True
+    await loki.start()
+    launch.time_ns = time.time_ns()
+    launch.print("newest")
+    launch.end()
+    await start_agent(url=loki.url)
+    await eventually(lambda: loki.count('{traceId=~".+"} |= "receipt "'), "the receipt", 60)
+    ran = await tracetail("agent", "rejected", "replay", url=loki.url)
+    assert (ran.status, ran.out) == (0, "500 lines accepted\n"), ran
+    assert await loki.count('{traceId=~".+"} | original_time != "" |= "line "') == 500
+    report = json.loads((await tracetail("verify", "--trace-id", TRACE, "--json", url=loki.url)).out)["launches"][0]
+    assert (report["complete"], report["found"], report["rejected"]) == (True, 501, 0)
+    assert report["receipt"]["rejected"] == "0"
+
+
+async def test_the_backlog_grows_while_loki_is_down_and_is_shipped_exactly_once(
+    start_agent, start_loki, state_dir: Path
+) -> None:
+    loki = await start_loki()
+    port = int(loki.url.rsplit(":", 1)[1])
+    launch = launch_now(state_dir)
+    launch.print("before")
+    agent = await start_agent(url=loki.url)
+    await eventually(lambda: loki.count('{traceId=~".+"} |= "before"'), "the first line")
+    await loki.kill()
+    waiting = []
+    for part in range(3):
+        launch.print(*(f"part {part} {text}" for text in long_lines(10_000)))
+        written = sum(path.stat().st_size for path in launch.segments)
+        backlog = await eventually(lambda size=written: over(agent, size * 0.9), "the backlog of all that waits")
+        waiting.append(backlog)
+    assert waiting == sorted(waiting)
+    assert waiting[-1] > 2 * waiting[0]
+    await loki.start(port)
+    launch.end()
+    await eventually(lambda: loki.count('{traceId=~".+"} |= "receipt "'), "the receipt", 120)
+    assert await loki.count('{traceId=~".+"} |= "part "') == 30_000
+
+
+async def over(agent: AgentProcess, size: float) -> int:
+    """Return the backlog that the agent reports, 0 if it is smaller than this."""
+    [source] = (await agent.status())["sources"]
+    return int(source["backlogBytes"]) if source["backlogBytes"] >= size else 0
+
+
+async def test_a_loki_with_tenants_is_said_to_need_one(start_agent, start_loki, state_dir: Path, tracetail) -> None:
+    loki = await start_loki(auth_enabled=True)
+    launch_now(state_dir).print("line")
+    agent = await start_agent(url=loki.url)
+    error = await eventually(lambda: error_of(agent), "an error")
+    assert "loki.tenant" in error
+    examined = await tracetail("doctor", url=loki.url)
+    assert "loki.tenant" in examined.out
+    await agent.stop()
+    loki.headers = {"X-Scope-OrgID": "llm"}
+    await start_agent('[loki]\ntenant = "llm"\n', url=loki.url)
+    await eventually(lambda: loki.count('{traceId=~".+"} |= "line"'), "the line")
+
+
+async def error_of(agent: AgentProcess) -> str:
+    return (await agent.status()).get("error") or ""
+
+
+async def test_lines_that_loki_truncates_are_named_by_verify(
+    start_agent, start_loki, state_dir: Path, tracetail
+) -> None:
+    loki = await start_loki(max_line_size=1000, max_line_size_truncate=True)
+    launch = launch_now(state_dir)
+    launch.print("short", "x" * 5000, "y" * 1001)
+    launch.end()
+    await start_agent(url=loki.url)
+    await eventually(lambda: loki.count('{traceId=~".+"} |= "receipt "'), "the receipt")
+    ran = await tracetail("verify", "--trace-id", TRACE, url=loki.url)
+    assert ran.status == 3
+    assert "of 2 lines Loki has the first 1000 bytes only (max_line_size_truncate)" in ran.out
+    assert "missing" not in ran.out

@@ -326,7 +326,7 @@ async def test_an_unavailable_receiver_does_not_delay_the_end(session, monkeypat
         )
         await eventually(lambda: receiver.headers, "a request")
         loop.cancel()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await asyncio.gather(loop, return_exceptions=True)
 
     assert receiver.taken == []

@@ -62,7 +62,7 @@ async def test_lost_bytes_of_a_segment_are_reported_with_their_range(
 
     loki.behaviours.append(stall)
     agent = await start_agent()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await reached.wait()
     await agent.kill()
     launch.segments[0].unlink()

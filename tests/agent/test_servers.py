@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from support.npu import RECORDED, make_npu_smi, with_processes
 from support.nvml import build_stub
 
 from tracetail.agent.metrics import server_collector
 from tracetail.agent.metrics.server_collector import ServerMetrics
 from tracetail.agent.metrics.server_families import kind_of_cause
 from tracetail.contract import nvml
+from tracetail.contract.npu import Npus
 from tracetail.contract.processes import process_ref
 from tracetail.contract.record import LaunchDir, LaunchLock
 from tracetail.contract.state import launches_dir
@@ -381,6 +383,17 @@ def test_gpu_memory_and_utilisation_are_those_of_the_launchs_processes(world, mo
     assert found["gpu_utilisation_ratio"] == {(A, "0"): 0.4}
 
     assert world.read(metrics)["gpu_utilisation_ratio"] == {(A, "0"): 0.0}
+
+
+def test_an_npu_is_reported_as_a_gpu_is(world, tmp_path):
+    server = world.server()
+    world.launch(process=server)
+    recorded = (RECORDED / "910b3-26.txt").read_text()
+    (tmp_path / "output").write_text(with_processes(recorded, [(7, server.pid, 3), (7, os.getpid(), 4)]))
+    found = world.read(world.metrics_with(Npus(str(make_npu_smi(tmp_path, tmp_path / "output")))))
+    assert found["gpu_memory_bytes"] == {(A, "1"): 3 * 1024**2}
+    assert found["gpu_utilisation_ratio"] == {(A, "1"): 0.0}
+    assert found["gpu_temperature_celsius"] == {(A, "1"): 51}
 
 
 def test_the_text_format_is_valid_for_prometheus(world):

@@ -1,11 +1,13 @@
 """Every command that `tracetail --help` lists exists and explains itself."""
 
+import os
 import subprocess
 import sys
 
 import click
 import pytest
 from click.testing import CliRunner
+from support.environment import environment
 
 from tracetail.cli.main import main
 
@@ -30,7 +32,7 @@ def test_help_lists_every_command_without_importing_them():
 def test_an_unknown_command_is_a_clear_error():
     run = CliRunner().invoke(main, ["strat"])
     assert run.exit_code == 2
-    assert "No such command 'strat'" in run.output
+    assert "There is no command 'strat'. Did you mean start" in run.output
 
 
 def test_python_m_tracetail_names_itself_tracetail():
@@ -59,3 +61,20 @@ def test_a_command_imports_the_part_that_it_needs_and_no_other(command, parts):
         [sys.executable, "-c", LOADED, *command.split(), "--help"], capture_output=True, text=True, check=True
     )
     assert run.stdout.splitlines()[-1] == parts
+
+
+def test_a_reader_that_has_ended_is_not_taken_for_a_fault(tmp_path):
+    """As in `tracetail status … | head -1`, where the message was that the state directory is a broken pipe."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run(
+        [sys.executable, "-m", "tracetail", "status", "--model-name", "m"],
+        env=environment(TRACETAIL_STATE_DIR=str(tmp_path)),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    os.close(writing)
+    assert run.stderr == ""

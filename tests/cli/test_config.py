@@ -17,7 +17,7 @@ from tracetail.cli.options import header_of, keys_inside, options
 def load(tmp_path, text, environ=None):
     path = tmp_path / "tracetail.toml"
     path.write_text(text, encoding="utf-8")
-    return configuration.load(str(path), environ or {})
+    return configuration.load(str(path), {"HOME": "/nonexistent", **(environ or {})})
 
 
 def test_without_a_file_everything_has_its_default_and_meets_at_the_stores_address():
@@ -73,7 +73,7 @@ def test_the_example_is_valid_documents_every_option_and_shows_the_defaults(tmp_
         if inside:
             assert f"# {header_of(option)}" in text
     uncommented = re.sub(r"^# (?=\w+ = |\[)", "", text, flags=re.MULTILINE)
-    assert set(tomllib.loads(uncommented)) == {"loki", "agent", "launcher", "panel", "store"}
+    assert set(tomllib.loads(uncommented)) == {"loki", "kafka", "otlp", "agent", "launcher", "panel", "store"}
     shown = load(tmp_path, uncommented)
     assert [len(shown.agent.sources), len(shown.agent.redact)] == [1, 1]
     lists_apart = msgspec.structs.replace(shown, agent=msgspec.structs.replace(shown.agent, sources=[], redact=[]))

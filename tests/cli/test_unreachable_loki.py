@@ -1,5 +1,6 @@
 """Every command that needs Loki explains a wrong way to it in the words of doctor, with the setting to look at."""
 
+import asyncio
 import json
 import re
 import subprocess
@@ -59,7 +60,9 @@ def run(state_dir, variables, *arguments):
 @pytest.fixture
 async def state(state_dir):
     """Return a state directory with a launch that printed a line, and a journal with a rejected one."""
-    Launch(state_dir).print("kept")
+    launch = Launch(state_dir)
+    launch.print("kept")
+    launch.end()
     journal = Journal(journal_path(state_dir))
     journal.open()
     await journal.write(
@@ -80,12 +83,40 @@ def test_commands_say_what_doctor_says(state, wrong_way):
     assert said, doctor.stdout
     for arguments in COMMANDS.values():
         ran = run(state, variables, *arguments)
-        if arguments[0] == "logs" and "--follow" not in arguments:  # it has the log files of this machine
+        if arguments[0] == "logs":  # it has the log files of this machine
             assert (ran.returncode, "kept" in ran.stdout) == (0, True)
             assert ran.stderr == f"{said[0]}; reading the log files of this machine\n"
             continue
         assert (ran.returncode, ran.stdout) == (1, ""), arguments
         assert ran.stderr == f"error: {said[0]}\n", arguments
+
+
+async def test_following_goes_on_in_the_log_files_of_this_machine(state_dir):
+    launch = Launch(state_dir)
+    launch.print("before")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tracetail", "logs", "-f"),
+        env=environment() | {"TRACETAIL_STATE_DIR": str(state_dir), "TRACETAIL_LOKI_URL": "http://127.0.0.1:1"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        assert b"before" in await process.stdout.readline()
+        launch.print("after")
+        assert b"after" in await process.stdout.readline()
+        launch.end()
+        _, said = await process.communicate()
+    assert process.returncode == 0
+    assert b"reading the log files of this machine" in said
+
+
+def test_a_mistyped_model_is_answered_with_the_nearest_one(state):
+    ran = run(state, {}, "logs", "Qwen/Qwen2-7b", "--local")
+    assert ran.returncode == 2
+    assert ran.stderr == "error: there is no launch of Qwen/Qwen2-7b on this machine; did you mean Qwen/Qwen2-7B?\n"
+    ran = run(state, {}, "logs", TRACE[:-1], "--local")
+    assert ran.returncode == 1
+    assert ran.stderr.endswith(f"in the log files of this machine; did you mean {TRACE}?\n")
 
 
 def test_the_demonstration_says_what_doctor_says(state, wrong_way):

@@ -55,6 +55,19 @@ def test_a_real_line_has_the_fields_that_a_reader_finds(real):
     assert form_of(line) == real["form"]
 
 
+@pytest.mark.parametrize(
+    ("line", "node"),
+    [
+        ("(RayWorkerWrapper pid=164587, ip=192.0.2.180) ERROR 06-21 03:49:38 worker_base.py:148] E", b"192.0.2.180"),
+        ("\x1b[36m(RayWorkerProc pid=4521, ip=127.0.0.3)\x1b[0m   if hasattr(value, '__dict__'):", b"127.0.0.3"),
+        ("(RayWorkerProc pid=7, ip=2001:db8::7) text", b"2001:db8::7"),
+        ("(Worker_TP1 pid=9) INFO 11-26 16:12:36 [core.py:1] text", None),
+    ],
+)
+def test_a_line_that_ray_brings_from_another_machine_has_its_address(line, node):
+    assert read_line(line.encode()).header.node == node
+
+
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_recognised_behind_every_prefix(form, prefix):

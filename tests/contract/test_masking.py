@@ -6,8 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tracetail.contract import masking
 from tracetail.contract.masking import DEFAULT_PATTERNS, mask_command_line, mask_text
-from tracetail.contract.redaction import Redactor
+from tracetail.contract.redaction import Redactor, with_group
+from tracetail.contract.secret_pattern import Pattern
 
 REDACTOR = Redactor()
 # Pieces of which lines with secrets, and lines nearly with secrets, are made.
@@ -95,3 +97,28 @@ def test_each_pattern_keeps_group_1_and_names_keywords_in_lower_case():
         assert regex.groupindex in ({}, {"harmless": 2}), pattern.name
         assert pattern.keywords or pattern.trigger, pattern.name
         assert all(keyword == keyword.lower() for keyword in pattern.keywords), pattern.name
+
+
+@pytest.fixture
+def users_own():
+    def use(**own):
+        masking.use({"extra": [], "keep": [], **own})
+
+    yield use
+    use()
+
+
+@pytest.mark.parametrize(
+    "text", ["a card 1234 badge-7 of x", "token=abcdef123 card 1111", "HF_TOKEN=demo-key card 12345"]
+)
+def test_the_users_own_expressions_hold_for_what_a_launch_records(users_own, text):
+    extra, keep = [r"(card )\d{4}", r"badge-\d+"], ["card 1111", "demo-key"]
+    users_own(extra=extra, keep=keep)
+    own = [with_group(Pattern(expression, expression)) for expression in extra]
+    assert mask_text(text) == Redactor((*DEFAULT_PATTERNS, *own), keep).redact(text.encode())[0].decode()
+    assert masking.users_own() == {"extra": extra, "keep": keep}
+
+
+def test_an_expression_that_only_re2_reads_is_refused_by_name(users_own):
+    with pytest.raises(ValueError, match=r"agent\.redaction\.extra\[1\], '\\\\pL\+', cannot be used"):
+        users_own(extra=["a", r"\pL+"])

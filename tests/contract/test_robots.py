@@ -93,6 +93,56 @@ def test_a_ready_server_has_no_cause():
     ]
 
 
+def test_chinese_messages_have_the_cause_in_chinese():
+    ended = {"cause": "out of memory", "hint": "less", "causeZh": "显存已满", "hintZh": "调低"}
+    for url, shown in (
+        (DINGTALK, ("原因：显存已满", "建议：调低")),
+        (f"{DINGTALK}#lang=en", ("cause: out of memory",)),
+    ):
+        text = robots.request(url, {**BODY, "exit": ended}, "", NOW).body["markdown"]["text"]
+        assert set(shown) <= set(text.split("\n\n"))
+
+
+def test_cause_and_hint_are_of_one_finding():
+    body = {
+        **BODY,
+        "health": {"cause": "no answer", "causeZh": "无应答", "hintZh": "看日志"},
+        "exit": {"cause": "killed"},
+    }
+    lines = robots.request(DINGTALK, body, "", NOW).body["markdown"]["text"].split("\n\n")
+    assert lines[2:] == ["原因：killed", "traceId：t-1"]
+
+
+@pytest.mark.parametrize(
+    ("template", "sent"),
+    [
+        ('{"text":"{text}"}', {"text": "\n".join(["qwen-7b 启动失败", *LINES, LINK])}),
+        (
+            '{"title":"{model} {state}","tags":["{event}",{"at":"{host}:{port}"}],"n":1}',
+            {"title": "qwen-7b 启动失败", "tags": ["failed", {"at": "gpu-1:8000"}], "n": 1},
+        ),
+        ('{"cause":"{cause}","x":"{unknown} {hint}"}', {"cause": LINES[1][3:], "x": "{unknown} use fewer sequences"}),
+        ('{"open":"{link}","id":"{instanceId}"}', {"open": LINK, "id": ""}),
+    ],
+)
+def test_a_template_makes_the_body_for_any_receiver(template, sent):
+    url = f"http://chat.example/hook?a=b#panel=http://logs:8900&template={template}"
+    robots.check(url)
+    assert robots.request(url, BODY, "token", NOW) == ("http://chat.example/hook?a=b", sent, False)
+
+
+def test_a_value_cannot_change_a_templates_structure():
+    body = {**BODY, "exit": {"cause": '"},"x":{"y":"{model}'}}
+    sent = robots.request('http://c/#lang=en&template={"a":"{cause}"}', body, "", NOW)
+    assert sent.body == {"a": '"},"x":{"y":"{model}'}
+
+
+@pytest.mark.parametrize("template", ["{", "[]", '"{text}"', "[" * 10_000])
+def test_a_template_that_is_no_object_is_refused(template):
+    with pytest.raises(ValueError, match="the template behind # is no JSON object"):
+        robots.check(f"http://chat.example/#template={template}")
+
+
 @pytest.mark.parametrize("url", ["http://platform/api", "http://platform/api#format=json", f"{DINGTALK}#format=json"])
 def test_other_receivers_get_the_body_as_it_is(url):
     assert robots.request(url, BODY, "token", NOW) == (url.partition("#")[0], BODY, False)

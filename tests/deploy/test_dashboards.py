@@ -20,7 +20,9 @@ from support.environment import free_port
 from support.machine import Machine, result_of
 from support.waiting import wait_for
 
+from tracetail.contract import labels as names
 from tracetail.contract.identity import new_trace_id
+from tracetail.launcher.trace_context import LAUNCH_ATTRIBUTES
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -246,3 +248,24 @@ def test_data_sources_are_those_that_the_dashboards_name():
         for target in panel.get("targets", [])
     }
     assert used == uids
+
+
+def test_with_tempo_the_way_leads_from_lines_to_spans_and_back():
+    plain = yaml.safe_load((DEPLOY / "grafana/provisioning/datasources/tracetail.yaml").read_text())["datasources"]
+    tempo = yaml.safe_load((DEPLOY / "grafana/with-tempo/datasources/tracetail.yaml").read_text())["datasources"]
+    loki, metrics, traces = tempo
+    assert metrics == plain[1]
+    fields = {field["name"]: field for field in loki["jsonData"].pop("derivedFields")}
+    assert [fields["Trace"]] == plain[0]["jsonData"].pop("derivedFields")
+    assert loki == plain[0]
+
+    assert fields["Spans of the launch"]["matcherRegex"] == names.TRACE_ID
+    assert {field.get("datasourceUid") for field in fields.values()} == {None, traces["uid"]}
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    printed = f"Received request chatcmpl-{trace_id}-1: params: SamplingParams(n=1)"
+    assert re.search(fields["Spans of the request"]["matcherRegex"], printed)[1] == trace_id
+
+    back = traces["jsonData"]["tracesToLogsV2"]
+    assert back["datasourceUid"] == loki["uid"]
+    for tag in back["tags"]:
+        assert LAUNCH_ATTRIBUTES[tag["key"]] == tag["value"] == names.LAUNCH_ID

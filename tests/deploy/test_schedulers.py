@@ -18,7 +18,7 @@ SAMPLE_SERVER = ROOT / "examples" / "sample_server.py"
 
 def blocks(page):
     """Return the code blocks of a page in their order: XXL-JOB, Jenkins, GitHub Actions, GitLab CI."""
-    return re.findall(r"^```\w+\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    return re.findall(r"^```(?:bash|groovy|yaml)\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def steps():
@@ -27,9 +27,13 @@ def steps():
     actions = yaml.safe_load(github)["jobs"]["llm"]
     ci = yaml.safe_load(gitlab)["llm"]
     return [
-        ("jenkins", re.findall(r"sh '([^']*)'", jenkins), {"TRACE": "jenkins-j-1", "BUILD_TAG": "j-1"}),
-        ("github", [step["run"] for step in actions["steps"] if "run" in step], {"TRACE": "github-7-1"}),
-        ("gitlab", ci["script"] + ci["after_script"], {"TRACE": "gitlab-7", "CI_JOB_ID": "7"}),
+        ("jenkins", re.findall(r"sh '([^']*)'", jenkins), {"TRACE": "jenkins-j-1", "BUILD_TAG": "jenkins-j-1"}),
+        (
+            "github",
+            [step["run"] for step in actions["steps"] if "run" in step],
+            {"TRACE": "github-7-1", "GITHUB_RUN_ID": "7", "GITHUB_RUN_ATTEMPT": "1"},
+        ),
+        ("gitlab", ci["script"] + ci["after_script"], {"TRACE": "gitlab-7", "CI_PIPELINE_ID": "7", "CI_JOB_ID": "8"}),
         ("xxl-job", [xxl], {}),
     ]
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("agent", "cli", "contract", "launcher", "loki", "panel", "store")
+PARTS = ("agent", "assistant", "cli", "client", "contract", "launcher", "loki", "panel", "store", "testing")
 
 
 def listed():

@@ -1,5 +1,6 @@
 """`tracetail demo --once` checks the whole chain, also when its usual ports are taken."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 from support.environment import environment
+
+from tracetail.cli.demo_probes import reserve_port
 
 
 def run_demo(tmp_path):
@@ -50,6 +53,15 @@ def test_ports_in_use_are_not_fatal(tmp_path):
             holder.close()
     assert run.returncode == 0, run.stdout + run.stderr
     assert "port 3100 is in use" in run.stdout
+
+
+def test_two_that_start_at_once_do_not_choose_the_same_ports():
+    with contextlib.ExitStack() as first, contextlib.ExitStack() as second, contextlib.ExitStack() as bound:
+        port = reserve_port(0, bound, first)
+        bound.close()  # as before its parts listen
+        assert reserve_port(port, bound, second) != port
+        first.close()
+        assert reserve_port(port, bound, second) == port
 
 
 def test_a_demo_that_cannot_run_says_why(tmp_path):

@@ -194,6 +194,14 @@ def test_this_machines_files_are_read_where_loki_does_not_answer(bare_machine):
     assert again.stderr == ""
 
 
+def test_lines_that_loki_does_not_have_yet_are_read_from_this_machines_files(store):
+    prints(store, modelName="m", traceId="t1")  # no agent ships it
+    run = store.tracetail("logs", "m", "--regex", "^ERROR.*it broke$", "--raw")
+    assert lines(run) == ["ERROR 11-26 20:01:02 [core.py:9] it broke"]
+    assert "has none of these lines (yet)" in run.stderr
+    assert store.tracetail("logs", "m", "--grep", "no such text").returncode == 1
+
+
 def test_lines_of_several_launches_have_the_name_of_theirs(machine):
     for name in ("a", "b"):
         prints(machine, modelName=name, traceId="both")

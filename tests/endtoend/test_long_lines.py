@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from pathlib import Path
 
 import aiohttp
@@ -12,6 +13,13 @@ from support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
+WITHOUT_LIMITS = {
+    "ingestion_rate_mb": 1000,
+    "ingestion_burst_size_mb": 1000,
+    "per_stream_rate_limit": "1GB",
+    "per_stream_rate_limit_burst": "1GB",
+}
+"""Of a real Loki, so that the agent need not wait half a minute."""
 SIZES = [
     pytest.param(300, 50_000, 8, id="300 of 50 KB"),
     pytest.param(2500, 50_000, 64, id="2500 of 50 KB", marks=pytest.mark.field),
@@ -22,33 +30,54 @@ SIZES = [
 @pytest.mark.parametrize(("lines", "size", "memory_mb"), SIZES)
 async def test_long_lines_are_read_by_every_reader(bare_machine, lines, size, memory_mb):
     """memory_mb: what the store allows a query; its default is 64."""
-    machine = bare_machine
-    machine.environ |= {"TRACETAIL_STORE_QUERY_MEMORY_MB": str(memory_mb), "TRACETAIL_PANEL_HEARTBEAT_SECONDS": "1"}
-    texts = long_texts(lines, size)
+    bare_machine.environ["TRACETAIL_STORE_QUERY_MEMORY_MB"] = str(memory_mb)
+    await asyncio.to_thread(bare_machine.start, "store")
+    await read_by_every_reader(bare_machine, long_texts(lines, size))
+
+
+@pytest.mark.loki
+@pytest.mark.timeout(900)
+async def test_long_lines_are_read_by_every_reader_from_a_real_loki(bare_machine, start_loki):
+    loki = await start_loki(**WITHOUT_LIMITS)
+    bare_machine.environ["TRACETAIL_LOKI_URL"] = loki.url
+    await read_by_every_reader(bare_machine, long_texts(2500, 50_000))
+
+
+async def read_by_every_reader(machine, texts):
+    """Ship the lines of a launch, and read them with each reader; print what it got."""
+    machine.environ["TRACETAIL_PANEL_HEARTBEAT_SECONDS"] = "1"
     launch = Launch(Path(machine.environ["TRACETAIL_STATE_DIR"]))
+    launch.time_ns = time.time_ns() - 60 * 10**9  # a real Loki refuses old lines
     for text in texts:
         launch.print(text)
     launch.end()
-    for part in ("store", "agent", "panel"):
+    for part in ("agent", "panel"):
         await asyncio.to_thread(machine.start, part)
-    await eventually(lambda: launch.dir.shipped_path.exists() and launch.shipped()["complete"], "the receipt", 120)
+    await eventually(lambda: launch.dir.shipped_path.exists() and launch.shipped()["complete"], "the receipt", 240)
 
     verified = await asyncio.to_thread(machine.tracetail, "verify", "--trace-id", TRACE)
-    assert (verified.returncode, f"complete: {lines} lines on disk" in verified.stdout) == (0, True), verified.stdout
+    print(verified.stdout)
+    assert (verified.returncode, f"complete: {len(texts)} lines on disk" in verified.stdout) == (0, True)
     printed = await asyncio.to_thread(machine.tracetail, "logs", "--trace-id", TRACE, "--raw")
-    assert [line for line in printed.stdout.splitlines() if not line.startswith("receipt ")] == texts
+    same("logs", [line for line in printed.stdout.splitlines() if not line.startswith("receipt ")], texts)
 
     url = machine.addresses["panel"]
     async with aiohttp.ClientSession() as session:
-        assert await pages(session, url, {"before": str(2**62)}) == texts
-        assert await pages(session, url, {"start": "1"}) == texts
+        same("pages backward", await pages(session, url, {"before": str(2**62)}), texts)
+        same("pages forward", await pages(session, url, {"start": "1"}), texts)
         async with session.get(f"{url}/api/logs/download", params={"traceId": TRACE}) as answer:
-            assert (await answer.text()).splitlines() == texts
+            same("download", (await answer.text()).splitlines(), texts)
         index = await eventually(lambda: complete_index(session, url), "line numbers", 60)
-        assert sum(index["counts"].values()) == lines + 1  # the receipt
+        assert sum(index["counts"].values()) == len(texts) + 1  # the receipt
         async with Viewing(session, url, TRACE) as viewing:
-            await viewing.until(lambda v: len(v.lines) >= lines + 1, 60)
-            assert [text for text in viewing.texts if not text.startswith("receipt ")] == texts
+            await viewing.until(lambda v: len(v.lines) >= len(texts) + 1, 120)
+            same("stream", [text for text in viewing.texts if not text.startswith("receipt ")], texts)
+
+
+def same(reader, found, texts):
+    """Assert that a reader got all lines, in their order, and print how many."""
+    print(f"{reader}: {len(found)} lines, {sum(map(len, found))} bytes")
+    assert found == texts, f"{reader} differs"
 
 
 def long_texts(lines: int, size: int) -> list[str]:

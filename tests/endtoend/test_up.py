@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,21 @@ def test_stops_its_parts_on_sigterm(up, bare_machine):
     process.terminate()
     assert process.wait(60) == 0
     assert parts_of(bare_machine) == {}
+
+
+def status_of(address):
+    try:
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as refusal:
+        return refusal.code
+
+
+def test_every_address_that_it_prints_answers(up):
+    lines = up()[1]
+    statuses = {line.split()[0]: status_of(line.split()[1]) for line in lines if " http" in line}
+    # Store and agent are for programs: they have nothing at / and say so.
+    assert statuses == {"store": 404, "agent": 404, "panel": 200, "browser": 200}
 
 
 def test_leaves_nothing_when_it_is_killed(up, bare_machine):

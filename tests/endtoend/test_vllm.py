@@ -49,6 +49,7 @@ def test_engine_killed_and_every_line_cause_and_state_are_found(machine):
     port = free_port()
     started = machine.tracetail(
         "start",
+        seconds=READY_SECONDS + 60,
         modelName="tiny-llama",
         modelPath=str(model),
         servedName="tiny-llama",

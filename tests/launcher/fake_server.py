@@ -17,13 +17,11 @@
 """
 
 import contextlib
-import http.server
 import json
 import os
 import resource
 import signal
 import socket
-import ssl
 import sys
 import threading
 import time
@@ -39,7 +37,9 @@ def put(data):
         data = data[os.write(1, data) :]
 
 
-def handler(models, log=None):
+def serve(port, models, log=None, certificate=None, key=None):
+    import http.server  # half of the time that this program takes to start, and most tests serve nothing
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             if log:
@@ -66,7 +66,14 @@ def handler(models, log=None):
         def log_message(self, *_):
             pass
 
-    return Handler
+    server = http.server.ThreadingHTTPServer(("0.0.0.0", port), Handler)
+    if certificate:
+        import ssl
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
 def fork(steps, *, away):
@@ -109,15 +116,10 @@ def run(steps):
                 bound.bind(("0.0.0.0", arguments[0]))
                 BOUND.append(bound)
             case "serve":
-                server = http.server.ThreadingHTTPServer(("0.0.0.0", arguments[0]), handler(*arguments[1:]))
-                threading.Thread(target=server.serve_forever, daemon=True).start()
+                serve(*arguments)
             case "serve-tls":
                 port, models, certificate, key = arguments
-                server = http.server.ThreadingHTTPServer(("0.0.0.0", port), handler(models))
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                context.load_cert_chain(certificate, key)
-                server.socket = context.wrap_socket(server.socket, server_side=True)
-                threading.Thread(target=server.serve_forever, daemon=True).start()
+                serve(port, models, certificate=certificate, key=key)
             case "use-up-descriptors":
                 resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
                 with contextlib.suppress(OSError):

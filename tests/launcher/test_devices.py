@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.npu import RECORDED, make_npu_smi, with_processes
 from support.nvml import build_stub
 
 from tracetail.contract.nvml import Devices, MemoryUse
 from tracetail.contract.processes import is_alive, process_ref, read_process
 from tracetail.launcher import params_input
+from tracetail.launcher.machine.devices import devices_variable
 from tracetail.launcher.machine.nvml import describe, held_by
 from tracetail.launcher.operations import preflight
 from tracetail.launcher.result import PREFLIGHT_FAILED, Refusal
@@ -51,7 +53,7 @@ def test_a_stop_waits_until_the_driver_has_given_the_memory_back(world, held, wa
         wait_until(lambda: asked(held) > before + 6)
         assert stopping.poll() is None
         held.write_text("")
-        assert stopping.wait(30) == 0
+        assert stopping.wait(60) == 0
 
 
 @pytest.mark.needs("cc")
@@ -134,3 +136,47 @@ def test_a_device_that_does_not_exist_is_refused(tmp_path, engine, files, device
         preflight.check_devices(params, tmp_path)
     assert refused.value.status == PREFLIGHT_FAILED
     assert str(refused.value).startswith(f"there is no device {missing}: this machine has ")
+
+
+def test_memory_of_an_npu_that_stays_held_is_a_stop_that_is_not_complete(world, tmp_path):
+    recorded = (RECORDED / "910b3-26.txt").read_text()
+    output = tmp_path / "npu-smi.txt"
+    output.write_text(with_processes(recorded, []))
+    make_npu_smi(tmp_path, output)
+    world.environ["PATH"] = f"{tmp_path}{os.pathsep}{world.environ['PATH']}"
+    server = world.launch(world.start(READY, stopTimeoutSec=1).result).read()["server"]
+    output.write_text(with_processes(recorded, [(6, 1, 100), (7, server["pid"], 60_000)]))
+    stopped = world.run("stop", "--model-name", "m")
+    assert stopped.status == 14
+    assert stopped.result["cause"] == f"not stopped completely: device 1: pid {server['pid']} holds 60000 MiB"
+    assert "npu-smi info shows it" in stopped.result["hint"]
+    world.start(READY)
+    output.write_text(with_processes(recorded, [(6, 1, 100)]))
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
+@pytest.mark.parametrize(
+    ("engine", "files", "variable"),
+    [
+        ("vllm", ["nvidia0"], "CUDA_VISIBLE_DEVICES"),
+        ("vllm", ["davinci0", "davinci_manager"], "ASCEND_RT_VISIBLE_DEVICES"),
+        ("custom", ["davinci0"], "ASCEND_RT_VISIBLE_DEVICES"),
+        ("sglang", ["kfd"], "HIP_VISIBLE_DEVICES"),
+        ("vllm", ["nvidia0", "kfd"], "CUDA_VISIBLE_DEVICES"),
+        ("mindie", ["nvidia0"], "ASCEND_RT_VISIBLE_DEVICES"),
+        ("vllm", [], "CUDA_VISIBLE_DEVICES"),
+    ],
+)
+def test_devices_are_selected_by_the_variable_of_the_machine(tmp_path, engine, files, variable):
+    for name in files:
+        (tmp_path / name).touch()
+    assert devices_variable(engine, sys.executable, tmp_path) == variable
+
+
+def test_a_python_with_vllm_ascend_runs_on_npus(tmp_path):
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    (tmp_path / "lib" / "python3.11" / "site-packages" / "vllm_ascend-0.23.0.dist-info").mkdir(parents=True)
+    assert devices_variable("vllm", str(python), tmp_path) == "ASCEND_RT_VISIBLE_DEVICES"
+    assert devices_variable("sglang", "no-such-python", tmp_path) == "CUDA_VISIBLE_DEVICES"

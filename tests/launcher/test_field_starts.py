@@ -1,6 +1,8 @@
 """Starts that failed in the field: the cause, the line that names it and the hint are those an expert would give.
 
-tests/data/field-starts has them: 42 rebuilt from public reports, the others made with vLLM 0.32, Ray and llama.cpp.
+tests/data/field-starts has them: 42 rebuilt from public reports, the others made with vLLM 0.32, Ray and llama.cpp;
+from 200 on, the end of the log that a public report shows, named as its `source`; from 500 on, reports that were
+collected to check the diagnosis, and that it had not seen when the rest of it was written.
 """
 
 import json
@@ -17,6 +19,8 @@ from tracetail.launcher.keeper.finding import UNRECOGNISED, End, Finding
 
 CASES = Path(__file__).parents[1] / "data" / "field-starts"
 NAMES = sorted(path.name for path in CASES.iterdir())
+STAGED = [name for number, name in enumerate(NAMES) if not name.startswith("5") or number % 8 == 0]
+"""The cases that are also staged: of the last reports one of eight, since a start takes a second."""
 
 
 def read_case(name):
@@ -58,7 +62,7 @@ def test_without_the_known_causes_nine_of_ten_starts_are_explained_by_the_expect
         if not matches:
             missed.append(name)
         elif found is not None and found.evidence and end.signal is None:
-            assert found.kind == UNRECOGNISED or found.code.endswith(("_failed", "_died"))
+            assert found.kind == UNRECOGNISED or found.consequence
     assert len(missed) <= len(NAMES) // 10, missed
 
 
@@ -94,7 +98,7 @@ def stage(world, name, expected, engine, port):
 
 
 @pytest.mark.field
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", STAGED)
 def test_a_start_that_failed_in_the_field_is_explained_by_the_launcher(world, free_port, name):
     expected, _, lines = read_case(name)
     params, environ = stage(world, name, expected, expected["engine"], free_port())

@@ -41,7 +41,9 @@ def test_a_refused_start_does_not_keep_the_secret_of_its_parameters(world):
 
 
 def test_one_secret_is_masked_wherever_a_launch_shows_it(world, wait_until, receiver):
-    line = """vllm serve: error: HF_TOKEN=zzsecret and --db-password 'zzsecret zzsecret' and api_key: "zzsecret" """
+    line = """vllm: error: badge-zzsecret HF_TOKEN=zzsecret --db-password 'zzsecret zzsecret' api_key: "zzsecret" """
+    (world.root / "tracetail.toml").write_text("[agent.redaction]\nextra = ['(badge-)[a-z]+']\n")
+    world.environ["TRACETAIL_CONFIG"] = str(world.root / "tracetail.toml")
     steps = [["text", line + "\n"], ["exit", 1]]
 
     started = world.start(steps, args=["--db-password", "zzsecret"], callbackUrl=receiver.url)
@@ -59,6 +61,13 @@ def test_one_secret_is_masked_wherever_a_launch_shows_it(world, wait_until, rece
     }
     assert {name: text for name, text in shown.items() if "zzsecret" in text} == {}
     assert {name: text for name, text in shown.items() if "--db-password" not in text or "***" not in text} == {}
+
+
+def test_a_start_refuses_an_expression_that_it_cannot_mask_with(world):
+    (world.root / "t.toml").write_text("[agent.redaction]\nextra = ['\\pL+']\n")
+    refused = world.run("start", "--model-name", "m", environ={"TRACETAIL_CONFIG": str(world.root / "t.toml")})
+    assert refused.status == 2
+    assert "agent.redaction.extra[0]" in refused.result["cause"]
 
 
 def test_a_refused_model_name_with_a_newline_is_not_kept(world):

@@ -27,11 +27,12 @@ def test_a_process_that_took_the_port_in_the_meantime_is_named(world, free_port,
             wait_until(lambda: ports.holder(port))
             go.touch()
             printed = launcher.stdout.read()
-            assert launcher.wait(30) == 12
+            assert launcher.wait(60) == 12
             other.kill()
     record = world.launches()[0].read()
     assert record["exit"]["cause"] == "the port is in use"
     assert f"port {port} is held by pid {other.pid} ({sys.executable} -m http.server {port}" in record["exit"]["hint"]
+    assert f"端口 {port} 被进程 {other.pid}（{sys.executable} -m http.server {port}" in record["exit"]["hintZh"]
     assert record["exit"]["hint"] in printed
 
 
@@ -50,7 +51,7 @@ def test_another_server_at_the_port_does_not_pass_for_the_engine(world, free_por
             assert world.launches()[0].read()["state"] == "starting"
             go.touch()
             printed = launcher.stdout.read()
-            assert launcher.wait(30) == 12
+            assert launcher.wait(60) == 12
             other.kill()
     assert f"port {port} is held by pid {other.pid}" in printed
 
@@ -116,11 +117,12 @@ def test_another_operation_on_the_service_is_reported(world):
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def test_twenty_parallel_starts_start_one_server(world, tmp_path):
+@pytest.mark.parametrize("count", [8, pytest.param(20, marks=pytest.mark.field)])
+def test_parallel_starts_start_one_server(world, tmp_path, count):
     starts = tmp_path / "starts"
     steps = [["append", str(starts)], ["sleep", 1], ["text", "ready now\n"], ["stay"]]
-    with concurrent.futures.ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: world.start(steps), range(20)))
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        answers = list(pool.map(lambda _: world.start(steps), range(count)))
     assert starts.read_text() == "started\n"
     assert {answer.status for answer in answers} == {0}
     assert len({answer.result["launchId"] for answer in answers}) == 1
@@ -148,7 +150,7 @@ def test_a_port_that_a_server_lost_to_another_is_reported_so_without_a_line_that
         wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
         with socket.create_server(("0.0.0.0", port)):
             go.touch()
-            assert launcher.wait(30) == 12
+            assert launcher.wait(60) == 12
     assert f"port {port} is held by pid {os.getpid()}" in world.launches()[0].read()["exit"]["cause"]
 
 
@@ -201,7 +203,7 @@ def test_a_port_and_a_device_that_another_launch_loads_on_are_refused(world, fre
         refused = world.start(steps, modelName="other", port=free_port(), devices="1")
         assert (refused.status, "still loading" in refused.result["cause"]) == (15, True)
         go.touch()
-        assert launcher.wait(30) == 0
+        assert launcher.wait(60) == 0
     assert world.start(steps, modelName="other", devices="1").status == 0
     assert world.run("stop", "--model-name", "m").status == 0
     assert world.run("stop", "--model-name", "other").status == 0
@@ -217,7 +219,7 @@ def test_a_claim_in_another_state_directory_of_the_machine_is_seen(world, tmp_pa
         refused = world.run("start", "--params", world.params(steps, devices=[0]), environ=elsewhere)
         assert (refused.status, "still loading" in refused.result["cause"]) == (15, True)
         go.touch()
-        assert launcher.wait(30) == 0
+        assert launcher.wait(60) == 0
     assert world.run("stop", "--model-name", "m").status == 0
 
 
@@ -230,6 +232,6 @@ def test_an_identical_start_joins_one_that_is_loading(world, tmp_path, wait_unti
             line = second.stdout.readline()
             assert "is already starting" in line
             go.touch()
-            assert (first.wait(30), second.wait(30)) == (0, 0)
+            assert (first.wait(60), second.wait(60)) == (0, 0)
     assert len(world.launches()) == 1
     assert world.run("stop", "--model-name", "m").status == 0

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.terminal import run_on_terminal
 
 from tracetail.launcher import engines
 
@@ -92,7 +93,7 @@ def test_a_crash_before_ready_is_reported_at_once_with_the_last_lines(world, bef
 PHASES = engines.load("vllm").phases
 
 
-@pytest.mark.parametrize("passed", range(len(PHASES) + 1))
+@pytest.mark.parametrize("passed", [0, 1, len(PHASES)])
 def test_a_server_that_dies_after_a_phase_is_reported_with_the_phases_it_passed(world, passed):
     lines = [f"INFO 11-22 13:12:10 [core.py:1] {phase.anchor.decode()}\n" for phase in PHASES[:passed]]
     started = world.start([*(["text", line] for line in lines), ["exit", 1]], readyWhen="log:never")
@@ -154,7 +155,7 @@ def test_a_stop_while_a_server_loads_takes_seconds_and_says_who_asked(world, wai
         begun = time.monotonic()
         assert world.run("stop", "--model-name", "m").status == 0
         assert time.monotonic() - begun < 20
-        launcher.wait(30)
+        launcher.wait(60)
     stopping = next(event for event in world.events(launch) if event.name == "stopping").fields
     assert (stopping["reason"], stopping["user"]) == ("asked to stop", pwd.getpwuid(os.geteuid()).pw_name)
     assert stopping["command"].endswith("-m tracetail stop --model-name m")
@@ -178,7 +179,7 @@ def test_port_means_listening_not_only_bound(world, free_port, tmp_path, wait_un
         wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
         assert world.launches()[0].read()["state"] == "starting"
         go.touch()
-        assert launcher.wait(30) == 10
+        assert launcher.wait(60) == 10
 
 
 def test_pre_start_runs_first_and_its_failure_fails_the_start(world):
@@ -196,7 +197,7 @@ def test_a_server_that_is_loading_can_be_stopped_while_its_start_waits(world, wa
         wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
         assert world.run("stop", "--model-name", "m").status == 0
         printed = launcher.stdout.read()
-        assert launcher.wait(30) == 10
+        assert launcher.wait(60) == 10
     assert "it was stopped before it was ready" in printed
     assert world.launches()[0].read()["state"] == "stopped"
 
@@ -239,7 +240,7 @@ def test_a_start_that_is_terminated_stops_its_launch_and_reports_that(world, wai
         wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
         launcher.terminate()
         printed = launcher.stdout.read()
-        assert launcher.wait(30) == 143
+        assert launcher.wait(60) == 143
     launch = world.launches()[0]
     assert f"stopped launch {launch.launch_id} in " in printed
     result = json.loads(printed.splitlines()[-1].removeprefix("TRACETAIL_RESULT "))
@@ -257,7 +258,7 @@ def test_a_start_that_is_terminated_before_its_launch_is_complete_leaves_nothing
             time.sleep(delay / 100)
             launcher.terminate()
             launcher.stdout.read()
-            assert launcher.wait(30) in (143, -15)
+            assert launcher.wait(60) in (143, -15)
         for launch in world.launches():
             assert world.ended(launch)["state"] == "stopped"
             assert not world.members(launch)
@@ -270,7 +271,7 @@ def test_a_start_whose_reader_is_gone_stops_its_launch_when_it_is_terminated(wor
         wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
         launcher.terminate()
         launcher.stdout.close()
-        assert launcher.wait(30)
+        assert launcher.wait(60)
     launch = world.launches()[0]
     assert world.ended(launch)["state"] == "stopped"
     assert not world.members(launch)
@@ -281,13 +282,13 @@ def test_a_start_that_joined_another_leaves_it_alone_when_it_is_terminated(world
     with world.popen("start", "--params", params) as first:
         wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
         with world.popen("start", "--params", params) as joined:
-            line = joined.stdout.readline()
+            line = next(line for line in joined.stdout if not line.startswith("warning: no agent"))
             joined.terminate()
             printed = joined.stdout.read()
-            assert joined.wait(30) == 143
+            assert joined.wait(60) == 143
         left = world.members(world.launches()[0])
         assert world.run("stop", "--model-name", "m").status == 0
-        assert first.wait(30) == 10
+        assert first.wait(60) == 10
     assert "is already starting" in line
     assert "is another command's and goes on" in printed
     assert len(left) == 1
@@ -345,16 +346,9 @@ def test_a_server_that_goes_into_the_background_is_a_failure_that_says_so(world)
 
 def test_a_terminal_sees_seconds_count_and_a_pipe_sees_lines(world):
     steps = [["text", "non-default args: {}\n"], ["sleep", 1.2], ["text", "ready now\n"], ["stay"]]
-    leader, follower = os.openpty()
-    command = world.command("start", "--params", world.params(steps))
-    with subprocess.Popen(command, env=world.environ, stdout=follower, stderr=follower) as launcher:
-        os.close(follower)
-        seen = b""
-        while b"TRACETAIL_RESULT" not in seen:
-            seen += os.read(leader, 65536)
-        assert launcher.wait(30) == 0
-    os.close(leader)
-    assert b"is starting: 1 s, after: arguments read" in seen
+    shown = run_on_terminal(world.command("start", "--params", world.params(steps)), world.environ)
+    assert shown.status == 0
+    assert "is starting: 1 s, after: arguments read" in shown.text
     assert world.run("stop", "--model-name", "m").status == 0
     piped = world.start(steps)
     assert "is starting" not in piped.stdout

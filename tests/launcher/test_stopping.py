@@ -61,10 +61,11 @@ def test_children_end_with_the_server_whatever_they_do(world, wait_until, tmp_pa
 
 
 def test_what_a_crashed_server_leaves_behind_is_ended(world, wait_until, tmp_path):
-    up = tmp_path / "up"
-    steps = [["fork-away", [["touch", str(up)], ["stay"]]], ["text", "ready now\n"], ["wait", str(up)], ["exit", 0]]
-    params = {"engine": "custom"}
-    launch = world.launch(world.start(steps, **params).result)
+    up, go = tmp_path / "up", tmp_path / "go"
+    left_behind = ["fork-away", [["touch", str(up)], ["stay"]]]
+    steps = [left_behind, ["wait", str(up)], ["text", "ready now\n"], ["wait", str(go)], ["exit", 0]]
+    launch = world.launch(world.start(steps, engine="custom").result)
+    go.touch()
     record = world.ended(launch)
     assert record["state"] == "stopped"  # a custom command that ends with 0
     assert not world.members(launch)
@@ -151,19 +152,21 @@ def test_restart_starts_with_the_parameters_of_before(world):
     assert world.run("apply", "--params", '{"action": "status", "modelName": "m"}').status == 3
 
 
-def test_a_server_that_fails_its_health_check_is_unhealthy(world, free_port, tmp_path):
+def test_a_server_that_fails_its_health_check_is_unhealthy(world, free_port, tmp_path, wait_until):
     port, sick = free_port(), tmp_path / "sick"
     steps = [["serve", port, []], ["wait", str(sick)], ["sick"], ["touch", str(tmp_path / "done")], ["stay"]]
     assert world.start(steps, port=port, readyWhen="http").status == 0
     sick.touch()
-    while not (tmp_path / "done").exists():
-        pass
+    wait_until((tmp_path / "done").exists)
     status = world.run("status", "--model-name", "m")
     assert (status.status, status.result["cause"]) == (21, "unhealthy: /health answers 503")
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def cycles(world, free_port, count):
+@pytest.mark.parametrize(
+    "count", [4, pytest.param(20, marks=pytest.mark.field), pytest.param(100, marks=pytest.mark.soak)]
+)
+def test_starts_and_ends_leave_no_process_and_no_port(world, free_port, count):
     for number in range(count):
         port = free_port()
         steps = [["fork", [["stay"]]], ["fork-away", [["stay"]]], ["serve", port, []], ["stay"]]
@@ -177,15 +180,6 @@ def cycles(world, free_port, count):
         from tracetail.launcher.machine import ports
 
         assert ports.holder(port) is None
-
-
-def test_twenty_cycles_leave_no_process_and_no_port(world, free_port):
-    cycles(world, free_port, 20)
-
-
-@pytest.mark.soak
-def test_a_hundred_cycles_leave_no_process_and_no_port(world, free_port):
-    cycles(world, free_port, 100)
 
 
 def test_a_child_with_the_fifo_only_is_found_after_the_keeper_died(world, wait_until, tmp_path):

@@ -1,6 +1,7 @@
 """The context of a scheduler's workflow as parameters. Its forms are those of powerjob-server-core 5.1.1."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from tracetail.launcher.params import ParametersError
 from tracetail.launcher.workflow_context import with_context
 
 NODE = {"modelName": "m", "port": 8000}
+RECORDED = json.loads((Path(__file__).parents[1] / "data" / "powerjob" / "workflow.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,13 @@ def test_the_parameters_of_a_context_come_on_top_and_its_other_keys_are_ignored(
     given = {"model_name": "m", "port": 8000, "action": "smoke", "context": context}
     expected = {**NODE, "action": "smoke", **found}
     assert {"modelName": "m", **{k: v for k, v in with_context(given).items() if k != "model_name"}} == expected
+
+
+@pytest.mark.parametrize("node", RECORDED["nodes"], ids=lambda node: node["nodeName"])
+def test_each_node_of_a_real_workflow_gets_its_trace_and_environment(node):
+    own = json.loads(node["nodeParams"])
+    given = {**own, "context": json.loads(node["instanceParams"])}
+    assert with_context(given) == {**own, "traceId": "wf-trace-1", "env": "dev"}
 
 
 def test_a_step_without_an_action_takes_that_of_the_context():

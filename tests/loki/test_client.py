@@ -7,11 +7,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tracetail.contract.http_settings import HttpSettingsError
 from tracetail.loki import client as module
 from tracetail.loki.client import LokiClient
 from tracetail.loki.entries import decode_metadata, decode_request
 from tracetail.loki.errors import LokiError, LokiRefusedError, LokiUnavailableError
-from tracetail.loki.settings import LokiSettings, LokiSettingsError
+from tracetail.loki.settings import LokiSettings
 
 
 class Server:
@@ -56,7 +57,7 @@ Request = Callable[[LokiClient], Awaitable[object]]
 READS: dict[str, Request] = {
     "query": lambda loki: loki.query_streams("{}", 0, 1),
     "all entries": lambda loki: loki.all_entries("{}", 0, 1),
-    "matrix": lambda loki: loki.matrix("{}", 0, 1, 1),
+    "counts over time": lambda loki: loki.counts_over_time("{}", 10**6, 10**6, 10**6),
     "counts": lambda loki: loki.counts("{}", 0, 1),
     "series": lambda loki: loki.series("{}", 0, 1),
 }
@@ -198,7 +199,7 @@ async def test_a_rotated_token_and_tenant_are_sent_with_each_request(server: Ser
 
 
 async def test_settings_that_cannot_work_are_refused_before_the_first_request(tmp_path: Path) -> None:
-    with pytest.raises(LokiSettingsError, match=r"loki\.bearer_token_file cannot be read"):
+    with pytest.raises(HttpSettingsError, match=r"loki\.bearer_token_file cannot be read"):
         async with LokiClient(LokiSettings(url="http://127.0.0.1:1", bearer_token_file=str(tmp_path / "none"))):
             pass
 

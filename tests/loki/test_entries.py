@@ -11,7 +11,6 @@ from support.agent_loki import decode
 from tracetail.loki import entries, entries_plain
 from tracetail.loki.entries import (
     NS_PER_SECOND,
-    Columns,
     decode_metadata,
     decode_request,
     encode_metadata,
@@ -20,7 +19,8 @@ from tracetail.loki.entries import (
 )
 
 NOW = 1_795_353_130_000_000_000
-COMPILED_FORM = entries.encode_columns
+INSTALLED = entries.Columns
+"""Compiled, if there was a compiler."""
 
 
 def is_compiled() -> bool:
@@ -37,14 +37,18 @@ def either_loop(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.skip("the loop was not compiled")
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "plain":
-            patch.setattr(entries, "encode_columns", entries_plain.encode_columns)
+            patch.setattr(entries, "Columns", entries_plain.Columns)
         yield
 
 
-@pytest.fixture
-def compiled_loop() -> None:
+@pytest.fixture(scope="module")
+def compiled_loop() -> Iterator[None]:
+    """Run a test with the compiled form, whatever either_loop has left: it ends with the module."""
     if not is_compiled():
         pytest.skip("the loop was not compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entries, "Columns", INSTALLED)
+        yield
 
 
 pushed = st.lists(
@@ -63,7 +67,7 @@ pushed = st.lists(
 @given(pushed)
 def test_decode_of_encode_is_the_identity_with_the_official_library_and_with_ours(rows: list) -> None:
     labels = {"traceId": 't"\\\n', "service_name": "Qwen/Qwen2-7B"}
-    columns = Columns()
+    columns = entries.Columns()
     for time_ns, text, pairs in rows:
         columns.add(time_ns, text, encode_metadata(pairs))
     body = encode_request(labels, [columns.encode()])
@@ -76,7 +80,7 @@ def test_decode_of_encode_is_the_identity_with_the_official_library_and_with_our
 
 @pytest.mark.usefixtures("either_loop")
 def test_long_lines_and_many_entries_are_encoded_as_well() -> None:
-    columns = Columns()
+    columns = entries.Columns()
     for number in range(3000):
         columns.add(NOW + number, b"x" * (number * 97 % 260_000), encode_metadata({"level": "info"}))
     found = decode(encode_request({"a": "b"}, [columns.encode()]))
@@ -86,7 +90,11 @@ def test_long_lines_and_many_entries_are_encoded_as_well() -> None:
 encodable = st.lists(
     st.tuples(
         st.integers(0, 4 * 10**18),
-        st.one_of(st.binary(max_size=50), st.sampled_from([2000, 2047, 2048, 16_383, 70_000]).map(bytes)),
+        st.one_of(
+            st.binary(max_size=50),
+            st.sampled_from([2000, 2047, 2048, 16_383, 70_000]).map(bytes),
+            st.sampled_from(["密码".encode(), b"\xe5\xaf", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80"]),
+        ),
         st.sampled_from([b"", b"m" * 40, b"m" * 60]),
     ),
     min_size=1,
@@ -94,26 +102,48 @@ encodable = st.lists(
 )
 
 
+def as_columns(form, rows):
+    columns = form()
+    for time_ns, text, meta in rows:
+        columns.add(time_ns, text, meta)
+    return columns
+
+
+def content(columns):
+    times = [columns.time_ns(index) for index in range(len(columns))]
+    assert columns.texts == [columns.text(index) for index in range(len(columns))]
+    assert columns.metas == [columns.meta(index) for index in range(len(columns))]
+    return times, columns.texts, columns.metas, columns.encode(), columns.longest(), columns.not_utf8()
+
+
 @pytest.mark.usefixtures("compiled_loop")
-@given(encodable)
-def test_entries_are_encoded_alike(rows):
-    seconds = [encode_second(time_ns // NS_PER_SECOND) for time_ns, _, _ in rows]
-    nanos = [time_ns % NS_PER_SECOND for time_ns, _, _ in rows]
-    columns = (seconds, nanos, [text for _, text, _ in rows], [meta for _, _, meta in rows])
-    assert COMPILED_FORM(*columns) == entries_plain.encode_columns(*columns)
+@given(encodable, st.integers(0, 40), st.integers(0, 40), st.binary(max_size=9))
+def test_columns_hold_and_encode_entries_alike(rows, start, end, text):
+    compiled, plain = (as_columns(form, rows) for form in (entries.Columns, entries_plain.Columns))
+    assert content(compiled) == content(plain)
+    assert compiled.time_ns(-1) == plain.time_ns(-1) == rows[-1][0]
+    assert content(compiled.part(start, end)) == content(plain.part(start, end))
+    for columns in (compiled, plain):
+        columns.extend([encode_second(7), encode_second(8)], [1, NS_PER_SECOND - 1], [b"a", b"b"], [b"", b"m"])
+        columns.replace(start % len(columns), text)
+    assert content(compiled) == content(plain)
 
 
 @pytest.mark.usefixtures("compiled_loop")
 def test_columns_of_different_length_are_refused():
     with pytest.raises(ValueError, match="different length"):
-        COMPILED_FORM([encode_second(1)], [1], [b"a", b"b"], [b""])
+        entries.Columns().extend([encode_second(1)], [1], [b"a", b"b"], [b""])
+    with pytest.raises(IndexError):
+        entries.Columns().time_ns(0)
 
 
 @pytest.mark.usefixtures("compiled_loop")
 @pytest.mark.parametrize("wrong", [None, "text", 7])
 def test_what_is_not_bytes_is_refused(wrong):
     with pytest.raises(TypeError):
-        COMPILED_FORM([encode_second(1)], [1], [wrong], [b""])
+        entries.Columns().extend([encode_second(1)], [1], [wrong], [b""])
+    with pytest.raises(TypeError):
+        entries.Columns().add(1, wrong, b"")
 
 
 @pytest.mark.parametrize("offset", [0, 1, 63, 64, 1023, 1024, 1025])
@@ -129,7 +159,7 @@ def test_nanoseconds_are_encoded_alike_in_any_number(offset: int) -> None:
 def test_a_request_that_is_cut_is_an_error(cut: int) -> None:
     import cramjam
 
-    columns = Columns()
+    columns = entries.Columns()
     columns.add(NOW, b"line", encode_metadata({"level": "info"}))
     raw = bytes(cramjam.snappy.decompress_raw(encode_request({"a": "b"}, [columns.encode()])))
     with pytest.raises(ValueError, match=r"push request|field|values to unpack"):

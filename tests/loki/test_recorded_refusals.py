@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tracetail.loki.answers import PushAnswer, Verdict, is_outcome_unknown, rate_limit, verdict
 from tracetail.loki.entries import Entry, encode_metadata
-from tracetail.loki.query_limits import QueryLimits
+from tracetail.loki.query_limits import QueryLimits, is_about_size, share_that_fits
 from tracetail.loki.refusals import refusals_of
 
 DATA = Path(__file__).parents[1] / "data" / "loki-contract" / "refusals.json"
@@ -45,3 +45,32 @@ def test_limits_of_queries_are_learned():
     assert limits.learn(RECORDED["query length"]["text"])
     assert not limits.learn(RECORDED["query length"]["text"])
     assert (limits.entries, limits.length_ns) == (1000, 86_400 * 1_000_000_000)
+
+
+def test_a_query_that_loki_counts_as_a_little_longer_than_its_limit_is_made_shorter():
+    refusal = "the query time range exceeds the limit (query length: {}, limit: 1h)"
+    limits = QueryLimits()
+    assert limits.learn(refusal.format("20h0m0s"))
+    assert limits.learn(refusal.format("1h0m28s"))
+    assert limits.range(0, 24 * 3600 * 10**9)[1] <= (3600 - 28) * 10**9
+    assert not limits.learn(refusal.format("20h0m0s")), "one that was asked for before the limit was known"
+
+
+def test_an_answer_that_is_too_large_is_asked_for_by_as_many_lines_as_fit():
+    text = RECORDED["answer size"]["text"]
+    assert is_about_size(text)
+    assert 0.4 < share_that_fits(text) <= 0.5
+    assert share_that_fits(text.replace("6405830", "64058300")) < 4194304 / 64058300
+    assert share_that_fits("the query needs more than 64 MB of memory (query_memory_mb)") == 0.5
+
+
+def test_the_window_of_a_step_that_is_longer_than_a_query_is_a_part_of_it():
+    limits = QueryLimits()
+    assert limits.learn(RECORDED["query length of one step"]["text"])
+    hour_ns = 3600 * 10**9
+    assert limits.window(5 * hour_ns) == 5 * hour_ns
+    for step_hours in (6, 8, 24, 7):
+        window = limits.window(step_hours * hour_ns)
+        assert window < 6 * hour_ns
+        assert step_hours * hour_ns % window == 0
+        assert limits.points(window) * window <= 6 * hour_ns

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tracetail.loki.settings import LokiSettings, LokiSettingsError
+from tracetail.contract.http_settings import HttpSettingsError
+from tracetail.loki.settings import LokiSettings
 
 
 @pytest.mark.parametrize(
@@ -32,5 +33,5 @@ def test_settings_that_cannot_work_are_refused_with_their_names(
     if content is not None:
         path.write_bytes(content)
     settings = LokiSettings(**{name: str(path) if value == "FILE" else value for name, value in fields.items()})
-    with pytest.raises(LokiSettingsError, match=said):
+    with pytest.raises(HttpSettingsError, match=said):
         settings.check()

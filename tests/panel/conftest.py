@@ -68,6 +68,6 @@ async def panel(loki):
         yield started
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start_panel():
     return running_panel

@@ -182,7 +182,7 @@ async def test_a_hidden_tab_closes_its_connection_and_resumes_at_the_same_line(l
         await until(page, IS_LIVE)
         await page.evaluate("customElements.get('tracetail-panel').restAfterMs = 10")
         await page.evaluate(hide, True)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while panel.server.feeds.viewers:  # noqa: ASYNC110  (what is waited for happens in the server)
                 await asyncio.sleep(0.01)
         loki.add(A, after, "INFO meanwhile", level="info")

@@ -31,7 +31,7 @@ async def tracetail(*words, **environ):
 
 async def test_a_panel_prints_its_address_and_stops_at_sigterm():
     process = await tracetail("panel", "--listen", "127.0.0.1:0")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         line = (await process.stdout.readline()).decode()
         assert re.fullmatch(r"tracetail panel: listening on http://127\.0\.0\.1:\d+\n", line)
         process.send_signal(signal.SIGTERM)
@@ -50,7 +50,7 @@ async def test_an_unusable_address_is_reported_in_one_line(listen, status, messa
         if listen == "held":
             listen = f"127.0.0.1:{held.getsockname()[1]}"
         process = await tracetail("panel", "--listen", listen)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             _, errors = await process.communicate()
     assert process.returncode == status
     assert message in errors.decode()

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from support.panel_browser import (
-    COUNT,
     FOLLOWING,
     IS_LIVE,
     NOTICE,
     PANEL,
+    SAID,
     SCROLLER,
     SEEN,
     TEXTS,
@@ -65,7 +65,7 @@ def crashed(loki):
         level = "error" if text.startswith("ERROR") else "info"
         loki.add(A, start + seconds * 10**9, text, level=level, **({"kind": kind} if kind else {}))
     for index in range(3000):
-        loki.add(A, start + 245 * 10**9 + index, f"INFO step {index}", level="info")
+        loki.add(A, start + 245 * 10**9 + index * 10**6, f"INFO step {index}", level="info")
     return start
 
 
@@ -127,7 +127,7 @@ async def test_errors_are_stepped_through_by_what_they_say_not_by_their_frames(l
         await until(page, f"{selected}?.includes('RuntimeError')")
         await page.keyboard.press("e")
         await until(page, f"{selected}?.includes('failed to start')")
-        assert await page.evaluate(COUNT) == "Past the last error: the first one"
+        assert await page.evaluate(SAID) == "Past the last error: the first one"
         await page.keyboard.press("E")
         await until(page, f"{selected}?.includes('RuntimeError')")
         await page.keyboard.press("E")
@@ -142,7 +142,7 @@ async def test_what_a_ticket_needs_is_copied_at_once(loki, panel, browser):
     address = f"{panel.url}/panel?traceId=t1&locale=en"
     async with opened(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
         await page.get_by_role("button", name="Copy for a ticket").click()
-        await until(page, f"{COUNT} === 'Copied'")
+        await until(page, f"{SAID} === 'Copied'")
         copied = await page.evaluate("navigator.clipboard.readText()")
         first, facts, ids, _ended, *lines = copied.splitlines()
         assert first == "Failed: the KV cache is too small"
@@ -156,6 +156,17 @@ async def test_what_a_ticket_needs_is_copied_at_once(loki, panel, browser):
         await until(page, f"{part('.row.selected .text')}?.textContent.includes('ValueError')")
 
 
+async def test_events_are_sentences_in_a_ticket_too(loki, panel, browser):
+    crashed(loki)
+    address = f"{panel.url}/panel?traceId=t1&locale=zh"
+    async with opened(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
+        await page.get_by_role("button", name="复制到工单").click()
+        await until(page, f"{SAID} === '已复制'")
+        copied = await page.evaluate("navigator.clipboard.readText()")
+        assert "后结束，已崩溃：CUDA out of memory（退出码 1）\n" in copied
+        assert "exited state=" not in copied
+
+
 async def test_a_link_leads_to_the_page_around_where_it_has_an_address(loki, panel, browser):
     crashed(loki)
     address = f"{panel.url}/panel?traceId=t1&locale=en"
@@ -163,7 +174,7 @@ async def test_a_link_leads_to_the_page_around_where_it_has_an_address(loki, pan
         await until(page, f"{part('.row.selected .text')}?.textContent.includes('torch')")
         await page.evaluate(f"{PANEL}.link = '/runs/{{traceId}}?line={{line}}'")
         await page.get_by_role("button", name="Copy link").click()
-        await until(page, f"{COUNT} === 'Copied'")
+        await until(page, f"{SAID} === 'Copied'")
         copied = await page.evaluate("navigator.clipboard.readText()")
         assert re.fullmatch(re.escape(panel.url) + r"/runs/t1\?line=\d{19}-[0-9a-f]+", copied)
 
@@ -172,9 +183,8 @@ async def test_the_head_leads_back_to_the_recent_launches(loki, panel, browser):
     crashed(loki)
     async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en#token=abc") as page:
         await page.get_by_role("link", name="Recent launches").click()
-        await page.wait_for_url("**/panel#token=abc")
+        await page.wait_for_url("**/panel?locale=en#token=abc")
         await page.locator(".notice h2", has_text="Recent launches").wait_for()
-        assert page.url == f"{panel.url}/panel#token=abc"
 
 
 async def test_the_running_phase_grows_and_a_change_of_state_is_seen_live(loki, panel, browser):
@@ -210,9 +220,102 @@ async def test_the_histogram_shows_the_log_the_visible_range_and_leads_there(lok
         await until(page, f"!{part('.histogram')}.hidden")
         left = f"{part('.histogram .range')}.style.left"
         await until(page, f"parseFloat({left}) > 80")
-        await page.locator(".histogram").click(position={"x": 2, "y": 10})
+        await page.locator(".histogram-bars").click(position={"x": 2, "y": 10})
         await until(page, f"{SEEN}.includes('Started, port 8000, pid 71')")
         await until(page, f"parseFloat({left}) < 20")
+
+
+async def test_a_part_of_the_time_is_shown_alone_by_dragging_or_by_keyboard_and_stands_in_the_address(
+    loki, panel, browser
+):
+    crashed(loki)
+    valuemin = f"Number({part('.histogram-bars')}.ariaValueMin)"
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{texts('.axis span')}.length > 2 && {part('.peak')}.textContent.startsWith('up to ')")
+        whole = await page.evaluate(valuemin)
+        box = await page.locator(".histogram-bars").bounding_box()
+        y = box["y"] + 10
+        await page.mouse.move(box["x"] + box["width"] * 0.5, y)
+        await page.mouse.down()
+        await page.mouse.move(box["x"] + box["width"] * 0.9, y, steps=3)
+        await page.mouse.up()
+        await until(page, f"{valuemin} > {whole + 100_000}")
+        await page.wait_for_url(re.compile(r"&from=\d{19}&to=\d{19}"))
+        address, dragged = page.url, await page.evaluate(valuemin)
+        await page.get_by_role("button", name="Show all").click()
+        await until(page, f"{valuemin} === {whole}")
+        await page.locator(".histogram-bars").focus()
+        for _ in range(3):
+            await page.keyboard.press("ArrowRight")
+        await page.keyboard.press("+")
+        await until(page, f"!{part('.whole')}.hidden")
+        await page.keyboard.press("-")
+        await until(page, f"{part('.whole')}.hidden")
+    async with opened(browser, address) as page:
+        await until(page, f"{valuemin} === {dragged}")
+        assert page.wrong == []
+
+
+async def test_a_failed_launch_is_shown_beside_the_last_time_that_it_was_ready(loki, panel, browser):
+    start = time.time_ns() - 7200 * 10**9
+    before = {**A, "traceId": "t0", "launchId": "20261121T120000-000000", "host": "gpu-01"}
+    for second, text in enumerate(
+        ('started command="vllm serve /m --max-model-len 4096"', "phase name=imports seconds=4", "ready seconds=9")
+    ):
+        loki.add(before, start + second * 10**9, text, level="info", kind="event")
+    failed_with_two_errors(loki)
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{part('.cause .before')}?.hidden === false")
+        sentence = await page.locator(".cause .before").inner_text()
+        assert "Last ready on" in sentence
+        assert "2 arguments changed, another host" in sentence
+        await page.locator(".scroller").focus()
+        await page.keyboard.press("v")
+        rows = await page.locator(".comparison tbody tr").all_inner_texts()
+        assert any(row.startswith("--max-model-len\t") and row.endswith("\t4096") for row in rows)
+        assert "host\tgpu-07\tgpu-01" in rows
+        assert "imports\tnot reached\t4.0 s" in rows
+        await page.get_by_role("button", name="Open the launch that was ready").click()
+        await page.wait_for_url("**/panel?traceId=t0*")
+        await until(page, f"{part('.head .state')}?.textContent === 'Ready'")
+        assert page.wrong == []
+
+
+async def test_the_head_shows_the_command_that_started_the_server(loki, panel, browser):
+    command = "vllm serve /models/Qwen2-7B --max-model-len 4096"
+    loki.add(A, time.time_ns(), f'started port=8000 command="{command}"', level="info", kind="event")
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await page.get_by_role("button", name="Command").click()
+        await page.get_by_text(command, exact=True).wait_for()
+        await page.get_by_role("button", name="Command").click()
+        await until(page, f"{part('.command')}.hidden")
+
+
+async def test_a_line_is_selected_by_keyboard(loki, panel, browser):
+    crashed(loki)
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{part('.row.selected .text')}?.textContent.includes('torch')")
+        await page.keyboard.press("J")
+        await until(page, f"{part('.row.selected .text')}?.textContent.startsWith('Ended after')")
+        await page.keyboard.press("K")
+        await page.keyboard.press("Shift+ArrowUp")
+        await until(page, f"{part('.row.selected .text')}?.textContent.includes('INFO')")
+        await page.wait_for_url(re.compile("#line="))
+
+
+async def test_a_small_frame_keeps_room_for_the_lines(loki, panel, browser):
+    failed_with_two_errors(loki)
+    async with opened(
+        browser, f"{panel.url}/panel?traceId=t1&locale=en", viewport={"width": 420, "height": 480}
+    ) as page:
+        await until(page, f"{part('.row.selected .text')}?.textContent.includes('ValueError')")
+        await until_still(page)
+        assert await page.evaluate(f"{SCROLLER}.clientHeight") > 150
+        assert await page.evaluate(f"{SCROLLER}.scrollWidth <= {SCROLLER}.clientWidth"), "lines are wrapped"
+        assert not await page.get_by_role("button", name="Download").is_visible()
+        await page.get_by_role("button", name="More tools").click()
+        await page.get_by_role("button", name="Download").click()
+        await page.get_by_role("menuitem", name="Text").wait_for()
 
 
 async def test_times_are_absolute_relative_or_off_and_in_two_zones(loki, panel, browser):
@@ -307,6 +410,25 @@ async def test_a_download_is_saved_as_a_file(loki, panel, browser, tmp_path):
         assert saved.suggested_filename == "t1.log"
         await saved.save_as(tmp_path / "saved")
         assert (tmp_path / "saved").read_text() == "INFO one\n"
+
+
+async def test_a_token_for_reading_only_is_named_as_the_reason_why_there_is_no_download(
+    loki, browser, tmp_path, start_panel
+):
+    loki.add(A, time.time_ns(), "INFO one", level="info")
+    (tmp_path / "secret").write_text("x" * 40)
+    async with start_panel(loki.url, secret_file=str(tmp_path / "secret")) as panel:
+        token = panel.server.keys.mint(["t1"], scopes=["read"], seconds=60)
+        async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en#token={token}") as page:
+            await until(page, f"{SEEN}.length > 0")
+            await page.locator(".scroller").focus()
+            await page.keyboard.press("d")
+            await page.get_by_role("menuitem", name="Text").click()
+            await until(page, f"{SAID}.includes('downloading needs the scope “download”')")
+            assert await page.evaluate(f"{part('.notice')}.hidden"), "the log stays"
+            loki.add(A, time.time_ns(), "INFO two", level="info")
+            await until(page, f"{SEEN}.includes('INFO two')")
+            assert [text for text in page.wrong if "403" not in text] == []
 
 
 class Platform:
@@ -465,36 +587,29 @@ async def test_the_recent_launches_are_offered_with_their_state_and_cause(loki, 
         )
         await page.locator(".list a").click()
         await until(page, f"{SEEN}.length > 0")
-        assert page.url.partition("#")[0].endswith("?traceId=t1")
+        assert page.url.partition("#")[0].endswith("?traceId=t1&locale=en")
 
 
-async def test_the_list_is_filtered_read_on_and_kept_current(loki, panel, browser):
-    def launch(number, state):
-        began = time.time_ns() - (300 - number) * 10**9
-        labels = {
-            **A,
-            "traceId": f"t{number}",
-            "launchId": f"20261122T12{number:04}-aaaaaa",
-            "host": f"gpu-{number % 2}",
-        }
-        loki.add(labels, began, "started port=1", kind="event", level="info")
-        loki.add(labels, began + 10**9, state, kind="event", level="info")
+async def test_a_search_begun_while_the_cause_is_looked_for_is_not_left_for_it(loki, panel, browser):
+    crashed(loki)
+    selected = f"{part('.row.selected .text')}?.textContent"
+    evidence = re.compile(r"/api/logs\?.*q=ERROR")
+    searched = asyncio.Event()
 
-    for number in range(60):
-        launch(number, 'exited state=failed cause="no such model"' if number == 7 else "ready seconds=1")
-    rows = f"{PANEL}.shadowRoot.querySelectorAll('.list tbody tr').length"
-    async with opened(browser, f"{panel.url}/panel?locale=en") as page:
-        await until(page, f"{rows} === 50")
-        await page.get_by_role("button", name="Show older launches").click()
-        await until(page, f"{rows} === 60")
-        launch(60, "ready seconds=1")
-        await until(page, f"{rows} === 61")
-        await page.get_by_label("Host", exact=True).select_option("gpu-1")
-        await until(page, f"{rows} === 30")
-        await page.get_by_role("searchbox").fill("Such Model")
-        await until(page, f"{rows} === 1")
-        await page.get_by_label("State", exact=True).select_option("ready")
-        await page.get_by_text("No launch of the last two days matches.").wait_for()
+    async def hold(route):
+        await searched.wait()
+        await route.continue_()
+
+    async with opened(browser, "about:blank") as page:
+        await page.route(evidence, hold)
+        async with page.expect_request(evidence):
+            await page.goto(f"{panel.url}/panel?traceId=t1&locale=en")
+        await page.locator(".search").fill("step 1")
+        await until(page, f"{selected}?.startsWith('INFO step 1')")
+        async with page.expect_response(evidence):
+            searched.set()
+        await until_still(page)
+        assert (await page.evaluate(selected)).startswith("INFO step 1")
         assert page.wrong == []
 
 
@@ -506,9 +621,9 @@ async def test_the_address_has_what_is_filtered_and_searched_for(loki, panel, br
         await until(page, f"{part('.row.selected .text')}?.textContent.startsWith('INFO step 1')")
         await page.get_by_label("Show only the lines that match").click()
         await page.get_by_label("Level", exact=True).select_option("info")
-        await until(page, f"{TEXTS}.every(text => text.includes('step 1'))")
+        await until(page, f"{TEXTS}.length > 0 && {TEXTS}.every(text => text.includes('step 1'))")
+        await page.wait_for_url(re.compile(r"&q=step\+1&only=1&level=info%2Cwarning%2Cerror%2Ccritical#line="))
         address = page.url
-    assert "&q=step+1&only=1&level=info%2Cwarning%2Cerror%2Ccritical#line=" in address
     async with opened(browser, address) as page:
         await until(page, f"{TEXTS}.length > 0 && {TEXTS}.every(text => text.includes('step 1'))")
         await until(page, f"{part('.row.selected .text')}?.textContent.startsWith('INFO step 1')")

@@ -3,17 +3,7 @@
 import time
 
 import orjson
-
-LABELS = {
-    "traceId": "t1",
-    "instanceId": "i1",
-    "launchId": "20261122T120000-aaaaaa",
-    "service_name": "m",
-    "env": "test",
-    "engine": "vllm",
-    "host": "h",
-}
-OTHER = {**LABELS, "launchId": "20261122T120001-bbbbbb", "instanceId": "i2"}
+from support.trace_lines import LABELS, OTHER
 
 
 async def test_a_text_download_equals_the_output_of_the_servers(loki, panel):

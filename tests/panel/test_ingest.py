@@ -3,26 +3,10 @@
 import asyncio
 import time
 
+from support.trace_lines import fill
+
 from tracetail.agent.checked_settings import redactor_of
 from tracetail.agent.settings import AgentSettings, RedactionSettings
-
-LABELS = {
-    "traceId": "t1",
-    "instanceId": "i1",
-    "launchId": "20261122T120000-aaaaaa",
-    "service_name": "m",
-    "env": "test",
-    "engine": "vllm",
-    "host": "h",
-}
-
-
-def fill(loki, count, *, step_ns=10**6, labels=LABELS, start=None):
-    start = start or time.time_ns() - 300 * 10**9
-    for index in range(count):
-        level = "error" if index % 10 == 3 else "info"
-        loki.add(labels, start + index * step_ns, f"line {index}", level=level, process=f"P{index % 2}")
-    return start
 
 
 async def test_a_callback_is_written_to_loki_once(loki, panel):

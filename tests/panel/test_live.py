@@ -41,6 +41,17 @@ async def test_a_stream_resumes_after_the_page_whose_cursor_it_gets(loki, panel)
         assert viewing.texts == ["line 20"]
 
 
+async def test_a_stream_resumes_after_a_page_without_a_line_of_another_launch(loki, panel):
+    start = time.time_ns() - 10**10
+    loki.add(A, start, "a 0")
+    loki.add(B, start + 5, "b 0")
+    page = await panel.get("/api/logs", traceId="t1", launchId=B["launchId"])
+    loki.add(A, start + 5, "a 1")
+    async with Viewing(panel.session, panel.url, "t1", cursor=page["cursor"]) as viewing:
+        await viewing.until(lambda v: v.lines)
+        assert viewing.texts == ["a 1"]
+
+
 async def test_a_broken_connection_resumes_without_losing_or_repeating_a_line(loki, panel):
     start = time.time_ns() - 10**10
     written = []
@@ -121,7 +132,7 @@ async def test_a_restarted_panel_resumes_from_the_cursor(loki, panel, start_pane
         assert viewing.texts == ["two"]
 
 
-async def test_many_viewers_share_one_query_per_tick_and_get_every_line(loki, panel):
+async def test_many_viewers_share_the_queries_of_a_tick_and_get_every_line(loki, panel):
     start = time.time_ns() - 10**10
     loki.add(A, start, "line 0")
     async with contextlib.AsyncExitStack() as stack:
@@ -136,7 +147,8 @@ async def test_many_viewers_share_one_query_per_tick_and_get_every_line(loki, pa
             await viewing.until(lambda v: len(v.lines) >= 300)
             assert viewing.texts == [f"line {i}" for i in range(300)]
         ticks = (time.monotonic() - began) / panel.server.settings.tick_seconds
-        assert len(loki.queries) - queries <= ticks + 1
+        # A tick with many lines has two: the first asks for a few, to learn how long they are.
+    assert len(loki.queries) - queries <= 2 * (ticks + 1)
 
 
 async def test_a_stream_has_headers_against_buffering_by_proxies(loki, panel):

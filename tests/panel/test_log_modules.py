@@ -4,6 +4,7 @@ import json
 
 import pytest
 from support.panel_browser import opened
+from support.panel_loki import nasty_loki
 
 from tracetail.panel.trace import stats
 from tracetail.panel.trace.entry import Entry, Key, Stream
@@ -29,10 +30,14 @@ STATS_LINES = (
 NOON = "1795262400000000000"  # 2026-11-21T12:00:00Z
 
 
-@pytest.fixture
-async def call(panel, browser):
-    """Call a function of a module in log/, and return what it returns."""
-    async with opened(browser, f"{panel.url}/panel?traceId=none") as page:
+@pytest.fixture(scope="module")
+async def call(start_panel, browser):
+    """Call a function of a module in log/, and return what it returns: none keeps anything, so one page is enough."""
+    async with (
+        nasty_loki() as loki,
+        start_panel(loki.url) as panel,
+        opened(browser, f"{panel.url}/panel?traceId=none") as page,
+    ):
 
         async def called(module, function, *arguments):
             script = f"""async (given) => {{
@@ -119,6 +124,22 @@ async def test_a_long_record_is_folded_and_a_short_one_is_not(call):
     ]
     unfolded = await rows_of(call, blocks, fold=True, unfolded=["1000-aa"])
     assert len(unfolded) == len(await rows_of(call, blocks)) == 10
+
+
+async def test_a_traceback_with_a_header_on_every_line_is_folded_to_its_exception(call):
+    def logged(text, pid="7"):
+        header = f"(EngineCore pid={pid}) ERROR 11-22 13:12:10 [core.py:1] "
+        return {"source": "a", "level": "error", "code": "core.py:1", "pid": pid, "text": header + text}
+
+    frames = [f'  File "core.py", line {number}, in run' for number in range(4)]
+    texts = ["EngineCore failed to start.", "Traceback (most recent call last):", *frames, "ValueError: too small"]
+    entries = [{**logged(text), "id": f"{1000 + number}-aa"} for number, text in enumerate(texts)]
+    entries.append({**logged(frames[0], pid="8"), "id": "2000-aa"})
+    blocks = [{"entries": entries, "counts": {"a": len(entries)}}]
+    folded = await rows_of(call, blocks, fold=True)
+    shown = [(text.partition("] ")[2], hidden) for text, _, _, _, hidden in folded]
+    assert shown == [(texts[0], 5), (texts[-1], 0), (frames[0], 0)]
+    assert len(await rows_of(call, blocks, fold=True, unfolded=["1000-aa"])) == len(entries)
 
 
 async def test_colours_become_styles_and_hidden_characters_their_codes(call):

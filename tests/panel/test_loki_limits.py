@@ -9,19 +9,11 @@ import time
 
 import pytest
 from support.panel_stream import Viewing
+from support.trace_lines import LABELS
 
 from tracetail.loki.client import LokiClient
 from tracetail.loki.settings import LokiSettings
 
-LABELS = {
-    "traceId": "t1",
-    "instanceId": "i1",
-    "launchId": "20261122T120000-aaaaaa",
-    "service_name": "m",
-    "env": "test",
-    "engine": "vllm",
-    "host": "h1",
-}
 HOUR_NS = 3600 * 1_000_000_000
 
 
@@ -64,6 +56,17 @@ async def test_every_reader_of_the_panel_keeps_to_the_limits(limited, panel):
     async with Viewing(panel.session, panel.url, "t1") as viewing:
         await viewing.until(lambda v: len(v.lines) == 1500)
         assert viewing.texts == texts
+
+
+async def test_a_step_of_the_histogram_may_be_longer_than_a_query(loki, panel):
+    loki.length_max_ns = 5 * HOUR_NS
+    fill(loki, 600, hours=60)
+    for buckets, step_hours in ((12, 8), (2, 24)):
+        histogram = await panel.get("/api/logs/histogram", traceId="t1", buckets=buckets)
+        assert histogram["stepMs"] == step_hours * 3_600_000
+        assert sum(part["counts"]["info"] for part in histogram["slices"]) == 600
+        complete = [part["counts"]["info"] for part in histogram["slices"][1:-1]]
+        assert all(abs(count - step_hours * 10) <= 1 for count in complete)
 
 
 async def test_a_client_learns_the_limits_once(limited):

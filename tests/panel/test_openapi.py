@@ -76,7 +76,7 @@ async def test_schemathesis_finds_no_answer_that_contradicts_the_description(gua
             "--checks",
             "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
         ),
-        *("--phases", "examples,fuzzing", "--max-examples", "15", "--seed", "1", "--generation-database", "none"),
+        *("--phases", "examples,fuzzing", "--max-examples", "20", "--seed", "2", "--generation-database", "none"),
         cwd=tmp_path,  # it writes files there
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

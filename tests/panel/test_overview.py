@@ -1,29 +1,13 @@
 """Figures about a log: histogram, facets, engine statistics; and the count of a search."""
 
 import asyncio
-import time
 
-LABELS = {
-    "traceId": "t1",
-    "instanceId": "i1",
-    "launchId": "20261122T120000-aaaaaa",
-    "service_name": "m",
-    "env": "test",
-    "engine": "vllm",
-    "host": "h",
-}
+from support.trace_lines import LABELS, fill
+
 STATS = (
     "Engine 000: Avg prompt throughput: {} tokens/s, Avg generation throughput: {} tokens/s, "
     "Running: 3 reqs, Waiting: 1 reqs, GPU KV cache usage: 12.5%, Prefix cache hit rate: 0.0%"
 )
-
-
-def fill(loki, count, *, step_ns=10**6, labels=LABELS, start=None):
-    start = start or time.time_ns() - 300 * 10**9
-    for index in range(count):
-        level = "error" if index % 10 == 3 else "info"
-        loki.add(labels, start + index * step_ns, f"line {index}", level=level, process=f"P{index % 2}")
-    return start
 
 
 async def test_concurrent_requests_for_figures_share_one_query(loki, panel):

@@ -2,23 +2,7 @@
 
 import time
 
-LABELS = {
-    "traceId": "t1",
-    "instanceId": "i1",
-    "launchId": "20261122T120000-aaaaaa",
-    "service_name": "m",
-    "env": "test",
-    "engine": "vllm",
-    "host": "h",
-}
-
-
-def fill(loki, count, *, step_ns=10**6, labels=LABELS, start=None):
-    start = start or time.time_ns() - 300 * 10**9
-    for index in range(count):
-        level = "error" if index % 10 == 3 else "info"
-        loki.add(labels, start + index * step_ns, f"line {index}", level=level, process=f"P{index % 2}")
-    return start
+from support.trace_lines import LABELS, fill
 
 
 async def test_polling_by_line_number_returns_every_line_once(loki, panel):

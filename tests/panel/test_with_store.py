@@ -46,7 +46,7 @@ class Store:
             env={**self._environ, "TRACETAIL_STORE_LISTEN": listen},
             stdout=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             line = (await self._process.stdout.readline()).decode()
         self.url = re.search(r"http://\S+", line)[0]
         self._client = LokiClient(LokiSettings(url=self.url))
@@ -180,7 +180,7 @@ async def test_figures_and_line_numbers(store, panel):
     assert facets["levels"]["error"] == 250
     assert facets["processes"]["P1"] == 833
     assert (await panel.get("/api/logs/stats", traceId="t1"))["points"][0]["generation"] == 20.0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (index := await panel.get("/api/logs/index", traceId="t1"))["complete"]:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert sum(index["counts"].values()) == 2502
@@ -224,3 +224,19 @@ async def test_an_invalid_expression_is_a_400_with_the_reason(store, panel):
     assert answer["error"]["code"] == "loki_refused"
     async with aiohttp.ClientSession() as session, session.get(store.url + "/ready") as response:
         assert response.status == 200
+
+
+async def test_a_machine_is_lost_when_its_heartbeats_in_the_store_end(store, panel):
+    now = time.time_ns()
+    event = {"kind": "event", "level": "info"}
+    for labels, ago in ((A, 300), (B, 5)):
+        await store.push(
+            labels, [(now - 3600 * 10**9, "started port=1", event), (now - 3599 * 10**9, "ready", event)]
+        )
+        beats = [(now - at * 10**9, f"heartbeat seconds=30 launches={labels['launchId']}", {}) for at in (330, ago)]
+        await store.push({"service_name": "tracetail-agent", "host": "h"}, beats)
+    lost, heard = (await panel.get("/api/launches", traceId="t1"))["launches"]
+    assert (lost["lostContact"], lost["lastHeardAt"]) == (True, str(now - 300 * 10**9))
+    assert ("lostContact" in heard, heard["lastHeardAt"]) == (False, str(now - 5 * 10**9))
+    (listed,) = (await panel.get("/api/launches", state="lost"))["launches"]
+    assert listed["launchId"] == A["launchId"]

@@ -32,13 +32,18 @@ async def test_all_lines_are_returned_and_the_state_is_unknown(panel):
     assert (answer["nextLine"], answer["state"], answer["finished"]) == (4, "unknown", False)
 
 
-@pytest.mark.parametrize("filters", [{"level": "error"}, {"process": "P1"}, {"kind": "event"}])
+@pytest.mark.parametrize("filters", [{"level": "error"}, {"process": "P1"}, {"kind": "event"}, {"requestId": "r1"}])
 async def test_a_filter_on_metadata_is_refused(panel, filters):
     for route in ("", "/index", "/histogram", "/facets", "/stats", "/download", "/search"):
         params = {"traceId": "t1", **({"q": "x"} if route == "/search" else {})}
         answer = await panel.get(f"/api/logs{route}", status=400, **params, **filters)
         assert answer["error"]["code"] == "no_metadata"
     assert (await panel.get("/api/logs/search", traceId="t1", q="memory"))["count"] == 1
+
+
+async def test_a_stream_of_one_request_is_refused(panel):
+    answer = await panel.get("/api/logs/stream", status=400, traceId="t1", requestId="r1")
+    assert answer["error"]["code"] == "no_metadata"
 
 
 @pytest.mark.needs("chromium")

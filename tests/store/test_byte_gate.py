@@ -42,7 +42,7 @@ async def test_a_size_over_the_capacity_reserves_the_whole_capacity():
         assert not waiter.done()
         await stack.pop_all().aclose()
         await asyncio.wait_for(waiter, 10)
-    async with asyncio.timeout(10), gate.reserve(10):
+    async with asyncio.timeout(60), gate.reserve(10):
         assert waiter.done()
 
 

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.logql_strategies import SECOND, START, entries, log_queries, metrics
 
+from tracetail.store.disk import counts
 from tracetail.store.disk.block import Entries
 from tracetail.store.disk.database import Database
 from tracetail.store.disk.reader import Reader
@@ -44,6 +45,8 @@ def small_blocks(monkeypatch):
     """Make blocks so small that a few entries fill, split and merge them."""
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 300)
     monkeypatch.setattr(blocks, "BLOCK_FULL_BYTES", 150)
+    monkeypatch.setattr(blocks, "COUNTED_MIN_ENTRIES", 1)
+    monkeypatch.setattr(blocks, "FILTERED_MIN_BYTES", 1)
     monkeypatch.setattr(compaction, "MERGE_COUNT", 2)
 
 
@@ -206,10 +209,16 @@ def test_log_queries_on_blocks_equal_an_evaluation_entry_by_entry(
     first=st.integers(-2, 10),
     step=st.sampled_from((SECOND, 5 * SECOND, 700 * 10**6)),
     count=st.integers(1, 12),
+    buckets=st.sampled_from((2, counts.BUCKETS_MAX)),
+    values=st.sampled_from((1, 3, counts.COLUMN_VALUES_MAX)),
+    combinations=st.sampled_from((2, counts.COMBINATIONS_MAX)),
 )
 def test_metric_queries_on_blocks_equal_an_evaluation_entry_by_entry(
-    tmp_path_factory, small_blocks, batches, metric, first, step, count
+    tmp_path_factory, small_blocks, monkeypatch, batches, metric, first, step, count, buckets, values, combinations
 ):
+    monkeypatch.setattr(counts, "BUCKETS_MAX", buckets)
+    monkeypatch.setattr(counts, "COLUMN_VALUES_MAX", values)
+    monkeypatch.setattr(counts, "COMBINATIONS_MAX", combinations)
     steps = Steps(START + first * SECOND, step, count)
     stored = Stored(tmp_path_factory.mktemp("equivalence"), batches)
     try:

@@ -68,7 +68,7 @@ async def test_the_number_of_concurrent_tails_is_limited(store):
             await session.ws_connect(url, params=params)
         assert refused.value.status == 429
         await first.close()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     socket = await session.ws_connect(url, params=params)

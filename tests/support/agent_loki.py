@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import cramjam
 from aiohttp import web
 
+from support.waiting import WAIT_SECONDS
 from tracetail.contract.labels import LAUNCH_LABELS, METADATA_NAMES
 from tracetail.loki import logql
 
@@ -136,7 +137,7 @@ class LokiStandIn:
     def lines(self, *, events: bool = False) -> list[str]:
         return [e.line for e in self.entries() if events or dict(e.metadata).get("kind") != "event"]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
         """Wait until condition() holds; it is looked at after every request."""
         async with asyncio.timeout(seconds):
             while not condition():

@@ -47,6 +47,7 @@ class AgentProcess:
             "TRACETAIL_STATE_DIR": str(self.state_dir),
             "TRACETAIL_AGENT_STATE_DIRS": str(self.state_dir),
             "TRACETAIL_AGENT_LISTEN": "127.0.0.1:0",
+            "TRACETAIL_AGENT_HEARTBEAT_SECONDS": "0",
             "TRACETAIL_LOKI_URL": self._loki_url,
             "TRACETAIL_CONFIG": str(self._config),
             **self._environ,
@@ -64,7 +65,7 @@ class AgentProcess:
         )
         assert self.process.stdout is not None
         self._reader = asyncio.create_task(self._read_errors())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             line = (await self.process.stdout.readline()).decode()
         assert line.startswith("tracetail agent: listening on "), (line, self.errors)
         self.url = line.split()[-1]
@@ -100,7 +101,7 @@ class AgentProcess:
         """SIGTERM; return the exit status."""
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             code = await self.process.wait()
         if self._reader is not None:
             await self._reader

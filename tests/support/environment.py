@@ -8,17 +8,22 @@ from pathlib import Path
 _RANDOM = random.SystemRandom()
 """Its own: the common one is seeded alike in every worker by hypothesis."""
 _OPEN = ("TRACETAIL_STORE_OPEN", "TRACETAIL_AGENT_OPEN", "TRACETAIL_PANEL_OPEN")
+_WITHOUT_CERTIFICATES = {"SSL_CERT_FILE": os.devnull}
+"""aiohttp parses every certificate authority of the system when it is imported: a third of the time that it takes."""
+_IDS = ("TRACE_ID", "INSTANCE_ID", "TRACEPARENT", "GITHUB_RUN_ID", "CI_PIPELINE_ID", "BUILD_TAG")
+"""With these a launch takes its ids from whatever runs the tests."""
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment without settings of tracetail, with these variables.
+    """Return this process's environment without settings of tracetail and ids of a run, with these variables.
 
     Store, agent and panel are open in it, so that a test may ask them plainly, and those of several state directories
     may work together; `guarded()` takes that away.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
-    return own | dict.fromkeys(_OPEN, "true") | variables
+    own = {name: value for name, value in own.items() if name not in _IDS}
+    return own | dict.fromkeys(_OPEN, "true") | _WITHOUT_CERTIFICATES | variables
 
 
 def guarded(environ: dict[str, str]) -> dict[str, str]:

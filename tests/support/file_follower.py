@@ -27,8 +27,11 @@ class Clock:
 class Follower:
     """Follows one path as the agent does, and keeps what it would ship."""
 
-    def __init__(self, path: Path, clock: Clock, open_files: OpenFiles | None = None, **settings: object) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, open_files: OpenFiles | None = None, listed_ns: int = 0, **settings: object
+    ) -> None:
         self.path = path
+        self._listed_ns = listed_ns
         self.clock = clock
         self.open_files = open_files or OpenFiles()
         self._settings = SourceSettings(glob="/", **settings)
@@ -37,8 +40,11 @@ class Follower:
         self.gaps: list[Gap] = []
         self._ids = 0
 
+    def while_shipping(self) -> None:
+        """Do nothing: a test puts here what happens between the reading of a block and its acknowledgement."""
+
     def _new_source(self) -> FileSource:
-        return FileSource(self.path, {}, self.open_files, self._settings)
+        return FileSource(self.path, {}, self.open_files, self._settings, listed_ns=self._listed_ns)
 
     @property
     def lines(self) -> list[str]:
@@ -71,6 +77,7 @@ class Follower:
             return False
         self.data += block.data
         row = source.file
+        self.while_shipping()
         self._insert(row)
         fingerprint = source.fingerprint(block.end)
         self.known = [*source.files]

@@ -9,10 +9,12 @@ from tracetail.store.logql.quantities import go_bytes, parse_duration
 
 NAMES = ("traceId", "env", "level", "status", "took", "size", "msg", "nested_a")
 VALUES = ("a", "b", "test", "info", "error", "500", "200", "12.5ms", "3s", "5MB", "", 'quo"te', "back\\slash", "模型")
-WORDS = ("error", "ERROR", "status", "a", "", "=", "msg", "\n", "12", "模型", '"', "\\")
+WORDS = ("456789abcdef0123456789AB", "error", "ERROR", "status", "a", "", "=", "msg", "\n", "12", "模型", '"', "\\")
 PATTERNS = (
     "err.r",
     "(?i)error",
+    "(?i)statu\u017f=500",
+    "(?i)CMPL\\-0123456789abcdef0123",
     "^a",
     "a$",
     "[^x]+",
@@ -139,6 +141,8 @@ LINES = (
     '{"msg":"cut off',
     '{"msg":"a"} and more',
     "模型加载完成 error",
+    "\u017ftatus=500 in Kelvin: 3\u212a",
+    "Added request cmpl-0123456789abcdef0123456789ABCDEF.",
     "x" * 300,
 )
 entries = st.tuples(

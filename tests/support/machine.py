@@ -95,8 +95,8 @@ class Machine:
         finally:
             process.stdout.close()
 
-    def tracetail(self, *arguments: str, **parameters: Any) -> subprocess.CompletedProcess[str]:
-        """Run a command; parameters become --params."""
+    def tracetail(self, *arguments: str, seconds: float = 180, **parameters: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command for at most so many seconds; parameters become --params."""
         params = ["--params", json.dumps(parameters)] if parameters else []
         return subprocess.run(
             [sys.executable, "-m", "tracetail", *arguments, *params],
@@ -104,7 +104,7 @@ class Machine:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=seconds,
             check=False,
         )
 

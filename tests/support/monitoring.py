@@ -33,7 +33,7 @@ def _running(command, ready_url, log):
         yield process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 class Prometheus:

@@ -5,6 +5,7 @@ structured metadata splits a stream's entries over several results, and it can b
 """
 
 import asyncio
+import bisect
 import contextlib
 import random
 import re
@@ -37,6 +38,8 @@ class NastyLoki:
         self.answer_max_bytes = 0
         """Of the lines of an answer; 0: any"""
         self.queries = []
+        self.asked = []
+        """The limit of each log query."""
         self.random = random.Random(7)
         self.url = ""
         self._runner = None
@@ -97,6 +100,7 @@ class NastyLoki:
         if metric:
             return self._matrix(metric, start, end, float(request.query["step"]))
         limit = int(request.query.get("limit", 100))
+        self.asked.append(limit)
         if limit > self.entries_max:
             text = f"limit > max_entries_limit_per_query ({limit} > {self.entries_max})"
             return web.Response(status=400, text=f"max entries limit per query exceeded, {text}")
@@ -104,8 +108,9 @@ class NastyLoki:
         self.random.shuffle(found)
         found.sort(key=lambda entry: entry[0], reverse=request.query.get("direction") == "backward")
         groups = defaultdict(list)
-        if self.answer_max_bytes and sum(len(entry[3]) for entry in found[:limit]) > self.answer_max_bytes:
-            text = f"received message larger than max (9999999 vs. {self.answer_max_bytes})"
+        size = sum(len(entry[3]) for entry in found[:limit])
+        if self.answer_max_bytes and size > self.answer_max_bytes:
+            text = f"received message larger than max ({size} vs. {self.answer_max_bytes})"
             return web.Response(status=500, text=f"rpc error: code = ResourceExhausted desc = grpc: {text}")
         for time_ns, labels, metadata, line in found[:limit]:
             groups[orjson.dumps({**labels, **metadata}, option=orjson.OPT_SORT_KEYS)].append([str(time_ns), line])
@@ -114,19 +119,17 @@ class NastyLoki:
 
     def _matrix(self, metric, start, end, step):
         query, window, by = metric
-        found = self._select(query)
         step_ns = int(step * 1e9)
+        times = defaultdict(list)
+        for time_ns, labels, metadata, _ in sorted(self._select(query), key=lambda entry: entry[0]):
+            merged = {**labels, **metadata}
+            times[tuple((name, merged.get(name, "")) for name in by)].append(time_ns)
         series = defaultdict(list)
-        at = -(-start // step_ns) * step_ns
-        while at <= end:
-            counts = defaultdict(int)
-            for time_ns, labels, metadata, _ in found:
-                if at - window < time_ns <= at:
-                    merged = {**labels, **metadata}
-                    counts[tuple((name, merged.get(name, "")) for name in by)] += 1
-            for key, count in counts.items():
-                series[key].append([at / 1e9, str(count)])
-            at += step_ns
+        for at in range(-(-start // step_ns) * step_ns, end + 1, step_ns):
+            for key, of_key in times.items():
+                count = bisect.bisect_right(of_key, at) - bisect.bisect_right(of_key, at - window)
+                if count:
+                    series[key].append([at / 1e9, str(count)])
         result = [{"metric": {n: v for n, v in key if v}, "values": values} for key, values in series.items()]
         return _success({"resultType": "matrix", "result": result})
 
@@ -218,17 +221,15 @@ def _stages(text):
         if stage[1] == "|":
             alternatives = []
             while True:
-                match = re.compile(r"(\w+)\s*(!?=)\s*").match(text, position)
+                match = re.compile(r"(\w+)\s*(=~|!=|=)\s*").match(text, position)
                 string = _STRING.match(text, match.end())
-                alternatives.append((match[1], match[2] == "=", _unquote(string[0])))
+                alternatives.append(_matcher(match[1], match[2], _unquote(string[0])))
                 position = string.end()
                 more = re.compile(r"\s+or\s+").match(text, position)
                 if not more:
                     break
                 position = more.end()
-            yield lambda entry, a=tuple(alternatives): any(
-                ({**entry[1], **entry[2]}.get(n, "") == v) == equal for n, equal, v in a
-            )
+            yield lambda entry, a=tuple(alternatives): any(test({**entry[1], **entry[2]}) for test in a)
         else:
             string = _STRING.match(text, position)
             position = string.end()

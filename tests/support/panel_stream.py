@@ -4,14 +4,16 @@ import asyncio
 
 import orjson
 
+from support.waiting import WAIT_SECONDS
+
 
 class Viewing:
     """One open stream: its events so far, and the cursor behind them."""
 
-    def __init__(self, session, url, trace_id, *, cursor="", headers=None):
+    def __init__(self, session, url, trace_id, *, cursor="", headers=None, **params):
         self._session = session
         self._url = f"{url}/api/logs/stream"
-        self._params = {"traceId": trace_id}
+        self._params = {"traceId": trace_id, **params}
         self._headers = dict(headers or {})
         if cursor:
             self._headers["Last-Event-ID"] = cursor
@@ -39,7 +41,7 @@ class Viewing:
     def named(self, name):
         return [data for event, data in self.events if event == name]
 
-    async def until(self, condition, seconds=20):
+    async def until(self, condition, seconds=WAIT_SECONDS):
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(lambda: condition(self))
 

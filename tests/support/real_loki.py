@@ -26,12 +26,34 @@ _NOT_READY_SECONDS = (
 class RealLoki:
     """One process; its files are in a directory of the test's own."""
 
-    def __init__(self, directory: Path, config: str = "loki-single.yaml", **limits: Any) -> None:
-        """config: the file's name in deploy/loki. limits: of limits_config, in place of those in the file."""
+    def __init__(
+        self,
+        directory: Path,
+        config: str = "loki-single.yaml",
+        *,
+        auth_enabled: bool | None = None,
+        messages_of_default_size: bool = False,
+        **limits: Any,
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            directory: of its files.
+            config: the file's name in deploy/loki.
+            auth_enabled: in place of what the file says.
+            messages_of_default_size: without the file's limit of messages between Loki's components.
+            limits: of limits_config, in place of those in the file.
+
+        """
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         content = yaml.safe_load((DEPLOY / config).read_text(encoding="utf-8").replace(_STATE, str(directory)))
         content["limits_config"] |= limits
+        if messages_of_default_size:
+            for direction in ("recv", "send"):
+                del content["server"][f"grpc_server_max_{direction}_msg_size"]
+        if auth_enabled is not None:
+            content["auth_enabled"] = auth_enabled
         self.config: dict[str, Any] = content
         self.environ: dict[str, str] = {}
         self.headers: dict[str, str] = {}
@@ -40,9 +62,9 @@ class RealLoki:
         self._log = directory / "loki.log"
         self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> "RealLoki":
+    async def start(self, port: int = 0) -> "RealLoki":
         """Start it, or start it again with the same files; wait until it answers queries and pushes."""
-        port = free_port()
+        port = port or free_port()
         self.url = f"http://127.0.0.1:{port}"
         path = self.directory / "loki.yaml"
         path.write_text(yaml.safe_dump(self.config), encoding="utf-8")

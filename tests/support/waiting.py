@@ -8,27 +8,32 @@ from typing import Any
 
 WAIT_SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
+"""At least; after a condition that took longer as long as it took, so as not to slow down what is waited for."""
 
 
 def wait_for(condition: Callable[[], Any], what: str = "the condition", seconds: float = WAIT_SECONDS) -> Any:
     """Call condition until what it returns is true, and return that; AssertionError after so many seconds."""
     deadline = time.monotonic() + seconds
     while True:
+        began = time.monotonic()
         value = condition()
         if value:
             return value
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}; last seen: {value!r}"
-        time.sleep(_PAUSE_SECONDS)
+        now = time.monotonic()
+        assert now < deadline, f"waited {seconds:.0f} s for {what}; last seen: {value!r}"
+        time.sleep(max(_PAUSE_SECONDS, now - began))
 
 
 async def eventually(condition: Callable[[], Any], what: str = "the condition", seconds: float = WAIT_SECONDS) -> Any:
     """Do the same without blocking the event loop. What condition returns is awaited if it can be."""
     deadline = time.monotonic() + seconds
     while True:
+        began = time.monotonic()
         value = condition()
         if inspect.isawaitable(value):
             value = await value
         if value:
             return value
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}; last seen: {value!r}"
-        await asyncio.sleep(_PAUSE_SECONDS)
+        now = time.monotonic()
+        assert now < deadline, f"waited {seconds:.0f} s for {what}; last seen: {value!r}"
+        await asyncio.sleep(max(_PAUSE_SECONDS, now - began))

@@ -3,9 +3,9 @@
 Codes: https://www.hiascend.com/document/detail/en/canncommercial/82RC1/maintenref/troubleshooting/troubleshooting_0225.html
 """
 
-from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+from tracetail.launcher.engines.causes.cause import ABOVE, Cause, Line, Rank, Text
 
-_STAMP = rb"(?:\[PID: \d+\] \S+ )?"
+_STAMP = rb"(?:(?:\[PID: \d+\] )?\d[\d.:-]{18,32} )?"
 
 CAUSES = (
     Cause(
@@ -31,6 +31,42 @@ CAUSES = (
             "找到最先出错的 rank；检查 NPU 网络（hccn_tool），或增大 HCCL_CONNECT_TIMEOUT",
         ),
         (Line(b"EI0006: ", rb"EI0006: "),),
+    ),
+    Cause(
+        "npu_in_use",
+        Text(
+            "the NPU's communication process (HCCP) is still that of an earlier server",
+            "NPU 的通信进程（HCCP）仍属于之前的服务",
+        ),
+        Text(
+            "end what an earlier server left behind (npu-smi info), wait ten seconds, and start again",
+            "结束之前的服务残留的进程（npu-smi info），等待十秒后重新启动",
+        ),
+        (Line(b"EJ0001: ", rb"EJ0001: " + _STAMP + rb"Failed to initialize the HCCP process"),),
+    ),
+    Cause(
+        "hccl_failed",
+        Text("the NPUs cannot communicate ({code}: {why})", "NPU 之间无法通信（{code}：{why}）"),
+        Text(
+            "find the rank or NPU that failed first; check the network of the NPUs (hccn_tool) and the rank table",
+            "找到最先出错的 rank 或 NPU；检查 NPU 网络（hccn_tool）和 rank table",
+        ),
+        (Line(b"Reason: ", rb"(?P<code>EI\d{4}): " + _STAMP + rb"(?P<why>[A-Z].{0,100}?Reason: .{1,150})"),),
+    ),
+    Cause(
+        "cann_error",
+        Text("CANN reports {code}: {why}", "CANN 报告 {code}：{why}"),
+        Text(
+            "the line after it has CANN's solution; the code is explained in CANN's troubleshooting guide, the whole "
+            "log is in ~/ascend/log",
+            "其后一行是 CANN 给出的解决方法；错误码见 CANN 故障处理文档，完整日志在 ~/ascend/log",
+        ),
+        (
+            Line(
+                b"Reason: ",
+                rb"(?P<code>E[A-Z]\d{4}): " + _STAMP + rb"(?P<why>[A-Z].{0,100}?Reason: .{1,150})",
+            ),
+        ),
     ),
     Cause(
         "hccl_failed",
@@ -62,5 +98,12 @@ CAUSES = (
             Line(b"OPS function error", rb"[^'\"]{0,120}OPS function error: (?P<why>\w+)"),
         ),
         Rank.GENERAL,
+    ),
+    Cause(
+        "engine_failed",
+        Text("a Python process of the engine failed", "引擎的某个 Python 进程失败"),
+        ABOVE,
+        (Line(b"ERR99999", rb"ERR99999 UNKNOWN applica(?:it|ti)on exception"),),
+        Rank.CONSEQUENCE,
     ),
 )

@@ -58,3 +58,10 @@ class Cause(NamedTuple):
 
 
 NO_TEXT = Text("", "")
+ABOVE = Text("the cause is in the log above", "原因在日志的上文")
+"""The hint of a consequence: what it follows from was printed before."""
+UNSAID = Text(
+    "the log does not say why: a process may have been killed, by the kernel's OOM killer (dmesg) or by somebody",
+    "日志没有说明原因：可能有进程被内核的 OOM killer（查看 dmesg）或被人终止",
+)
+"""The hint of a consequence before which the log has no error."""

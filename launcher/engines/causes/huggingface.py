@@ -1,6 +1,6 @@
 """Known causes: models and tokenizers, as huggingface_hub, transformers, tokenizers and safetensors report them."""
 
-from tracetail.launcher.engines.causes.cause import Cause, Line, Text
+from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
 
 _WHOLE = Text(
     "check that the directory holds the whole model: download or copy it again",
@@ -52,12 +52,12 @@ CAUSES = (
     Cause(
         "hub_unreachable",
         Text(
-            "the model is not on this machine, and the hub ({url}) cannot be reached",
-            "模型不在本机，且无法访问 hub（{url}）",
+            "the model is not on this machine, and the hub[ ({url})] cannot be reached",
+            "模型不在本机，且无法访问 hub[（{url}）]",
         ),
         Text(
-            "download the model first, or check the network, proxy and HF_ENDPOINT",
-            "先下载模型，或检查网络、代理和 HF_ENDPOINT",
+            "download the model first, or check the network, proxy and HF_ENDPOINT; HF_HUB_OFFLINE=1 forbids the way",
+            "先下载模型，或检查网络、代理和 HF_ENDPOINT；HF_HUB_OFFLINE=1 会禁止访问",
         ),
         (
             Line(
@@ -99,6 +99,24 @@ CAUSES = (
         ),
     ),
     Cause(
+        "config_invalid",
+        Text("the model's config.json contradicts itself: {why}", "模型的 config.json 自相矛盾：{why}"),
+        _WHOLE,
+        (
+            Line(
+                b"is not a multiple of the number of attention heads",
+                rb"(?P<why>The hidden size \(\d+\) is not a multiple of the number of attention heads \(\d+\))",
+            ),
+        ),
+    ),
+    Cause(
+        "config_invalid",
+        Text("the model's config.json is not valid: {why}", "模型的 config.json 无效：{why}"),
+        _WHOLE,
+        (Line(b"alidation error for ", rb"(?P<why>(?:Class v|V)alidation error for (?:validator|field) '\w+')"),),
+        Rank.GENERAL,
+    ),
+    Cause(
         "model_file_missing",
         Text("the model has no {file}: {path}", "模型缺少 {file}：{path}"),
         _WHOLE,
@@ -130,6 +148,10 @@ CAUSES = (
             Line(
                 b"data did not match any variant of untagged enum",
                 rb"(?P<why>data did not match any variant of untagged enum \w+)",
+            ),
+            Line(
+                b"to build an AutoTokenizer",
+                rb"Unrecognized configuration class <class '(?P<why>[^']*)'> to build an AutoTokenizer",
             ),
             Line(b"Tokenizer class", rb"(?P<why>Tokenizer class \w+) does not exist or is not currently imported"),
         ),

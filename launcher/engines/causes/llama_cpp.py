@@ -1,6 +1,6 @@
 """Known causes: llama.cpp's server."""
 
-from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+from tracetail.launcher.engines.causes.cause import ABOVE, Cause, Line, Rank, Text
 
 _FROM = rb"(?:\w+ +)?(?:[\w:]+(?:\(\))?: +)*(?:error loading model: )?(?:llama_model_loader: )?"
 
@@ -40,6 +40,48 @@ CAUSES = (
         ),
     ),
     Cause(
+        "tokenizer_broken",
+        Text(
+            "this llama.cpp does not know the model's pre-tokenizer {name}",
+            "当前 llama.cpp 不认识模型的 pre-tokenizer {name}",
+        ),
+        Text(
+            "update llama.cpp, or convert the model to GGUF again with its version",
+            "升级 llama.cpp，或用该版本重新转换 GGUF 模型",
+        ),
+        (
+            Line(
+                b"unknown pre-tokenizer type",
+                _FROM + rb"(?:error loading model vocabulary: )?unknown pre-tokenizer type: '(?P<name>[^']*)'",
+            ),
+        ),
+    ),
+    Cause(
+        "out_of_memory",
+        Text("the machine's memory is full (tried to allocate {size} bytes)", "内存已满（尝试分配 {size} 字节）"),
+        Text("lower --ctx-size, or use a smaller quantization", "减小 --ctx-size，或使用更小的量化版本"),
+        (
+            Line(
+                b"ggml_backend_cpu_buffer_type_alloc_buffer",
+                rb"ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size (?P<size>\d+)",
+            ),
+        ),
+    ),
+    Cause(
+        "socket_not_made",
+        Text("the server cannot make its socket {path}", "服务无法创建 socket 文件 {path}"),
+        Text(
+            "its directory must exist and be writable; remove a socket that an earlier server left there",
+            "其目录必须存在且可写；删除之前的服务留下的 socket 文件",
+        ),
+        (
+            Line(
+                b"couldn't bind",
+                rb"(?:\w+ +)*(?:[\w:]+(?:\(\))?: +)*couldn't bind HTTP server socket, hostname: (?P<path>/\S+)$",
+            ),
+        ),
+    ),
+    Cause(
         "port_in_use",
         Text(
             "the server cannot listen[ on port {address}]: the port is in use",
@@ -69,7 +111,7 @@ CAUSES = (
     Cause(
         "engine_failed",
         Text("the model was not loaded", "模型加载失败"),
-        Text("the cause is in the log above", "原因在日志的上文"),
+        ABOVE,
         (
             Line(b"failed to load model", _FROM + rb"[^'\"]{0,60}failed to load model"),
             Line(b"exiting due to model loading error", rb"[^'\"]{0,60}exiting due to model loading error"),

@@ -55,6 +55,8 @@ CAUSES = (
             Line(b"DistStoreError", rb"[\w.]*DistStoreError: "),
             Line(b"Timed out after", rb"Timed out after \d+ seconds waiting for clients"),
             Line(b"Connection reset by peer", rb"\[PG ID \d.{0,300}Connection reset by peer"),
+            Line(b"Gloo connectFullMesh failed", rb"Gloo connectFullMesh failed"),
+            Line(b"third_party/gloo/", rb"\[[^\]]{0,40}third_party/gloo/[^\]]{1,80}\] [\w ]{0,60}"),
             Line(b"collective operation timeout", rb"[^'\"]{0,120}collective operation timeout"),
         ),
         Rank.GENERAL,

@@ -19,6 +19,20 @@ OWN = {
     "pre_start_failed": Text("preStart failed", "preStart 失败"),
     "program_missing": Text("the command cannot be executed", "命令无法执行"),
     "not_started": Text("the start ended before there was a server", "在服务启动之前，启动过程已结束"),
+    "container_runtime_missing": Text("docker or podman is not installed", "未安装 docker 或 podman"),
+    "container_runtime_away": Text("the container runtime does not answer", "容器运行时没有响应"),
+    "container_runtime_denied": Text(
+        "this user may not use the container runtime's socket", "当前用户无权使用容器运行时的套接字"
+    ),
+    "container_runtime_restarted": Text(
+        "the container runtime was ended or restarted while the server ran", "服务运行期间容器运行时被停止或重启"
+    ),
+    "container_client_ended": Text(
+        "the runtime's client was ended while its container ran", "容器运行期间其客户端被终止"
+    ),
+    "container_removed": Text("somebody else removed the container", "容器被他人删除"),
+    "image_missing": Text("the image is not on this machine", "本机没有该镜像"),
+    "devices_not_visible": Text("a container cannot get the machine's GPUs or NPUs", "容器无法获得本机的 GPU 或 NPU"),
     "bad_parameters": Text("the parameters are not valid", "参数无效"),
     "port_in_use": Text("another process holds the port", "端口被其他进程占用"),
     "locked": Text("another operation on this service is under way", "该服务的另一个操作正在进行"),

@@ -1,6 +1,9 @@
 """Known causes: what Python, the shell, the linker and the system say about a program that cannot run."""
 
-from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+import signal
+
+from tracetail.launcher.engines import signals
+from tracetail.launcher.engines.causes.cause import ABOVE, Cause, Line, Rank, Text
 
 _PYTHON = rb"[\w./+-]*python[\w.]*: "
 
@@ -37,6 +40,34 @@ CAUSES = (
                 rb"(?:[\w./+-]+: error while loading shared libraries: )?(?P<name>[\w./+-]+\.so[\w.]*): cannot open shared object file",
             ),
             Line(b"undefined symbol: ", rb"(?P<name>/?[\w./+-]+\.so[\w.]*): undefined symbol: (?P<symbol>\w+)"),
+        ),
+    ),
+    Cause(
+        "library_broken",
+        Text("the library {name} cannot be loaded: {why}", "库 {name} 无法加载：{why}"),
+        Text(
+            "install it again: its file is incomplete, or made for another system",
+            "重新安装它：文件不完整，或适用于其他系统",
+        ),
+        (
+            Line(
+                b"error while loading shared libraries",
+                rb"[\w./+-]+: error while loading shared libraries: (?P<name>[\w./+-]+\.so[\w.]*): (?P<why>.{1,150})",
+            ),
+        ),
+    ),
+    Cause(
+        "library_too_old",
+        Text("a library of the system is too old: {name} has no {version}", "系统库过旧：{name} 中没有 {version}"),
+        Text(
+            "put the library of the engine's environment first (LD_LIBRARY_PATH in `environ`), or use its container image",
+            "让引擎环境自带的库优先（`environ` 中的 LD_LIBRARY_PATH），或使用它的容器镜像",
+        ),
+        (
+            Line(
+                b"' not found (required by",
+                rb"(?P<name>/\S+): version [`'](?P<version>[\w.]+)' not found \(required by",
+            ),
         ),
     ),
     Cause(
@@ -82,6 +113,32 @@ CAUSES = (
         ),
     ),
     Cause(
+        "compiler_missing",
+        Text("a kernel cannot be compiled: {name} is missing", "内核程序无法编译：缺少 {name}"),
+        Text("install it into the engine's environment or image", "在引擎的环境或镜像中安装它"),
+        (
+            Line(
+                b"[Errno 2] No such file or directory: '",
+                rb"\[Errno 2\] No such file or directory: '(?P<name>ninja|nvcc|gcc|g\+\+|cc|ptxas|[\w./-]*/bin/nvcc)'",
+            ),
+        ),
+    ),
+    Cause(
+        "not_json",
+        Text("a file or an argument is not valid JSON: {why}", "某个文件或参数不是合法的 JSON：{why}"),
+        Text(
+            "the frames above it show which one: a file of the model, an argument that takes JSON, a logging configuration",
+            "其上的调用栈显示是哪一个：模型文件、JSON 参数或日志配置文件",
+        ),
+        (
+            Line(
+                b"JSONDecodeError: ",
+                rb"(?:[\w.]*\.)?JSONDecodeError: (?P<why>[A-Z].{1,80}: line \d+ column \d+ \(char \d+\))",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
         "program_failed",
         Text("{name} failed with status {status}", "{name} 失败，状态码 {status}"),
         Text("run it by hand: 127 means that it is not installed", "手动执行它；127 表示未安装"),
@@ -104,6 +161,81 @@ CAUSES = (
         Text("no file descriptors are left", "文件描述符已用完"),
         Text("raise the limit (ulimit -n, LimitNOFILE)", "提高上限（ulimit -n、LimitNOFILE）"),
         (Line(b"Too many open files", rb"(?:\[Errno 24\] )?Too many open files"),),
+    ),
+    Cause(
+        "segmentation_fault",
+        Text("native code of the server crashed (segmentation fault)", "服务的本地代码崩溃（段错误）"),
+        signals.cause_of(signal.SIGSEGV).hint,
+        (
+            Line(b"!!!!!!! Segfault encountered"),
+            Line(b"Fatal Python error: Segmentation fault"),
+        ),
+        Rank.CONSEQUENCE,
+    ),
+    *(
+        Cause(
+            signals.cause_of(number).code,
+            Text(f"native code of the server was ended by {name}", f"服务的本地代码被 {name} 终止"),
+            signals.cause_of(number).hint,
+            (
+                Line(f"*** {name} received at".encode(), rf"\*\*\* {name} received at ".encode()),
+                Line(f"Fatal Python error: {words}".encode()),
+            ),
+            Rank.GENERAL,
+        )
+        for name, number, words in (
+            ("SIGBUS", signal.SIGBUS, "Bus error"),
+            ("SIGILL", signal.SIGILL, "Illegal instruction"),
+            ("SIGFPE", signal.SIGFPE, "Floating point exception"),
+        )
+    ),
+    Cause(
+        "engine_failed",
+        Text("a Python process of the engine ended itself", "引擎的某个 Python 进程自行退出"),
+        ABOVE,
+        (
+            Line(b"SystemExit", rb"SystemExit(?:: \d+)?$"),
+            Line(b"KeyboardInterrupt", rb"KeyboardInterrupt$"),
+            Line(b"CancelledError", rb"(?:[\w.]*\.)?CancelledError$"),
+        ),
+        Rank.CONSEQUENCE,
+    ),
+    Cause(
+        "threads_exhausted",
+        Text("no more threads or processes can be started", "无法再启动线程或进程"),
+        Text(
+            "raise the limit: ulimit -u, --pids-limit of the container, TasksMax= of a service; or lower OMP_NUM_THREADS",
+            "提高上限：ulimit -u、容器的 --pids-limit、服务的 TasksMax=；或减小 OMP_NUM_THREADS",
+        ),
+        (
+            Line(b"can't start new thread"),
+            Line(b"pthread_create failed", rb"(?:OpenBLAS )?\w*: pthread_create failed for thread \d+"),
+        ),
+    ),
+    Cause(
+        "file_missing",
+        Text("a file does not exist[: {path}]", "文件不存在[：{path}]"),
+        Text(
+            "check the paths in `args` and `environ`; the lines above show what wanted it",
+            "检查 `args` 和 `environ` 中的路径；上文显示了是谁需要它",
+        ),
+        (
+            Line(
+                b"[Errno 2] No such file or directory",
+                rb"(?<=FileNotFoundError: )\[Errno 2\] No such file or directory(?:: '(?P<path>[^']*)')?",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "permission_denied",
+        Text("a file may not be used[: {path}]", "没有权限使用文件[：{path}]"),
+        Text(
+            "check its owner and mode, for the user who starts the server",
+            "检查文件的所有者和权限（对启动服务的用户）",
+        ),
+        (Line(b"Permission denied", rb"\[Errno 13\] Permission denied(?:: '(?P<path>[^']*)')?"),),
+        Rank.GENERAL,
     ),
     Cause(
         "disk_full",
@@ -133,5 +265,12 @@ CAUSES = (
                 rb"docker: (?P<message>Error response from daemon: .{0,250}|Cannot connect to the Docker daemon.{0,100}|invalid reference format.{0,80})",
             ),
         ),
+    ),
+    Cause(
+        "bad_arguments",
+        Text("the arguments contradict each other or the model: {message}", "参数之间或与模型有冲突：{message}"),
+        Text("correct `args`", "修改 `args`"),
+        (Line(b"Value error, ", rb"Value error, (?P<message>.{1,250}?)(?: \[type=value_error, |$)"),),
+        Rank.GENERAL,
     ),
 )

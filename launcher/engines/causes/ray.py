@@ -7,8 +7,8 @@ CAUSES = (
         "ray_resources",
         Text("Ray does not have what the server asks for: {why}", "Ray 没有服务所需的资源（resources）：{why}"),
         Text(
-            "check `ray status`: all nodes joined, GPUs counted, nothing else running",
-            "检查 `ray status`：所有节点均已加入、GPU 数量正确、没有其他任务",
+            "check `ray status`: all nodes joined, GPUs counted, nothing else running; on several nodes VLLM_HOST_IP",
+            "检查 `ray status`：所有节点均已加入、GPU 数量正确、没有其他任务；多节点时检查 VLLM_HOST_IP",
         ),
         (
             Line(
@@ -16,8 +16,25 @@ CAUSES = (
                 rb"(?P<why>Use the 'num_cpus' and 'num_gpus' keyword[^.]{0,80})",
             ),
             Line(b"Cannot provide a placement group", rb"(?P<why>Cannot provide a placement group of [^.]{0,120})"),
+            Line(
+                b"The number of required GPUs exceeds",
+                rb"(?P<why>The number of required GPUs exceeds the total number of available GPUs in the placement group)",
+            ),
             Line(b"Current node has no", rb"(?P<why>Current node has no \w+ available)"),
+            Line(b"Ray does not allocate any", rb"(?P<why>Ray does not allocate any \w+ on the driver node)"),
         ),
+    ),
+    Cause(
+        "ray_version_mismatch",
+        Text(
+            "this process and the Ray cluster have different versions of Ray or Python",
+            "本进程与 Ray 集群的 Ray 或 Python 版本不同",
+        ),
+        Text(
+            "use the same environment or image (Ray and Python) on all nodes",
+            "所有节点使用相同的 Python 环境或镜像（Ray 与 Python 版本一致）",
+        ),
+        (Line(b"Version mismatch: The cluster was started with"),),
     ),
     Cause(
         "ray_unreachable",

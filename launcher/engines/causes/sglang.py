@@ -1,6 +1,7 @@
 """Known causes: SGLang, 0.3 to 0.5."""
 
-from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+from tracetail.launcher.engines.causes import checkpoint
+from tracetail.launcher.engines.causes.cause import ABOVE, Cause, Line, Rank, Text
 
 CAUSES = (
     Cause(
@@ -79,7 +80,7 @@ CAUSES = (
     Cause(
         "engine_failed",
         Text("a process of SGLang failed", "SGLang 的某个进程失败"),
-        Text("the cause is in the log above", "原因在日志的上文"),
+        ABOVE,
         (
             Line(b"Received sigquit from a child proc"),
             Line(b"SIGQUIT received."),
@@ -89,7 +90,7 @@ CAUSES = (
     ),
 )
 
-HINTS = {
+HINTS = checkpoint.hints("--tp-size") | {
     "gpu_out_of_memory": Text(
         "lower --mem-fraction-static, --chunked-prefill-size or --cuda-graph-max-bs, or end what else uses the GPU",
         "减小 --mem-fraction-static、--chunked-prefill-size 或 --cuda-graph-max-bs，或结束其他占用 GPU 的程序",

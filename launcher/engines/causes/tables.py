@@ -6,6 +6,8 @@ from functools import cache
 
 from tracetail.launcher.engines.causes import (
     ascend,
+    checkpoint,
+    container,
     huggingface,
     llama_cpp,
     lmdeploy,
@@ -21,8 +23,8 @@ from tracetail.launcher.engines.causes import (
 )
 from tracetail.launcher.engines.causes.cause import Cause, Text
 
-COMMON = (network, program, memory, huggingface, torch)
-"""What Python, PyTorch, the model libraries and the system print, whatever the engine."""
+COMMON = (network, container, memory, checkpoint, huggingface, torch, program)
+"""What Python, PyTorch, the model libraries, the system and container runtimes print, whatever the engine."""
 _TABLES = {
     "vllm": (vllm, ray, ascend, *COMMON),
     "sglang": (sglang, ray, ascend, *COMMON),

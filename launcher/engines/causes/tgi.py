@@ -1,6 +1,6 @@
 """Known causes: Text Generation Inference."""
 
-from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+from tracetail.launcher.engines.causes.cause import ABOVE, Cause, Line, Rank, Text
 
 CAUSES = (
     Cause(
@@ -16,9 +16,26 @@ CAUSES = (
         died=True,
     ),
     Cause(
+        "gpu_out_of_memory",
+        Text(
+            "the GPU's memory is too small for {wanted} prefill tokens",
+            "GPU 显存不足以处理 {wanted} 个 prefill token",
+        ),
+        Text(
+            "lower --max-batch-prefill-tokens or --max-total-tokens, or use more shards",
+            "减小 --max-batch-prefill-tokens 或 --max-total-tokens，或增加分片",
+        ),
+        (
+            Line(
+                b"Not enough memory to handle",
+                rb"(?:.{0,200}Server error: |(?:\w+\()*Warmup\(Generation\(\"|)Not enough memory to handle (?P<wanted>\d+) (?:prefill|total) tokens",
+            ),
+        ),
+    ),
+    Cause(
         "engine_failed",
         Text("a shard did not start", "分片（shard）启动失败"),
-        Text("the cause is in the log above", "原因在日志的上文"),
+        ABOVE,
         (
             Line(b"ShardCannotStart", rb"(?:Error: )?ShardCannotStart"),
             Line(b"failed to start", rb"(?:[\w-]+: )*Shard \d+ failed to start"),

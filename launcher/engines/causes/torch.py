@@ -4,6 +4,29 @@ from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
 
 CAUSES = (
     Cause(
+        "gpu_busy",
+        Text("the GPU is in use by a process that has it for itself", "GPU 正被另一个进程独占"),
+        Text(
+            "end the process that nvidia-smi shows; exclusive mode is ended by nvidia-smi -c DEFAULT",
+            "结束 nvidia-smi 中显示的进程；用 nvidia-smi -c DEFAULT 取消独占模式",
+        ),
+        (
+            Line(
+                b" busy or unavailable",
+                rb"CUDA error: (?:all CUDA-capable devices are|CUDA-capable device\(s\) is/are) busy or unavailable",
+            ),
+        ),
+    ),
+    Cause(
+        "dtype_not_supported",
+        Text("this GPU cannot compute in {type}", "当前 GPU 不支持 {type} 计算"),
+        Text(
+            "use weights and a KV cache in another precision (--dtype, --kv-cache-dtype)",
+            "使用其他精度的权重和 KV cache（--dtype、--kv-cache-dtype）",
+        ),
+        (Line(b"not supported in this architecture", rb"type (?P<type>fp8\w+) not supported in this architecture"),),
+    ),
+    Cause(
         "no_device",
         Text("no GPU can be used[: {why}]", "没有可用的 GPU 设备[：{why}]"),
         Text(
@@ -61,6 +84,34 @@ CAUSES = (
         ),
     ),
     Cause(
+        "gpu_not_supported",
+        Text("FlashAttention does not run on this GPU: {why}", "FlashAttention 不支持该 GPU：{why}"),
+        Text(
+            "choose another attention backend (--attention-backend, VLLM_ATTENTION_BACKEND), or a newer GPU",
+            "选择其他注意力后端（--attention-backend、VLLM_ATTENTION_BACKEND），或更新的 GPU",
+        ),
+        (
+            Line(
+                b"FlashAttention only supports",
+                rb"[^'\"]{0,200}(?P<why>FlashAttention only supports \w+ GPUs or newer)",
+            ),
+        ),
+    ),
+    Cause(
+        "ptxas_failed",
+        Text("Triton's ptxas cannot compile for this GPU: {why}", "Triton 的 ptxas 无法为该 GPU 编译：{why}"),
+        Text(
+            "use a build for a newer CUDA, or set TRITON_PTXAS_PATH in `environ` to the ptxas of a newer CUDA",
+            "使用基于更新 CUDA 的版本，或在 `environ` 中把 TRITON_PTXAS_PATH 设为更新的 CUDA 中的 ptxas",
+        ),
+        (
+            Line(
+                b"ptxas",
+                rb"ptxas(?:-\w+)? fatal +: (?P<why>[^\[]{1,120})",
+            ),
+        ),
+    ),
+    Cause(
         "device_missing",
         Text("a device is asked for that is not there", "请求的设备不存在"),
         Text("check `devices` and the parallel sizes in `args`", "检查 `devices` 和 `args` 中的并行规模"),
@@ -75,8 +126,8 @@ CAUSES = (
         ),
         (
             Line(
-                b"CUDA error: ",
-                rb"[^'\"]{0,60}CUDA error: (?P<why>an illegal memory access was encountered|device-side assert triggered|unspecified launch failure|misaligned address|an illegal instruction was encountered|uncorrectable ECC error encountered|device kernel image is invalid|unknown error)",
+                b"CUDA",
+                rb"[^'\"]{0,60}(?:CUDA error: |Triton Error \[CUDA\]: )(?P<why>an illegal memory access was encountered|device-side assert triggered|unspecified launch failure|misaligned address|an illegal instruction was encountered|uncorrectable ECC error encountered|device kernel image is invalid|unknown error)",
             ),
         ),
     ),

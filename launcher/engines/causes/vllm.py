@@ -1,8 +1,7 @@
 """Known causes: vLLM, 0.6 to 0.32."""
 
-from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
-
-_ABOVE = Text("the cause is in the log above", "原因在日志的上文")
+from tracetail.launcher.engines.causes import checkpoint
+from tracetail.launcher.engines.causes.cause import ABOVE, Cause, Line, Rank, Text
 
 CAUSES = (
     Cause(
@@ -15,7 +14,7 @@ CAUSES = (
         (
             Line(
                 b"is greater than the derived max_model_len",
-                rb"User-specified max_model_len \((?P<wanted>\d+)\) is greater than the derived max_model_len \(\w+=(?P<most>[\d.]+)",
+                rb"User-specified max_model_len \((?P<wanted>\d+)\) is greater than the derived max_model_len \(\w+=(?P<most>\d+)",
             ),
         ),
     ),
@@ -124,6 +123,103 @@ CAUSES = (
         ),
     ),
     Cause(
+        "max_num_batched_tokens",
+        Text(
+            "max_num_batched_tokens ({batch}) is smaller than one image, video or audio input ({item} tokens)",
+            "max_num_batched_tokens（{batch}）小于单个图像、视频或音频输入（{item} 个 token）",
+        ),
+        Text("raise --max-num-batched-tokens", "增大 --max-num-batched-tokens"),
+        (
+            Line(
+                b"max_tokens_per_mm_item",
+                rb"Chunked MM input disabled but max_tokens_per_mm_item \((?P<item>\d+)\) is larger than max_num_batched_tokens \((?P<batch>\d+)\)",
+            ),
+        ),
+    ),
+    Cause(
+        "lora_rank",
+        Text(
+            "LoRA rank {rank} is more than --max-lora-rank {most}",
+            "LoRA rank {rank} 超过了 --max-lora-rank {most}",
+        ),
+        Text("raise --max-lora-rank", "增大 --max-lora-rank"),
+        (
+            Line(
+                b"is greater than max_lora_rank",
+                rb"LoRA rank (?P<rank>\d+) is greater than max_lora_rank (?P<most>\d+)",
+            ),
+        ),
+    ),
+    Cause(
+        "lora_not_found",
+        Text("there is no LoRA adapter at {path}", "{path} 没有 LoRA 适配器"),
+        Text(
+            "check the path in --lora-modules: the directory needs adapter_config.json and the adapter's weights",
+            "检查 --lora-modules 中的路径：目录中需要 adapter_config.json 和适配器权重",
+        ),
+        (
+            Line(
+                b"/adapter_config.json'",
+                rb"\[Errno 2\] No such file or directory: '(?P<path>[^']*)/adapter_config\.json'",
+            ),
+            Line(b"No adapter found for", rb"Loading lora \S+ failed: No adapter found for (?P<path>\S+)"),
+        ),
+    ),
+    Cause(
+        "block_size",
+        Text(
+            "the attention backends do not take a block size of {size} ({why})",
+            "注意力后端不支持块大小（block size）{size}（{why}）",
+        ),
+        Text("remove --block-size, or choose one that is listed", "去掉 --block-size，或选择列出的值"),
+        (
+            Line(
+                b"No common block size for",
+                rb"No common block size for (?P<size>\d+) \((?P<why>[^)]{1,200}\)?[^)]{0,100})",
+            ),
+        ),
+    ),
+    Cause(
+        "socket_not_made",
+        Text("the directory of vLLM's socket does not exist: {path}", "vLLM 的 socket 所在目录不存在：{path}"),
+        Text(
+            "make the directory that VLLM_RPC_BASE_PATH, or TMPDIR, in `environ` names",
+            "创建 `environ` 中 VLLM_RPC_BASE_PATH 或 TMPDIR 指定的目录",
+        ),
+        (Line(b"for ipc path", rb'No such file or directory for ipc path "(?P<path>[^"]*)"'),),
+    ),
+    Cause(
+        "socket_not_made",
+        Text("the path of vLLM's socket is too long: {path}", "vLLM 的 socket 路径过长：{path}"),
+        Text(
+            "set VLLM_RPC_BASE_PATH, or TMPDIR, in `environ` to a directory with a shorter path",
+            "在 `environ` 中把 VLLM_RPC_BASE_PATH 或 TMPDIR 设为路径更短的目录",
+        ),
+        (Line(b"ipc path", rb'ipc path "(?P<path>[^"]*)" is longer than \d+ characters'),),
+    ),
+    Cause(
+        "cuda_in_forked_process",
+        Text("CUDA was used before the workers were forked", "在 fork 工作进程之前已经使用了 CUDA"),
+        Text(
+            "set VLLM_WORKER_MULTIPROC_METHOD=spawn in `environ`",
+            "在 `environ` 中设置 VLLM_WORKER_MULTIPROC_METHOD=spawn",
+        ),
+        (Line(b"Cannot re-initialize CUDA in forked subprocess"),),
+    ),
+    Cause(
+        "extension_missing",
+        Text(
+            "vLLM's compiled part (vllm._C) was not loaded: it has no {name}",
+            "vLLM 的编译部分（vllm._C）没有加载：缺少 {name}",
+        ),
+        Text(
+            "the warning `Failed to import from vllm._C` says why: install a build of vLLM that fits torch and the "
+            "system, and do not start it in vLLM's source directory",
+            "原因见警告 `Failed to import from vllm._C`：安装与 torch 和系统匹配的 vLLM，且不要在 vLLM 源码目录中启动",
+        ),
+        (Line(b"'_OpNamespace' '_", rb"'_OpNamespace' '_\w*C\w*' object has no attribute '(?P<name>\w+)'"),),
+    ),
+    Cause(
         "gpu_memory_changed",
         Text("another process freed GPU memory while vLLM measured it", "vLLM 测量显存时，另一个进程释放了显存"),
         Text("start one server at a time on a GPU", "同一 GPU 上一次只启动一个服务"),
@@ -227,6 +323,51 @@ CAUSES = (
         (Line(b"Failed to infer device type"),),
     ),
     Cause(
+        "bad_arguments",
+        Text("the engine does not take its arguments: {message}", "引擎不接受给定的参数：{message}"),
+        Text("correct `args`", "修改 `args`"),
+        (Line(b" requires --", rb"(?P<message>--[\w-]+ requires --[\w-]+)"),),
+    ),
+    Cause(
+        "bad_arguments",
+        Text(
+            "the engine does not take the value {value} of an argument: it should be {what}",
+            "引擎不接受某个参数的值 {value}：应为 {what}",
+        ),
+        Text("correct `args`; the line before names the argument", "修改 `args`；上一行是参数的名称"),
+        (
+            Line(
+                b"Input should be ",
+                rb"Input should be (?P<what>[^\[]{1,200}?) \[type=\w+, input_value=(?P<value>.{1,80}?), input_type=",
+            ),
+        ),
+    ),
+    Cause(
+        "too_few_devices",
+        Text(
+            "the engine needs {wanted} devices on this machine and finds {found}",
+            "引擎在本机需要 {wanted} 个设备，只找到 {found} 个",
+        ),
+        Text(
+            "lower --tensor-parallel-size (times pipeline and data parallel size), or give it more: `devices`, the "
+            "container's devices, CUDA_VISIBLE_DEVICES or ASCEND_RT_VISIBLE_DEVICES",
+            "减小 --tensor-parallel-size（乘以 pipeline 和 data parallel 的大小），或提供更多设备：`devices`、容器的设备、"
+            "CUDA_VISIBLE_DEVICES 或 ASCEND_RT_VISIBLE_DEVICES",
+        ),
+        (
+            Line(
+                b"the number of visible devices",
+                rb"local_world_size \((?P<wanted>\d+)\) must be less than or equal to the number of visible devices "
+                rb"\((?P<found>\d+)\)",
+            ),
+            Line(
+                b"max local gpu count",
+                rb"please ensure that world_size \((?P<wanted>\d+)\) is less than than max local gpu count "
+                rb"\((?P<found>\d+)\)",
+            ),
+        ),
+    ),
+    Cause(
         "attention_backend",
         Text("the attention backend cannot be used: {why}", "无法使用该注意力后端（attention backend）：{why}"),
         Text(
@@ -254,7 +395,10 @@ CAUSES = (
             "choose one of those that the line lists for --reasoning-parser",
             "从该行列出的名称中选择 --reasoning-parser",
         ),
-        (Line(b"invalid reasoning parser", rb"'?invalid reasoning parser: (?P<name>\S+)"),),
+        (
+            Line(b"invalid reasoning parser", rb"'?invalid reasoning parser: (?P<name>\S+)"),
+            Line(b"Reasoning parser '", rb"['\"]?Reasoning parser '(?P<name>[^']*)' not found"),
+        ),
     ),
     Cause(
         "config_file_missing",
@@ -264,6 +408,17 @@ CAUSES = (
             Line(
                 b"Unable to read the config file at",
                 rb"Unable to read the config file at (?P<path>\S+?)\. Check path",
+            ),
+        ),
+    ),
+    Cause(
+        "config_file_missing",
+        Text("the logging configuration cannot be read: {path}", "无法读取日志配置文件：{path}"),
+        Text("check VLLM_LOGGING_CONFIG_PATH", "检查 VLLM_LOGGING_CONFIG_PATH"),
+        (
+            Line(
+                b"Could not load logging config. File does not exist",
+                rb"\('Could not load logging config\. File does not exist: %s', '(?P<path>[^']*)'\)",
             ),
         ),
     ),
@@ -293,7 +448,7 @@ CAUSES = (
     Cause(
         "worker_died",
         Text("worker {name}", "工作进程 {name} "),
-        _ABOVE,
+        ABOVE,
         (
             Line(
                 b"died unexpectedly (exit code",
@@ -306,7 +461,7 @@ CAUSES = (
     Cause(
         "engine_died",
         Text("process {name}", "进程 {name} "),
-        _ABOVE,
+        ABOVE,
         (
             Line(
                 b"Failed core proc(s): {'",
@@ -352,14 +507,15 @@ CAUSES = (
     ),
     Cause(
         "engine_failed",
-        Text("the engine process failed", "引擎进程启动失败"),
-        _ABOVE,
+        Text("the engine process failed[: {why}]", "引擎进程启动失败[：{why}]"),
+        ABOVE,
         (
             Line(b"failed to be inspected", rb"Model architectures \[[^\]]*\] failed to be inspected"),
             Line(b"Error raised in subprocess", rb"Error raised in subprocess:"),
             Line(b"Engine core initialization failed"),
             Line(b"Engine process failed to start"),
             Line(b"WorkerProc initialization failed"),
+            Line(b"Worker failed with error", rb"Worker failed with error '(?P<why>.{1,250}?)', please check"),
             Line(b"Worker failed with error"),
             Line(b"', please check the stack trace above for the root cause"),
         ),
@@ -367,7 +523,7 @@ CAUSES = (
     ),
 )
 
-HINTS = {
+HINTS = checkpoint.hints("--tensor-parallel-size") | {
     "gpu_out_of_memory": Text(
         "lower --gpu-memory-utilization, --max-model-len or --max-num-seqs, or end what else uses the GPU",
         "减小 --gpu-memory-utilization、--max-model-len 或 --max-num-seqs，或结束其他占用 GPU 的程序",

@@ -9,12 +9,16 @@
 /** @import { Scope } from "./scope.js" */
 /** @import { SearchController } from "./search-controller.js" */
 /** @import { SelectionController } from "./selection-controller.js" */
-/** @import { Attempt, Exit, Filter, Launch, Settings, Switch } from "./types.js" */
+/** @import { Attempt, Comparison, Exit, Filter, Launch, Settings, StartHistory, Switch } from "./types.js" */
 
+import { ApiError } from "./api/panel-api.js";
 import { downloadLog } from "./download.js";
 import { copyText } from "./parts/clipboard.js";
+import { comparisonBox } from "./parts/comparison.js";
+import { errorList } from "./parts/error-list.js";
 import { gotoBox } from "./parts/goto-box.js";
 import { helpElement } from "./parts/help.js";
+import { startHistoryBox } from "./parts/start-history.js";
 import { ticketText } from "./ticket.js";
 
 /** @type {Settings["times"][]} */
@@ -35,6 +39,8 @@ const TIMES = ["absolute", "relative", "off"];
  * @property {HTMLElement} panel
  * @property {Attempt} attempt
  * @property {(filter: Partial<Filter>) => Promise<void>} setFilter
+ * @property {(traceId: string, launchId?: string) => void} open the log of another trace, or of one launch of it
+ * @property {(traceId: string, launchId?: string) => string} addressOf
  * @property {() => void} nextTheme
  * @property {() => void} nextLocale
  */
@@ -57,6 +63,21 @@ export class Actions {
   /** @param {number} rows */
   scrollRows(rows) {
     this.#parts.view.scrollByRows(rows);
+  }
+
+  /**
+   * Select the line below or above the selected one; without one in sight, the first or last in sight.
+   * @param {1 | -1} step
+   */
+  selectRow(step) {
+    const { view, selection } = this.#parts;
+    const rows = view.visibleLines;
+    const at = rows.findIndex((row) => selection.has(row));
+    const row = at < 0 ? rows[step > 0 ? 0 : rows.length - 1] : rows[at + step];
+    view.follow(false);
+    if (row) selection.click(row, false);
+    // One more is in sight than is wanted: the one at the edge may be cut off.
+    if (at >= 0 && !rows[at + 2 * step]) view.scrollByRows(step);
   }
 
   /** @param {number} pages */
@@ -114,7 +135,8 @@ export class Actions {
   /** @param {string} level levels separated by commas; "" for all */
   showLevels(level) {
     const { scope, setFilter } = this.#parts;
-    void setFilter({ process: scope.filter.process, level });
+    const { process, requestId } = scope.filter;
+    void setFilter({ process, requestId, level });
   }
 
   /** @param {Switch} name */
@@ -122,6 +144,7 @@ export class Actions {
     const { settings, display, view, log, overview } = this.#parts;
     settings[name] = !settings[name];
     display.showSettings();
+    if (name === "wrap") settings.wrapIsChosen = true;
     if (name === "wrap") view.setWrap(settings.wrap);
     else if (name === "fold") log.show();
     else if (settings.charts) void overview.loadCharts();
@@ -134,9 +157,10 @@ export class Actions {
   }
 
   nextZone() {
-    const { settings, view } = this.#parts;
+    const { settings, view, display } = this.#parts;
     settings.zone = settings.zone === "local" ? "utc" : "local";
     view.refresh();
+    display.redraw();
   }
 
   nextTheme() {
@@ -181,7 +205,92 @@ export class Actions {
     if (display.layers.close()) return;
     display.openDownloads((format) => {
       display.layers.close();
-      void attempt(() => downloadLog(api, scope, format));
+      void attempt(async () => {
+        try {
+          await downloadLog(api, scope, format);
+        } catch (error) {
+          // The token is good for reading: asking for another one would take the log away.
+          if (!(error instanceof ApiError) || error.code !== "scope_missing") throw error;
+          display.showMessage(display.text.downloadRefused);
+        }
+      });
+    });
+  }
+
+  openErrors() {
+    const { display, navigation, settings, attempt } = this.#parts;
+    if (display.layers.close()) return;
+    void attempt(async () => {
+      const { groups, isWhole } = await navigation.errorGroups();
+      const close = () => display.layers.close();
+      const { box, first } = errorList(display.text, {
+        groups, isWhole, zone: settings.zone, close,
+        choose: (group) => {
+          close();
+          void attempt(() => navigation.show(group.first.id));
+        },
+      });
+      display.layers.open(box, first);
+    });
+  }
+
+  /** Show what differs from the last time that the service was ready. */
+  openComparison() {
+    const { display } = this.#parts;
+    if (display.layers.close()) return;
+    if (display.comparison) this.#showComparison(display.comparison);
+    else display.showMessage(display.text.nothingToCompare);
+  }
+
+  /**
+   * Show what differs between a launch of the list and the last time that its service was ready.
+   * @param {string} launchId
+   */
+  compareLaunch(launchId) {
+    const { api, attempt } = this.#parts;
+    void attempt(async () => this.#showComparison(await api.get(`/api/launches/${launchId}/comparison`)));
+  }
+
+  /** @param {Comparison} comparison */
+  #showComparison(comparison) {
+    const { display, settings, open } = this.#parts;
+    const close = () => display.layers.close();
+    const { box, first } = comparisonBox(display.text, {
+      comparison, zone: settings.zone, close,
+      open: (traceId, launchId) => {
+        close();
+        open(traceId, launchId);
+      },
+    });
+    display.layers.open(box, first);
+  }
+
+  /** Show the last starts of the model that is shown. */
+  openHistory() {
+    const { display } = this.#parts;
+    if (display.layers.close()) return;
+    if (display.launch) this.openHistoryOf(display.launch);
+  }
+
+  /**
+   * Show the last starts of the model of a launch, in its environment and by its engine.
+   * @param {Launch} launch
+   */
+  openHistoryOf(launch) {
+    const { api, display, settings, open, addressOf, attempt } = this.#parts;
+    const { modelName, env, engine } = launch;
+    void attempt(async () => {
+      /** @type {StartHistory} */
+      const { starts } = await api.get("/api/history", { modelName, env, engine });
+      const close = () => display.layers.close();
+      const { box, first } = startHistoryBox(display.text, {
+        ...{ starts, launch, addressOf, close }, zone: settings.zone,
+        open: (traceId, launchId) => {
+          close();
+          open(traceId, launchId);
+        },
+      });
+      display.layers.open(box, first);
     });
   }
 

@@ -5,8 +5,9 @@
 /** @import { Child } from "./parts/dom.js" */
 /** @import { LayoutHandlers } from "./parts/layout.js" */
 /** @import { SearchBarState } from "./parts/search-bar.js" */
-/** @import { Counts, Filter, Histogram, Launch, LinkState, Messages, SearchState, Settings, StatsPoint } from "./types.js" */
+/** @import { Comparison, Counts, Filter, Histogram, Launch, LinkState, Messages, SearchState, Settings, StatsPoint, TimeRange } from "./types.js" */
 
+import { compareKeys } from "./log/line-key.js";
 import { Layers } from "./parts/layers.js";
 import { Layout } from "./parts/layout.js";
 import { isEnded } from "./parts/state.js";
@@ -19,11 +20,14 @@ export class Display {
   #shown = {
     launches: /** @type {Launch[]} */ ([]),
     chosenLaunch: "",
+    comparison: /** @type {Comparison | null} */ (null),
     histogram: /** @type {Histogram} */ ({ stepMs: 1000, slices: [] }),
+    zoom: /** @type {TimeRange | null} */ (null),
     visible: { from: /** @type {string | undefined} */ (undefined), to: /** @type {string | undefined} */ (undefined) },
     points: /** @type {StatsPoint[]} */ ([]),
     processes: /** @type {Counts} */ ({}),
-    filter: /** @type {Filter} */ ({ level: "", process: "" }),
+    filter: /** @type {Filter} */ ({ level: "", process: "", requestId: "" }),
+    requestSeconds: /** @type {number | null} */ (null),
     search: /** @type {SearchState} */ ({ state: "none" }),
     position: { following: false, total: /** @type {number | null} */ (null), unseen: 0 },
     isSelected: false,
@@ -48,7 +52,10 @@ export class Display {
     this.text = t;
     this.#options = options;
     this.#layout = new Layout(t, options);
-    this.layers = new Layers(options.panel, () => options.scroller.focus());
+    this.layers = new Layers(options.panel, (focusedBefore) => {
+      if (!options.scroller.hidden) options.scroller.focus();
+      else if (focusedBefore instanceof HTMLElement) focusedBefore.focus();
+    });
   }
 
   destroy() {
@@ -69,11 +76,13 @@ export class Display {
     this.#layout = new Layout(t, { ...this.#options, search });
     const shown = this.#shown;
     this.showLaunches(shown.launches, shown.chosenLaunch);
-    this.showHistogram(shown.histogram);
+    this.showComparison(shown.comparison);
+    this.showHistogram(shown.histogram, shown.zoom);
     this.showVisible(shown.visible.from, shown.visible.to);
     this.showPoints(shown.points);
     this.showProcesses(shown.processes);
     this.showFilter(shown.filter);
+    this.showRequestSeconds(shown.requestSeconds);
     this.showSearch(shown.search);
     this.showPosition(shown.position);
     this.showSelection(shown.isSelected);
@@ -95,14 +104,35 @@ export class Display {
     this.#shown.launches = launches;
     this.#shown.chosenLaunch = chosen;
     this.#layout.header.show(launches, chosen);
+    this.#layout.statusBar.showHeard(this.#heardAt);
     this.showPosition(this.#shown.position);
     this.#showConnection();
   }
 
-  /** @param {Histogram} histogram */
-  showHistogram(histogram) {
+  /** @param {Comparison | null} comparison of the launch that is shown with the last one that was ready */
+  showComparison(comparison) {
+    this.#shown.comparison = comparison;
+    this.#layout.header.cause.showComparison(comparison);
+  }
+
+  /** The launch that the head shows. */
+  get launch() {
+    return this.#layout.header.launch;
+  }
+
+  /** What differs between the launch that is shown and the last one that was ready; null if that is not known. */
+  get comparison() {
+    return this.#shown.comparison;
+  }
+
+  /**
+   * @param {Histogram} histogram
+   * @param {TimeRange | null} zoom the part of the time that it is of; null: all
+   */
+  showHistogram(histogram, zoom) {
     this.#shown.histogram = histogram;
-    this.#layout.histogram.show(histogram);
+    this.#shown.zoom = zoom;
+    this.#layout.histogram.show(histogram, zoom);
     this.#markVisible();
   }
 
@@ -128,6 +158,12 @@ export class Display {
     this.#layout.searchBar.showProcesses(processes);
   }
 
+  /** @param {number | null} seconds from the first line about the request to the last; null while unknown */
+  showRequestSeconds(seconds) {
+    this.#shown.requestSeconds = seconds;
+    this.#layout.searchBar.showRequestSeconds(seconds);
+  }
+
   /** @param {Filter} filter */
   showFilter(filter) {
     this.#shown.filter = filter;
@@ -143,7 +179,7 @@ export class Display {
   /** @param {{following: boolean, total: number | null, unseen: number}} position */
   showPosition(position) {
     this.#shown.position = position;
-    this.#layout.statusBar.showFollowing(position.following, position.total, this.#isEnded);
+    this.#layout.statusBar.showFollowing(position.following, position.total, this.#over !== "");
     this.#layout.showJump(position.following ? 0 : position.unseen);
   }
 
@@ -216,11 +252,22 @@ export class Display {
     this.layers.open(menu, first);
   }
 
-  /** Whether none of the launches that are shown prints any more. */
-  get #isEnded() {
+  /** Why none of the launches that are shown prints any more; "" if one does. */
+  get #over() {
     const { launches, chosenLaunch } = this.#shown;
     const shown = launches.filter((launch) => !chosenLaunch || launch.launchId === chosenLaunch);
-    return shown.length > 0 && shown.every((launch) => isEnded(launch.state));
+    if (!shown.length || !shown.every((launch) => launch.lostContact || isEnded(launch.state))) return "";
+    return shown.some((launch) => launch.lostContact) ? "silent" : "ended";
+  }
+
+  /** When the machine that was silent for the longest time was last heard of, of those that run. */
+  get #heardAt() {
+    const { launches, chosenLaunch } = this.#shown;
+    const times = launches
+      .filter((launch) => !chosenLaunch || launch.launchId === chosenLaunch)
+      .map((launch) => launch.lastHeardAt ?? "")
+      .filter(Boolean);
+    return times.sort(compareKeys)[0];
   }
 
   #markVisible() {
@@ -228,6 +275,6 @@ export class Display {
   }
 
   #showConnection() {
-    this.#layout.statusBar.showLink(this.#shown.link, this.#shown.isLokiDown, this.#isEnded);
+    this.#layout.statusBar.showLink(this.#shown.link, this.#shown.isLokiDown, this.#over);
   }
 }

@@ -10,7 +10,7 @@ export class LaunchTracker {
   /**
    * @param {object} on
    * @param {(launches: Launch[]) => void} on.changed
-   * @param {(launch: Launch) => void} on.state a launch is new or in another state
+   * @param {(launch: Launch) => void} on.state a launch is new, in another state, or contact is lost or back
    * @param {(launch: Launch, phase: Phase) => void} on.phase a phase of its start-up has ended
    */
   constructor(on) {
@@ -28,7 +28,7 @@ export class LaunchTracker {
     this.launches = launches;
     for (const launch of launches) {
       const known = before.get(launch.launchId);
-      if (known?.state !== launch.state) this.#on.state(launch);
+      if (known?.state !== launch.state || known.lostContact !== launch.lostContact) this.#on.state(launch);
       for (const phase of launch.phases.slice(known?.phases.length ?? 0)) this.#on.phase(launch, phase);
     }
     this.#on.changed(launches);

@@ -16,6 +16,7 @@ export class LogRows {
   #text;
   #lookOf;
   #onSelect;
+  #onRequest;
   /** @type {LogDocument | null} */
   #document = null;
   /** @type {Set<string>} */
@@ -30,13 +31,15 @@ export class LogRows {
    * @param {() => Messages} options.text
    * @param {(row: LineRow) => Omit<Look, "t" | "settings" | "characters">} options.lookOf
    * @param {(row: LineRow, extend: boolean) => void} options.onSelect
+   * @param {(requestId: string) => void} options.onRequest
    */
-  constructor({ view, settings, text, lookOf, onSelect }) {
+  constructor({ view, settings, text, lookOf, onSelect, onRequest }) {
     this.#view = view;
     this.#settings = settings;
     this.#text = text;
     this.#lookOf = lookOf;
     this.#onSelect = onSelect;
+    this.#onRequest = onRequest;
   }
 
   /** Forget what was opened. */
@@ -68,6 +71,7 @@ export class LogRows {
       select: this.#onSelect,
       expand: (each, wanted) => this.#expand(each, wanted),
       unfold: (each) => this.#unfold(each),
+      request: this.#onRequest,
     });
   }
 

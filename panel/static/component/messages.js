@@ -1,9 +1,11 @@
 // The texts of the panel, in English and Chinese. `code` in a text is shown as code.
 
 /** @import { EventFields } from "./log/events.js" */
-/** @import { Exit } from "./types.js" */
+/** @import { Exit, Launch } from "./types.js" */
 
-/** @typedef {(fields: EventFields, phase: string) => string} Sentence phase: the name of one, in the language */
+import { age } from "./log/format.js";
+
+/** @typedef {(fields: EventFields, phase: string, state: string) => string} Sentence phase, state: names, in the language */
 /** @typedef {(exit: Exit) => { cause: string, hint: string }} ExitText */
 
 const ENGLISH = {
@@ -30,10 +32,18 @@ const ENGLISH = {
   ],
   nothingMatches: "No line matches.",
   recent: "Recent launches",
-  noLaunches: "No launches in the last two days. `tracetail start` starts one.",
-  noLaunchMatches: "No launch of the last two days matches.",
+  noLaunches: "No launches in this time. `tracetail start` starts one.",
+  noLaunchMatches: "No launch of this time matches.",
   findLaunch: "Model, host, cause, trace, launch …",
+  within: "Time",
+  recently: "recently",
+  withinHours: /** @type {Record<string, string>} */ ({
+    1: "last hour", 24: "last day", 48: "last two days", 168: "last week", 720: "last 30 days", between: "from … to …",
+  }),
+  since: "From",
+  until: "To",
   moreLaunches: "Show older launches",
+  launchesOfTrace: (/** @type {number} */ n) => `${n} launches`,
   stateColumn: "State",
   model: "Model",
   engine: "Engine",
@@ -62,11 +72,49 @@ const ENGLISH = {
   previousError: "Previous error",
   nextError: "Next error",
   noError: "There is no error",
+  errorGroups: "All errors",
+  errorTotals: (/** @type {string} */ n, /** @type {string} */ kinds) =>
+    `${n} ${n === "1" ? "error" : "errors"} of ${kinds} ${kinds === "1" ? "kind" : "kinds"}`,
+  firstErrorsOnly: "There are more: these are of the first 5,000 lines of errors.",
+  consequence: "a consequence",
   pastLastError: "Past the last error: the first one",
   pastFirstError: "Past the first error: the last one",
   copyTicket: "Copy for a ticket",
+  wasReady: (/** @type {string} */ when) => `Last ready on ${when}. Since then:`,
+  compare: "Compared with the last time that it was ready",
+  compareShort: "Compare",
+  thisLaunch: "This launch",
+  lastReady: "Last ready",
+  openOther: "Open the launch that was ready",
+  arguments: "Arguments",
+  versions: "Versions",
+  places: "Where",
+  argumentsDiffer: (/** @type {number} */ n) => `${n} ${n === 1 ? "argument" : "arguments"} changed`,
+  placeDiffers: (/** @type {string} */ name) => `another ${name}`,
+  nothingDiffers: "the same arguments and versions",
+  nothingToCompare: "There is no launch of this model that was ready before",
+  isGiven: "given",
+  starts: "Starts",
+  startHistory: "The last starts of this model",
+  startPlot: (/** @type {number} */ n) =>
+    `The last ${n} starts as bars of their phases, the newest on the right; the table below has the numbers`,
+  startNumbers: "The last starts in numbers",
+  noStarts: "There is no start of this model.",
+  otherTime: "other time",
+  changed: "Change",
+  change: (/** @type {number} */ share, /** @type {boolean} */ isSlower) =>
+    `${share < 0 ? "−" : "+"}${Math.abs(Math.round(share * 100))} %${isSlower ? " !" : ""}`,
+  notReached: "not reached",
+  /** What a launch ran on, by the names in the API. */
+  placeNames: /** @type {Record<string, string>} */ ({
+    engine: "engine", host: "host", port: "port", servedName: "served name", image: "image", nodes: "machines",
+    nodeRank: "rank", role: "role",
+  }),
   afterPhase: (/** @type {string} */ phase) => `after “${phase}”`,
   trace: "trace",
+  /** @param {Launch} launch */
+  place: ({ role, nodeRank, nodes }) =>
+    `${role}${nodeRank === undefined ? "" : `, rank ${nodeRank}`}${nodes ? ` of ${nodes}` : ""}`,
   lasted: "Lasted",
   phases: "Start-up phases",
   /** Names of phases, where they read better in other words. */
@@ -80,7 +128,11 @@ const ENGLISH = {
     failed: "Failed",
     crashed: "Crashed",
     unknown: "Unknown",
+    lost: "Lost contact",
   },
+  lastHeard: (/** @type {number} */ seconds) => `last heard ${age(seconds)} ago`,
+  lostContact: "Lost contact with the machine",
+  command: "Command",
   port: "port",
   readyIn: "ready in",
   exitCode: "exit status",
@@ -116,6 +168,8 @@ const ENGLISH = {
 
   // Charts
   histogram: "Lines over time, by level",
+  peak: (/** @type {string} */ n, /** @type {number} */ seconds) => `up to ${n} in ${seconds} s`,
+  wholeTime: "Show all",
   generation: "Generated tokens/s",
   prompt: "Prompt tokens/s",
   running: "Running",
@@ -137,6 +191,9 @@ const ENGLISH = {
   levels: { info: "info", warning: "warning", error: "error" },
   process: "Process",
   allProcesses: "All processes",
+  request: "Request",
+  onlyRequest: (/** @type {string} */ id) => `Show only the lines about request ${id}`,
+  clearRequest: "Show the lines about all requests",
 
   // Buttons
   toolbar: "Tools",
@@ -150,6 +207,8 @@ const ENGLISH = {
   times: "Times: absolute, since the start, off",
   zone: "Time zone: local, UTC",
   download: "Download",
+  downloadRefused: "Your token is for reading only: downloading needs the scope “download”",
+  moreTools: "More tools",
   downloadText: "Text",
   downloadJson: "JSON lines",
   theme: "Light or dark",
@@ -174,10 +233,14 @@ const ENGLISH = {
 
   keys: [
     ["j k ↓ ↑", "one line"],
+    ["J K", "select the next line, the one before"],
     ["Space PgDn PgUp", "one page"],
     ["g Home", "the start"],
     ["G End f", "the end, following"],
     ["e E", "the next error, the previous error"],
+    ["x", "all errors, by kind"],
+    ["v", "what differs from the last time that it was ready"],
+    ["h", "the last starts of the model"],
     ["/", "search"],
     ["n N", "next match, previous match"],
     [":", "go to a line or a time"],
@@ -220,10 +283,16 @@ const CHINESE = {
   ],
   nothingMatches: "没有匹配的行。",
   recent: "最近的启动",
-  noLaunches: "最近两天没有启动记录。运行 `tracetail start` 即可启动服务。",
-  noLaunchMatches: "最近两天没有符合条件的启动。",
+  noLaunches: "这段时间没有启动记录。运行 `tracetail start` 即可启动服务。",
+  noLaunchMatches: "这段时间没有符合条件的启动。",
   findLaunch: "模型、主机、原因、trace、启动 …",
+  within: "时间",
+  recently: "近期",
+  withinHours: { 1: "最近 1 小时", 24: "最近 1 天", 48: "最近 2 天", 168: "最近 7 天", 720: "最近 30 天", between: "从 … 到 …" },
+  since: "从",
+  until: "到",
   moreLaunches: "显示更早的启动",
+  launchesOfTrace: (n) => `${n} 次启动`,
   stateColumn: "状态",
   model: "模型",
   engine: "引擎",
@@ -253,11 +322,43 @@ const CHINESE = {
   previousError: "上一个错误",
   nextError: "下一个错误",
   noError: "没有错误",
+  errorGroups: "全部错误",
+  errorTotals: (n, kinds) => `${n} 个错误，${kinds} 类`,
+  firstErrorsOnly: "还有更多：这里只包含前 5,000 行错误日志。",
+  consequence: "由前面的错误引起",
   pastLastError: "已过最后一个错误，回到第一个",
   pastFirstError: "已过第一个错误，转到最后一个",
   copyTicket: "复制到工单",
+  wasReady: (when) => `上次就绪：${when}，此后变化：`,
+  compare: "与上次就绪时对比",
+  compareShort: "对比",
+  thisLaunch: "本次启动",
+  lastReady: "上次就绪",
+  openOther: "打开上次就绪的启动",
+  arguments: "参数",
+  versions: "版本",
+  places: "运行位置",
+  argumentsDiffer: (n) => `${n} 个参数有变化`,
+  placeDiffers: (name) => `${name}不同`,
+  nothingDiffers: "参数和版本均相同",
+  nothingToCompare: "此模型之前没有就绪过的启动",
+  isGiven: "已设置",
+  starts: "历次启动",
+  startHistory: "该模型最近的启动",
+  startPlot: (n) => `最近 ${n} 次启动，每次一根柱子，由各阶段组成，最新的在右边；数值见下表`,
+  startNumbers: "最近启动的数值",
+  noStarts: "该模型还没有启动过。",
+  otherTime: "其他时间",
+  changed: "变化",
+  change: (share, isSlower) => `${share < 0 ? "−" : "+"}${Math.abs(Math.round(share * 100))} %${isSlower ? " !" : ""}`,
+  notReached: "未到达",
+  placeNames: {
+    engine: "引擎", host: "主机", port: "端口", servedName: "服务名", image: "镜像", nodes: "机器数", nodeRank: "序号", role: "角色",
+  },
   afterPhase: (phase) => `在“${phase}”之后`,
   trace: "trace",
+  place: ({ role, nodeRank, nodes }) =>
+    `${role === "follower" ? "从节点" : "主节点"}${nodeRank === undefined ? "" : ` ${nodeRank}`}${nodes ? `（共 ${nodes} 个）` : ""}`,
   lasted: "历时",
   phases: "启动阶段",
   phaseNames: {
@@ -285,7 +386,11 @@ const CHINESE = {
     failed: "启动失败",
     crashed: "已崩溃",
     unknown: "未知",
+    lost: "失去联系",
   },
+  lastHeard: (seconds) => `${age(seconds, " 秒", " 分钟", " 小时", " 天")}前有消息`,
+  lostContact: "与机器失去联系",
+  command: "命令",
   port: "端口",
   readyIn: "就绪用时",
   exitCode: "退出码",
@@ -296,13 +401,13 @@ const CHINESE = {
       `启动${f.part(" ", ["model", "service"])}${f.part("，引擎 ", "engine")}${f.part("，主机 ", "host")}${f.part("，端口 ", "port")}${f.part("，pid ", "pid")}`,
     phase: (f, phase) => `阶段“${phase}”：${f.duration}`,
     ready: (f) => `${f.duration} 后就绪${f.part("，地址 ", "url")}`,
-    unhealthy: (f) => `不再正常响应${f.part("：", "cause")}`,
+    unhealthy: (f) => `不再正常响应${f.part("：", ["causeZh", "cause"])}`,
     recovered: (f) => `${f.duration} 后恢复正常`,
     failed: (f) =>
       `${f.duration} 后启动失败${f.part("：", ["causeZh", "cause"])}${f.part("（退出码 ", "exitCode", "）")}${f.part("（信号 ", "signal", "）")}`,
     stopping: (f) => `正在停止${f.part("：", "reason")}${f.part("，请求者 ", "user")}${f.part("：", "command")}`,
-    exited: (f) =>
-      `${f.duration} 后结束，状态 ${f.get("state")}${f.part("：", ["causeZh", "cause"])}${f.part("（退出码 ", "exitCode", "）")}${f.part("（信号 ", "signal", "）")}`,
+    exited: (f, _phase, state) =>
+      `${f.duration} 后结束，${state}${f.part("：", ["causeZh", "cause"])}${f.part("（退出码 ", "exitCode", "）")}${f.part("（信号 ", "signal", "）")}`,
     adopted: (f) => `已由另一个守护进程接管${f.part("（pid ", "keeperPid", "）")}`,
     rotated: (f) => `日志在 ${f.get("next")} 中继续`,
     dropped: (f) => `有 ${f.get("lines")} 行未能保存${f.part("：", "reason")}`,
@@ -312,11 +417,13 @@ const CHINESE = {
       const rejected = f.get("rejected");
       return `Loki 已有${rejected && rejected !== "0" ? `日志，但拒绝了 ${rejected} 行` : `全部 ${f.get("lines")} 行`}（${f.size("bytes")}）`;
     },
-    reported: (f) => `回调上报：${f.part("", ["state", "event"])}${f.part("，", "cause")}`,
+    reported: (f, _phase, state) => `回调上报：${state || f.get("event")}${f.part("，", "cause")}`,
     gap: (f) => `${f.get("file")} 的第 ${f.get("from")} 至 ${f.get("to")} 字节未能读取${f.part("：", "reason")}`,
   },
 
   histogram: "日志行数随时间的分布（按级别）",
+  peak: (n, seconds) => `最多 ${n} 行 / ${seconds} 秒`,
+  wholeTime: "显示全部",
   generation: "生成 tokens/s",
   prompt: "输入 tokens/s",
   running: "运行中",
@@ -337,6 +444,9 @@ const CHINESE = {
   levels: { info: "信息", warning: "警告", error: "错误" },
   process: "进程",
   allProcesses: "全部进程",
+  request: "请求",
+  onlyRequest: (id) => `只显示请求 ${id} 的日志`,
+  clearRequest: "显示所有请求的日志",
 
   toolbar: "工具栏",
   start: "开头",
@@ -349,6 +459,8 @@ const CHINESE = {
   times: "时间：绝对时间、相对启动、隐藏",
   zone: "时区：本地、UTC",
   download: "下载",
+  downloadRefused: "此令牌只能查看：下载需要 download 权限",
+  moreTools: "更多工具",
   downloadText: "文本",
   downloadJson: "JSON Lines",
   theme: "浅色或深色",
@@ -372,10 +484,14 @@ const CHINESE = {
 
   keys: [
     ["j k ↓ ↑", "上下移动一行"],
+    ["J K", "选中下一行、上一行"],
     ["Space PgDn PgUp", "翻一页"],
     ["g Home", "开头"],
     ["G End f", "末尾并跟随"],
     ["e E", "下一个错误、上一个错误"],
+    ["x", "按类别列出全部错误"],
+    ["v", "与上次就绪时对比"],
+    ["h", "该模型最近的启动"],
     ["/", "搜索"],
     ["n N", "下一个匹配、上一个匹配"],
     [":", "跳转到某行或某个时间"],

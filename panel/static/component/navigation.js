@@ -7,6 +7,7 @@
 /** @import { SelectionController } from "./selection-controller.js" */
 /** @import { Attempt, Exit, Launch, Line, LogPage, Parameters, Settings } from "./types.js" */
 
+import { groupErrors } from "./log/error-groups.js";
 import { isErrorHead } from "./log/errors.js";
 import { ERROR_LEVELS } from "./log/levels.js";
 import { behind, FIRST, keyOf, LAST } from "./log/line-key.js";
@@ -16,6 +17,7 @@ import { evidenceOf } from "./parts/cause-banner.js";
 const EVIDENCE_CHARACTERS = 300;
 const AROUND_LINES = 3;
 const ERRORS_PAGE_LINES = 500;
+const GROUPED_LINES_MAX = 5_000;
 const EVIDENCE_LINES = 5; // the first may be events, which quote it
 
 export class Navigation {
@@ -81,10 +83,12 @@ export class Navigation {
    * Go to the line that the cause of a launch's end was read from; if it is not found, to the first error.
    * @param {Exit} exit
    * @param {Launch} launch
+   * @param {() => boolean} isWanted whether to go there still, once the line is found
    */
-  toCause(exit, launch) {
+  toCause(exit, launch, isWanted = () => true) {
     return this.#attempt(async () => {
       const line = await this.#findEvidence(exit, launch);
+      if (!isWanted()) return;
       if (line) await this.show(line.id);
       else await this.#showFirstError();
     });
@@ -124,6 +128,23 @@ export class Navigation {
       result = further ? "found" : line ? "wrapped" : "none";
     });
     return result;
+  }
+
+  /** The errors of the log by groups, and whether these are all: no more than the first thousands of lines are read. */
+  async errorGroups() {
+    /** @type {Line[]} */
+    const lines = [];
+    let more = true;
+    for (let start = FIRST; more && lines.length < GROUPED_LINES_MAX; ) {
+      /** @type {LogPage} */
+      const page = await this.#api.get("/api/logs", {
+        ...this.#scope.ids, level: ERROR_LEVELS, limit: ERRORS_PAGE_LINES, direction: "forward", start,
+      });
+      lines.push(...page.lines);
+      more = page.more && page.lines.length > 0;
+      if (more) start = behind(page.lines[page.lines.length - 1].id);
+    }
+    return { groups: groupErrors(lines), isWhole: !more };
   }
 
   /**

@@ -1,7 +1,7 @@
 // <tracetail-panel>: the log of one trace, live, in an element. Its attributes, life cycle, methods and events; what it
 // shows is panel.js. docs/embedding.md describes it for pages that use it.
 
-/** @import { Filter, Settings, View } from "./types.js" */
+/** @import { Filter, ListView, Settings, View } from "./types.js" */
 
 import { isChinese, messagesFor } from "./messages.js";
 import { Panel } from "./panel.js";
@@ -10,7 +10,7 @@ import { Scope } from "./scope.js";
 
 const HERE = new URL(import.meta.url).origin;
 
-/** Events: ready, token-needed, state, phase, first-error, line-selected, view, gap, trace-chosen. */
+/** Events: ready, token-needed, state, phase, first-error, line-selected, view, list-view, gap, trace-chosen. */
 export class TracetailPanel extends HTMLElement {
   static observedAttributes = ["src", "trace-id", "launch-id", "instance-id", "token", "locale", "theme", "line", "home", "link"];
   static restAfterMs = 30_000;
@@ -20,9 +20,16 @@ export class TracetailPanel extends HTMLElement {
   #root;
   #scope = new Scope();
   /** @type {Settings} */
-  #settings = { wrap: false, fold: false, charts: false, times: "absolute", zone: "local" };
+  #settings = { wrap: false, wrapIsChosen: false, fold: false, charts: false, times: "absolute", zone: "local" };
   /** @type {View} */
-  #begin = { level: "", process: "", q: "", regex: false, case: false, only: false };
+  #begin = { level: "", process: "", requestId: "", q: "", regex: false, case: false, only: false, from: "", to: "" };
+  /** @type {ListView} */
+  #listView = { q: "", state: "", modelName: "", engine: "", env: "", host: "", hours: "", since: "", until: "", through: "", chosen: "" };
+  /**
+   * The address of a trace, or of one launch of it, in the page around, for the links of the list.
+   * @type {(traceId: string, launchId?: string) => string}
+   */
+  addressOf = (traceId, launchId) => `?${new URLSearchParams({ traceId, ...(launchId && { launchId }) })}`;
   /** @type {string[]} Parameters of the page's address that nothing knows, for a note to the reader. */
   unknownParameters = [];
   /** @type {string | undefined} */
@@ -73,8 +80,18 @@ export class TracetailPanel extends HTMLElement {
    */
   beginWith(view) {
     Object.assign(this.#begin, view);
-    const { level, process, q, regex, case: isCase, only } = this.#begin;
-    this.#scope.filter = { level, process, ...(only && q ? { q, regex, case: isCase } : {}) };
+    const { level, process, requestId, q, regex, case: isCase, only, from, to } = this.#begin;
+    this.#scope.range = isTime(from) && isTime(to) ? { from, to } : null;
+    this.#scope.filter = { level, process, requestId, ...(only && q ? { q, regex, case: isCase } : {}) };
+  }
+
+  /**
+   * What of the list of launches to show at first, before the element is in a page. The event `list-view` has the same
+   * fields.
+   * @param {Partial<ListView>} view
+   */
+  listWith(view) {
+    Object.assign(this.#listView, view);
   }
 
   /**
@@ -91,7 +108,7 @@ export class TracetailPanel extends HTMLElement {
   }
 
   /**
-   * Show only lines of these levels (separated by commas) and of this process.
+   * Show only lines of these levels (separated by commas), of this process, about this request.
    * @param {Partial<Filter>} filter
    */
   async setFilter(filter) {
@@ -137,14 +154,18 @@ export class TracetailPanel extends HTMLElement {
       home: () => this.home,
       link: () => this.link,
       unknownParameters: () => this.unknownParameters,
+      listView: () => this.#listView,
+      addressOf: (/** @type {string} */ traceId, /** @type {string | undefined} */ launchId) => this.addressOf(traceId, launchId),
       restAfterMs: () => TracetailPanel.restAfterMs,
       announce: (/** @type {string} */ name, /** @type {object} */ detail) => {
         this.dispatchEvent(new CustomEvent(name, { detail }));
       },
       setToken: (/** @type {string} */ token) => { this.token = token; },
-      setTrace: (/** @type {string} */ traceId) => {
+      setTrace: (/** @type {string} */ traceId, /** @type {string} */ launchId = "") => {
+        for (const name of ["launch-id", "instance-id", "line"]) this.removeAttribute(name);
+        if (launchId) this.launchId = launchId;
         this.traceId = traceId;
-        this.dispatchEvent(new CustomEvent("trace-chosen", { detail: { traceId } }));
+        this.dispatchEvent(new CustomEvent("trace-chosen", { detail: { traceId, launchId } }));
       },
       nextTheme: () => { this.theme = this.dataset.theme === "dark" ? "light" : "dark"; },
       nextLocale: () => { this.locale = isChinese(this.locale) ? "en" : "zh"; },
@@ -176,6 +197,11 @@ export class TracetailPanel extends HTMLElement {
     this.setAttribute("lang", isChinese(this.locale) ? "zh" : "en");
     this.panel?.setLanguage(messagesFor(this.locale));
   }
+}
+
+/** @param {string} text whether it is a time in nanoseconds */
+function isTime(text) {
+  return /^\d{1,19}$/.test(text);
 }
 
 if (!customElements.get("tracetail-panel")) customElements.define("tracetail-panel", TracetailPanel);

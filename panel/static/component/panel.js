@@ -4,10 +4,12 @@
 /** @import { LayoutHandlers } from "./parts/layout.js" */
 /** @import { SearchBarState } from "./parts/search-bar.js" */
 /** @import { Scope } from "./scope.js" */
-/** @import { Attempt, Filter, Host, Launch, LaunchesPage, LinesMessage, LogPage, Messages, Settings } from "./types.js" */
+/** @import { Attempt, Filter, Host, Launch, LaunchesPage, LinesMessage, LogPage, Messages, Settings, TimeRange } from "./types.js" */
 
 import { Actions } from "./actions.js";
 import { messageOf, PanelApi, refusalCode } from "./api/panel-api.js";
+import { Compact } from "./compact.js";
+import { Comparisons } from "./comparisons.js";
 import { Display } from "./display.js";
 import { actOnKey } from "./keyboard.js";
 import { LaunchList } from "./launch-list.js";
@@ -19,6 +21,7 @@ import { Overview } from "./overview.js";
 import { endOf } from "./parts/cause-banner.js";
 import { element } from "./parts/dom.js";
 import { LogView } from "./parts/log-view.js";
+import { newestOrWorst } from "./parts/nodes.js";
 import { emptyNotice, failureNotice, tokenNotice } from "./parts/notices.js";
 import { isEnded } from "./parts/state.js";
 import { SearchController } from "./search-controller.js";
@@ -35,6 +38,10 @@ export class Panel {
   #display;
   /** @type {Overview} */
   #overview;
+  /** @type {Compact} */
+  #compact;
+  /** @type {Comparisons} */
+  #comparisons;
   /** @type {LaunchList} */
   #list;
   /** @type {SearchController} */
@@ -46,6 +53,8 @@ export class Panel {
   #isDestroyed = false;
   /** Whether the log was just opened, so that a launch that has failed is shown at the cause. */
   #opensAtCause = false;
+  /** How often the reader has done something: who has is not taken to the cause any more. */
+  #acts = 0;
 
   /**
    * @param {ShadowRoot} root
@@ -65,6 +74,7 @@ export class Panel {
     this.#display = new Display(t, {
       ...{ panel, settings, actions, search }, scroller: view.scroller, on: this.#layoutHandlers(),
     });
+    this.#comparisons = new Comparisons({ api, onFound: () => this.#showComparison() });
     this.launches = this.#newLaunches();
     this.#selection = this.#newSelection(attempt);
     this.rows = this.#newRows();
@@ -75,7 +85,7 @@ export class Panel {
       origin: () => this.#origin,
       onError: (line) => this.#overview.foundError(line),
     });
-    this.#list = new LaunchList({ api, attempt, zone: () => settings.zone, choose: host.setTrace });
+    this.#list = this.#newList(attempt);
     this.#search = new SearchController({
       api, scope, view,
       show: (id) => this.navigation.show(id),
@@ -83,15 +93,20 @@ export class Panel {
     });
     this.#session = this.#newSession();
     panel.addEventListener("keydown", (event) => actOnKey(event, actions));
+    for (const kind of ["keydown", "pointerdown", "input"]) {
+      panel.addEventListener(kind, () => { this.#acts += 1; this.#opensAtCause = false; }, { capture: true });
+    }
     root.replaceChildren(panel);
     view.mount();
     view.setWrap(settings.wrap);
     this.#display.showFilter(scope.filter);
+    this.#compact = new Compact(panel, (isNarrow) => this.#fitWidth(isNarrow));
   }
 
   destroy() {
     this.#isDestroyed = true;
     this.#session.destroy();
+    this.#compact.destroy();
     this.#list.stop();
     this.log.destroy();
     this.#overview.destroy();
@@ -127,7 +142,7 @@ export class Panel {
 
   /** @param {Partial<Filter>} filter */
   async setFilter(filter) {
-    const next = { level: "", process: "", ...filter };
+    const next = { level: "", process: "", requestId: "", ...filter };
     if (JSON.stringify(next) === JSON.stringify(this.#scope.filter)) return;
     this.#scope.filter = next;
     this.#display.showFilter(next);
@@ -142,9 +157,10 @@ export class Panel {
 
   /** Report what is filtered and searched for. */
   #announceView() {
-    const { level, process } = this.#scope.filter;
+    const { level, process, requestId } = this.#scope.filter;
     const { query, only } = this.#display.search;
-    this.#host.announce("view", { level, process, ...query, only });
+    const { from, to } = this.#scope.range ?? { from: "", to: "" };
+    this.#host.announce("view", { level, process, requestId, ...query, only, from, to });
   }
 
   // --- making the parts ---------------------------------------------------------------------------------------------
@@ -175,6 +191,7 @@ export class Panel {
         pattern: this.#search.pattern,
       }),
       onSelect: (row, extend) => this.#selection.click(row, extend),
+      onRequest: (requestId) => void this.setFilter({ requestId }),
     });
   }
 
@@ -233,10 +250,30 @@ export class Panel {
       settings: this.#settings,
       attempt,
       on: {
-        histogram: (histogram) => this.#display.showHistogram(histogram),
+        histogram: (histogram, zoom) => this.#display.showHistogram(histogram, zoom),
         processes: (processes) => this.#display.showProcesses(processes),
         points: (points) => this.#display.showPoints(points),
+        requestSeconds: (seconds) => this.#display.showRequestSeconds(seconds),
         firstError: ({ id, time, text }) => this.#host.announce("first-error", { id, time, text }),
+      },
+    });
+  }
+
+  /**
+   * @param {Attempt} attempt
+   * @returns {LaunchList}
+   */
+  #newList(attempt) {
+    const { listView, addressOf, setTrace, announce } = this.#host;
+    return new LaunchList({
+      ...{ api: this.#api, attempt, addressOf },
+      view: listView(),
+      zone: () => this.#settings.zone,
+      on: {
+        choose: setTrace,
+        compare: (launchId) => this.#actions.compareLaunch(launchId),
+        history: (launch) => this.#actions.openHistoryOf(launch),
+        viewed: (view, isStep) => announce("list-view", { ...view, isStep }),
       },
     });
   }
@@ -246,6 +283,7 @@ export class Panel {
     return new Session({
       api: this.#api,
       scope: this.#scope,
+      launches: (signal) => this.#list.load(signal),
       restAfterMs: this.#host.restAfterMs,
       on: {
         opening: () => this.#opening(),
@@ -278,6 +316,8 @@ export class Panel {
       selection: this.#selection,
       display: this.#display,
       setFilter: (/** @type {Partial<Filter>} */ filter) => this.setFilter(filter),
+      open: this.#host.setTrace,
+      addressOf: this.#host.addressOf,
       nextTheme: this.#host.nextTheme,
       nextLocale: this.#host.nextLocale,
     };
@@ -289,10 +329,14 @@ export class Panel {
       home: this.#host.home,
       unknownParameters: this.#host.unknownParameters,
       time: (time) => void this.navigation.seek(time),
+      zoom: (range) => void this.#zoom(range),
       launch: (launchId) => void this.#chooseLaunch(launchId),
       cause: (exit, launch) => void this.navigation.toCause(exit, launch),
       error: (step) => this.#actions.stepError(step),
+      errors: () => this.#actions.openErrors(),
       ticket: (exit, launch) => this.#actions.copyTicket(exit, launch),
+      compare: () => this.#actions.openComparison(),
+      history: () => this.#actions.openHistory(),
       search: (query, step) => {
         void this.#search.search(query, step);
         this.#announceView();
@@ -345,13 +389,16 @@ export class Panel {
     this.#opensAtCause = false;
     const launch = launches.find((each) => each.launchId === this.#scope.launch) ?? launches[launches.length - 1];
     const exit = endOf(launch);
-    if (exit && isEnded(launch.state) && this.view.following) void this.navigation.toCause(exit, launch);
+    if (!exit || !isEnded(launch.state) || !this.view.following) return;
+    const acts = this.#acts;
+    void this.navigation.toCause(exit, launch, () => this.#acts === acts);
   }
 
   /** @param {LaunchesPage} page */
   #offerLaunches(page) {
     this.#list.begin(page);
     this.#display.showNotice((t) => this.#list.elements(t));
+    this.#list.focusChosen();
   }
 
   /** @param {LinesMessage} message */
@@ -392,7 +439,30 @@ export class Panel {
       if (!(await this.log.reload(this.#selection.first))) return;
       this.#display.showNotice(this.log.document.empty ? (t) => [t.nothingMatches] : null, false);
       this.#showPosition();
+      await this.#overview.filtered();
     });
+  }
+
+  /**
+   * Show a part of the time in the histogram, and its first line; null: all of the time.
+   * @param {TimeRange | null} range
+   */
+  async #zoom(range) {
+    const shown = this.#overview.zoom(range);
+    this.#announceView();
+    if (range) await this.navigation.seek(range.from);
+    await shown;
+  }
+
+  /**
+   * Lines are wrapped in a narrow frame, unless the reader has chosen otherwise.
+   * @param {boolean} isNarrow
+   */
+  #fitWidth(isNarrow) {
+    if (this.#settings.wrapIsChosen || this.#settings.wrap === isNarrow) return;
+    this.#settings.wrap = isNarrow;
+    this.#display.showSettings();
+    this.view.setWrap(isNarrow);
   }
 
   /** @param {string} launchId */
@@ -400,7 +470,6 @@ export class Panel {
     this.#scope.chosenLaunch = launchId;
     this.#showLaunches();
     await this.#reload();
-    await this.#overview.refresh();
   }
 
   // --- what is shown ------------------------------------------------------------------------------------------------
@@ -426,7 +495,14 @@ export class Panel {
 
   #showLaunches() {
     this.#display.showLaunches(this.launches.launches, this.#scope.launch);
+    this.#showComparison();
     this.view.refresh();
+  }
+
+  #showComparison() {
+    const { launches } = this.launches;
+    const launch = launches.find((each) => each.launchId === this.#scope.launch) ?? newestOrWorst(launches);
+    this.#display.showComparison(this.#comparisons.of(launch));
   }
 
   #showSelection() {

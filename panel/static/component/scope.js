@@ -1,6 +1,6 @@
 // Which lines are shown: of which trace and launch, and which of them a filter leaves. Every request has it as parameters.
 
-/** @import { Filter, Parameters } from "./types.js" */
+/** @import { Filter, Parameters, TimeRange } from "./types.js" */
 
 export class Scope {
   traceId = "";
@@ -12,7 +12,9 @@ export class Scope {
   /** One of several launches that was chosen in the head. */
   chosenLaunch = "";
   /** @type {Filter} */
-  filter = { level: "", process: "" };
+  filter = { level: "", process: "", requestId: "" };
+  /** @type {TimeRange | null} The part of the time that the histogram shows; null: all. */
+  range = null;
 
   /**
    * Turn to another trace or launch; the filter stays.
@@ -21,6 +23,7 @@ export class Scope {
    * @param {string} instanceId
    */
   change(traceId, launchId, instanceId) {
+    if (this.isGiven && traceId !== this.trace) this.range = null;
     this.traceId = traceId;
     this.launchId = launchId;
     this.instanceId = instanceId;
@@ -42,7 +45,8 @@ export class Scope {
   }
 
   get isFiltered() {
-    return Boolean(this.filter.level || this.filter.process || this.filter.q);
+    const { level, process, requestId, q } = this.filter;
+    return Boolean(level || process || requestId || q);
   }
 
   /** @returns {Parameters} without the filter */
@@ -53,7 +57,7 @@ export class Scope {
 
   /** @returns {Parameters} */
   get parameters() {
-    const { level, process, q, regex, case: isCase } = this.filter;
-    return { ...this.ids, level, process, ...(q ? { q, regex, case: isCase } : {}) };
+    const { level, process, requestId, q, regex, case: isCase } = this.filter;
+    return { ...this.ids, level, process, requestId, ...(q ? { q, regex, case: isCase } : {}) };
   }
 }

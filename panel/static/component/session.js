@@ -24,6 +24,7 @@ const REOPEN_MS = 3_000;
 export class Session {
   #api;
   #scope;
+  #launches;
   #restAfterMs;
   #on;
   /** @type {LiveStream | null} */
@@ -38,12 +39,14 @@ export class Session {
    * @param {object} options
    * @param {PanelApi} options.api
    * @param {Scope} options.scope
+   * @param {(signal: AbortSignal) => Promise<LaunchesPage>} options.launches loads the recent launches
    * @param {() => number} options.restAfterMs how long the page is hidden before the connection is closed
    * @param {SessionHandlers & StreamHandlers} options.on
    */
-  constructor({ api, scope, restAfterMs, on }) {
+  constructor({ api, scope, launches, restAfterMs, on }) {
     this.#api = api;
     this.#scope = scope;
+    this.#launches = launches;
     this.#restAfterMs = restAfterMs;
     this.#on = on;
     const { signal } = this.#listening;
@@ -109,7 +112,7 @@ export class Session {
 
   /** @param {AbortSignal} signal */
   async #offerLaunches(signal) {
-    const page = await this.#api.get("/api/launches", {}, signal);
+    const page = await this.#launches(signal);
     if (signal.aborted) return;
     this.#on.link("");
     this.#on.offered(page);

@@ -3,9 +3,9 @@
 /** @import { Exit, Launch, Line, Messages } from "./types.js" */
 
 import { plain } from "./log/ansi.js";
+import { eventSentence, stateName } from "./log/events.js";
 import { fullTime } from "./log/format.js";
 import { howItEnded } from "./parts/cause-banner.js";
-import { stateName } from "./parts/state.js";
 
 /**
  * @param {Messages} t
@@ -26,9 +26,19 @@ export function ticketText(t, { exit, launch, lines, at, link }) {
     `traceId ${launch.traceId}, launchId ${launch.launchId}`,
     ...(launch.endedAt ? [fullTime(launch.endedAt, "utc")] : []),
     "",
-    ...lines.map((line) => `${line.id === at ? ">" : " "} ${plain(line.text)}`),
+    ...lines.map((line) => `${line.id === at ? ">" : " "} ${readable(t, line)}`),
     ...(lines.length ? [""] : []),
     link,
     "",
   ].join("\n");
+}
+
+/**
+ * What the row of a line shows.
+ * @param {Messages} t
+ * @param {Line} line
+ */
+function readable(t, line) {
+  const text = plain(line.text);
+  return (line.kind === "event" && eventSentence(t, text)) || text;
 }

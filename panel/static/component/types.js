@@ -11,6 +11,7 @@
  * @property {string} [level]
  * @property {string} [process]
  * @property {string} [pid]
+ * @property {string} [node] address of the machine that printed it, where Ray brought it here
  * @property {string} [code] file:line of the statement that logged it
  * @property {string} [requestId]
  * @property {string} [kind] event, cut or redraw; absent for an ordinary line
@@ -33,18 +34,25 @@
  * @property {string} [readyAt]
  * @property {number | null} [readySeconds]
  * @property {string} [endedAt]
+ * @property {string} [lastHeardAt] of a launch that has not ended: when its machine was last heard of
+ * @property {boolean} [lostContact] nothing was heard of its machine for minutes
  * @property {string} [service]
  * @property {string} [servedName]
  * @property {number} [port]
+ * @property {number} [nodes] how many machines serve the model together
+ * @property {number} [nodeRank] number of this one among them, from 0
+ * @property {string} [role] leader or follower of several machines
  * @property {number} [pid]
  * @property {string} [jobId]
- * @property {string} [command]
+ * @property {string} [image] of its container
+ * @property {string} [command] quoted as for a shell
  * @property {string} [url]
  * @property {string} [reason]
  * @property {number} [adoptions]
  * @property {number} [droppedLines]
  * @property {string} [restartedAs]
  * @property {object} [receipt]
+ * @property {Record<string, string>} [versions] by program; in comparisons
  * @property {Exit} [exit]
  * @property {Health} [health] why it is unhealthy: cause, hint, line
  */
@@ -167,6 +175,52 @@
  * @typedef {object} LaunchesPage
  * @property {Launch[]} launches
  * @property {string} [next] `before` of the next page; absent if there are no more
+ * @property {Record<string, string[]>} [labels] of the recent launches: by field, all values that can be filtered by
+ */
+
+/**
+ * GET /api/launches/last-ready: for several launches the last one of the same service before it that became ready.
+ * @typedef {object} LastReady
+ * @property {Record<string, Launch>} launches by the launchId of the launch that it was before
+ */
+
+/**
+ * GET /api/launches/{launchId}/comparison: what differs; of a launch that was never ready before, the launch alone.
+ * @typedef {object} Comparison
+ * @property {Launch} launch
+ * @property {Launch} [other] the last one before it that became ready
+ * @property {Difference[]} [places]
+ * @property {Difference[]} [arguments]
+ * @property {Difference[]} [versions]
+ * @property {PhaseDifference[]} [phases] all phases of both
+ */
+
+/**
+ * GET /api/history: the last starts of a model, the newest first.
+ * @typedef {object} StartHistory
+ * @property {Start[]} starts
+ */
+
+/**
+ * @typedef {object} Start
+ * @property {Launch} launch
+ * @property {number} [change] 0.35: it took 35 % longer than the median of the ten starts before it
+ * @property {boolean} [slower] whether it took notably longer
+ */
+
+/**
+ * @typedef {object} Difference
+ * @property {string} name
+ * @property {string} [launch]
+ * @property {string} [other]
+ */
+
+/**
+ * Seconds of a phase.
+ * @typedef {object} PhaseDifference
+ * @property {string} name
+ * @property {number} [launch]
+ * @property {number} [other]
  */
 
 /**
@@ -207,7 +261,7 @@
  * @property {Line} entry
  * @property {Line[]} parts the pieces of a cut line; otherwise the entry alone
  * @property {number | null} number in its own log; null while unknown
- * @property {boolean} continues whether it continues the record before it
+ * @property {boolean} continues whether it continues the record before it, without a header
  * @property {number} redraws
  * @property {number} folded how many rows continue it, where they can be folded; else 0
  * @property {boolean} open whether those are shown
@@ -229,6 +283,7 @@
  * @property {boolean} wrap
  * @property {boolean} fold
  * @property {boolean} charts
+ * @property {boolean} wrapIsChosen the reader has chosen whether lines are wrapped
  * @property {"absolute" | "relative" | "off"} times
  * @property {Zone} zone
  */
@@ -237,24 +292,37 @@
 
 /** @typedef {"local" | "utc"} Zone */
 
+/** @typedef {{from: string, to: string}} TimeRange from inclusive, to exclusive, in nanoseconds */
+
 /**
- * Which lines are shown: of these levels (separated by commas), of this process, with this text.
+ * Which lines are shown: of these levels (separated by commas), of this process, about this request, with this text.
  * @typedef {object} Filter
  * @property {string} level
  * @property {string} process
+ * @property {string} requestId as the client sent it, or as the engine prints it
  * @property {string} [q]
  * @property {boolean} [regex]
  * @property {boolean} [case]
  */
 
 /**
- * What of a log is shown: filtered by level and process, and what is searched for. only: only the lines that match.
- * @typedef {{level: string, process: string, q: string, regex: boolean, case: boolean, only: boolean}} View
+ * What of a log is shown: filtered by level, process and request, and what is searched for. only: only the lines that
+ * match. from, to: the part of the time that the histogram shows, in nanoseconds; "" for all.
+ * @typedef {{level: string, process: string, requestId: string, q: string, regex: boolean, case: boolean, only: boolean,
+ *   from: string, to: string}} View
  */
 
 /**
- * Which of the recent launches are shown: with these words, in these states, with these labels. Empty: any.
- * @typedef {{q: string, state: string, engine: string, env: string, host: string}} LaunchFilter
+ * Which of the recent launches are shown: with these words, in these states, with these labels, of the last hours or
+ * between two times (nanoseconds). Empty: any; without a time, what the server's settings say.
+ * @typedef {{q: string, state: string, modelName: string, engine: string, env: string, host: string, hours: string,
+ *   since: string, until: string}} LaunchFilter
+ */
+
+/**
+ * What of the list of launches is shown. through: the launchId of the oldest one, where more than a page is shown;
+ * chosen: the trace whose log was read before, which the reader comes back from.
+ * @typedef {LaunchFilter & {through: string, chosen: string}} ListView
  */
 
 /**
@@ -295,10 +363,13 @@
  * @property {() => string} home the address of the list of launches; "" where the page around has none
  * @property {() => string} link the address of a line in the page around, with {traceId} and {line} in it; "" for none
  * @property {() => string[]} unknownParameters of the page's address
+ * @property {() => ListView} listView what of the list of launches to show at first
+ * @property {(traceId: string, launchId?: string) => string} addressOf the address of a trace, or of one launch of it, in
+ *   the page around
  * @property {() => number} restAfterMs how long the page is hidden before the connection is closed
  * @property {(name: string, detail: object) => void} announce dispatches an event
  * @property {(token: string) => void} setToken
- * @property {(traceId: string) => void} setTrace
+ * @property {(traceId: string, launchId?: string) => void} setTrace show a trace, or one launch of it
  * @property {() => void} nextTheme
  * @property {() => void} nextLocale
  */

@@ -5,6 +5,8 @@
 
 /** @typedef {{name: string, data: any, id: string}} ServerEvent */
 
+const RETRY_MS = 300;
+
 /** An answer that is not 2xx. */
 export class ApiError extends Error {
   /**
@@ -50,13 +52,20 @@ export class PanelApi {
   }
 
   /**
+   * Asks a second time if no answer came: a browser drops its requests when the network changes.
    * @param {string} path
    * @param {Parameters} [parameters]
    * @param {AbortSignal} [signal]
    * @returns {Promise<any>} the JSON; throws an ApiError
    */
   async get(path, parameters, signal) {
-    return (await this.#fetch(path, parameters, { signal, cache: "no-store" })).json();
+    try {
+      return await this.#json(path, parameters, signal);
+    } catch (error) {
+      if (error instanceof ApiError || signal?.aborted) throw error;
+    }
+    await new Promise((resolve) => { setTimeout(resolve, RETRY_MS); });
+    return this.#json(path, parameters, signal);
   }
 
   /**
@@ -97,6 +106,15 @@ export class PanelApi {
         if (event) yield event;
       }
     }
+  }
+
+  /**
+   * @param {string} path
+   * @param {Parameters | undefined} parameters
+   * @param {AbortSignal | undefined} signal
+   */
+  async #json(path, parameters, signal) {
+    return (await this.#fetch(path, parameters, { signal, cache: "no-store" })).json();
   }
 
   /**

@@ -11,7 +11,16 @@ const TRACEBACK = /^(?:Traceback \(most recent call last\)|During handling of th
  * @param {string} text
  */
 export function isErrorHead(text) {
+  const rest = errorText(text);
+  return rest !== "" && !/^[\s^|+]/.test(rest) && !TRACEBACK.test(rest);
+}
+
+/**
+ * What a line says, without the logger's header and the process.
+ * @param {string} text
+ */
+export function errorText(text) {
   let rest = text.replace(HEADER, "");
   while (RANK.test(rest)) rest = rest.replace(RANK, "");
-  return rest !== "" && !/^[\s^|+]/.test(rest) && !TRACEBACK.test(rest);
+  return rest;
 }

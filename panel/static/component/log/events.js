@@ -17,10 +17,10 @@ const ESCAPES = /** @type {Record<string, string>} */ ({ n: "\n", r: "\r", t: "\
  */
 export function eventSentence(t, text) {
   const name = text.split(" ", 1)[0];
-  const sentences = /** @type {Record<string, (fields: EventFields, phase: string) => string>} */ (t.events);
+  const sentences = /** @type {Record<string, (fields: EventFields, phase: string, state: string) => string>} */ (t.events);
   if (!Object.hasOwn(sentences, name)) return null;
   const fields = new EventFields(text.slice(name.length));
-  return sentences[name](fields, phaseName(t, fields.get("name"))) || null;
+  return sentences[name](fields, phaseName(t, fields.get("name")), stateName(t, fields.get("state"))) || null;
 }
 
 /**
@@ -30,6 +30,17 @@ export function eventSentence(t, text) {
  */
 export function phaseName(t, name) {
   return Object.hasOwn(t.phaseNames, name) ? t.phaseNames[name] : name;
+}
+
+/**
+ * The name of a state of a launch, in the language.
+ * @param {Messages} t
+ * @param {string} state
+ */
+export function stateName(t, state) {
+  /** @type {Record<string, string>} */
+  const names = t.state;
+  return names[state] ?? state;
 }
 
 /** @param {string} text */

@@ -2,7 +2,7 @@
 
 /** @import { Settings, Zone } from "../types.js" */
 
-import { milliseconds } from "./line-key.js";
+import { keyOf, milliseconds } from "./line-key.js";
 
 /**
  * @param {number} value
@@ -18,7 +18,7 @@ function pad(value, width = 2) {
  * @param {object} options
  * @param {Settings["times"]} options.mode relative: to the origin
  * @param {Zone} options.zone
- * @param {string | undefined} options.origin a key
+ * @param {string} [options.origin] a key
  */
 export function lineTime(key, { mode, zone, origin }) {
   if (mode === "off") return "";
@@ -70,6 +70,25 @@ export function dayAndTime(key, zone) {
   return `${text.slice(0, 10)} ${text.slice(11, 19)}`;
 }
 
+/**
+ * A time as a field of the type datetime-local has it, to the minute; "" for none.
+ * @param {string} key
+ * @param {Zone} zone
+ */
+export function fieldTime(key, zone) {
+  return key ? fullTime(key, zone).slice(0, 16) : "";
+}
+
+/**
+ * The key of what stands in a field of the type datetime-local; "" for nothing.
+ * @param {string} value
+ * @param {Zone} zone
+ */
+export function timeOfField(value, zone) {
+  const time = Date.parse(zone === "utc" ? `${value}Z` : value);
+  return Number.isNaN(time) ? "" : keyOf(time);
+}
+
 /** @param {number | null | undefined} seconds */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return "";
@@ -77,6 +96,19 @@ export function duration(seconds) {
   if (seconds < 60) return `${Math.round(seconds)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
   return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+}
+
+/**
+ * How long ago something was, in its largest unit.
+ * @param {number} seconds
+ * @param {string[]} units of seconds, minutes, hours and days, with the space before
+ */
+export function age(seconds, ...units) {
+  const [second, minute, hour, day] = units.length ? units : [" s", " min", " h", " d"];
+  if (seconds < 60) return `${Math.floor(seconds)}${second}`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}${minute}`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)}${hour}`;
+  return `${Math.floor(seconds / 86_400)}${day}`;
 }
 
 /** @param {number} count */

@@ -3,6 +3,8 @@
 
 /** @import { Block, Counts, Line, LineRow, Row } from "../types.js" */
 
+import { isErrorHead } from "./errors.js";
+
 // What vLLM, uvicorn, Python's logging and most servers begin a record with.
 const RECORD =
   /^(?:\[?(?:traceId=\S+ instanceId=\S+\] )?)?(?:\((?:[\w-]+)(?: pid=\d+)?\) ?)?(?:\x1b\[[\d;]*m)*(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)\b|^\{"|^\d{4}-\d\d-\d\d[ T]\d\d:\d\d|^\[?[IWEF]\d{4} /;
@@ -14,6 +16,17 @@ const FOLD_MIN = 3; // as many continuing rows stay as they are
  */
 function beginsRecord(entry) {
   return entry.kind === "event" || entry.kind === "redraw" || Boolean(entry.code) || RECORD.test(entry.text);
+}
+
+/**
+ * Whether the line continues a record. vLLM puts its header before each line of a traceback: all but the exception, which
+ * says what happened, continue the error of the same process.
+ * @param {Line} entry
+ * @param {Line} record
+ */
+function continuesRecord(entry, record) {
+  if (!beginsRecord(entry)) return entry.source === record.source;
+  return entry.level === "error" && record.level === "error" && placeOf(entry) === placeOf(record) && !isErrorHead(entry.text);
 }
 
 /**
@@ -127,15 +140,13 @@ class RowBuilder {
 
   /** @param {LineRow} row */
   #placeInRecord(row) {
-    if (beginsRecord(row.entry)) {
-      this.#closeRecord();
-      this.#record = row.entry.kind === "event" ? null : row;
-    } else if (this.#record?.entry.source === row.entry.source) {
-      row.continues = true;
+    if (this.#record && continuesRecord(row.entry, this.#record.entry)) {
+      row.continues = !beginsRecord(row.entry); // indented, where no header of its own shows where it begins
       this.#continuations.push(row);
-    } else {
-      this.#closeRecord();
+      return;
     }
+    this.#closeRecord();
+    if (beginsRecord(row.entry) && row.entry.kind !== "event") this.#record = row;
   }
 
   #closeRecord() {

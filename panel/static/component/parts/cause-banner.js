@@ -1,25 +1,33 @@
 // The banner of a launch that failed: why it ended, the line that says so, what to do, and the ways from there.
 
-/** @import { Exit, Launch, Messages } from "../types.js" */
+/** @import { Comparison, Exit, Launch, Messages, Zone } from "../types.js" */
 
-import { phaseName } from "../log/events.js";
+import { errorText } from "../log/errors.js";
+import { phaseName, stateName } from "../log/events.js";
+import { dayAndTime } from "../log/format.js";
+import { differenceSummary } from "./comparison.js";
 import { element } from "./dom.js";
-import { stateName } from "./state.js";
 
 export class CauseBanner {
   #text;
+  #zone;
   #on;
 
   /**
    * @param {Messages} t
+   * @param {() => Zone} zone
    * @param {object} on
    * @param {(exit: Exit, launch: Launch) => void} on.cause show the line
    * @param {(step: "next" | "previous") => void} on.error
+   * @param {() => void} on.errors list all by groups
    * @param {(exit: Exit, launch: Launch) => void} on.ticket copy what a ticket needs
+   * @param {() => void} on.compare show what differs from the last time that it was ready
    */
-  constructor(t, on) {
+  constructor(t, zone, on) {
     this.#text = t;
+    this.#zone = zone;
     this.#on = on;
+    this.before = element("span", { class: "before", hidden: true });
     this.element = element("div", { class: "cause", role: "alert", hidden: true });
   }
 
@@ -37,14 +45,27 @@ export class CauseBanner {
       element("b", {}, cause || stateName(t, launch.state)),
       ...(exit.causeCode ? [element("code", { class: "code", title: t.causeCode }, exit.causeCode)] : []),
       element("span", { class: "how" }, howItEnded(t, exit, launch).join(" · ")),
-      ...(evidence && evidence !== exit.cause ? [element("code", { class: "evidence", title: evidence }, evidence)] : []),
+      ...(evidence && evidence !== exit.cause ? [element("code", { class: "evidence", title: evidence }, errorText(evidence))] : []),
       ...(hint ? [element("span", { class: "hint" }, hint)] : []),
       element("span", { class: "ways" },
         button(t.showLine, () => this.#on.cause(exit, launch)),
         button(t.previousError, () => this.#on.error("previous")),
         button(t.nextError, () => this.#on.error("next")),
+        button(t.errorGroups, () => this.#on.errors()),
         button(t.copyTicket, () => this.#on.ticket(exit, launch))),
+      this.before,
     );
+  }
+
+  /** @param {Comparison | null} comparison with the last launch of the service that was ready */
+  showComparison(comparison) {
+    const t = this.#text;
+    const startedAt = comparison?.other?.startedAt;
+    this.before.hidden = !comparison || !startedAt;
+    if (!comparison || !startedAt) return;
+    this.before.replaceChildren(
+      `${t.wasReady(dayAndTime(startedAt, this.#zone()))} ${differenceSummary(t, comparison)} `,
+      element("button", { type: "button", onclick: () => this.#on.compare() }, t.compareShort));
   }
 }
 

@@ -5,10 +5,12 @@ export class Layers {
   #onClose;
   /** @type {HTMLElement | null} */
   #open = null;
+  /** @type {Element | null} */
+  #focusedBefore = null;
 
   /**
    * @param {HTMLElement} panel what they lie over
-   * @param {() => void} onClose takes the focus back
+   * @param {(focusedBefore: Element | null) => void} onClose takes the focus back
    */
   constructor(panel, onClose) {
     this.#panel = panel;
@@ -21,6 +23,8 @@ export class Layers {
    */
   open(layer, focus = layer) {
     this.close();
+    const root = this.#panel.getRootNode();
+    this.#focusedBefore = root instanceof ShadowRoot ? root.activeElement : null;
     this.#open = layer;
     this.#panel.append(layer);
     focus?.focus();
@@ -31,7 +35,7 @@ export class Layers {
     if (!this.#open) return false;
     this.#open.remove();
     this.#open = null;
-    this.#onClose();
+    this.#onClose(this.#focusedBefore);
     return true;
   }
 }

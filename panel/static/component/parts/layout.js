@@ -1,7 +1,7 @@
 // The parts of the panel in one language, around the scroller, which stays when they are built again in another one.
 
 /** @import { Actions } from "../actions.js" */
-/** @import { Exit, Filter, Launch, Messages, SearchQuery, SearchStep, Settings } from "../types.js" */
+/** @import { Exit, Filter, Launch, Messages, SearchQuery, SearchStep, Settings, TimeRange } from "../types.js" */
 /** @import { Child } from "./dom.js" */
 /** @import { SearchBarState } from "./search-bar.js" */
 
@@ -18,10 +18,14 @@ import { Toolbar } from "./toolbar.js";
  * @property {() => string} home the address of the list of launches; "" for none
  * @property {() => string[]} unknownParameters of the page's address
  * @property {(time: string) => void} time a time was chosen, as a key
+ * @property {(range: TimeRange | null) => void} zoom a part of the time was chosen; null: all
  * @property {(launchId: string) => void} launch
  * @property {(exit: Exit, launch: Launch) => void} cause
  * @property {(step: "next" | "previous") => void} error
+ * @property {() => void} errors
  * @property {(exit: Exit, launch: Launch) => void} ticket
+ * @property {() => void} compare
+ * @property {() => void} history
  * @property {(query: SearchQuery, step: SearchStep) => void} search
  * @property {(filter: Filter) => void} filter
  * @property {() => void} leaveSearch
@@ -48,7 +52,7 @@ export class Layout {
     this.#scroller = scroller;
     scroller.setAttribute("aria-label", t.log);
     this.header = new LaunchHeader(t, { zone: () => settings.zone, ...on });
-    this.histogram = new Histogram(t, { zone: () => settings.zone, onTime: on.time });
+    this.histogram = new Histogram(t, { zone: () => settings.zone, onTime: on.time, onZoom: on.zoom });
     this.charts = new Charts(t, { onTime: on.time });
     this.searchBar = new SearchBar(t, search, { search: on.search, filter: on.filter, leave: on.leaveSearch });
     const bars = [this.searchBar.element, this.searchBar.filters];

@@ -84,11 +84,37 @@ export class LogView {
    */
   setRows(rows) {
     this.#rescale(rows);
+    const inSight = this.#onlyMiddleChanges(rows) ? this.#inSight() : null;
     this.#rows = rows;
     this.#virtualizer.setOptions(this.#options());
     this.#render();
     this.#virtualizer._willUpdate();
     if (this.following) this.toEnd();
+    else if (inSight) this.#bringBack(inSight);
+  }
+
+  /**
+   * Whether the number of rows and the first and last of them stay: virtual-core then keeps the offset, and not what is in
+   * sight, though a hole above it may have got its size.
+   * @param {Row[]} rows
+   */
+  #onlyMiddleChanges(rows) {
+    const before = this.#rows;
+    return rows.length === before.length && rows[0]?.key === before[0]?.key && rows.at(-1)?.key === before.at(-1)?.key;
+  }
+
+  /** The row at the top, and how far above the top it begins: as the element has it, where a move has just begun, too. */
+  #inSight() {
+    const { scrollTop } = this.scroller;
+    const item = this.#virtualizer.getVirtualItemForOffset(scrollTop);
+    return item ? { key: item.key, above: scrollTop - item.start } : null;
+  }
+
+  /** @param {{key: number | string | bigint, above: number}} inSight */
+  #bringBack({ key, above }) {
+    const index = this.#rows.findIndex((row) => row.key === key);
+    const [start] = (index >= 0 && this.#virtualizer.getOffsetForIndex(index, "start")) || [null];
+    if (start !== null && start + above !== this.scroller.scrollTop) this.#virtualizer.scrollToOffset(start + above);
   }
 
   /** @param {boolean} wrap */

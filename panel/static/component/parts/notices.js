@@ -47,6 +47,6 @@ export function tokenNotice(t, code, use) {
  * A text with `code` in it, as nodes.
  * @param {string} text
  */
-function withCode(text) {
+export function withCode(text) {
   return text.split("`").map((part, index) => (index % 2 ? element("code", {}, part) : part));
 }

@@ -34,6 +34,7 @@ const SWITCHES = ["bold", "dim", "italic", "underline", "inverse", "strike"];
  * @property {(row: LineRow, extend: boolean) => void} select
  * @property {(row: LineRow, characters: number) => void} expand
  * @property {(row: LineRow) => void} unfold
+ * @property {(requestId: string) => void} request
  */
 
 /**
@@ -111,12 +112,35 @@ function textOf(row, { t, pattern, characters }, on) {
   const text = row.entry.kind === "gap" ? t.gapCrowded : isMatch ? whole : (sentence ?? whole);
   const limit = characters ?? CHARACTERS_SHOWN;
   appendPieces(into, pieces(text.length > limit ? text.slice(0, limit) : text), pattern);
+  const { requestId } = row.entry;
+  if (requestId) linkText(into, requestId, t.onlyRequest(requestId), () => on.request(requestId));
   /** @type {(label: string, act: () => void) => void} */
   const more = (label, act) => into.append(element("button", { class: "more", type: "button", onclick: act }, label));
   if (text.length > limit) more(t.moreText(bytes(text.length - limit)), () => on.expand(row, limit * MORE_FACTOR));
   if (row.folded) more(`${row.open ? "▾" : "▸"} ${t.unfold(row.folded)}`, () => on.unfold(row));
   if (row.redraws) into.append(element("span", { class: "chip" }, t.redraws(row.redraws)));
   return into;
+}
+
+/**
+ * Make the first place of a text a link.
+ * @param {HTMLElement} into
+ * @param {string} text
+ * @param {string} label
+ * @param {() => void} act
+ */
+function linkText(into, text, label, act) {
+  const nodes = document.createTreeWalker(into, NodeFilter.SHOW_TEXT);
+  for (let node = nodes.nextNode(); node instanceof Text; node = nodes.nextNode()) {
+    const at = node.data.indexOf(text);
+    if (at < 0) continue;
+    const found = node.splitText(at);
+    found.splitText(text.length);
+    const button = element("button", { class: "request", type: "button", title: label, onclick: act });
+    found.replaceWith(button);
+    button.append(found);
+    return;
+  }
 }
 
 /**

@@ -15,6 +15,7 @@ export class SearchBar {
   #text;
   #on;
   #typing = 0;
+  #requestId = "";
 
   /**
    * @param {Messages} t
@@ -46,7 +47,10 @@ export class SearchBar {
     this.process = element("select", {
       "aria-label": t.process, title: t.process, hidden: true, onchange: () => this.#filter(),
     });
-    this.filters = element("span", { class: "group" }, this.level, this.process);
+    this.request = element("button", {
+      class: "request-filter", type: "button", hidden: true, title: t.clearRequest, onclick: () => this.#clearRequest(),
+    });
+    this.filters = element("span", { class: "group" }, this.level, this.process, this.request);
   }
 
   destroy() {
@@ -70,9 +74,18 @@ export class SearchBar {
   }
 
   /** @param {Filter} filter */
-  showFilter({ level, process }) {
+  showFilter({ level, process, requestId }) {
     this.level.value = level ? level.split(",")[0] : "";
     this.process.value = process;
+    this.#requestId = requestId;
+    this.showRequestSeconds(null);
+  }
+
+  /** @param {number | null} seconds from the first line about the request to the last; null while unknown */
+  showRequestSeconds(seconds) {
+    this.request.hidden = !this.#requestId;
+    const took = seconds === null ? "" : ` · ${seconds.toFixed(3)} s`;
+    this.request.textContent = `${this.#text.request} ${this.#requestId}${took} ✕`;
   }
 
   /** @param {Counts} processes numbers of lines */
@@ -147,8 +160,13 @@ export class SearchBar {
     this.#on.search(this.query, step);
   }
 
+  #clearRequest() {
+    this.#requestId = "";
+    this.#filter();
+  }
+
   #filter() {
-    const filter = { level: levelsFrom(this.level.value), process: this.process.value };
+    const filter = { level: levelsFrom(this.level.value), process: this.process.value, requestId: this.#requestId };
     this.#on.filter(this.only && this.input.value ? { ...filter, ...this.query, q: this.input.value } : filter);
   }
 }

@@ -1,8 +1,18 @@
 // The state of a launch as a word with a dot.
 
-/** @import { Messages } from "../types.js" */
+/** @import { Launch, Messages } from "../types.js" */
 
+import { stateName } from "../log/events.js";
+import { milliseconds } from "../log/line-key.js";
 import { element } from "./dom.js";
+
+/** A state of its own for the reader: the launch has not ended, but nothing is heard of its machine. */
+const LOST = "lost";
+
+/** @param {Launch} launch */
+export function shownState(launch) {
+  return launch.lostContact ? LOST : launch.state;
+}
 
 /**
  * @param {Messages} t
@@ -14,13 +24,12 @@ export function stateElement(t, state) {
 }
 
 /**
+ * When the machine of a launch was last heard of, as a text; "" for one that has ended, or of which that is not known.
  * @param {Messages} t
- * @param {string} state
+ * @param {Launch} launch
  */
-export function stateName(t, state) {
-  /** @type {Record<string, string>} */
-  const names = t.state;
-  return names[state] ?? state;
+export function lastHeard(t, { lastHeardAt }) {
+  return lastHeardAt ? t.lastHeard(Math.max(0, (Date.now() - milliseconds(lastHeardAt)) / 1000)) : "";
 }
 
 /**

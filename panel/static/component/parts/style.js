@@ -7,13 +7,13 @@ const CSS = String.raw`
   --bg-raised: var(--tracetail-background-raised, #f4f4f2);
   --bg-hover: var(--tracetail-background-hover, #f0f1f3);
   --fg: var(--tracetail-text, #24292f);
-  --fg-quiet: var(--tracetail-text-quiet, #656d76);
-  --fg-faint: var(--tracetail-text-faint, #6e7781);
+  --fg-quiet: var(--tracetail-text-quiet, #59616a);
+  --fg-faint: var(--tracetail-text-faint, #5f6872);
   --line: var(--tracetail-border, #e3e4e1);
-  --accent: var(--tracetail-accent, #2f6f9f);
+  --accent: var(--tracetail-accent, #2a6694);
   --accent-soft: var(--tracetail-accent-soft, #e6f0f7);
-  --ok: var(--tracetail-ok, #2e7d4f);
-  --warn: var(--tracetail-warning, #8a6100);
+  --ok: var(--tracetail-ok, #28724a);
+  --warn: var(--tracetail-warning, #7d5800);
   --warn-soft: var(--tracetail-warning-soft, #fdf6e3);
   --bad: var(--tracetail-error, #b3372f);
   --bad-soft: var(--tracetail-error-soft, #fcf0ee);
@@ -43,7 +43,7 @@ const CSS = String.raw`
   --bg-hover: var(--tracetail-background-hover, #20252b);
   --fg: var(--tracetail-text, #d3d8de);
   --fg-quiet: var(--tracetail-text-quiet, #98a1ab);
-  --fg-faint: var(--tracetail-text-faint, #818b96);
+  --fg-faint: var(--tracetail-text-faint, #8f99a4);
   --line: var(--tracetail-border, #2a2f36);
   --accent: var(--tracetail-accent, #74aeda);
   --accent-soft: var(--tracetail-accent-soft, #1d2b37);
@@ -53,7 +53,7 @@ const CSS = String.raw`
   --bad: var(--tracetail-error, #ec8a80);
   --bad-soft: var(--tracetail-error-soft, #2b1b1b);
   --mark: var(--tracetail-match, #5b4a12);
-  --mark-now: var(--tracetail-match-current, #8a5a12);
+  --mark-now: var(--tracetail-match-current, #7a4e0e);
   --bar-info: #44525f;
   --bar-warn: #a8853a;
   --bar-debug: #333a42;
@@ -84,24 +84,29 @@ button[aria-pressed="true"] { background: var(--accent-soft); color: var(--accen
 .state[data-state="starting"] .dot, .state[data-state="stopping"] .dot {
   background: var(--accent); animation: breathe 1.6s ease-in-out infinite;
 }
+.state[data-state="lost"] { color: var(--warn); }
+.state[data-state="lost"] .dot { background: none; border: 2px solid var(--warn); }
 @keyframes breathe { 50% { opacity: .25; } }
 @media (prefers-reduced-motion: reduce) { .dot { animation: none !important; } }
 .title { font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-width: 0; }
-.facts { color: var(--fg-quiet); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-width: 0; }
+.facts { flex: 1 1 24ch; color: var(--fg-quiet); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-width: 0; }
 .facts span + span::before { content: "\00b7"; margin: 0 6px; color: var(--fg-faint); }
+.command-button, .history-button { color: var(--accent); padding: 0 5px; }
+.command { margin: 0 10px 6px; padding: 4px 8px; max-height: 7.5em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere; flex: none; }
 .spacer { flex: 1 1 0; }
 .link { display: inline-flex; align-items: center; gap: 5px; color: var(--fg-quiet); white-space: nowrap; font-size: 12px; }
 .link .dot { width: 6px; height: 6px; }
 .link[data-link="ended"] .dot { background: var(--fg-faint); }
 .link[data-link="live"] .dot { background: var(--ok); }
-.link[data-link="lost"] .dot, .link[data-link="loki"] .dot { background: var(--warn); }
+.link[data-link="lost"] .dot, .link[data-link="loki"] .dot, .link[data-link="silent"] .dot { background: var(--warn); }
 
-.phases { display: flex; height: 18px; margin: 0 10px 7px; border-radius: 4px; overflow: hidden; gap: 1px; }
-.phase {
-  flex: 1 1 0; min-width: 3px; background: var(--accent-soft); color: var(--fg-quiet); font-size: 11px; line-height: 18px;
-  padding: 0 5px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; text-align: left; border-radius: 0;
-  border: 0;
+.phases { display: flex; height: 18px; margin: 0 10px 7px; padding: 0; border-radius: 4px; overflow: hidden; gap: 1px; list-style: none; }
+.phase { flex: 1 1 0; min-width: 3px; background: var(--accent-soft); color: var(--fg-quiet); container-type: inline-size; }
+.phase button {
+  display: block; width: 100%; height: 18px; font-size: 11px; line-height: 18px; padding: 0 5px; overflow: hidden;
+  text-overflow: ellipsis; white-space: nowrap; text-align: left; border-radius: 0; border: 0;
 }
+@container (max-width: 34px) { .phase button { text-indent: -999px; text-overflow: clip; padding: 0; } }
 .phase:nth-child(even) { background: color-mix(in srgb, var(--accent-soft) 60%, var(--bg-raised)); }
 .phase.running { background: color-mix(in srgb, var(--accent) 22%, var(--bg)); color: var(--fg); }
 .phase.failed { background: var(--bad-soft); color: var(--bad); }
@@ -117,6 +122,8 @@ button[aria-pressed="true"] { background: var(--accent-soft); color: var(--accen
   overflow-wrap: anywhere; display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden; }
 .cause .ways { display: inline-flex; flex-wrap: wrap; gap: 2px; }
 .cause button { color: var(--accent); padding: 0 5px; }
+.cause .before { flex: 1 0 100%; color: var(--fg-quiet); }
+.more-tools { display: none; }
 
 .tools {
   display: flex; align-items: center; gap: 4px; padding: 4px 8px; border-top: 1px solid var(--line);
@@ -131,9 +138,17 @@ button[aria-pressed="true"] { background: var(--accent-soft); color: var(--accen
 .launches { display: flex; gap: 4px; padding: 0 8px 6px; overflow-x: auto; scrollbar-width: thin; }
 .launches button { font-size: 12px; display: inline-flex; align-items: center; gap: 5px; border-color: var(--line); flex: none; }
 .launches .tag { width: 8px; height: 8px; margin: 0; }
-.histogram { position: relative; height: 32px; margin: 0 10px 5px; cursor: crosshair; flex: none; }
-.histogram canvas { width: 100%; height: 30px; display: block; }
-.range { position: absolute; top: 0; bottom: 0; background: color-mix(in srgb, var(--accent) 18%, transparent);
+.histogram { position: relative; margin: 0 10px 3px; flex: none; }
+.histogram-bars { position: relative; height: 45px; cursor: crosshair; touch-action: none; overflow: hidden; }
+.histogram canvas { width: 100%; height: 30px; display: block; border-bottom: 1px solid var(--line); }
+.axis { position: absolute; left: 0; right: 0; top: 31px; height: 14px; color: var(--fg-faint); font-size: 10.5px; line-height: 14px; }
+.axis span { position: absolute; padding-left: 3px; border-left: 1px solid var(--line); white-space: nowrap; font-variant-numeric: tabular-nums; }
+.peak { position: absolute; right: 2px; top: -2px; color: var(--fg-faint); font-size: 10.5px; line-height: 14px; pointer-events: none;
+  background: color-mix(in srgb, var(--bg) 80%, transparent); padding: 0 3px; border-radius: 3px; }
+.whole { position: absolute; left: 2px; top: 0; font-size: 11px; line-height: 16px; padding: 0 6px; color: var(--accent);
+  background: var(--bg); border-color: var(--line); }
+.brush { position: absolute; top: 0; height: 30px; background: color-mix(in srgb, var(--accent) 35%, transparent); pointer-events: none; }
+.range { position: absolute; top: 0; height: 30px; background: color-mix(in srgb, var(--accent) 18%, transparent);
   border-left: 1px solid var(--accent); border-right: 1px solid var(--accent); pointer-events: none; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 4px 18px; padding: 4px 10px 6px; flex: none; }
 .chart { margin: 0; min-width: 0; }
@@ -159,6 +174,40 @@ select { border-color: var(--line); background: var(--bg); padding: 2px 4px; fon
 .help button { border-color: var(--line); }
 kbd { font: 11.5px var(--mono); border: 1px solid var(--line); border-bottom-width: 2px; border-radius: 4px; padding: 0 5px; margin-right: 4px;
   background: var(--bg-raised); }
+.errors { width: min(860px, 94%); }
+.errors ol { list-style: none; margin: 0 0 10px; padding: 0; }
+.errors li button { display: flex; gap: 10px; width: 100%; border: 0; text-align: left; align-items: baseline; padding: 4px 6px; }
+.errors .count { flex: none; min-width: 5ch; text-align: right; font-variant-numeric: tabular-nums; }
+.errors .what { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font: 12px/18px var(--mono); }
+.errors .when { flex: none; color: var(--fg-faint); font-variant-numeric: tabular-nums; }
+.errors .consequence .what { color: var(--fg-faint); }
+.comparison { width: min(900px, 96%); }
+.comparison p { margin: 0 0 8px; color: var(--fg-quiet); }
+.comparison td, .comparison th { vertical-align: top; padding: 3px 14px 3px 0; border-bottom: 1px solid var(--line); text-align: left; }
+.comparison td { overflow-wrap: anywhere; font: 12px/1.5 var(--mono); }
+.comparison thead th { font-weight: 600; }
+.comparison thead small { display: block; font-weight: 400; color: var(--fg-faint); }
+.comparison .part { font-weight: 600; padding-top: 10px; }
+.comparison .ways { display: flex; gap: 8px; }
+.starts { width: min(1000px, 96%); }
+.starts p { margin: 0 0 8px; color: var(--fg-quiet); }
+.starts .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; list-style: none; margin: 0 0 8px; padding: 0; font-size: 12px; }
+.starts .legend li { display: flex; align-items: center; gap: 5px; }
+.starts .legend .tag { width: 10px; height: 10px; margin: 0; }
+.plot { position: relative; display: flex; gap: 3px; height: 210px; padding-top: 18px; margin-bottom: 10px; }
+.plot .top { position: absolute; top: 0; left: 0; font-size: 11px; color: var(--fg-faint); }
+.column { flex: 1 1 0; min-width: 6px; max-width: 64px; display: flex; flex-direction: column; }
+.column .bar { flex: 1 1 0; min-height: 0; display: flex; flex-direction: column; justify-content: flex-end; border-bottom: 1px solid var(--line); }
+.column .part { display: block; flex: none; background: var(--fg-faint); }
+.column .part.failed { background: var(--bad); min-height: 2px; }
+.column .mark { height: 16px; text-align: center; font-size: 12px; line-height: 16px; }
+.starts .mark, .starts .slower { color: var(--bad); }
+.column .version { height: 16px; font-size: 11px; line-height: 16px; color: var(--fg-quiet); white-space: nowrap; }
+.starts .numbers { overflow-x: auto; }
+.starts .numbers th, .starts .numbers td { padding: 3px 14px 3px 0; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap;
+  font-variant-numeric: tabular-nums; }
+.starts .numbers thead th::first-letter { text-transform: uppercase; }
+.starts a { color: var(--accent); }
 .menu { position: absolute; right: 8px; z-index: 5; background: var(--bg); border: 1px solid var(--line); border-radius: 8px;
   box-shadow: 0 6px 24px rgb(0 0 0 / .2); padding: 4px; display: flex; flex-direction: column; }
 .menu button { text-align: left; }
@@ -206,10 +255,13 @@ kbd { font: 11.5px var(--mono); border: 1px solid var(--line); border-bottom-wid
 .text { white-space: pre; flex: 1 1 auto; padding-right: 14px; min-width: 0; unicode-bidi: isolate; direction: ltr; }
 .wrap .text { white-space: pre-wrap; overflow-wrap: anywhere; }
 .continues .text { padding-left: 1.5ch; }
+.request { color: inherit; font: inherit; padding: 0; border: 0; background: none; cursor: pointer; text-decoration: underline dotted; text-underline-offset: 3px; }
+.request:hover { color: var(--accent); text-decoration: underline; }
+.request-filter { max-width: 340px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .more { color: var(--accent); font: 12px/18px var(--font); padding: 0 6px; margin-left: 8px; border: 0; }
 .chip { color: var(--fg-faint); font: 11px/16px var(--font); margin-left: 8px; padding: 1px 6px; border-radius: 8px;
   background: var(--bg-raised); user-select: none; }
-mark { background: var(--mark); color: inherit; border-radius: 2px; }
+mark { background: var(--mark); color: var(--fg); border-radius: 2px; }
 .cursor mark { background: var(--mark-now); }
 .hole {
   position: absolute; left: 0; right: 0; top: 0; color: var(--fg-faint); font: 12px/20px var(--font); padding: 0 12px;
@@ -225,12 +277,12 @@ mark { background: var(--mark); color: inherit; border-radius: 2px; }
 .ansi-bold { font-weight: 600; } .ansi-dim { opacity: .7; } .ansi-italic { font-style: italic; }
 .ansi-underline { text-decoration: underline; } .ansi-strike { text-decoration: line-through; }
 .ansi-inverse { filter: invert(1); background: var(--bg); }
-.ansi-fg-black { color: #57606a; } .ansi-fg-red { color: #b3372f; } .ansi-fg-green { color: #2e7d4f; }
-.ansi-fg-yellow { color: #8a6100; } .ansi-fg-blue { color: #2f6f9f; } .ansi-fg-magenta { color: #8a4a8f; }
-.ansi-fg-cyan { color: #1f7a80; } .ansi-fg-white { color: #57606a; }
-.ansi-fg-bright-black { color: #6e7781; } .ansi-fg-bright-red { color: #c24a3f; } .ansi-fg-bright-green { color: #3a8a5a; }
-.ansi-fg-bright-yellow { color: #94690a; } .ansi-fg-bright-blue { color: #3b7fb3; }
-.ansi-fg-bright-magenta { color: #9a5a9f; } .ansi-fg-bright-cyan { color: #24858b; } .ansi-fg-bright-white { color: #32383f; }
+.ansi-fg-black { color: #57606a; } .ansi-fg-red { color: #b3372f; } .ansi-fg-green { color: #28724a; }
+.ansi-fg-yellow { color: #7d5800; } .ansi-fg-blue { color: #2a6694; } .ansi-fg-magenta { color: #8a4a8f; }
+.ansi-fg-cyan { color: #1a6d73; } .ansi-fg-white { color: #57606a; }
+.ansi-fg-bright-black { color: #5f6872; } .ansi-fg-bright-red { color: #b5433a; } .ansi-fg-bright-green { color: #2c7549; }
+.ansi-fg-bright-yellow { color: #7d5a08; } .ansi-fg-bright-blue { color: #2f6b9d; }
+.ansi-fg-bright-magenta { color: #93519a; } .ansi-fg-bright-cyan { color: #1b7177; } .ansi-fg-bright-white { color: #32383f; }
 :host([data-theme="dark"]) .ansi-fg-black { color: #8b949e; } :host([data-theme="dark"]) .ansi-fg-red { color: #ec8a80; }
 :host([data-theme="dark"]) .ansi-fg-green { color: #69b684; } :host([data-theme="dark"]) .ansi-fg-yellow { color: #d6ab55; }
 :host([data-theme="dark"]) .ansi-fg-blue { color: #74aeda; } :host([data-theme="dark"]) .ansi-fg-magenta { color: #c79ad0; }
@@ -268,12 +320,18 @@ code { font: 12px var(--mono); background: var(--bg-raised); border-radius: 4px;
 .list .title { max-width: 32ch; overflow: visible; white-space: normal; overflow-wrap: anywhere; }
 .list .title a { color: var(--fg); text-decoration: none; }
 .list .title a:hover { color: var(--accent); text-decoration: underline; }
-.list .title small { display: block; font-weight: 400; color: var(--fg-faint); }
+.list small { display: block; font-weight: 400; color: var(--fg-faint); white-space: nowrap; }
 .list .same-trace .title small { display: none; }
-.list .when { white-space: nowrap; font-variant-numeric: tabular-nums; }
+.list .when, .list .host { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .list .why { color: var(--bad); min-width: 24ch; max-width: 60ch; overflow-wrap: anywhere; }
+.list .history-button { display: block; padding: 0; font-size: 12px; line-height: 18px; }
+.list .before { white-space: normal; color: var(--fg-quiet); }
+.list .before a { color: var(--accent); }
+.list .before button { color: var(--accent); padding: 0 4px; }
 .filters { display: flex; gap: 6px; flex-wrap: wrap; margin-bottom: 10px; }
 .filters .find { flex: 0 1 320px; }
+.between { display: inline-flex; gap: 4px; align-items: center; }
+.notice .between input { flex: none; }
 .further { border-color: var(--line); margin-top: 10px; }
 @container (max-width: 760px) {
   .list thead { display: none; }
@@ -283,6 +341,19 @@ code { font: 12px var(--mono); background: var(--bg-raised); border-radius: 4px;
   .list .title, .list .why { flex: 1 0 100%; max-width: none; }
   .list td:empty { display: none; }
 }
+:is(.narrow, .low) .more-tools { display: inline-block; }
+:is(.narrow, .low) .further-tools { display: none; }
+:is(.narrow, .low) .tools.open .further-tools { display: inline-flex; flex-wrap: wrap; }
+.narrow .time { width: 8ch; overflow: hidden; padding-right: 0; margin-right: 6px; }
+.narrow .cause .evidence { -webkit-line-clamp: 2; }
+.narrow .foot .heard { display: none; }
+.narrow .cause button { padding: 0 3px; }
+.narrow .cause .code, .low .cause .code, .low .phases, .low .axis, .low .peak { display: none; }
+.low .histogram-bars { height: 31px; }
+.low .head { padding: 4px 10px 3px; }
+.low .cause { padding: 4px 10px; gap: 0 10px; }
+.low .cause .evidence { -webkit-line-clamp: 1; }
+.low .cause .before { flex: 0 1 auto; }
 [hidden] { display: none !important; }
 @container (max-width: 620px) {
   .head { padding: 6px 8px 5px; gap: 2px 8px; }

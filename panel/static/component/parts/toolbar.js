@@ -3,7 +3,7 @@
 /** @import { Messages, Settings, Switch } from "../types.js" */
 /** @import { Actions } from "../actions.js" */
 
-import { element, iconButton } from "./dom.js";
+import { element, iconButton, wordButton } from "./dom.js";
 
 export class Toolbar {
   #text;
@@ -23,15 +23,23 @@ export class Toolbar {
     this.#text = t;
     this.#switches = { wrap: toggle("wrap"), fold: toggle("fold"), charts: toggle("charts") };
     this.#download = iconButton(t.download, "download", () => actions.openDownloads());
+    const more = wordButton(t.moreTools, "⋯", () => {
+      const isOpen = this.element.classList.toggle("open");
+      more.setAttribute("aria-expanded", String(isOpen));
+    });
+    more.classList.add("more-tools");
+    more.setAttribute("aria-expanded", "false");
     this.element = element("div", { class: "tools", role: "toolbar", "aria-label": t.toolbar },
       ...search,
+      more,
       element("span", { class: "spacer" }),
-      element("span", { class: "group" },
+      element("span", { class: "group further-tools" },
         iconButton(t.start, "top", () => actions.toStart()),
         iconButton(t.end, "bottom", () => actions.toEnd()),
         iconButton(t.firstError, "error", () => actions.toFirstError()),
+        iconButton(t.errorGroups, "errors", () => actions.openErrors()),
         iconButton(t.gotoTime, "goto", () => actions.openGoto())),
-      element("span", { class: "group" },
+      element("span", { class: "group further-tools" },
         ...Object.values(this.#switches),
         iconButton(t.times, "clock", () => actions.nextTimes()),
         iconButton(t.zone, "zone", () => actions.nextZone()),

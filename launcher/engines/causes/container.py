@@ -1,0 +1,155 @@
+"""Known causes: what docker and podman print when a container cannot be made or started."""
+
+from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+
+_DAEMON = rb"(?:Error response from daemon: |Error: )?"
+
+CAUSES = (
+    Cause(
+        "image_not_pulled",
+        Text("the image cannot be pulled[: {why}]", "无法拉取镜像[：{why}]"),
+        Text(
+            "check its name and tag, and that this machine reaches the registry (proxy, docker login); else load it "
+            "from a file (docker load)",
+            "检查镜像名和标签，以及本机能否访问镜像仓库（代理、docker login）；也可从文件加载（docker load）",
+        ),
+        (
+            Line(
+                b"Error response from daemon: Get ", rb'Error response from daemon: Get "(?P<why>https?://.{0,300})'
+            ),
+            Line(b"pull access denied for", rb"Error response from daemon: (?P<why>pull access denied for [^,]+)"),
+            Line(b"manifest for ", rb"Error response from daemon: (?P<why>manifest for .{1,300} not found)"),
+            Line(b"toomanyrequests", rb"Error response from daemon: (?P<why>toomanyrequests: [^.]{1,200})"),
+            Line(b"initializing source", rb"Error: initializing source (?P<why>.{1,300})"),
+            Line(b"short-name", rb'Error: (?P<why>short-name "[^"]*" did not resolve to an alias.{0,100})'),
+            Line(b"No such image: ", rb"Error response from daemon: (?P<why>No such image: \S+)"),
+            Line(b": image not known", rb"Error: (?P<why>\S+: image not known)"),
+        ),
+    ),
+    Cause(
+        "devices_not_visible",
+        Text("a device cannot be given to the container[: {why}]", "无法把设备提供给容器[：{why}]"),
+        Text(
+            "install nvidia-container-toolkit on the machine (docker: nvidia-ctk runtime configure, restart docker; "
+            "podman: nvidia-ctk cdi generate), or set container.gpus to none",
+            "在本机安装 nvidia-container-toolkit（docker：nvidia-ctk runtime configure 并重启 docker；podman：nvidia-ctk "
+            "cdi generate），或将 container.gpus 设为 none",
+        ),
+        (
+            Line(b"could not select device driver", _DAEMON + rb"(?P<why>could not select device driver .{1,80})"),
+            Line(b"unresolvable CDI devices", rb"Error: .{0,200}(?P<why>unresolvable CDI devices .{1,80})"),
+            Line(b"stat nvidia.com/gpu=", rb"Error: (?P<why>stat nvidia\.com/gpu=\S+: no such file or directory)"),
+            Line(
+                b"error gathering device information",
+                rb"Error response from daemon: (?P<why>error gathering device information .{1,200})",
+            ),
+            Line(b"stat /dev/", rb"Error: (?P<why>stat /dev/\S+: no such file or directory)"),
+            Line(
+                b"nvidia-container-cli: ",
+                rb"(?:(?:docker: )?Error response from daemon|Error): .{0,400}(?P<why>nvidia-container-cli: .{1,200})",
+            ),
+        ),
+    ),
+    Cause(
+        "port_in_use",
+        Text("the port is in use[: {address}]", "端口已被占用[：{address}]"),
+        Text("stop the container that publishes it, or choose another port", "停止发布该端口的容器，或换一个端口"),
+        (
+            Line(
+                b"port is already allocated",
+                rb"(?:docker: )?Error response from daemon: .{0,300}Bind for (?P<address>\S+) failed: port is already allocated",
+            ),
+            Line(
+                b"ddress already in use",
+                rb"(?:docker: )?Error response from daemon: .{0,300}listen tcp4? (?P<address>\S+): bind: addr",
+            ),
+        ),
+        about_port=True,
+    ),
+    Cause(
+        "program_missing",
+        Text("the image does not have the program[ {program}]", "镜像中没有程序[ {program}]"),
+        Text("check `command` and the image's entrypoint", "检查 `command` 和镜像的 entrypoint"),
+        (
+            Line(b"[FATAL tini", rb"\[FATAL tini \(\d+\)\] exec (?P<program>\S+) failed: "),
+            Line(
+                b"executable file not found",
+                rb'(?:(?:docker: )?Error response from daemon|Error): .{0,400}exec: "(?P<program>[^"]+)": executable file not found in \$PATH',
+            ),
+            Line(
+                b"no such file or directory",
+                rb'(?:(?:docker: )?Error response from daemon|Error): .{0,400}exec: "(?P<program>[^"]+)": stat [^:]+: no such file or dir',
+            ),
+        ),
+    ),
+    Cause(
+        "container_not_started",
+        Text("the container cannot be made or started[: {why}]", "无法创建或启动容器[：{why}]"),
+        Text(
+            "check container.args, container.network and container.mounts",
+            "检查 container.args、container.network 和 container.mounts",
+        ),
+        (
+            Line(
+                b"Error response from daemon: network ",
+                rb"Error response from daemon: (?P<why>network \S+ not found)",
+            ),
+            Line(b"unable to find user", rb"Error response from daemon: (?P<why>unable to find user [^\s:]+)"),
+            Line(b"unable to find network", rb"Error: (?P<why>unable to find network with name or ID [^\s:]+)"),
+            Line(b"unknown flag: ", rb"(?:Error: )?(?P<why>unknown flag: \S+)"),
+            Line(
+                b"invalid argument ",
+                rb'(?:Error: )?(?P<why>invalid argument "[^"]{0,80}" for "[^"]{1,60}" flag.{0,100})',
+            ),
+            Line(
+                b"OCI runtime create failed",
+                rb"Error response from daemon: .{0,80}(?P<why>OCI runtime create failed: .{1,300})",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "container_init_missing",
+        Text("podman has no init for containers", "podman 没有容器使用的 init 程序"),
+        Text(
+            "install catatonit, or name another one as init_path in containers.conf",
+            "安装 catatonit，或在 containers.conf 中用 init_path 指定其他程序",
+        ),
+        (Line(b"container-init binary not found", rb"Error: container-init binary not found on the host"),),
+    ),
+    Cause(
+        "container_runtime_away",
+        Text("the container runtime does not answer", "容器运行时没有响应"),
+        Text(
+            "start it (systemctl start docker), or correct DOCKER_HOST",
+            "启动它（systemctl start docker），或修正 DOCKER_HOST",
+        ),
+        (Line(b"Cannot connect to the Docker daemon", rb"(?:ERROR: )?Cannot connect to the Docker daemon at \S+"),),
+    ),
+    Cause(
+        "container_runtime_denied",
+        Text("no permission to use the container runtime's socket", "没有权限使用容器运行时的套接字"),
+        Text(
+            "join the group docker (usermod -aG docker USER, then log in again): it is as powerful as root",
+            "加入用户组 docker（usermod -aG docker 用户名，然后重新登录）；该组等同于 root 权限",
+        ),
+        (
+            Line(
+                b"permission denied while trying to connect to the",
+                rb"(?:docker: )?permission denied while trying to connect to the [Dd]ocker (?:daemon socket|API)",
+            ),
+        ),
+    ),
+    Cause(
+        "container_runtime_restarted",
+        Text("the runtime's client lost its connection", "容器运行时的客户端失去连接"),
+        Text("see the log of the runtime: it was ended or restarted", "查看容器运行时的日志：它被停止或重启"),
+        (
+            Line(
+                b"error waiting for container: ",
+                rb'(?:msg="|docker: )?error waiting for container: ',
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+)

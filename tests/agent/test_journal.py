@@ -1,0 +1,109 @@
+"""The journal's file: what becomes of it while the agent has it open."""
+
+import asyncio
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tracetail.agent.journal import queries
+from tracetail.agent.journal.database import Journal, JournalFullError, JournalLockedError
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    opened = Journal(tmp_path / "agent" / "journal.db")
+    opened.open()
+    yield opened
+    opened.close()
+
+
+async def add_source(journal: Journal, key: str) -> None:
+    await journal.write(lambda db: queries.open_source(db, key, "file", {}, 1))
+
+
+async def keys_after_a_restart(journal: Journal) -> set[str]:
+    journal.close()
+    again = Journal(journal.path)
+    again.open()
+    try:
+        return await again.write(lambda db: {row["key"] for row in db.execute("SELECT key FROM sources")})
+    finally:
+        again.close()
+
+
+def remove_directory(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+def remove_file(path: Path) -> None:
+    path.unlink()
+
+
+def replace_by_rubbish(path: Path) -> None:
+    (path.parent / "new").write_text("no database")
+    (path.parent / "new").rename(path)
+
+
+@pytest.mark.parametrize("harm", [remove_directory, remove_file, replace_by_rubbish])
+async def test_a_journal_that_is_removed_or_replaced_is_written_again(
+    journal: Journal, caplog: pytest.LogCaptureFixture, harm: Callable[[Path], None]
+) -> None:
+    await add_source(journal, "before")
+    harm(journal.path)
+    await add_source(journal, "after")
+    assert "was removed or replaced" in caplog.text
+    with pytest.raises(JournalLockedError):
+        Journal(journal.path).open()
+    assert await keys_after_a_restart(journal) == {"before", "after"}
+
+
+async def test_a_journal_that_cannot_be_written_again_is_tried_again(journal: Journal) -> None:
+    await add_source(journal, "before")
+    remove_directory(journal.path)
+    journal.path.parent.write_text("a file in its place")
+    with pytest.raises(JournalFullError, match="cannot be written again"):
+        await add_source(journal, "refused")
+    journal.path.parent.unlink()
+    await add_source(journal, "after")
+    assert await keys_after_a_restart(journal) == {"before", "after"}
+
+
+WRITES = 5
+PROGRAM = f"""
+import asyncio, sys
+from pathlib import Path
+from tracetail.agent.journal.database import Journal
+journal = Journal(Path(sys.argv[1]))
+journal.open()
+async def write():
+    for number in range({WRITES}):
+        for durable in (True, False):
+            await journal.write(
+                lambda db: db.execute("UPDATE sources SET lines = lines + 1 WHERE key = 'a'"), durable=durable
+            )
+asyncio.run(write())
+import os
+os._exit(0)  # closing would write all of it
+"""
+
+
+@pytest.mark.needs("strace")
+async def test_only_what_must_outlive_the_machine_waits_for_the_disk(journal: Journal, tmp_path: Path) -> None:
+    await add_source(journal, "a")
+    journal.close()
+    trace = tmp_path / "trace"
+    command = ["strace", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", str(trace)]
+    program = [sys.executable, "-c", PROGRAM, str(journal.path)]
+    await (await asyncio.create_subprocess_exec(*command, *program)).wait()
+    syncs = len(re.findall(r"\bf(?:data)?sync\(", trace.read_text()))
+    # The first one of a new WAL file syncs its header, and its directory, too.
+    assert WRITES <= syncs <= WRITES + 2
+    again = Journal(journal.path)
+    again.open()
+    [row] = await again.write(lambda db: db.execute("SELECT lines FROM sources").fetchall())
+    again.close()
+    assert row["lines"] == 2 * WRITES

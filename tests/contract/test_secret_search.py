@@ -1,0 +1,118 @@
+"""Both searches for lines that may contain a secret find the same ones, and the same patterns to try on them."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracetail.contract import needles, redaction, secret_search
+from tracetail.contract.masking import DEFAULT_PATTERNS
+from tracetail.contract.redaction import Redactor
+from tracetail.contract.secret_pattern import Pattern, Trigger
+from tracetail.contract.secret_search import ExpressionSearch, NeedleSearch
+
+PATTERNS = (*DEFAULT_PATTERNS, Pattern("extra[0]", r"(card )[0-9]{4}"))
+KEYWORDS = sorted({keyword for pattern in PATTERNS for keyword in pattern.keywords})
+TRIGGERS = [pattern.trigger for pattern in PATTERNS if pattern.trigger]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    if needles.Finder is None:
+        why = "the loops were not compiled: there was no C compiler when tracetail was installed"
+        pytest.fail(why) if os.environ.get("TRACETAIL_TEST_REQUIRE_PROGRAMS") else pytest.skip(why)
+
+
+@pytest.fixture(scope="module")
+def by_needles(compiled):
+    return NeedleSearch(PATTERNS)
+
+
+@pytest.fixture(scope="module")
+def by_expressions():
+    return ExpressionSearch(PATTERNS)
+
+
+@pytest.fixture(scope="module")
+def redactors(compiled):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redaction, "search_for", ExpressionSearch)
+        plain = Redactor(PATTERNS)
+    return Redactor(PATTERNS), plain
+
+
+def in_some_case(text):
+    return st.lists(st.booleans(), min_size=len(text), max_size=len(text)).map(
+        lambda upper: "".join(c.upper() if up else c for c, up in zip(text, upper, strict=True))
+    )
+
+
+def a_run(trigger):
+    letters = st.from_regex(f"[{trigger.alphabet}]{{{trigger.length - 1},{trigger.length + 1}}}", fullmatch=True)
+    start = st.sampled_from(trigger.starts or ("",))
+    return st.tuples(st.sampled_from(["", "x", " ", "_", "\u5bc6"]), start, letters, st.just(trigger.end)).map(
+        "".join
+    )
+
+
+keyword = st.sampled_from(KEYWORDS)
+part = st.one_of(
+    keyword,
+    keyword.flatmap(in_some_case),
+    keyword.flatmap(lambda word: st.integers(1, len(word)).map(lambda end: word[:end])),
+    st.sampled_from(TRIGGERS).flatmap(a_run),
+    st.sampled_from(
+        ["card 1234", "k\N{LATIN SMALL LETTER LONG S}", "to\N{KELVIN SIGN}en=", "ПАРОЛЬ: ", "Contraseña=", "№"]
+    ),
+    st.text(max_size=6),
+    st.sampled_from(["0123456789abcdefX", "= ", "'", " "]),
+)
+lines = st.lists(part, max_size=5).map(lambda parts: "".join(parts).replace("\n", "|").encode(errors="replace"))
+
+
+@given(st.lists(lines, max_size=8))
+def test_both_find_the_same_lines(by_needles, by_expressions, block):
+    text = b"\n".join(block)
+    found = [line for line in by_needles.lines(text) if line[0] < line[1]]
+    wanted = [line for line in by_expressions.lines(text) if line[0] < line[1]]
+    # Of a word in another script a part may be all that is looked for.
+    assert set(found) >= set(wanted)
+    assert all((line in wanted) or not text[slice(*line)].isascii() for line in found)
+
+
+@given(lines)
+def test_both_find_the_same_patterns(by_needles, by_expressions, line):
+    found, wanted = by_needles.patterns(line), by_expressions.patterns(line)
+    assert set(found) >= set(wanted)
+    # The user's own patterns are tried on every line that is looked at.
+    assert not line.isascii() or set(found) - set(wanted) <= {len(PATTERNS) - 1}
+
+
+@given(st.lists(lines, max_size=6))
+def test_both_mask_the_same(redactors, block):
+    fast, plain = redactors
+    text = b"\n".join(block)
+    assert fast.redact(text) == plain.redact(text)
+
+
+def test_each_keyword_is_found_in_a_line(by_needles):
+    for word in KEYWORDS:
+        text = f"first\nbefore {word}".encode()
+        assert list(by_needles.lines(text + b" behind\nlast")) == [(6, len(text) + 7)], word
+        assert list(by_needles.lines(text)) == [(6, len(text))], word
+        assert list(by_needles.lines(word.upper().encode())) or not word.isascii(), word
+
+
+@pytest.mark.parametrize("length", range(1, 40))
+def test_a_run_is_found_by_its_very_length(length):
+    search = NeedleSearch((Pattern("hex", "([0-9a-f]{32}[.])", trigger=Trigger((), "0-9a-f", 32, ".")),))
+    for before in ("", "x" * 7 + " ", "-" * 31):
+        for behind in (".", ".x", "", "g."):
+            line = f"{before}{'7a' * 20}"[: len(before) + length].encode() + behind.encode()
+            assert bool(list(search.lines(line))) == (length == 32 and behind.startswith(".")), line
+
+
+def test_without_a_compiled_finder_expressions_search(monkeypatch):
+    monkeypatch.setattr(needles, "Finder", None)
+    assert isinstance(secret_search.search_for(PATTERNS), ExpressionSearch)
