@@ -3,7 +3,6 @@
 import errno
 import os
 import resource
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,10 +43,10 @@ class OpenFiles:
     """The source's key and its row for the file: an inode may be reused for another file."""
     paths: set[str] = field(default_factory=set)
     """The keys of the sources that discovery has found."""
-    held: Counter[Identity] = field(default_factory=Counter)
-    """Number of open readers by file; the inode of an open file cannot be reused."""
+    held: dict[Identity, list[FileReader]] = field(default_factory=dict)
+    """The open readers by file; the inode of an open file cannot be reused."""
     open: int = 0
-    """Sum of `held`, kept up to date because it is read at every poll."""
+    """How many there are in `held`, kept up to date because it is read at every poll."""
     idle: dict[str, Callable[[], None]] = field(default_factory=dict)
     """By the key of a source that has read its files to their ends, the longest idle first: closes its files."""
     limits: tuple[int, int] = field(default_factory=descriptor_limits)
@@ -97,7 +96,7 @@ class OpenFiles:
         owner, row = self.owners.get(identity, (key, new))
         if owner == key:
             return new
-        if self.held[identity] or (row.head and _is_at(owner, identity)):
+        if identity in self.held or (row.head and _is_at(owner, identity)):
             return None
         if not row.done and owner in self.paths and reader.continues(row):
             return None  # renamed while nothing was followed: its source finds it by its inode when it goes on
@@ -115,7 +114,7 @@ class OpenFiles:
         """
         identity = reader.device, reader.inode
         rows = [row for owner, row in list(self.owners.values()) if owner == key]
-        for row in rows:
+        for row in map(self._as_read, rows):
             if not row.position or (row.device, row.inode) == identity:
                 continue
             try:
@@ -132,6 +131,14 @@ class OpenFiles:
                 return True
         return False
 
+    def _as_read(self, row: FileRow) -> FileRow:
+        """Return a row with what was read of its file, acknowledged or not: that may take long."""
+        reader = max(self.held.get((row.device, row.inode), ()), key=lambda reader: reader.position, default=None)
+        if reader is None or reader.position <= row.position:
+            return row
+        head, tail, _ = reader.fingerprint(reader.position)
+        return FileRow(row.path, row.device, row.inode, head, tail, reader.position)
+
     def is_free(self, reader: FileReader, key: str) -> bool:
         """Return whether no source other than `key` reads this file, or has read all of it."""
         return self.begin_of(reader, key) is not None
@@ -142,13 +149,13 @@ class OpenFiles:
 
     def hold(self, reader: FileReader) -> None:
         """Count a file that was opened."""
-        self.held[reader.device, reader.inode] += 1
+        self.held.setdefault((reader.device, reader.inode), []).append(reader)
         self.open += 1
 
     def release(self, reader: FileReader) -> None:
         """Close a file that hold() counted."""
         identity = reader.device, reader.inode
-        self.held[identity] -= 1
+        self.held[identity].remove(reader)
         self.open -= 1
         if not self.held[identity]:
             del self.held[identity]

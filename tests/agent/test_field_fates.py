@@ -16,7 +16,7 @@ from pathlib import Path
 
 import cramjam
 import pytest
-from support.agent_loki import LokiStandIn
+from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import AgentProcess
 from support.waiting import eventually
 
@@ -331,6 +331,34 @@ async def test_a_copy_whose_original_could_not_be_truncated_is_not_read(fate: Fa
     shutil.copy(fate.dir / "app.log", fate.dir / "app.log.1")
     fate.number("app.log", 20)
     await fate.arrive(quiet=6)
+
+
+@pytest.mark.parametrize("truncated", [False, True])
+async def test_a_copy_that_is_made_while_the_first_lines_are_on_their_way_is_not_read(
+    fate: Fate, loki: LokiStandIn, *, truncated: bool
+) -> None:
+    # a rotation while Loki cannot be reached, or is slow
+    arrived, answer = asyncio.Event(), asyncio.Event()
+
+    async def hold(entries: list[Stored], loki: LokiStandIn) -> None:
+        arrived.set()
+        await answer.wait()
+
+    loki.behaviours = [hold]
+    await fate.follow("app*")
+    fate.number("app.log", 100)
+    await asyncio.wait_for(arrived.wait(), 60)
+    shutil.copy(fate.dir / "app.log", fate.dir / "app.log.1")
+    if truncated:
+        os.truncate(fate.dir / "app.log", 0)
+    fate.number("app.log", 20)
+    # Whoever takes the copy for a log sends it now.
+    bodies = len(loki.bodies)
+    with contextlib.suppress(TimeoutError):
+        await loki.until(lambda: len(loki.bodies) > bodies, GLOB_EVERY_SECONDS + 2)
+    answer.set()
+    await fate.arrive(quiet=2)
+    assert fate.gaps == []
 
 
 async def test_copied_and_truncated_while_two_writers_append(fate: Fate) -> None:
