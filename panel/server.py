@@ -15,6 +15,7 @@ from tracetail.loki.client import LokiClient
 from tracetail.loki.settings import LokiSettings
 from tracetail.panel.auth.access import Keys
 from tracetail.panel.metrics import Metrics
+from tracetail.panel.pages.static_files import StaticFiles
 from tracetail.panel.powerjob import PowerJob
 from tracetail.panel.routes.answer import json_answer
 from tracetail.panel.routes.errors import error_answer
@@ -73,6 +74,7 @@ class PanelServer:
         self.keys = Keys(settings, shared_secret)
         self.loki = LokiClient(loki_settings, connections=_LOKI_CONNECTIONS)
         self._redactor = redactor or Redactor()
+        self._files = StaticFiles(_STATIC)
         self._guard = Guard(self.keys, settings.origins)
         self._reader = Reader(self.loki)
         self._traces = Traces(self.loki, self._reader, settings)
@@ -108,11 +110,11 @@ class PanelServer:
                 web.get("/", self._home),
                 web.get("/panel", self._page("panel.html")),
                 web.get("/embed", self._page("embed.html")),
-                web.get("/tracetail-panel.js", self._module),
+                web.get("/tracetail-panel.js", self._page("tracetail-panel.js")),
                 web.get("/openapi.json", self._openapi),
                 web.get("/healthz", self._healthz),
                 web.get("/metrics", self._metrics_page),
-                web.static("/static", _STATIC),
+                web.get("/static/{name:.+}", self._static),
             ]
         )
         app.on_response_prepare.append(self._guard.add_headers)
@@ -183,16 +185,16 @@ class PanelServer:
         self._metrics.requests.labels(_route(request), str(response.status)).inc()
 
     def _page(self, name: str) -> Handler:
-        async def page(_request: web.Request) -> web.StreamResponse:
-            return web.FileResponse(_STATIC / name, headers={"Cache-Control": "no-cache"})
+        async def page(request: web.Request) -> web.StreamResponse:
+            return self._files.answer(request, name)
 
         return page
 
+    async def _static(self, request: web.Request) -> web.StreamResponse:
+        return self._files.answer(request, request.match_info["name"])
+
     async def _home(self, _request: web.Request) -> web.StreamResponse:
         raise web.HTTPFound("/panel")
-
-    async def _module(self, _request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(_STATIC / "tracetail-panel.js")
 
     async def _openapi(self, _request: web.Request) -> web.StreamResponse:
         return json_answer(document())

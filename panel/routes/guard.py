@@ -57,7 +57,6 @@ class Guard:
         if request.path.startswith(("/static/", "/tracetail-panel.js")):
             headers["Access-Control-Allow-Origin"] = "*"
             headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-            headers.setdefault("Cache-Control", "no-cache")
         elif origin in self._origins:
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Last-Event-ID"

@@ -1,4 +1,4 @@
-// Loads the page again when its modules did not arrive: a browser drops what it is loading when the network changes (a VPN
+// Loads the page again when its script did not arrive: a browser drops what it is loading when the network changes (a VPN
 // that connects, another wireless network). A classic script without imports, so that it runs when they do not.
 
 (() => {

@@ -1,4 +1,4 @@
-// <tracetail-panel>, served as /tracetail-panel.js: one import brings all of it.
+// <tracetail-panel>, served as /tracetail-panel.js: with all that it imports.
 //   <script type="module" src="https://panel.example/tracetail-panel.js"></script>
 
-export { TracetailPanel } from "./static/component/panel-element.js";
+export { TracetailPanel } from "./component/panel-element.js";

@@ -30,19 +30,18 @@ def lines(loki):
 
 
 @pytest.mark.parametrize("address", ["panel?traceId=t1", "embed#traceId=t1"])
-async def test_a_page_whose_modules_were_dropped_is_loaded_again(lines, panel, browser, address):
+async def test_a_page_whose_script_was_dropped_is_loaded_again(lines, panel, browser, address):
     async with opened(browser, "about:blank") as page:
-        # Twice: a module whose preload failed is asked for again.
-        await page.route("**/component/parts/layout.js", Drops(2).handle)
+        await page.route("**/static/{page,embed}.js", Drops(2).handle)
         await page.goto(f"{panel.url}/{address}")
         await until(page, f"{PANEL} !== null && {SEEN}.includes('INFO seen')")
 
 
 @pytest.mark.parametrize(("locale", "offer"), [("en", "load it again"), ("zh", "重新加载")])
-async def test_a_page_whose_modules_never_arrive_says_so(lines, panel, browser, locale, offer):
+async def test_a_page_whose_script_never_arrives_says_so(lines, panel, browser, locale, offer):
     async with opened(browser, "about:blank") as page:
         drops = Drops(1000)
-        await page.route("**/component/parts/layout.js", drops.handle)
+        await page.route("**/static/page.js", drops.handle)
         await page.goto(f"{panel.url}/panel?traceId=t1&locale={locale}")
         link = page.locator(f"a:has-text('{offer}')")
         await link.wait_for()

@@ -4,10 +4,15 @@ import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from support.panel_browser import opened
+from yarl import URL
 
 from tracetail.panel import server
+from tracetail.panel.pages.joined_modules import JoinError, join
+from tracetail.panel.pages.static_files import StaticFiles
 from tracetail.panel.routes.schemas import SCHEMAS
 
 STATIC = Path(server.__file__).parent / "static"
@@ -36,11 +41,57 @@ def imported(path):
     return {module.relative_to(STATIC.resolve()).as_posix() for module in found}
 
 
-@pytest.mark.parametrize("page", ["panel.html", "embed.html"])
-def test_a_page_names_every_module_that_it_loads_so_that_a_browser_fetches_them_at_once(page):
-    text = (STATIC / page).read_text(encoding="utf-8")
-    script = re.search(r'<script type="module" src="/static/([^"]+)"', text)[1]
-    assert set(re.findall(r'modulepreload" href="/static/([^"]+)"', text)) == imported(STATIC / script)
+@pytest.mark.parametrize("page", ["/panel", "/embed"])
+@pytest.mark.needs("chromium")
+async def test_a_page_is_there_after_few_requests(panel, browser, page):
+    # each costs milliseconds, over a distance many
+    async with opened(browser, f"{panel.url}{page}") as loaded:
+        names = await loaded.evaluate("performance.getEntriesByType('resource').map(({ name }) => name)")
+    assert len([name for name in names if name.endswith(".js")]) == 2
+
+
+async def test_what_a_browser_has_is_not_sent_again(panel):
+    url = f"{panel.url}/tracetail-panel.js"
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url) as first:
+            assert first.headers["Content-Encoding"] == "gzip"
+            assert first.headers["Content-Type"] == "text/javascript; charset=utf-8"
+            text = await first.text()
+        async with session.get(url, headers={"If-None-Match": first.headers["ETag"]}) as again:
+            assert (again.status, await again.read()) == (304, b"")
+        async with session.get(url, headers={"Accept-Encoding": "identity"}) as plain:
+            assert "Content-Encoding" not in plain.headers
+            assert await plain.text() == text
+
+
+@pytest.mark.parametrize(
+    "path", ["../server.py", "%2e%2e/server.py", "component", "component/none.js", "//etc/passwd"]
+)
+async def test_nothing_else_is_served(panel, path):
+    address = URL(f"{panel.url}/static/{path}", encoded=True)
+    async with aiohttp.ClientSession() as session, session.get(address) as answer:
+        assert answer.status == 404
+
+
+def test_a_changed_module_is_answered_at_once(tmp_path):
+    (tmp_path / "part.js").write_text("export const name = 'before';\n")
+    (tmp_path / "page.js").write_text('import { name } from "./part.js";\nconsole.log(name);\n')
+    files = StaticFiles(tmp_path)
+    request = make_mocked_request("GET", "/page.js")
+    assert b"before" in files.answer(request, "page.js").body
+    (tmp_path / "part.js").write_text("export const name = 'and after';\n")
+    assert b"and after" in files.answer(request, "page.js").body
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["import * as all from './b.js';", "export default 1;", "export let count = 0;", "export const { a } = {};"],
+)
+def test_a_module_that_cannot_be_joined_is_an_error(tmp_path, statement):
+    (tmp_path / "part.js").write_text(statement + "\n")
+    (tmp_path / "page.js").write_text('import { name } from "./part.js";\n')
+    with pytest.raises(JoinError, match=r"part\.js"):
+        join(tmp_path / "page.js")
 
 
 def test_every_module_is_loaded():

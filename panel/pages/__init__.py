@@ -1,0 +1,1 @@
+"""The files of the pages: from memory, each page's modules as one."""
