@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import time
@@ -77,8 +78,7 @@ def launches(state_dir: Path, problem: Callable[[str], None] | None = None) -> I
     """
     root = launches_dir(state_dir)
     names = os.listdir(root) if root.is_dir() else []  # noqa: PTH208
-    for name in sorted((name for name in names if is_launch_id(name)), reverse=True):
-        launch = LaunchDir(root / name)
+    for launch in _newest_first([LaunchDir(root / name) for name in names if is_launch_id(name)]):
         text = ""
         try:
             found = read_launch(launch)
@@ -92,6 +92,21 @@ def launches(state_dir: Path, problem: Callable[[str], None] | None = None) -> I
             yield found
         elif problem is not None:
             problem(text)
+
+
+def _newest_first(found: list[LaunchDir]) -> Iterator[LaunchDir]:
+    """Yield launches by their ids, which begin with the second of their start; within a second by their records."""
+    found.sort(key=lambda launch: launch.launch_id, reverse=True)
+    for _, of_one_second in itertools.groupby(found, key=lambda launch: launch.launch_id.partition("-")[0]):
+        several = list(of_one_second)
+        yield from sorted(several, key=_started_at, reverse=True) if len(several) > 1 else several
+
+
+def _started_at(launch: LaunchDir) -> str:
+    try:
+        return str(launch.read().get("startedAt", ""))
+    except (OSError, record.RecordError):
+        return ""
 
 
 def machine_launches(state_dir: Path) -> Iterator[Launch]:

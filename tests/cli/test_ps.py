@@ -65,6 +65,15 @@ def test_an_age_in_the_future_or_of_no_time_is_no_error():
     assert (age(STARTED, NOW - 5), age("soon", NOW)) == ("0s", "")
 
 
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (2, 3, 1)])
+def test_launches_of_one_second_are_listed_as_they_began(state, order):
+    for number, suffix in enumerate(order):
+        started = f"2026-11-27T10:00:00.{number}00000000+00:00"
+        write_launch(state, f"20261127T100000-00000{suffix}", state="stopped", startedAt=started)
+    write_launch(state, "20261127T100001-000000", state="stopped", startedAt="2026-11-27T10:00:01.000000000+00:00")
+    assert ids("--all") == ["0", *map(str, reversed(order))]
+
+
 @pytest.mark.usefixtures("three")
 @pytest.mark.parametrize(
     ("arguments", "found"),
