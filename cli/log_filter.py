@@ -63,9 +63,16 @@ class LineFilter(NamedTuple):
         return self.pattern is None or self.pattern.search(entry.text) is not None
 
 
+class InContext(NamedTuple):
+    """A line of those that are wanted, or one around it."""
+
+    entry: Entry
+    is_wanted: bool
+
+
 async def with_context(
     entries: AsyncIterator[Entry] | Iterable[Entry], wanted: LineFilter, count: int
-) -> AsyncIterator[Entry | None]:
+) -> AsyncIterator[InContext | None]:
     """Yield the lines that are wanted, each with lines of its log around it, and None where lines are left out.
 
     count: how many lines before and after each; without any there is no None either.
@@ -82,14 +89,14 @@ async def with_context(
                 yield None
             skipped.discard(source)
             for one in recent:
-                yield one
+                yield InContext(one, False)
             recent.clear()
-            yield entry
+            yield InContext(entry, True)
             printed = True
             following[source] = count
         elif following.get(source, 0) > 0:
             following[source] -= 1
-            yield entry
+            yield InContext(entry, False)
         else:
             if len(recent) == count:
                 skipped.add(source)

@@ -31,19 +31,20 @@ class LogPrinter:
         """Whether lines of several logs are printed: each then has the name of its log in front."""
         self.count = 0
 
-    def print(self, entry: Entry | None) -> None:
-        """Print one entry, or the mark of lines that are left out."""
-        if entry is None:
-            if not self._as_json:
-                click.echo("--")
-            return
+    def print_left_out(self) -> None:
+        """Print the mark of lines that are left out."""
+        if not self._as_json:
+            click.echo("--")
+
+    def print(self, entry: Entry, mark: str = "") -> None:
+        """Print one entry. mark: in front of it, where a person reads."""
         self.count += 1
         if self._as_json:
             text = json.dumps({**entry.as_json(), "labels": launch_labels_of(entry)}, ensure_ascii=False)
         elif self._raw:
             text = entry.text
         else:
-            text = self._formatted(entry)
+            text = mark + self._formatted(entry)
         click.echo(text, color=True)  # click must not remove colours: _formatted does where they are unwanted
 
     def _formatted(self, entry: Entry) -> str:

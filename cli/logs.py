@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import click
 
@@ -17,7 +17,7 @@ from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
 from tracetail.cli.language import both
 from tracetail.cli.local_logs import LocalLogs
 from tracetail.cli.log_choice import Choice, by_options, by_word, did_you_mean, newest
-from tracetail.cli.log_filter import LineFilter, with_context
+from tracetail.cli.log_filter import InContext, LineFilter, with_context
 from tracetail.cli.log_printer import LogPrinter
 from tracetail.cli.log_reader import LogReader, Selection
 from tracetail.cli.refusals import said
@@ -29,9 +29,6 @@ from tracetail.launcher.registry import Launch
 from tracetail.loki import logql
 from tracetail.loki.client import LokiClient
 from tracetail.loki.errors import LokiError, LokiUnavailableError
-
-if TYPE_CHECKING:
-    from tracetail.panel.trace.entry import Entry
 
 
 @click.command()
@@ -56,7 +53,14 @@ if TYPE_CHECKING:
 @click.option("--regex", metavar="RE2", help="Only lines that match this regular expression (RE2).")
 @click.option("--request-id", metavar="ID", help="Only lines about this request: X-Request-Id, or the engine's id.")
 @click.option("-i", "--ignore-case", is_flag=True, help="For --grep and --regex.")
-@click.option("-C", "--context", type=click.IntRange(min=0), default=0, metavar="N", help="N lines around each, too.")
+@click.option(
+    "-C",
+    "--context",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="N lines around each, too; > marks it.",
+)
 @click.option("--since", default="7d", show_default=True, metavar="WHEN", help=f"The oldest lines: {FORMS}.")
 @click.option("-n", "--tail", type=click.IntRange(min=0), metavar="N", help="Only the newest N lines.")
 @click.option("--local", is_flag=True, help="From this machine's log files, without Loki.")
@@ -177,9 +181,8 @@ class _Local(NamedTuple):
         printer.several = len(self.launches) > 1
         logs = LocalLogs(self.launches, self.settings)
         entries = (one for one in logs.stored() if one.time_ns >= self.start_ns)
-        found: Iterable[Entry | None] = [one async for one in with_context(entries, self.chosen, self.context)]
-        for entry in deque(found, maxlen=self.tail):
-            printer.print(entry)
+        found = [one async for one in with_context(entries, self.chosen, self.context)]
+        _print_found(printer, deque(found, maxlen=self.tail), marked=self.context > 0)
         if follow:
             for entry in logs.new():
                 if self.chosen.matches(entry):
@@ -201,9 +204,8 @@ async def _print(
         reader = LogReader(loki, selection)
         printer.several = await reader.has_several_logs()
         if context:
-            found = [entry async for entry in with_context(reader.stored(), chosen, context)]
-            for each in deque(found, maxlen=tail):
-                printer.print(each)
+            found = [shown async for shown in with_context(reader.stored(), chosen, context)]
+            _print_found(printer, deque(found, maxlen=tail), marked=True)
         elif tail is None:
             async for entry in reader.stored():
                 printer.print(entry)
@@ -214,6 +216,15 @@ async def _print(
             async for entry in reader.new():
                 if chosen.matches(entry):
                     printer.print(entry)
+
+
+def _print_found(printer: LogPrinter, found: Iterable[InContext | None], *, marked: bool) -> None:
+    """Print lines with those around them. marked: show which are which."""
+    for shown in found:
+        if shown is None:
+            printer.print_left_out()
+        else:
+            printer.print(shown.entry, ("> " if shown.is_wanted else "  ") if marked else "")
 
 
 def _wants_colour() -> bool:

@@ -70,7 +70,7 @@ HELP = {
     "Only lines that match this regular expression (RE2).": "只要匹配这个正则表达式（RE2）的行。",
     "Only lines about this request: X-Request-Id, or the engine's id.": "只要与这个请求有关的行：X-Request-Id，或引擎的请求 id。",
     "For --grep and --regex.": "--grep 和 --regex 忽略大小写。",
-    "N lines around each, too.": "同时打印每个匹配行前后各 N 行。",
+    "N lines around each, too; > marks it.": "同时打印每个匹配行前后各 N 行；匹配行以 > 标出。",
     "The oldest lines: 10m, 6h, 7d, 14:00, today, yesterday, 2026-11-22 or 2026-11-22T14:00.": "从何时开始：10m、6h、7d、14:00、today、yesterday、2026-11-22 或 2026-11-22T14:00。",
     "Only the newest N lines.": "只要最新的 N 行。",
     "From this machine's log files, without Loki.": "读本机的日志文件，不访问 Loki。",

@@ -17,7 +17,7 @@ def wanted(grep=None, levels=(), **options):
 
 
 async def shown(given, chosen, count):
-    return ["--" if one is None else one.text async for one in with_context(given, chosen, count)]
+    return ["--" if one is None else one.entry.text async for one in with_context(given, chosen, count)]
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,25 @@ async def test_a_traceback_with_a_header_on_every_line_is_folded_to_its_exceptio
     assert len(await rows_of(call, blocks, fold=True, unfolded=["1000-aa"])) == len(entries)
 
 
+async def test_a_traceback_without_headers_is_folded_to_its_exception(call):
+    # as uvicorn prints what an application raises
+    frames = [f'  File "app.py", line {number}, in call' for number in range(4)]
+    head, *texts = ["ERROR:    Exception in ASGI application", "Traceback (most recent call last):", *frames]
+    entries = [
+        {"source": "a", "level": "error", "id": f"{1000 + number}-aa", "text": text}
+        for number, text in enumerate([head, *texts, "RuntimeError: CUDA error: out of memory"])
+    ]
+    entries.append({"source": "a", "level": "info", "id": "2000-aa", "text": "INFO:     Shutting down"})
+    blocks = [{"entries": entries, "counts": {"a": len(entries)}}]
+    folded = await rows_of(call, blocks, fold=True)
+    assert [(text, number, hidden) for text, number, _, _, hidden in folded] == [
+        (head, 1, 5),
+        ("RuntimeError: CUDA error: out of memory", 7, 0),
+        ("INFO:     Shutting down", 8, 0),
+    ]
+    assert len(await rows_of(call, blocks, fold=True, unfolded=["1000-aa"])) == len(entries)
+
+
 async def test_colours_become_styles_and_hidden_characters_their_codes(call):
     assert await call("ansi", "pieces", "plain") == [{"text": "plain"}]
     assert await call("ansi", "pieces", "\x1b[1;38;5;196mred\x1b[0m\u202egnp") == [

@@ -154,10 +154,15 @@ class RowBuilder {
     const continuations = this.#continuations;
     this.#record = null;
     if (continuations.length) this.#continuations = [];
-    if (!record || !this.#fold || continuations.length <= FOLD_MIN) return;
-    record.folded = continuations.length;
+    if (!record || !this.#fold) return;
+    const exception = continuations.findLast(({ entry }) => entry.level === "error" && isErrorHead(entry.text));
+    const folded = continuations.length - (exception ? 1 : 0);
+    if (folded <= FOLD_MIN) return;
+    record.folded = folded;
     record.open = this.#unfolded.has(record.key);
-    if (!record.open) this.#rows.length -= continuations.length; // they are the last rows
+    if (record.open) return;
+    this.#rows.length -= continuations.length; // they are the last rows
+    if (exception) this.#rows.push(exception);
   }
 }
 
