@@ -27,13 +27,13 @@ demo: $(BIN)/tracetail ## Run the whole chain on this machine (ONCE=1: check it,
 unexport PYTHONDONTWRITEBYTECODE
 
 # The tests mostly wait for processes, so more of them than there are cores run at a time.
-TEST_WORKERS ?= 6
+TEST_WORKERS ?= 8
 
 test: $(VENV)/.dev ## Run the tests (ARGS="-n0 -k name": those alone, one after the other)
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 test-field: $(VENV)/.dev ## Stage failures of real installations: starts, files, containers, users
-	$(BIN)/pytest -m field -n $(TEST_WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/pytest -m field -n 6 --dist worksteal $(ARGS)
 
 screenshots: $(VENV)/.dev ## Make the pictures of the panel in docs/images anew (needs Chromium)
 	PYTHONPATH=tests $(BIN)/python -m support.screenshots docs/images
