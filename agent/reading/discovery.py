@@ -95,7 +95,7 @@ class Discovery:
         self._listed_ns: dict[str, int] = {}
         """By the glob of a source: when it was listed last."""
         self.matches: dict[str, int] = {}
-        """By the glob of a source: how many paths it matched last."""
+        """By the glob of a source: how many paths it matched when they were listed, and have appeared since."""
         self._empty: set[str] = set()
         """Globs of which it was logged that they match nothing."""
         self._watches = DirectoryWatches()
@@ -276,7 +276,9 @@ class Discovery:
                 if globs.leads_on(source.glob, path) and os.path.isdir(path):  # noqa: PTH112  (text)
                     names |= dict.fromkeys(self._files_below(path, source.glob))
             self.touched |= {name_of(name): appeared.get(name, True) for name in names if name in self._known}
-            yield from self._sources_of(names, source, self._listed_ns.get(source.glob, 0), hold=True)
+            for found in self._sources_of(names, source, self._listed_ns.get(source.glob, 0), hold=True):
+                self.matches[source.glob] = self.matches.get(source.glob, 0) + 1
+                yield found
 
     def _files_below(self, directory: str, pattern: str) -> Iterator[str]:
         """Watch a directory that has appeared, and those below it; yield the paths in them that a glob matches."""

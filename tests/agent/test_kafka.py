@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+from support.agent_loki import has_each_once
 from support.agent_process import INSTANCE, TRACE, AgentProcess, Launch
 from support.kafka_broker import PASSWORD, TOPIC, USER, KafkaBroker, Sent
 from support.tls import Authority
@@ -134,8 +135,7 @@ async def test_every_line_once_after_dedupe_though_agent_and_broker_are_killed(
     for launch in launches:
         of_launch = numbers([sent for sent in once(messages) if sent.key == launch.launch_id])
         assert of_launch == sorted(of_launch)
-    in_loki = [int(line.rpartition(" ")[2]) for line in loki.lines() if "] line " in line]
-    assert sorted(in_loki) == list(range(printed))
+    await has_each_once(loki, printed)
 
 
 async def _has_sent(agent: AgentProcess) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from aiohttp import web
+from support.agent_loki import has_each_once
 from support.agent_process import TRACE, AgentProcess, Launch
 from support.otlp_receiver import OtlpReceiver, Received, config, partial, refusal
 from support.tls import Authority
@@ -138,8 +139,7 @@ async def test_every_line_once_after_dedupe_though_the_agent_is_killed(start_age
     for launch in launches:
         of_launch = numbers([one for one in once if one.resource["tracetail.launch_id"] == launch.launch_id])
         assert of_launch == sorted(of_launch)
-    in_loki = [int(line.rpartition(" ")[2]) for line in loki.lines() if "] line " in line]
-    assert sorted(in_loki) == list(range(printed))
+    await has_each_once(loki, printed)
 
 
 async def test_a_line_that_is_refused_is_found_and_kept_and_the_others_arrive(

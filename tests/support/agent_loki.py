@@ -188,6 +188,16 @@ class LokiStandIn:
         return web.json_response({"status": "success", "data": {"resultType": "streams", "result": result}})
 
 
+async def has_each_once(loki: LokiStandIn, count: int) -> None:
+    """Wait for the lines `…] line 0` to `…] line {count - 1}`, which may come after those of another output."""
+
+    def numbers() -> list[int]:
+        return sorted(int(line.rpartition(" ")[2]) for line in loki.lines() if "] line " in line)
+
+    await loki.until(lambda: len(numbers()) >= count)
+    assert numbers() == list(range(count))
+
+
 async def _half(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(status=500, headers={"Content-Length": "1000"})
     await response.prepare(request)
