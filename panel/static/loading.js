@@ -5,7 +5,9 @@
   const KEY = "tracetail-loads";
   const ATTEMPTS = 3;
   const PAUSE_MS = 1000;
-  const isChinese = (new URLSearchParams(location.search).get("locale") ?? navigator.language).startsWith("zh");
+  // A frame has its parameters behind the #, the page by itself in the query.
+  const [query, fragment] = [location.search, location.hash.slice(1)].map((text) => new URLSearchParams(text));
+  const isChinese = (query.get("locale") ?? fragment.get("locale") ?? navigator.language).startsWith("zh");
 
   /** How often this page failed to load in this tab; all attempts where the browser keeps nothing for a frame. */
   function failures() {

@@ -37,12 +37,19 @@ async def test_a_page_whose_script_was_dropped_is_loaded_again(lines, panel, bro
         await until(page, f"{PANEL} !== null && {SEEN}.includes('INFO seen')")
 
 
-@pytest.mark.parametrize(("locale", "offer"), [("en", "load it again"), ("zh", "重新加载")])
-async def test_a_page_whose_script_never_arrives_says_so(lines, panel, browser, locale, offer):
+@pytest.mark.parametrize(
+    ("address", "offer"),
+    [
+        ("panel?traceId=t1&locale=en", "load it again"),
+        ("panel?traceId=t1&locale=zh", "重新加载"),
+        ("embed#traceId=t1&locale=zh", "重新加载"),
+    ],
+)
+async def test_a_page_whose_script_never_arrives_says_so(lines, panel, browser, address, offer):
     async with opened(browser, "about:blank") as page:
         drops = Drops(1000)
-        await page.route("**/static/page.js", drops.handle)
-        await page.goto(f"{panel.url}/panel?traceId=t1&locale={locale}")
+        await page.route("**/static/{page,embed}.js", drops.handle)
+        await page.goto(f"{panel.url}/{address}")
         link = page.locator(f"a:has-text('{offer}')")
         await link.wait_for()
         drops.left = 0
