@@ -155,7 +155,7 @@ class RowBuilder {
     this.#record = null;
     if (continuations.length) this.#continuations = [];
     if (!record || !this.#fold) return;
-    const exception = continuations.findLast(({ entry }) => entry.level === "error" && isErrorHead(entry.text));
+    const exception = continuations.filter(({ entry }) => entry.level === "error" && isErrorHead(entry.text)).pop();
     const folded = continuations.length - (exception ? 1 : 0);
     if (folded <= FOLD_MIN) return;
     record.folded = folded;
