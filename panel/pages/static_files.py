@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import mimetypes
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +9,8 @@ from aiohttp import ETag, hdrs, web
 
 from tracetail.panel.pages.joined_modules import join
 
+_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+"""Not those of mimetypes, which depend on the machine's files and on the version of Python."""
 _COMPRESSED_FROM_BYTES = 512
 """Smaller files are not worth it."""
 
@@ -71,7 +72,7 @@ class StaticFiles:
         if file is None or file.changed != changed:
             content = join(path).encode() if is_joined else path.read_bytes()
             compressed = gzip.compress(content, mtime=0) if len(content) >= _COMPRESSED_FROM_BYTES else b""
-            content_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+            content_type = _TYPES.get(path.suffix, "application/octet-stream")
             file = _File(changed, content, compressed, content_type, hashlib.sha256(content).hexdigest()[:32])
             self._files[name] = file
         return file
