@@ -40,6 +40,15 @@ class Matched(NamedTuple):
         return _fill_both(hints.get(self.cause.code, self.cause.hint), self.values)
 
 
+def with_anchors_in(causes: Sequence[Cause], texts: Iterable[bytes]) -> list[Cause]:
+    """Return the causes with an anchor that occurs in these texts.
+
+    Each anchor is searched in all texts at once: line by line, that is most of a diagnosis of a long log.
+    """
+    everything = b"\n".join(texts)
+    return [cause for cause in causes if any(line.anchor in everything for line in cause.lines)]
+
+
 def first_match(causes: Sequence[Cause], messages: Iterable[Message]) -> Matched | None:
     """Return the most telling cause that these messages name; of several the first. None if there is none."""
     best: Matched | None = None

@@ -123,7 +123,7 @@ class _Search:
 
     def __init__(self, errors: LogErrors, table: Sequence[Cause], hints: dict[str, Text]) -> None:
         self._errors = errors
-        self._table = table
+        self._table = cause_match.with_anchors_in(table, errors.texts())
         self._hints = hints
 
     def best(self) -> Finding | None:
@@ -138,6 +138,8 @@ class _Search:
             if first.rank == _ORDER[Rank.CONSEQUENCE] and found.hint == ABOVE:  # nothing above says more
                 found = found._replace(hint=UNSAID)
             return found._replace(evidence=[*found.evidence, *(line for one in reported for line in one)])
+        if self._errors.alive_at < 0:
+            return None
         survived = sorted(self._candidates(after=-1), key=lambda one: (one.rank, -one.at))
         return survived[0].make() if survived else None
 

@@ -87,6 +87,15 @@ class LogErrors(NamedTuple):
     informed: list[Message]
     """Messages of level info that report a shutdown."""
 
+    def texts(self) -> Iterator[bytes]:
+        """Yield the texts of all lines that may name a cause."""
+        for message in self.messages:
+            yield message.text
+        for failure in self.tracebacks:
+            for exception in failure.exceptions:
+                for message in exception:
+                    yield message.text
+
 
 def read_errors(lines: Iterable[bytes]) -> LogErrors:
     """Read the lines of a log: texts, without stamp and prefix."""
