@@ -1,12 +1,12 @@
 """Fixtures of the agent's tests: a Loki stand-in, a state directory, real agent processes."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from support import commands
 from support.agent_loki import LokiStandIn, StoreFront
 from support.agent_process import AgentProcess
 from support.environment import environment
@@ -34,8 +34,7 @@ async def front(tmp_path: Path, front_class: type[StoreFront]) -> AsyncIterator[
     """Yield a proxy in front of a real store that can be made to fail."""
     environ = environment()
     environ |= {"TRACETAIL_STATE_DIR": str(tmp_path / "store"), "TRACETAIL_STORE_LISTEN": "127.0.0.1:0"}
-    command = (sys.executable, "-m", "tracetail", "store")
-    store = await asyncio.create_subprocess_exec(*command, env=environ, stdout=-1, stderr=asyncio.subprocess.DEVNULL)
+    store = await commands.create("store", env=environ, stdout=-1, stderr=asyncio.subprocess.DEVNULL)
     assert store.stdout is not None
     line = (await store.stdout.readline()).decode()
     stand_in = front_class(line.split()[-1])
@@ -74,9 +73,7 @@ def tracetail(state_dir: Path, loki: LokiStandIn) -> Callable[..., Awaitable[Ran
             "TRACETAIL_LOKI_URL": url or loki.url,
             "TRACETAIL_CONFIG": str(state_dir / "command.toml"),
         }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tracetail", *arguments, env=environ, stdout=-1, stderr=-1
-        )
+        process = await commands.create(*arguments, env=environ, stdout=-1, stderr=-1)
         out, err = await process.communicate()
         assert process.returncode is not None
         return Ran(process.returncode, out.decode(), err.decode())

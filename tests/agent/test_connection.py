@@ -8,12 +8,12 @@ import asyncio
 import base64
 import signal
 import ssl
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from support import commands
 from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import TRACE, AgentProcess, Launch
 from support.environment import environment
@@ -78,10 +78,7 @@ def tracetail(state_dir: Path):
             "TRACETAIL_LOKI_URL": url,
             "TRACETAIL_CONFIG": str(path),
         }
-        command = (sys.executable, "-m", "tracetail", *arguments)
-        process = await asyncio.create_subprocess_exec(
-            *command, env=environ, stdout=-1, stderr=asyncio.subprocess.STDOUT
-        )
+        process = await commands.create(*arguments, env=environ, stdout=-1, stderr=asyncio.subprocess.STDOUT)
         out, _ = await process.communicate()
         assert process.returncode is not None
         return Ran(process.returncode, out.decode())

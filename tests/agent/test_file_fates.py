@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 from support.file_follower import Clock, Follower
 from support.waiting import wait_for
 
-from tracetail.agent.reading import open_files, reader, rotation
+from tracetail.agent.reading import open_files, reader, rotation, unpacked
 from tracetail.agent.reading.open_files import OpenFiles, descriptor_limits
 from tracetail.agent.reading.text_check import looks_binary
 from tracetail.agent.reading.unpacked import IN_PLACE_BYTES, StillUnpackingError
@@ -323,7 +324,16 @@ def test_a_rotation_in_a_compression_that_is_not_read_is_named_by_the_gap(
     assert f"; app.log.1{ending} cannot be unpacked here{hint};" in reason
 
 
-def test_a_large_rotation_is_unpacked_in_a_thread(follow, path: Path, tmp_path: Path) -> None:
+def test_a_large_rotation_is_unpacked_in_a_thread(
+    follow, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, unpack = threading.Event(), unpacked._unpack
+
+    def unpack_later(packed: Path):
+        looked.wait(60)
+        return unpack(packed)
+
+    monkeypatch.setattr(unpacked, "_unpack", unpack_later)
     follower = follow("one")
     follower.stop()
     lines = [f"{number} {random.Random(number).random()}" for number in range(20_000)]
@@ -334,6 +344,7 @@ def test_a_large_rotation_is_unpacked_in_a_thread(follow, path: Path, tmp_path: 
     append(path, "two")
     with pytest.raises(StillUnpackingError):
         follower.start().follow()
+    looked.set()
 
     def is_unpacked() -> bool:
         try:

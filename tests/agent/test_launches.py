@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from support import commands
 from support.agent_loki import LokiStandIn
 from support.agent_process import Launch
 from support.environment import environment
@@ -230,8 +231,7 @@ async def test_a_server_without_a_keeper_gets_a_new_one(start_agent, loki: LokiS
     environ["TRACETAIL_STATE_DIR"] = str(state_dir)
 
     async def tracetail(*arguments: str) -> None:
-        command = (sys.executable, "-m", "tracetail", *arguments)
-        process = await asyncio.create_subprocess_exec(*command, env=environ, stdout=asyncio.subprocess.DEVNULL)
+        process = await commands.create(*arguments, env=environ, stdout=asyncio.subprocess.DEVNULL)
         assert await process.wait() == 0
 
     await tracetail("start", "--params", json.dumps(params))

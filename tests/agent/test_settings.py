@@ -6,6 +6,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from support import commands
 from support.agent_loki import LokiStandIn
 from support.agent_process import AgentProcess, Launch
 from support.environment import environment
@@ -186,7 +187,6 @@ def test_settings_that_loki_would_refuse_are_refused_at_the_start(settings: Agen
 async def test_unusable_settings_are_refused_with_one_line(
     state_dir: Path, loki: LokiStandIn, config: str, status: int, said: str
 ) -> None:
-    import sys
 
     path = state_dir / "bad.toml"
     path.write_text(config)
@@ -194,7 +194,7 @@ async def test_unusable_settings_are_refused_with_one_line(
     environ |= {"TRACETAIL_STATE_DIR": str(state_dir), "TRACETAIL_CONFIG": str(path), "TRACETAIL_LOKI_URL": loki.url}
     if "listen" not in config:
         environ["TRACETAIL_AGENT_LISTEN"] = "127.0.0.1:0"
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tracetail", "agent", env=environ, stderr=-1)
+    process = await commands.create("agent", env=environ, stderr=-1)
     _, error = await process.communicate()
     assert process.returncode == status
     assert said in error.decode()

@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support import commands
 from support.agent_loki import LokiStandIn
 from support.agent_process import Launch
 from support.environment import environment
@@ -40,8 +40,8 @@ async def tried(state_dir: Path, path: Path, config: str) -> list[tuple]:
     (state_dir / "try.toml").write_text(config)
     environ = environment()
     environ |= {"TRACETAIL_STATE_DIR": str(state_dir), "TRACETAIL_CONFIG": str(state_dir / "try.toml")}
-    command = (sys.executable, "-m", "tracetail", "agent", "try", str(path), "--json")
-    process = await asyncio.create_subprocess_exec(*command, env=environ, stdout=-1)
+    command = ("agent", "try", str(path), "--json")
+    process = await commands.create(*command, env=environ, stdout=-1)
     out, _ = await process.communicate()
     assert process.returncode == 0
     entries = [json.loads(line) for line in out.splitlines()]

@@ -2,12 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
 import tomllib
 
 import msgspec
 import pytest
+from support import commands
 
 from tracetail.cli import configuration
 from tracetail.cli.config import render_example, render_schema
@@ -107,9 +106,7 @@ def test_the_schema_knows_every_option():
 def test_config_check_says_what_it_checked(tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text("[agent]\nlisten = 3\n")
-    run = subprocess.run(
-        [sys.executable, "-m", "tracetail", "config", "check", str(path)], capture_output=True, text=True, check=False
-    )
+    run = commands.run("config", "check", str(path), text=True)
     assert run.returncode == 2
     assert run.stderr == f"error: {path}: agent.listen: expected text, got a whole number\n"
 
@@ -117,26 +114,17 @@ def test_config_check_says_what_it_checked(tmp_path):
 def test_config_check_looks_into_the_tables_of_services(tmp_path):
     path = tmp_path / "bad.toml"
     path.write_text('[launcher.services.q]\nmodelNam = "x"\n')
-    run = subprocess.run(
-        [sys.executable, "-m", "tracetail", "config", "check", str(path)], capture_output=True, text=True, check=False
-    )
+    run = commands.run("config", "check", str(path), text=True)
     assert run.returncode == 2
     assert "launcher.services.q: unknown parameter 'modelNam'; did you mean modelName?" in run.stderr
     path.write_text('[launcher.services.q]\nport = "abc"\n')
-    run = subprocess.run(
-        [sys.executable, "-m", "tracetail", "config", "check", str(path)], capture_output=True, text=True, check=False
-    )
+    run = commands.run("config", "check", str(path), text=True)
     assert run.returncode == 2
     assert "launcher.services.q: port is" in run.stderr
 
 
 def test_schema_of_the_parameters_knows_the_original_keys():
-    run = subprocess.run(
-        [sys.executable, "-m", "tracetail", "config", "schema", "--params"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    run = commands.run("config", "schema", "--params", text=True, check=True)
     document = json.loads(run.stdout)
     (parameters,) = [table for table in document["$defs"].values() if "modelName" in table.get("properties", {})]
     original = {"modelName", "modelPath", "port", "pythonBin", "scriptPath", "callbackUrl"}
@@ -148,8 +136,8 @@ def test_check_names_globs_that_match_nothing_and_encodings_that_do_not_exist(tm
     (tmp_path / "here.log").touch()
     globs = [f"{tmp_path}/*.log", f"{tmp_path}/*.txt", f"{tmp_path}/none/*.log"]
     path.write_text("".join(f'[[agent.sources]]\nglob = "{glob}"\n' for glob in globs))
-    command = [sys.executable, "-m", "tracetail", "config", "check", str(path)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = ("config", "check", str(path))
+    run = commands.run(*command, text=True, check=True)
     assert run.stdout == f"ok: {path}\n"
     assert run.stderr.splitlines() == [
         f"warning: the glob {globs[1]} of agent.sources matches no file in {tmp_path}",
@@ -157,7 +145,7 @@ def test_check_names_globs_that_match_nothing_and_encodings_that_do_not_exist(tm
     ]
     for encoding in ("gbkk", "base64", "idna"):
         path.write_text(f'[[agent.sources]]\nglob = "/*.log"\nencoding = "{encoding}"\n')
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
+        run = commands.run(*command, text=True)
         assert run.returncode == 2
         assert f"agent.sources[0].encoding is '{encoding}'; expected an encoding as utf-8" in run.stderr
 

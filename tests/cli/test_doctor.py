@@ -6,15 +6,13 @@ import json
 import os
 import re
 import resource
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from support import monitoring
+from support import commands, monitoring
 from support.agent_loki import LokiStandIn
 from support.agent_process import Launch
 from support.environment import environment, free_port, guarded
@@ -86,9 +84,7 @@ def test_a_broken_set_up_is_exit_status_1_and_says_what_to_do(tmp_path):
     environ = environment()
     environ |= {"TRACETAIL_STATE_DIR": str(tmp_path), "TRACETAIL_LOKI_URL": "http://127.0.0.1:1"}
 
-    run = subprocess.run(
-        [sys.executable, "-m", "tracetail", "doctor"], env=environ, capture_output=True, text=True, check=False
-    )
+    run = commands.run("doctor", env=environ, text=True)
 
     assert run.returncode == 1
     assert "✗ loki: Loki at http://127.0.0.1:1 cannot be reached" in run.stdout

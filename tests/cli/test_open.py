@@ -2,12 +2,11 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiohttp import ClientSession, web
+from support import commands
 from support.launch_records import write_launch
 
 from tracetail.contract import shared_secret
@@ -29,10 +28,8 @@ def state(tmp_path, monkeypatch):
 
 
 def run_open(*arguments, **environ):
-    command = [sys.executable, "-m", "tracetail", "open", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **environ}, timeout=60
-    )
+    command = ("open", *arguments)
+    return commands.run(*command, text=True, env={**os.environ, **environ}, timeout=60)
 
 
 @pytest.fixture

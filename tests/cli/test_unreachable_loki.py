@@ -4,10 +4,10 @@ import asyncio
 import json
 import re
 import subprocess
-import sys
 import time
 
 import pytest
+from support import commands
 from support.agent_process import TRACE, Launch
 from support.callback_receiver import Receiver
 from support.environment import environment
@@ -46,15 +46,7 @@ def wrong_way(request, plain_port):
 def run(state_dir, variables, *arguments):
     environ = environment()
     environ |= {"TRACETAIL_STATE_DIR": str(state_dir), "TRACETAIL_AGENT_STATE_DIRS": str(state_dir), **variables}
-    return subprocess.run(
-        [sys.executable, "-m", "tracetail", *arguments],
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return commands.run(*arguments, env=environ, stdin=subprocess.DEVNULL, text=True, timeout=120)
 
 
 @pytest.fixture
@@ -94,8 +86,8 @@ def test_commands_say_what_doctor_says(state, wrong_way):
 async def test_following_goes_on_in_the_log_files_of_this_machine(state_dir):
     launch = Launch(state_dir)
     launch.print("before")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tracetail", "logs", "-f"),
+    process = await commands.create(
+        *("logs", "-f"),
         env=environment() | {"TRACETAIL_STATE_DIR": str(state_dir), "TRACETAIL_LOKI_URL": "http://127.0.0.1:1"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

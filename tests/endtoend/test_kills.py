@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import commands
 from support.front import Front
 from support.machine import processes_of
 from support.waiting import wait_for
@@ -84,8 +85,8 @@ def test_launcher_killed_during_start_and_the_launch_goes_on(machine, tmp_path):
         "host": "127.0.0.1",
         "command": [sys.executable, str(SAMPLE_SERVER), "--port", "{port}", "--load-seconds", "4"],
     }
-    starting = subprocess.Popen(
-        [sys.executable, "-m", "tracetail", "start", "--params", json.dumps(parameters)],
+    starting = commands.popen(
+        *("start", "--params", json.dumps(parameters)),
         env=machine.environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

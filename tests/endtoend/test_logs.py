@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 import time
 import urllib.request
 
 import pytest
+from support import commands
 
 
 def push(machine, entries, launch_id="20261122T211210-4bf92f", trace_id="t1", headers=()):
@@ -81,8 +81,8 @@ def test_json_has_everything(filled):
 def test_follows_also_a_launch_that_is_behind_the_other(store):
     now = time.time_ns()
     push(store, [(now, "ahead 0", {"level": "info"})])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tracetail", "logs", "--trace-id", "t1", "-f", "--raw"],
+    process = commands.popen(
+        *("logs", "--trace-id", "t1", "-f", "--raw"),
         env=store.environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -110,8 +110,8 @@ def test_follows_on_when_the_secret_is_rotated(bare_machine, tmp_path):
     bare_machine.start("store")
     now = time.time_ns()
     push(bare_machine, [(now, "before", {})], headers={"Authorization": "Bearer one"})
-    with subprocess.Popen(
-        [sys.executable, "-m", "tracetail", "logs", "--trace-id", "t1", "-f", "--raw"],
+    with commands.popen(
+        *("logs", "--trace-id", "t1", "-f", "--raw"),
         env=bare_machine.environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,23 +1,17 @@
 """A wrong parameter: one line that says what to change, no server, and the refused start is found by its trace."""
 
 import subprocess
-import sys
 
 import pytest
+from support import commands
 from support.waiting import wait_for
 
 GOOD = {"modelName": "m", "engine": "custom", "command": ["sleep", "60"], "traceId": "trace-wrong"}
 
 
 def start(machine, params):
-    return subprocess.run(
-        [sys.executable, "-m", "tracetail", "start", "--params", params],
-        env=machine.environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    return commands.run(
+        "start", "--params", params, env=machine.environ, stdin=subprocess.DEVNULL, text=True, timeout=60
     )
 
 

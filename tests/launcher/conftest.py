@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import commands
 from support.callback_receiver import Receiver
 from support.environment import environment
 from support.environment import free_port as free_port_of_loopback
@@ -46,24 +47,14 @@ class World:
         self.environ = environment(TRACETAIL_STATE_DIR=str(self.state), HOME=str(root), NO_COLOR="1")
 
     def command(self, *words):
-        return [sys.executable, "-m", "tracetail", *map(str, words)]
+        return commands.command(*words)
 
     def run(self, *words, stdin=None, timeout=60.0, environ=None):
-        completed = subprocess.run(
-            self.command(*words),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env=self.environ | (environ or {}),
-            check=False,
-        )
+        completed = commands.run(*words, input=stdin, text=True, timeout=timeout, env=self.environ | (environ or {}))
         return Finished(completed)
 
     def popen(self, *words):
-        return subprocess.Popen(
-            self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environ
-        )
+        return commands.popen(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.environ)
 
     def params(self, steps, **more):
         command = [sys.executable, str(FAKE_SERVER), json.dumps(steps)]

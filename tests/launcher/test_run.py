@@ -17,8 +17,9 @@ from tracetail.launcher.engines.command_line import Recognised, recognise
 
 COUNT_ZOMBIES = """
 import os, subprocess, sys, time
-for _ in range(5):  # each leaves a child behind that ends later: PID 1 has to reap it
-    subprocess.run(["sh", "-c", "sleep 0.2 &"])
+reading, writing = os.pipe()
+for _ in range(5):  # each leaves a child behind that ends when they are counted: PID 1 has to reap it
+    subprocess.run(["sh", "-c", f"cat <&{reading} &"], pass_fds=[reading])
 def orphans():
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -30,6 +31,7 @@ def orphans():
             found.append(state)
     return found
 seen = len(orphans())
+os.close(writing)
 deadline = time.monotonic() + 10
 while orphans() and time.monotonic() < deadline:
     time.sleep(0.02)

@@ -153,7 +153,9 @@ def test_a_stop_while_a_server_loads_takes_seconds_and_says_who_asked(world, wai
     with world.popen("start", "--params", world.params([["ignore-term"], ["stay"]], stopTimeoutSec=60)) as launcher:
         launch = wait_until(lambda: next((one for one in world.launches() if "server" in one.read()), None))
         begun = time.monotonic()
-        assert world.run("stop", "--model-name", "m").status == 0
+        assert (
+            subprocess.run(world.command("stop", "--model-name", "m"), env=world.environ, check=False).returncode == 0
+        )
         assert time.monotonic() - begun < 20
         launcher.wait(60)
     stopping = next(event for event in world.events(launch) if event.name == "stopping").fields
@@ -348,7 +350,7 @@ def test_a_terminal_sees_seconds_count_and_a_pipe_sees_lines(world):
     steps = [["text", "non-default args: {}\n"], ["sleep", 1.2], ["text", "ready now\n"], ["stay"]]
     shown = run_on_terminal(world.command("start", "--params", world.params(steps)), world.environ)
     assert shown.status == 0
-    assert "is starting: 1 s, after: arguments read" in shown.text
+    assert re.search(r"is starting: \d+ s, after: arguments read", shown.text)
     assert world.run("stop", "--model-name", "m").status == 0
     piped = world.start(steps)
     assert "is starting" not in piped.stdout

@@ -5,9 +5,9 @@ import os
 import re
 import signal
 import socket
-import sys
 
 import pytest
+from support import commands
 
 from tracetail.panel.auth.access import Keys
 from tracetail.panel.settings import PanelSettings
@@ -21,11 +21,8 @@ def _own_state(state_dir):
 
 
 async def tracetail(*words, **environ):
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tracetail", *words),
-        env={**os.environ, **environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    return await commands.create(
+        *words, env={**os.environ, **environ}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
 
 

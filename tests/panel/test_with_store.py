@@ -5,11 +5,11 @@ import contextlib
 import itertools
 import re
 import signal
-import sys
 import time
 
 import aiohttp
 import pytest
+from support import commands
 from support.environment import environment
 from support.panel_stream import Viewing
 
@@ -41,10 +41,8 @@ class Store:
         self._client = None
 
     async def start(self, listen="127.0.0.1:0"):
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tracetail", "store"),
-            env={**self._environ, "TRACETAIL_STORE_LISTEN": listen},
-            stdout=asyncio.subprocess.PIPE,
+        self._process = await commands.create(
+            "store", env={**self._environ, "TRACETAIL_STORE_LISTEN": listen}, stdout=asyncio.subprocess.PIPE
         )
         async with asyncio.timeout(60):
             line = (await self._process.stdout.readline()).decode()

@@ -1,9 +1,8 @@
 """Backups of a running store."""
 
-import subprocess
-import sys
 import time
 
+from support import commands
 from support.database import opened
 from support.store_process import StoreProcess
 
@@ -12,14 +11,7 @@ HOUR = 3600 * SECOND
 
 
 def back_up(store, target):
-    return subprocess.run(
-        [sys.executable, "-m", "tracetail", "store", "backup", str(target)],
-        env=store.environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return commands.run("store", "backup", str(target), env=store.environment(), text=True, timeout=60)
 
 
 def test_a_backup_taken_during_pushes_can_be_restored(store, now_ns, tmp_path):
@@ -31,9 +23,7 @@ def test_a_backup_taken_during_pushes_can_be_restored(store, now_ns, tmp_path):
         assert store.push({"traceId": "t1"}, [[now_ns + acknowledged, f"line {acknowledged}"]]).status == 204
         acknowledged += 1
         if acknowledged == 50:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tracetail", "store", "backup", str(target)], env=store.environment()
-            )
+            process = commands.popen("store", "backup", str(target), env=store.environment())
         assert time.monotonic() < deadline
     assert process.wait() == 0
     restored = StoreProcess(tmp_path / "restored")

@@ -3,22 +3,14 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 
+from support import commands
 from support.store_process import StoreProcess
 
 
 def run_store(state_dir, **settings):
     store = StoreProcess(state_dir, **settings)
-    return subprocess.run(
-        [sys.executable, "-m", "tracetail", "store"],
-        env=store.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return commands.run("store", env=store.environment(), text=True, timeout=60)
 
 
 def test_a_second_store_on_the_same_database_refuses(store):
@@ -100,11 +92,11 @@ def test_without_a_secret_proxies_and_foreign_names_are_refused(store):
 
 def test_the_database_and_its_backup_are_for_owner_and_group(tmp_path):
     store = StoreProcess(tmp_path / "state")
-    command = [sys.executable, "-m", "tracetail", "store", "backup", str(tmp_path / "copy.db")]
+    command = ("store", "backup", str(tmp_path / "copy.db"))
     old = os.umask(0o000)
     try:
         with store:
-            subprocess.run(command, env=store.environment(), check=True, capture_output=True)
+            commands.run(*command, env=store.environment(), check=True)
     finally:
         os.umask(old)
     for path in (store.database, tmp_path / "copy.db"):

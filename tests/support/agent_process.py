@@ -4,12 +4,12 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from support import commands
 from support.environment import environment
 from tracetail.contract.logline import render_line
 from tracetail.contract.record import LaunchDir, LaunchLock, Record
@@ -32,7 +32,7 @@ class AgentProcess:
         self._environ = environ or {}
         self._loki_url = loki_url
         self.url = ""
-        self.process: asyncio.subprocess.Process
+        self.process: commands.AsyncProcess
         self.errors: list[str] = []
         self._reader: asyncio.Task[None] | None = None
 
@@ -53,12 +53,9 @@ class AgentProcess:
             **self._environ,
         }
         environ |= {name: value for name, value in variables.items() if value is not None}
-        self.process = await asyncio.create_subprocess_exec(
-            *os.environ.get("AGENT_COMMAND_PREFIX", "").split(),
-            sys.executable,
-            "-m",
-            "tracetail",
+        self.process = await commands.create(
             "agent",
+            prefix=os.environ.get("AGENT_COMMAND_PREFIX", "").split(),
             env=environ,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.parse
 import urllib.request
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from support import commands
 from support.environment import environment
 from support.waiting import WAIT_SECONDS, wait_for
 from tracetail.contract.record import ENDED_STATES, LaunchDir
@@ -57,8 +57,8 @@ class Machine:
     def start(self, part: str) -> subprocess.Popen[str]:
         """Start store, agent or panel and wait until it listens. The store keeps its address when started again."""
         log = (self.directory / f"{part}.log").open("ab")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tracetail", part],
+        process = commands.popen(
+            part,
             env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -98,14 +98,8 @@ class Machine:
     def tracetail(self, *arguments: str, seconds: float = 180, **parameters: Any) -> subprocess.CompletedProcess[str]:
         """Run a command for at most so many seconds; parameters become --params."""
         params = ["--params", json.dumps(parameters)] if parameters else []
-        return subprocess.run(
-            [sys.executable, "-m", "tracetail", *arguments, *params],
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
+        return commands.run(
+            *arguments, *params, env=self.environ, stdin=subprocess.DEVNULL, text=True, timeout=seconds
         )
 
     def launch(self, command: list[str], **parameters: Any) -> dict[str, Any]:

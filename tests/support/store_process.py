@@ -3,13 +3,13 @@
 import json
 import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
+from support import commands
 from support.environment import environment
 
 READY_LINE = "tracetail store: listening on "
@@ -50,12 +50,8 @@ class StoreProcess:
     def start(self):
         self.state_dir.mkdir(parents=True, exist_ok=True)
         with self.errors.open("ab") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tracetail", "store"],
-                env=self.environment(),
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
+            self.process = commands.popen(
+                "store", env=self.environment(), stdout=subprocess.PIPE, stderr=errors, text=True
             )
         line = self.process.stdout.readline()
         if not line.startswith(READY_LINE):
