@@ -27,7 +27,7 @@ demo: $(BIN)/tracetail ## Run the whole chain on this machine (ONCE=1: check it,
 unexport PYTHONDONTWRITEBYTECODE
 
 # The tests mostly wait for processes, so more of them than there are cores run at a time.
-TEST_WORKERS ?= 8
+TEST_WORKERS ?= 6
 
 test: $(VENV)/.dev ## Run the tests (ARGS="-n0 -k name": those alone, one after the other)
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)

@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 
 
 def main() -> None:
@@ -94,6 +95,7 @@ def become(request: dict) -> None:
     os.environ.update(request["environ"])
     time.tzset()
     sys.argv = ["-m", *request["words"]]
+    Path("/proc/self/comm").write_text(" ".join(request["words"]))  # what top shows
     unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
     for name, descriptor, errors in (("stdout", 1, None), ("stderr", 2, "backslashreplace")):
         stream = io.TextIOWrapper(io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False)), errors=errors)
