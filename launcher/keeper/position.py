@@ -32,13 +32,18 @@ class PositionFile:
 
     def read(self) -> Position | None:
         """Return the position; None if none was ever written."""
-        data = os.pread(self._descriptor, _POSITION.size, 0)
+        data = b""
+        while part := os.pread(self._descriptor, _POSITION.size - len(data), len(data)):
+            data += part
         return Position(*_POSITION.unpack(data)) if len(data) == _POSITION.size else None
 
     def write(self, position: Position) -> None:
         """Write the position. A full disk costs the safety of a takeover, not the launch."""
+        data = _POSITION.pack(*position)
         with contextlib.suppress(OSError):
-            os.pwrite(self._descriptor, _POSITION.pack(*position), 0)
+            at = 0
+            while at < len(data):  # of a part, the next keeper would take old fields for new ones
+                at += os.pwrite(self._descriptor, data[at:], at)
 
     def close(self) -> None:
         """Close the file."""

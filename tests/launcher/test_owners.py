@@ -15,6 +15,7 @@ from tracetail.contract import outbox
 from tracetail.contract.owned_files import ForeignFileError, open_beneath, replace_file
 from tracetail.contract.record import LaunchDir, LaunchLock
 from tracetail.launcher import plan
+from tracetail.launcher.machine import processes
 
 ROOT = pwd.getpwuid(0)
 
@@ -55,9 +56,10 @@ class Theirs:
     def clean(self):
         for path in (self.state / "launches").glob("*/record.json"):
             record = json.loads(path.read_bytes())
-            for name in ("keeper", "server"):
-                with contextlib.suppress(ProcessLookupError, KeyError):
-                    os.kill(record[name]["pid"], signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError, KeyError):
+                os.kill(record["keeper"]["pid"], signal.SIGKILL)  # first: it would start a lost server again
+            for process in processes.members(record["launchId"], record.get("server")):
+                processes.send(process, signal.SIGKILL)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from support.kernel import KEEPS_EXIT_STATUS, WHY_NOT
 from tracetail.contract.logline import render_stamp
 from tracetail.contract.processes import is_alive
 from tracetail.contract.record import LaunchLock
+from tracetail.launcher.keeper.position import Position, PositionFile
 
 NUMBER = 4000
 MOMENTS = random.Random(20261122)
@@ -28,6 +29,20 @@ def kill_keeper(launch):
 def last_line_written(world, launch):
     lines = [line for line in world.lines(launch) if line.mark is None]
     return lines[-1].text if lines else b""
+
+
+def test_a_position_is_whole_after_short_reads_and_writes(tmp_path, monkeypatch):
+    """As LD_PRELOAD of torn_io.c makes them in test_field_short_io: read(2) and write(2) allow it of any file."""
+    pread, pwrite = os.pread, os.pwrite
+    monkeypatch.setattr(os, "pread", lambda file, size, at: pread(file, min(size, 5), at))
+    monkeypatch.setattr(os, "pwrite", lambda file, data, at: pwrite(file, data[:5], at))
+    position = Position(segment=3, size=70_000, consumed=600, first_ns=1_795_353_130_000_000_000)
+    written = PositionFile(tmp_path / "position")
+    written.write(position)
+    written.close()
+    read = PositionFile(tmp_path / "position")
+    assert read.read() == position
+    read.close()
 
 
 def test_a_launch_continues_when_its_launcher_is_killed_during_the_start(world, wait_until, tmp_path):
