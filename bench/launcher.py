@@ -1,6 +1,6 @@
-"""What the launcher costs: a start's own time, `ps` with many launches on record, the keeper's memory and throughput.
+"""What the launcher costs: a start's own time, `ps` with many launches, the keeper, the diagnosis of a failed start.
 
-    python bench/launcher.py [--megabytes 300] [--launches 2000] [--only start,ps,keeper]
+    python bench/launcher.py [--megabytes 300] [--launches 2000] [--only start,ps,keeper,diagnosis]
 
 Prints one JSON object. Times are given twice: by the clock, and in CPU time (user and system), which a busy machine
 changes less. A server that prints as fast as it can (cat) is launched; its time is that from its start to the moment
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tracetail.contract.record import LaunchDir, LaunchLock
+from tracetail.launcher import engines
+from tracetail.launcher.keeper import diagnosis
 
 TRACETAIL = [sys.executable, "-m", "tracetail"]
 LOG = Path(__file__).parents[1] / "tests" / "data" / "vllm-logs" / "request-logging.log"
@@ -168,6 +170,15 @@ def keeper_costs(state: Path, megabytes: int) -> dict[str, Any]:
     }
 
 
+def diagnosis_costs() -> dict[str, float]:
+    """Return the CPU seconds of finding no cause in as much of a log as is searched, of short lines."""
+    line = b"line %07d of a server that prints a lot of text"
+    lines = [line % number for number in range(diagnosis.READ_MAX_BYTES // len(line))]
+    begun = time.process_time()
+    assert diagnosis.diagnose(engines.load("custom"), lines) is None
+    return {"diagnosis_cpu_s": round(time.process_time() - begun, 2)}
+
+
 def summary(name: str, costs: list[Cost]) -> dict[str, Any]:
     """Return median and worst of some costs, by the clock and in CPU time."""
     found = {}
@@ -181,7 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--megabytes", type=int, default=300)
     parser.add_argument("--launches", type=int, default=2000)
-    parser.add_argument("--only", default="start,ps,keeper", help="which parts, with commas")
+    parser.add_argument("--only", default="start,ps,keeper,diagnosis", help="which parts, with commas")
     arguments = parser.parse_args()
     wanted = set(arguments.only.split(","))
     found: dict[str, Any] = {"cores": os.cpu_count(), "python": sys.version.split()[0]}
@@ -192,6 +203,8 @@ def main() -> None:
             found |= keeper_costs(Path(directory), arguments.megabytes)
         if "ps" in wanted:
             found |= summary("ps", listing_costs(Path(directory), arguments.launches))
+    if "diagnosis" in wanted:
+        found |= diagnosis_costs()
     print(json.dumps(found, indent=2))
 
 
