@@ -52,8 +52,9 @@ async def test_binary_garbage_and_nul_bytes_arrive_as_valid_text(
 
 
 async def test_a_line_of_50_mb_without_newline_takes_little_memory(
-    start_agent, loki: LokiStandIn, logs: Path, state_dir: Path
+    start_agent, loki: LokiStandIn, logs: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AGENT_COMMAND_PREFIX", "env")  # a new Python, whose memory is its own
     with (logs / "long.log").open("wb") as file:
         for _ in range(50):
             file.write(b"x" * 1_000_000)

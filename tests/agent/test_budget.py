@@ -4,6 +4,7 @@ import asyncio
 import random
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import Launch
@@ -78,8 +79,9 @@ def under_way(state_dir: Path) -> tuple[int, int, int]:
 
 
 async def test_many_backlogs_before_a_loki_that_is_down_fill_neither_journal_nor_memory(
-    start_agent, loki: LokiStandIn, state_dir: Path
+    start_agent, loki: LokiStandIn, state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AGENT_COMMAND_PREFIX", "env")  # a new Python, whose memory is its own
     count = 40
     dice = random.Random(7)
     wanted = {}

@@ -6,6 +6,7 @@ of that, of how a process starts, or of its memory starts a new Python instead (
 """
 
 import asyncio
+import atexit
 import functools
 import json
 import os
@@ -207,4 +208,10 @@ def _server() -> tuple[socket.socket, subprocess.Popen]:
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
         )
+    atexit.register(_end, ours, process)
     return ours, process
+
+
+def _end(control: socket.socket, server: subprocess.Popen) -> None:
+    control.close()
+    server.wait()
