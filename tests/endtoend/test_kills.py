@@ -12,7 +12,7 @@ import pytest
 from support import commands
 from support.front import Front
 from support.machine import processes_of
-from support.waiting import wait_for
+from support.waiting import kill, wait_for
 
 from tracetail.contract.processes import is_alive
 
@@ -114,7 +114,7 @@ def test_keeper_killed_while_the_server_prints(machine, agent_runs):
     if not agent_runs:
         machine.kill("agent")
     wait_for(lambda: Path(result["logFile"]).stat().st_size > 100_000, "lines")
-    os.kill(record["keeper"]["pid"], signal.SIGKILL)
+    kill(record["keeper"])
     assert is_alive(record["server"]), "the server lives"
     if not agent_runs:
         machine.tracetail("status", modelName="counter")
@@ -135,8 +135,7 @@ def test_keeper_and_server_killed_as_when_the_machine_is_restarted(machine):
     (launch,) = machine.launches()
     record = launch.read()
     wait_for(lambda: Path(result["logFile"]).stat().st_size > 100_000, "lines")
-    os.kill(record["keeper"]["pid"], signal.SIGKILL)
-    os.kill(record["server"]["pid"], signal.SIGKILL)
+    kill(record["keeper"], record["server"])
     # Nobody calls the launcher: the agent starts a keeper that reports the end, and ships it.
     exited = machine.wait_for_event("trace-kill-both", "exited")
     assert "state=crashed" in exited

@@ -21,7 +21,7 @@ from support.container_runtimes import (
     docker_engine,
     podman_storage,
 )
-from support.waiting import wait_for
+from support.waiting import kill, wait_for
 
 from tracetail.agent.metrics.server_collector import ServerMetrics
 from tracetail.contract import record
@@ -189,7 +189,7 @@ def test_a_container_whose_client_is_killed_is_stopped(servers, world):
 
 def test_a_container_is_stopped_by_the_next_keeper(servers, world):
     launch = servers.ready("echo ready now; sleep 1000")
-    os.kill(launch.read()["keeper"]["pid"], signal.SIGKILL)
+    kill(launch.read()["keeper"])
     stopped = world.run("stop", "--launch", launch.launch_id)
     assert stopped.status == 0, stopped.stdout
     servers.note("keeper killed", "stop", stopped, launch)
@@ -198,9 +198,7 @@ def test_a_container_is_stopped_by_the_next_keeper(servers, world):
 def test_a_container_that_lost_keeper_and_client_is_stopped(servers, world):
     launch = servers.ready("echo ready now; sleep 1000")
     known = launch.read()
-    os.kill(known["keeper"]["pid"], signal.SIGKILL)
-    os.kill(known["server"]["pid"], signal.SIGKILL)
-    wait_for(lambda: not is_alive(known["server"]), "the client's end")
+    kill(known["keeper"], known["server"])
     assert world.run("ps").stdout.count("ready") == 1
     stopped = world.run("stop", "--launch", launch.launch_id)
     assert stopped.status == 0, stopped.stdout
@@ -247,8 +245,7 @@ def test_gc_removes_containers_whose_launch_is_gone_and_no_others(servers, world
     other = servers.runtime.run("--name", "tracetail-20260101T000000-abcdef", command=("/bin/sleep", "1000"))
     assert "container" not in world.run("gc").stdout
     known = launch.read()
-    os.kill(known["keeper"]["pid"], signal.SIGKILL)
-    os.kill(known["server"]["pid"], signal.SIGKILL)
+    kill(known["keeper"], known["server"])
     shutil.rmtree(launch.path)
     done = world.run("gc")
     assert f"{servers.name} container tracetail-{launch.launch_id}" in done.stdout, done.stdout

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from support.tls import Authority
+from support.waiting import kill
 
 from tracetail.contract.processes import read_process
 from tracetail.launcher.keeper.liveness import Problem, StoppedProcesses, Streak
@@ -91,7 +92,7 @@ def test_a_health_path_that_fails_makes_a_server_unhealthy_and_the_next_keeper_s
     sick.touch()
     record = wait_until(lambda: (found := launch.read())["state"] == "unhealthy" and found)
     assert record["health"]["cause"] == "the server no longer answers: /health answers 503"
-    os.kill(record["keeper"]["pid"], signal.SIGKILL)
+    kill(record["keeper"])
     assert world.run("status", "--model-name", "m").status == 21
     well.touch()
     wait_until(lambda: launch.read()["state"] == "ready")

@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from support.waiting import kill
 
 from tracetail.contract import record as records
-from tracetail.contract.processes import is_alive
 from tracetail.contract.record import LaunchLock
 from tracetail.launcher import params_input, registry
 from tracetail.launcher.operations import new_launch, stop
@@ -22,13 +22,8 @@ def end_of(world, launch):
     return world.events(launch)[-1], launch.read()
 
 
-def kill(ref, wait_until):
-    os.kill(ref["pid"], signal.SIGKILL)
-    wait_until(lambda: not is_alive(ref))
-
-
 def lose_keeper(launch, wait_until):
-    kill(launch.read()["keeper"], wait_until)
+    kill(launch.read()["keeper"])
     wait_until(lambda: not launch.lock_held())
 
 
@@ -58,7 +53,7 @@ def test_a_stop_whose_keeper_hangs_is_recorded_and_reported(world, wait_until, r
 def test_an_end_is_recorded_also_without_a_keeper(world, wait_until):
     launch = world.launch(world.start(READY).result)
     lose_keeper(launch, wait_until)
-    kill(launch.read()["server"], wait_until)
+    kill(launch.read()["server"])
     (launch.path / "plan.json").unlink()  # without it no keeper can be had
     assert world.run("status", "--model-name", "m").status == 3
     event, record = end_of(world, launch)
@@ -108,7 +103,7 @@ def test_a_restart_that_was_killed_while_it_waited_has_failed(world):
 def test_a_launch_that_the_machine_did_not_survive_has_crashed(world, wait_until, receiver, command):
     launch = world.launch(world.start(READY, callbackUrl=receiver.url).result)
     lose_keeper(launch, wait_until)
-    kill(launch.read()["server"], wait_until)
+    kill(launch.read()["server"])
     rewrite(launch, server=launch.read()["server"] | {"bootId": "0" * 36})
     if command == "start":
         assert world.start(READY).status == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.kernel import KEEPS_EXIT_STATUS, WHY_NOT
+from support.waiting import kill
 
 from tracetail.contract.logline import render_stamp
 from tracetail.contract.processes import is_alive
@@ -22,8 +23,7 @@ FLOOD = b"".join(b"line %d of a flood\n" % number for number in range(NUMBER))
 
 
 def kill_keeper(launch):
-    record = launch.read()
-    os.kill(record["keeper"]["pid"], signal.SIGKILL)
+    kill(launch.read()["keeper"])
 
 
 def last_line_written(world, launch):

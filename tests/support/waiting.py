@@ -2,9 +2,13 @@
 
 import asyncio
 import inspect
+import os
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
+
+from tracetail.contract.processes import ProcessRef, is_alive
 
 WAIT_SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
@@ -22,6 +26,13 @@ def wait_for(condition: Callable[[], Any], what: str = "the condition", seconds:
         now = time.monotonic()
         assert now < deadline, f"waited {seconds:.0f} s for {what}; last seen: {value!r}"
         time.sleep(max(_PAUSE_SECONDS, now - began))
+
+
+def kill(*refs: ProcessRef) -> None:
+    """End processes that are no children of ours with SIGKILL, and wait until they have let go of their locks."""
+    for ref in refs:
+        os.kill(ref["pid"], signal.SIGKILL)
+    wait_for(lambda: not any(map(is_alive, refs)), "the end of what was killed")
 
 
 async def eventually(condition: Callable[[], Any], what: str = "the condition", seconds: float = WAIT_SECONDS) -> Any:
