@@ -187,7 +187,6 @@ def test_settings_that_loki_would_refuse_are_refused_at_the_start(settings: Agen
 async def test_unusable_settings_are_refused_with_one_line(
     state_dir: Path, loki: LokiStandIn, config: str, status: int, said: str
 ) -> None:
-
     path = state_dir / "bad.toml"
     path.write_text(config)
     environ = environment()

@@ -40,8 +40,7 @@ async def tried(state_dir: Path, path: Path, config: str) -> list[tuple]:
     (state_dir / "try.toml").write_text(config)
     environ = environment()
     environ |= {"TRACETAIL_STATE_DIR": str(state_dir), "TRACETAIL_CONFIG": str(state_dir / "try.toml")}
-    command = ("agent", "try", str(path), "--json")
-    process = await commands.create(*command, env=environ, stdout=-1)
+    process = await commands.create("agent", "try", str(path), "--json", env=environ, stdout=-1)
     out, _ = await process.communicate()
     assert process.returncode == 0
     entries = [json.loads(line) for line in out.splitlines()]

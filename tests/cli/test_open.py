@@ -28,8 +28,7 @@ def state(tmp_path, monkeypatch):
 
 
 def run_open(*arguments, **environ):
-    command = ("open", *arguments)
-    return commands.run(*command, text=True, env={**os.environ, **environ}, timeout=60)
+    return commands.run("open", *arguments, text=True, env={**os.environ, **environ}, timeout=60)
 
 
 @pytest.fixture

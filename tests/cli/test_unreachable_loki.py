@@ -87,7 +87,8 @@ async def test_following_goes_on_in_the_log_files_of_this_machine(state_dir):
     launch = Launch(state_dir)
     launch.print("before")
     process = await commands.create(
-        *("logs", "-f"),
+        "logs",
+        "-f",
         env=environment() | {"TRACETAIL_STATE_DIR": str(state_dir), "TRACETAIL_LOKI_URL": "http://127.0.0.1:1"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -92,11 +92,10 @@ def test_without_a_secret_proxies_and_foreign_names_are_refused(store):
 
 def test_the_database_and_its_backup_are_for_owner_and_group(tmp_path):
     store = StoreProcess(tmp_path / "state")
-    command = ("store", "backup", str(tmp_path / "copy.db"))
     old = os.umask(0o000)
     try:
         with store:
-            commands.run(*command, env=store.environment(), check=True)
+            commands.run("store", "backup", str(tmp_path / "copy.db"), env=store.environment(), check=True)
     finally:
         os.umask(old)
     for path in (store.database, tmp_path / "copy.db"):
