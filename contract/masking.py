@@ -133,7 +133,7 @@ def _secret_flag() -> re.Pattern[str]:
 @functools.cache
 def _any_trigger() -> re.Pattern[str]:
     """Return what matches in every text in which a pattern without keywords may match."""
-    triggers = [one.trigger.regex for one in DEFAULT_PATTERNS if one.trigger]
+    triggers = [one.trigger.regex for one in DEFAULT_PATTERNS if one.trigger and not one.keywords]
     return re.compile("|".join(f"(?:{trigger})" for trigger in triggers), re.ASCII)
 
 

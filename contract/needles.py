@@ -59,10 +59,10 @@ class Needle(NamedTuple):
 
 def needles_of(pattern: Pattern) -> list[Needle]:
     """Return needles of which one is found in every line with this kind of secret; [] if they are not known."""
-    if pattern.keywords:
-        needles = [_caseless(keyword) for keyword in pattern.keywords]
-        return [] if None in needles else [needle for needle in needles if needle]
-    return list(_triggering(pattern.trigger)) if pattern.trigger else []
+    if pattern.trigger:
+        return list(_triggering(pattern.trigger))
+    needles = [_caseless(keyword) for keyword in pattern.keywords]
+    return [] if None in needles else [needle for needle in needles if needle]
 
 
 def literal(text: bytes) -> Needle:

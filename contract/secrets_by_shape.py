@@ -169,6 +169,7 @@ def _prefixed(name: str, alphabet: str, length: int, prefixes: str) -> Pattern:
         name,
         rf"(\b(?:{'|'.join(re.escape(word) for word in words)}))(?:{_WORDS}|{alphabet}{{{length},}})",
         keywords=tuple(word.lower() for word in words),
+        trigger=Trigger(tuple(words), alphabet[1:-1], length),
     )
 
 

@@ -1,6 +1,7 @@
 """Both searches for lines that may contain a secret find the same ones, and the same patterns to try on them."""
 
 import os
+import re
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,11 @@ from tracetail.contract.secret_search import ExpressionSearch, NeedleSearch
 
 PATTERNS = (*DEFAULT_PATTERNS, Pattern("extra[0]", r"(card )[0-9]{4}"))
 KEYWORDS = sorted({keyword for pattern in PATTERNS for keyword in pattern.keywords})
+WITHOUT_TRIGGER = sorted({word for pattern in PATTERNS if not pattern.trigger for word in pattern.keywords})
 TRIGGERS = [pattern.trigger for pattern in PATTERNS if pattern.trigger]
+TRIGGER_OF = {
+    number: re.compile(pattern.trigger.regex.encode()) for number, pattern in enumerate(PATTERNS) if pattern.trigger
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,11 +76,20 @@ part = st.one_of(
 lines = st.lists(part, max_size=5).map(lambda parts: "".join(parts).replace("\n", "|").encode(errors="replace"))
 
 
+def patterns_that_may_match(search, line):
+    """Those that a search returns, without those with a keyword in the line whose trigger is not there."""
+    return [number for number in search.patterns(line) if number not in TRIGGER_OF or TRIGGER_OF[number].search(line)]
+
+
 @given(st.lists(lines, max_size=8))
 def test_both_find_the_same_lines(by_needles, by_expressions, block):
     text = b"\n".join(block)
     found = [line for line in by_needles.lines(text) if line[0] < line[1]]
-    wanted = [line for line in by_expressions.lines(text) if line[0] < line[1]]
+    wanted = [
+        line
+        for line in by_expressions.lines(text)
+        if line[0] < line[1] and patterns_that_may_match(by_expressions, text[slice(*line)])
+    ]
     # Of a word in another script a part may be all that is looked for.
     assert set(found) >= set(wanted)
     assert all((line in wanted) or not text[slice(*line)].isascii() for line in found)
@@ -83,7 +97,7 @@ def test_both_find_the_same_lines(by_needles, by_expressions, block):
 
 @given(lines)
 def test_both_find_the_same_patterns(by_needles, by_expressions, line):
-    found, wanted = by_needles.patterns(line), by_expressions.patterns(line)
+    found, wanted = by_needles.patterns(line), patterns_that_may_match(by_expressions, line)
     assert set(found) >= set(wanted)
     # The user's own patterns are tried on every line that is looked at.
     assert not line.isascii() or set(found) - set(wanted) <= {len(PATTERNS) - 1}
@@ -97,11 +111,22 @@ def test_both_mask_the_same(redactors, block):
 
 
 def test_each_keyword_is_found_in_a_line(by_needles):
-    for word in KEYWORDS:
+    for word in WITHOUT_TRIGGER:
         text = f"first\nbefore {word}".encode()
         assert list(by_needles.lines(text + b" behind\nlast")) == [(6, len(text) + 7)], word
         assert list(by_needles.lines(text)) == [(6, len(text))], word
         assert list(by_needles.lines(word.upper().encode())) or not word.isascii(), word
+
+
+@pytest.mark.parametrize("number", TRIGGER_OF)
+def test_the_beginning_of_a_token_counts_with_the_run_behind_it_only(by_needles, number):
+    trigger = PATTERNS[number].trigger
+    letter = next(letter for letter in "7zZ" if re.match(f"[{trigger.alphabet}]", letter))
+    run = letter * trigger.length + trigger.end
+    for start in filter(None, trigger.starts):
+        assert number in by_needles.patterns(f"key {start}{run} last".encode()), start
+        assert number not in by_needles.patterns(f"the {start}() of {run}".encode()), start
+        assert number not in by_needles.patterns(f"no_{start}{run}".encode()), start
 
 
 @pytest.mark.parametrize("length", range(1, 40))
