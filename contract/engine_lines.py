@@ -239,8 +239,11 @@ def _has_any(text: bytes, at: int, needles: tuple[bytes, ...]) -> bool:
 def _header(form: CompiledForm, m: re.Match[bytes], *, nested: bool) -> Header:
     """Return the header that a form's match describes, and the one that follows it if the form has no level."""
     level, letter, process, pid, source, timestamp = form.fields((None, *m.groups()))
+    time = None
     if form.name == "glog":
         timestamp = b"%02d-%b %b" % (int(m["month"]), m["day"], m["clock"])
+    if form.brackets and m.string.count(b"]", 0, m.end()) == form.brackets:
+        time = (m.start("month"), m.end("clock")) if form.name == "glog" else m.span("time")
     if process is not None:
         process = process.strip() or None
     level = level or letter
@@ -248,12 +251,12 @@ def _header(form: CompiledForm, m: re.Match[bytes], *, nested: bool) -> Header:
         name = "error" if level is None else _LEVEL_NAMES.get(level, "info")
         body = m.start() if form.weak or form.is_error else _body_of(form, m)
         cacheable = form.cacheable and m.string.endswith(b" ", 0, body)
-        return Header(name, process, pid, source, timestamp, body, cacheable, True, form.weak)
+        return Header(name, process, pid, source, timestamp, body, cacheable, True, form.weak, time=time)
     text, end = m.string, m.end()
     if not nested and may_have_header(text, end):
         inner = _nested_header(text, end)
         if inner.level is not None:
-            return inner._replace(process=inner.process or process, timestamp=timestamp, cacheable=False)
+            return inner._replace(process=inner.process or process, timestamp=timestamp, cacheable=False, time=None)
     return Header("info", process, None, None, timestamp, end, form.cacheable, named=False)
 
 

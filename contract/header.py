@@ -24,6 +24,9 @@ class Header(NamedTuple):
     """The level follows from the message's own words: the line may also be part of a traceback."""
     node: bytes | None = None
     """The address of the machine that printed it, where Ray brings the lines of other machines."""
+    time: tuple[int, int] | None = None
+    """Where its time stands, if it ends with a certain bracket and depends on its own bytes only: any other line with
+    these bytes, and a time of the same shape, has the same header at another time."""
 
 
 NO_HEADER = Header()

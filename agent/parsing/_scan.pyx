@@ -94,8 +94,12 @@ cdef inline bint _holds_traceback(const char* text, Py_ssize_t size) noexcept:
 
 
 cdef enum:
+    SETS = 1024
+    WAYS = 4
     SLOTS = 4096
-    HEADER, TIMED_HEADER, BRACKETED, JSON, TEXT
+    HEADER, TIMED_HEADER, BRACKETED, JSON, TEXT, PLACED
+    LAYOUTS = 8
+    SHAPE_MAX = 40
 
 
 cdef class _Meaning:
@@ -107,15 +111,27 @@ cdef class _Meaning:
     cdef bint severe, level_only, may_be_stats
 
 
+cdef struct Layout:
+    # Where headers have their time and their end.
+    Py_ssize_t at, size  # of the time
+    char shape[SHAPE_MAX]  # of the time, see _has_shape
+    int brackets  # that close in the header; it ends with the last
+    bint blank  # and one blank
+
+
 cdef class KnownHeaders:
     """Meanings that were found in the dictionaries of a HeaderCache, by the bytes that they were found by.
 
-    What a header means does not change, so nothing is ever removed but by another one with the same hash.
+    What a header means does not change, so nothing is ever removed but by another one: a hash chooses WAYS slots, and
+    the one that was filled first is filled anew. With one slot each, one in seven of 600 headers would share it.
     """
 
     cdef uint64_t hashes[SLOTS]
     cdef list keys
     cdef list meanings
+    cdef unsigned char turns[SETS]
+    cdef Layout layouts[LAYOUTS]
+    cdef Py_ssize_t layout_count
     cdef dict of_levels
     cdef bytes heads
     cdef list of_heads
@@ -155,25 +171,78 @@ cdef class KnownHeaders:
 
     cdef _Meaning get(self, const char* start, Py_ssize_t size, const char* more, Py_ssize_t more_size, uint64_t hashed):
         """Return what was put here for two parts of a line; None if nothing was."""
-        cdef Py_ssize_t slot = hashed % SLOTS
+        cdef Py_ssize_t first = hashed % SETS * WAYS, slot
         cdef const char* key
-        if self.hashes[slot] != hashed or PyBytes_GET_SIZE(<bytes> self.keys[slot]) != size + more_size + 1:
-            return None
-        key = PyBytes_AS_STRING(<bytes> self.keys[slot])
-        if key[size] != b"\n" or memcmp(key, start, size) != 0 or memcmp(key + size + 1, more, more_size) != 0:
-            return None
-        return <_Meaning> self.meanings[slot]
+        for slot in range(first, first + WAYS):
+            if self.hashes[slot] != hashed or PyBytes_GET_SIZE(<bytes> self.keys[slot]) != size + more_size + 1:
+                continue
+            key = PyBytes_AS_STRING(<bytes> self.keys[slot])
+            if key[size] == b"\n" and memcmp(key, start, size) == 0 and memcmp(key + size + 1, more, more_size) == 0:
+                return <_Meaning> self.meanings[slot]
+        return None
 
     cdef _Meaning put(
         self, const char* start, Py_ssize_t size, const char* more, Py_ssize_t more_size, uint64_t hashed, known, found
     ):
         """Put a meaning here, by two parts of a line, and return it."""
-        cdef Py_ssize_t slot = hashed % SLOTS
+        cdef Py_ssize_t way = hashed % SETS, slot = way * WAYS + self.turns[way]
         cdef _Meaning meaning = self.meaning(known, found)
+        self.turns[way] = (self.turns[way] + 1) % WAYS
         self.keys[slot] = PyBytes_FromStringAndSize(start, size) + b"\n" + PyBytes_FromStringAndSize(more, more_size)
         self.hashes[slot] = hashed
         self.meanings[slot] = meaning
         return meaning
+
+
+    cdef int learn(self, const char* text, Py_ssize_t size, known) except -1:
+        """Put the meaning of a line here whose header has a place (see KnownHeader)."""
+        cdef Py_ssize_t start, end, header_end, at, layout
+        cdef Layout found
+        cdef uint64_t hashed
+        start, end, header_end = known.place
+        if not 0 <= start < end <= start + SHAPE_MAX or not end < header_end <= size:
+            return 0
+        found.at, found.size, found.brackets = start, end - start, 0
+        for at in range(start, end):
+            found.shape[at - start] = b"0" if b"0" <= text[at] <= b"9" else text[at]
+        for at in range(header_end):
+            found.brackets += text[at] == b"]"
+        found.blank = text[header_end - 1] == b" "
+        for layout in range(self.layout_count):
+            if _is_layout(&self.layouts[layout], &found):
+                break
+        else:
+            if self.layout_count == LAYOUTS:
+                return 0
+            layout = self.layout_count
+            self.layouts[layout] = found
+            self.layout_count += 1
+        hashed = _hash(text + end, header_end - end, _hash(text, start, PLACED + layout))
+        self.put(text, start, text + end, header_end - end, hashed, known, known)
+        return 0
+
+
+cdef inline bint _is_layout(const Layout* one, const Layout* other) noexcept:
+    return (
+        one.at == other.at and one.size == other.size and one.brackets == other.brackets and one.blank == other.blank
+        and memcmp(one.shape, other.shape, one.size) == 0
+    )
+
+
+cdef inline Py_ssize_t _header_end(const char* text, Py_ssize_t size, const Layout* layout) noexcept:
+    """Return the offset behind a header of a layout; -1 if the line is none of that layout."""
+    cdef const char* end = text + layout.at + layout.size
+    cdef int bracket
+    if layout.at + layout.size >= size or not _has_shape(text + layout.at, layout.shape, layout.size):
+        return NOT_FOUND
+    for bracket in range(layout.brackets):
+        end = <const char*> memchr(end, b"]", text + size - end)
+        if end == NULL:
+            return NOT_FOUND
+        end += 1
+    if not layout.blank:
+        return end - text
+    return end + 1 - text if end < text + size and end[0] == b" " else NOT_FOUND
 
 
 cdef inline bint _has_shape(const char* text, const char* shape, Py_ssize_t size) noexcept:
@@ -327,7 +396,8 @@ cdef class _Lookup:
     cdef KnownHeaders known_headers
     cdef _Meaning meaning  # of the line
     cdef _Meaning error, without_header
-    cdef const char* clock  # of the line, if the meaning was found without it; it is this line's timestamp
+    cdef const char* clock  # of the line, if the meaning was found without it
+    cdef Py_ssize_t clock_size
     cdef bint severe, cut, without_clocks
 
     def __cinit__(
@@ -376,6 +446,8 @@ cdef class _Lookup:
                 meaning = self.bracketed(p, size)
             if meaning is None and p[0] != b"{":
                 meaning = self.header(p, size)
+            if meaning is None and self.without_clocks:
+                meaning = self.placed(p, size)
         if meaning is None and not ((first and self.cut) or self.severe or self.open_tracebacks or self.headed_tracebacks):
             hashed = _hash(p, size, TEXT)
             meaning = self.known_headers.get(p, size, NULL, 0, hashed)
@@ -388,6 +460,8 @@ cdef class _Lookup:
             text = PyBytes_FromStringAndSize(p, size) if text is None else text
             known, found = self.resolve(text, self.level, first)
             meaning = self.known_headers.meaning(known, found)
+            if known.place is not None:
+                self.known_headers.learn(p, size, known)
         if meaning is self.meaning:
             return False
         self.meaning = meaning
@@ -433,7 +507,7 @@ cdef class _Lookup:
                 return None
             meaning = self.known_headers.put(p, at - clock, p + at, end - at, hashed, known, found)
         if self.without_clocks:
-            self.clock = p + at - CLOCK_BYTES
+            self.clock, self.clock_size = p + at - CLOCK_BYTES, CLOCK_BYTES
         return meaning
 
     cdef _Meaning bracketed(self, const char* p, Py_ssize_t size):
@@ -453,6 +527,28 @@ cdef class _Lookup:
                 return None
             meaning = self.known_headers.put(p, end, NULL, 0, hashed, known, known)
         return None if _holds_traceback(p + end, size - end) else meaning
+
+    cdef _Meaning placed(self, const char* p, Py_ssize_t size):
+        """Return the meaning of a line that differs from one with a placed header in its time; None if it is not known."""
+        cdef KnownHeaders headers = self.known_headers
+        cdef const Layout* layout
+        cdef Py_ssize_t number, behind, end
+        cdef uint64_t hashed
+        cdef _Meaning meaning
+        for number in range(headers.layout_count):
+            layout = &headers.layouts[number]
+            end = _header_end(p, size, layout)
+            if end < 0:
+                continue
+            behind = layout.at + layout.size
+            hashed = _hash(p + behind, end - behind, _hash(p, layout.at, PLACED + number))
+            meaning = headers.get(p, layout.at, p + behind, end - behind, hashed)
+            if meaning is not None:
+                if _holds_traceback(p + end, size - end):
+                    return None
+                self.clock, self.clock_size = p + layout.at, layout.size
+                return meaning
+        return None
 
     cdef _Meaning json_line(self, const char* p, Py_ssize_t size):
         """Return what HeaderCache.json_line returns for a line that it has seen; None if the line has another shape."""
@@ -522,6 +618,15 @@ cdef enum:
     JSON_SECOND_BYTES = 19
     MILLISECOND = 1_000_000
 cdef const char* JSON_TIME_SHAPE = b"0000-00-00 00:00:00,000"
+
+
+cdef bytes _timestamp(const char* clock, Py_ssize_t size):
+    """Return the timestamp of a header (see contract.header) whose time is printed like this: glog's has no hyphen."""
+    cdef bytes printed = PyBytes_FromStringAndSize(clock, size)
+    cdef Py_ssize_t blank = printed.find(b" ")
+    if 3 <= blank <= 4:
+        return b"%s-%s" % (printed[: blank - 2].zfill(2), printed[blank - 2 :])
+    return printed
 
 
 cdef class _Times:
@@ -762,10 +867,10 @@ def add_unstamped(
             previous = None
             if (
                 parsed_timestamp is None
-                or PyBytes_GET_SIZE(parsed_timestamp) != CLOCK_BYTES
-                or memcmp(PyBytes_AS_STRING(parsed_timestamp), added.lookup.clock, CLOCK_BYTES) != 0
+                or PyBytes_GET_SIZE(parsed_timestamp) != added.lookup.clock_size
+                or memcmp(PyBytes_AS_STRING(parsed_timestamp), added.lookup.clock, added.lookup.clock_size) != 0
             ):
-                parsed_timestamp = PyBytes_FromStringAndSize(added.lookup.clock, CLOCK_BYTES)
+                parsed_timestamp = _timestamp(added.lookup.clock, added.lookup.clock_size)
                 has_parsed = times.parse(parsed_timestamp, &parsed_ns)
             has_time, time_ns = has_parsed, parsed_ns
         elif added.lookup.meaning.found is not previous:

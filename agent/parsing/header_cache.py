@@ -144,8 +144,11 @@ class HeaderCache:
         meta = self.meta(level, header)
         known = KnownHeader(header.timestamp, ids, meta, level=level, may_be_stats=may_be_stats(header))
         known.may_be_followed = not header.named
-        if header.cacheable and level.name == header.level:
-            self._cache(text, header, known)
+        if level.name == header.level:
+            if header.cacheable:
+                self._cache(text, header, known)
+            elif header.time and not line.prefix_end and line.text is text:
+                known.place = (*header.time, header.body)
         return known
 
     def _cache(self, text: bytes, header: Header, known: KnownHeader) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracetail.agent.model import Block
-from tracetail.agent.parsing import scan, scan_plain
+from tracetail.agent.parsing import header_cache, scan, scan_plain
 from tracetail.agent.parsing.header_cache import HeaderCache
 from tracetail.agent.parsing.level_tracker import LevelTracker
 from tracetail.agent.parsing.parser import LineParser
@@ -27,6 +27,32 @@ LOGS = sorted((Path(__file__).parent.parent / "data" / "vllm-logs").glob("*.log"
 FIXED = b"+08:00 [traceId=t instanceId=i] "
 
 JSON_LINE = b'{"asctime": "2026-11-22 13:%b", "levelname": "INFO", "process": 5, "message": "a", "x": "y"}'
+
+# Real ones are in tests/data/real-lines.jsonl.
+mindie_lines = st.builds(
+    b"[2025-12-%b 15:19:%b%b] [38] [%b] %b[%b] [%b]%b".__mod__,
+    st.tuples(
+        st.sampled_from([b"15", b"16"]),
+        st.sampled_from([b"22", b"23", b"99"]),
+        st.sampled_from([b".681+08:00", b",888", b".681x", b""]),
+        st.sampled_from([b"452", b"45]"]),
+        st.sampled_from([b"[server] ", b"[llm] ", b""]),
+        st.sampled_from([b"ERROR", b"INFO"]),
+        st.sampled_from([b"http_server.cpp:163", b"WARN", b"loggers.py:1", b"a] [b"]),
+        st.sampled_from([b" : text", b" [c] text", b"", b"x", b" Traceback (most recent call last):", b" throughput: "]),
+    ),
+)
+glog_lines = st.builds(
+    b"%b%b22 13:13:%b %b%b]%b".__mod__,
+    st.tuples(
+        st.sampled_from([b"[W", b"W", b"[E", b"(A pid=7) [W", b"[2026-11-22 13:13:02] [W"]),
+        st.sampled_from([b"11", b"1", b"9"]),
+        st.sampled_from([b"02.336122353", b"03.336122353", b"02.3361", b"02", b"99.336122353"]),
+        st.sampled_from([b"", b"12345 ", b"12346 "]),
+        st.sampled_from([b"utils.cpp:68", b"utils.cpp:69", b"3d.cpp:1"]),
+        st.sampled_from([b" text", b"", b"x", b" [rank0] text", b" Traceback (most recent call last):", b"] "]),
+    ),
+)
 
 pieces = st.sampled_from(
     [
@@ -83,6 +109,8 @@ any_line = st.one_of(
         # The last but one is further ahead of NOW than a time may be, and the one before it is just not.
         ["10:10,001", "10:10,500", "10:10,x00", "11:10,500", "12:10,001", "17:10,000", "17:10,001", "17:10.000"]
     ).map(lambda clock: JSON_LINE % clock.encode()),
+    mindie_lines,
+    glog_lines,
 )
 
 
@@ -239,6 +267,31 @@ def test_a_keepers_log_is_shipped_alike_by_both(lines, chunk, behind):
 )
 def test_a_file_is_shipped_alike_by_both(lines, chunk, behind, end):
     compare(files, b"".join(line + end for line in [*lines, *lines]), chunk, behind=behind)
+
+
+@given(st.lists(st.one_of(mindie_lines, glog_lines), min_size=2, max_size=20), st.booleans())
+def test_headers_that_differ_in_their_time_are_shipped_alike_by_both(lines, by_keeper):
+    if by_keeper:
+        lines = [render_line(NOW + i * 10**8, "t", "i", line).removesuffix(b"\n") for i, line in enumerate(lines)]
+    compare(keepers if by_keeper else files, b"".join(line + b"\n" for line in lines), 10_000, behind=True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[W1122 13:13:%02d.336122353 utils.cpp:68] Warning: NUMA binding",
+        b"W917 04:55:%02d.6076 12345 utils.cpp:68] text",
+        b"[2025-12-15 15:19:%02d.681+08:00] [38] [452] [server] [ERROR] [http_server.cpp:163] : [MIE04E02041C] Failed",
+    ],
+)
+def test_a_header_is_parsed_once_though_its_time_goes_on(line, monkeypatch):
+    parsed_lines = []
+    read_line = header_cache.read_line
+    monkeypatch.setattr(header_cache, "read_line", lambda text, **how: parsed_lines.append(text) or read_line(text, **how))
+    block = b"".join(line % second + b"\n" for second in range(50))
+    found = parsed(files, block, 100_000, behind=True)
+    assert len({time_ns // 10**9 for time_ns in found[0][1]}) == 50
+    assert len(parsed_lines) <= 2  # the first one is parsed for the log's first time, too
 
 
 def test_times_of_one_second_in_json_are_shipped_alike_by_both():
