@@ -115,6 +115,7 @@ cdef struct Layout:
     # Where headers have their time and their end.
     Py_ssize_t at, size  # of the time
     char shape[SHAPE_MAX]  # of the time, see _has_shape
+    Py_ssize_t fraction, digits  # offset in the time, and number, of the digits of its fraction; 0: none
     int brackets  # that close in the header; it ends with the last
     bint blank  # and one blank
 
@@ -208,6 +209,15 @@ cdef class KnownHeaders:
         for at in range(header_end):
             found.brackets += text[at] == b"]"
         found.blank = text[header_end - 1] == b" "
+        found.fraction = found.digits = 0
+        for at in range(found.size - 4):
+            if found.shape[at] == b":" and (found.shape[at + 3] == b"." or found.shape[at + 3] == b","):
+                found.fraction, found.digits = at + 4, 0
+                while found.fraction + found.digits < found.size and found.shape[found.fraction + found.digits] == b"0":
+                    found.digits += 1
+        at = found.fraction + found.digits
+        if found.digits > FRACTION_MAX or (at < found.size and found.shape[at] in b".,"):
+            found.fraction = found.digits = 0  # CANN prints milliseconds and microseconds
         for layout in range(self.layout_count):
             if _is_layout(&self.layouts[layout], &found):
                 break
@@ -397,7 +407,7 @@ cdef class _Lookup:
     cdef _Meaning meaning  # of the line
     cdef _Meaning error, without_header
     cdef const char* clock  # of the line, if the meaning was found without it
-    cdef Py_ssize_t clock_size
+    cdef const Layout* layout  # of the clock, if that is not vLLM's
     cdef bint severe, cut, without_clocks
 
     def __cinit__(
@@ -507,7 +517,7 @@ cdef class _Lookup:
                 return None
             meaning = self.known_headers.put(p, at - clock, p + at, end - at, hashed, known, found)
         if self.without_clocks:
-            self.clock, self.clock_size = p + at - CLOCK_BYTES, CLOCK_BYTES
+            self.clock, self.layout = p + at - CLOCK_BYTES, NULL
         return meaning
 
     cdef _Meaning bracketed(self, const char* p, Py_ssize_t size):
@@ -546,7 +556,7 @@ cdef class _Lookup:
             if meaning is not None:
                 if _holds_traceback(p + end, size - end):
                     return None
-                self.clock, self.clock_size = p + layout.at, layout.size
+                self.clock, self.layout = p + layout.at, layout
                 return meaning
         return None
 
@@ -616,7 +626,7 @@ def look_up(list texts not None, cache, tracebacks, level, resolve):
 cdef enum:
     JSON_TIME_BYTES = 23
     JSON_SECOND_BYTES = 19
-    MILLISECOND = 1_000_000
+    FRACTION_MAX = 9
 cdef const char* JSON_TIME_SHAPE = b"0000-00-00 00:00:00,000"
 
 
@@ -630,12 +640,13 @@ cdef bytes _timestamp(const char* clock, Py_ssize_t size):
 
 
 cdef class _Times:
-    """The engine's times of successive lines. Of a run of JSON lines of one second two are parsed, the first and the last."""
+    """The engine's times of successive lines. Of a run that differ in their fractions two are parsed, the first and last."""
 
     cdef object engine_time
-    cdef const char* second  # of the line before, if that is JSON and has a time
+    cdef const char* second  # the time of the line before, if that has a fraction and could be parsed
+    cdef Py_ssize_t size, at, digits  # of that time, and of its fraction
+    cdef long long second_ns, ahead_ns  # of that time without its fraction
     cdef const char* skipped  # the time of the line before, if it was not parsed
-    cdef long long second_ns, ahead_ns
 
     def __cinit__(self, engine_time, long long ahead_ns):
         """engine_time: see add_unstamped; it refuses times later than ahead_ns."""
@@ -650,29 +661,43 @@ cdef class _Times:
         time_ns[0] = 0 if found is None else found
         return found is not None
 
-    cdef bint parse_json(self, const char* text, Py_ssize_t size, long long* time_ns) except -1:
-        """Set the time of a JSON line, of which only the milliseconds differ from the line before most often."""
-        cdef bint has_time, has_shape = size == JSON_TIME_BYTES and _has_shape(text, JSON_TIME_SHAPE, size)
+    cdef bint parse_printed(
+        self, const char* text, Py_ssize_t size, Py_ssize_t at, Py_ssize_t digits, long long* time_ns
+    ) except -1:
+        """Set the time that a header's printed time stands for, whose fraction are the digits from an offset on."""
         cdef long long fraction = 0
-        if has_shape:
-            fraction = ((text[20] - 48) * 100 + (text[21] - 48) * 10 + (text[22] - 48)) * <long long> MILLISECOND
-            if (
-                self.second != NULL
-                and memcmp(self.second, text, JSON_SECOND_BYTES) == 0
-                and self.second_ns + fraction <= self.ahead_ns
-            ):
-                self.skipped = text
-                time_ns[0] = self.second_ns + fraction
-                return True
-        has_time = self.parse(PyBytes_FromStringAndSize(text, size), time_ns)
-        if has_time and has_shape:
-            self.second, self.second_ns = text, time_ns[0] - fraction
+        cdef Py_ssize_t index
+        cdef bint has_time
+        for index in range(FRACTION_MAX):
+            fraction = fraction * 10 + (text[at + index] - 48 if index < digits else 0)
+        if (
+            self.second != NULL
+            and self.size == size
+            and self.at == at
+            and self.digits == digits
+            and memcmp(self.second, text, at) == 0
+            and memcmp(self.second + at + digits, text + at + digits, size - at - digits) == 0
+            and self.second_ns + fraction <= self.ahead_ns
+        ):
+            self.skipped = text
+            time_ns[0] = self.second_ns + fraction
+            return True
+        has_time = self.parse(_timestamp(text, size), time_ns)
+        if has_time:
+            self.second, self.size, self.at, self.digits = text, size, at, digits
+            self.second_ns = time_ns[0] - fraction
         return has_time
+
+    cdef bint parse_json(self, const char* text, Py_ssize_t size, long long* time_ns) except -1:
+        """Set the time of a JSON line."""
+        if size == JSON_TIME_BYTES and _has_shape(text, JSON_TIME_SHAPE, size):
+            return self.parse_printed(text, size, JSON_SECOND_BYTES + 1, size - JSON_SECOND_BYTES - 1, time_ns)
+        return self.parse(PyBytes_FromStringAndSize(text, size), time_ns)
 
     cdef int finish(self) except -1:
         """Parse the last time that was skipped: the next ones depend on it."""
         if self.skipped != NULL:
-            self.engine_time(PyBytes_FromStringAndSize(self.skipped, JSON_TIME_BYTES))
+            self.engine_time(_timestamp(self.skipped, self.size))
             self.skipped = NULL
         return 0
 
@@ -853,6 +878,7 @@ def add_unstamped(
     cdef long long time_ns = 0, parsed_ns = 0, now = now_ns
     cdef bint has_time = False, has_parsed = False, in_line = False, is_late
     cdef bytes own, more, parsed_timestamp = None
+    cdef const Layout* layout
     previous = None
     while p < end:
         line_end = <const char*> memchr(p, b"\n", end - p)
@@ -865,14 +891,21 @@ def add_unstamped(
         if added.lookup.clock != NULL:
             in_line = False
             previous = None
-            if (
-                parsed_timestamp is None
-                or PyBytes_GET_SIZE(parsed_timestamp) != added.lookup.clock_size
-                or memcmp(PyBytes_AS_STRING(parsed_timestamp), added.lookup.clock, added.lookup.clock_size) != 0
-            ):
-                parsed_timestamp = _timestamp(added.lookup.clock, added.lookup.clock_size)
-                has_parsed = times.parse(parsed_timestamp, &parsed_ns)
-            has_time, time_ns = has_parsed, parsed_ns
+            layout = added.lookup.layout
+            if layout != NULL:
+                parsed_timestamp = None
+                has_time = times.parse_printed(
+                    added.lookup.clock, layout.size, layout.fraction, layout.digits, &time_ns
+                )
+            else:
+                if (
+                    parsed_timestamp is None
+                    or PyBytes_GET_SIZE(parsed_timestamp) != CLOCK_BYTES
+                    or memcmp(PyBytes_AS_STRING(parsed_timestamp), added.lookup.clock, CLOCK_BYTES) != 0
+                ):
+                    parsed_timestamp = PyBytes_FromStringAndSize(added.lookup.clock, CLOCK_BYTES)
+                    has_parsed = times.parse(parsed_timestamp, &parsed_ns)
+                has_time, time_ns = has_parsed, parsed_ns
         elif added.lookup.meaning.found is not previous:
             previous = added.lookup.meaning.found
             timestamp = previous.timestamp
