@@ -6,7 +6,8 @@
 import contextlib
 import functools
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from tracetail.contract.secret_pattern import Pattern, Trigger
@@ -27,15 +28,17 @@ WORD = bytes(byte < _ASCII and re.match(r"\w", chr(byte)) is not None for byte i
 _CASE_BITS = bytes(_CASE_BIT if byte < _ASCII and chr(byte).isalpha() else 0 for byte in range(256))
 
 _FREQUENT = (
-    b"  inerorenonree sepirotilecotote.pngutliesvedeitidd=ecacrathaly:n -2stkeapare_at"
-    b"isodtrelpred/vetopfintceocsigemenam/holoheiolar.ags/pavlt 1/ndd cackangilss _ee-"
-    b"ibptpemariasniauwo/oulnsadr_t/rk_seaomt_usssg d_poigxec_ctltn3abs.ai/stal_ip_pdi"
-    b'amkay"urtse.tupupliz_am_rssan_oav1dargiccpry.0s:e"dsdu13l e=ype:ttqugruds_imokrt'
-    b"_t/cy cl_ltpem34i_tyd.spshppeioo22otm.ayphoi_usoh_vas=_d01hiow48e'luldivnkie29-c"
-    b"lfk /tha/an.p_mmy__ohuu_bix_s'wea g_n/ua-scs36g=n'56 k-l_v.luisch dpfl =.e/r.csu"
+    b'erinceesonenmeree"d=ti  veorrosstostnale13seutocamprratr22ngINteetalpie edac-2kedeatcopyane_ideIIdit.pch'
+    b'ioodAPPIhey:Se.0ISpearthellantged tavl_plictouauris=asoms aglspls"t op_seands.n calo/vr.n_dss_issahom_si'
+    b"s:quecokt11/ap_te:ai1.imm.v1t_g magiPOSTtyabpad_rur_ts56pousl_igyppuevCoRoTrsc/crnspnfe=adEn_mfiniurp_.l"
+    b's/tuPr-1Naudibfo_aicn.dicuiz_lckrydoeCba89waMa.ett_eTPrkoiT /1ake.ogptl emivTTrtkiduowshd.y exP/" hitp_o'
+    b"msnkphgrdahuulh_ipbee'lug=t=cpcly=obgsc_woe-g_t/m/i_ARNINGET_ucix_.ciat:/spphaieOK.as'-0GEnv_dcm/og:Reso"
+    b"uacsoaa_ccy_biWon=/rn]G l-faADk 25gg65gp34va48rgg.u_skPUn3oognk=uildotT\"t' kbt-pka_k-clymmay01C..in'UsFi"
+    b"h.hrh OprdRE29ofThpsg'feEA/iPawe/acr//41eia t.0-l'xiy\"SagPAdjirl.. K94-9i/_v"
 )
 """The pairs of bytes of needles that are most frequent in the logs of tests/data, the most frequent first."""
-_PLACES = {_FREQUENT[at : at + 2]: at for at in range(len(_FREQUENT) - 2, -1, -2)}
+_FREQUENCIES = {_FREQUENT[at : at + 2]: len(_FREQUENT) - at for at in range(0, len(_FREQUENT), 2)}
+"""By pair: a number that is the larger, the more frequent it is."""
 
 
 class Needle(NamedTuple):
@@ -46,7 +49,7 @@ class Needle(NamedTuple):
     either: bytes
     """As long as text: 0x20 for a byte that may have this bit or not, 0 for any other."""
     rarest: int = 0
-    """Offset behind the two bytes of text that are rarest in logs, by which it is found; at least 3."""
+    """Offset behind the two bytes of text by which it is found, which `placed` chooses; at least 3."""
     alphabet: bytes | None = None
     """By a byte: 1 if it may stand in the run."""
     length: int = 0
@@ -67,16 +70,38 @@ def needles_of(pattern: Pattern) -> list[Needle]:
 
 def literal(text: bytes) -> Needle:
     """Return the needle of a text in this very case."""
-    return _needle(text, bytes(len(text)))
+    return Needle(text, bytes(len(text)))
 
 
-def _needle(text: bytes, either: bytes) -> Needle:
-    rarest, place = 0, -1
-    for end in range(_LEAST_BYTES, len(text) + 1):
-        at = _PLACES.get(text[end - 2 : end], len(_FREQUENT))
-        if at > place:
-            rarest, place = end, at
-    return Needle(text, either, rarest)
+def placed(needles: Iterable[Needle]) -> list[Needle]:
+    """Return needles with the bytes by which each is found: rare ones, few different ones, few needles by the same."""
+    found = list(needles)
+    chosen: set[tuple[bytes, bytes]] = set()
+    by_bytes: Counter[bytes] = Counter()
+    # A short one has little choice; the others take what is chosen already.
+    for number in sorted(range(len(found)), key=lambda number: len(found[number].text)):
+        needle = found[number]
+        text, either = needle.text, needle.either
+        least = None
+        for end in range(_LEAST_BYTES, len(text) + 1):
+            pair = text[end - 2 : end], either[end - 2 : end]
+            cost = by_bytes[text[max(0, end - 4) : end]] + (0 if pair in chosen else _frequency(*pair))
+            if least is None or cost < least:
+                least, rarest, rarest_pair = cost, end, pair
+        if least is not None:
+            chosen.add(rarest_pair)
+            by_bytes[text[max(0, rarest - 4) : rarest]] += 1
+            found[number] = needle._replace(rarest=rarest)
+    return found
+
+
+@functools.cache
+def _frequency(pair: bytes, either: bytes) -> int:
+    return sum(
+        _FREQUENCIES.get(bytes((first, second)), 0)
+        for first in {pair[0], pair[0] ^ either[0]}
+        for second in {pair[1], pair[1] ^ either[1]}
+    )
 
 
 @functools.cache
@@ -84,7 +109,7 @@ def _caseless(keyword: str) -> Needle | None:
     """Return the needle of a keyword, or of the longest part of it whose two cases differ in one bit a byte."""
     if keyword.isascii() and len(keyword) != 2:
         word = keyword.encode()
-        return _needle(word, word.translate(_CASE_BITS))
+        return Needle(word, word.translate(_CASE_BITS))
     parts: list[tuple[bytearray, bytearray]] = [(bytearray(), bytearray())]
     for character in keyword:
         lower, upper = character.lower().encode(), character.upper().encode()
@@ -94,12 +119,12 @@ def _caseless(keyword: str) -> Needle | None:
         parts[-1][0].extend(lower)
         parts[-1][1].extend(a ^ b for a, b in zip(lower, upper, strict=True))
     text, either = max(parts, key=lambda part: len(part[0]))
-    return _needle(bytes(text), bytes(either)) if len(text) >= _LEAST_BYTES or len(keyword.encode()) == 1 else None
+    return Needle(bytes(text), bytes(either)) if len(text) >= _LEAST_BYTES or len(keyword.encode()) == 1 else None
 
 
 def _triggering(trigger: Trigger) -> Iterator[Needle]:
-    letters = [chr(byte) for byte in range(_ASCII) if re.match(f"[{trigger.alphabet}]", chr(byte))]
-    alphabet = bytes(chr(byte) in letters for byte in range(256))
+    alphabet = _table(trigger.alphabet)
+    letters = [chr(byte) for byte in range(_ASCII) if alphabet[byte]]
     end = ord(trigger.end) if trigger.end else -1
     starts = [(start, trigger.length) for start in trigger.starts or ("",)]
     while starts:
@@ -109,3 +134,10 @@ def _triggering(trigger: Trigger) -> Iterator[Needle]:
         else:
             needle = literal(start.encode())
             yield needle._replace(alphabet=alphabet, length=length, end=end, bounded=True)
+
+
+@functools.cache
+def _table(alphabet: str) -> bytes:
+    """Return by a byte: 1 if it is one of an alphabet, as in the brackets of a regular expression."""
+    letter = re.compile(f"[{alphabet}]")
+    return bytes(byte < _ASCII and letter.match(chr(byte)) is not None for byte in range(256))

@@ -80,7 +80,7 @@ class NeedleSearch:
             # Of one that has two bytes the first is looked for: few texts have it, and then the letter is.
             users.setdefault(needles.literal(letter if len(letter) > 2 else letter[:1]), set())
         self._users = list(users.values())
-        self.finder = needles.Finder([tuple(needle) for needle in users], needles.WORD)
+        self.finder = needles.Finder([tuple(needle) for needle in needles.placed(users)], needles.WORD)
         """Finds the literal texts."""
         together = "|".join(f"(?:{patterns[number].regex})" for number in self._without)
         self.others = compile_pattern("all together", together, never_capture=True) if together else None

@@ -39,7 +39,9 @@ mindie_lines = st.builds(
         st.sampled_from([b"[server] ", b"[llm] ", b""]),
         st.sampled_from([b"ERROR", b"INFO"]),
         st.sampled_from([b"http_server.cpp:163", b"WARN", b"loggers.py:1", b"a] [b"]),
-        st.sampled_from([b" : text", b" [c] text", b"", b"x", b" Traceback (most recent call last):", b" throughput: "]),
+        st.sampled_from(
+            [b" : text", b" [c] text", b"", b"x", b" Traceback (most recent call last):", b" throughput: "]
+        ),
     ),
 )
 glog_lines = st.builds(
@@ -287,7 +289,9 @@ def test_headers_that_differ_in_their_time_are_shipped_alike_by_both(lines, by_k
 def test_a_header_is_parsed_once_though_its_time_goes_on(line, monkeypatch):
     parsed_lines = []
     read_line = header_cache.read_line
-    monkeypatch.setattr(header_cache, "read_line", lambda text, **how: parsed_lines.append(text) or read_line(text, **how))
+    monkeypatch.setattr(
+        header_cache, "read_line", lambda text, **how: parsed_lines.append(text) or read_line(text, **how)
+    )
     block = b"".join(line % second + b"\n" for second in range(50))
     found = parsed(files, block, 100_000, behind=True)
     assert len({time_ns // 10**9 for time_ns in found[0][1]}) == 50
