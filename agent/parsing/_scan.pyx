@@ -201,8 +201,8 @@ cdef class KnownHeaders:
         cdef Layout found
         cdef uint64_t hashed
         start, end, header_end = known.place
-        if not 0 <= start < end <= start + SHAPE_MAX or not end < header_end <= size:
-            return 0
+        if not 0 <= start < end <= start + SHAPE_MAX or not end < header_end < size:
+            return 0  # with the line the header ends, too: one that goes on may have none
         found.at, found.size, found.brackets = start, end - start, 0
         for at in range(start, end):
             found.shape[at - start] = b"0" if b"0" <= text[at] <= b"9" else text[at]
