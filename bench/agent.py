@@ -46,6 +46,12 @@ ROTATED_LINES = 250_000
 LIVE_SECONDS = 20
 LINES_PER_SECOND = 1000
 """Of the log's own time: so often the second in stamps and headers changes."""
+CLOCKS = {
+    "%m-%d %H:%M:%S": rb"(?:INFO|WARNING|ERROR) (11-22 13:\d\d:\d\d) \[",
+    "%Y-%m-%d %H:%M:%S": rb'^\{"asctime": "(2026-11-22 13:\d\d:\d\d),',
+    "%m%d %H:%M:%S": rb"^\[W(1122 13:\d\d:\d\d)\.",
+}
+"""vLLM's, that of its JSON, and PyTorch's: the form of a clock, and an expression whose group is one in the logs."""
 START_NS = time.time_ns() - 3600 * 10**9
 SECOND = 10**9
 
@@ -58,7 +64,7 @@ def texts() -> list[bytes]:
 def lines(
     count: int, *, stamped: bool, start_ns: int = START_NS, step_ns: int = SECOND // LINES_PER_SECOND
 ) -> Iterator[bytes]:
-    """Yield blocks of lines of the mix, step_ns apart; the times in vLLM's headers go on with the stamps."""
+    """Yield blocks of lines of the mix, step_ns apart; the times in their headers go on with the stamps."""
     mix = [_with_clock(text) for text in texts()]
     prefix = f" [traceId={TRACE} instanceId=1008611] ".encode()
     block: list[bytes] = []
@@ -71,10 +77,9 @@ def lines(
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S.", clock).encode()
             offset = time.strftime("%z", clock).encode()
             ending = offset[:3] + b":" + offset[3:]
-            short = time.strftime("%m-%d %H:%M:%S", clock).encode()
-            long = time.strftime("%Y-%m-%d %H:%M:%S", clock).encode()
+            clocks = [time.strftime(form, clock).encode() for form in ("", *CLOCKS)]
         before, kind, after = mix[number % len(mix)]
-        text = before + (short if kind == 1 else long if kind == 2 else b"") + after
+        text = before + clocks[kind] + after
         if stamped:
             block.append(stamp + b"%09d" % (time_ns % SECOND) + ending + prefix + text + b"\n")
         else:
@@ -86,11 +91,10 @@ def lines(
 
 
 def _with_clock(text: bytes) -> tuple[bytes, int, bytes]:
-    """Split a line around its engine's time: kind 1 is vLLM's, 2 that of its JSON formatter."""
-    if m := re.search(rb"(?:INFO|WARNING|ERROR) (11-22 13:\d\d:\d\d) \[", text):
-        return text[: m.start(1)], 1, text[m.end(1) :]
-    if m := re.match(rb'\{"asctime": "(2026-11-22 13:\d\d:\d\d),', text):
-        return text[: m.start(1)], 2, text[m.end(1) :]
+    """Split a line around the clock in its header; the number is that of its form in CLOCKS, from 1 on, or 0."""
+    for number, headers in enumerate(CLOCKS.values(), 1):
+        if m := re.search(headers, text):
+            return text[: m.start(1)], number, text[m.end(1) :]
     return text, 0, b""
 
 

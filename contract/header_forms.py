@@ -248,7 +248,7 @@ class CompiledForm:
         self.cacheable = name in ("vllm", "sglang")
         """The header ends with a bracket and a blank, and depends on its own bytes only."""
         self.brackets = {"glog": 1, "mindie": 6}.get(name, 0)
-        """Number of brackets that close in a header that depends on its own bytes only and ends with the last; or 0."""
+        """Number of brackets that close in a header that ends with the last and depends on its bytes only; or 0."""
         self.is_error = "code" in pattern.groupindex
         """Every line of this form is an error."""
         self._starts = re.compile(form.starts.encode())

@@ -74,7 +74,7 @@ def literal(text: bytes) -> Needle:
 
 
 def placed(needles: Iterable[Needle]) -> list[Needle]:
-    """Return needles with the bytes by which each is found: rare ones, few different ones, few needles by the same."""
+    """Return needles with the bytes by which each is found: rare ones, few of them, few needles by the same."""
     found = list(needles)
     chosen: set[tuple[bytes, bytes]] = set()
     by_bytes: Counter[bytes] = Counter()

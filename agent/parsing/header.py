@@ -28,8 +28,8 @@ class KnownHeader(HeaderFields):
     level_only: bool = False
     """The header contains nothing but a level: an access line of uvicorn, or a line without a header."""
     place: tuple[int, int, int] | None = None
-    """Start and end of its time in the line, and its own end, if every line with the same bytes before and behind a time
-    of the same shape has the same header but for the time."""
+    """Start and end of its time in the line, and its own end, if every line with the same bytes around a time of the
+    same shape has the same header but for the time."""
 
 
 @dataclass(slots=True, eq=False)
