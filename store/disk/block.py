@@ -32,6 +32,8 @@ Labels = tuple[tuple[str, str], ...]
 ZSTD_LEVEL = 1
 ENTRY_BYTES = 16
 """The size that is counted for an entry's time, length and metadata, in addition to its line."""
+_SPLIT_MIN_PART = 8
+"""Where more than this part of a block's lines are needed, all are split off, which needs no offsets."""
 _HEADER = Struct("<II")
 
 
@@ -269,6 +271,10 @@ class StoredBlock:
 
     def lines(self, positions: Sequence[int]) -> list[bytes]:
         """Return the lines at these positions."""
+        if self._starts is None and len(positions) > len(self.index) // _SPLIT_MIN_PART:
+            every = _split(self.text, len(self.index))
+            if every is not None:
+                return [every[i] for i in positions]
         text, starts, lengths = self.text, self.starts, self.index.lengths
         return [text[starts[i] : starts[i] + lengths[i]] for i in positions]
 
@@ -283,12 +289,20 @@ def decode_text(data: bytes, text_bytes: int) -> bytes:
         raise CorruptBlockError(f"a block's text cannot be read: {error}") from error
 
 
+def _split(text: bytes, count: int) -> list[bytes] | None:
+    """Return the lines of a text, of which there are `count`; None if one of them contains LF."""
+    lines = text.split(b"\n")
+    return lines if len(lines) == count else None
+
+
 def decode(index: bytes, text: bytes, text_bytes: int) -> Entries:
     """Return the entries of a block. Raises CorruptBlockError."""
     columns = BlockIndex(index)
     joined = decode_text(text, text_bytes)
-    starts = columns.starts()
-    lines = [joined[start : start + length] for start, length in zip(starts, columns.lengths, strict=False)]
+    lines = _split(joined, len(columns))
+    if lines is None:
+        starts = columns.starts()
+        lines = [joined[start : start + length] for start, length in zip(starts, columns.lengths, strict=False)]
     metadata, sets = _sets_of(columns)
     return Entries(columns.times, lines, metadata, sets)
 

@@ -27,22 +27,19 @@ def success_answer(data: Sequence[Any], *, always: bool = False) -> web.Response
 
 
 def _result(kind: str, result: list[Any]) -> bytes:
-    return orjson.dumps(
-        {"status": "success", "data": {"resultType": kind, "result": result, "stats": {}}},
-        default=_line_text,
-    )
-
-
-def _line_text(line: object) -> str:
-    assert isinstance(line, bytes)
-    return line.decode("utf-8", "replace")
+    return orjson.dumps({"status": "success", "data": {"resultType": kind, "result": result, "stats": {}}})
 
 
 def streams_json(entries: list[Entry]) -> bytes:
     """Return entries as a result of type streams: grouped by all their labels."""
-    grouped = defaultdict(list)
-    for entry in entries:
-        grouped[entry.labels].append((str(entry.time), entry.line))
+    grouped: defaultdict[Any, list[tuple[str, str]]] = defaultdict(list)
+    # Entries of a block share their labels: these are hashed, which takes a while, once for each of them.
+    by_object: dict[int, list[tuple[str, str]]] = {}
+    for time_ns, _, _, _, line, labels in entries:
+        values = by_object.get(id(labels))
+        if values is None:
+            values = by_object[id(labels)] = grouped[labels]
+        values.append((str(time_ns), line.decode("utf-8", "replace")))
     return _result(
         "streams", [{"stream": dict(labels), "values": values} for labels, values in sorted(grouped.items())]
     )

@@ -1,13 +1,13 @@
 """Evaluates log queries: returns the first or last entries, by time, that pass a pipeline."""
 
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple
 
 from tracetail.store.disk.block import Labels
 from tracetail.store.disk.reader import BlockRef, Snapshot
 from tracetail.store.logql.tree import LogQuery
 from tracetail.store.query.budget import Budget
-from tracetail.store.query.labels import result_labels
 from tracetail.store.query.pipeline import Pipeline
 from tracetail.store.query.scan import BlockScan, is_excluded, taken
 
@@ -78,11 +78,10 @@ def _is_beyond(ref: BlockRef, last_kept: int, *, backward: bool) -> bool:
 def _entries(scan: BlockScan, ref: BlockRef, limit: int, *, backward: bool) -> list[Entry]:
     """Return the entries of a block that may be among the first `limit`."""
     positions = scan.positions[-limit:] if backward else scan.positions[:limit]
-    keys, labels = scan.labels_by(None, positions)
-    shown = {key: result_labels(labels[key]) for key in set(keys)}
+    if not positions:
+        return []
+    keys, labels = scan.result_labels_by(positions)
     times = taken(scan.block.index.times, positions)
     lines = scan.block.lines(positions)
-    return [
-        Entry(time_ns, ref.stream, ref.id, i, line, shown[key])
-        for time_ns, i, line, key in zip(times, positions, lines, keys, strict=True)
-    ]
+    fields = zip(times, repeat(ref.stream), repeat(ref.id), positions, lines, map(labels.__getitem__, keys))
+    return list(map(tuple.__new__, repeat(Entry), fields))  # Entry(…) takes five times as long

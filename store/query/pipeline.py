@@ -53,9 +53,14 @@ class Pipeline:
         return bool(self._from_first_parser)
 
     @property
+    def keeps_labels(self) -> bool:
+        """Whether an entry that passes has the labels of its stream and its metadata."""
+        return not (self._before or self._from_first_parser)
+
+    @property
     def passes_all(self) -> bool:
         """Whether every entry passes, with the labels that it has."""
-        return not (self.line_tests or self._before or self._from_first_parser)
+        return self.keeps_labels and not self.line_tests
 
     @property
     def is_selective(self) -> bool:

@@ -6,14 +6,15 @@ not decompressed if no entry passes the label stages, or if no stage needs the l
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import getitem, itemgetter
 from typing import Any, Literal
 
 from tracetail.store.disk.block import Column, Labels, StoredBlock
 from tracetail.store.disk.reader import BlockRef, Snapshot
 from tracetail.store.logql.matching import compile_regex
 from tracetail.store.logql.tree import LogQLError
-from tracetail.store.query.labels import LabelSet
+from tracetail.store.query.labels import LabelSet, result_labels
 from tracetail.store.query.line_filter import LineTest
 from tracetail.store.query.pipeline import Pipeline
 
@@ -73,6 +74,15 @@ class BlockScan:
         found = {key: self._labels_of(key, list(columns.items())) for key in set(keys)}
         return keys, {key: labels for key, labels in found.items() if labels is not None}
 
+    def result_labels_by(self, positions: Sequence[int]) -> tuple[list[Key], dict[Key, Labels]]:
+        """Return a key for each of the entries at these positions, and the labels of a result for each key."""
+        columns = self.block.index.columns
+        if self._pipeline.keeps_labels and self._stream and columns and columns.keys().isdisjoint(dict(self._stream)):
+            keys = _keys(list(columns.values()), positions)
+            return keys, _unchanged_labels(self._stream, columns, set(keys))
+        keys, labels = self.labels_by(None, positions)
+        return keys, {key: result_labels(labels[key]) for key in set(keys)}
+
     def _labels_of(self, key: Key, columns: list[tuple[str, Column]]) -> LabelSet | None:
         if key not in self._by_key:
             metadata = [(name, column.values[n - 1]) for n, (name, column) in zip(key, columns, strict=True) if n]
@@ -105,8 +115,12 @@ class BlockScan:
 
     def _is_in_text(self, test: LineTest) -> bool:
         """Return whether the block's text may have a line that passes. It is answered without the index."""
-        if test.negated or test.patterns:
+        if test.negated:
             return True
+        for pattern in test.patterns:
+            in_text = _multiline(pattern)
+            if in_text is None or in_text.search(self.block.text) is not None:
+                return True
         return any(needle in self.block.text for needle in test.needles)
 
     def _matching(self, tests: list[LineTest], low: int, high: int) -> list[int]:
@@ -179,6 +193,21 @@ def _keys(columns: Sequence[Column], positions: Sequence[int]) -> list[Key]:
     """Return the key of the entry at each position: its value indices in these columns."""
     parts = [taken(column.indices, positions) for column in columns]
     return list(zip(*parts, strict=True)) if parts else [()] * len(positions)
+
+
+def _unchanged_labels(stream: Labels, columns: Mapping[str, Column], keys: Iterable[Key]) -> dict[Key, Labels]:
+    """Return the labels of a result for each key: those of the stream and the metadata, which no stage changes.
+
+    stream, columns: each has at least one name, and they have none in common.
+    """
+    # Every entry has the same names in the same order, but those that it has no value of: they are sorted once.
+    names = [name for name, _ in stream] + list(columns)
+    arranged = itemgetter(*sorted(range(len(names)), key=names.__getitem__))
+    fixed = [(name, value) if value else None for name, value in stream]
+    pairs = [
+        [None, *((name, value) if value else None for value in column.values)] for name, column in columns.items()
+    ]
+    return {key: tuple(filter(None, arranged((*fixed, *map(getitem, pairs, key))))) for key in keys}
 
 
 def taken(column: Sequence[int], positions: Sequence[int]) -> Sequence[int]:
