@@ -1,12 +1,13 @@
 """The route for push requests."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from aiohttp import web
 
 from tracetail.contract.request_time import read_body
 from tracetail.store.http.answers import text_answer
+from tracetail.store.http.threads import Threads
 from tracetail.store.ingest.byte_gate import ByteGate
 from tracetail.store.ingest.push import declared_size, decode, decompressed_bytes_max
 from tracetail.store.ingest.stream import PushedStream, PushError
@@ -26,7 +27,7 @@ class PushRoute:
         self._writer = writer
         self._priority = priority
         self._max_bytes = max_bytes
-        self._executor = ThreadPoolExecutor(1, "store-decode")
+        self._threads = Threads(1, "store-decode")
         # All bodies in memory together may take no more than the largest allowed body.
         self._gate = ByteGate(max_bytes)
         self._decompressed_gate = ByteGate(max_bytes)
@@ -50,8 +51,7 @@ class PushRoute:
         if declared_size(body, kind, encoding) <= DECODE_INLINE_BYTES:
             streams = decode(body, kind, encoding, self._max_bytes)
         else:
-            loop = asyncio.get_running_loop()
-            streams = await loop.run_in_executor(self._executor, self._decode, body, kind, encoding, max_bytes)
+            streams = await self._threads.run(partial(self._decode, body, kind, encoding, max_bytes))
         if not streams:
             return text_answer(422, "error at least one valid stream is required for ingestion")
         refusals = await asyncio.wrap_future(self._writer.push(streams, len(body)))
@@ -65,4 +65,4 @@ class PushRoute:
 
     def shutdown(self) -> None:
         """Stop the decoding thread."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown()

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from aiohttp import web
 
 from tracetail.store.disk.reader import Reader, Snapshot
+from tracetail.store.http.threads import Threads
 from tracetail.store.logql.parser import parse
 from tracetail.store.logql.tree import Query
 from tracetail.store.query.budget import Budget
@@ -27,7 +27,7 @@ class _Pool:
     """The threads for one kind of query, and a limit on the queries that run and wait."""
 
     def __init__(self, threads: int, name: str) -> None:
-        self.executor = ThreadPoolExecutor(threads, name)
+        self.threads = Threads(threads, name)
         self._pending = 0
 
     async def run(self, function: Callable[[], _T]) -> _T:
@@ -35,12 +35,12 @@ class _Pool:
             raise web.HTTPTooManyRequests(text="too many outstanding requests\n")
         self._pending += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.executor, function)
+            return await self.threads.run(function)
         finally:
             self._pending -= 1
 
     def shutdown(self) -> None:
-        self.executor.shutdown(wait=True, cancel_futures=True)
+        self.threads.shutdown()
 
 
 class QueryExecutor:
@@ -75,7 +75,7 @@ class QueryExecutor:
 
     async def run_without_snapshot(self, function: Callable[[], _T]) -> _T:
         """Call the function in a query thread, and return its result."""
-        return await asyncio.get_running_loop().run_in_executor(self._lines.executor, function)
+        return await self._lines.threads.run(function)
 
     async def parse(self, text: str) -> Query:
         """Return the syntax tree of a query. Raises LogQLError."""
