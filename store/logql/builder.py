@@ -1,6 +1,7 @@
 """Builds the syntax tree of LogQL from lark's parse tree, and validates names, regular expressions and ranges."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import lark
@@ -35,10 +36,13 @@ from tracetail.store.logql.tree import (
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
-def build(tree: lark.ParseTree) -> Query:
-    """Return the syntax tree of a parsed query. Raises LogQLError."""
+def build(tree: lark.ParseTree, strings: Sequence[str] | None = None) -> Query:
+    """Return the syntax tree of a parsed query. Raises LogQLError.
+
+    strings: if given, each string in the tree is the number of the one that stands there.
+    """
     try:
-        query = _TreeBuilder().transform(tree)
+        query = _TreeBuilder(strings).transform(tree)
     except lark.exceptions.VisitError as error:
         if isinstance(error.orig_exc, LogQLError):
             raise error.orig_exc from None
@@ -49,6 +53,10 @@ def build(tree: lark.ParseTree) -> Query:
 
 class _TreeBuilder(lark.Transformer[lark.Token, Any]):
     """Builds the syntax tree from lark's parse tree; each method is named after its rule."""
+
+    def __init__(self, strings: Sequence[str] | None) -> None:
+        super().__init__(visit_tokens=False)
+        self._strings = strings
 
     def log_query(self, items: list[Any]) -> LogQuery:
         if isinstance(items[0], LogQuery):
@@ -67,7 +75,7 @@ class _TreeBuilder(lark.Transformer[lark.Token, Any]):
 
     def matcher(self, items: list[lark.Token]) -> Matcher:
         name, op, value = items
-        matcher = Matcher(str(name), str(op), _unquote(value))
+        matcher = Matcher(str(name), str(op), self._unquote(value))
         compile_matcher(matcher)
         return matcher
 
@@ -75,7 +83,7 @@ class _TreeBuilder(lark.Transformer[lark.Token, Any]):
 
     def line_filter(self, items: list[lark.Token]) -> LineFilter:
         op, *values = items
-        line_filter = LineFilter(str(op), tuple(_unquote(v) for v in values))
+        line_filter = LineFilter(str(op), tuple(self._unquote(v) for v in values))
         if op.endswith("~"):
             for value in line_filter.values:
                 compile_regex(value)
@@ -93,7 +101,7 @@ class _TreeBuilder(lark.Transformer[lark.Token, Any]):
 
     def extraction(self, items: list[lark.Token]) -> Extraction:
         name = str(items[0])
-        return Extraction(name, _unquote(items[2]) if len(items) == 3 else name)
+        return Extraction(name, self._unquote(items[2]) if len(items) == 3 else name)
 
     def json(self, extractions: list[Extraction]) -> Json:
         for extraction in extractions:
@@ -105,7 +113,7 @@ class _TreeBuilder(lark.Transformer[lark.Token, Any]):
         return Logfmt("--strict" in items, "--keep-empty" in items, extractions)
 
     def regexp(self, items: list[lark.Token]) -> Regexp:
-        pattern = _unquote(items[0])
+        pattern = self._unquote(items[0])
         names = [name.decode() for name in compile_regex(pattern).groupindex]
         if not names:
             raise LogQLError("parse error : stage '| regexp': at least one named capture must be supplied")
@@ -154,6 +162,17 @@ class _TreeBuilder(lark.Transformer[lark.Token, Any]):
     def constant(self, terms: list[str]) -> Constant:
         return Constant(tuple(terms))
 
+    def _unquote(self, token: lark.Token) -> str:
+        text = str(token)
+        if self._strings is not None:
+            text = self._strings[int(text[1:-1])]
+        if text.startswith("`"):
+            return text[1:-1].replace("\r", "")
+        try:
+            return unescape(text[1:-1])
+        except ValueError as error:
+            raise LogQLError(f"parse error at line {token.line}, col {token.column}: {error}") from None
+
 
 def _quantity(token: lark.Token) -> Quantity:
     text = str(token)
@@ -162,13 +181,3 @@ def _quantity(token: lark.Token) -> Quantity:
     if token.type == "DURATION":
         return Quantity("duration", parse_duration(text), text)
     return Quantity("bytes", go_bytes(text), text)
-
-
-def _unquote(token: lark.Token) -> str:
-    text = str(token)
-    if text.startswith("`"):
-        return text[1:-1].replace("\r", "")
-    try:
-        return unescape(text[1:-1])
-    except ValueError as error:
-        raise LogQLError(f"parse error at line {token.line}, col {token.column}: {error}") from None

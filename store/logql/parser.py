@@ -12,6 +12,8 @@ from tracetail.store.logql.tree import LogQLError, LogQuery, Matcher, Query
 
 QUERY_MAX_CHARACTERS = 65_536
 NESTING_MAX = 100
+SHAPE_MAX_CHARACTERS = 500
+"""Longer queries, without their strings, are parsed each time: their trees are large."""
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`')
 
 _UNSUPPORTED = {
@@ -49,13 +51,35 @@ def parse(text: str) -> Query:
     """Return the syntax tree of a query. Raises LogQLError."""
     if len(text) > QUERY_MAX_CHARACTERS:
         raise LogQLError(f"parse error: the query has {len(text)} characters, {QUERY_MAX_CHARACTERS} are allowed")
+    strings: list[str] = []
+
+    def numbered(string: re.Match[str]) -> str:
+        strings.append(string[0])
+        return f'"{len(strings) - 1}"'
+
+    shape = _STRING.sub(numbered, text)
+    # A comment may have quotes that are none of a string.
+    if len(shape) <= SHAPE_MAX_CHARACTERS and "#" not in shape:
+        try:
+            return build(_tree_of_shape(shape), strings)
+        except LogQLError:
+            pass  # The query itself is parsed for a message that says where the error is.
+    return build(_tree(text))
+
+
+@functools.lru_cache(maxsize=256)
+def _tree_of_shape(shape: str) -> lark.ParseTree:
+    """Return lark's tree of a query whose strings are numbers: most queries differ from others in their strings."""
+    return _tree(shape)
+
+
+def _tree(text: str) -> lark.ParseTree:
     if _nesting(text) > NESTING_MAX:
         raise LogQLError(f"parse error: the query is nested more than {NESTING_MAX} brackets deep")
     try:
-        tree = _parser().parse(text)
+        return _parser().parse(text)
     except lark.UnexpectedInput as error:
         raise LogQLError(_syntax_error(text, error)) from None
-    return build(tree)
 
 
 def parse_selector(text: str) -> tuple[Matcher, ...]:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from support.logql_printer import unparse
 from support.logql_strategies import log_queries, metrics
 
+from tracetail.store.logql import parser
 from tracetail.store.logql.json_path import json_path
 from tracetail.store.logql.parser import parse
 from tracetail.store.logql.quantities import go_bytes, go_duration, go_number, parse_duration
@@ -58,6 +59,26 @@ def test_a_damaged_query_parses_or_raises_logql_error(query, data):
     except LogQLError:
         return
     assert parse(unparse(parsed)) == parsed
+
+
+def parsed_afresh(text):
+    """Return the tree or the error of a text, of which no tree was kept."""
+    parse.cache_clear()
+    try:
+        return parse(text)
+    except LogQLError as error:
+        return str(error)
+
+
+@given(log_queries | metrics, st.data())
+def test_a_query_means_the_same_when_another_one_differed_in_its_strings_alone(query, data):
+    text = unparse(query)
+    at = data.draw(st.integers(0, len(text)))
+    damaged = text[:at] + data.draw(st.sampled_from(["", *ALL_WORDS])) + text[at + data.draw(st.integers(0, 2)) :]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parser, "SHAPE_MAX_CHARACTERS", -1)
+        wanted = parsed_afresh(damaged)
+    assert parsed_afresh(damaged) == wanted
 
 
 @pytest.mark.parametrize(
