@@ -57,7 +57,7 @@ class Snapshot:
         """Yield id and labels of the streams that the label index returns for the most selective matcher."""
         equalities = [m for m in selector if m.op == "=" and m.value]
         if equalities:
-            best = min(equalities, key=self._selectivity)
+            best = min(equalities, key=self._selectivity) if len(equalities) > 1 else equalities[0]
             yield from self._connection.execute(
                 "SELECT s.id, s.labels FROM label l JOIN stream s ON s.id = l.stream "
                 "WHERE l.name = ? AND l.value = ? AND s.last >= ? AND s.first < ?",

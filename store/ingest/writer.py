@@ -3,8 +3,8 @@
     push → queue → [ group of pushes → one transaction → commit ] → answer
 
 It runs in a thread of its own, so that neither a commit nor maintenance blocks the server's event loop. Between
-groups it does one small step of maintenance (compaction, retention, vacuum), so that a push never waits for more than
-one step.
+groups it does one small step of maintenance (compaction, retention, vacuum, truncation of the log), so that a push
+never waits for more than one step.
 """
 
 import logging
@@ -22,6 +22,7 @@ from tracetail.store.ingest.compaction import Compaction
 from tracetail.store.ingest.counts import Counts
 from tracetail.store.ingest.labels import with_service_name
 from tracetail.store.ingest.limits import Refusals, TimeWindow, check_entries, check_labels
+from tracetail.store.ingest.log_truncation import LogTruncation
 from tracetail.store.ingest.retention import Retention, RetentionCleanup
 from tracetail.store.ingest.stream import PushedStream
 from tracetail.store.ingest.streams import Streams
@@ -122,6 +123,7 @@ class Writer:
             self._cleanup = RetentionCleanup(
                 self._connection, self._retention, self._streams, self.counts, self._clock_ns
             )
+            self._truncation = LogTruncation(self._connection)
             while (jobs := self._next_group()) is not None:
                 if jobs:
                     self._store_group(jobs)
@@ -217,7 +219,7 @@ class Writer:
     def _maintain(self) -> None:
         """Do one step of maintenance. An error is logged and must not stop the pushes; the step is repeated later."""
         try:
-            self._has_maintenance = self._compaction.step() or self._cleanup.step()
+            self._has_maintenance = self._compaction.step() or self._cleanup.step() or self._truncation.step()
         except Exception:
             log.exception(
                 "maintenance of the database failed; it will be repeated in %g s", MAINTENANCE_RETRY_SECONDS

@@ -2,16 +2,19 @@
 
 import secrets
 import sqlite3
+import time
+from contextlib import closing
 
 import pytest
 from support.database import opened
 from support.waiting import wait_for
 
 from tracetail.store.disk.block import Entries
-from tracetail.store.disk.database import Database
+from tracetail.store.disk.database import BUSY_TIMEOUT_SECONDS, Database
 from tracetail.store.disk.reader import Reader
-from tracetail.store.ingest import blocks, compaction, retention
+from tracetail.store.ingest import blocks, compaction, log_truncation, retention
 from tracetail.store.ingest.limits import TimeWindow
+from tracetail.store.ingest.log_truncation import LogTruncation
 from tracetail.store.ingest.retention import Retention
 from tracetail.store.ingest.stream import PushedStream
 from tracetail.store.ingest.writer import Writer
@@ -202,6 +205,39 @@ def test_small_blocks_are_merged_without_loss(database):
     assert [level for level, _ in block_rows(database)] == [1, 1, 1, 0, 0, 0, 0, 0]
     assert stored_times(database) == list(range(1000, 1000 + 3 * compaction.MERGE_COUNT + 6))
     assert writer.counts.duplicates == 3 * compaction.MERGE_COUNT + 4
+
+
+def log_size(database):
+    return database.path.with_name(database.path.name + "-wal").stat().st_size
+
+
+def test_the_write_ahead_log_is_emptied_once_nothing_is_written(database, monkeypatch):
+    monkeypatch.setattr(log_truncation, "IDLE_SECONDS", 0.0)
+    writer = Writer(database, TimeWindow(None, None), Retention(None, None))
+    writer.start()
+    for round_number in range(2):
+        assert not writer.push([stream([round_number])], 1).result(60)
+        wait_for(lambda: log_size(database) == 0)
+    assert stored_times(database) == [0, 1]
+    writer.stop()
+
+
+def test_a_query_that_reads_the_write_ahead_log_is_not_waited_for(database, monkeypatch):
+    monkeypatch.setattr(log_truncation, "IDLE_SECONDS", 0.0)
+    with closing(database.writer()) as connection, closing(Reader(database)) as reader:
+        truncation = LogTruncation(connection)
+        connection.execute("INSERT INTO stream (labels, first, last) VALUES ('[]', 0, 1)")
+        with reader.snapshot() as snapshot:
+            assert snapshot.label_names(0, 1) == []
+            connection.execute("INSERT INTO stream (labels, first, last) VALUES ('[[]]', 0, 1)")
+            started = time.monotonic()
+            truncation.step()
+            truncation.step()
+            assert time.monotonic() - started < BUSY_TIMEOUT_SECONDS / 2
+            assert log_size(database) > 0
+        truncation.step()
+        assert log_size(database) == 0
+        truncation.step()
 
 
 def test_a_large_push_is_divided_into_blocks(database, monkeypatch):
