@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 help: ## List the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
-$(BIN)/tracetail: pyproject.toml hatch_build.py tracetail/contract/_needles.pyx tracetail/agent/parsing/_scan.pyx tracetail/loki/_entries.pyx tracetail/store/disk/_text_filter.pyx tracetail/store/ingest/_pushed_entries.pyx
+$(BIN)/tracetail: pyproject.toml hatch_build.py tracetail/contract/_needles.pyx tracetail/agent/parsing/_scan.pyx tracetail/loki/_entries.pyx tracetail/store/disk/_text_filter.pyx tracetail/store/http/_streams_json.pyx tracetail/store/ingest/_pushed_entries.pyx
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tracetail needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable .
@@ -96,4 +96,5 @@ clean: ## Remove what the other targets made
 	rm -rf $(VENV) node_modules dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	rm -f tracetail/agent/parsing/_scan.c tracetail/agent/parsing/*.so tracetail/loki/_entries.c tracetail/loki/*.so \
 	  tracetail/contract/_needles.c tracetail/contract/*.so tracetail/store/ingest/_pushed_entries.c \
-	  tracetail/store/ingest/*.so tracetail/store/disk/_text_filter.c tracetail/store/disk/*.so
+	  tracetail/store/ingest/*.so tracetail/store/disk/_text_filter.c tracetail/store/disk/*.so \
+	  tracetail/store/http/_streams_json.c tracetail/store/http/*.so

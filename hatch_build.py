@@ -14,6 +14,7 @@ MODULES = (
     "tracetail.loki._entries",
     "tracetail.agent.parsing._scan",
     "tracetail.store.disk._text_filter",
+    "tracetail.store.http._streams_json",
     "tracetail.store.ingest._pushed_entries",
 )
 PLAIN = "TRACETAIL_BUILD_PLAIN"

@@ -15,6 +15,7 @@ LOOPS = (
     "tracetail/contract/_needles.",
     "tracetail/loki/_entries.",
     "tracetail/store/disk/_text_filter.",
+    "tracetail/store/http/_streams_json.",
     "tracetail/store/ingest/_pushed_entries.",
 )
 DATA = "data/share/tracetail/"

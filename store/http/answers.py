@@ -1,12 +1,12 @@
 """Responses in Loki's formats: JSON for results, text for errors."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from aiohttp import web
 
+from tracetail.store.http.streams_json import encode_streams
 from tracetail.store.query.aggregate import Series, Steps, number_text
 from tracetail.store.query.log_query import Entry
 
@@ -32,17 +32,8 @@ def _result(kind: str, result: list[Any]) -> bytes:
 
 def streams_json(entries: list[Entry]) -> bytes:
     """Return entries as a result of type streams: grouped by all their labels."""
-    grouped: defaultdict[Any, list[tuple[str, str]]] = defaultdict(list)
-    # Entries of a block share their labels: these are hashed, which takes a while, once for each of them.
-    by_object: dict[int, list[tuple[str, str]]] = {}
-    for time_ns, _, _, _, line, labels in entries:
-        values = by_object.get(id(labels))
-        if values is None:
-            values = by_object[id(labels)] = grouped[labels]
-        values.append((str(time_ns), line.decode("utf-8", "replace")))
-    return _result(
-        "streams", [{"stream": dict(labels), "values": values} for labels, values in sorted(grouped.items())]
-    )
+    streams = encode_streams(entries)
+    return b'{"status":"success","data":{"resultType":"streams","result":' + streams + b',"stats":{}}}'
 
 
 def matrix_json(series: Series, steps: Steps) -> bytes:
