@@ -20,9 +20,12 @@ from itertools import accumulate, count
 from operator import add, lt, sub
 from struct import Struct
 from struct import error as StructError  # noqa: N812  (it is a class)
+from typing import TypeVar
 
 import cramjam
 import orjson
+
+_T = TypeVar("_T")
 
 Metadata = tuple[tuple[str, str], ...]
 """Structured metadata of an entry, sorted by name."""
@@ -205,7 +208,7 @@ class BlockIndex:
             index = memoryview(bytes(cramjam.zstd.decompress(data)))
             count, directory_bytes = _HEADER.unpack_from(index)
             at = _HEADER.size
-            self.times = array("q", accumulate(_array_of("q", index[at : at + 8 * count])))
+            self.times = list(accumulate(_array_of("q", index[at : at + 8 * count])))
             at += 8 * count
             self.lengths = _array_of("I", index[at : at + 4 * count])
             at += 4 * count
@@ -225,10 +228,10 @@ class BlockIndex:
         """Return the positions of the entries with start <= time < end: the first, and the end (exclusive)."""
         return bisect_left(self.times, start), bisect_left(self.times, end)
 
-    def starts(self) -> "array[int]":
+    def starts(self) -> list[int]:
         """Return the offset of each line in the text, and the offset at which a further line would start."""
         # Before each line are the lines before it, and as many LF.
-        return array("q", map(add, accumulate(self.lengths, initial=0), count()))
+        return list(map(add, accumulate(self.lengths, initial=0), count()))
 
 
 class StoredBlock:
@@ -269,12 +272,12 @@ class StoredBlock:
         start = self.starts[position]
         return self.text[start : start + self.index.lengths[position]]
 
-    def lines(self, positions: Sequence[int]) -> list[bytes]:
+    def lines(self, positions: Sequence[int]) -> Sequence[bytes]:
         """Return the lines at these positions."""
         if self._starts is None and len(positions) > len(self.index) // _SPLIT_MIN_PART:
             every = _split(self.text, len(self.index))
             if every is not None:
-                return [every[i] for i in positions]
+                return taken(every, positions)
         text, starts, lengths = self.text, self.starts, self.index.lengths
         return [text[starts[i] : starts[i] + lengths[i]] for i in positions]
 
@@ -287,6 +290,13 @@ def decode_text(data: bytes, text_bytes: int) -> bytes:
         return bytes(cramjam.zstd.decompress(data, output_len=text_bytes))
     except cramjam.DecompressionError as error:
         raise CorruptBlockError(f"a block's text cannot be read: {error}") from error
+
+
+def taken(column: Sequence[_T], positions: Sequence[int]) -> Sequence[_T]:
+    """Return the values of a column at these positions."""
+    if isinstance(positions, range):
+        return column[positions.start : positions.stop]
+    return [column[i] for i in positions]
 
 
 def _split(text: bytes, count: int) -> list[bytes] | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import accumulate, pairwise
 
-from tracetail.store.disk.block import Labels
+from tracetail.store.disk.block import Labels, taken
 from tracetail.store.disk.counts import BlockCounts
 from tracetail.store.disk.reader import BlockRef, Snapshot
 from tracetail.store.logql.tree import (
@@ -31,7 +31,7 @@ from tracetail.store.query.budget import Budget, QueryLimitError
 from tracetail.store.query.counted_block import labels_of_combinations
 from tracetail.store.query.labels import ERROR, LabelSet, result_labels
 from tracetail.store.query.pipeline import Pipeline
-from tracetail.store.query.scan import BlockScan, Key, is_excluded, taken
+from tracetail.store.query.scan import BlockScan, Key, is_excluded
 
 STEPS_MAX = 11_000
 """Limit of points per series, as in Loki and Prometheus."""

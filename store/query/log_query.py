@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import NamedTuple
 
-from tracetail.store.disk.block import Labels
+from tracetail.store.disk.block import Labels, taken
 from tracetail.store.disk.reader import BlockRef, Snapshot
 from tracetail.store.logql.tree import LogQuery
 from tracetail.store.query.budget import Budget
 from tracetail.store.query.pipeline import Pipeline
-from tracetail.store.query.scan import BlockScan, is_excluded, taken
+from tracetail.store.query.scan import BlockScan, is_excluded
 
 ENTRY_OVERHEAD_BYTES = 200
 """The approximate memory of a result's entry, in addition to its line."""

@@ -7,10 +7,10 @@ not decompressed if no entry passes the label stages, or if no stage needs the l
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from operator import getitem, itemgetter
+from itertools import repeat
 from typing import Any, Literal
 
-from tracetail.store.disk.block import Column, Labels, StoredBlock
+from tracetail.store.disk.block import Column, Labels, StoredBlock, taken
 from tracetail.store.disk.reader import BlockRef, Snapshot
 from tracetail.store.logql.matching import compile_regex
 from tracetail.store.logql.tree import LogQLError
@@ -77,9 +77,9 @@ class BlockScan:
     def result_labels_by(self, positions: Sequence[int]) -> tuple[list[Key], dict[Key, Labels]]:
         """Return a key for each of the entries at these positions, and the labels of a result for each key."""
         columns = self.block.index.columns
-        if self._pipeline.keeps_labels and self._stream and columns and columns.keys().isdisjoint(dict(self._stream)):
+        if self._pipeline.keeps_labels and columns and columns.keys().isdisjoint(dict(self._stream)):
             keys = _keys(list(columns.values()), positions)
-            return keys, _unchanged_labels(self._stream, columns, set(keys))
+            return keys, _unchanged_labels(self._stream, columns, list(set(keys)))
         keys, labels = self.labels_by(None, positions)
         return keys, {key: result_labels(labels[key]) for key in set(keys)}
 
@@ -195,26 +195,20 @@ def _keys(columns: Sequence[Column], positions: Sequence[int]) -> list[Key]:
     return list(zip(*parts, strict=True)) if parts else [()] * len(positions)
 
 
-def _unchanged_labels(stream: Labels, columns: Mapping[str, Column], keys: Iterable[Key]) -> dict[Key, Labels]:
+def _unchanged_labels(stream: Labels, columns: Mapping[str, Column], keys: Sequence[Key]) -> dict[Key, Labels]:
     """Return the labels of a result for each key: those of the stream and the metadata, which no stage changes.
 
-    stream, columns: each has at least one name, and they have none in common.
+    columns: at least one. None has the name of a label of the stream.
     """
-    # Every entry has the same names in the same order, but those that it has no value of: they are sorted once.
-    names = [name for name, _ in stream] + list(columns)
-    arranged = itemgetter(*sorted(range(len(names)), key=names.__getitem__))
-    fixed = [(name, value) if value else None for name, value in stream]
-    pairs = [
-        [None, *((name, value) if value else None for value in column.values)] for name, column in columns.items()
-    ]
-    return {key: tuple(filter(None, arranged((*fixed, *map(getitem, pairs, key))))) for key in keys}
-
-
-def taken(column: Sequence[int], positions: Sequence[int]) -> Sequence[int]:
-    """Return the values of a column at these positions."""
-    if isinstance(positions, range):
-        return column[positions.start : positions.stop]
-    return [column[i] for i in positions]
+    pairs: dict[str, Iterable[tuple[str, str] | None]] = {
+        name: repeat((name, value) if value else None) for name, value in stream
+    }
+    for (name, column), numbers in zip(columns.items(), zip(*keys, strict=True), strict=True):
+        known = [None, *((name, value) if value else None for value in column.values)]
+        pairs[name] = map(known.__getitem__, numbers)
+    # The names are sorted once, not for each key: all have the same, but for those that an entry has no value of.
+    rows = zip(*(pairs[name] for name in sorted(pairs)), strict=False)
+    return {key: row if all(row) else tuple(filter(None, row)) for key, row in zip(keys, rows, strict=False)}
 
 
 def _multiline(pattern: str) -> Any:
