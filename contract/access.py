@@ -5,6 +5,7 @@ that come directly from programs of this machine: with a loopback Host (so that 
 name that it controls, by DNS rebinding) and without headers of a proxy.
 """
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
@@ -42,6 +43,7 @@ def host_refusal(setting: str, url: str, allowed: Sequence[str]) -> str | None:
     return f"the host {host!r} is not one of {setting}: {', '.join(allowed)}"
 
 
+@functools.lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Return whether host (a name or address, without port) is loopback."""
     if host.lower().rstrip(".") == "localhost":

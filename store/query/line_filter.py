@@ -1,5 +1,6 @@
 """Compiles line filters."""
 
+import functools
 import re
 from typing import Any
 
@@ -48,6 +49,7 @@ def passes_all(stage: LineFilter) -> bool:
     return not stage.op.startswith("!") and "" in stage.values
 
 
+@functools.lru_cache(maxsize=256)
 def _required_bits(op: str, value: str) -> frozenset[int]:
     """Return the bits that the filter of each text with a passing line has."""
     if not op.endswith("~"):
