@@ -14,6 +14,7 @@ from tracetail.cli.errors import BAD_USAGE, fail, load_configuration, load_part_
 from tracetail.cli.language import both
 from tracetail.cli.rejected import rejected
 from tracetail.cli.service import log_to_stderr
+from tracetail.contract import system_authorities
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True)
@@ -22,7 +23,8 @@ def agent(ctx: click.Context) -> None:
     """Follow logs and ship them to Loki. Reads the configuration again on SIGHUP."""
     if ctx.invoked_subcommand is not None:
         return
-    from tracetail.cli.agent_runner import AgentRunner, raise_open_file_limit
+    with system_authorities.left_unread():
+        from tracetail.cli.agent_runner import AgentRunner, raise_open_file_limit
 
     log_to_stderr()
     raise_open_file_limit()

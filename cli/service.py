@@ -4,8 +4,6 @@ import gc
 import logging
 import sys
 
-from aiohttp.http_exceptions import HttpProcessingError
-
 _REASON_MAX = 200
 _OBJECTS_BETWEEN_COLLECTIONS = 700
 """As Python 3.12 begins with; a start raises it (cli.main), and then the garbage of requests would pile up."""
@@ -21,6 +19,8 @@ def log_to_stderr() -> None:
 
 def shorten_malformed(record: logging.LogRecord) -> bool:
     """Turn aiohttp's traceback for a request that is not HTTP into one line. For Logger.addFilter; returns True."""
+    from aiohttp.http_exceptions import HttpProcessingError
+
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         reason = " ".join(str(error.message).split())[:_REASON_MAX]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from tracetail.contract import system_authorities
 from tracetail.contract.http_headers import authorization
 from tracetail.contract.secret_file import SecretFileError
 
@@ -18,6 +19,10 @@ class HttpSettingsError(ValueError):
 
 class HttpSettings(Protocol):
     """The options that such a table has."""
+
+    @property
+    def url(self) -> str:
+        """Where requests go."""
 
     @property
     def username(self) -> str:
@@ -82,14 +87,14 @@ def credentials(table: str, settings: HttpSettings) -> dict[str, str]:
 
 
 def ssl_context(table: str, settings: HttpSettings) -> "ssl.SSLContext | bool":
-    """Return the `ssl` argument of an aiohttp request: True for the system's defaults.
+    """Return the `ssl` argument of an aiohttp request: True where it needs no TLS.
 
     Returns the same context until one of its files is replaced: a renewed certificate is used from then on.
     Raises HttpSettingsError.
     """
     files = (settings.ca_file, settings.cert_file, settings.key_file)
     if not (settings.ca_file or settings.cert_file):
-        return True
+        return system_authorities.ssl_for(settings.url, settings.proxy)
     return _ssl_context(table, *files, tuple(map(_version, files)))
 
 

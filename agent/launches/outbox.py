@@ -23,6 +23,7 @@ from tracetail.contract.owned_files import read_owned
 from tracetail.contract.record import LaunchDir
 from tracetail.contract.secret_file import SecretFileError, read_secret
 from tracetail.contract.state import launches_dir
+from tracetail.contract.system_authorities import ssl_for
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +198,9 @@ async def _post(session: aiohttp.ClientSession, callback: outbox.Callback) -> bo
     headers = bearer(secret) if secret and not wanted.robot else {}
     try:
         # A redirect is a failure: the callback, and its token, are for the host that was named.
-        async with session.post(wanted.url, json=wanted.body, headers=headers, allow_redirects=False) as answer:
+        async with session.post(
+            wanted.url, json=wanted.body, headers=headers, ssl=ssl_for(wanted.url), allow_redirects=False
+        ) as answer:
             refused = robots.refusal(await answer.content.read(_ANSWER_MAX)) if wanted.robot else ""
             if answer.status // 100 == 2 and not refused:
                 return True

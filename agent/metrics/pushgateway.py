@@ -17,6 +17,7 @@ import aiohttp
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from tracetail.contract.secret_file import SecretFileError
+from tracetail.contract.system_authorities import ssl_for
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,13 @@ class Pushgateway:
         try:
             headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8", **self._headers()}
             async with self._session.request(
-                method, self._group, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
+                method,
+                self._group,
+                data=body,
+                headers=headers,
+                ssl=ssl_for(self._group),
+                timeout=self._timeout,
+                allow_redirects=False,
             ) as answer:
                 if answer.status // 100 != 2:
                     reason = (await answer.text(errors="replace"))[:300].strip()

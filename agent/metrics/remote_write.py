@@ -27,6 +27,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from tracetail.contract.backoff import Backoff
 from tracetail.contract.http_headers import retry_after_seconds
 from tracetail.contract.secret_file import SecretFileError
+from tracetail.contract.system_authorities import ssl_for
 from tracetail.loki.wire import delimited, varint
 
 log = logging.getLogger(__name__)
@@ -142,7 +143,12 @@ class RemoteWriter:
                 **self._headers(),
             }
             async with self._session.post(
-                self._url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
+                self._url,
+                data=body,
+                headers=headers,
+                ssl=ssl_for(self._url),
+                timeout=self._timeout,
+                allow_redirects=False,
             ) as answer:
                 if answer.status // 100 == 2:
                     return

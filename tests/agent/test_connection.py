@@ -8,17 +8,23 @@ import asyncio
 import base64
 import signal
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from support import commands
 from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import TRACE, AgentProcess, Launch
+from support.callback_receiver import Receiver
 from support.environment import environment
 from support.tls import Authority, Proxy, TlsFront
 from support.waiting import eventually
+
+from tracetail.contract import outbox
 
 pytestmark = pytest.mark.needs("openssl")
 
@@ -122,6 +128,49 @@ async def test_tls_with_an_authority_of_our_own(
 ) -> None:
     config = f'[loki]\nca_file = "{authority.certificate}"\n'
     await shown_to_work(start_agent, tracetail, loki, state_dir, front.url, config)
+
+
+async def test_tls_with_an_authority_of_the_system(
+    start_agent,
+    loki: LokiStandIn,
+    state_dir: Path,
+    front: TlsFront,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever an agent sends: it has not read the authorities before."""
+    monkeypatch.setenv("AGENT_COMMAND_PREFIX", "env")  # a new Python, which imports all that it needs itself
+    receiver = Receiver()
+    posted: list[tuple[str, str]] = []
+
+    async def accept(request: web.Request) -> web.Response:
+        posted.append((request.method, request.path))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", accept)
+    async with TestServer(app) as metrics:
+        of_metrics = await TlsFront(authority.server_context(), str(metrics.make_url(""))).start()
+        of_callbacks = await TlsFront(authority.server_context(), receiver.url).start()
+        launch = Launch(state_dir)
+        launch.print("one")
+        launch.end()
+        callback = {"eventId": "1", "event": "stopped"}
+        outbox.put(
+            launch.dir.outbox_path,
+            {"url": of_callbacks.url, "tokenFile": "", "createdAt": time.time(), "attempts": 0, "body": callback},
+        )
+        await start_agent(
+            f'[agent]\npushgateway_url = "{of_metrics.url}"\nremote_write_url = "{of_metrics.url}/write"\n',
+            front.url,
+            {"SSL_CERT_FILE": str(authority.certificate)},
+        )
+        await loki.until(lambda: loki.lines() == ["one"])
+        await eventually(lambda: {method for method, _ in posted} == {"PUT", "POST"})
+        await eventually(lambda: receiver.posts == [callback])
+        await of_callbacks.stop()
+        await of_metrics.stop()
+        receiver.close()
 
 
 async def test_a_client_certificate(
