@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import TYPE_CHECKING
 
 from tracetail.agent.encodings import DEFAULT as DEFAULT_ENCODING
 from tracetail.agent.encodings import codec_of
@@ -19,6 +19,9 @@ from tracetail.contract.labels import (
 from tracetail.contract.masking import DEFAULT_PATTERNS
 from tracetail.contract.redaction import Redactor, with_group
 from tracetail.contract.secret_pattern import Pattern
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 FILENAME = "filename"
 """Label of files that no keeper wrote: the path."""
@@ -70,10 +73,12 @@ def redactor_of(settings: AgentSettings) -> Redactor:
     return Redactor((*DEFAULT_PATTERNS, *named, *map(with_group, extra)), settings.redaction.keep)
 
 
-def zone_of(name: str) -> ZoneInfo | None:
+def zone_of(name: str) -> "ZoneInfo | None":
     """Return the configured time zone; None for the machine's. Raises BadSettingsError."""
     if not name:
         return None
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415  (few configure a zone)
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:

@@ -23,11 +23,8 @@ from tracetail.agent.model import KAFKA, LOKI, OTLP
 from tracetail.agent.otlp_settings import OtlpSettings
 from tracetail.agent.output import Output, OutputPlan, connect
 from tracetail.agent.settings import AgentSettings
-from tracetail.agent.shipping import kafka_delivery
 from tracetail.agent.shipping.delivery import Delivery
 from tracetail.agent.shipping.in_flight import ReadSlots
-from tracetail.agent.shipping.kafka_delivery import KafkaDelivery
-from tracetail.agent.shipping.kafka_producer import KafkaProducer
 from tracetail.agent.shipping.rate_limit import RateLimit
 from tracetail.contract.access import check_bind, parse_listen
 from tracetail.contract.request_time import limit_request_time
@@ -94,11 +91,7 @@ class Agent:
             client = await stack.enter_async_context(LokiClient(self._loki))
             plans = [self._loki_plan(client)]
             if self._kafka.is_set:
-                producer = KafkaProducer(self._kafka)
-                producer.open()
-                stack.push_async_callback(producer.close)
-                await stack.enter_async_context(_opened(self._kafka_journal))
-                plans.append(self._kafka_plan(producer))
+                plans.append(await self._kafka_plan(stack))
             if self._otlp.is_set:
                 plans.append(await self._otlp_plan(stack))
             self._outputs = await connect(plans, self._settings, self._state_dirs, self._host)
@@ -124,14 +117,22 @@ class Agent:
             observers=[self._exporters.observe],
         )
 
-    def _kafka_plan(self, producer: KafkaProducer) -> OutputPlan:
+    async def _kafka_plan(self, stack: contextlib.AsyncExitStack) -> OutputPlan:
+        """Open producer and journal on the stack. Raises KafkaSettingsError, JournalError, OSError."""
+        from tracetail.agent.shipping import kafka_delivery  # noqa: PLC0415  (few configure Kafka)
+        from tracetail.agent.shipping.kafka_producer import KafkaProducer  # noqa: PLC0415
+
+        producer = KafkaProducer(self._kafka)
+        producer.open()
+        stack.push_async_callback(producer.close)
+        await stack.enter_async_context(_opened(self._kafka_journal))
         slots = ReadSlots()
         metrics = OutputMetrics(self.metrics.outputs, KAFKA)
         return OutputPlan(
             KAFKA,
             self._kafka.target,
             self._kafka_journal,
-            KafkaDelivery(self._kafka_journal, producer, metrics, sleep=slots.sleep),
+            kafka_delivery.KafkaDelivery(self._kafka_journal, producer, metrics, sleep=slots.sleep),
             slots,
             metrics,
             metrics.followed,

@@ -17,8 +17,6 @@ import aiohttp
 from tracetail.agent.followed_log import FollowedLog
 from tracetail.agent.metrics.counters import Metrics
 from tracetail.agent.metrics.log_collector import LogCollector
-from tracetail.agent.metrics.pushgateway import Pushgateway, push_regularly
-from tracetail.agent.metrics.remote_write import RemoteWriter, write_regularly
 from tracetail.agent.metrics.server_collector import ServerMetrics
 from tracetail.agent.model import BatchSummary
 from tracetail.agent.settings import AgentSettings
@@ -85,8 +83,11 @@ class Exporters:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     def _loops(self, session: aiohttp.ClientSession) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+        """Yield name and loop of each configured export; what one needs is imported with it."""
         settings = self._settings
         if settings.pushgateway_url:
+            from tracetail.agent.metrics.pushgateway import Pushgateway, push_regularly  # noqa: PLC0415
+
             gateway = Pushgateway(
                 session,
                 settings.pushgateway_url,
@@ -97,6 +98,8 @@ class Exporters:
             interval = settings.pushgateway_interval_seconds
             yield "pushgateway", push_regularly(gateway, self._registry, interval_seconds=interval)
         if settings.remote_write_url:
+            from tracetail.agent.metrics.remote_write import RemoteWriter, write_regularly  # noqa: PLC0415
+
             writer = RemoteWriter(
                 session,
                 settings.remote_write_url,

@@ -4,8 +4,6 @@ import os
 from collections.abc import Collection
 from typing import NamedTuple
 
-import psutil
-
 
 class Usage(NamedTuple):
     """The resources that a launch's processes use together."""
@@ -22,6 +20,8 @@ class Usage(NamedTuple):
 
 def usage(pids: Collection[int]) -> Usage:
     """Return what these processes use; those that have ended or may not be read are left out."""
+    import psutil  # noqa: PLC0415  (a machine without launches, or whose metrics nobody asks for, needs none)
+
     counted = set()
     cpu = 0.0
     resident = threads = 0
