@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tracetail.contract.header import NO_HEADER, Header
-from tracetail.contract.header_forms import COMPILED_FORMS, FORMS, LEVELS, PATTERNS, CompiledForm
+from tracetail.contract.header_forms import FORMS, LEVELS, CompiledForm, forms_beginning_with
 from tracetail.contract.identity import ID_PATTERN
 from tracetail.contract.json_header import json_message, parse_json_header
 
@@ -22,7 +22,6 @@ __all__ = [
     "LEVELS",
     "NESTED_STARTS",
     "NO_HEADER",
-    "PATTERNS",
     "PREFIX",
     "PREFIX_PATTERN",
     "PREFIX_STARTS",
@@ -210,7 +209,7 @@ def parse_header(
 
 def _candidates(start: bytes) -> tuple[tuple[CompiledForm, ...], tuple[CompiledForm, ...]]:
     """Return the forms that a line with these first bytes may have: those with a header, and the weak ones."""
-    forms = [form for form in COMPILED_FORMS if form.may_begin_with(start)]
+    forms = forms_beginning_with(start)
     found = tuple(form for form in forms if not form.weak), tuple(form for form in forms if form.weak)
     _CANDIDATES[start] = found
     return found

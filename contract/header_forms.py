@@ -8,6 +8,7 @@ The expressions use only what Python's `re` and Rust's `regex` have in common: d
 same ones in the same order. Real lines of each form, with their sources, are in tests/data/real-lines.jsonl.
 """
 
+import functools
 import re
 from collections.abc import Callable  # noqa: TC003  (the annotation of an attribute)
 from operator import itemgetter
@@ -230,8 +231,7 @@ FORMS = {
 }
 """By name; the first that matches at the beginning of a line, after its prefix, counts."""
 
-PATTERNS = {name: re.compile(form.pattern.encode()) for name, form in FORMS.items()}
-"""By the form's name: the pattern for bytes."""
+_STARTS = {name: re.compile(form.starts.encode()) for name, form in FORMS.items()}
 _GROUPS = ("level", "letter", "process", "pid", "source", "time")
 
 
@@ -240,7 +240,7 @@ class CompiledForm:
 
     def __init__(self, name: str, form: Form) -> None:
         """Prepare the form of this name."""
-        pattern = PATTERNS[name]
+        pattern = re.compile(form.pattern.encode())
         self.name = name
         self.match = pattern.match
         self.needles = form.needles
@@ -251,15 +251,18 @@ class CompiledForm:
         """Number of brackets that close in a header that ends with the last and depends on its bytes only; or 0."""
         self.is_error = "code" in pattern.groupindex
         """Every line of this form is an error."""
-        self._starts = re.compile(form.starts.encode())
         self.fields: Callable[[tuple[bytes | None, ...]], tuple[bytes | None, ...]] = itemgetter(
             *(pattern.groupindex.get(group, 0) for group in _GROUPS)
         )
         """From `(None, *match.groups())`: `level`, `letter`, `process`, `pid`, `source`, `time`."""
 
-    def may_begin_with(self, start: bytes) -> bool:
-        """Return whether a line of this form may begin with these two bytes."""
-        return self._starts.match(start) is not None
+
+def forms_beginning_with(start: bytes) -> list[CompiledForm]:
+    """Return the forms, in their order, of which a line may begin with these two bytes."""
+    return [_compiled(name) for name, starts in _STARTS.items() if starts.match(start)]
 
 
-COMPILED_FORMS = tuple(CompiledForm(name, form) for name, form in FORMS.items())
+@functools.cache
+def _compiled(name: str) -> CompiledForm:
+    """Return a form, compiled when a line may have it: all of them take a fiftieth of an agent's start."""
+    return CompiledForm(name, FORMS[name])

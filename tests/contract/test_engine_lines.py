@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,6 @@ from support.real_lines import REAL_LINES
 from tracetail.contract.engine_lines import (
     FORMS,
     NO_HEADER,
-    PATTERNS,
     json_message,
     parse_header,
     read_line,
@@ -29,6 +29,9 @@ PREFIXES = [
     "[rank3]:",
     "[default0]:[rank0]: ",
 ]
+
+
+PATTERNS = {name: re.compile(form.pattern.encode()) for name, form in FORMS.items()}
 
 
 def text(value):
