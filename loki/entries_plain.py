@@ -1,5 +1,6 @@
 """Entries of one stream, and their encoding, in plain Python: what `_entries.pyx` does, where it is not compiled."""
 
+import functools
 import struct
 import sys
 from array import array
@@ -27,10 +28,6 @@ SECOND_BYTES = 9
 """Length of what entries.encode_second returns."""
 _NANOS_PLACE = bytes(5)
 _TIMESTAMP_BYTES = SECOND_BYTES + len(_NANOS_PLACE)
-_TEXT_HEADS = [_short_head(n) for n in range(SHORT_MAX)]
-"""Tag and length of the line in an entry (field 2), by the line's length. All are equally long."""
-_ENTRY_HEADS = [_head(n + _TIMESTAMP_BYTES + len(_TEXT_HEADS[0])) for n in range(SHORT_MAX)]
-"""Tag and length of an entry in a stream (field 2 as well), by the length of line and metadata together."""
 _PARTS = 5
 """Parts of an encoded entry: tag and length, timestamp, tag and length of the line, line, metadata."""
 _LANE_BYTES = 8
@@ -40,6 +37,16 @@ _MASKS = [(int.from_bytes(mask.to_bytes(_LANE_BYTES, "little") * _LANES, "little
 _CONTINUED = int.from_bytes(bytes((0x80, 0x80, 0x80, 0x80, 0, 0, 0, 0)) * _LANES, "little")
 _CUT_AT_ONCE = 64
 _CUT = struct.Struct(f"{_TIMESTAMP_BYTES}s" * _CUT_AT_ONCE)
+
+
+@functools.cache
+def _heads() -> tuple[list[bytes], list[bytes]]:
+    """Return tags and lengths (field 2): of entries, by the length of line and metadata together, and of lines.
+
+    Those of lines are by the line's length, and equally long. Made at the first use: the compiled form needs none.
+    """
+    text_heads = [_short_head(n) for n in range(SHORT_MAX)]
+    return [_head(n + _TIMESTAMP_BYTES + len(text_heads[0])) for n in range(SHORT_MAX)], text_heads
 
 
 def encode_second(seconds: int) -> bytes:
@@ -141,9 +148,10 @@ def encode_columns(seconds: list[bytes], nanos: list[int], texts: list[bytes], m
             long.append((place * _PARTS, _head(_TIMESTAMP_BYTES + len(text_head) + sizes[place]), text_head))
             lengths[place] = sizes[place] = 0
     parts = [b""] * (_PARTS * len(lengths))
-    parts[0::_PARTS] = [_ENTRY_HEADS[size] for size in sizes]
+    entry_heads, text_heads = _heads()
+    parts[0::_PARTS] = [entry_heads[size] for size in sizes]
     parts[1::_PARTS] = timestamps(seconds, nanos)
-    parts[2::_PARTS] = [_TEXT_HEADS[length] for length in lengths]
+    parts[2::_PARTS] = [text_heads[length] for length in lengths]
     parts[3::_PARTS] = texts
     parts[4::_PARTS] = metas
     for at, head, text_head in long:
