@@ -27,11 +27,13 @@ __all__ = [
     "Columns",
     "Entry",
     "columns_of",
+    "compress",
     "decode_metadata",
     "decode_request",
     "encode_metadata",
     "encode_request",
     "encode_second",
+    "join_request",
     "uncompressed_bytes",
 ]
 
@@ -61,9 +63,23 @@ def encode_request(labels: Mapping[str, str], entries: Sequence[bytes]) -> bytes
 
     entries: parts of the stream, each what Columns.encode returns.
     """
+    return join_request(labels, sum(map(len, entries)), map(compress, entries))
+
+
+def join_request(labels: Mapping[str, str], size: int, parts: Iterable[bytes]) -> bytes:
+    """Return what encode_request does, of parts that were compressed one by one.
+
+    A part is compressed while the processor's cache has it, and then needs a fifth of the memory.
+
+    Args:
+        labels: of the stream.
+        size: of all parts together before compression, in bytes.
+        parts: what compress returned for parts of the stream.
+
+    """
     head = delimited(1, selector(labels).encode())
-    size = len(head) + sum(map(len, entries))
-    return _compressed(b"".join((b"\x0a", varint(size), head, *entries)))
+    start = b"\x0a" + varint(len(head) + size) + head
+    return b"".join((varint(len(start) + size), compress(start), *parts))
 
 
 class _Buffers(threading.local):
@@ -76,13 +92,18 @@ class _Buffers(threading.local):
 _buffers = _Buffers()
 
 
-def _compressed(data: bytes) -> bytes:
-    """Return data in raw snappy."""
+def compress(data: bytes) -> bytes:
+    """Return data in raw snappy without the length in front: such parts in a row, behind their length, are a whole.
+
+    Nothing in one refers to another (https://github.com/google/snappy/blob/main/format_description.txt): the format
+    is a row of literals, and of copies of what is some bytes back.
+    """
     size = cramjam.snappy.compress_raw_max_len(data)
     if len(_buffers.buffer) < size:
         _buffers.buffer = bytearray(size)
     buffer = _buffers.buffer
-    return bytes(memoryview(buffer)[: cramjam.snappy.compress_raw_into(data, buffer)])
+    end = cramjam.snappy.compress_raw_into(data, buffer)
+    return bytes(memoryview(buffer)[len(varint(len(data))) : end])
 
 
 class Entry(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from tracetail.loki.entries import Columns, Entry, columns_of, encode_request
+from tracetail.loki.entries import Columns, Entry, columns_of, compress, encode_request, join_request
 
 Rows = Sequence[tuple[int, int]]
 """Maps entries to lines of their batch: (index of an entry, index of its line) for the first entry of each run in
@@ -32,7 +32,8 @@ class BodyBuilder:
         self._labels = labels
         self._max_bytes = max_bytes
         self._finished: list[Body] = []
-        self._encoded: list[bytes] = []
+        self._parts: list[bytes] = []
+        """Compressed."""
         self._size = 0
         self._entries = 0
         self._first_ns = 0
@@ -50,9 +51,9 @@ class BodyBuilder:
             return
         if self._size + len(encoded) > self._max_bytes:
             self._finish()
-        if not self._encoded:
+        if not self._parts:
             self._first_ns = entries.time_ns(0)
-        self._encoded.append(encoded)
+        self._parts.append(compress(encoded))
         self._size += len(encoded)
         for entry, row in rows:
             if not self._rows or row - self._rows[-1][1] != entry + self._entries - self._rows[-1][0]:
@@ -66,11 +67,11 @@ class BodyBuilder:
         return self._finished
 
     def _finish(self) -> None:
-        if not self._encoded:
+        if not self._parts:
             return
-        data = encode_request(self._labels, self._encoded)
+        data = join_request(self._labels, self._size, self._parts)
         self._finished.append(Body(self._labels, data, self._first_ns, self._last_ns, self._entries, self._rows))
-        self._encoded.clear()
+        self._parts.clear()
         self._size = self._entries = 0
         self._rows = []
 
