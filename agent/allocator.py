@@ -7,6 +7,7 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _REUSE_BYTES = 8 << 20
+_libc = ctypes.CDLL(None)
 
 
 def tune_allocator() -> None:
@@ -16,7 +17,7 @@ def tune_allocator() -> None:
     takes a tenth of the time of shipping; below the thresholds malloc reuses them. Each thread would get an arena of
     its own, which gains little: the threads rarely run at the same time.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(_libc, "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _REUSE_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _REUSE_BYTES)
@@ -30,3 +31,13 @@ def freeze() -> None:
     """
     gc.collect()
     gc.freeze()
+    give_back()
+
+
+def give_back() -> None:
+    """Give memory that is free back to the system, within a millisecond; does nothing if the C library is not glibc.
+
+    By itself malloc keeps what the largest batches needed, and what is free between objects that stay.
+    """
+    if trim := getattr(_libc, "malloc_trim", None):
+        trim(0)

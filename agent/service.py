@@ -34,6 +34,9 @@ from tracetail.loki.settings import LokiSettings
 
 log = logging.getLogger(__name__)
 
+_GIVE_BACK_SECONDS = 60.0
+"""So often memory that is free is given back: after a backlog some megabytes."""
+
 
 class Agent:
     """Follows the logs that discovery finds and ships them, until it is stopped."""
@@ -171,6 +174,7 @@ class Agent:
         beside = [
             asyncio.create_task(OutboxSender(self._state_dirs).run(), name="outboxes"),
             asyncio.create_task(heartbeats.run(), name="heartbeats"),
+            asyncio.create_task(_give_back_memory(), name="memory"),
         ]
         try:
             allocator.freeze()
@@ -196,6 +200,13 @@ class Agent:
             "sources": [followed.status() for followed in loki.loop.logs],
             "outputs": [output.status() for output in self._outputs],
         }
+
+
+async def _give_back_memory() -> None:
+    """Give free memory back again and again, until cancelled."""
+    while True:
+        await asyncio.sleep(_GIVE_BACK_SECONDS)
+        allocator.give_back()
 
 
 async def _all_or_none(runs: Iterable[Coroutine[Any, Any, None]]) -> None:
