@@ -103,7 +103,7 @@ async def test_many_backlogs_before_a_loki_that_is_down_fill_neither_journal_nor
         await asyncio.sleep(0.1)
     assert seen >= 8
     status = Path(f"/proc/{agent.process.pid}/status").read_text()  # noqa: ASYNC240
-    assert int(status.split("VmHWM:")[1].split()[0]) < 160 * 1024
+    assert int(status.split("VmHWM:")[1].split()[0]) < 100 * 1024
     await loki.start(port)
     await loki.until(lambda: len(loki.stored) == count * 2000, 100)
     for launch_id, lines in wanted.items():
