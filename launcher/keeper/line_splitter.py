@@ -31,13 +31,15 @@ class Split(NamedTuple):
 
 def split(data: bytes) -> Split:
     """Split off the complete lines, and pieces of a line that is longer than TEXT_MAX_BYTES."""
-    if data.count(b"\n") > LINES_MAX:
-        data = data[: len(data) - len(data.split(b"\n", LINES_MAX)[-1])]
-    end = data.rfind(b"\n") + 1
+    texts = data.split(b"\n", LINES_MAX)
+    rest = texts.pop()
+    end = len(data) - len(rest)
+    if len(texts) == LINES_MAX and b"\n" in rest:
+        data = data[:end]
     # With a line end in this window no line can be too long, whatever else there is.
     if len(data) <= TEXT_MAX_BYTES or data.find(b"\n", len(data) - TEXT_MAX_BYTES, TEXT_MAX_BYTES) >= 0:
         if b"\r" not in data:
-            return Split(data[: end - 1].split(b"\n") if end else [], None, end)
+            return Split(texts, None, end)
         head = data[:end].replace(b"\r\n", b"\n")
         if b"\r" not in head and b"\r" not in data[end:-1]:
             return Split(head[:-1].split(b"\n") if end else [], None, end)

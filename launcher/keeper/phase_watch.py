@@ -64,10 +64,11 @@ class PhaseWatch:
             last, last_zh = f"last phase: {self.last_phase}", f"最后完成的阶段：{self.last_phase}"
         return f"{last}; silent for {seconds} s", f"{last_zh}；已有 {seconds} 秒没有输出"
 
-    def search(self, block: bytes) -> None:
-        """Search the next lines."""
+    def search(self, block: bytes, end: int | None = None) -> None:
+        """Search the next lines: the first `end` bytes of a block; all of it for None."""
         if not self.active:
             return
+        block = block[:end]
         self.last_output = self._clock()
         found = [(at, phase) for phase in self._waiting if (at := block.find(phase.anchor)) >= 0]
         for _, phase in sorted(found):

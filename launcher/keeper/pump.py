@@ -25,8 +25,11 @@ _BLOCKS_PER_RUN = 8
 class Pump:
     """Reads the FIFO, splits lines, writes the log."""
 
-    def __init__(self, output: Output, log: LaunchLog, search: Callable[[bytes], None]) -> None:
-        """Args: search: called with all output that is written, in order, in blocks of whole lines where possible."""
+    def __init__(self, output: Output, log: LaunchLog, search: Callable[[bytes, int], None]) -> None:
+        """Args: search: called with output and the number of bytes at its beginning that are to be searched.
+
+        It gets all output that is written, in order, in blocks of whole lines where possible.
+        """
         self._output = output
         self._log = log
         self._search = search
@@ -92,7 +95,7 @@ class Pump:
 
     def _move_lines(self, data: bytes, lines: Split) -> None:
         """Write the first lines of data and remove their bytes from the FIFO or from memory."""
-        self._search(data[: lines.consumed])
+        self._search(data, lines.consumed)
         in_fifo = 0 if self._drained else lines.consumed
         written = self._write(self._redraws.thin(lines, self.clock())._replace(consumed=in_fifo))
         from_memory = min(lines.consumed, len(self._drained))
@@ -123,7 +126,7 @@ class Pump:
         lines = split(data)
         if not waiting and not lines.consumed:
             return False
-        self._search(data[: lines.consumed])
+        self._search(data, lines.consumed)
         self._drained = data[lines.consumed :]
         thinned = self._redraws.thin(lines, self.clock())
         if thinned.texts:

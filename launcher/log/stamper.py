@@ -37,29 +37,31 @@ class Stamper:
         first = self.next_ns(now_ns)
         self.last_ns = first + len(texts) - 1
         offset = local_offset_seconds(first)
-        parts: list[bytes] = []
+        # Of each line four pieces that are there already, or are shared by many lines: a new one for each line would
+        # cost more than all else here.
+        pieces = [b""] * (4 * len(texts))
         done = 0
         while done < len(texts):
             # Up to a thousand lines share all but the last three digits of their stamps.
             stamp = first + done
             count = min(len(texts) - done, 1000 - stamp % 1000)
             whole = render_stamp(stamp, offset)
-            head = b"\n" + whole[:_DIGITS_SHARED]
             zone = whole[_ZONE_STARTS:]
-            digits = _LAST_DIGITS[stamp % 1000 : stamp % 1000 + count]
+            begin, end = 4 * done, 4 * (done + count)
+            pieces[begin:end:4] = [b"\n" + whole[:_DIGITS_SHARED]] * count
+            pieces[begin + 1 : end : 4] = _LAST_DIGITS[stamp % 1000 : stamp % 1000 + count]
             if marks is None:
-                tail = zone + self.prefix
-                prefixes = [head + d + tail for d in digits]
+                pieces[begin + 2 : end : 4] = [zone + self.prefix] * count
             else:
                 tails = {mark: zone + render_prefix(*self._ids, mark) for mark in set(marks)}
-                prefixes = [head + d + tails[m] for d, m in zip(digits, marks[done : done + count], strict=True)]
-            block = [b""] * (2 * count)
-            block[0::2] = prefixes
-            block[1::2] = texts[done : done + count]
-            parts += block
+                pieces[begin + 2 : end : 4] = [tails[mark] for mark in marks[done : done + count]]
             done += count
-        parts.append(b"\n")
-        return b"".join(parts)[1:]
+        if not pieces:
+            return b""
+        pieces[3::4] = texts
+        pieces[0] = pieces[0][1:]  # the line end of a line that is written already
+        pieces.append(b"\n")
+        return b"".join(pieces)
 
     def event(self, now_ns: int, name: str, /, **fields: object) -> bytes:
         """Return the line of an event."""
