@@ -149,6 +149,25 @@ def test_a_ready_pattern_is_searched_in_each_line_as_text():
     assert watch.ready_seen
 
 
+@pytest.mark.parametrize(
+    ("pattern", "line", "others"),
+    [
+        (r"\Aup", b"up now", b"now up"),
+        (r"up\z", b"now up", b"up now"),
+        (r"(?-m:^up$)", b"up", b"an up\nup now"),
+        (r"(?i)^UP\b", b"up now", b"a\nupper"),
+        (r"a\s+b", b"a b", b"a\nb"),
+        (r"^[^x]+$", b"up", b"x\nxx"),
+    ],
+)
+def test_a_ready_pattern_means_in_a_block_what_it_means_in_a_line_of_its_own(pattern, line, others):
+    watch = PhaseWatch([], pattern)
+    watch.search(b"x\n" + others + b"\nx\n")
+    assert not watch.ready_seen
+    watch.search(b"x\n" + line + b"\nx\n")
+    assert watch.ready_seen
+
+
 @pytest.mark.parametrize("pattern", ["log:(?=x)y", r"log:(a)\1", "log:("])
 def test_a_pattern_that_re2_does_not_have_is_refused_with_the_reason(world, pattern):
     refused = world.start([["stay"]], readyWhen=pattern)
