@@ -5,9 +5,9 @@
 The bracket may end with one more word, the mark: `event`, `cut` or `redraw`.
 """
 
+import functools
 import re
 import time
-from datetime import date
 from typing import NamedTuple
 
 from tracetail.contract.identity import ID_PATTERN
@@ -34,12 +34,9 @@ HEAD_PATTERN = (
 LINE_PATTERN = HEAD_PATTERN + rb"(.*)"
 """Groups: those of the head, text."""
 
-_LINE = re.compile(LINE_PATTERN, re.DOTALL)
 _EVENT_NAME = re.compile(r"[a-z][a-z-]*")
-_LOGFMT_PAIR = re.compile(r'([A-Za-z][A-Za-z0-9_]*)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
 _LOGFMT_NEEDS_QUOTES = re.compile(r'[\s"=\\\x00-\x1f\x7f]|^$')
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
-_UNESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)")
 _UNESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -89,7 +86,10 @@ def parse_stamp(stamp: bytes) -> int:
     return seconds * 1_000_000_000 + int(text[20:29])
 
 
+@functools.lru_cache(maxsize=64)
 def _days_since_epoch(year: int, month: int, day: int) -> int:
+    from datetime import date  # noqa: PLC0415  (a keeper writes stamps, and seldom reads one)
+
     return date(year, month, day).toordinal() - 719_163
 
 
@@ -107,7 +107,7 @@ def render_line(time_ns: int, trace_id: str, instance_id: str, text: bytes, mark
 
 def parse_line(line: bytes) -> LogLine | None:
     """Parse a line, given without its LF; None if it does not have the keeper's format."""
-    match = _LINE.fullmatch(line)
+    match = _line().fullmatch(line)
     if match is None:
         return None
     stamp, trace_id, instance_id, mark, text = match.groups()
@@ -135,7 +135,7 @@ def parse_event(text: str) -> Event:
     """Parse an event. Of a text that is not one, whatever can be parsed is returned."""
     name, _, rest = text.partition(" ")
     fields = {
-        match[1]: _unquote(match[2]) if match[2] is not None else match[3] for match in _LOGFMT_PAIR.finditer(rest)
+        match[1]: _unquote(match[2]) if match[2] is not None else match[3] for match in _logfmt_pair().finditer(rest)
     }
     return Event(name, fields)
 
@@ -152,4 +152,22 @@ def _unquote(text: str) -> str:
         escape = match[1]
         return chr(int(escape[1:], 16)) if len(escape) == 5 else _UNESCAPES.get(escape, escape)
 
-    return _UNESCAPE.sub(plain, text)
+    return _escape().sub(plain, text)
+
+
+# What only readers need is compiled when something is read: every keeper, and every start, imports this module.
+
+
+@functools.cache
+def _line() -> re.Pattern[bytes]:
+    return re.compile(LINE_PATTERN, re.DOTALL)
+
+
+@functools.cache
+def _logfmt_pair() -> re.Pattern[str]:
+    return re.compile(r'([A-Za-z][A-Za-z0-9_]*)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
+
+
+@functools.cache
+def _escape() -> re.Pattern[str]:
+    return re.compile(r"\\(u[0-9a-fA-F]{4}|.)")

@@ -24,6 +24,8 @@ CONTAINER_ID_FILE = "container.id"
 CONTAINER_ENVIRON_FILE = "container.env"
 """In the launch's directory while the container is made: the variables that no command line shows."""
 
+SEGMENT_MODE = 0o640
+
 HTTP = "http"
 PORT = "port"
 ALIVE = "alive"

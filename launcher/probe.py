@@ -1,20 +1,20 @@
 """Probes a server: a listening port, an HTTP status, the model in its list, a first token.
 
 Has an HTTP client of its own, because the keeper has to stay small: one request per connection, a bounded response.
-`ssl` and `re2` are imported only where they are needed, for the same reason.
+`ssl`, `re2` and `socket` are imported only where they are needed, for the same reason.
 """
 
 import contextlib
 import functools
 import json
 import re
-import socket
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracetail.launcher.plan import Smoke
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
 TIMEOUT_SECONDS = 5.0
@@ -67,7 +67,7 @@ def url(host: str, port: int, *, tls: bool = False) -> str:
 
 def speaks_tls(target: Target) -> bool:
     """Return whether what listens at the port answers the beginning of a TLS handshake."""
-    with contextlib.suppress(OSError), socket.create_connection((target.host, target.port), TIMEOUT_SECONDS) as one:
+    with contextlib.suppress(OSError), _connect(target, TIMEOUT_SECONDS) as one:
         one.sendall(_CLIENT_HELLO)
         return one.recv(2) in _TLS_RECORDS
     return False
@@ -76,7 +76,7 @@ def speaks_tls(target: Target) -> bool:
 def check_port(target: Target) -> None:
     """Raise ProbeError unless a process listens at the port."""
     try:
-        socket.create_connection((target.host, target.port), TIMEOUT_SECONDS).close()
+        _connect(target, TIMEOUT_SECONDS).close()
     except OSError as error:
         raise ProbeError(f"port {target.port}: {error.strerror or error}") from error
 
@@ -153,7 +153,7 @@ def request(
     if body is not None:
         head += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
     try:
-        with socket.create_connection((target.host, target.port), timeout) as plain:
+        with _connect(target, timeout) as plain:
             connection = _tls_context().wrap_socket(plain) if target.tls else plain
             connection.sendall("\r\n".join([*head, "", ""]).encode() + data)
             received = _receive(connection, time.monotonic() + timeout)
@@ -164,6 +164,13 @@ def request(
     except OSError as error:
         raise ProbeError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     return _parse(received)
+
+
+def _connect(target: Target, timeout: float) -> "socket.socket":
+    """Return a connection to the target. timeout: seconds, of each of its steps. Raises OSError."""
+    import socket  # noqa: PLC0415  (before there is a server, a keeper does not wait for this import)
+
+    return socket.create_connection((target.host, target.port), timeout)
 
 
 @functools.cache
@@ -177,7 +184,7 @@ def _tls_context() -> "ssl.SSLContext":
     return context
 
 
-def _receive(connection: socket.socket, until: float) -> bytes:
+def _receive(connection: "socket.socket", until: float) -> bytes:
     """Return the response. Raises TimeoutError if it is not complete in time: not at each byte anew."""
     received = bytearray()
     while len(received) < RESPONSE_MAX_BYTES:

@@ -4,9 +4,9 @@ One loop in one thread: it moves output into the log, reaps children, handles si
 write segments (segment_writer) and probe the server: whether it is ready (readiness), and still is (liveness).
 """
 
+import gc
 import os
 import select
-import shlex
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -20,13 +20,12 @@ from tracetail.contract.shipped import read_shipped
 from tracetail.launcher import disk_reserve, engines, plan, probe, restart_policy
 from tracetail.launcher.engines import nodes
 from tracetail.launcher.engines.causes.cause import NO_TEXT
-from tracetail.launcher.keeper import exit_reason, port_holder, segment_pruning, takeover
+from tracetail.launcher.keeper import exit_reason, port_holder, segment_pruning
 from tracetail.launcher.keeper.background_jobs import BackgroundJobs
 from tracetail.launcher.keeper.child import Child
 from tracetail.launcher.keeper.end_facts import EndFact
 from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.fifo import Output
-from tracetail.launcher.keeper.foreground import Foreground, exit_status
 from tracetail.launcher.keeper.launch_log import LaunchLog
 from tracetail.launcher.keeper.liveness import Problem
 from tracetail.launcher.keeper.phase_watch import PhaseWatch
@@ -42,6 +41,7 @@ from tracetail.launcher.log.stamper import Stamper, timestamp_now
 from tracetail.launcher.machine import processes
 
 if TYPE_CHECKING:
+    from tracetail.launcher.keeper.foreground import Foreground
     from tracetail.launcher.keeper.server_container import ServerContainer
 
 LOG_CLOSE_SECONDS = 3.0
@@ -53,7 +53,7 @@ _PRE_START, _PULL, _CREATE = "preStart", "pull", "create"
 class Keeper:
     """The keeper of one launch."""
 
-    def __init__(self, launch: LaunchDir, lock: LaunchLock, foreground: Foreground | None = None) -> None:
+    def __init__(self, launch: LaunchDir, lock: LaunchLock, foreground: "Foreground | None" = None) -> None:
         """Args: launch: what to keep; lock: of the launch, held; foreground: what to do as a main process."""
         self._launch = launch
         self._foreground = foreground
@@ -107,10 +107,16 @@ class Keeper:
         self._readiness.expect_from(self._started)
         self._start_next()
         self._loop()
-        return exit_status(self._record, self._child, self._failure) if self._foreground else 0
+        if self._foreground is None:
+            return 0
+        from tracetail.launcher.keeper.foreground import exit_status  # noqa: PLC0415  (is loaded)
+
+        return exit_status(self._record, self._child, self._failure)
 
     def adopt(self) -> None:
         """Keep a launch whose keeper has died."""
+        from tracetail.launcher.keeper import takeover  # noqa: PLC0415  (few keepers take over)
+
         position = PositionFile(self._launch.path / "position")
         unfinished = takeover.find_unfinished(self._plan["log"], position.read())
         position.close()
@@ -190,6 +196,8 @@ class Keeper:
         if self._container is not None:
             self._container.watch(self._record)
         self._write_record()
+        import shlex  # noqa: PLC0415  (no server waits for this import)
+
         known = self._record
         self._log.event(
             events.STARTED,
@@ -234,6 +242,7 @@ class Keeper:
     # The loop.
 
     def _loop(self) -> None:
+        gc.enable()  # main() has no collection before the server runs
         while not self._is_over():
             self._wait()
             self._reap()

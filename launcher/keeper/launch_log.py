@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from tracetail.contract import events
 from tracetail.contract.logline import MARK_CUT
 from tracetail.launcher.keeper.position import Position, PositionFile
 from tracetail.launcher.keeper.segment_writer import QUEUE_MAX_BYTES, SegmentWriter
-from tracetail.launcher.keeper.stdout_copy import StdoutCopy
 from tracetail.launcher.log.stamper import Stamper
 from tracetail.launcher.plan import LogPlan, segment_path
+
+if TYPE_CHECKING:
+    from tracetail.launcher.keeper.stdout_copy import StdoutCopy
 
 _SLOW = "the disk is too slow"
 
@@ -27,7 +30,7 @@ class LaunchLog:
         segment: int = 1,
         size: int = 0,
         clock: Callable[[], int] = time.time_ns,
-        copy: StdoutCopy | None = None,
+        copy: "StdoutCopy | None" = None,
     ) -> None:
         self._plan = plan
         self._copy = copy

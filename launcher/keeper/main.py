@@ -9,15 +9,10 @@ It imports the standard library, `contract` (without redaction) and modules of `
 
 import contextlib
 import ctypes
+import gc
 import os
 import sys
 from pathlib import Path
-
-from tracetail.contract import record
-from tracetail.contract.record import LaunchDir, LaunchLock
-from tracetail.launcher import plan
-from tracetail.launcher.keeper.foreground import Foreground
-from tracetail.launcher.keeper.keeper import Keeper
 
 _M_ARENA_MAX = -8
 """malloc.h of glibc."""
@@ -32,6 +27,13 @@ def _use_one_malloc_arena() -> None:
 def main() -> int:
     """Keep the launch whose directory is named."""
     _use_one_malloc_arena()
+    # Modules are objects that stay. They are looked through once the server runs, by the keeper's loop.
+    gc.disable()
+    from tracetail.contract import record  # noqa: PLC0415
+    from tracetail.contract.record import LaunchDir, LaunchLock  # noqa: PLC0415
+    from tracetail.launcher import plan  # noqa: PLC0415
+    from tracetail.launcher.keeper.keeper import Keeper  # noqa: PLC0415
+
     launch = LaunchDir(Path(sys.argv[1]))
     if sys.argv[2] == plan.ADOPT:
         lock = LaunchLock(launch)
@@ -43,6 +45,8 @@ def main() -> int:
         os.set_inheritable(descriptor, False)
         lock = LaunchLock(launch, descriptor)
         if sys.argv[3:] == [plan.FOREGROUND]:
+            from tracetail.launcher.keeper.foreground import Foreground  # noqa: PLC0415  (only in a container)
+
             settings = plan.read(launch)["foreground"]
             foreground = Foreground(
                 settings["terminationLog"],

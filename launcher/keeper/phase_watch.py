@@ -46,7 +46,8 @@ class PhaseWatch:
     ) -> None:
         """Args: ready_pattern: regular expression of the line that means ready, "" for none; clock: seconds."""
         self._waiting = list(phases)
-        self._ready = _compile(ready_pattern) if ready_pattern else None
+        self._ready_pattern = ready_pattern
+        self._ready: _Pattern | None = None
         self._only_lines = _OF_ONE_LINE.search(ready_pattern) is not None
         self.passed: list[str] = []
         """Names of the phases that have passed and are not reported yet."""
@@ -78,8 +79,10 @@ class PhaseWatch:
             self._waiting.remove(phase)
             self.passed.append(phase.name)
             self.last_phase = phase.name
-        if self._ready is None or self.ready_seen:
+        if not self._ready_pattern or self.ready_seen:
             return
+        if self._ready is None:  # no server waits for its library
+            self._ready = _compile(self._ready_pattern)
         # A whole block is searched much faster, and matches if one of its lines does.
         if self._only_lines or self._ready.search(block):
             self.ready_seen = any(self._ready.search(line) for line in block.split(b"\n"))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tracetail.contract.owned_files import open_ours
 from tracetail.contract.state import DIRECTORY_MODE
-from tracetail.launcher.log.log_end import SEGMENT_MODE
+from tracetail.launcher.plan import SEGMENT_MODE
 
 QUEUE_MAX_BYTES = 5 * 1024 * 1024
 """Bytes that may be queued before lines are dropped; the keeper has to stay small."""

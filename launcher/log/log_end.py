@@ -12,9 +12,8 @@ from tracetail.contract.record import Record
 from tracetail.contract.state import DIRECTORY_MODE
 from tracetail.launcher import plan
 from tracetail.launcher.log.stamper import Stamper
-from tracetail.launcher.plan import LogPlan, segment_path
+from tracetail.launcher.plan import SEGMENT_MODE, LogPlan, segment_path
 
-SEGMENT_MODE = 0o640
 _TAIL_BYTES = 2 * TEXT_MAX_BYTES + 4096
 """Enough to hold the last whole line and a torn one behind it."""
 
