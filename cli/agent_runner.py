@@ -11,7 +11,7 @@ from tracetail.agent.checked_settings import BadSettingsError
 from tracetail.agent.journal.database import JournalError
 from tracetail.agent.kafka_settings import KafkaSettingsError
 from tracetail.agent.service import Agent
-from tracetail.cli import configuration
+from tracetail.cli import config_sources, configuration
 from tracetail.cli.agent_state import state_dirs
 from tracetail.cli.errors import BAD_USAGE, fail
 from tracetail.cli.service import print_address
@@ -83,7 +83,7 @@ class AgentRunner:
     def _reload(self) -> None:
         try:
             self._settings, self._previous = configuration.load(self._config_path), self._settings
-        except configuration.ConfigurationError as error:
+        except config_sources.ConfigurationError as error:
             log.error("the configuration stays as it was: %s", error)  # noqa: TRY400
 
 

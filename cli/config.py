@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from tracetail.cli import configuration
+from tracetail.cli import config_sources, configuration
 from tracetail.cli.command_group import CommandGroup
 from tracetail.cli.errors import BAD_USAGE, fail
 from tracetail.cli.language import both
@@ -52,8 +52,8 @@ def check(ctx: click.Context, file: str | None) -> None:
     named = file or ctx.obj
     try:
         loaded = configuration.load(named)
-        path = configuration.config_path(named, os.environ)
-    except configuration.ConfigurationError as error:
+        path = config_sources.config_path(named, os.environ)
+    except config_sources.ConfigurationError as error:
         fail(str(error), BAD_USAGE)
     for name, table in loaded.launcher.services.items():
         try:
@@ -88,7 +88,7 @@ def grafana(ctx: click.Context) -> None:
     try:
         loki = configuration.load(ctx.obj).loki
         headers = loki.headers()
-    except (configuration.ConfigurationError, HttpSettingsError) as error:
+    except (config_sources.ConfigurationError, HttpSettingsError) as error:
         fail(str(error), BAD_USAGE)
     click.echo(render_data_source(loki.url, headers), nl=False)
 

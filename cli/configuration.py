@@ -4,7 +4,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NoReturn, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
@@ -13,8 +12,9 @@ import msgspec
 from tracetail.agent.kafka_settings import KafkaSettings, KafkaSettingsError
 from tracetail.agent.otlp_settings import OtlpSettings
 from tracetail.agent.settings import AgentSettings
+from tracetail.cli.config_sources import ConfigurationError, config_path, variables
 from tracetail.cli.denied import denied
-from tracetail.cli.options import PREFIX, Option, keys_inside, options, options_of_table
+from tracetail.cli.options import Option, keys_inside, options, options_of_table
 from tracetail.contract import shared_secret
 from tracetail.contract.access import host_refusal, is_loopback, parse_listen
 from tracetail.contract.http_settings import HttpSettingsError
@@ -23,8 +23,6 @@ from tracetail.loki.settings import LokiSettings
 from tracetail.panel.settings import PanelSettings
 from tracetail.store.settings import StoreSettings
 
-CONFIG_VARIABLE = "TRACETAIL_CONFIG"
-SYSTEM_CONFIG = Path("/etc/tracetail/tracetail.toml")
 _PYTHON_NAMES = re.compile(r"`(\w+)`")
 _PLAIN_NAMES = {
     "str": "text",
@@ -40,10 +38,6 @@ _Sources = Mapping[str, Mapping[str, str]]
 """Where each key was set, by table and key: the path of a file or the name of a variable."""
 
 
-class ConfigurationError(ValueError):
-    """The configuration cannot be used; the message names file, key and what was expected."""
-
-
 class Configuration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Every option of tracetail, by table."""
 
@@ -54,29 +48,6 @@ class Configuration(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     launcher: LauncherSettings = LauncherSettings()
     panel: PanelSettings = PanelSettings()
     store: StoreSettings = StoreSettings()
-
-
-def config_path(named: str | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the path of --config, of $TRACETAIL_CONFIG, the user's file or the system's, in this order; else None.
-
-    Raises ConfigurationError if a file is named and does not exist.
-    """
-    for source, value in (("--config", named), (CONFIG_VARIABLE, environ.get(CONFIG_VARIABLE))):
-        if value:
-            if not _is_file(Path(value)):
-                raise ConfigurationError(f"{source} names {value}, which is not a file")
-            return Path(value)
-    user = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
-    candidates = (user / "tracetail" / "tracetail.toml", SYSTEM_CONFIG)
-    return next((path for path in candidates if _is_file(path)), None)
-
-
-def _is_file(path: Path) -> bool:
-    """Return whether path is a file. Raises ConfigurationError where this user may not know."""
-    try:
-        return path.is_file()
-    except PermissionError as error:
-        raise ConfigurationError(f"the configuration cannot be read: {denied(error)}") from error
 
 
 def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> Configuration:
@@ -92,10 +63,11 @@ def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> C
             raise ConfigurationError(f"the configuration cannot be read: {denied(error)}") from error
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(f"{path} cannot be read: {error}") from error
-    known = options(Configuration)
+    set_by_variables = variables(environ)
+    known = options(Configuration) if given or set_by_variables else []
     _check_keys(given, known, str(path))
     sources = {table: dict.fromkeys(values, str(path)) for table, values in given.items()}
-    for option in _set_by_environment(environ, known):
+    for option in _set_by_environment(set_by_variables, known):
         given.setdefault(option.table, {})[option.key] = _from_text(option, environ[option.variable])
         sources.setdefault(option.table, {})[option.key] = option.variable
     values = {}
@@ -210,13 +182,13 @@ def _check_keys(tables: dict[str, Any], known: list[Option], where: str) -> None
                 raise ConfigurationError(f"{where}: unknown key {table}.{key}{_nearest(key, by_table[table])}")
 
 
-def _set_by_environment(environ: Mapping[str, str], known: list[Option]) -> list[Option]:
-    variables = {option.variable: option for option in known}
-    prefixes = tuple(f"{PREFIX}{table}_".upper() for table in {option.table for option in known})
-    for name in environ:
-        if name.startswith(prefixes) and name not in variables:
-            raise ConfigurationError(f"unknown environment variable {name}{_nearest(name, list(variables))}")
-    return [option for name, option in variables.items() if name in environ]
+def _set_by_environment(names: list[str], known: list[Option]) -> list[Option]:
+    """Return the options that the variables of these names set. Raises ConfigurationError if one sets none."""
+    by_variable = {option.variable: option for option in known}
+    for name in names:
+        if name not in by_variable:
+            raise ConfigurationError(f"unknown environment variable {name}{_nearest(name, list(by_variable))}")
+    return [option for variable, option in by_variable.items() if variable in names]
 
 
 def _nearest(word: str, known: list[str]) -> str:

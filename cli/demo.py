@@ -10,7 +10,7 @@ from typing import IO
 
 import click
 
-from tracetail.cli.configuration import ConfigurationError
+from tracetail.cli.config_sources import ConfigurationError
 from tracetail.cli.demo_chain import Demo
 from tracetail.cli.demo_probes import DemoFailedError
 from tracetail.cli.language import both

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import click
 
-from tracetail.cli import configuration
+from tracetail.cli import config_sources, configuration
 from tracetail.cli.demo_probes import (
     DemoFailedError,
     get,
@@ -62,7 +62,7 @@ class Demo:
         self.environ = {
             name: value
             for name, value in os.environ.items()
-            if name not in _LISTEN_VARIABLES and name != configuration.CONFIG_VARIABLE
+            if name not in _LISTEN_VARIABLES and name != config_sources.CONFIG_VARIABLE
         }
         self.environ[STATE_DIR_VARIABLE] = str(self.state)
         self.environ["TRACETAIL_AGENT_STATE_DIRS"] = str(self.state)
@@ -74,7 +74,7 @@ class Demo:
         # Its own, empty file, so that the user's configuration does not change the demonstration.
         config = self.state / "tracetail.toml"
         config.touch()
-        self.environ[configuration.CONFIG_VARIABLE] = str(config)
+        self.environ[config_sources.CONFIG_VARIABLE] = str(config)
         self.secret = shared_secret.ensure(self.environ)
         self.settings = configuration.load(None, self.environ)
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import click
 
-from tracetail.cli import configuration
+from tracetail.cli import config_sources, configuration
 from tracetail.cli.findings import OK, PROBLEM, WARNING, Finding, ok, problem
 from tracetail.cli.language import both, chosen
 from tracetail.cli.terminal import Spinner
@@ -76,8 +76,8 @@ async def examine(config: str | None) -> AsyncIterator[Finding]:
 
     try:
         settings = configuration.load(config)
-        path = configuration.config_path(config, os.environ)
-    except configuration.ConfigurationError as error:
+        path = config_sources.config_path(config, os.environ)
+    except config_sources.ConfigurationError as error:
         advice = "correct it; `tracetail config example` shows every option"
         yield problem("configuration", str(error), both(advice, "请更正；`tracetail config example` 列出全部选项"))
         return

@@ -52,9 +52,9 @@ def load_part_configuration(part: str, path: str | None) -> "Configuration":
 
 def load_configuration(path: str | None) -> "Configuration":
     """Return the configuration; exit with status 2 if it cannot be used. path: the value of --config, if given."""
-    from tracetail.cli import configuration
+    from tracetail.cli import config_sources, configuration
 
     try:
         return configuration.load(path)
-    except configuration.ConfigurationError as error:
+    except config_sources.ConfigurationError as error:
         fail(str(error), BAD_USAGE)

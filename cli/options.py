@@ -8,9 +8,9 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from tracetail.cli.config_sources import PREFIX
 from tracetail.cli.language import language
 
-PREFIX = "TRACETAIL_"
 REQUIRED = None
 """The default of a key that has none. (TOML has no null, so no option can have it as a value.)"""
 

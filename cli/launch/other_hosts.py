@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tracetail.cli import configuration
+from tracetail.cli import config_sources, configuration
 from tracetail.cli.language import both
 from tracetail.cli.refusals import said
 from tracetail.contract.record import Record
@@ -31,7 +31,7 @@ def launches_elsewhere(trace_id: str, host: str) -> list[Record]:
     try:
         settings = configuration.load(click.get_current_context().obj)
         found = asyncio.run(_of_trace(settings, trace_id))
-    except (configuration.ConfigurationError, LokiError) as error:
+    except (config_sources.ConfigurationError, LokiError) as error:
         english = f"the launches on other machines are not known: {error}"
         click.echo(both(english, f"无法得知其他机器上的启动：{said(error)}"), err=True)
         return []

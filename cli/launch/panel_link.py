@@ -55,9 +55,9 @@ def warn_without_agent() -> None:
 
 
 def _settings() -> "Configuration | None":
-    from tracetail.cli import configuration
+    from tracetail.cli import config_sources, configuration
 
     try:
         return configuration.load(click.get_current_context().find_root().obj)
-    except configuration.ConfigurationError:
+    except config_sources.ConfigurationError:
         return None  # the command itself has said so

@@ -88,11 +88,17 @@ def from_bad_command_line(args: list[str]) -> dict[str, Any]:
 
 def settings() -> "LauncherSettings":
     """Return the table [launcher] of the configuration, and mask as it says. Raises ParametersError."""
-    from tracetail.cli import configuration
+    from tracetail.cli import config_sources
     from tracetail.contract import masking
+    from tracetail.launcher.settings import LauncherSettings
 
+    named = click.get_current_context().obj
     try:
-        loaded = configuration.load(click.get_current_context().obj)
+        if not config_sources.is_configured(named):
+            return LauncherSettings()
+        from tracetail.cli import configuration
+
+        loaded = configuration.load(named)
         masking.use({"extra": loaded.agent.redaction.extra, "keep": loaded.agent.redaction.keep})
     except ValueError as error:
         raise ParametersError(str(error)) from error

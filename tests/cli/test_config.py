@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from support import commands
 
-from tracetail.cli import configuration
+from tracetail.cli import config_sources, configuration
 from tracetail.cli.config import render_example, render_schema
 from tracetail.cli.options import header_of, keys_inside, options
 
@@ -58,7 +58,7 @@ def test_environment_overrides_the_file(tmp_path):
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_what_was_expected(tmp_path, text, environ, message):
-    with pytest.raises(configuration.ConfigurationError, match=message):
+    with pytest.raises(config_sources.ConfigurationError, match=message):
         load(tmp_path, text, environ)
 
 
@@ -154,5 +154,9 @@ def test_the_hosts_of_loki_may_be_limited():
     environ = {"HOME": "/nonexistent", "TRACETAIL_LOKI_ALLOWED_HOSTS": "loki.example,*.internal"}
     for url in ("https://loki.example", "http://a.internal:3100"):
         assert configuration.load(None, {**environ, "TRACETAIL_LOKI_URL": url}).loki.url == url
-    with pytest.raises(configuration.ConfigurationError, match=r"'elsewhere' is not one of loki\.allowed_hosts"):
+    with pytest.raises(config_sources.ConfigurationError, match=r"'elsewhere' is not one of loki\.allowed_hosts"):
         configuration.load(None, {**environ, "TRACETAIL_LOKI_URL": "http://elsewhere:3100"})
+
+
+def test_every_table_may_be_set_by_environment_variables():
+    assert tuple(field.name for field in msgspec.structs.fields(configuration.Configuration)) == config_sources.TABLES
