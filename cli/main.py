@@ -11,7 +11,6 @@ from click.shell_completion import CompletionItem
 
 from tracetail import __version__
 from tracetail.cli.command_group import CommandGroup
-from tracetail.cli.denied import denied
 from tracetail.cli.errors import fail
 from tracetail.cli.help_pages import page, speak
 from tracetail.cli.language import both, chosen, named_in, with_language
@@ -20,7 +19,7 @@ from tracetail.cli.words import command_text
 _COMMANDS = {
     "start": ("tracetail.cli.launch.start", "start", "Start an inference server and wait until it is ready."),
     "stop": ("tracetail.cli.launch.stop", "stop", "Stop a server and every process of its launch."),
-    "restart": ("tracetail.cli.launch.start", "restart", "Stop a server if it runs, then start it."),
+    "restart": ("tracetail.cli.launch.restart", "restart", "Stop a server if it runs, then start it."),
     "status": ("tracetail.cli.launch.status", "status", "Print the state of a service."),
     "apply": (
         "tracetail.cli.launch.apply",
@@ -97,6 +96,8 @@ class _Commands(CommandGroup):
         try:
             return super().invoke(ctx)
         except PermissionError as error:
+            from tracetail.cli.denied import denied
+
             fail(denied(error))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

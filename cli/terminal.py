@@ -1,6 +1,5 @@
 """Output for a person at a terminal: tables and progress by rich. Elsewhere the same facts as plain text."""
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -54,6 +53,8 @@ def print_table(
     widths = [max(cell_len(row[column]) for row in [columns, *rows]) for column in range(len(columns))]
     if is_terminal():
         least = sum(FOLDED_MIN if name in folded else width for name, width in zip(columns, widths, strict=True))
+        import shutil
+
         if least + 2 * len(columns) <= shutil.get_terminal_size().columns:
             from rich.console import Console
 

@@ -10,7 +10,8 @@ from tracetail.cli.launch.model_check import run_smoke, run_warmup
 from tracetail.cli.launch.notify import run_notify
 from tracetail.cli.launch.options import parameter_options, scope_option
 from tracetail.cli.launch.outcome import ResultCommand, refuse_parameters
-from tracetail.cli.launch.start import run_restart, run_start
+from tracetail.cli.launch.restart import run_restart
+from tracetail.cli.launch.start import run_start
 from tracetail.cli.launch.status import run_status
 from tracetail.cli.launch.stop import run_stop
 from tracetail.launcher.params import ACTIONS, ParametersError

@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 import click
 
-from tracetail.cli.denied import denied
 from tracetail.cli.language import both, chosen, in_language
 from tracetail.cli.launch import parameters
 from tracetail.cli.launch.panel_link import print_link
@@ -64,6 +63,8 @@ class ResultCommand(click.Command):
             with contextlib.redirect_stdout(output):
                 return super().invoke(ctx)
         except PermissionError as error:
+            from tracetail.cli.denied import denied
+
             with chosen("en"):
                 cause = denied(error)
             with chosen("zh"):

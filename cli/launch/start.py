@@ -1,27 +1,22 @@
-"""`tracetail start` and `tracetail restart`: start a server and wait until it is ready."""
+"""`tracetail start`: starts a server and waits until it is ready."""
 
-import json
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from tracetail.cli.language import both
 from tracetail.cli.launch import parameters
-from tracetail.cli.launch.options import launch_option, parameter_options, scope_option
+from tracetail.cli.launch.options import parameter_options, scope_option
 from tracetail.cli.launch.outcome import ResultCommand, at_url, finish, print_result, refuse_parameters
 from tracetail.cli.launch.panel_link import in_the_panel
 from tracetail.cli.launch.progress import Progress
 from tracetail.cli.launch.termination import Listener, TerminatedError, Termination
 from tracetail.launcher import params_input
-from tracetail.launcher.command_params import command_params
 from tracetail.launcher.params import ParametersError
 from tracetail.launcher.result import Result
-
-if TYPE_CHECKING:
-    from tracetail.launcher.selection import Selection
 
 
 class _StartCommand(ResultCommand):
@@ -99,6 +94,8 @@ def _start(
         values = parameters.read(given)
         values = parameters.merge(values, flags)
         if command_line:
+            from tracetail.launcher.command_params import command_params
+
             values, _ = command_params(list(command_line), values)
         settings = parameters.settings()
         wanted = params_input.from_object(parameters.with_environment_ids(values), settings.services)
@@ -126,43 +123,3 @@ def _exit_by_interrupt(action: str) -> NoReturn:
     click.echo(both(f"\nended by SIGINT: {hint}", f"\n{zh[0]}：{zh[1]}"))
     print_result(Result(action, 128 + signal.SIGINT, cause="ended by SIGINT", hint=hint, zh=zh))
     sys.exit(128 + signal.SIGINT)
-
-
-@click.command(cls=ResultCommand)
-@parameter_options
-@launch_option
-@scope_option
-def restart(given: str | None, launch_id: str, scope: bool, **flags: Any) -> None:
-    """Stop a server if it runs, then start it with these parameters, or with those of its last start."""
-    try:
-        values = parameters.merge(parameters.read(given), flags)
-    except ParametersError as error:
-        refuse_parameters("restart", error)
-    run_restart(values, launch_id, scope=scope)
-
-
-def run_restart(values: dict[str, Any], launch_id: str, *, scope: bool) -> NoReturn:
-    """Restart a service, print progress and result, and exit."""
-    try:
-        if not {"modelPath", "command", "scriptPath", "service"} & set(values):
-            values = {**_params_of_last_start(parameters.selection(values, launch_id)), **values}
-    except ParametersError as error:
-        refuse_parameters("restart", error)
-    run_start("restart", json.dumps({**values, "ifRunning": "restart"}), {}, scope=scope)
-
-
-def _params_of_last_start(selection: "Selection") -> dict[str, Any]:
-    """Return the parameters with which a service was started last. Raises ParametersError."""
-    from tracetail.launcher import plan
-    from tracetail.launcher.operations.as_owner import go_on_as_owner
-
-    found = selection.find(parameters.state_dir())
-    if not found:
-        raise ParametersError(f"there is no launch of {selection.describe()} to restart")
-    last = next((launch for launch in found if launch.live), found[0])
-    go_on_as_owner(last.dir)
-    try:
-        kept = plan.read(last.dir)["params"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ParametersError(f"launch {last.record['launchId']} cannot be repeated: {error}") from error
-    return {name: value for name, value in kept.items() if name not in ("instanceId", "ifRunning")}

@@ -1,10 +1,10 @@
 """The variable by which a launch selects its devices: CUDA's, Ascend's or ROCm's."""
 
-import shutil
 from pathlib import Path
 
 from tracetail.contract.accelerators import ASCEND, CUDA, visible_devices_variable
 from tracetail.launcher import engines
+from tracetail.launcher.machine.programs import which
 
 
 def devices_variable(engine: str, python_bin: str, dev: Path = Path("/dev")) -> str:
@@ -25,7 +25,7 @@ def devices_variable(engine: str, python_bin: str, dev: Path = Path("/dev")) -> 
 
 
 def _has_vllm_ascend(python_bin: str) -> bool:
-    found = shutil.which(python_bin) if python_bin else None
+    found = which(python_bin) if python_bin else None
     if found is None:
         return False
     return any(Path(found).parent.parent.glob("lib/python3*/site-packages/vllm_ascend-*.dist-info"))

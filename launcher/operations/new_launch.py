@@ -1,7 +1,6 @@
 """Makes new launches: their directory, record and plan, after the checks that need no server."""
 
 import os
-import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -130,7 +129,7 @@ def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[L
         "modelName": params.model_name,
         "servedName": params.served_name or params.model_name,
         "engine": params.engine or parameters.default_engine(params.command),
-        "host": socket.gethostname(),
+        "host": os.uname().nodename,
         "port": params.port,
         "devices": params.devices,
         "argv": [],
@@ -153,8 +152,8 @@ def make_launch(params: Params, state_dir: Path, launch_id: str = "") -> tuple[L
 def log_path(params: Params, state_dir: Path, launch_id: str) -> Path:
     """Return the path of the first segment of a launch's log."""
     root = Path(params.log_dir).absolute() if params.log_dir else state_dir / "logs"
-    date = time.strptime(launch_id[:15], "%Y%m%dT%H%M%S")
-    name = f"{identity.slug(params.model_name)}-{time.strftime('%Y-%m-%d_%H%M%S', date)}-{launch_id[-6:]}.log"
+    date = f"{launch_id[:4]}-{launch_id[4:6]}-{launch_id[6:8]}_{launch_id[9:15]}"
+    name = f"{identity.slug(params.model_name)}-{date}-{launch_id[-6:]}.log"
     engine = params.engine or parameters.default_engine(params.command)
     return root / params.env / engine / name
 

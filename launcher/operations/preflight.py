@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 from tracetail.contract.accelerators import DEVICE_FILES
@@ -10,9 +9,8 @@ from tracetail.contract.secret_file import SecretFileError, read_secret
 from tracetail.contract.state import DIRECTORY_MODE
 from tracetail.launcher import registry
 from tracetail.launcher.log.retention import free_bytes
-from tracetail.launcher.machine import ports
 from tracetail.launcher.machine.devices import devices_variable
-from tracetail.launcher.operations import model_files
+from tracetail.launcher.machine.programs import which
 from tracetail.launcher.params import Params
 from tracetail.launcher.result import PORT_HELD, PREFLIGHT_FAILED, Refusal
 
@@ -73,6 +71,8 @@ def _check_model_files(params: Params, model_path: str) -> None:
     """Raise Refusal if the files of the model show that no engine can load it. A preStart may still fetch them."""
     if params.engine == "custom" or params.pre_start:
         return
+    from tracetail.launcher.operations import model_files  # noqa: PLC0415  (only where there is a model)
+
     problem = model_files.find_problem(model_path, params.args)
     if problem is not None:
         text, hint = problem.text, problem.hint
@@ -84,7 +84,7 @@ def _check_program(name: str, program: str, work_dir: str) -> None:
         path = Path(work_dir or ".") / program
         found = path.is_file() and os.access(path, os.X_OK)
     else:
-        found = shutil.which(program) is not None
+        found = which(program) is not None
     if not found:
         raise Refusal(
             PREFLIGHT_FAILED,
@@ -179,6 +179,8 @@ def check_port(params: Params) -> None:
     """Raise Refusal if a process holds the port."""
     if params.port is None:
         return
+    from tracetail.launcher.machine import ports  # noqa: PLC0415  (only for a server with a port)
+
     found = ports.holder(params.port, params.host)
     if found is not None:
         from tracetail.launcher.containers import process_container  # noqa: PLC0415  (only for a port in use)

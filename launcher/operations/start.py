@@ -1,7 +1,6 @@
 """`start`: reuses, restarts or makes a launch, starts its keeper, and waits until it is ready or has failed."""
 
 import errno
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +13,12 @@ from tracetail.contract.record import LaunchDir, Phase, Record
 from tracetail.contract.state import launches_dir
 from tracetail.launcher import params as parameters
 from tracetail.launcher import plan, registry
+from tracetail.launcher.machine.programs import which
 from tracetail.launcher.operations import (
     as_owner,
     equal_start,
     keeper_process,
     new_launch,
-    refusals,
-    rescue,
 )
 from tracetail.launcher.params import Params
 from tracetail.launcher.result import (
@@ -78,17 +76,32 @@ def start(params: Params, state_dir: Path, listener: Listener, *, min_free_bytes
     except registry.BusyError as busy:
         found = None
         if params.trace_id and busy.holder.get("traceId") != params.trace_id:
-            found = refusals.refuse(params, state_dir, Refusal(LOCKED, str(busy), BUSY_HINT, zh=busy.zh))
+            found = _refused(params, state_dir, Refusal(LOCKED, str(busy), BUSY_HINT, zh=busy.zh))
         seconds = time.monotonic() - begun
         return Result("start", LOCKED, found, seconds=seconds, cause=str(busy), hint=BUSY_HINT, zh=busy.zh)
     except Refusal as refusal:
-        found = refusals.refuse(params, state_dir, refusal)
+        found = _refused(params, state_dir, refusal)
         cause, hint = mask_text(refusal.cause), mask_text(refusal.hint)
         seconds = time.monotonic() - begun
         return Result("start", refusal.status, found, record.FAILED, seconds, cause, hint, refusal.zh)
     except OSError as error:
         cause, hint, *zh = _of_os_error(error)
         return Result("start", PREFLIGHT_FAILED, None, "failed", time.monotonic() - begun, cause, hint, zh)
+
+
+# What most starts do not need is imported where it is used: a scheduler waits for every import.
+
+
+def _refused(params: Params, state_dir: Path, refusal: Refusal) -> Record | None:
+    from tracetail.launcher.operations import refusals  # noqa: PLC0415
+
+    return refusals.refuse(params, state_dir, refusal)
+
+
+def _rescued(launch: LaunchDir) -> bool:
+    from tracetail.launcher.operations import rescue  # noqa: PLC0415
+
+    return rescue.rescue(launch)
 
 
 def _owner_above_root(state_dir: Path) -> int | None:
@@ -151,7 +164,7 @@ def _launch(
         stopped = stop.stop_launch(running)
         if stopped.status != OK:
             return stopped
-    if scope and shutil.which("systemd-run") is None:
+    if scope and which("systemd-run") is None:
         zh = ("--scope 需要 systemd-run，本机没有", "去掉 --scope")
         raise Refusal(PREFLIGHT_FAILED, "--scope needs systemd-run, which is not there", "leave --scope out", zh=zh)
     listener("launching", {}, [])
@@ -168,7 +181,7 @@ def find_running(state_dir: Path, params: Params) -> registry.Launch | None:
     for launch in registry.launches(state_dir):
         if launch.record["service"] == service and (launch.live or keeper_process.needs_keeper(launch)):
             if keeper_process.needs_keeper(launch):
-                rescue.rescue(launch.dir)
+                _rescued(launch.dir)
             found = keeper_process.settled(launch.dir)
             if found.live:
                 return found
@@ -198,7 +211,7 @@ def _await(launch: LaunchDir, listener: Listener, begun: float, *, reused: bool)
         if found.state == record.READY:
             return Result("start", OK, found.record, found.state, seconds, reused=reused)
         if keeper_process.needs_keeper(found):
-            if not rescue.rescue(launch):
+            if not _rescued(launch):
                 cause, hint = "no keeper stays with the launch", f"see {launch.path / 'keeper.log'}"
                 zh = ("该启动没有守护进程", f"查看 {launch.path / 'keeper.log'}")
                 return Result("start", NOT_READY_IN_TIME, found.record, found.state, seconds, cause, hint, zh)
