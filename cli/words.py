@@ -4,7 +4,6 @@ The panel has the same ones: panel/static/component/messages.js.
 """
 
 from tracetail.cli.language import language
-from tracetail.contract.logline import parse_event, render_event
 
 _STATES = {
     "starting": "启动中",
@@ -99,6 +98,8 @@ def phase_word(name: str) -> str:
 
 def event_text(text: str) -> str:
     """Return an event, as the log has it, with its name and its cause in the language alone."""
+    from tracetail.contract.logline import parse_event, render_event
+
     name, fields = parse_event(text)
     if name not in _EVENTS:
         return text

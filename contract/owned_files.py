@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 
 from tracetail.contract.safe_open import open_file
 
+_READ_BYTES = 64 * 1024
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -75,8 +76,15 @@ def read_owned(directory: Path, name: str, *, ours: bool = False) -> bytes:
 
 def read_with_owner(directory: Path, name: str, *, ours: bool = False) -> tuple[bytes, int]:
     """Return the content of a file in a directory, and the uid of both. Raises the errors of open_owned()."""
-    with os.fdopen(open_owned(directory, name, ours=ours), "rb") as file:
-        return file.read(), os.fstat(file.fileno()).st_uid
+    descriptor = open_owned(directory, name, ours=ours)
+    try:
+        status = os.fstat(descriptor)
+        parts = [os.read(descriptor, status.st_size + 1)]  # no file object: a machine has thousands of records
+        while parts[-1]:
+            parts.append(os.read(descriptor, _READ_BYTES))
+        return b"".join(parts), status.st_uid
+    finally:
+        os.close(descriptor)
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o640) -> None:

@@ -4,7 +4,6 @@ The description of a field is its documentation: on the command line, in the con
 """
 
 import functools
-import hashlib
 import json
 import typing
 from collections.abc import Mapping, Sequence
@@ -186,6 +185,8 @@ def same_start(running: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def start_digest(wanted: Mapping[str, Any]) -> str:
     """Return what is equal for two starts, given by to_object(), that ask for the same server, whatever the trace."""
+    import hashlib  # noqa: PLC0415  (for a start alone: it loads OpenSSL)
+
     compared = {k: v for k, v in wanted.items() if k not in NOT_COMPARED | {"traceId"}}
     return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:32]
 

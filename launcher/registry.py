@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
 import itertools
 import json
 import os
@@ -78,35 +77,32 @@ def launches(state_dir: Path, problem: Callable[[str], None] | None = None) -> I
     """
     root = launches_dir(state_dir)
     names = os.listdir(root) if root.is_dir() else []  # noqa: PTH208
-    for launch in _newest_first([LaunchDir(root / name) for name in names if is_launch_id(name)]):
-        text = ""
-        try:
-            found = read_launch(launch)
-        except (record.RecordError, PermissionError) as error:
-            text = str(error)
-        except KeyError as error:
-            text = f"{launch.record_path} is not a whole launch record: it has no {error}"
-        except OSError:
-            continue  # being made, or removed, at this moment
-        if not text:
-            yield found
-        elif problem is not None:
-            problem(text)
+    names = sorted(filter(is_launch_id, names), reverse=True)
+    # An id begins with the second of its start; within a second the records say which was first.
+    for _, of_one_second in itertools.groupby(names, key=lambda name: name.partition("-")[0]):
+        found = [_read(LaunchDir(root / name)) for name in of_one_second]
+        found.sort(key=_started_at, reverse=True)
+        for launch in found:
+            if isinstance(launch, Launch):
+                yield launch
+            elif launch and problem is not None:
+                problem(launch)
 
 
-def _newest_first(found: list[LaunchDir]) -> Iterator[LaunchDir]:
-    """Yield launches by their ids, which begin with the second of their start; within a second by their records."""
-    found.sort(key=lambda launch: launch.launch_id, reverse=True)
-    for _, of_one_second in itertools.groupby(found, key=lambda launch: launch.launch_id.partition("-")[0]):
-        several = list(of_one_second)
-        yield from sorted(several, key=_started_at, reverse=True) if len(several) > 1 else several
-
-
-def _started_at(launch: LaunchDir) -> str:
+def _read(launch: LaunchDir) -> Launch | str:
+    """Return a launch, or why it cannot be read; "" for one that is being made, or removed, at this moment."""
     try:
-        return str(launch.read().get("startedAt", ""))
-    except (OSError, record.RecordError):
+        return read_launch(launch)
+    except (record.RecordError, PermissionError) as error:
+        return str(error)
+    except KeyError as error:
+        return f"{launch.record_path} is not a whole launch record: it has no {error}"
+    except OSError:
         return ""
+
+
+def _started_at(found: Launch | str) -> str:
+    return str(found.record.get("startedAt", "")) if isinstance(found, Launch) else ""
 
 
 def machine_launches(state_dir: Path) -> Iterator[Launch]:
@@ -153,6 +149,8 @@ def operation_lock(state_dir: Path, service: str, doing: dict[str, Any]) -> Iter
         doing: what the holder writes about itself for those who find the lock held.
 
     """
+    import hashlib  # noqa: PLC0415  (not for a list: it loads OpenSSL)
+
     name = hashlib.sha256(service.encode()).hexdigest()[:16]
     descriptor = _open_lock(state_dir, f"service-{name}.lock")
     try:

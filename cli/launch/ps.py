@@ -1,9 +1,9 @@
 """`tracetail ps`: lists the launches of this machine, once or again and again."""
 
 import json
+import os
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +11,6 @@ import click
 from tracetail.cli.completing import completer
 from tracetail.cli.errors import BAD_USAGE, fail
 from tracetail.cli.language import both, in_language
-from tracetail.cli.launch import parameters
 from tracetail.cli.terminal import is_terminal, print_table, watch_table
 from tracetail.cli.words import state_word
 
@@ -80,6 +79,7 @@ def ps(
     With WORDs, only launches that have each of them in an id, the service, state, engine or cause.
     """
     from tracetail.contract.record import ENDED_STATES
+    from tracetail.contract.state import state_dir
     from tracetail.launcher import registry
 
     known = sorted(ENDED_STATES | registry.LIVE_STATES)
@@ -103,7 +103,7 @@ def ps(
         problems.clear()
         rows = [
             row
-            for launch in registry.launches(parameters.state_dir(), problems.append)
+            for launch in registry.launches(state_dir(os.environ), problems.append)
             if (everything or states or last or launch.live)
             and (not states or launch.state in states)
             and _matches(row := _row(launch), wanted, words)
@@ -192,6 +192,8 @@ def _engine(row: dict[str, Any]) -> str:
 
 def age(started_at: str, now: float | None = None) -> str:
     """Return how long ago a time in ISO 8601 was, in the two largest units that matter: 42s, 5m10s, 3h20m, 12d."""
+    from datetime import UTC, datetime
+
     try:
         started = datetime.fromisoformat(started_at)
     except ValueError:

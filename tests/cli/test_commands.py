@@ -54,7 +54,7 @@ print(*sorted(loaded & {"agent", "launcher", "panel", "store"}))
 
 @pytest.mark.parametrize(
     ("command", "parts"),
-    [("", ""), ("start", "launcher"), ("ps", "launcher"), ("store", "store"), ("panel", "panel")],
+    [("", ""), ("start", "launcher"), ("ps", ""), ("stop", "launcher"), ("store", "store"), ("panel", "panel")],
 )
 def test_a_command_imports_the_part_that_it_needs_and_no_other(command, parts):
     run = subprocess.run(
