@@ -13,25 +13,29 @@ class _Pattern(Protocol):
 
 
 class _Literal:
-    """A pattern without special characters."""
+    """A pattern without special characters but `^` at its beginning and `$` at its end."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text.encode()
+    def __init__(self, text: str, *, begins: bool, ends: bool) -> None:
+        self._begins, self._ends = begins, ends
+        self._text = b"\n" * begins + text.encode() + b"\n" * ends
 
     def search(self, text: bytes, /) -> object:
-        """Return whether the text contains it."""
+        """Return whether the text, one line or several, contains it."""
+        if self._begins or self._ends:
+            text = b"\n%b\n" % text
         return self._text in text
 
 
-_LITERAL = re.compile(r"(?:[^\\.^$*+?{}\[\]|()]|\\[^\w\s])*")
+_LITERAL = re.compile(r"(\^?)((?:[^\\.^$*+?{}\[\]|()]|\\[^\w\s])*)(\$?)")
 _OF_ONE_LINE = re.compile(r"\\[Az]|\(\?\w*-")
 """In a pattern that may match one line and not the block it is in: ends of the text, a flag unset."""
 
 
 def _compile(pattern: str) -> _Pattern:
     """Return a pattern whose search takes linear time: with `re`, one could hang the keeper, and so the server."""
-    if _LITERAL.fullmatch(pattern):
-        return _Literal(re.sub(r"\\(.)", r"\1", pattern))
+    if literal := _LITERAL.fullmatch(pattern):
+        begin, text, end = literal.groups()
+        return _Literal(re.sub(r"\\(.)", r"\1", text), begins=bool(begin), ends=bool(end))
     import re2  # noqa: PLC0415  (3 MB that most keepers do not need)
 
     compiled: _Pattern = re2.compile(f"(?m){pattern}")  # in one line that is the same

@@ -158,6 +158,10 @@ def test_a_ready_pattern_is_searched_in_each_line_as_text():
         (r"(?i)^UP\b", b"up now", b"a\nupper"),
         (r"a\s+b", b"a b", b"a\nb"),
         (r"^[^x]+$", b"up", b"x\nxx"),
+        (r"^up!$", b"up!", b"an up!\nup! now"),
+        (r"^up\!", b"up! now", b"an up!"),
+        (r"up$", b"now up", b"up now"),
+        (r"\^up\$", b"a ^up$ b", b"up"),
     ],
 )
 def test_a_ready_pattern_means_in_a_block_what_it_means_in_a_line_of_its_own(pattern, line, others):
