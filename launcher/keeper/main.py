@@ -14,19 +14,27 @@ import os
 import sys
 from pathlib import Path
 
-_M_ARENA_MAX = -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """malloc.h of glibc."""
+_BLOCKS_KEPT_BYTES = 4 * 1024 * 1024
+"""More than a block of lines takes, short ones too: to give it back and get it again took half of a flood's time."""
 
 
-def _use_one_malloc_arena() -> None:
-    """Keep small: the threads are few. The server, which has many, would inherit MALLOC_ARENA_MAX."""
-    with contextlib.suppress(AttributeError):  # musl has no arenas
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+def _tune_malloc() -> None:
+    """Keep small, with one arena: the threads are few. The server, which has many, would inherit a variable.
+
+    And keep what a block of lines needs. By itself, malloc learns of its size from what is freed in which order.
+    """
+    with contextlib.suppress(AttributeError):  # musl has no mallopt
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_ARENA_MAX, 1)
+        libc.mallopt(_M_MMAP_THRESHOLD, _BLOCKS_KEPT_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _BLOCKS_KEPT_BYTES)
 
 
 def main() -> int:
     """Keep the launch whose directory is named."""
-    _use_one_malloc_arena()
+    _tune_malloc()
     # Modules are objects that stay. They are looked through once the server runs, by the keeper's loop.
     gc.disable()
     from tracetail.contract import record  # noqa: PLC0415

@@ -67,7 +67,9 @@ class Pump:
             if not rest:
                 break
             lines = split(rest)
-            self._move_lines(rest, lines if lines.consumed else split_unfinished(rest, final=True))
+            lines = lines if lines.consumed else split_unfinished(rest, final=True)
+            self._search(rest, lines.consumed)
+            self._move_lines(lines)
         self._write(self._redraws.release(self.clock(), final=True))
 
     def _move(self) -> bool:
@@ -81,7 +83,9 @@ class Pump:
             if not lines.consumed:
                 return False
         self._unfinished_since = None
-        self._move_lines(data, lines)
+        self._search(data, lines.consumed)
+        del data  # the lines are copies, and grow when they are written: the keeper has to stay small
+        self._move_lines(lines)
         return True
 
     def _unfinished(self, data: bytes) -> Split:
@@ -93,9 +97,8 @@ class Pump:
             return split_unfinished(data)
         return Split([], None, 0)
 
-    def _move_lines(self, data: bytes, lines: Split) -> None:
-        """Write the first lines of data and remove their bytes from the FIFO or from memory."""
-        self._search(data, lines.consumed)
+    def _move_lines(self, lines: Split) -> None:
+        """Write the first lines and remove their bytes from the FIFO or from memory."""
         in_fifo = 0 if self._drained else lines.consumed
         written = self._write(self._redraws.thin(lines, self.clock())._replace(consumed=in_fifo))
         from_memory = min(lines.consumed, len(self._drained))

@@ -92,6 +92,7 @@ class SegmentWriter:
                 descriptor = self._open(job.path)
             if job.data and descriptor >= 0:
                 self._write(descriptor, job.data)
+            del job  # not kept until there is another one: the keeper has to stay small
             if self._closing:
                 break
         if descriptor >= 0:
