@@ -3,8 +3,8 @@
     numbers    a trace of 1,000,000 lines, without a browser: how long its page, numbers, histogram and search take
     million    the same in the browser: first rows, numbers, frames a second while scrolling, memory of the page
     live       5,000 lines a second for a minute: every line arrives, how long the main thread is blocked at most
-    latency    1,000 lines a second through keeper, agent and store: from the server's write to the visible row
-    viewers    200 viewers of one trace: each gets every line; queries a tick, CPU of the panel
+    latency    --rate lines a second through keeper, agent and store: from the server's write to the visible row
+    viewers    --viewers of --traces, 1,000 lines a second in all: each gets every line; queries, CPU of the panel
 
 Everything runs on this machine at the same time, Chromium included, so the figures are those of a crowded machine.
 """
@@ -310,12 +310,12 @@ WATCH_ROWS = """() => {
 }"""
 
 
-async def latency(browser: Browser, panel: Part, environ: dict[str, str], seconds: float) -> None:
+async def latency(browser: Browser, panel: Part, environ: dict[str, str], seconds: float, rate: int) -> None:
     trace = f"bench-latency-{os.getpid()}"
     parameters = {
         "modelName": "bench",
         "traceId": trace,
-        "command": [sys.executable, "-c", PRINTER, "1000", str(seconds), "4"],
+        "command": [sys.executable, "-c", PRINTER, str(rate), str(seconds), "4"],
         "readyWhen": "alive",
     }
     start = (sys.executable, "-m", "tracetail", "start", "--params", json.dumps(parameters))
@@ -331,7 +331,7 @@ async def latency(browser: Browser, panel: Part, environ: dict[str, str], second
         await page.evaluate(WATCH_ROWS)
         await asyncio.sleep(seconds + 4)
         delays = sorted(await page.evaluate("delays"))
-        await until(page, f"{PANEL}.panel.log.document.total >= {int(1000 * seconds)}", 30)
+        await until(page, f"{PANEL}.panel.log.document.total >= {int(rate * seconds)}", 30)
         p50, p99 = (delays[int(len(delays) * part)] for part in (0.5, 0.99))
         figures = f"p50 {p50:.2f} s, p99 {p99:.2f} s, worst {delays[-1]:.2f} s of {len(delays):,} rows"
         say("latency", "write to visible row", figures)
@@ -361,26 +361,36 @@ async def view(session: aiohttp.ClientSession, url: str, trace: str, lines: int)
     return len(numbers), numbers == list(range(lines))
 
 
-async def viewers(loki: str, panel: Part, session: aiohttp.ClientSession, count: int, seconds: float) -> None:
-    pusher = Pusher(loki, session, "bench-viewers", time.time_ns() - 10**9)
-    await pusher.push(10)
-    lines = 10 + int(1000 * seconds)
+async def viewers(
+    loki: str, panel: Part, session: aiohttp.ClientSession, count: int, traces: int, seconds: float
+) -> None:
+    names = [f"bench-viewers-{number}" for number in range(traces)]
+    pushers = [Pusher(loki, session, name, time.time_ns() - 10**9) for name in names]
+    for pusher in pushers:
+        await pusher.push(10)
+    rate = 1000 // traces
+    lines = 10 + int(rate * seconds)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as readers:
-        reading = [asyncio.create_task(view(readers, panel.url, "bench-viewers", lines)) for _ in range(count)]
+        reading = [
+            asyncio.create_task(view(readers, panel.url, names[number % traces], lines)) for number in range(count)
+        ]
         await until_metric(session, panel, "tracetail_panel_viewers", count)
-        await until_quiet(session, panel)
+        await until_quiet(session, panel, traces)
         asked = await metric(session, panel, "tracetail_panel_loki_requests")
         cpu, began = panel.cpu_seconds(), time.time()
-        await paced(pusher, 1000, seconds)
-        if pusher.count < lines:
-            await pusher.push(lines - pusher.count)
+        await asyncio.gather(*(paced(pusher, rate, seconds) for pusher in pushers))
+        for pusher in pushers:
+            if pusher.count < lines:
+                await pusher.push(lines - pusher.count)
         took = time.time() - began
         asked = await metric(session, panel, "tracetail_panel_loki_requests") - asked
         async with asyncio.timeout(120):
             results = await asyncio.gather(*reading)
         cpu = panel.cpu_seconds() - cpu
     whole = sum(right for _, right in results)
-    say("viewers", "every line once, in order", f"{whole} of {count} viewers, {lines:,} lines each")
+    say(
+        "viewers", "every line once, in order", f"{whole} of {count} viewers of {traces} traces, {lines:,} lines each"
+    )
     say("viewers", "queries to Loki", f"{asked / took:.1f} a second in all ({took / asked * 1000:.0f} ms a tick)")
     say("viewers", "panel", f"{cpu / took * 100:.0f}% of a core for {count * lines / took:,.0f} lines a second sent")
 
@@ -398,11 +408,11 @@ async def until_metric(session: aiohttp.ClientSession, panel: Part, name: str, v
             await asyncio.sleep(0.05)
 
 
-async def until_quiet(session: aiohttp.ClientSession, panel: Part) -> None:
-    """Wait until every viewer has what was there: from then on only the poller asks Loki."""
+async def until_quiet(session: aiohttp.ClientSession, panel: Part, traces: int) -> None:
+    """Wait until every viewer has what was there: from then on only the poller of each trace asks Loki."""
     await asyncio.sleep(3.0)  # the last viewers begin to read
     before, now = -100.0, 0.0
-    while now - before > 10:
+    while now - before > 10 * traces:
         before = await metric(session, panel, "tracetail_panel_loki_requests")
         await asyncio.sleep(1.0)
         now = await metric(session, panel, "tracetail_panel_loki_requests")
@@ -412,12 +422,14 @@ def say(scenario: str, what: str, figures: str) -> None:
     print(f"{scenario:9} {what:28} {figures}", flush=True)
 
 
-async def main(chosen: list[str], lines: int, seconds: float) -> None:
+async def main(given: argparse.Namespace) -> None:
+    chosen, lines, seconds = given.scenarios, given.lines, given.seconds
     with tempfile.TemporaryDirectory() as state:
         environ = {
             "TRACETAIL_STATE_DIR": state,
             "TRACETAIL_STORE_OPEN": "true",
             "TRACETAIL_PANEL_OPEN": "true",
+            "TRACETAIL_PANEL_VIEWERS": "2000",
             "TRACETAIL_STORE_LISTEN": "127.0.0.1:0",
             "TRACETAIL_PANEL_LISTEN": "127.0.0.1:0",
             "TRACETAIL_AGENT_LISTEN": "127.0.0.1:0",
@@ -450,10 +462,10 @@ async def main(chosen: list[str], lines: int, seconds: float) -> None:
             if "live" in chosen:
                 await live(browser, loki, panel, session, seconds)
             if "viewers" in chosen:
-                await viewers(loki, panel, session, 200, min(seconds, 20))
+                await viewers(loki, panel, session, given.viewers, given.traces, min(seconds, 20))
             if "latency" in chosen:
                 async with part("agent", environ):
-                    await latency(browser, panel, environ, min(seconds, 30))
+                    await latency(browser, panel, environ, min(seconds, 30), given.rate)
 
 
 if __name__ == "__main__":
@@ -461,7 +473,10 @@ if __name__ == "__main__":
     arguments.add_argument("scenarios", nargs="*", default=["numbers", "million", "live", "viewers", "latency"])
     arguments.add_argument("--lines", type=int, default=LINES)
     arguments.add_argument("--seconds", type=float, default=60)
+    arguments.add_argument("--rate", type=int, default=1000, help="lines a second of `latency`")
+    arguments.add_argument("--viewers", type=int, default=200)
+    arguments.add_argument("--traces", type=int, default=1, help="of the viewers")
     given = arguments.parse_args()
     root = str(Path(__file__).resolve().parent.parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    asyncio.run(main(given.scenarios, given.lines, given.seconds))
+    asyncio.run(main(given))
