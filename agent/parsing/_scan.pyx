@@ -186,14 +186,13 @@ cdef class KnownHeaders:
         self, const char* start, Py_ssize_t size, const char* more, Py_ssize_t more_size, uint64_t hashed, known, found
     ):
         """Put a meaning here, by two parts of a line, and return it."""
-        cdef Py_ssize_t way = hashed % SETS, slot = way * WAYS + self.turns[way]
+        cdef Py_ssize_t chosen = hashed % SETS, slot = chosen * WAYS + self.turns[chosen]
         cdef _Meaning meaning = self.meaning(known, found)
-        self.turns[way] = (self.turns[way] + 1) % WAYS
+        self.turns[chosen] = (self.turns[chosen] + 1) % WAYS
         self.keys[slot] = PyBytes_FromStringAndSize(start, size) + b"\n" + PyBytes_FromStringAndSize(more, more_size)
         self.hashes[slot] = hashed
         self.meanings[slot] = meaning
         return meaning
-
 
     cdef int learn(self, const char* text, Py_ssize_t size, known) except -1:
         """Put the meaning of a line here whose header has a place (see KnownHeader)."""
