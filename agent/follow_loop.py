@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tracetail.agent.followed_log import FollowedLog
-from tracetail.agent.journal.database import JournalError
+from tracetail.agent.journal.database import JournalError, JournalFullError
 from tracetail.agent.launches.adopter import Adopter
 from tracetail.agent.launches.shipped_file import ShippedFileWriter
 from tracetail.agent.pipeline import Pipeline
@@ -63,6 +63,8 @@ class FollowLoop:
         """Watched logs of which a file has changed, and that are polled at once."""
         self._shipped = shipped
         self._adopter = adopter
+        self._failure: JournalError | None = None
+        """Why the loop cannot go on."""
         self._failed_updates: dict[str, str] = {}
         """By the key of a launch's log: why the state of the launch could not be checked."""
 
@@ -87,7 +89,7 @@ class FollowLoop:
     async def run(self, state_dirs: Sequence[Path], ended: asyncio.Event) -> None:
         """Follow logs until ended is set, then ship what is written already, for STOP_SECONDS at most.
 
-        state_dirs: whose launches are followed.
+        state_dirs: whose launches are followed. Raises JournalError.
         """
         stopping = asyncio.create_task(self._wake_at(ended), name="wait for the end")
         watch = self._schedule.watch.fileno()
@@ -103,6 +105,8 @@ class FollowLoop:
                     next_update = now + self._schedule.update_seconds()
                 self._poll()
                 await self._wait(ended, next_update)
+                if self._failure is not None:
+                    raise self._failure
             await self._stop()
         finally:
             stopping.cancel()
@@ -202,7 +206,11 @@ class FollowLoop:
             followed.busy = False
 
     def _handle_error(self, followed: FollowedLog, error: Exception) -> None:
-        """Log once why a log cannot be followed; it is tried again."""
+        """Log once why a log cannot be followed; it is tried again, unless the journal itself cannot be used."""
+        if isinstance(error, JournalError) and not isinstance(error, JournalFullError):
+            self._failure = error
+            self._discovery.wake()
+            return
         if not followed.fail(error):
             return
         if isinstance(error, OSError):

@@ -168,10 +168,13 @@ class Journal:
         """Move a corrupt journal away and create a new one: logs are read again, and Loki is asked what it has."""
         self.corrupt = self.path.with_name(f"{self.path.name}.corrupt-{os.getpid()}")
         self.path.rename(self.corrupt)
-        for ending in ("-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                self.path.with_name(self.path.name + ending).unlink()
+        self._remove_log()
         return self._checked()
+
+    def _remove_log(self) -> None:
+        """Remove the write-ahead log of the path: SQLite would replay it over whatever file has the name then."""
+        for ending in ("-wal", "-shm"):
+            self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
 
     def _in_place(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         """Return a connection to the file at the path, which is written again if somebody removed or replaced it.
@@ -187,10 +190,14 @@ class Journal:
             try:
                 self._lock_again()
                 copy.unlink(missing_ok=True)
+                copy.touch(mode=0o640)
                 connection.execute("VACUUM INTO ?", (str(copy),))
-                # Before there is another connection: it removes the files of its name.
+                with copy.open("rb") as file:
+                    os.fsync(file.fileno())
+                # It leaves its write-ahead log behind, because its file has no name any more.
                 connection.close()
                 self._identity = _CLOSED
+                self._remove_log()
                 copy.replace(self.path)
             except (OSError, sqlite3.Error) as error:
                 raise JournalFullError(f"the journal {self.path} cannot be written again: {error}") from error
@@ -209,7 +216,7 @@ class Journal:
 
         durable: it must outlive the machine; if not, it is on disk with the next change that must.
 
-        Raises JournalFullError if the disk is full; nothing was changed then.
+        Raises JournalFullError if the disk is full: nothing was changed then. Any other JournalError is final.
         """
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = self._loop.create_future()
@@ -272,6 +279,8 @@ class Journal:
             return JournalFullError(f"the journal {self.path} cannot be written: {error}; free space on its disk")
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return JournalFullError(f"the journal {self.path} cannot be written: {error}; another program holds it")
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return JournalCorruptError(f"the journal {self.path} is corrupt: {error}; the next start replaces it")
         return error
 
 

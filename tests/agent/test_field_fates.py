@@ -637,6 +637,21 @@ async def test_the_journal_is_removed_while_the_agent_runs(fate: Fate, state_dir
     await fate.arrive(quiet=2)
 
 
+async def test_the_journal_is_removed_and_another_agent_is_started_there(
+    fate: Fate, loki: LokiStandIn, state_dir: Path
+) -> None:
+    await fate.follow("*.log")
+    fate.number("app.log", 20)
+    await fate.arrive()
+    first = fate.agent
+    shutil.rmtree(journal_path(state_dir).parent)
+    await fate.follow()  # it knows nothing of what the first one has sent
+    fate.append("app.log", "the last line")
+    assert await asyncio.wait_for(first.process.wait(), 30) == 1
+    assert "another agent uses the journal" in first.errors[-1]
+    await eventually(lambda: loki.lines().count("the last line") == 1)
+
+
 async def test_the_journal_is_replaced_by_an_older_one_while_the_agent_runs(fate: Fate, state_dir: Path) -> None:
     await fate.follow("*.log")
     fate.number("app.log", 20)

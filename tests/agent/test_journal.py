@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tracetail.agent.journal import queries
-from tracetail.agent.journal.database import Journal, JournalFullError, JournalLockedError
+from tracetail.agent.journal.database import Journal, JournalCorruptError, JournalFullError, JournalLockedError
 
 
 @pytest.fixture
@@ -23,6 +24,14 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 
 async def add_source(journal: Journal, key: str) -> None:
     await journal.write(lambda db: queries.open_source(db, key, "file", {}, 1))
+
+
+async def add_sources(journal: Journal, count: int) -> None:
+    def add(db: sqlite3.Connection) -> None:
+        for number in range(count):
+            queries.open_source(db, f"{number}" * 100, "file", {}, 1)
+
+    await journal.write(add)
 
 
 async def keys_after_a_restart(journal: Journal) -> set[str]:
@@ -70,6 +79,38 @@ async def test_a_journal_that_cannot_be_written_again_is_tried_again(journal: Jo
     journal.path.parent.unlink()
     await add_source(journal, "after")
     assert await keys_after_a_restart(journal) == {"before", "after"}
+
+
+def put_an_older_one_there(path: Path) -> None:
+    shutil.copy(path, path.with_name("older.db"))
+    path.with_name("older.db").rename(path)
+
+
+@pytest.mark.parametrize("harm", [remove_file, put_an_older_one_there])
+async def test_what_is_written_again_is_whole(journal: Journal, harm: Callable[[Path], None]) -> None:
+    # Of a journal that has held more than now the pages get other numbers when it is written again.
+    await add_sources(journal, 300)
+    await journal.write(lambda db: db.execute("DELETE FROM sources WHERE id % 3"))
+    journal.close()
+    journal.open()
+    await add_sources(journal, 150)
+    harm(journal.path)
+    await add_source(journal, "after")
+    assert journal.path.stat().st_mode & 0o777 == 0o640
+    [found] = await journal.write(lambda db: db.execute("PRAGMA integrity_check").fetchone())
+    assert found == "ok"
+    assert len(await keys_after_a_restart(journal)) == 201
+
+
+async def test_a_journal_that_becomes_corrupt_while_it_is_used_is_replaced_at_the_next_start(
+    journal: Journal,
+) -> None:
+    await add_sources(journal, 2000)  # more than SQLite keeps in memory
+    for path in (journal.path, journal.path.with_name("journal.db-wal")):
+        path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(JournalCorruptError, match="the next start replaces it"):
+        await journal.write(lambda db: db.execute("SELECT count(key) FROM sources NOT INDEXED").fetchone())
+    assert await keys_after_a_restart(journal) == set()
 
 
 WRITES = 5
