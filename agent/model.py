@@ -111,6 +111,8 @@ class Intent:
     rows: Rows
     retimed: bool
     """Its entries were refused for their time and have a later one now."""
+    may_wait: bool = False
+    """Its acknowledgement: it is the only one of its batch, and more of the log will follow."""
 
 
 @dataclass(slots=True)

@@ -2,8 +2,8 @@
 
 One SQLite file, used by one thread of its own: all waiting changes are made in one transaction with one fsync, and
 the asyncio loop never waits for the disk. A transaction is durable when `write` returns (WAL, synchronous=FULL): an
-intent is on disk before its bytes leave the machine. An acknowledgement need not be (synchronous=NORMAL): if the
-machine loses it, the entries of its intent are looked up in Loki, as after any crash.
+intent is on disk before its bytes leave the machine. An acknowledgement need not be (synchronous=NORMAL), and may wait
+for the next batch's transaction: if it is lost, the entries of its intent are looked up in Loki, as after any crash.
 
     sources    one row per log that is followed, with its counts and its parser's state
     files      the files of a source, in order; position: every byte before it is acknowledged or rejected
@@ -20,9 +20,10 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tracetail.agent.journal.schema import MIGRATIONS, SCHEMA, VERSION
 from tracetail.agent.model import LOKI
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _CLOSED = (0, 0)
+_SOON_SECONDS = 0.25
+"""How long a change that nobody waits for may wait for another one."""
 
 
 class JournalError(Exception):
@@ -87,6 +90,15 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     return connection
 
 
+class _Write(NamedTuple):
+    """A change that waits."""
+
+    change: Callable[[sqlite3.Connection], Any]
+    done: asyncio.Future[Any] | None
+    """Gets the result; None if nobody waits for it."""
+    durable: bool
+
+
 class Journal:
     """The journal of the one agent that may use it."""
 
@@ -99,8 +111,7 @@ class Journal:
         self._lock = -1
         self._identity = _CLOSED
         """Device and inode of the file that is open."""
-        self._queue: queue.SimpleQueue[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any], bool] | None]
-        self._queue = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -220,8 +231,15 @@ class Journal:
         """
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = self._loop.create_future()
-        self._queue.put((change, future, durable))
+        self._queue.put(_Write(change, future, durable))
         return await future
+
+    def write_soon(self, change: Callable[[sqlite3.Connection], Any]) -> None:
+        """Run change with the next one, in their order; by itself after a quarter of a second at most.
+
+        It need not outlive the process. It is tried again with the next change if the disk is full.
+        """
+        self._queue.put(_Write(change, None, durable=False))
 
     def close(self) -> None:
         """Finish the waiting changes and close the journal."""
@@ -234,26 +252,56 @@ class Journal:
             self._lock = -1
 
     def _work(self, connection: sqlite3.Connection) -> None:
+        again: list[_Write] = []
         while True:
-            work = [self._queue.get()]
-            with contextlib.suppress(queue.Empty):
-                while work[-1] is not None:
-                    work.append(self._queue.get_nowait())
-            wanted = [item for item in work if item is not None]
+            work, ends = self._waiting()
+            work = again + work
             try:
                 connection = self._in_place(connection)
-                durable = any(durable for _, _, durable in wanted)
+                durable = any(write.durable for write in work)
                 connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                results = self._transact(connection, [change for change, *_ in wanted])
+                results = self._transact(connection, [write.change for write in work])
             except JournalError as error:
-                results = [error] * len(wanted)
-            if wanted:
-                assert self._loop is not None
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
-                    self._loop.call_soon_threadsafe(_resolve, [future for _, future, _ in wanted], results)
-            if len(wanted) < len(work):
+                results = [error] * len(work)
+            again = self._finish(work, results)
+            if ends:
                 connection.close()
                 return
+
+    def _waiting(self) -> tuple[list[_Write], bool]:
+        """Wait for a change; return all that wait, and whether they are the last ones."""
+        work: list[_Write] = []
+        due = 0.0
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if not work:
+                    write = self._queue.get()
+                    due = time.monotonic() + _SOON_SECONDS
+                elif work[-1].done is None and (left := due - time.monotonic()) > 0:
+                    write = self._queue.get(timeout=left)
+                else:
+                    write = self._queue.get_nowait()
+                if write is None:
+                    return work, True
+                work.append(write)
+        return work, False
+
+    def _finish(self, work: list[_Write], results: list[Any]) -> list[_Write]:
+        """Give the results to those who wait for them; return the changes to try again."""
+        again = []
+        waited_for = []
+        for write, result in zip(work, results, strict=True):
+            if write.done is not None:
+                waited_for.append((write.done, result))
+            elif isinstance(result, JournalFullError):
+                again.append(write)
+            elif isinstance(result, Exception):
+                log.error("the journal %s has lost a change", self.path, exc_info=result)
+        if waited_for:
+            assert self._loop is not None
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits any more
+                self._loop.call_soon_threadsafe(_resolve, waited_for)
+        return again
 
     def _transact(
         self, connection: sqlite3.Connection, changes: list[Callable[[sqlite3.Connection], Any]]
@@ -290,11 +338,11 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _resolve(futures: list[asyncio.Future[Any]], results: list[Any]) -> None:
-    for future, result in zip(futures, results, strict=True):
-        if future.done():
+def _resolve(waited_for: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    for done, result in waited_for:
+        if done.done():
             continue
         if isinstance(result, Exception):
-            future.set_exception(result)
+            done.set_exception(result)
         else:
-            future.set_result(result)
+            done.set_result(result)

@@ -85,7 +85,7 @@ class Delivery(JournaledDelivery):
                     self.health.delivered(intent.labels)
                     self._metrics.delivered(intent.entries, len(intent.body))
                     outcome.last_ns = max(outcome.last_ns, intent.last_ns)
-                    return await self._acknowledge(intent)
+                    return await self._acknowledge(intent, soon=True)
                 case Verdict.SOME_REFUSED:
                     return await self._handle_refusal(intent, answer, outcome)
                 case Verdict.ALL_REFUSED:

@@ -54,6 +54,7 @@ class JournaledDelivery(ABC):
         first, file_id = await self._write(lambda db: queries.insert_batch(db, batch))
         if batch.file is not None:
             batch.file.id = file_id
+        first.may_wait = len(batch.bodies) == 1 and not batch.completes
         batch.bodies.clear()  # only the body in flight is kept in memory; the journal has the others
         return await self._deliver_intents(first.batch_id, share, first)
 
@@ -90,8 +91,14 @@ class JournaledDelivery(ABC):
         await self._sleep(seconds)
         intent.body = await self._write(lambda db: queries.intent_body(db, intent.id))
 
-    async def _acknowledge(self, intent: Intent) -> bool:
-        """Delete a delivered intent; return whether its batch is complete, and the position advanced."""
+    async def _acknowledge(self, intent: Intent, *, soon: bool = False) -> bool:
+        """Delete a delivered intent; return whether its batch is complete, and the position advanced.
+
+        soon: it may wait for the next batch, since the output can be asked what it has stored.
+        """
+        if soon and intent.may_wait:
+            self._journal.write_soon(lambda db: queries.acknowledge(db, intent))
+            return True
         return await self._write(lambda db: queries.acknowledge(db, intent), durable=False)
 
     async def _write(self, change: Callable[[sqlite3.Connection], _T], *, durable: bool = True) -> _T:

@@ -1,6 +1,7 @@
 """The journal's file: what becomes of it while the agent has it open."""
 
 import asyncio
+import contextlib
 import re
 import shutil
 import sqlite3
@@ -11,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from tracetail.agent.journal import queries
-from tracetail.agent.journal.database import Journal, JournalCorruptError, JournalFullError, JournalLockedError
+from support.waiting import eventually
+from tracetail.agent.journal.database import (
+    Journal,
+    JournalCorruptError,
+    JournalFullError,
+    JournalLockedError,
+    connect,
+)
 
 
 @pytest.fixture
@@ -32,6 +40,10 @@ async def add_sources(journal: Journal, count: int) -> None:
             queries.open_source(db, f"{number}" * 100, "file", {}, 1)
 
     await journal.write(add)
+
+
+def add_source_soon(journal: Journal, key: str) -> None:
+    journal.write_soon(lambda db: queries.open_source(db, key, "file", {}, 1))
 
 
 async def keys_after_a_restart(journal: Journal) -> set[str]:
@@ -111,6 +123,43 @@ async def test_a_journal_that_becomes_corrupt_while_it_is_used_is_replaced_at_th
     with pytest.raises(JournalCorruptError, match="the next start replaces it"):
         await journal.write(lambda db: db.execute("SELECT count(key) FROM sources NOT INDEXED").fetchone())
     assert await keys_after_a_restart(journal) == set()
+
+
+async def test_a_change_that_nobody_waits_for_is_made_before_the_next_one(journal: Journal) -> None:
+    add_source_soon(journal, "a")
+    found = await journal.write(lambda db: [row["key"] for row in db.execute("SELECT key FROM sources")])
+    assert found == ["a"]
+
+
+async def test_a_change_that_nobody_waits_for_is_made_without_another_one(journal: Journal) -> None:
+    add_source_soon(journal, "a")
+
+    def is_there() -> bool:
+        with contextlib.closing(connect(journal.path, readonly=True)) as reader:
+            return reader.execute("SELECT 1 FROM sources").fetchone() is not None
+
+    await eventually(is_there)
+    add_source_soon(journal, "b")
+    assert await keys_after_a_restart(journal) == {"a", "b"}
+
+
+async def test_a_change_that_nobody_waits_for_is_made_once_the_disk_can_be_written_again(journal: Journal) -> None:
+    remove_directory(journal.path)
+    journal.path.parent.write_text("a file in its place")
+    add_source_soon(journal, "soon")
+    with pytest.raises(JournalFullError, match="cannot be written again"):
+        await add_source(journal, "refused")
+    journal.path.parent.unlink()
+    await add_source(journal, "after")
+    assert await keys_after_a_restart(journal) == {"soon", "after"}
+
+
+async def test_a_change_that_fails_and_that_nobody_waits_for_is_reported(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal.write_soon(lambda db: db.execute("no SQL"))
+    await add_source(journal, "after")
+    assert "has lost a change" in caplog.text
 
 
 WRITES = 5
