@@ -24,6 +24,7 @@ STATS_LINE = r"(?:Avg prompt throughput|gen throughput \(token/s\)): "
 
 _LINE_MAX_BYTES = 4096
 _ENGINE = re.compile(rb"Engine (\d{1,6}): $")
+_BEFORE_BYTES = len(b"Engine 123456: ")
 _FIELD = re.compile(rb"((?:#|\b)[A-Za-z][A-Za-z /()#-]{0,40}?): (\d{1,15}(?:\.\d{1,15})?)(%)?")
 """Bounded, because users control parts of what a server prints."""
 _NAMES = {
@@ -65,16 +66,19 @@ def find_stats(block: bytes) -> Iterator[EngineStats]:
 def newest_stats(lines: Sequence[bytes]) -> list[EngineStats]:
     """Return the stats of the last such line of each engine. Older lines are parsed only as far as their engine."""
     newest: dict[int, EngineStats] = {}
+    seen: set[bytes] = set()
     for line in reversed(lines):
-        before, prompt, _ = line.partition(_MARKERS[0])
-        if _engine_before(before if prompt else b"") not in newest:
+        at = line.find(_MARKERS[0])
+        before = line[max(0, at - _BEFORE_BYTES) : max(0, at)]
+        if before not in seen:
+            seen.add(before)
             for stats in reversed(list(find_stats(line))):
                 newest.setdefault(stats.engine_index, stats)
     return list(newest.values())
 
 
 def _engine_before(text: bytes) -> int:
-    engine = _ENGINE.search(text[-16:])
+    engine = _ENGINE.search(text[-_BEFORE_BYTES:])
     return int(engine[1]) if engine else 0
 
 
