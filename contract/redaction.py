@@ -174,6 +174,8 @@ class Redactor:
     def _mask(self, line: bytes, rules: Iterable[_Rule]) -> tuple[bytes, int]:
         count = 0
         for rule in rules:
+            if rule.regex.search(line) is None:  # most of them; to iterate over nothing takes half as long again
+                continue
             masked: list[bytes] = []
             at = 0
             for start, stop in self._secrets(rule, line):

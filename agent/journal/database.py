@@ -2,8 +2,8 @@
 
 One SQLite file, used by one thread of its own: all waiting changes are made in one transaction with one fsync, and
 the asyncio loop never waits for the disk. A transaction is durable when `write` returns (WAL, synchronous=FULL): an
-intent is on disk before its bytes leave the machine. An acknowledgement need not be (synchronous=NORMAL), and may wait
-for the next batch's transaction: if it is lost, the entries of its intent are looked up in Loki, as after any crash.
+intent is on disk before its bytes leave the machine. An acknowledgement need not be (synchronous=NORMAL), and may
+wait for the next batch: if it is lost, the entries of its intent are looked up in Loki, as after any crash.
 
     sources    one row per log that is followed, with its counts and its parser's state
     files      the files of a source, in order; position: every byte before it is acknowledged or rejected

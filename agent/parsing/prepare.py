@@ -17,8 +17,8 @@ from tracetail.loki.entries import Columns, encode_metadata
 
 TEXT_MAX_BYTES = ENTRY_MAX_BYTES - 2048
 """A longer text is split into several entries: Loki's limit applies to text and structured metadata together."""
-_PART_BYTES = 128 * 1024
-"""Number of bytes parsed together: they fit into the processor's cache."""
+_PART_BYTES = 512 * 1024
+"""Number of bytes parsed together: each part costs Python's steps once, and takes memory while it is parsed."""
 
 
 @dataclass(slots=True)

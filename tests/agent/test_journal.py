@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from support.waiting import eventually
 
 from tracetail.agent.journal import queries
-from support.waiting import eventually
 from tracetail.agent.journal.database import (
     Journal,
     JournalCorruptError,
