@@ -13,6 +13,8 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 def quote(value: str) -> str:
     """Return value as a LogQL string literal, with the escapes of a Go string."""
+    if value.isprintable() and "\\" not in value and '"' not in value:
+        return f'"{value}"'
     return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else _escaped(c)) for c in value) + '"'
 
 

@@ -17,8 +17,9 @@ from tracetail.loki.entries import Columns, encode_metadata
 
 TEXT_MAX_BYTES = ENTRY_MAX_BYTES - 2048
 """A longer text is split into several entries: Loki's limit applies to text and structured metadata together."""
-_PART_BYTES = 512 * 1024
-"""Number of bytes parsed together: each part costs Python's steps once, and takes memory while it is parsed."""
+_PART_BYTES = 544 * 1024
+"""Number of bytes parsed together: each part costs Python's steps once, and takes memory while it is parsed. A block
+of a mebibyte has two."""
 
 
 @dataclass(slots=True)
