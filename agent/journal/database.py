@@ -27,13 +27,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from tracetail.agent.journal.schema import MIGRATIONS, SCHEMA, VERSION
 from tracetail.agent.model import LOKI
+from tracetail.contract.database_file import FileIdentity, remove_write_ahead_log
 from tracetail.contract.safe_open import kind_of, open_file
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_CLOSED = (0, 0)
 _SOON_SECONDS = 0.25
 """How long a change that nobody waits for may wait for another one."""
 
@@ -109,8 +109,8 @@ class Journal:
         self.written_ns = 0
         """When an earlier agent wrote to it last, in nanoseconds since the epoch; 0 if there was none."""
         self._lock = -1
-        self._identity = _CLOSED
-        """Device and inode of the file that is open."""
+        self._file: FileIdentity | None = None
+        """The file that is open."""
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -144,9 +144,8 @@ class Journal:
     def _lock_again(self) -> None:
         """Lock the journal's directory if it is not the one that is locked. Raises OSError, JournalLockedError."""
         held = os.fstat(self._lock)
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            if _identity(self.path.with_suffix(".lock")) == (held.st_dev, held.st_ino):
-                return
+        if FileIdentity(held.st_dev, held.st_ino).is_at(self.path.with_suffix(".lock")):
+            return
         lock = self._locked()
         os.close(self._lock)
         self._lock = lock
@@ -172,20 +171,15 @@ class Journal:
             connection.close()
             kind = JournalError if isinstance(error, sqlite3.OperationalError) else JournalCorruptError
             raise kind(f"the journal {self.path} cannot be used: {error}") from error
-        self._identity = _identity(self.path)
+        self._file = FileIdentity.of(self.path)
         return connection
 
     def _replaced(self) -> sqlite3.Connection:
         """Move a corrupt journal away and create a new one: logs are read again, and Loki is asked what it has."""
         self.corrupt = self.path.with_name(f"{self.path.name}.corrupt-{os.getpid()}")
         self.path.rename(self.corrupt)
-        self._remove_log()
+        remove_write_ahead_log(self.path)
         return self._checked()
-
-    def _remove_log(self) -> None:
-        """Remove the write-ahead log of the path: SQLite would replay it over whatever file has the name then."""
-        for ending in ("-wal", "-shm"):
-            self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
 
     def _in_place(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         """Return a connection to the file at the path, which is written again if somebody removed or replaced it.
@@ -193,9 +187,9 @@ class Journal:
         SQLite goes on with a file without a name, and what it holds would be gone with the process. Raises
         JournalError.
         """
-        if self._is_in_place():
+        if self._file is not None and self._file.is_at(self.path):
             return connection
-        if self._identity != _CLOSED:
+        if self._file is not None:
             log.error("the journal %s was removed or replaced; it is written again from what is open", self.path)
             copy = self.path.with_name(f"{self.path.name}.{os.getpid()}")
             try:
@@ -207,20 +201,12 @@ class Journal:
                     os.fsync(file.fileno())
                 # It leaves its write-ahead log behind, because its file has no name any more.
                 connection.close()
-                self._identity = _CLOSED
-                self._remove_log()
+                self._file = None
+                remove_write_ahead_log(self.path)
                 copy.replace(self.path)
             except (OSError, sqlite3.Error) as error:
                 raise JournalFullError(f"the journal {self.path} cannot be written again: {error}") from error
         return self._checked()
-
-    def _is_in_place(self) -> bool:
-        try:
-            return _identity(self.path) == self._identity
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return self._identity != _CLOSED  # it cannot be said now
 
     async def write(self, change: Callable[[sqlite3.Connection], _T], *, durable: bool = True) -> _T:
         """Run change in a transaction, together with others that wait; return its result when it is on disk.
@@ -330,12 +316,6 @@ class Journal:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return JournalCorruptError(f"the journal {self.path} is corrupt: {error}; the next start replaces it")
         return error
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    """Return device and inode of the file at a path. Raises OSError."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
 
 
 def _resolve(waited_for: list[tuple[asyncio.Future[Any], Any]]) -> None:

@@ -14,6 +14,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from tracetail.contract.database_file import FileIdentity, remove_write_ahead_log
 from tracetail.contract.safe_open import open_file
 
 SCHEMA_VERSION = 3
@@ -78,6 +79,10 @@ class DatabaseError(Exception):
     """The database cannot be used; the message gives the reason and the remedy."""
 
 
+class MisplacedError(DatabaseError):
+    """Another file, or none, has the name of the database that is open: what is stored would be gone at the end."""
+
+
 FILE_MODE = 0o640
 """Of the database and its backups: they hold logs, for the owner and the group."""
 
@@ -88,6 +93,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock_file = -1
+        self._file: FileIdentity | None = None
+        """The file that is open."""
 
     def open(self) -> None:
         """Lock the database, and create or check its schema. Raises DatabaseError."""
@@ -106,6 +113,7 @@ class Database:
             ) from None
         try:
             self._prepare()
+            self._file = FileIdentity.of(self.path)
         except BaseException:
             self.close()
             raise
@@ -119,9 +127,18 @@ class Database:
         os.fchmod(descriptor, FILE_MODE)
         os.close(descriptor)
 
+    def check_in_place(self) -> None:
+        """Raise MisplacedError if the file that is open was removed or replaced."""
+        if self._file is not None and not self._file.is_at(self.path):
+            raise MisplacedError(
+                f"{self.path} was removed or replaced while the store ran; restart the store to use what is there now"
+            )
+
     def close(self) -> None:
         """Release the lock. Connections are closed by those who opened them."""
         if self._lock_file >= 0:
+            if self._file is not None and not self._file.is_at(self.path):
+                remove_write_ahead_log(self.path)
             os.close(self._lock_file)
             self._lock_file = -1
 
@@ -161,7 +178,8 @@ class Database:
         return connection
 
     def reader(self) -> sqlite3.Connection:
-        """Open a connection that only reads. The caller closes it."""
+        """Open a connection that only reads. The caller closes it. Raises MisplacedError."""
+        self.check_in_place()
         return open_reader(self.path)
 
     def size(self) -> int:

@@ -10,6 +10,7 @@ from tracetail.contract.access import foreign_page, needs_secret, refusal
 from tracetail.contract.http_headers import AUTHORIZATION, has_bearer
 from tracetail.contract.secret_file import SecretFile
 from tracetail.store.disk.block import CorruptBlockError
+from tracetail.store.disk.database import MisplacedError
 from tracetail.store.http.answers import text_answer
 from tracetail.store.http.params import ParameterError
 from tracetail.store.http.tail import TooManyTailsError
@@ -69,7 +70,7 @@ def _error_answer(request: web.Request, error: Exception) -> web.Response | None
             return text_answer(413, str(error))
         case TooManyTailsError():
             return text_answer(429, str(error))
-        case UnavailableError():
+        case UnavailableError() | MisplacedError():
             return text_answer(503, str(error))
         case QueryTimeoutError():
             return text_answer(504, str(error))

@@ -128,8 +128,7 @@ class Server:
         return text_answer(404, f"the embedded store does not support {request.path}; Loki does")
 
     async def _ready(self, _: web.Request) -> web.Response:
-        if not self._writer.is_alive:
-            return text_answer(503, "the writer has ended; restart the store and see its log")
+        self._writer.check()
         return web.Response(text="ready\n")
 
     async def _metrics_page(self, _: web.Request) -> web.Response:

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from tracetail.store.disk.block import Entries, Labels
-from tracetail.store.disk.database import Database
+from tracetail.store.disk.database import Database, MisplacedError
 from tracetail.store.ingest.compaction import Compaction
 from tracetail.store.ingest.counts import Counts
 from tracetail.store.ingest.labels import with_service_name
@@ -87,10 +87,11 @@ class Writer:
         self._has_maintenance = False
         self._maintenance_after = 0.0
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
+    def check(self) -> None:
+        """Raise UnavailableError or MisplacedError if no push can be stored until the store is started again."""
+        if not self._thread.is_alive():
+            raise UnavailableError("the writer has ended; restart the store and see its log")
+        self._database.check_in_place()
 
     def start(self) -> None:
         """Start the thread."""
@@ -104,11 +105,13 @@ class Writer:
     def push(self, streams: list[PushedStream], size: int) -> "Future[Refusals]":
         """Queue the streams of a request of `size` bytes; the future is done when they are committed.
 
-        The future raises UnavailableError if they could not be stored.
+        The future raises UnavailableError or MisplacedError if they could not be stored.
         """
         done: Future[Refusals] = Future()
-        if not self._thread.is_alive():
-            done.set_exception(UnavailableError("the writer has ended; restart the store and see its log"))
+        try:
+            self.check()
+        except (UnavailableError, MisplacedError) as error:
+            done.set_exception(error)
             return done
         self._queue.put(_Job(streams, size, done))
         return done

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support import commands
 from support.database import opened
 from support.store_process import READY_LINE, StoreProcess
 
@@ -96,6 +97,37 @@ def test_a_file_size_limit_gives_503_until_it_is_raised(store, now_ns):
     assert store.push({"traceId": "t1"}, [[now_ns + HOUR // 2, "space again"]]).status == 400
     assert store.push({"traceId": "t1"}, [[now_ns + SECOND, "space again"]]).status == 204
     assert lines(store, "t1", now_ns) == [*acknowledged, "space again"]
+
+
+@pytest.mark.parametrize(("replaced", "killed"), [(False, False), (False, True), (True, False)])
+def test_a_database_that_is_removed_or_replaced_takes_no_more_pushes_until_a_restart(
+    store, now_ns, tmp_path, replaced, killed
+):
+    assert store.push({"traceId": "t1"}, [[now_ns + n, f"line {n} {'x' * 500}"] for n in range(1000)]).status == 204
+    copy = tmp_path / "copy.db"
+    if replaced:
+        backup = commands.run("store", "backup", str(copy), env=store.environment(), text=True, timeout=60)
+        assert backup.returncode == 0, backup.stderr
+    if replaced:
+        for n in range(40):  # so much that the database is written, and its log anew
+            assert store.push({"traceId": "t2"}, [[now_ns + n, secrets.token_hex(100_000)]]).status == 204
+        copy.rename(store.database)
+    else:
+        store.database.unlink()
+    refusal = store.push({"traceId": "t1"}, [[now_ns + SECOND, "void"]])
+    assert refusal.status == 503
+    assert "was removed or replaced while the store ran; restart the store" in refusal.text
+    assert store.call("GET", "/ready").status == 503
+    if killed:
+        store.kill()
+    else:
+        store.stop()
+    store.start()
+    assert len(lines(store, "t1", now_ns)) == (1000 if replaced else 0)
+    assert store.push({"traceId": "t1"}, [[now_ns + SECOND, "void"]]).status == 204
+    store.stop()
+    with opened(store.database) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 class StoreOnSmallDisk(StoreProcess):

@@ -328,6 +328,6 @@ def test_pushes_are_stored_while_maintenance_fails(database, monkeypatch):
     writer.start()
     for i in range(40):
         assert not writer.push([stream([i])], 1).result(60)
-    assert writer.is_alive
+    writer.check()
     writer.stop()
     assert stored_times(database) == list(range(40))
