@@ -82,6 +82,10 @@ def join_request(labels: Mapping[str, str], size: int, parts: Iterable[bytes]) -
     return b"".join((varint(len(start) + size), compress(start), *parts))
 
 
+_COMPRESSED_BYTES = 256 * 1024
+"""At once: the buffer is a little larger, and stays."""
+
+
 class _Buffers(threading.local):
     """The buffer of each thread to compress into: a new one would have to be filled with zeros each time."""
 
@@ -98,6 +102,15 @@ def compress(data: bytes) -> bytes:
     Nothing in one refers to another (https://github.com/google/snappy/blob/main/format_description.txt): the format
     is a row of literals, and of copies of what is some bytes back.
     """
+    if len(data) > _COMPRESSED_BYTES:
+        whole = memoryview(data)
+        return b"".join(
+            _compress(whole[at : at + _COMPRESSED_BYTES]) for at in range(0, len(data), _COMPRESSED_BYTES)
+        )
+    return _compress(data)
+
+
+def _compress(data: bytes | memoryview) -> bytes:
     size = cramjam.snappy.compress_raw_max_len(data)
     if len(_buffers.buffer) < size:
         _buffers.buffer = bytearray(size)
