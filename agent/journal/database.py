@@ -263,7 +263,7 @@ class Journal:
                 if not work:
                     write = self._queue.get()
                     due = time.monotonic() + _SOON_SECONDS
-                elif work[-1].done is None and (left := due - time.monotonic()) > 0:
+                elif all(write.done is None for write in work) and (left := due - time.monotonic()) > 0:
                     write = self._queue.get(timeout=left)
                 else:
                     write = self._queue.get_nowait()

@@ -6,13 +6,14 @@ import re
 import shutil
 import sqlite3
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from support.waiting import eventually
 
-from tracetail.agent.journal import queries
+from tracetail.agent.journal import database, queries
 from tracetail.agent.journal.database import (
     Journal,
     JournalCorruptError,
@@ -129,6 +130,19 @@ async def test_a_change_that_nobody_waits_for_is_made_before_the_next_one(journa
     add_source_soon(journal, "a")
     found = await journal.write(lambda db: [row["key"] for row in db.execute("SELECT key FROM sources")])
     assert found == ["a"]
+
+
+async def test_nobody_waits_for_a_change_that_nobody_waits_for(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_SOON_SECONDS", 3600)
+    busy = threading.Event()
+    first = asyncio.create_task(journal.write(lambda _: busy.wait(60)))
+    second = asyncio.create_task(add_source(journal, "a"))
+    await asyncio.sleep(0)  # both are in the queue, the thread is with the first one
+    add_source_soon(journal, "b")
+    busy.set()
+    await asyncio.wait_for(asyncio.gather(first, second), 30)
 
 
 async def test_a_change_that_nobody_waits_for_is_made_without_another_one(journal: Journal) -> None:
