@@ -108,7 +108,6 @@ def test_a_database_that_is_removed_or_replaced_takes_no_more_pushes_until_a_res
     if replaced:
         backup = commands.run("store", "backup", str(copy), env=store.environment(), text=True, timeout=60)
         assert backup.returncode == 0, backup.stderr
-    if replaced:
         for n in range(40):  # so much that the database is written, and its log anew
             assert store.push({"traceId": "t2"}, [[now_ns + n, secrets.token_hex(100_000)]]).status == 204
         copy.rename(store.database)
