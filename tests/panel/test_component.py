@@ -12,13 +12,13 @@ from support.panel_browser import (
     IS_LIVE,
     NOTICE,
     PANEL,
-    SAID,
     SCROLLER,
     SEEN,
     TEXTS,
     VISIBLE,
     opened,
     part,
+    says,
     texts,
     until,
     until_still,
@@ -125,9 +125,9 @@ async def test_errors_are_stepped_through_by_what_they_say_not_by_their_frames(l
         await until(page, f"{selected}?.includes('ValueError')")
         await page.keyboard.press("e")  # without a click first: the keys work at once
         await until(page, f"{selected}?.includes('RuntimeError')")
-        await page.keyboard.press("e")
+        async with says(page, "Past the last error: the first one"):
+            await page.keyboard.press("e")
         await until(page, f"{selected}?.includes('failed to start')")
-        assert await page.evaluate(SAID) == "Past the last error: the first one"
         await page.keyboard.press("E")
         await until(page, f"{selected}?.includes('RuntimeError')")
         await page.keyboard.press("E")
@@ -141,8 +141,8 @@ async def test_what_a_ticket_needs_is_copied_at_once(loki, panel, browser):
     failed_with_two_errors(loki)
     address = f"{panel.url}/panel?traceId=t1&locale=en"
     async with opened(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
-        await page.get_by_role("button", name="Copy for a ticket").click()
-        await until(page, f"{SAID} === 'Copied'")
+        async with says(page, "Copied"):
+            await page.get_by_role("button", name="Copy for a ticket").click()
         copied = await page.evaluate("navigator.clipboard.readText()")
         first, facts, ids, _ended, *lines = copied.splitlines()
         assert first == "Failed: the KV cache is too small"
@@ -160,8 +160,8 @@ async def test_events_are_sentences_in_a_ticket_too(loki, panel, browser):
     crashed(loki)
     address = f"{panel.url}/panel?traceId=t1&locale=zh"
     async with opened(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
-        await page.get_by_role("button", name="复制到工单").click()
-        await until(page, f"{SAID} === '已复制'")
+        async with says(page, "已复制"):
+            await page.get_by_role("button", name="复制到工单").click()
         copied = await page.evaluate("navigator.clipboard.readText()")
         assert "后结束，已崩溃：CUDA out of memory（退出码 1）\n" in copied
         assert "exited state=" not in copied
@@ -173,8 +173,8 @@ async def test_a_link_leads_to_the_page_around_where_it_has_an_address(loki, pan
     async with opened(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
         await until(page, f"{part('.row.selected .text')}?.textContent.includes('torch')")
         await page.evaluate(f"{PANEL}.link = '/runs/{{traceId}}?line={{line}}'")
-        await page.get_by_role("button", name="Copy link").click()
-        await until(page, f"{SAID} === 'Copied'")
+        async with says(page, "Copied"):
+            await page.get_by_role("button", name="Copy link").click()
         copied = await page.evaluate("navigator.clipboard.readText()")
         assert re.fullmatch(re.escape(panel.url) + r"/runs/t1\?line=\d{19}-[0-9a-f]+", copied)
 
@@ -423,8 +423,8 @@ async def test_a_token_for_reading_only_is_named_as_the_reason_why_there_is_no_d
             await until(page, f"{SEEN}.length > 0")
             await page.locator(".scroller").focus()
             await page.keyboard.press("d")
-            await page.get_by_role("menuitem", name="Text").click()
-            await until(page, f"{SAID}.includes('downloading needs the scope “download”')")
+            async with says(page, "Your token is for reading only: downloading needs the scope “download”"):
+                await page.get_by_role("menuitem", name="Text").click()
             assert await page.evaluate(f"{part('.notice')}.hidden"), "the log stays"
             loki.add(A, time.time_ns(), "INFO two", level="info")
             await until(page, f"{SEEN}.includes('INFO two')")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import shutil
 import weakref
 
@@ -47,8 +48,6 @@ TEXTS = f"{PANEL}.panel.log.document.blocks.flatMap(b => b.entries ?? []).map(e 
 SCROLLER = part(".scroller")
 FOLLOWING = f"({part('.follow')}.ariaPressed === 'true')"
 COUNT = f"{part('.count')}.textContent"
-SAID = f"{part('.said')}.textContent"
-"""What the panel says for a moment in place of the number of lines."""
 NOTICE = f"{part('.notice')}.textContent"
 IS_LIVE = f"({part('.link')}.dataset.link === 'live')"
 VISIBLE = f"{PANEL}.panel.view.visibleLines"
@@ -174,6 +173,15 @@ async def until(page, condition, *, seconds=WAIT_SECONDS):
             except Error as error:
                 if "context was destroyed" not in error.message:
                     raise
+
+
+@contextlib.asynccontextmanager
+async def says(page, message):
+    """Do the body, and wait until the panel has said this: it does for a few seconds only."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(until(page, f"{part('.said')}.textContent === {json.dumps(message)}"))
+        await asyncio.sleep(0)  # the page is asked first
+        yield
 
 
 async def until_still(page):
