@@ -70,6 +70,7 @@ _ADVICE = re.compile(
     re.IGNORECASE,
 )
 """The sentence of an error message that says what to do."""
+_BARE_NAME = re.compile(r"[A-Za-z_][\w.]*$")
 _VALIDATION_DETAIL = re.compile(r"\s*\[type=\w+, input_value=.*$")
 
 
@@ -161,12 +162,13 @@ class _Search:
 
     def _of_traceback(self, failure: Failure) -> Candidate:
         """Return the cause that a traceback names: its last exception, or the last before that is no wrapper."""
-        matches = [cause_match.first_match(self._table, one) for one in reversed(failure.exceptions)]
+        exceptions = failure.exceptions[::-1]
+        matches = [cause_match.first_match(self._table, one) for one in exceptions]
         for rank in (Rank.ROOT, Rank.GENERAL):
-            for found in matches:
+            for exception, found in zip(exceptions, matches, strict=True):
                 if found is not None and found.cause.rank == rank:
-                    return Candidate(failure.at, _ORDER[rank], partial(self._known, found))
-        for exception, found in zip(reversed(failure.exceptions), matches, strict=True):
+                    return Candidate(failure.at, _ORDER[rank], partial(self._known, found, exception[0]))
+        for exception, found in zip(exceptions, matches, strict=True):
             if found is None:
                 return Candidate(failure.at, 1, partial(_unrecognised, exception))
         assert matches[0] is not None
@@ -174,14 +176,18 @@ class _Search:
             return Candidate(failure.headline.at, 1, partial(_unrecognised, [failure.headline]))
         return Candidate(failure.at, _ORDER[Rank.CONSEQUENCE], partial(self._known, matches[0]))
 
-    def _known(self, found: Matched) -> Finding:
+    def _known(self, found: Matched, exception: Message | None = None) -> Finding:
+        """Return the finding for a known cause. exception: the first line of the one whose message names it."""
+        evidence = [_shown(found.message)]
+        if exception is not None and exception.at > found.message.at:  # it has no message: its code names the cause
+            evidence.append(_shown(exception))
         port = _PORT.search(found.values.get("address", ""))
         return Finding(
             found.cause.code,
             KNOWN,
             found.text(),
             found.hint(self._hints),
-            [_shown(found.message)],
+            evidence,
             found.cause.about_port,
             int(port[1]) if port else None,
             consequence=found.cause.rank == Rank.CONSEQUENCE or found.cause.died,
@@ -254,9 +260,13 @@ def _may_name_cause(message: Message) -> bool:
 
 def _unrecognised(messages: list[Message]) -> Finding:
     """Return the finding for an exception, or another error, that is not among the known causes."""
-    text = _plain(messages[0])
-    for message in messages[1:]:
-        if not (text.endswith(_GOES_ON) or "validation error" in messages[0].text.decode(errors="replace")):
+    text, further = _plain(messages[0]), messages[1:]
+    if further and _BARE_NAME.match(text):
+        text, further = f"{text}: {_plain(further[0])}", []
+    for message in further:
+        if not _plain(message) or not (
+            text.endswith(_GOES_ON) or "validation error" in messages[0].text.decode(errors="replace")
+        ):
             break
         text = f"{text.removesuffix(':')}: {_VALIDATION_DETAIL.sub('', _plain(message))}"
         if message.text[:1].isspace():

@@ -39,6 +39,8 @@ _ERROR_START = re.compile(
 )
 """How lines without a header begin that report an error: of C++, Python, argparse, compilers, shells, CANN."""
 
+_BARE = re.compile(rb"[A-Za-z_][\w.]*[ \t\r]*$")
+"""An exception without a message."""
 _FRAMES_MAX = 200
 _CODE = re.compile(rb"(?:\[PID: ?\d+\] \S+ \w+\()?E[A-Z0-9]\d{4}\)?: ")
 _CODE_LINES = 3
@@ -65,7 +67,10 @@ class Failure(NamedTuple):
 
     at: int
     exceptions: list[list[Message]]
-    """In the order of the log; each is the exception's line and the further lines of its message."""
+    """In the order of the log; each is the exception's line and the further lines of its message.
+
+    After an exception without a message comes where it was raised: the assertion, or the frame.
+    """
     headline: Message | None = None
     """The line of level error right before a traceback, which says what failed."""
 
@@ -138,6 +143,10 @@ class _Reader:
         self._last_part = -1
         self._unfinished: set[int] = set()
         """The ids of tracebacks whose frames are read: their exception's line is to come."""
+        self._frames: dict[int, Message] = {}
+        """By the ids of tracebacks: the frame that was read last."""
+        self._assertions: dict[int, Message] = {}
+        """By the ids of tracebacks: the last frame's line of code, if it is an assertion."""
 
     def add(self, at: int, parsed: EngineLine, shown: bytes) -> None:
         """Add a line."""
@@ -198,10 +207,26 @@ class _Reader:
         elif part == Part.EXCEPTION or (
             part == Part.FRAME and b"|" in message.text and _EXCEPTION.match(message.text)
         ):
-            failure.exceptions.append([message])
+            where = self._where(failure)
+            failure.exceptions.append([message, *where] if _BARE.match(message.text.strip()) else [message])
             self._unfinished.discard(id(failure))
         elif part == Part.MESSAGE and failure.exceptions:
             failure.exceptions[-1].append(message)
+        elif part == Part.FRAME:
+            self._frame(failure, message)
+
+    def _frame(self, failure: Failure, message: Message) -> None:
+        """Keep the last frame of a traceback, and what it asserts."""
+        if FRAME_START in message.text:
+            self._frames[id(failure)] = message
+            self._assertions.pop(id(failure), None)
+        elif message.text.lstrip().startswith(b"assert "):
+            self._assertions[id(failure)] = message
+
+    def _where(self, failure: Failure) -> list[Message]:
+        """Return what says most about an exception without a message: what was asserted, or the frame."""
+        frame, assertion = self._frames.pop(id(failure), None), self._assertions.pop(id(failure), None)
+        return [where for where in (assertion or frame,) if where is not None]
 
     def _chain_bare_exception(
         self, at: int, key: tuple[bytes, bytes, bytes], open_: Failure | None

@@ -145,6 +145,40 @@ def test_pydantics_error_is_shown_without_its_type_and_input():
     assert found.text.en.endswith("1 validation error for ModelConfig: Value error, The moon is not full")
 
 
+HEADER = b"(EngineCore_DP0 pid=208) ERROR 10-25 13:12:42 [core.py:718] "
+
+
+@pytest.mark.parametrize("header", [b"", HEADER])
+def test_an_exception_without_a_message_is_named_with_what_was_asserted(header):
+    lines = [
+        b"Traceback (most recent call last):",
+        b'  File "engine.py", line 7, in start',
+        b"    check(agent)",
+        b"    ^^^^^^^^^^^^",
+        b'  File "connector.py", line 30, in check',
+        b"    assert self.num_blocks >= agent.num_blocks",
+        b"           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+        b"AssertionError",
+    ]
+    found = diagnose(VLLM, [header + line for line in lines])
+    assert code_and_text(found) == (UNRECOGNISED, "AssertionError: assert self.num_blocks >= agent.num_blocks")
+    assert found is not None
+    assert found.evidence == [(header + lines[7]).decode(), (header + lines[5]).decode()]
+
+
+def test_another_exception_without_a_message_is_named_with_its_frame():
+    found = diagnose(VLLM, [*FRAMES, b"NotImplementedError"])
+    assert code_and_text(found) == (UNRECOGNISED, 'NotImplementedError: File "engine.py", line 7, in start')
+    chained = diagnose(VLLM, [*FRAMES, b"TimeoutError", *DIRECT, *FRAMES, b"LookupError: no answer"])
+    assert code_and_text(chained) == (UNRECOGNISED, "LookupError: no answer")
+
+
+def test_the_text_of_an_exception_does_not_go_on_with_an_empty_line():
+    lines = [*FRAMES, b"AttributeError: 'Tokenizer' object has no attribute 'ids'", *DIRECT, *FRAMES, FAILED]
+    found = diagnose(VLLM, [HEADER + line for line in lines])
+    assert code_and_text(found) == (UNRECOGNISED, "AttributeError: 'Tokenizer' object has no attribute 'ids'")
+
+
 def test_without_a_traceback_the_first_line_of_level_error_is_the_cause():
     lines = [
         b"INFO 11-26 15:16:09 [a.py:1] starting",
