@@ -39,6 +39,16 @@ _ERROR_START = re.compile(
 )
 """How lines without a header begin that report an error: of C++, Python, argparse, compilers, shells, CANN."""
 
+_WENT_ON = re.compile(
+    rb"Error retrieving (?:safetensors|file list): |Failed to import Triton kernels\. "
+    rb"|Unable to register cu\w+ (?:plugin )?factory: "
+)
+"""What is logged as an error in starts that succeed.
+
+vLLM asks the hub about a model in a local directory, and goes on without an answer, as it does without kernels that
+only some models use; TensorFlow, which Transformers imports where it is installed, registers its plugins beside
+PyTorch's.
+"""
 _BARE = re.compile(rb"[A-Za-z_][\w.]*[ \t\r]*$")
 """An exception without a message."""
 _FRAMES_MAX = 200
@@ -172,7 +182,7 @@ class _Reader:
             self._last.exceptions[-1].append(message)  # CANN says after the exception why it was raised
         elif b"hut" in text or b"SIG" in text or b"signal" in text or b"arent process exited" in text:
             self.found.informed.append(message)
-        if text and (message.level in ("error", "critical") or (message.level is None and _ERROR_START.match(text))):
+        if text and _is_error(message, text):
             self._headline = message
             self.found.lines.append(Failure(message.at, [[message]]))
         elif message.level is None and text.startswith(b"what():") and self.found.lines:
@@ -263,6 +273,13 @@ class _Reader:
             self.found.tracebacks.append(failure)
         self._open[key] = self._last = failure
         return failure
+
+
+def _is_error(message: Message, text: bytes) -> bool:
+    """Return whether a line outside of tracebacks reports an error."""
+    if message.level is None:
+        return _ERROR_START.match(text) is not None
+    return message.level in ("error", "critical") and not _WENT_ON.match(text)
 
 
 def _is_complete(failure: Failure) -> bool:

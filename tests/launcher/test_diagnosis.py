@@ -179,6 +179,23 @@ def test_the_text_of_an_exception_does_not_go_on_with_an_empty_line():
     assert code_and_text(found) == (UNRECOGNISED, "AttributeError: 'Tokenizer' object has no attribute 'ids'")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        # https://github.com/vllm-project/vllm/pull/33545
+        b"(APIServer pid=7) ERROR 02-02 14:28:39 [repo_utils.py:47] Error retrieving safetensors: Repo id must be in",
+        # https://github.com/MiniMax-AI/MiniMax-M2.5/issues/30
+        b"ERROR 04-01 11:21:57 [config.py:29] Failed to import Triton kernels. Please make sure your triton version",
+        # https://github.com/vllm-project/vllm/issues/12693
+        b"2025-02-12 04:09:34.471202: E external/xla/cuda_fft.cc:477] Unable to register cuFFT factory: Attempting",
+        b"E0000 00:00:1739333374.492434    8279 cuda_dnn.cc:8310] Unable to register cuDNN factory: Attempting to",
+    ],
+)
+def test_an_error_that_starts_log_and_survive_is_not_the_cause(line):
+    assert diagnose(VLLM, [line], End(1)) is None
+    assert code_and_text(diagnose(VLLM, [line, *FRAMES, FAILED])) == ("engine_failed", "the engine process failed")
+
+
 def test_without_a_traceback_the_first_line_of_level_error_is_the_cause():
     lines = [
         b"INFO 11-26 15:16:09 [a.py:1] starting",
