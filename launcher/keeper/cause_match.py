@@ -15,6 +15,7 @@ _WRAPPER = re.compile(
     rb"|- |Failed to load shared library '[^']{1,300}': "
     rb"|Value error, |Assertion failed, |what\(\): +|\[TM\]\[ERROR\] |error: |Error: "
     rb"|(?:(?:<[\w-]+>|[\w./+-]+): )?fatal error: "
+    rb"|[A-Za-z_]\w*(?:Error|Exception)\(['\"](?!.*\\n)|Error in model execution(?: \([^()]{1,200}\))?: "
     rb"|Worker failed with error ['\"]|Call to \w+ method failed: |[Cc]apture (?:cuda|CUDA) graph failed: "
     rb"|\d+ validation errors? for \w+: |\[MIE\w+\] |\[[a-z_]+\] )"
 )

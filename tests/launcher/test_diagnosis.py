@@ -196,6 +196,19 @@ def test_an_error_that_starts_log_and_survive_is_not_the_cause(line):
     assert code_and_text(diagnose(VLLM, [line, *FRAMES, FAILED])) == ("engine_failed", "the engine process failed")
 
 
+def test_an_exception_that_another_one_quotes_names_its_cause():
+    # Triton quotes it on a line of its own: https://github.com/vllm-project/vllm/issues/17764
+    lines = [
+        *FRAMES,
+        b"triton.compiler.errors.CompilationError: at 1:0:",
+        b"def _per_token_group_quant_fp8(",
+        b"^",
+        b"ValueError(\"type fp8e4nv not supported in this architecture. The supported fp8 dtypes are ('fp8e5',)\")",
+    ]
+    found = diagnose(VLLM, lines)
+    assert code_and_text(found) == ("dtype_not_supported", "this GPU cannot compute in fp8e4nv")
+
+
 def test_without_a_traceback_the_first_line_of_level_error_is_the_cause():
     lines = [
         b"INFO 11-26 15:16:09 [a.py:1] starting",
