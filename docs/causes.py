@@ -83,7 +83,7 @@ def render(language: str) -> str:
 def _cell(text: str) -> str:
     """Return a text for a cell: optional parts without brackets, groups as an ellipsis, options as code."""
     text = re.sub(r"\{\w+\}", "…", re.sub(r"\[([^\[\]]*\{\w+\}[^\[\]]*)\]", r"\1", text))
-    return re.sub(r"(?<![\w`-])(--[\w-]+|[A-Z]+_[A-Z_]+(?:=\w+)?)", r"`\1`", text).replace("|", "\\|")
+    return re.sub(r"(?<![\w`-])(--[\w-]+|[A-Z]+_[A-Z0-9_]+(?:=\w+)?)", r"`\1`", text).replace("|", "\\|")
 
 
 if __name__ == "__main__":

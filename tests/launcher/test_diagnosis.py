@@ -173,6 +173,14 @@ def test_another_exception_without_a_message_is_named_with_its_frame():
     assert code_and_text(chained) == (UNRECOGNISED, "LookupError: no answer")
 
 
+def test_an_assertion_that_names_a_known_cause_is_shown_with_its_exception():
+    lines = [*FRAMES[:2], b"    assert param_data.shape == loaded_weight.shape", b"AssertionError"]
+    found = diagnose(VLLM, lines)
+    assert found is not None
+    assert found.code == "weights_shape"
+    assert found.evidence == ["    assert param_data.shape == loaded_weight.shape", "AssertionError"]
+
+
 def test_the_text_of_an_exception_does_not_go_on_with_an_empty_line():
     lines = [*FRAMES, b"AttributeError: 'Tokenizer' object has no attribute 'ids'", *DIRECT, *FRAMES, FAILED]
     found = diagnose(VLLM, [HEADER + line for line in lines])

@@ -23,6 +23,10 @@ CAUSES = (
                 b"size is not aligned with the quantized weight shape",
                 rb"(?P<why>The (?:input|output) size is not aligned with the quantized weight shape)",
             ),
+            Line(
+                b"is not divisible by min_thread_",
+                rb"(?P<why>Weight \w+_size_per_partition = \d+ is not divisible by +min_thread_\w = \d+)",
+            ),
         ),
     ),
     Cause(
@@ -37,13 +41,37 @@ CAUSES = (
         ),
         (
             Line(
-                b"layers.",
-                rb"(?<=KeyError: )['\"](?P<name>(?:\w+\.){0,6}layers\.\d+\.[\w.]+)['\"]$",
+                b"KeyError: ",
+                rb"(?<=KeyError: )['\"](?P<name>[A-Za-z_]\w*(?:\.\w+){0,6}\.\d+\.(?:\w+\.){0,6}[A-Za-z_]\w*)['\"]$",
             ),
             Line(
                 b"There is no module or parameter named",
                 rb"There is no module or parameter named '(?P<name>[^']*)' in \w+",
             ),
+        ),
+    ),
+    Cause(
+        "weights_shape",
+        Text(
+            "a weight of the checkpoint has not the shape that the engine's model has[: {why}]",
+            "检查点中某个权重的形状与引擎的模型不同[：{why}]",
+        ),
+        Text(
+            "check that config.json (sizes, quantization_config) belongs to these weights; for bitsandbytes and GGUF try "
+            "one device without tensor parallelism, or update the engine",
+            "检查 config.json（各尺寸、quantization_config）是否属于这些权重；bitsandbytes 和 GGUF 可尝试单设备（不使用张量并行），"
+            "或升级引擎",
+        ),
+        (
+            Line(
+                b"Attempted to load weight (",
+                rb"(?P<why>Attempted to load weight \(.{1,80}?\) into parameter \(torch\.Size\(\[[^\]]{0,60}\]\)\))",
+            ),
+            Line(
+                b"to load weights of size",
+                rb"(?P<why>Tried to load weights of size .{1,80}? ?to a parameter of size torch\.Size\(\[[^\]]{1,80}\]\))",
+            ),
+            Line(b"assert param", rb"assert param\w*\.(?:shape|size\(\)) == loaded_weight\.(?:shape|size\(\))"),
         ),
     ),
     Cause(

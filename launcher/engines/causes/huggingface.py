@@ -68,6 +68,10 @@ CAUSES = (
                 b"outgoing traffic has been disabled",
                 rb"Cannot (?:find|reach) .{0,200}outgoing traffic has been disabled",
             ),
+            Line(
+                b"we cannot find the requested files in the",
+                rb"(?:Connection error|An error happened while trying to locate the files? on the Hub),? and we cannot find the",
+            ),
         ),
     ),
     Cause(

@@ -13,7 +13,7 @@ CAUSES = (
         (
             Line(
                 b"out of memory",
-                rb"(?:CUDA|HIP|XPU|MUSA) out of memory(?:\. Tried to allocate (?P<size>[\d.]+ \w+))?",
+                rb"(?:CUDA|HIP|XPU|MUSA)(?: error:)? out of memory(?:\. Tried to allocate (?P<size>[\d.]+ \w+))?",
             ),
             Line(b"CUDA runtime error: out of memory", rb"CUDA runtime error: out of memory"),
         ),

@@ -6,6 +6,8 @@ from tracetail.launcher.engines import signals
 from tracetail.launcher.engines.causes.cause import ABOVE, Cause, Line, Rank, Text
 
 _PYTHON = rb"[\w./+-]*python[\w.]*: "
+_COMPILER = rb":?(?:[\w./+-]*/)?(?:ninja|nvcc|gcc|g\+\+|cc|c\+\+|clang|clang\+\+|ptxas)"
+"""A compiler's name or path; a `:` at its beginning is from a CUDA_HOME that was put together like PATH."""
 
 CAUSES = (
     Cause(
@@ -24,6 +26,20 @@ CAUSES = (
                 b"No module named",
                 _PYTHON
                 + rb"(?:Error while finding module specification for '[\w.]+' \(ModuleNotFoundError: )?No module named '?(?P<name>[\w.]+)'?",
+            ),
+        ),
+    ),
+    Cause(
+        "module_missing",
+        Text(
+            "this Python has no {name}, or not the version that is asked for",
+            "这个 Python 没有 {name}，或版本不符合要求",
+        ),
+        Text("install it into the engine's environment or image", "在引擎的环境或镜像中安装它"),
+        (
+            Line(
+                b"Please install ",
+                rb"(?<=ImportError: )Please install `?(?P<name>[\w.-]+)(?:[<>=]=?[\w.]+)?`? via",
             ),
         ),
     ),
@@ -80,6 +96,15 @@ CAUSES = (
         (Line(b"cannot import name", rb"(?P<name>cannot import name '[^']+' from '[^']+')"),),
     ),
     Cause(
+        "import_failed",
+        Text("the installed torchvision does not fit this PyTorch", "已安装的 torchvision 与 PyTorch 不匹配"),
+        Text(
+            "install the torchvision that belongs to this version of torch, from the same index (CUDA, ROCm or CPU)",
+            "从同一个源（CUDA、ROCm 或 CPU）安装与该 torch 版本对应的 torchvision",
+        ),
+        (Line(b"operator torchvision::nms does not exist"),),
+    ),
+    Cause(
         "bad_arguments",
         Text("the engine does not take its arguments: {message}", "引擎不接受给定的参数：{message}"),
         Text("correct `args`; the engine's --help lists what it takes", "修改 `args`；引擎的 --help 列出了可用参数"),
@@ -121,7 +146,22 @@ CAUSES = (
                 b"[Errno 2] No such file or directory: '",
                 rb"\[Errno 2\] No such file or directory: '(?P<name>ninja|nvcc|gcc|g\+\+|cc|ptxas|[\w./-]*/bin/nvcc)'",
             ),
+            Line(b"Could not find nvcc", rb"(?:(?<=Error: )|(?<=error '))Could not find (?P<name>nvcc)"),
+            Line(
+                b"not found",
+                rb"[\w./-]+: (?:line )?\d+: (?P<name>" + _COMPILER + rb"): (?:command )?not found",
+            ),
         ),
+    ),
+    Cause(
+        "compile_failed",
+        Text("a kernel cannot be compiled: {why}", "内核程序编译失败：{why}"),
+        Text(
+            "use the nvcc of the CUDA that the engine's PyTorch is built with (CUDA_HOME and PATH in `environ`), or the "
+            "engine's precompiled kernels",
+            "使用与引擎的 PyTorch 相同 CUDA 版本的 nvcc（`environ` 中的 CUDA_HOME 和 PATH），或引擎的预编译内核",
+        ),
+        (Line(b"nvcc fatal", rb"(?P<why>nvcc fatal +: [^\[]{1,150})"),),
     ),
     Cause(
         "not_json",
@@ -134,6 +174,25 @@ CAUSES = (
             Line(
                 b"JSONDecodeError: ",
                 rb"(?:[\w.]*\.)?JSONDecodeError: (?P<why>[A-Z].{1,80}: line \d+ column \d+ \(char \d+\))",
+            ),
+            Line(
+                b"Value error, Expecting ",
+                rb"(?<=Value error, )(?P<why>Expecting .{1,60}: line \d+ column \d+ \(char \d+\))",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "compile_failed",
+        Text("a kernel cannot be compiled: {name} failed", "内核程序编译失败：{name} 出错"),
+        Text(
+            "the compiler's output in the log says why: a header or library is missing, or its version does not fit",
+            "原因见日志中编译器的输出：缺少头文件或库，或版本不匹配",
+        ),
+        (
+            Line(
+                b"returned non-zero exit status",
+                rb"Command '\[?'?(?P<name>(?:[\w./+-]*/)?(?:ninja|nvcc))\b.*' returned non-zero exit status \d",
             ),
         ),
         Rank.GENERAL,
@@ -241,8 +300,10 @@ CAUSES = (
         "disk_full",
         Text("the disk is full[: {path}]", "磁盘已满[：{path}]"),
         Text(
-            "free space there, or put the caches elsewhere (TMPDIR, HF_HOME, XDG_CACHE_HOME in `environ`)",
-            "清理空间，或把缓存放到别处（在 `environ` 中设置 TMPDIR、HF_HOME、XDG_CACHE_HOME）",
+            "free space there, or put the caches elsewhere (TMPDIR, HF_HOME, XDG_CACHE_HOME in `environ`); it may be /dev/shm, "
+            "which a container has little of (--shm-size)",
+            "清理空间，或把缓存放到别处（在 `environ` 中设置 TMPDIR、HF_HOME、XDG_CACHE_HOME）；也可能是 /dev/shm，容器中它很小"
+            "（--shm-size）",
         ),
         (
             Line(

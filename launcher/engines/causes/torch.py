@@ -1,6 +1,6 @@
 """Known causes: PyTorch, CUDA, NCCL and Triton."""
 
-from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+from tracetail.launcher.engines.causes.cause import ABOVE, Cause, Line, Rank, Text
 
 CAUSES = (
     Cause(
@@ -81,6 +81,7 @@ CAUSES = (
                 b"no kernel image is available for execution on the device",
                 rb"[^'\"]{0,100}no kernel image is available for execution on the device",
             ),
+            Line(b"invalid device function", rb"(?:CUDA|HIP) error: invalid device function"),
         ),
     ),
     Cause(
@@ -96,6 +97,70 @@ CAUSES = (
                 rb"[^'\"]{0,200}(?P<why>FlashAttention only supports \w+ GPUs or newer)",
             ),
         ),
+    ),
+    Cause(
+        "kernel_image_invalid",
+        Text(
+            "the driver refuses a compiled GPU kernel (device kernel image is invalid)",
+            "驱动拒绝加载已编译的 GPU 内核（device kernel image is invalid）",
+        ),
+        Text(
+            "update the driver: it is older than the CUDA that compiled the kernel; else remove what is compiled and kept "
+            "(~/.triton/cache, ~/.cache/vllm)",
+            "升级驱动：它比编译内核所用的 CUDA 旧；否则删除编译缓存（~/.triton/cache、~/.cache/vllm）",
+        ),
+        (
+            Line(
+                b"device kernel image is invalid",
+                rb"(?:CUDA error: |Triton Error \[CUDA\]: )device kernel image is invalid",
+            ),
+        ),
+    ),
+    Cause(
+        "kernel_too_large",
+        Text(
+            "a Triton kernel needs {wanted} bytes of shared memory, this GPU has {there}",
+            "Triton 内核需要 {wanted} 字节的共享内存，该 GPU 只有 {there}",
+        ),
+        Text(
+            "use half precision (--dtype half) or another attention backend, or a GPU of a newer generation",
+            "使用半精度（--dtype half）或其他注意力后端，或更新一代的 GPU",
+        ),
+        (
+            Line(
+                b"out of resource: shared memory",
+                rb"(?:[\w.]*\.)?(?:OutOfResources: )?out of resource: shared memory, Required: (?P<wanted>\d+), Hardware limit: (?P<there>\d+)",
+            ),
+        ),
+    ),
+    Cause(
+        "peer_access_unsupported",
+        Text(
+            "the GPUs cannot access each other's memory directly (peer access)",
+            "GPU 之间无法直接访问对方的显存（peer access）",
+        ),
+        Text(
+            "add --disable-custom-all-reduce to `args` and NCCL_P2P_DISABLE=1 to `environ`; nvidia-smi topo -p2p r shows "
+            "which GPUs can (IOMMU, ACS and virtual machines prevent it)",
+            "在 `args` 中加入 --disable-custom-all-reduce，在 `environ` 中设置 NCCL_P2P_DISABLE=1；nvidia-smi topo -p2p r "
+            "显示哪些 GPU 支持（IOMMU、ACS 和虚拟机会阻止）",
+        ),
+        (
+            Line(
+                b"peer access is not supported",
+                rb"(?:CUDA|HIP) error: peer access is not supported between these two devices",
+            ),
+        ),
+    ),
+    Cause(
+        "gpu_assigned_twice",
+        Text("rank {one} and rank {other} use the same GPU", "rank {one} 和 rank {other} 使用了同一块 GPU"),
+        Text(
+            "give each rank a GPU of its own: check `devices` (CUDA_VISIBLE_DEVICES), the parallel sizes, and that Ray gives "
+            "each worker one",
+            "为每个 rank 分配单独的 GPU：检查 `devices`（CUDA_VISIBLE_DEVICES）、并行规模，以及 Ray 是否为每个 worker 分配一块",
+        ),
+        (Line(b"Duplicate GPU detected", rb"Duplicate GPU detected ?: rank (?P<one>\d+) and rank (?P<other>\d+)"),),
     ),
     Cause(
         "ptxas_failed",
@@ -114,8 +179,14 @@ CAUSES = (
     Cause(
         "device_missing",
         Text("a device is asked for that is not there", "请求的设备不存在"),
-        Text("check `devices` and the parallel sizes in `args`", "检查 `devices` 和 `args` 中的并行规模"),
-        (Line(b"invalid device ordinal", rb"[^'\"]{0,100}invalid device ordinal"),),
+        Text(
+            "check `devices` (CUDA_VISIBLE_DEVICES; in a container they are numbered from 0) and the parallel sizes in `args`",
+            "检查 `devices`（CUDA_VISIBLE_DEVICES；容器内从 0 开始编号）和 `args` 中的并行规模",
+        ),
+        (
+            Line(b"invalid device ordinal", rb"[^'\"]{0,100}invalid device ordinal"),
+            Line(b"NVMLError_InvalidArgument", rb"(?:[\w.]*\.)?NVMLError_InvalidArgument(?:: |$)"),
+        ),
     ),
     Cause(
         "gpu_fault",
@@ -127,7 +198,7 @@ CAUSES = (
         (
             Line(
                 b"CUDA",
-                rb"[^'\"]{0,60}(?:CUDA error: |Triton Error \[CUDA\]: )(?P<why>an illegal memory access was encountered|device-side assert triggered|unspecified launch failure|misaligned address|an illegal instruction was encountered|uncorrectable ECC error encountered|device kernel image is invalid|unknown error)",
+                rb"[^'\"]{0,60}(?:CUDA error: |Triton Error \[CUDA\]: )(?P<why>an illegal memory access was encountered|device-side assert triggered|unspecified launch failure|misaligned address|an illegal instruction was encountered|uncorrectable ECC error encountered|unknown error)",
             ),
         ),
     ),
@@ -168,5 +239,27 @@ CAUSES = (
         ),
         (Line(b"CppCompileError", rb"(?P<why>C\+\+ compile error)"),),
         Rank.GENERAL,
+    ),
+    Cause(
+        "compile_failed",
+        Text("Triton cannot compile a kernel for this GPU", "Triton 无法为该 GPU 编译内核程序"),
+        Text(
+            "Triton and the GPU do not fit: use the Triton that belongs to the engine's PyTorch, or another attention backend",
+            "Triton 与 GPU 不匹配：使用引擎的 PyTorch 所要求的 Triton，或其他注意力后端",
+        ),
+        (Line(b"PassManager::run failed"),),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "graph_capture_failed",
+        Text("the capture of a CUDA graph failed", "CUDA graph 捕获失败"),
+        ABOVE,
+        (
+            Line(
+                b"operation failed due to a previous error during capture",
+                rb"(?:CUDA|HIP) error: operation failed due to a",
+            ),
+        ),
+        Rank.CONSEQUENCE,
     ),
 )

@@ -166,6 +166,32 @@ CAUSES = (
         ),
     ),
     Cause(
+        "lora_mismatch",
+        Text(
+            "the LoRA adapter has weights that vLLM cannot apply to this model: {names}",
+            "LoRA 适配器含有 vLLM 无法用于该模型的权重：{names}",
+        ),
+        Text(
+            "check that it was trained for this model; train it without those modules (target_modules, modules_to_save), "
+            "or merge it into the model",
+            "检查它是否为该模型训练；训练时去掉这些模块（target_modules、modules_to_save），或将其合并到模型中",
+        ),
+        (
+            Line(
+                b"expected target modules in",
+                rb"While loading \S+, expected target modules in .{1,1500}? but received (?P<names>\[[^\]]{1,200})",
+            ),
+            Line(b"is unsupported LoRA weight", rb"(?P<names>\S+) is unsupported LoRA weight"),
+        ),
+    ),
+    Cause(
+        "lora_not_loaded",
+        Text("the LoRA adapter {name} was not loaded", "LoRA 适配器 {name} 没有加载"),
+        ABOVE,
+        (Line(b"Loading lora", rb"Loading lora (?P<name>\S+) failed$"),),
+        Rank.CONSEQUENCE,
+    ),
+    Cause(
         "block_size",
         Text(
             "the attention backends do not take a block size of {size} ({why})",
@@ -301,6 +327,11 @@ CAUSES = (
             Line(
                 b"Quantization scheme is not supported for", rb"\('(?P<why>Quantization scheme is not supported for) "
             ),
+            Line(
+                b"Quantization method specified in the model config",
+                rb"(?P<why>Quantization method specified in the model config \([^)]{1,40}\) does not match the quantization "
+                rb"method specified in the `quantization` argument \([^)]{1,40}\))",
+            ),
             Line(b"Unknown quantization method", rb"(?P<why>Unknown quantization method: [\w-]+)"),
             Line(b"Cannot find the config file for", rb"(?P<why>Cannot find the config file for \w+)"),
             Line(
@@ -321,6 +352,25 @@ CAUSES = (
             "检查驱动（nvidia-smi）、`devices`，以及 vLLM 的版本是否适用于本机",
         ),
         (Line(b"Failed to infer device type"),),
+    ),
+    Cause(
+        "platform_unusable",
+        Text(
+            "vLLM found no device, or a plugin for it that does not fit this vLLM: it has no {name}",
+            "vLLM 找不到设备，或设备插件与当前 vLLM 不匹配：缺少 {name}",
+        ),
+        Text(
+            "where the log says `No platform detected`, check the driver (nvidia-smi), `devices`, and that this build of vLLM "
+            "is for this machine; else install the plugin that belongs to this version of vLLM",
+            "如果日志中有 `No platform detected`，检查驱动（nvidia-smi）、`devices`，以及 vLLM 的版本是否适用于本机；否则安装与该 "
+            "vLLM 版本对应的插件",
+        ),
+        (
+            Line(
+                b"/platforms/interface.py", rb'File "[^"]*/vllm/platforms/interface\.py", line \d+, in (?P<name>\w+)$'
+            ),
+        ),
+        Rank.GENERAL,
     ),
     Cause(
         "bad_arguments",
@@ -377,6 +427,10 @@ CAUSES = (
         (
             Line(b"Unknown attention backend", rb"(?P<why>Unknown attention backend: '[^']*')"),
             Line(b"No valid attention backend", rb"(?P<why>No valid attention backend found[^.]{0,80})"),
+            Line(
+                b"is not valid for this configuration",
+                rb"Selected backend (?P<why>\S+ is not valid for this configuration\. Reason: \[[^\]]{1,200}\])",
+            ),
         ),
     ),
     Cause(
@@ -446,6 +500,43 @@ CAUSES = (
         (Line(b"Timed out waiting for engine core", rb"Timed out waiting for engine core"),),
     ),
     Cause(
+        "engine_start_timeout",
+        Text(
+            "the process that coordinates data parallelism did not come up in time", "数据并行的协调进程未能及时启动"
+        ),
+        Text(
+            "storage or CPU were too busy: start again, or update vLLM, which waits longer",
+            "存储或 CPU 过于繁忙：重新启动，或升级 vLLM（等待时间更长）",
+        ),
+        (Line(b"DP Coordinator process failed to report ZMQ addresses"),),
+    ),
+    Cause(
+        "worker_timeout",
+        Text("the workers did not answer in time[: {why}]", "工作进程未在时限内响应[：{why}]"),
+        Text(
+            "a worker hangs: look for its errors above, check the GPUs (nvidia-smi) and NCCL; if steps only take long, "
+            "raise VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS (the V0 engine: VLLM_ENGINE_ITERATION_TIMEOUT_S) in `environ`",
+            "有工作进程卡住：查看上文中它的错误，检查 GPU（nvidia-smi）和 NCCL；如果只是执行较慢，在 `environ` 中增大 "
+            "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS（V0 引擎：VLLM_ENGINE_ITERATION_TIMEOUT_S）",
+        ),
+        (
+            Line(b"RPC call to", rb"(?P<why>RPC call to \w+ timed out)"),
+            Line(b"Engine iteration timed out", rb"(?P<why>Engine iteration timed out)"),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "kv_transfer_failed",
+        Text("NIXL, which transfers the KV cache, failed: {why}", "传输 KV cache 的 NIXL 失败：{why}"),
+        Text(
+            "see what UCX says above: UCX_TLS and UCX_NET_DEVICES in `environ` must name transports that are there, and "
+            "UCX be built with CUDA",
+            "查看上文中 UCX 的输出：`environ` 中的 UCX_TLS 和 UCX_NET_DEVICES 应为可用的传输方式，且 UCX 需支持 CUDA",
+        ),
+        (Line(b"NIXL_ERR_", rb"(?:[\w.]*\.)?nixl\w+: (?P<why>NIXL_ERR_\w+)"),),
+        Rank.GENERAL,
+    ),
+    Cause(
         "worker_died",
         Text("worker {name}", "工作进程 {name} "),
         ABOVE,
@@ -497,12 +588,19 @@ CAUSES = (
         ),
         (
             Line(b"engine core exited unexpectedly", rb"(?:\[shutdown\] )?MPClient: engine core exited unexpectedly"),
-            Line(b"Engine core process", rb"Engine core process \S+ died unexpectedly"),
+            Line(b"Engine core proc", rb"Engine core proc(?:ess)? \S+ died unexpectedly"),
             Line(b"EngineCore encountered an issue", rb"EngineCore encountered an issue"),
             Line(b"EngineCore encountered a fatal error"),
             Line(b"EngineDeadError", rb"[\w.]*EngineDeadError(?:: |$)"),
             Line(b"Executor failed."),
         ),
+        Rank.CONSEQUENCE,
+    ),
+    Cause(
+        "mm_processor_failed",
+        Text("the model's {name} failed", "模型的 {name} 失败"),
+        ABOVE,
+        (Line(b"Failed to apply ", rb"Failed to apply (?P<name>\w+) on data="),),
         Rank.CONSEQUENCE,
     ),
     Cause(
@@ -518,6 +616,10 @@ CAUSES = (
             Line(b"Worker failed with error", rb"Worker failed with error '(?P<why>.{1,250}?)', please check"),
             Line(b"Worker failed with error"),
             Line(b"', please check the stack trace above for the root cause"),
+            Line(
+                b"'MultiprocExecutor' object",
+                rb"'MultiprocExecutor' object has no attribute '(?:workers|io_thread_pool)'",
+            ),
         ),
         Rank.CONSEQUENCE,
     ),
@@ -531,6 +633,12 @@ HINTS = checkpoint.hints("--tensor-parallel-size") | {
     "npu_out_of_memory": Text(
         "lower --gpu-memory-utilization, --max-model-len or --max-num-seqs, or use more devices (npu-smi info)",
         "减小 --gpu-memory-utilization、--max-model-len 或 --max-num-seqs，或使用更多设备（npu-smi info）",
+    ),
+    "compiler_missing": Text(
+        "install it into the engine's environment or image (nvcc: CUDA_HOME and PATH in `environ`); without FlashInfer's "
+        "sampler (VLLM_USE_FLASHINFER_SAMPLER=0) it may not be needed",
+        "在引擎的环境或镜像中安装它（nvcc：`environ` 中的 CUDA_HOME 和 PATH）；关闭 FlashInfer 采样"
+        "（VLLM_USE_FLASHINFER_SAMPLER=0）后可能不再需要",
     ),
     "out_of_memory": Text(
         "use a machine, or a container limit, with more memory; on a CPU lower VLLM_CPU_KVCACHE_SPACE",
