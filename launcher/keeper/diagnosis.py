@@ -171,10 +171,10 @@ class _Search:
         for exception, found in zip(exceptions, matches, strict=True):
             if found is None:
                 return Candidate(failure.at, 1, partial(_unrecognised, exception))
-        assert matches[0] is not None
+        assert matches[-1] is not None
         if failure.headline is not None and _EXITED.match(failure.exceptions[-1][0].text):
             return Candidate(failure.headline.at, 1, partial(_unrecognised, [failure.headline]))
-        return Candidate(failure.at, _ORDER[Rank.CONSEQUENCE], partial(self._known, matches[0]))
+        return Candidate(failure.at, _ORDER[Rank.CONSEQUENCE], partial(self._known, matches[-1]))
 
     def _known(self, found: Matched, exception: Message | None = None) -> Finding:
         """Return the finding for a known cause. exception: the first line of the one whose message names it."""

@@ -109,6 +109,13 @@ def test_of_chained_exceptions_a_wrapper_does_not_count():
     assert code_and_text(found) == (UNRECOGNISED, "KeyError: 'inner'")
 
 
+def test_of_chained_consequences_the_first_is_named():
+    clean_up = b"AttributeError: 'MultiprocExecutor' object has no attribute 'workers'"
+    found = diagnose(VLLM, [*FRAMES, FAILED, *DURING, *FRAMES, clean_up])
+    assert found is not None
+    assert found.evidence == [FAILED.decode()]
+
+
 def test_a_known_cause_within_a_chain_counts_more_than_what_it_led_to():
     found = diagnose(VLLM, [*FRAMES, OUT_OF_MEMORY, *DURING, *FRAMES, b"LookupError: no engine"])
     assert found is not None
