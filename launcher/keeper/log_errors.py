@@ -236,7 +236,8 @@ class _Reader:
     def _where(self, failure: Failure) -> list[Message]:
         """Return what says most about an exception without a message: what was asserted, or the frame."""
         frame, assertion = self._frames.pop(id(failure), None), self._assertions.pop(id(failure), None)
-        return [where for where in (assertion or frame,) if where is not None]
+        where = assertion or frame
+        return [] if where is None else [where]
 
     def _chain_bare_exception(
         self, at: int, key: tuple[bytes, bytes, bytes], open_: Failure | None
