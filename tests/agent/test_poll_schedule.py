@@ -247,10 +247,10 @@ def test_the_end_of_a_quiet_launch_is_noticed_at_once(state_dir: Path, clock: Cl
 def test_a_wait_ends_with_a_linger_time(quiet, clock: Clock) -> None:
     staged = quiet()
     staged.schedule.mark_active(staged.log)
-    staged.log.not_before = staged.log.due_at = time.monotonic() + 0.05
-    assert staged.schedule.wait_seconds(time.monotonic() + 1) == pytest.approx(0.05, abs=0.02)
+    staged.log.not_before = staged.log.due_at = time.monotonic() + 60
+    assert 0 < staged.schedule.wait_seconds(time.monotonic() + 1000) <= 60
     assert not staged.is_due_at_once()
-    clock.advance(0.05)
+    clock.advance(60)
     assert staged.is_due_at_once()
 
 
