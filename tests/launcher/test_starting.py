@@ -63,13 +63,24 @@ def test_the_result_of_a_ready_server_has_all_fields(world, free_port):
     assert world.run("stop", "--model-name", "m").status == 0
 
 
+def timed_out_after(words, world, steps, **more):
+    """Return a start that came to its time-out after what these words of its cause say.
+
+    The time-out is short; a server that starts slowly, as on a busy machine, gets a longer one.
+    """
+    for seconds in (1, 5, 25):
+        started = world.start(steps, readyTimeoutSec=seconds, **more)
+        assert started.status == 11
+        if words in started.result["cause"]:
+            return started
+    raise AssertionError(started.result["cause"])
+
+
 def test_a_server_with_another_model_is_not_ready(world, free_port):
     port = free_port()
-    started = world.start(
-        [["serve", port, ["other"]], ["stay"]], port=port, readyWhen="http", servedName="mine", readyTimeoutSec=1
-    )
-    assert started.status == 11
-    assert "it serves other, not mine" in started.result["cause"]
+    steps = [["serve", port, ["other"]], ["stay"]]
+    words = "it serves other, not mine"
+    started = timed_out_after(words, world, steps, port=port, readyWhen="http", servedName="mine")
     assert not world.members(world.launch(started.result))
 
 
@@ -102,7 +113,7 @@ def test_a_server_that_dies_after_a_phase_is_reported_with_the_phases_it_passed(
     launch = world.launch(started.result)
     assert [phase["name"] for phase in launch.read()["phases"]] == names
     assert [event.fields["name"] for event in world.events(launch) if event.name == "phase"] == names
-    assert all(f"{name} 0." in started.stdout for name in names)
+    assert all(re.search(rf"^{name} \d+\.\d s$", started.stdout, re.MULTILINE) for name in names)
 
 
 def test_the_cause_comes_with_its_evidence_and_without_secrets(world):
@@ -141,11 +152,10 @@ def test_a_server_that_never_gets_ready_is_ended_at_its_time_out(world):
 
 def test_a_server_that_hangs_while_it_loads_is_ended_in_seconds_and_its_last_phase_named(world):
     steps = [["text", "Starting to load model /m...\n"], ["ignore-term"], ["stay"]]
-    begun = time.monotonic()
-    started = world.start(steps, readyTimeoutSec=1, stopTimeoutSec=60)
-    assert (started.status, time.monotonic() - begun < 20) == (11, True)
+    # A start that waited for a stop as long as this would not end within the time of world.run.
+    started = timed_out_after("; last phase: ", world, steps, stopTimeoutSec=600)
     cause = started.result["cause"]
-    assert cause.startswith("not ready after 1 s: the awaited line did not appear; last phase: ")
+    assert re.match(r"not ready after \d+ s: the awaited line did not appear; last phase: ", cause)
     assert re.search(r"; silent for \d+ s$", cause)
 
 
@@ -171,7 +181,8 @@ def test_a_stop_while_a_server_loads_takes_seconds_and_says_who_asked(world, wai
 def test_alive_means_still_there_after_two_seconds(world):
     assert world.start([["stay"]], readyWhen="alive").status == 0
     assert world.run("stop", "--model-name", "m").status == 0
-    assert world.start([["sleep", 0.5], ["exit", 0]], readyWhen="alive").status == 10
+    # A program that starts at once: the two seconds include its start.
+    assert world.start([], command=["sleep", "0.5"], readyWhen="alive").status == 10
 
 
 def test_port_means_listening_not_only_bound(world, free_port, tmp_path, wait_until):
@@ -346,13 +357,18 @@ def test_a_server_that_goes_into_the_background_is_a_failure_that_says_so(world)
     assert started.result["cause"].endswith("and left 1 processes: it must stay in the foreground")
 
 
-def test_a_terminal_sees_seconds_count_and_a_pipe_sees_lines(world):
-    steps = [["text", "non-default args: {}\n"], ["sleep", 1.2], ["text", "ready now\n"], ["stay"]]
-    shown = run_on_terminal(world.command("start", "--params", world.params(steps)), world.environ)
-    assert shown.status == 0
-    assert re.search(r"is starting: \d+ s, after: arguments read", shown.text)
+def test_a_terminal_sees_seconds_count_and_a_pipe_sees_lines(world, tmp_path):
+    go = tmp_path / "go"
+    steps = [["text", "non-default args: {}\n"], ["wait", str(go)], ["text", "ready now\n"], ["stay"]]
+
+    def go_on_once_shown(shown):
+        if re.search(r"is starting: [1-9]\d* s, after: arguments read", shown.text):
+            go.touch()
+
+    start = world.command("start", "--params", world.params(steps))
+    assert run_on_terminal(start, world.environ, on_output=go_on_once_shown).status == 0
     assert world.run("stop", "--model-name", "m").status == 0
     piped = world.start(steps)
     assert "is starting" not in piped.stdout
-    assert "arguments read 0." in piped.stdout
+    assert re.search(r"^arguments read \d+\.\d s$", piped.stdout, re.MULTILINE)
     assert world.run("stop", "--model-name", "m").status == 0

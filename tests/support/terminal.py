@@ -4,7 +4,7 @@ import os
 import pty
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -13,7 +13,8 @@ _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 class Shown(NamedTuple):
     """What a command printed on a terminal."""
 
-    status: int
+    status: int | None
+    """None while it runs."""
     raw: str
 
     @property
@@ -22,8 +23,17 @@ class Shown(NamedTuple):
         return _ESCAPE.sub("", self.raw).replace("\r\n", "\n")
 
 
-def run_on_terminal(command: Sequence[str], environ: Mapping[str, str], *, columns: int = 120) -> Shown:
-    """Run a command whose stdin, stdout and stderr are a terminal, until it ends."""
+def run_on_terminal(
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    columns: int = 120,
+    on_output: Callable[[Shown], None] = lambda _: None,
+) -> Shown:
+    """Run a command whose stdin, stdout and stderr are a terminal, until it ends.
+
+    on_output: called with all that it has printed, each time that it has printed more.
+    """
     ours, theirs = pty.openpty()
     shown = {**environ, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"}
     process = subprocess.Popen(
@@ -34,8 +44,13 @@ def run_on_terminal(command: Sequence[str], environ: Mapping[str, str], *, colum
     try:
         while part := os.read(ours, 65536):
             parts.append(part)
+            on_output(_shown(None, parts))
     except OSError:  # EIO: the last one that had the terminal open has closed it
         pass
     finally:
         os.close(ours)
-    return Shown(process.wait(timeout=60), b"".join(parts).decode(errors="replace"))
+    return _shown(process.wait(timeout=60), parts)
+
+
+def _shown(status: int | None, parts: list[bytes]) -> Shown:
+    return Shown(status, b"".join(parts).decode(errors="replace"))
