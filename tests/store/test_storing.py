@@ -1,5 +1,6 @@
 """Pushed entries are stored once and in order, across restarts, merges and retention."""
 
+import itertools
 import secrets
 import sqlite3
 import time
@@ -274,15 +275,27 @@ def test_retention_deletes_in_small_steps_between_pushes(database, monkeypatch):
     writer.start()
     for i in range(100):
         assert not writer.push([stream([1000 * HOUR], trace_id=f"old-{i}")], 1).result(60)
-    clock.now_ns = 1100 * HOUR
-    deleted_after_push = []
-    while not deleted_after_push or deleted_after_push[-1] < 100:
-        time_ns = clock.now_ns + len(deleted_after_push)
-        assert not writer.push([stream([time_ns])], 1).result(60)
-        deleted_after_push.append(writer.counts.deleted_blocks)
+    later, pushes, answered, deleted = 1100 * HOUR, [], [], [0]
+    step = retention.RetentionCleanup.step
+
+    def push_and_step(cleanup):
+        answered.append(all(push.done() for push in pushes))
+        if deleted[-1] < 100:
+            pushes.append(writer.push([stream([later + len(pushes)])], 1))
+        has_more = step(cleanup)
+        deleted.append(writer.counts.deleted_blocks)
+        return has_more
+
+    # In the writer's thread: between the pushes of another one it deletes as much as that one leaves it time for.
+    monkeypatch.setattr(retention.RetentionCleanup, "step", push_and_step)
+    clock.now_ns = later
+    wait_for(lambda: deleted[-1] == 100)
     writer.stop()
-    assert len(set(deleted_after_push)) > 4
-    assert stored_times(database) == [clock.now_ns + n for n in range(len(deleted_after_push))]
+    assert all(answered), "a push waits for one step, and not for another one"
+    assert len(set(deleted)) > 4
+    assert max(after - before for before, after in itertools.pairwise(deleted)) <= retention.RETENTION_BLOCKS
+    assert not any(push.result(60) for push in pushes)
+    assert stored_times(database) == [later + n for n in range(len(pushes))]
 
 
 def test_the_oldest_entries_are_deleted_when_the_file_is_too_large(database, monkeypatch):
