@@ -2,12 +2,14 @@
 
 import gzip
 import json
-import time
 import urllib.parse
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import cramjam
 import pytest
+from support.waiting import wait_for
+
+from tracetail.store.http.query_executor import METRIC_THREADS, QUERIES_WAITING_MAX
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
@@ -89,17 +91,22 @@ def test_a_query_that_needs_too_much_memory_is_a_400_that_names_the_limit(make_s
 
 
 def test_queries_over_the_limit_of_waiting_queries_get_429(make_store, now_ns):
-    from tracetail.store.http.query_executor import QUERIES_WAITING_MAX
-
     store = make_store()
     fill(store, now_ns, 20, 2000, size=200)
     slow = 'sum(count_over_time({traceId=~".+"} |~ "(x+x+)+y" [1m]))'
-    with ThreadPoolExecutor(2 * QUERIES_WAITING_MAX) as pool:
-        asked = [
-            pool.submit(store.query_range, slow, now_ns - HOUR, now_ns + HOUR, step="60s")
-            for _ in range(2 * QUERIES_WAITING_MAX)
-        ]
-        statuses = {one.result().status for one in asked}
+    statuses = set()
+
+    def some_are_refused():
+        # Repeatedly: a store that has the machine to itself may answer as fast as many clients ask.
+        with ThreadPoolExecutor(2 * QUERIES_WAITING_MAX) as pool:
+            asked = [
+                pool.submit(store.query_range, slow, now_ns - HOUR, now_ns + HOUR, step="60s")
+                for _ in range(2 * QUERIES_WAITING_MAX)
+            ]
+            statuses.update(one.result().status for one in asked)
+        return 429 in statuses
+
+    wait_for(some_are_refused)
     assert statuses == {200, 429}
 
 
@@ -111,8 +118,8 @@ def test_log_queries_are_not_delayed_by_metric_queries(make_store, now_ns):
         asked = [pool.submit(store.query_range, slow, now_ns - HOUR, now_ns + HOUR, step="60s") for _ in range(20)]
         wait(asked, return_when=FIRST_COMPLETED)
         assert store.query_range('{traceId="t1"}', now_ns - HOUR, now_ns + HOUR, limit=10).status == 200
-        # If the log query had waited for the metric queries, most of them would be done.
-        assert sum(one.done() for one in asked) < len(asked) / 2
+        # If the log query had waited for the metric queries, all would be done but those that run at the same time.
+        assert sum(one.done() for one in asked) < len(asked) - METRIC_THREADS
         assert {one.result().status for one in asked} == {200}
 
 
@@ -125,11 +132,14 @@ def test_a_client_that_disconnects_cancels_its_query(make_store, now_ns):
     query = (
         "/loki/api/v1/query?query=sum(count_over_time(%7BtraceId%3D~%22.%2B%22%7D%7C~%22(x%2Bx%2B)%2By%22%5B2h%5D))"
     )
-    with socket.create_connection((host, int(port))) as client:
-        client.sendall(f"GET {query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    deadline = time.monotonic() + 60
-    while b'status="499"' not in store.call("GET", "/metrics").body:
-        assert time.monotonic() < deadline
+
+    def a_query_was_cancelled():
+        # Each time anew: on a busy machine the store may have the answer before the client has gone.
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(f"GET {query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return b'status="499"' in store.call("GET", "/metrics").body
+
+    wait_for(a_query_was_cancelled)
 
 
 def test_a_very_long_query_is_answered(shared_store, now_ns):
