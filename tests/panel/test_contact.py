@@ -8,6 +8,7 @@ from support.panel_browser import opened, part, until
 from support.panel_stream import Viewing
 from support.waiting import eventually
 
+from tracetail.contract import heartbeat
 from tracetail.contract.heartbeat import LAUNCHES_PER_LINE, SERVICE, heartbeat_lines, parse_heartbeat
 from tracetail.panel.trace import feed
 
@@ -109,13 +110,14 @@ async def test_heartbeats_are_no_lines_of_a_launch(loki, panel):
 async def test_viewers_learn_that_contact_is_lost_and_that_it_is_back(loki, panel, monkeypatch):
     monkeypatch.setattr(feed, "CONTACT_SECONDS", 0.1)
     add_ready(loki, seconds_ago=3600)
-    add_heartbeat(loki, LABELS["launchId"], seconds_ago=118)
+    add_heartbeat(loki, LABELS["launchId"], seconds_ago=60)
     async with Viewing(panel.session, panel.url, "t1") as viewing:
 
         def last(viewing):
             return viewing.named("launches")[-1]["launches"][0] if viewing.named("launches") else {}
 
         await viewing.until(lambda v: "lastHeardAt" in last(v) and "lostContact" not in last(v))
+        monkeypatch.setattr(heartbeat, "OVERDUE_INTERVALS", 1.0)  # as if it were another minute later
         await viewing.until(lambda v: last(v).get("lostContact"))
         loki.add(LABELS, time.time_ns(), "INFO back", level="info")
         await viewing.until(lambda v: "INFO back" in v.texts and "lostContact" not in last(v))
