@@ -143,14 +143,15 @@ def long_lines(loki):
 
 async def test_a_slow_expression_does_not_keep_the_panel_from_answering_others(long_lines, panel):
     search = asyncio.create_task(panel.get("/api/logs/search", traceId="t1", q=SLOW, regex="true", status=400))
-    waits = []
+    waits, began = [], time.monotonic()
     while not search.done():
         begun = time.monotonic()
         await panel.get("/api/launches")
         waits.append(time.monotonic() - begun)
         await asyncio.sleep(0.05)
+    took = time.monotonic() - began
     assert (await search)["error"]["code"] == "search_too_expensive"
-    assert max(waits) < 1.5
+    assert max(waits) < took / 2, "a request that waited for the search would have taken most of its time"
 
 
 async def test_an_expression_that_is_too_large_is_refused(panel):
