@@ -94,14 +94,16 @@ async def test_many_backlogs_before_a_loki_that_is_down_fill_neither_journal_nor
     await loki.stop()
     agent = await start_agent()
     await eventually(lambda: any("cannot be reached" in line for line in agent.errors))
-    seen = 0
-    for _ in range(20):  # sampled while the agent keeps trying
+    seen: list[int] = []
+
+    def is_seen_to_fill() -> bool:
         size, batches, most = under_way(state_dir)
         assert size <= 8 * MIB
         assert most <= 1
-        seen = max(seen, batches)
-        await asyncio.sleep(0.1)
-    assert seen >= 8
+        seen.append(batches)
+        return len(seen) >= 100 and max(seen) >= 8
+
+    await eventually(is_seen_to_fill, "many batches, sampled while the agent keeps trying")
     status = Path(f"/proc/{agent.process.pid}/status").read_text()  # noqa: ASYNC240
     assert int(status.split("VmHWM:")[1].split()[0]) < 100 * 1024
     await loki.start(port)
