@@ -90,7 +90,6 @@ async def test_many_backlogs_before_a_loki_that_is_down_fill_neither_journal_nor
         lines = [dice.randbytes(450).hex() for _ in range(2000)]  # 1.9 MB that cannot be compressed to half of it
         launch.print(*lines)
         wanted[launch.launch_id] = lines
-    port = int(loki.url.rpartition(":")[2])
     await loki.stop()
     agent = await start_agent()
     await eventually(lambda: any("cannot be reached" in line for line in agent.errors))
@@ -106,7 +105,7 @@ async def test_many_backlogs_before_a_loki_that_is_down_fill_neither_journal_nor
     await eventually(is_seen_to_fill, "many batches, sampled while the agent keeps trying")
     status = Path(f"/proc/{agent.process.pid}/status").read_text()  # noqa: ASYNC240
     assert int(status.split("VmHWM:")[1].split()[0]) < 100 * 1024
-    await loki.start(port)
+    await loki.start()
     await loki.until(lambda: len(loki.stored) == count * 2000, 100)
     for launch_id, lines in wanted.items():
         assert [entry.line for entry in loki.entries() if f'launchId="{launch_id}"' in entry.labels] == lines

@@ -393,13 +393,12 @@ async def test_kill_between_halves_repeats_nothing(start_agent, loki: LokiStandI
 
 
 async def test_store_down_at_first_then_up(start_agent, loki: LokiStandIn, state_dir: Path) -> None:
-    port = int(loki.url.rpartition(":")[2])
     await loki.stop()
     launch = Launch(state_dir)
     launch.print(*LINES)
     agent = await start_agent()
     await eventually(lambda: any("cannot be reached" in line for line in agent.errors))
-    await loki.start(port)
+    await loki.start()
     await loki.until(lambda: len(loki.stored) == 200)
     assert loki.lines() == LINES
     assert (await agent.status())["healthy"]

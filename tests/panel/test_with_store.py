@@ -10,7 +10,7 @@ import time
 import aiohttp
 import pytest
 from support import commands
-from support.environment import environment
+from support.environment import environment, kept_port
 from support.panel_stream import Viewing
 
 from tracetail.loki.client import LokiClient
@@ -34,16 +34,16 @@ STATS = (
 class Store:
     """`tracetail store` as a child process, and a client to push with."""
 
-    def __init__(self, state_dir):
-        self._environ = environment(TRACETAIL_STATE_DIR=str(state_dir))
+    def __init__(self, state_dir, port):
+        self._environ = environment(
+            TRACETAIL_STATE_DIR=str(state_dir), TRACETAIL_STORE_LISTEN=f"127.0.0.1:{port.getsockname()[1]}"
+        )
         self._process = None
         self.url = ""
         self._client = None
 
-    async def start(self, listen="127.0.0.1:0"):
-        self._process = await commands.create(
-            "store", env={**self._environ, "TRACETAIL_STORE_LISTEN": listen}, stdout=asyncio.subprocess.PIPE
-        )
+    async def start(self):
+        self._process = await commands.create("store", env=self._environ, stdout=asyncio.subprocess.PIPE)
         async with asyncio.timeout(60):
             line = (await self._process.stdout.readline()).decode()
         self.url = re.search(r"http://\S+", line)[0]
@@ -56,9 +56,8 @@ class Store:
         await self._process.wait()
 
     async def restart(self):
-        address = self.url.removeprefix("http://")
         await self.stop()
-        await self.start(address)
+        await self.start()
 
     async def push(self, labels, values):
         await self._client.push_entries(labels, values)
@@ -66,10 +65,11 @@ class Store:
 
 @pytest.fixture
 async def store(tmp_path):
-    started = Store(tmp_path)
-    await started.start()
-    yield started
-    await started.stop()
+    with kept_port() as port:
+        started = Store(tmp_path, port)
+        await started.start()
+        yield started
+        await started.stop()
 
 
 @pytest.fixture

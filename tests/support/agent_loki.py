@@ -14,6 +14,7 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
+import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 import cramjam
 from aiohttp import web
 
+from support.environment import kept_port
 from support.waiting import WAIT_SECONDS
 from tracetail.contract.labels import LAUNCH_LABELS, METADATA_NAMES
 from tracetail.loki import logql
@@ -92,7 +94,7 @@ def _guarded(loki: "LokiStandIn") -> Any:
 
 
 class LokiStandIn:
-    """Runs on a free port of loopback; `behaviours` are used up one per push, then it behaves well."""
+    """Runs on a port of loopback, at each start the same; `behaviours` are used up, one per push."""
 
     def __init__(self) -> None:
         self.stored: dict[Stored, None] = {}
@@ -110,18 +112,19 @@ class LokiStandIn:
         """Answer the next push with half of an answer, then hang up."""
         self.changed = asyncio.Event()
         self._runner: web.AppRunner | None = None
-        self.url = ""
+        port = kept_port()
+        weakref.finalize(self, port.close)
+        self._port = int(port.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self._port}"
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self) -> None:
         app = web.Application(client_max_size=64 << 20, middlewares=[_guarded(self)])
         app.router.add_get("/ready", self._ready)
         app.router.add_post("/loki/api/v1/push", self._push)
         app.router.add_get("/loki/api/v1/query_range", self._query)
         self._runner = web.AppRunner(app, shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port)
-        await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
 
     async def stop(self) -> None:
         if self._runner is not None:

@@ -31,6 +31,18 @@ def guarded(environ: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name not in _OPEN}
 
 
+def kept_port() -> socket.socket:
+    """Return a socket that keeps a port of loopback for a server that is stopped and started again.
+
+    Nobody listens on it, so that connections are refused meanwhile; but the kernel gives the port to nobody else, as
+    it may with one that a server had from it and has closed. The server sets SO_REUSEADDR, as asyncio does by itself.
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    return kept
+
+
 def free_port() -> int:
     """Return a port of loopback that nobody uses.
 
