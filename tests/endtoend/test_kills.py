@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import commands
+from support.environment import free_port
 from support.front import Front
 from support.machine import processes_of
 from support.waiting import kill, wait_for
@@ -76,12 +77,12 @@ def test_agent_killed_after_the_store_took_a_batch_and_before_its_answer(machine
 
 
 def test_launcher_killed_during_start_and_the_launch_goes_on(machine, tmp_path):
-    port_holder_free = 18000 + os.getpid() % 10000
+    port = free_port()
     parameters = {
         "modelName": "slow",
         "traceId": "trace-kill-launcher",
         "engine": "custom",
-        "port": port_holder_free,
+        "port": port,
         "host": "127.0.0.1",
         "command": [sys.executable, str(SAMPLE_SERVER), "--port", "{port}", "--load-seconds", "4"],
     }
@@ -92,7 +93,7 @@ def test_launcher_killed_during_start_and_the_launch_goes_on(machine, tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    service = {"modelName": "slow", "port": port_holder_free}
+    service = {"modelName": "slow", "port": port}
     wait_for(
         lambda: any("server" in launch.read() for launch in machine.launches() if launch.record_path.exists()), "pid"
     )
