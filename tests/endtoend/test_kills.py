@@ -77,14 +77,18 @@ def test_agent_killed_after_the_store_took_a_batch_and_before_its_answer(machine
 
 
 def test_launcher_killed_during_start_and_the_launch_goes_on(machine, tmp_path):
-    port = free_port()
+    port, go = free_port(), tmp_path / "go"
     parameters = {
         "modelName": "slow",
         "traceId": "trace-kill-launcher",
         "engine": "custom",
         "port": port,
         "host": "127.0.0.1",
-        "command": [sys.executable, str(SAMPLE_SERVER), "--port", "{port}", "--load-seconds", "4"],
+        "command": [
+            "sh",
+            "-c",
+            f"until [ -e {go} ]; do sleep 0.1; done; exec {sys.executable} {SAMPLE_SERVER} --port {port}",
+        ],
     }
     starting = commands.popen(
         *("start", "--params", json.dumps(parameters)),
@@ -100,6 +104,7 @@ def test_launcher_killed_during_start_and_the_launch_goes_on(machine, tmp_path):
     starting.kill()
     starting.wait()
     assert machine.tracetail("status", **service).returncode == 20, "starting"
+    go.touch()
     wait_for(lambda: machine.tracetail("status", **service).returncode == 0, "ready")
     machine.wait_for_event("trace-kill-launcher", "ready")
     assert machine.tracetail("stop", **service).returncode == 0
