@@ -32,8 +32,14 @@ def front_class() -> type[StoreFront]:
 @pytest.fixture
 async def front(tmp_path: Path, front_class: type[StoreFront]) -> AsyncIterator[StoreFront]:
     """Yield a proxy in front of a real store that can be made to fail."""
-    environ = environment()
-    environ |= {"TRACETAIL_STATE_DIR": str(tmp_path / "store"), "TRACETAIL_STORE_LISTEN": "127.0.0.1:0"}
+    environ = environment(
+        TRACETAIL_STATE_DIR=str(tmp_path / "store"),
+        TRACETAIL_STORE_LISTEN="127.0.0.1:0",
+        # The lines of launches have times of their own, whatever day it is.
+        TRACETAIL_STORE_REJECT_OLDER_THAN_DAYS="0",
+        TRACETAIL_STORE_REJECT_NEWER_THAN_MINUTES="0",
+        TRACETAIL_STORE_RETENTION_DAYS="0",
+    )
     store = await commands.create("store", env=environ, stdout=-1, stderr=asyncio.subprocess.DEVNULL)
     assert store.stdout is not None
     line = (await store.stdout.readline()).decode()

@@ -255,7 +255,8 @@ class StoreFront(LokiStandIn):
 
     def count_over_time(self, selector: str) -> int:
         """Return how many entries the store counts."""
-        params = {"query": f"sum(count_over_time({selector}[30d]))", "time": str(time.time_ns())}
+        window = "30d" if self._since_ns else "100y"  # a real Loki counts in no longer one
+        params = {"query": f"sum(count_over_time({selector}[{window}]))", "time": str(time.time_ns())}
         with urllib.request.urlopen(self._url("query", params), timeout=30) as answer:
             result = json.load(answer)["data"]["result"]
         return int(float(result[0]["value"][1])) if result else 0
