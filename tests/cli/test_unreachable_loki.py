@@ -53,6 +53,7 @@ def run(state_dir, variables, *arguments):
 async def state(state_dir):
     """Return a state directory with a launch that printed a line, and a journal with a rejected one."""
     launch = Launch(state_dir)
+    launch.time_ns = time.time_ns() - 60 * 10**9  # `logs` prints lines of the last days
     launch.print("kept")
     launch.end()
     journal = Journal(journal_path(state_dir))
@@ -85,6 +86,7 @@ def test_commands_say_what_doctor_says(state, wrong_way):
 
 async def test_following_goes_on_in_the_log_files_of_this_machine(state_dir):
     launch = Launch(state_dir)
+    launch.time_ns = time.time_ns() - 60 * 10**9
     launch.print("before")
     process = await commands.create(
         "logs",
