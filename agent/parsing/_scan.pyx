@@ -919,7 +919,8 @@ def add_unstamped(
         if in_line:
             parsed_timestamp = JSON_TIME
             quote = _find(p, 0, size, b'", "', 4)
-            has_time = times.parse_json(p + JSON_TIME_AT, quote - JSON_TIME_AT, &time_ns)
+            # What stands in front of the quote need not be a time: the header was found by what follows it.
+            has_time = times.parse_json(p + JSON_TIME_AT, max(quote - JSON_TIME_AT, 0), &time_ns)
         is_late = False
         if has_time:
             if time_ns > last_ns:

@@ -25,7 +25,7 @@ def match_keeper_line(line: bytes) -> re.Match[bytes] | None:
     found = _KEEPER_LINE.fullmatch(line)
     if found is not None:
         try:
-            if parse_stamp(found[1]) > _NS_MAX - NS_PER_SECOND:
+            if not 0 <= parse_stamp(found[1]) <= _NS_MAX - NS_PER_SECOND:
                 return None
         except ValueError:
             return None

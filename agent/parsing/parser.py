@@ -107,7 +107,7 @@ class LineParser:
     def begin(self, block: bytes, now_ns: int) -> None:
         """Find the first time in the first block of a log: lines before it that have no time get the same."""
         self._now_ns = now_ns
-        if self._container and (first := self._container.first_time(block)):
+        if self._container and (first := self._container.first_time(block)) and first > 0:
             self.last_ns = first - 1
             return
         levels = LevelTracker({}, self._cache, plain=self._plain)
@@ -335,7 +335,7 @@ class LineParser:
 
         cut: texts has one item, and its line continues. own_ns: the time of all of them, better than the engine's.
         """
-        if own_ns is not None and own_ns > self._now_ns + AHEAD_MAX_NS:
+        if own_ns is not None and not self._is_possible(own_ns):
             own_ns = None
         times: list[int] = []
         switches: list[tuple[int, Ids]] = []
@@ -430,10 +430,14 @@ class LineParser:
 
     def _engine_time(self, timestamp: bytes) -> int | None:
         time_ns = self._times.parse(timestamp, self._engine_ns)
-        if time_ns is None or time_ns > self._now_ns + AHEAD_MAX_NS:
+        if time_ns is None or not self._is_possible(time_ns):
             return None
         self._engine_ns = time_ns
         return time_ns
+
+    def _is_possible(self, time_ns: int) -> bool:
+        """Return whether a line may have been printed then: no entry can have a time before the epoch."""
+        return 0 <= time_ns <= self._now_ns + AHEAD_MAX_NS
 
     def _encode_event(self, level: str) -> bytes:
         return self._cache.encode(level=level, kind=MARK_EVENT)

@@ -67,7 +67,10 @@ class EngineTimes:
             return _epoch(timestamp)
         year, month, day, hour, minute, second = (int(group) if group else None for group in match.groups()[:6])
         nanos = int((match[7] or b"0").ljust(_NANOS_DIGITS, b"0"))
-        zone = _zone(match[8]) if match[8] else self._zone
+        try:
+            zone = _zone(match[8]) if match[8] else self._zone
+        except ValueError:  # a day or more
+            return None
         assert month is not None
         assert day is not None
         assert hour is not None
@@ -102,13 +105,13 @@ class EngineTimes:
 def _instant(date: tuple[int, int, int, int, int, int], zone: tzinfo | None, last_ns: int | None) -> int | None:
     try:
         local = datetime(*date, tzinfo=zone)
-    except ValueError:
+        first = int(local.timestamp()) * SECOND
+        if last_ns is None or first >= last_ns - SECOND:
+            return first
+        # An hour occurs twice when clocks go back: it is the second one if the first would be before the last line.
+        second = int(local.replace(fold=1).timestamp()) * SECOND
+    except (ValueError, OverflowError):  # not in the calendar, or at its ends: a zone leads out of it
         return None
-    first = int(local.timestamp()) * SECOND
-    if last_ns is None or first >= last_ns - SECOND:
-        return first
-    # An hour occurs twice when clocks go back: it is the second one if the first would be before the last line.
-    second = int(local.replace(fold=1).timestamp()) * SECOND
     return second if second > first and second <= last_ns + 3600 * SECOND else first
 
 

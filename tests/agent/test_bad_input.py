@@ -51,6 +51,29 @@ async def test_binary_garbage_and_nul_bytes_arrive_as_valid_text(
     assert not [line for line in agent.errors if "Traceback" in line]
 
 
+async def test_lines_with_times_that_no_calendar_has_do_not_stop_a_log(
+    start_agent, loki: LokiStandIn, logs: Path
+) -> None:
+    lines = [
+        "[WARNING|logging.py:313] 0024-05-08 14:22:55,479 >> in the year 24",
+        "[WARNING|logging.py:313] 0001-01-01 00:00:00,000 >> at the beginning of the calendar",
+        "[2026-11-22 15:19:22.681+99:99] [38] [452] [server] [INFO] [a.cpp:1] : in a zone of days",
+        '{"asctime": "2026-11-22 13:39:30,975", "levelname": "INFO", "process": 5, "message": "a", "x": "y"}',
+        '{"asctime", "levelname": "INFO", "process": 5, "message": "a", "x": "y"}',
+        "others",
+    ]
+    for name in ("one", "other"):
+        (logs / f"{name}.log").write_text("".join(f"{line}\n" for line in lines))
+        lines.reverse()
+    agent = await start_agent(config(logs))
+    await loki.until(lambda: len(loki.stored) >= 2 * len(lines))
+    with (logs / "one.log").open("a") as file:
+        file.write("the next one\n")
+    await loki.until(lambda: "the next one" in loki.lines())
+    assert sorted(loki.lines()) == sorted([*lines, *lines, "the next one"])
+    assert not agent.errors
+
+
 async def test_a_line_of_50_mb_without_newline_takes_little_memory(
     start_agent, loki: LokiStandIn, logs: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

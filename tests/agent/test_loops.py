@@ -307,6 +307,29 @@ def test_times_of_one_second_in_json_are_shipped_alike_by_both():
         compare(files, block, chunk, behind=True)
 
 
+@pytest.mark.parametrize("start", [b'{"asctime"', b'{"asctime""', b'{"asctime": ', b'{"asctime":"'])
+def test_json_without_a_time_is_shipped_alike_by_both(start):
+    known = JSON_LINE % b"12:10,001"
+    compare(files, known + b"\n" + start + known[known.index(b'", "') :] + b"\n", 10_000, behind=True)
+
+
+@pytest.mark.parametrize(
+    "clock",
+    [
+        b"0001-01-01 00:00:00",
+        b"0024-05-08 14:22:55",
+        b"1969-12-31 00:00:00",
+        b"9999-12-31 23:59:59",
+        b"0000-00-00 00:00:00",
+    ],
+)
+def test_times_that_cannot_be_are_shipped_alike_by_both(clock):
+    line = b"[WARNING|logging.py:313] %b,479 >> text\n" % clock
+    for block in (line, b"INFO 11-22 13:12:10 [a.py:1] text\n" + line):
+        compare(files, block * 2, 10_000, behind=True)
+        assert all(time_ns > 0 for time_ns in parsed(files, block, 10_000, behind=True)[0][1])
+
+
 @pytest.mark.parametrize("log", LOGS, ids=lambda path: path.stem)
 def test_real_logs_are_shipped_alike_by_both(log):
     text = log.read_bytes()
