@@ -246,9 +246,11 @@ class Journal:
                 connection = self._in_place(connection)
                 durable = any(write.durable for write in work)
                 connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                results = self._transact(connection, [write.change for write in work])
+                results = self._transact(connection, work)
             except JournalError as error:
                 results = [error] * len(work)
+            except (OSError, sqlite3.Error) as error:
+                results = [JournalFullError(f"the journal {self.path} cannot be written: {error}")] * len(work)
             again = self._finish(work, results)
             if ends:
                 connection.close()
@@ -279,7 +281,7 @@ class Journal:
         for write, result in zip(work, results, strict=True):
             if write.done is not None:
                 waited_for.append((write.done, result))
-            elif isinstance(result, JournalFullError):
+            elif _is_tried_again(write, result):
                 again.append(write)
             elif isinstance(result, Exception):
                 log.error("the journal %s has lost a change", self.path, exc_info=result)
@@ -289,22 +291,30 @@ class Journal:
                 self._loop.call_soon_threadsafe(_resolve, waited_for)
         return again
 
-    def _transact(
-        self, connection: sqlite3.Connection, changes: list[Callable[[sqlite3.Connection], Any]]
-    ) -> list[Any]:
+    def _transact(self, connection: sqlite3.Connection, work: list[_Write]) -> list[Any]:
         """Return a result or an exception per change. If one fails, each is repeated in a transaction of its own."""
-        if not changes:
+        if not work:
             return []
         try:
             connection.execute("BEGIN IMMEDIATE")
-            results = [change(connection) for change in changes]
+            results = [write.change(connection) for write in work]
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  (raised where the change was requested)
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-            if len(changes) > 1:
-                return [self._transact(connection, [change])[0] for change in changes]
+            if len(work) > 1:
+                return self._transact_each(connection, work)
             return [self._explained(error)]
+        return results
+
+    def _transact_each(self, connection: sqlite3.Connection, work: list[_Write]) -> list[Any]:
+        """Do that with a transaction per change. None overtakes one that is tried again."""
+        results: list[Any] = []
+        for write in work:
+            [result] = self._transact(connection, [write])
+            results.append(result)
+            if _is_tried_again(write, result):
+                return results + [result] * (len(work) - len(results))
         return results
 
     def _explained(self, error: Exception) -> Exception:
@@ -316,6 +326,15 @@ class Journal:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return JournalCorruptError(f"the journal {self.path} is corrupt: {error}; the next start replaces it")
         return error
+
+
+def _is_tried_again(write: _Write, result: Any) -> bool:
+    """Return whether a change that nobody waits for failed for a reason that may pass: not for one of its own."""
+    if write.done is not None:
+        return False
+    code = getattr(result, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    may_pass = isinstance(result, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR
+    return may_pass or isinstance(result, JournalFullError)
 
 
 def _resolve(waited_for: list[tuple[asyncio.Future[Any], Any]]) -> None:

@@ -168,6 +168,56 @@ async def test_a_change_that_nobody_waits_for_is_made_once_the_disk_can_be_writt
     assert await keys_after_a_restart(journal) == {"soon", "after"}
 
 
+async def test_no_change_overtakes_one_that_is_tried_again(journal: Journal) -> None:
+    made: list[str] = []
+    failures = [JournalFullError("full")] * 4  # together with another change, and by itself; twice
+
+    def make_soon(_: sqlite3.Connection) -> None:
+        if failures:
+            raise failures.pop()
+        made.append("soon")
+
+    journal.write_soon(make_soon)
+    for _ in range(2):
+        with pytest.raises(JournalFullError):
+            await journal.write(lambda _: made.append("overtakes"))
+        made.clear()  # what is rolled back
+    await journal.write(lambda _: made.append("after"))
+    assert made == ["soon", "after"]
+
+
+@pytest.mark.parametrize("error", [PermissionError("no"), sqlite3.OperationalError("no")], ids=["disk", "SQLite"])
+async def test_an_error_outside_of_a_change_is_raised_and_does_not_end_the_thread(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    with monkeypatch.context() as patch:
+
+        def fail(_: object, __: object) -> None:
+            raise error
+
+        patch.setattr(Journal, "_in_place", fail)
+        add_source_soon(journal, "soon")
+        with pytest.raises(JournalFullError, match="no"):
+            await asyncio.wait_for(add_source(journal, "refused"), 10)
+    await add_source(journal, "after")
+    assert await keys_after_a_restart(journal) == {"soon", "after"}
+
+
+async def test_a_change_that_nobody_waits_for_is_not_lost_while_the_journal_is_read_only(journal: Journal) -> None:
+    error = sqlite3.OperationalError("attempt to write a readonly database")
+    error.sqlite_errorcode = sqlite3.SQLITE_READONLY
+    errors = [error]
+
+    def add(db: sqlite3.Connection) -> None:
+        if errors:
+            raise errors.pop()
+        queries.open_source(db, "soon", "file", {}, 1)
+
+    journal.write_soon(add)
+    await eventually(lambda: not errors)
+    assert await keys_after_a_restart(journal) == {"soon"}
+
+
 async def test_a_change_that_fails_and_that_nobody_waits_for_is_reported(
     journal: Journal, caplog: pytest.LogCaptureFixture
 ) -> None:
