@@ -137,10 +137,15 @@ class Database:
     def close(self) -> None:
         """Release the lock. Connections are closed by those who opened them."""
         if self._lock_file >= 0:
-            if self._file is not None and not self._file.is_at(self.path):
+            if self._file is not None and not self._file.is_at(self.path) and self._is_locked():
                 remove_write_ahead_log(self.path)
             os.close(self._lock_file)
             self._lock_file = -1
+
+    def _is_locked(self) -> bool:
+        """Return whether no other store can use the path: the file at the lock's path is the one that is locked."""
+        status = os.fstat(self._lock_file)
+        return FileIdentity(status.st_dev, status.st_ino).is_at(self._lock_path)
 
     @property
     def _lock_path(self) -> Path:

@@ -344,3 +344,18 @@ def test_pushes_are_stored_while_maintenance_fails(database, monkeypatch):
     writer.check()
     writer.stop()
     assert stored_times(database) == list(range(40))
+
+
+def test_a_store_whose_database_is_gone_leaves_that_of_the_next_store_alone(database):
+    for file in database.path.parent.glob(f"{database.path.name}*"):
+        file.unlink()
+    following = Database(database.path)
+    following.open()
+    try:
+        with closing(following.writer()) as connection:
+            connection.execute("INSERT INTO stream (labels, first, last) VALUES ('[]', 0, 1)")
+            database.close()
+            with closing(following.reader()) as reader:
+                assert reader.execute("SELECT count(*) FROM stream").fetchone() == (1,)
+    finally:
+        following.close()
