@@ -102,9 +102,12 @@ _FOLLOWERS = (
     " ..",
     *_FULL_WIDTH,
     "&quot;",
+    "%3a",
     "%3d",
     "%22",
 )
+_NUMBERED = "key token secret password passwd pass pwd credential"
+"""Endings behind which a number is looked for."""
 _NUMBERS = tuple(f"{mark}{digit}" for mark in ("", "_", "-") for digit in range(10))
 
 
@@ -119,7 +122,7 @@ def _assigned(kind: str, name: str, endings: str, *, weak: bool = False) -> Iter
     weak: the value has to look like a secret.
     """
     named = rf"{name}{_NUMBER}(?:{_QUOTE}|%22)?\]?{_ASSIGN}"
-    keywords = (*_keywords(endings), *_keywords("key token secret password", _NUMBERS))
+    keywords = (*_keywords(endings), *_keywords(_NUMBERED, _NUMBERS))
     harmless = rf"{_HARMLESS}|{_TOO_WEAK}" if weak else _HARMLESS
     no_list = rf"[\])]|[0-9., -]+[\])]|{_LITERAL}(?:{_QUOTE})?(?:{harmless})"
     yield Pattern(f"{kind}-list", rf"(?i)({named}[\[(])(?:(?P<harmless>{no_list})|[^\])\r\n]+)", keywords=keywords)
@@ -148,7 +151,8 @@ _FLAG = rf"{_FLAG_START}{FLAG_NAME}"
 _FLAG_KEYWORDS = (
     *_keywords(_STRONG_ENDINGS, ("=", '"', "'", "\\", "`", "\t", "&quot;")),
     *_keywords(
-        "-key -keys -token -secret -pass -auth _key _keys _token _secret _pass", (" ", "=", '"', "'", "\\", "`", "\t")
+        "-key -keys -token -secret -pass -auth _key _keys _token _secret _pass _auth",
+        (" ", "=", '"', "'", "\\", "`", "\t"),
     ),
     *_keywords("apikey password passwd passphrase passcode pwd credential credentials", (" ",)),
 )

@@ -141,3 +141,21 @@ def test_a_run_is_found_by_its_very_length(length):
 def test_without_a_compiled_finder_expressions_search(monkeypatch):
     monkeypatch.setattr(needles, "Finder", None)
     assert isinstance(secret_search.search_for(PATTERNS), ExpressionSearch)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"DB_PASS1=hunter2",
+        b"smtp_pass_2: hunter2",
+        b"pwd3=hunter2",
+        b"ROOT_PASSWD01=hunter2",
+        b"credential-1=hunter2",
+        b"GET /?q=password%3Ahunter2",
+        b"pwd%3ahunter2",
+        b"--proxy_auth=hunter2",
+    ],
+)
+def test_names_with_a_number_or_an_encoded_colon_are_found_by_both(redactors, line):
+    for redactor in redactors:
+        assert b"hunter2" not in redactor.redact_line(line)[0]
