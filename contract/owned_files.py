@@ -13,6 +13,7 @@ import errno
 import os
 import pwd
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
@@ -74,11 +75,18 @@ def read_owned(directory: Path, name: str, *, ours: bool = False) -> bytes:
     return read_with_owner(directory, name, ours=ours)[0]
 
 
-def read_with_owner(directory: Path, name: str, *, ours: bool = False) -> tuple[bytes, int]:
-    """Return the content of a file in a directory, and the uid of both. Raises the errors of open_owned()."""
+def read_with_owner(
+    directory: Path, name: str, *, ours: bool = False, max_bytes: int = sys.maxsize
+) -> tuple[bytes, int]:
+    """Return the content of a file in a directory, and the uid of both.
+
+    Raises the errors of open_owned(), and OSError with EFBIG for a file of more than max_bytes.
+    """
     descriptor = open_owned(directory, name, ours=ours)
     try:
         status = os.fstat(descriptor)
+        if status.st_size > max_bytes:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(directory / name))
         parts = [os.read(descriptor, status.st_size + 1)]  # no file object: a machine has thousands of records
         while parts[-1]:
             parts.append(os.read(descriptor, _READ_BYTES))

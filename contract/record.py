@@ -12,6 +12,7 @@ Only the holder of the lock writes record.json. The lock is an open file descrip
 (fcntl(2), F_OFD_SETLK): the kernel releases it when its holder ends, and F_OFD_GETLK reads it without taking it.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -25,6 +26,10 @@ from tracetail.contract.processes import ProcessRef, is_alive
 
 SCHEMA = 1
 _RECORD = "record.json"
+_RECORD_MAX_BYTES = 16 * 1024 * 1024
+"""Of a record that is read, which may be another user's: a real one has some kilobytes."""
+_KINDS: dict[str, type] = {"state": str, "server": dict, "container": dict}
+"""The types of what is needed to determine whether a launch runs."""
 _LOCK = "lock"
 
 STARTING = "starting"
@@ -219,10 +224,15 @@ class LaunchDir:
 
     def read_with_owner(self) -> tuple[Record, int]:
         """Return the record, and the uid that it and the launch belong to. Raises as read()."""
-        data, owner = read_with_owner(self.path, _RECORD)
+        try:
+            data, owner = read_with_owner(self.path, _RECORD, max_bytes=_RECORD_MAX_BYTES)
+        except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise RecordError(f"{self.record_path} is not a launch record: it is too large") from error
+            raise
         try:
             record = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RecordError(f"{self.record_path} is not valid JSON: {error}") from error
         if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
             raise RecordError(f"{self.record_path} is not a launch record: it has no schema number")
@@ -230,6 +240,9 @@ class LaunchDir:
             raise RecordTooNewError(
                 f"{self.record_path} has schema {record['schema']}, this tracetail knows {SCHEMA}: update tracetail"
             )
+        for key, kind in _KINDS.items():
+            if key in record and not isinstance(record[key], kind):
+                raise RecordError(f"{self.record_path} is not a launch record: its {key} has another type")
         return cast("Record", record), owner
 
     def lock_held(self) -> bool:

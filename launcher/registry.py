@@ -97,6 +97,8 @@ def _read(launch: LaunchDir) -> Launch | str:
         return str(error)
     except KeyError as error:
         return f"{launch.record_path} is not a whole launch record: it has no {error}"
+    except TypeError as error:
+        return f"{launch.record_path} is not a launch record: {error}"
     except OSError:
         return ""
 

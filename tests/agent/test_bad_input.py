@@ -195,6 +195,8 @@ async def test_a_record_that_cannot_be_read_does_not_stop_the_others(
     poor.dir.record_path.write_text('{"schema": 1, "launchId": "x"}')
     newer = Launch(state_dir, 2)
     newer.dir.record_path.write_text('{"schema": 9}')
+    deep = Launch(state_dir, 5)
+    deep.dir.record_path.write_text("[" * 100_000)
     launch = Launch(state_dir, 3)
     launch.print("fine")
     agent = await start_agent()
@@ -206,7 +208,8 @@ async def test_a_record_that_cannot_be_read_does_not_stop_the_others(
     broken.print("mended")
     broken.save()
     await loki.until(lambda: "mended" in loki.lines())
-    assert len([line for line in agent.errors if "not valid JSON" in line]) == 1
+    assert len([line for line in agent.errors if "not valid JSON" in line and str(broken.dir.path) in line]) == 1
+    assert any(f"{deep.dir.record_path} is not valid JSON" in line for line in agent.errors)
 
 
 async def test_a_journal_locked_by_another_program_delays_the_agent(

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from tracetail.contract import processes, record
+from tracetail.contract.state import launches_dir
+from tracetail.launcher import registry
 
 
 @pytest.fixture
@@ -69,6 +71,40 @@ def test_a_record_of_a_newer_version_is_refused_by_name(launch):
 def test_a_broken_record_is_an_error_that_names_the_file(launch, content):
     launch.record_path.write_text(content)
     with pytest.raises(record.RecordError, match=r"record\.json"):
+        launch.read()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 100_000,
+        '{"schema": 1, "state": []}',
+        '{"schema": 1, "state": "ready", "server": "x"}',
+        '{"schema": 1, "state": "ready", "server": {"pid": 1}}',
+        '{"schema": 1, "state": "ready", "container": {"init": "x"}}',
+    ],
+    ids=["deep", "state", "server", "half a server", "init"],
+)
+def test_a_record_with_wrong_types_does_not_stop_the_list_of_launches(launch, content):
+    root = launches_dir(launch.path.parent)
+    root.mkdir()
+    for name, text in (
+        ("20261122T211210-4bf92f", content),
+        ("20261122T211211-4bf92f", '{"schema": 1, "state": "failed"}'),
+    ):
+        (root / name).mkdir()
+        (root / name / "record.json").write_text(text)
+    problems: list[str] = []
+    assert [found.state for found in registry.launches(launch.path.parent, problems.append)] == ["failed"]
+    assert [problem.partition(" ")[0] for problem in problems] == [
+        str(root / "20261122T211210-4bf92f" / "record.json")
+    ]
+
+
+def test_a_record_that_is_too_large_is_not_read_into_memory(launch):
+    with launch.record_path.open("wb") as file:
+        file.truncate(1 << 42)
+    with pytest.raises(record.RecordError, match="too large"):
         launch.read()
 
 
