@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.database import opened
 
@@ -21,6 +22,7 @@ from tracetail.agent.followed_log import FollowedLog
 from tracetail.agent.journal.database import Journal
 from tracetail.agent.metrics.counters import Metrics
 from tracetail.agent.pipeline import Pipeline
+from tracetail.agent.reading import reader
 from tracetail.agent.reading.file_source import FileSource
 from tracetail.agent.reading.open_files import OpenFiles
 from tracetail.agent.resume import Resumer
@@ -99,6 +101,8 @@ class CrashingJournal(Journal):
         self._steps = steps
         self._loses_power = loses_power
         self._synced: dict[Path, bytes] = {}
+        self.killed = False
+        """What has waited for another change is gone."""
 
     async def write(self, change: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
         self._steps.step()
@@ -108,6 +112,11 @@ class CrashingJournal(Journal):
             self._synced = {file: file.read_bytes() for file in files if file.exists()}
         self._steps.step()
         return done
+
+    def write_soon(self, change: Callable[[sqlite3.Connection], Any]) -> None:
+        self._steps.step()
+        super().write_soon(lambda db: None if self.killed else change(db))
+        self._steps.step()
 
     def lose(self) -> None:
         """Leave on disk what was synced, after the machine lost power."""
@@ -152,7 +161,7 @@ async def ship_all(
             )
             await pipeline.ship(followed)
         except CrashError:
-            crashed = True
+            crashed = journal.killed = True
         else:
             return {"lines": followed.lines, "bytes": followed.bytes, "rejected": followed.rejected}
         finally:
@@ -162,11 +171,23 @@ async def ship_all(
                 journal.lose()
 
 
-@settings(max_examples=60, deadline=None)
-@given(lines, st.sets(st.integers(1, 60), max_size=6), st.sampled_from([16, 120, 1 << 20]), st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lines,
+    st.sets(st.integers(1, 60), max_size=6),
+    st.sampled_from([16, 120, 1 << 20]),
+    st.sampled_from([40, 100, 1 << 20]),
+    st.booleans(),
+)
 def test_after_a_crash_at_any_step_each_line_is_stored_once_with_its_first_timestamp(
-    texts: list[str], crashes: set[int], batch_bytes: int, loses_power: bool
+    monkeypatch: pytest.MonkeyPatch,
+    texts: list[str],
+    crashes: set[int],
+    batch_bytes: int,
+    block_bytes: int,
+    loses_power: bool,
 ) -> None:
+    monkeypatch.setattr(reader, "BLOCK_BYTES", block_bytes)
     numbered = [f"{text} {number}" for number, text in enumerate(texts)]
     ticks = itertools.count()
 
