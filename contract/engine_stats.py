@@ -71,8 +71,8 @@ def newest_stats(lines: Sequence[bytes]) -> list[EngineStats]:
         at = line.find(_MARKERS[0])
         before = line[max(0, at - _BEFORE_BYTES) : max(0, at)]
         if before not in seen:
-            seen.add(before)
             for stats in reversed(list(find_stats(line))):
+                seen.add(before)
                 newest.setdefault(stats.engine_index, stats)
     return list(newest.values())
 

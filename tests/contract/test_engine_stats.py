@@ -80,6 +80,11 @@ def test_the_newest_line_of_each_engine_counts():
     assert newest == {0: 3.0, 1: 5.0, 12: 2.0}
 
 
+def test_a_line_without_stats_does_not_hide_those_before_it():
+    stats = b"[2025-09-13 09:09:15 TP0] Decode batch. #running-req: 4, gen throughput (token/s): 86.11, #queue-req: 0"
+    assert newest_stats([stats, b"[2025-09-13 09:09:16 TP0] throughput is measured"]) == newest_stats([stats]) != []
+
+
 def test_other_lines_hold_no_stats():
     assert list(find_stats(b"Avg generation throughput: 2.0 tokens/s\nRunning: 1 reqs\n")) == []
 
