@@ -127,9 +127,13 @@ class Database:
         os.fchmod(descriptor, FILE_MODE)
         os.close(descriptor)
 
+    def is_in_place(self) -> bool:
+        """Return whether the file that is open, if one is, was neither removed nor replaced."""
+        return self._file is None or self._file.is_at(self.path)
+
     def check_in_place(self) -> None:
         """Raise MisplacedError if the file that is open was removed or replaced."""
-        if self._file is not None and not self._file.is_at(self.path):
+        if not self.is_in_place():
             raise MisplacedError(
                 f"{self.path} was removed or replaced while the store ran; restart the store to use what is there now"
             )
@@ -137,7 +141,7 @@ class Database:
     def close(self) -> None:
         """Release the lock. Connections are closed by those who opened them."""
         if self._lock_file >= 0:
-            if self._file is not None and not self._file.is_at(self.path) and self._is_locked():
+            if not self.is_in_place() and self._is_locked():
                 remove_write_ahead_log(self.path)
             os.close(self._lock_file)
             self._lock_file = -1

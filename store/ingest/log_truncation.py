@@ -24,10 +24,10 @@ class LogTruncation:
             self._changes = self._connection.total_changes
             self._due_at = now + IDLE_SECONDS
         elif self._due_at is not None and now >= self._due_at:
-            self._due_at = None if self._empty() else now + IDLE_SECONDS
+            self._due_at = None if self.empty() else now + IDLE_SECONDS
         return False
 
-    def _empty(self) -> bool:
+    def empty(self) -> bool:
         """Empty the log; return whether it could be done: it cannot while a query reads from it."""
         # Pushes must not wait until the query has ended.
         self._connection.execute("PRAGMA busy_timeout = 0")

@@ -222,7 +222,12 @@ class Writer:
     def _maintain(self) -> None:
         """Do one step of maintenance. An error is logged and must not stop the pushes; the step is repeated later."""
         try:
-            self._has_maintenance = self._compaction.step() or self._cleanup.step() or self._truncation.step()
+            if self._database.is_in_place():
+                self._has_maintenance = self._compaction.step() or self._cleanup.step() or self._truncation.step()
+            else:
+                # If the store is killed, SQLite replays the log over whatever file has the database's name.
+                self._has_maintenance = False
+                self._truncation.empty()
         except Exception:
             log.exception(
                 "maintenance of the database failed; it will be repeated in %g s", MAINTENANCE_RETRY_SECONDS

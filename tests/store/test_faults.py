@@ -14,6 +14,7 @@ import pytest
 from support import commands
 from support.database import opened
 from support.store_process import READY_LINE, StoreProcess
+from support.waiting import wait_for
 
 SECOND = 10**9
 HOUR = 3600 * SECOND
@@ -99,7 +100,7 @@ def test_a_file_size_limit_gives_503_until_it_is_raised(store, now_ns):
     assert lines(store, "t1", now_ns) == [*acknowledged, "space again"]
 
 
-@pytest.mark.parametrize(("replaced", "killed"), [(False, False), (False, True), (True, False)])
+@pytest.mark.parametrize(("replaced", "killed"), [(False, False), (False, True), (True, False), (True, True)])
 def test_a_database_that_is_removed_or_replaced_takes_no_more_pushes_until_a_restart(
     store, now_ns, tmp_path, replaced, killed
 ):
@@ -118,6 +119,8 @@ def test_a_database_that_is_removed_or_replaced_takes_no_more_pushes_until_a_res
     assert "was removed or replaced while the store ran; restart the store" in refusal.text
     assert store.call("GET", "/ready").status == 503
     if killed:
+        log = store.database.with_name(f"{store.database.name}-wal")
+        wait_for(lambda: log.stat().st_size == 0)
         store.kill()
     else:
         store.stop()
