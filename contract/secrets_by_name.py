@@ -106,14 +106,38 @@ _FOLLOWERS = (
     "%3d",
     "%22",
 )
-_NUMBERED = "key token secret password passwd pass pwd credential"
-"""Endings behind which a number is looked for."""
+_RARE = frozenset(
+    [
+        "passphrase",
+        "passwort",
+        "passcode",
+        "masterauth",
+        "jsessionid",
+        "phpsessid",
+        "key-data",
+        "key_data",
+        "密码",
+        "密碼",
+        "口令",
+        "密钥",
+        "密鑰",
+        "令牌",
+        "パスワード",
+        "비밀번호",
+        "пароль",
+        "contraseña",
+        "senha",
+    ]
+)
+"""Looked for whatever stands behind them: few lines have them."""
 _NUMBERS = tuple(f"{mark}{digit}" for mark in ("", "_", "-") for digit in range(10))
 
 
 def _keywords(endings: str, followers: tuple[str, ...] = _FOLLOWERS) -> tuple[str, ...]:
     """Return what a match contains: the end of a name, with what stands behind it."""
-    return tuple(ending + follower for ending in endings.split() for follower in followers)
+    return tuple(
+        ending + follower for ending in endings.split() for follower in (("",) if ending in _RARE else followers)
+    )
 
 
 def _assigned(kind: str, name: str, endings: str, *, weak: bool = False) -> Iterator[Pattern]:
@@ -122,7 +146,7 @@ def _assigned(kind: str, name: str, endings: str, *, weak: bool = False) -> Iter
     weak: the value has to look like a secret.
     """
     named = rf"{name}{_NUMBER}(?:{_QUOTE}|%22)?\]?{_ASSIGN}"
-    keywords = (*_keywords(endings), *_keywords(_NUMBERED, _NUMBERS))
+    keywords = (*_keywords(endings), *_keywords("key token secret password passwd pass pwd credential", _NUMBERS))
     harmless = rf"{_HARMLESS}|{_TOO_WEAK}" if weak else _HARMLESS
     no_list = rf"[\])]|[0-9., -]+[\])]|{_LITERAL}(?:{_QUOTE})?(?:{harmless})"
     yield Pattern(f"{kind}-list", rf"(?i)({named}[\[(])(?:(?P<harmless>{no_list})|[^\])\r\n]+)", keywords=keywords)

@@ -151,6 +151,8 @@ def test_without_a_compiled_finder_expressions_search(monkeypatch):
         b"pwd3=hunter2",
         b"ROOT_PASSWD01=hunter2",
         b"credential-1=hunter2",
+        "密码1：hunter2".encode(),
+        b"passphrase_2=hunter2",
         b"GET /?q=password%3Ahunter2",
         b"pwd%3ahunter2",
         b"--proxy_auth=hunter2",
