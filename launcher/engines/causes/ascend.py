@@ -9,6 +9,50 @@ _STAMP = rb"(?:(?:\[PID: \d+\] )?\d[\d.:-]{18,32} )?"
 
 CAUSES = (
     Cause(
+        "library_missing",
+        Text("the library {name} of CANN or its driver is missing", "缺少 CANN 或其驱动的库 {name}"),
+        Text(
+            "source CANN's set_env.sh (ascend-toolkit, and nnal/atb) before the start; in a container mount the driver "
+            "(/usr/local/Ascend/driver) of the machine",
+            "启动前 source CANN 的 set_env.sh（ascend-toolkit 以及 nnal/atb）；容器中需挂载主机的驱动"
+            "（/usr/local/Ascend/driver）",
+        ),
+        (
+            Line(
+                b"cannot open shared object file",
+                rb"(?P<name>lib(?:ascend_?\w+|hccl\w*|atb\w*|dcmi|ge_\w+|nnopbase)\.so[\w.]*): "
+                rb"cannot open shared object file",
+            ),
+        ),
+    ),
+    Cause(
+        "cann_operator_missing",
+        Text("CANN has no operator {name}", "CANN 中没有算子 {name}"),
+        Text(
+            "install the CANN version that this release of the engine asks for, or use its container image",
+            "安装该引擎版本所要求的 CANN 版本，或使用它的容器镜像",
+        ),
+        (Line(b" not in libopapi.so", rb"(?P<name>aclnn\w+) or aclnn\w+ not in libopapi\.so"),),
+    ),
+    Cause(
+        "cann_operator_missing",
+        Text(
+            "CANN's operator kernels for this NPU are not installed", "未安装适用于该 NPU 的 CANN 算子包（kernels）"
+        ),
+        Text(
+            "install the CANN kernels package (Ascend-cann-kernels) for this NPU, in the version of the CANN toolkit",
+            "安装与 CANN toolkit 版本一致、适用于该 NPU 的算子包（Ascend-cann-kernels）",
+        ),
+        (
+            Line(
+                b"binary_info_config.json failed",
+                rb"(?:call aclnn\w+ failed, detail:)?EZ1001: "
+                + _STAMP
+                + rb"Get path and read binary_info_config\.json failed",
+            ),
+        ),
+    ),
+    Cause(
         "hccl_port_in_use",
         Text(
             "HCCL, through which the NPUs communicate, cannot listen: its port is in use",
@@ -82,8 +126,29 @@ CAUSES = (
         Rank.GENERAL,
     ),
     Cause(
+        "npu_unusable",
+        Text("the NPU cannot be used: {why}", "NPU 无法使用：{why}"),
+        Text(
+            "check npu-smi info on the machine, and that no other container or process holds the NPU; a container needs "
+            "/dev/davinciN, davinci_manager, devmm_svm, hisi_hdc and the driver of the machine",
+            "在主机上检查 npu-smi info，并确认 NPU 没有被其他容器或进程占用；容器需要 /dev/davinciN、davinci_manager、"
+            "devmm_svm、hisi_hdc 以及主机的驱动",
+        ),
+        (
+            Line(
+                b"c10_npu::SetDevice",
+                rb"[^'\"]{0,120}NPU function error: (?P<why>c10_npu::SetDevice\(\w+\), error code is \d+)",
+            ),
+            Line(
+                b"initialize",
+                rb"dcmi mod(?:ule|el) initialized? failed[.,] ?(?P<why>(?:because \w+ \w+ \w+ \w+\. )?ret is -\d+)",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
         "npu_fault",
-        Text("an operator failed on the NPU[: {why}]", "NPU 算子执行失败[：{why}]"),
+        Text("an operation failed on the NPU[: {why}]", "NPU 操作失败[：{why}]"),
         Text(
             "the CANN code in the lines after it says why; the whole log is in ~/ascend/log",
             "其后几行中的 CANN 错误码说明原因；完整日志在 ~/ascend/log",
@@ -92,6 +157,12 @@ CAUSES = (
             Line(
                 b"The Inner error is reported as above",
                 rb"The Inner error is reported as above.{0,120}operator name is (?P<why>\w+)",
+            ),
+            Line(
+                b"The error from device(",
+                rb"E[A-Z]\d{4}: "
+                + _STAMP
+                + rb"The error from device\(.{1,60}, (?P<why>there is an exception of \w+ error)",
             ),
             Line(b"ACL stream synchronize failed", rb"(?P<why>ACL stream synchronize failed, error code:\d+)"),
             Line(b"NPU function error", rb"[^'\"]{0,120}NPU function error: (?P<why>[\w.: ]{1,80})"),

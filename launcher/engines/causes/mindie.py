@@ -31,6 +31,21 @@ CAUSES = (
         ),
     ),
     Cause(
+        "architecture_not_supported",
+        Text("this MindIE does not know the model type {names}", "当前 MindIE 不支持模型类型 {names}"),
+        Text(
+            "use a newer MindIE, or vLLM with vllm-ascend; the supported models are listed in MindIE's documentation",
+            "使用更新的 MindIE，或使用 vLLM（vllm-ascend）；支持的模型见 MindIE 文档",
+        ),
+        (
+            Line(
+                b"unsupported model type: ",
+                rb"(?:Failed to get vocab size from tokenizer wrapper with exception: NotImplementedError: )?"
+                rb"unsupported model type: (?P<names>[A-Za-z_]\w*)",
+            ),
+        ),
+    ),
+    Cause(
         "engine_failed",
         Text("MindIE's engine did not start", "MindIE 引擎启动失败"),
         Text("its log is in MINDIE_LOG_PATH (~/mindie/log)", "日志在 MINDIE_LOG_PATH（~/mindie/log）"),
