@@ -11,6 +11,76 @@ CAUSES = (
         (Line(b"Not enough memory. Please try to increase --mem-fraction-static"),),
     ),
     Cause(
+        "out_of_memory",
+        Text(
+            "the machine's memory is too small for the hierarchical cache: a rank asks for {size}",
+            "内存不足以建立分层缓存（hierarchical cache）：每个 rank 需要 {size}",
+        ),
+        Text(
+            "lower --hicache-ratio or --hicache-size, which every rank takes (10 GB must stay free), or raise the "
+            "container's memory limit",
+            "减小 --hicache-ratio 或 --hicache-size（每个 rank 各占一份，并需保留 10 GB），或提高容器的内存上限",
+        ),
+        (
+            Line(
+                b"Not enough host memory available",
+                rb"Not enough host memory available\. Requesting (?P<size>[\d.]+ GB) but only have",
+            ),
+        ),
+    ),
+    Cause(
+        "own_requests_proxied",
+        Text(
+            "the server's requests to itself go through a proxy, which answered {status}",
+            "服务对自身的请求经过了代理，代理返回 {status}",
+        ),
+        Text(
+            "put the server's own addresses into no_proxy in `environ` (no_proxy=127.0.0.1,localhost,0.0.0.0), or start it "
+            "without http_proxy",
+            "在 `environ` 的 no_proxy 中加入服务自身的地址（no_proxy=127.0.0.1,localhost,0.0.0.0），或启动时不设置 http_proxy",
+        ),
+        (Line(b"res=<Response [", rb"res=<Response \[(?P<status>403|407|50[234])\]>, res\.text='(?:'|<)"),),
+    ),
+    Cause(
+        "worker_timeout",
+        Text(
+            "a step took longer than {seconds} s: a scheduler hangs",
+            "某一步超过了 {seconds} 秒：调度进程（scheduler）挂起",
+        ),
+        Text(
+            "look for the rank that stands still: errors above, nvidia-smi, NCCL; if steps only take long (kernels are "
+            "compiled), raise --watchdog-timeout",
+            "找到停住的 rank：查看上文的错误、nvidia-smi 和 NCCL；如果只是耗时较长（正在编译内核），增大 --watchdog-timeout",
+        ),
+        (
+            Line(
+                b"atchdog timeout (",
+                rb"(?:\w+ )?[Ww]atchdog timeout \(self\.watchdog_timeout=(?P<seconds>[\d.]+)(?!.*soft=True)",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "workers_not_ready",
+        Text(
+            "the router's workers were not healthy within {seconds} s",
+            "router 的 worker 在 {seconds} 秒内未就绪",
+        ),
+        Text(
+            "see the workers' own logs; if they only load long, raise --worker-startup-timeout-secs (of launch_server: "
+            "--router-worker-startup-timeout-secs)",
+            "查看 worker 自己的日志；如果只是加载较慢，增大 --worker-startup-timeout-secs（launch_server 中为 "
+            "--router-worker-startup-timeout-secs）",
+        ),
+        (
+            Line(
+                b"waiting for workers to become healthy",
+                rb"(?:Failed to create router: )?Timeout (?P<seconds>\d+)s waiting for workers to become healthy",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
         "max_model_len",
         Text(
             "--context-length {wanted} is more than the model's {most}",
@@ -84,6 +154,7 @@ CAUSES = (
         (
             Line(b"Received sigquit from a child proc"),
             Line(b"SIGQUIT received."),
+            Line(b"Initialization failed. warmup error"),
             Line(b"EOFError", rb"EOFError$"),
         ),
         Rank.CONSEQUENCE,

@@ -231,6 +231,45 @@ CAUSES = (
         Rank.GENERAL,
     ),
     Cause(
+        "nvshmem_failed",
+        Text("the GPUs of the nodes cannot be connected (NVSHMEM)", "节点间的 GPU 无法连接（NVSHMEM）"),
+        Text(
+            "DeepEP needs RDMA between the nodes: give the container /dev/infiniband and --ulimit memlock=-1, choose the "
+            "network cards (NVSHMEM_HCA_LIST), and check that all of them reach each other",
+            "DeepEP 需要节点间的 RDMA：为容器提供 /dev/infiniband 和 --ulimit memlock=-1，指定网卡（NVSHMEM_HCA_LIST），"
+            "并检查它们能否互通",
+        ),
+        (
+            Line(b"nvshmem setup connections failed"),
+            Line(b"nvshmem initialization failed"),
+            Line(b"NVSHMEM API called before NVSHMEM initialization has completed"),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "worker_timeout",
+        Text("DeepEP waited too long for the other ranks ({why})", "DeepEP 等待其他 rank 超时（{why}）"),
+        Text(
+            "find the rank that failed first, or is slow: it may still compile kernels (compile DeepGEMM's before the start); "
+            "else check the RDMA network",
+            "找到最先出错或较慢的 rank：它可能仍在编译内核（请在启动前预编译 DeepGEMM）；否则检查 RDMA 网络",
+        ),
+        (Line(b"DeepEP error: ", rb"DeepEP error: (?P<why>(?:CPU recv )?timeout.{0,40})"),),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "rank_died",
+        Text("the process of local rank {name}", "local rank {name} 的进程"),
+        Text("", ""),
+        (
+            Line(
+                b"failed (exitcode: -",
+                rb"failed \(exitcode: (?P<status>-\d+)\) local_rank: (?P<name>\d+)",
+            ),
+        ),
+        died=True,
+    ),
+    Cause(
         "compile_failed",
         Text("a kernel cannot be compiled: {why}", "内核程序编译失败：{why}"),
         Text(
