@@ -45,6 +45,7 @@ _TITLES = {
     "lmdeploy": Text("LMDeploy", "LMDeploy"),
     "ray": Text("Ray", "Ray"),
     "ascend": Text("Ascend (CANN)", "昇腾（CANN）"),
+    "slurm": Text("Slurm", "Slurm"),
     "container": Text("Containers", "容器"),
     "network": Text("Ports and network", "端口和网络"),
     "program": Text("Programs and libraries", "程序和库"),

@@ -3,6 +3,11 @@
 from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
 
 _DAEMON = rb"(?:Error response from daemon: |Error: )?"
+_NOT_STARTED = (
+    rb"(?:(?:docker: )?Error response from daemon"
+    rb"|(?:\s*Warning +Failed .{1,80}kubelet +)?(?:Failed: )?Error: failed to (?:create containerd task|start container [^:]{1,80}))"
+)
+"""How docker, containerd and the kubelet begin to say that a container was not started."""
 
 CAUSES = (
     Cause(
@@ -30,9 +35,9 @@ CAUSES = (
         "devices_not_visible",
         Text("a device cannot be given to the container[: {why}]", "无法把设备提供给容器[：{why}]"),
         Text(
-            "install nvidia-container-toolkit on the machine (docker: nvidia-ctk runtime configure, restart docker; "
-            "podman: nvidia-ctk cdi generate), or set container.gpus to none",
-            "在本机安装 nvidia-container-toolkit（docker：nvidia-ctk runtime configure 并重启 docker；podman：nvidia-ctk "
+            "check the driver on the machine (nvidia-smi), then nvidia-container-toolkit (docker: nvidia-ctk runtime configure, "
+            "restart docker; podman: nvidia-ctk cdi generate), or set container.gpus to none",
+            "先在主机上检查驱动（nvidia-smi），再检查 nvidia-container-toolkit（docker：nvidia-ctk runtime configure 并重启 docker；podman：nvidia-ctk "
             "cdi generate），或将 container.gpus 设为 none",
         ),
         (
@@ -46,7 +51,13 @@ CAUSES = (
             Line(b"stat /dev/", rb"Error: (?P<why>stat /dev/\S+: no such file or directory)"),
             Line(
                 b"nvidia-container-cli: ",
-                rb"(?:(?:docker: )?Error response from daemon|Error): .{0,400}(?P<why>nvidia-container-cli: .{1,200})",
+                rb"(?:" + _NOT_STARTED + rb"|Error): .{0,900}(?P<why>nvidia-container-cli: [^\\\"]{1,200}?)"
+                rb"(?:: unknown|\\|\"|$)",
+            ),
+            Line(
+                b"nvidia-container-cli.real: ",
+                _NOT_STARTED
+                + rb": .{0,900}(?P<why>nvidia-container-cli\.real: [^\\\"]{1,200}?)(?:: unknown|\\|\"|$)",
             ),
         ),
     ),
@@ -79,6 +90,20 @@ CAUSES = (
             Line(
                 b"no such file or directory",
                 rb'(?:(?:docker: )?Error response from daemon|Error): .{0,400}exec: "(?P<program>[^"]+)": stat [^:]+: no such file or dir',
+            ),
+        ),
+    ),
+    Cause(
+        "permission_denied",
+        Text("the program {program} of the container may not be executed", "没有权限执行容器中的程序 {program}"),
+        Text(
+            "make it executable (chmod +x), in the image or on the mounted directory",
+            "为镜像或挂载目录中的该文件添加执行权限（chmod +x）",
+        ),
+        (
+            Line(
+                b"permission denied",
+                rb'(?:docker: )?Error response from daemon: .{0,400}exec: \\?"(?P<program>[^"\\]+)\\?": permission denied',
             ),
         ),
     ),

@@ -17,13 +17,14 @@ from tracetail.launcher.engines.causes import (
     program,
     ray,
     sglang,
+    slurm,
     tgi,
     torch,
     vllm,
 )
 from tracetail.launcher.engines.causes.cause import Cause, Text
 
-COMMON = (network, container, memory, checkpoint, huggingface, torch, program)
+COMMON = (slurm, network, container, memory, checkpoint, huggingface, torch, program)
 """What Python, PyTorch, the model libraries, the system and container runtimes print, whatever the engine."""
 _TABLES = {
     "vllm": (vllm, ray, ascend, *COMMON),
