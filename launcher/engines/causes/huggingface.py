@@ -7,6 +7,9 @@ _WHOLE = Text(
     "检查目录是否包含完整的模型：重新下载或复制",
 )
 
+_POOL = rb"\(?(?:MaxRetryError\([\"'])?HTTPS?ConnectionPool\(host='(?P<host>[\w.-]+)', port=\d+\): Max retries exceeded with url: "
+"""How urllib3, which Requests may quote, begins to say that it got no answer."""
+
 CAUSES = (
     Cause(
         "model_not_found",
@@ -19,6 +22,10 @@ CAUSES = (
             Line(
                 b"Repo id must",
                 rb"Repo id must (?:be in the form|be a string|use alphanumeric).*?: '(?P<path>[^']*)'",
+            ),
+            Line(
+                b"Authentication token does not exist, failed to access model /",
+                rb"Authentication token does not exist, failed to access model (?P<path>/\S+)",
             ),
         ),
     ),
@@ -35,7 +42,57 @@ CAUSES = (
                 rb"(?P<path>\S+) is not a local folder and is not a valid model identifier",
             ),
             Line(b"Repository Not Found for url", rb"Repository Not Found for url: (?P<path>\S+?)\.?$"),
+            Line(
+                b"modelscope",
+                rb"404 Client Error: Not Found for url: https://(?:www\.)?modelscope\.cn/api/v1/models/(?P<path>[^/]+(?:/[^/]+)?)/revisions",
+            ),
         ),
+    ),
+    Cause(
+        "hub_model_not_found",
+        Text("the hub has no revision {revision} of the model {path}", "hub 上的模型 {path} 没有版本 {revision}"),
+        Text(
+            "give a revision that it has: at ModelScope most models have only master",
+            "填写存在的版本：ModelScope 上多数模型只有 master",
+        ),
+        (Line(b" has no revision: ", rb"The model: (?P<path>\S+) has no revision: (?P<revision>\S+)"),),
+    ),
+    Cause(
+        "tls_not_trusted",
+        Text(
+            "the TLS certificate of {host} is not trusted: {why}",
+            "{host} 的 TLS 证书不受信任：{why}",
+        ),
+        Text(
+            "a proxy may put its own certificate in between: give its CA in `environ` (REQUESTS_CA_BUNDLE, SSL_CERT_FILE), or "
+            "download the model first; check the machine's clock and HF_ENDPOINT",
+            "可能是代理替换了证书：在 `environ` 中指定其 CA（REQUESTS_CA_BUNDLE、SSL_CERT_FILE），或先下载模型；检查本机时间和 "
+            "HF_ENDPOINT",
+        ),
+        (
+            Line(
+                b"CERTIFICATE_VERIFY_FAILED",
+                _POOL
+                + rb".{1,400}CERTIFICATE_VERIFY_FAILED\] certificate verify failed: (?P<why>[^(\"]{1,120}?)\.? \(",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "hub_unreachable",
+        Text("the hub ({host}) cannot be reached: {why}", "无法访问 hub（{host}）：{why}"),
+        Text(
+            "download the model first, or check the network, proxy and HF_ENDPOINT",
+            "先下载模型，或检查网络、代理和 HF_ENDPOINT",
+        ),
+        (
+            Line(
+                b"Max retries exceeded with url",
+                _POOL.replace(rb"[\w.-]+", rb"(?:[\w-]+\.)*(?:huggingface\.co|hf-mirror\.com|modelscope\.cn|hf\.co)")
+                + rb".{1,400}\(Caused by (?P<why>ProxyError\('[^']{1,80}|\w+)",
+            ),
+        ),
+        Rank.GENERAL,
     ),
     Cause(
         "model_gated",
@@ -186,6 +243,16 @@ CAUSES = (
             Line(b"while deserializing header", rb"[^'\"]{0,20}[Ee]rror while deserializing header"),
             Line(b"PytorchStreamReader failed", rb"PytorchStreamReader failed (?P<why>.{0,80})"),
         ),
+    ),
+    Cause(
+        "weights_not_mappable",
+        Text("a file of the weights cannot be mapped into memory", "权重文件无法映射到内存（mmap）"),
+        Text(
+            "its file system does not support it (some FUSE and network mounts), or it is a directory: copy the model to a "
+            "local disk",
+            "其文件系统不支持 mmap（某些 FUSE 或网络挂载），或它是一个目录：把模型复制到本地磁盘",
+        ),
+        (Line(b"No such device (os error 19)"),),
     ),
     Cause(
         "remote_code_not_trusted",

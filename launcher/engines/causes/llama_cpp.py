@@ -105,6 +105,9 @@ CAUSES = (
                 b"out of memory",
                 rb"[^'\"]{0,80}allocating (?P<size>[\d.]+) MiB on device \d+: cudaMalloc failed: out of memory",
             ),
+            Line(
+                b"ggml_vulkan: Device memory allocation", rb"ggml_vulkan: Device memory allocation of size \d+ failed"
+            ),
             Line(b"unable to allocate", _FROM + rb"unable to allocate \w+ buffer"),
         ),
     ),

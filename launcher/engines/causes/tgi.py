@@ -43,6 +43,18 @@ CAUSES = (
         ),
         Rank.CONSEQUENCE,
     ),
+    Cause(
+        "engine_failed",
+        Text("a shard does not answer", "分片（shard）没有响应"),
+        ABOVE,
+        (
+            Line(
+                b"Server error: ",
+                rb"Request failed during generation: Server error: (?:error trying to connect|transport error)",
+            ),
+        ),
+        Rank.CONSEQUENCE,
+    ),
 )
 
 HINTS = {
