@@ -6,8 +6,9 @@ What wins, in this order:
 2. the first line that names a known root cause;
 3. the first traceback that reports no consequence: of its chained exceptions the last, unless that is a wrapper;
    or a known general cause, or the death of one of the server's processes, where it comes first;
-4. the first other line of level error, or with which a program reports an error;
-5. a consequence (`Engine core initialization failed`).
+4. what a shell complained of last (a missing program), if the server logged nothing after it;
+5. the first other line of level error, or with which a program reports an error;
+6. a consequence (`Engine core initialization failed`).
 
 A line counts where the engine printed it as an error only: a known cause must match from the beginning of a message,
 and a line whose header has the level info or debug is none. So the text of a logged prompt is not taken for a cause.
@@ -41,9 +42,15 @@ _REPORT_LINES = 2
 """How many lines before a cause its consequence may be: SGLang prints `scheduler is dead`, then its exit code."""
 
 _OWN_CLEAN_UP = re.compile(
-    rb"(?:Received sigquit from a child proc|SIGQUIT received\.|\w+ hit an exception: Traceback)"
+    rb"(?:Received sigquit from a child proc|SIGQUIT received\.|\w+ hit an exception: Traceback"
+    rb"|Initialization failed\. (?:warmup error: |Please see the error messages above)"
+    rb"|(?:\w+ )?[Ww]atchdog timeout \()"
 )
 """SGLang ends with SIGKILL after it has killed its own processes."""
+_SCHEDULER_KILLED = re.compile(
+    rb"slurmstepd: error: (?:Detected \d+ oom[-_]kill event|\*\*\* (?:JOB|STEP) .{1,120} CANCELLED AT )"
+)
+"""Slurm says why it ended the job's processes."""
 _ASKED = re.compile(
     rb"(?:\[shutdown\] API server: shutdown triggered|Shutting down(?:$| FastAPI HTTP server)|SIGTERM received"
     rb"|(?:\w+: )*signal received, starting graceful shutdown|Gracefully exiting"
@@ -105,7 +112,10 @@ def diagnose(
         engine.name, [*(message.line for message in (*errors.starts, *errors.messages[:2000])), *errors.frames]
     )
     search = _Search(
-        errors, table if known else [c for c in table if c.rank == Rank.CONSEQUENCE and not c.died], hints
+        errors,
+        table if known else [c for c in table if c.rank == Rank.CONSEQUENCE and not c.died],
+        hints,
+        ended_by_shell=end.code in _SHELL_STATUS,
     )
     if end.number and not search.explains(end.number):
         return search.death(end)
@@ -115,21 +125,32 @@ def diagnose(
     return search.best() or (search.orphaned() if asked is None else None)
 
 
-_ORDER = {Rank.ROOT: 0, Rank.GENERAL: 1, Rank.CONSEQUENCE: 4}
-"""1 is also the rank of an unrecognised traceback, 2 that of another unrecognised error."""
+_ORDER = {Rank.ROOT: 0, Rank.GENERAL: 1, Rank.WEAK: 2, Rank.CONSEQUENCE: 4}
+"""1 is also the rank of an unrecognised traceback, 3 that of another unrecognised error."""
+_SURVIVED = 5
+"""The rank of a complaint after which the server logged something."""
+_SHELL_STATUS = (126, 127)
+"""How a shell ends when it cannot execute a program, or finds none."""
 
 
 class _Search:
     """The search for the root cause in one log."""
 
-    def __init__(self, errors: LogErrors, table: Sequence[Cause], hints: dict[str, Text]) -> None:
+    def __init__(
+        self, errors: LogErrors, table: Sequence[Cause], hints: dict[str, Text], *, ended_by_shell: bool
+    ) -> None:
         self._errors = errors
+        self._ended_by_shell = ended_by_shell
+        self._last_error = max((one.at for one in (*errors.tracebacks, *errors.lines)), default=-1)
         self._table = cause_match.with_anchors_in(table, errors.texts())
         self._hints = hints
 
     def best(self) -> Finding | None:
         """Return the most telling candidate; of those of the same rank the first."""
-        fresh = sorted(self._candidates(after=self._errors.alive_at), key=lambda one: (one.rank, one.at))
+        fresh = sorted(
+            self._candidates(after=self._errors.alive_at),
+            key=lambda one: (one.rank, -one.at if one.rank == _ORDER[Rank.WEAK] else one.at),
+        )
         if fresh:
             first = fresh[0]
             reported = [
@@ -152,13 +173,26 @@ class _Search:
                 found = cause_match.match(self._table, message)
                 if found is not None:
                     known_at.add(message.at)
-                    yield Candidate(message.at, _ORDER[found.cause.rank], partial(self._known, found))
+                    yield Candidate(message.at, self._rank(found, message), partial(self._known, found))
         for failure in self._errors.tracebacks:
+            headline = failure.headline
             if failure.at > after and failure.exceptions:
                 yield self._of_traceback(failure)
+            elif headline is not None and headline.at > after and headline.at not in known_at:
+                # It has no exception: CANN's traces have none, and of others the end may be missing.
+                yield Candidate(headline.at, 3, partial(_unrecognised, [headline]))
         for failure in self._errors.lines:
             if failure.at > after and failure.at not in known_at:
-                yield Candidate(failure.at, 2, partial(_unrecognised, failure.exceptions[0]))
+                yield Candidate(failure.at, 3, partial(_unrecognised, failure.exceptions[0]))
+
+    def _rank(self, found: Matched, message: Message) -> int:
+        """Return the rank of a message that names a known cause."""
+        if found.cause.rank != Rank.WEAK:
+            return _ORDER[found.cause.rank]
+        bare = message.text == message.line
+        if message.at < (self._errors.headed_at if bare else self._errors.logged_at):
+            return _SURVIVED
+        return _ORDER[Rank.ROOT if self._ended_by_shell and message.at >= self._last_error else Rank.WEAK]
 
     def _of_traceback(self, failure: Failure) -> Candidate:
         """Return the cause that a traceback names: its last exception, or the last before that is no wrapper."""
@@ -174,7 +208,7 @@ class _Search:
         assert matches[-1] is not None
         if failure.headline is not None and _EXITED.match(failure.exceptions[-1][0].text):
             return Candidate(failure.headline.at, 1, partial(_unrecognised, [failure.headline]))
-        return Candidate(failure.at, _ORDER[Rank.CONSEQUENCE], partial(self._known, matches[-1]))
+        return Candidate(failure.at, self._rank(matches[-1], exceptions[-1][0]), partial(self._known, matches[-1]))
 
     def _known(self, found: Matched, exception: Message | None = None) -> Finding:
         """Return the finding for a known cause. exception: the first line of the one whose message names it."""
@@ -197,6 +231,8 @@ class _Search:
         """Return whether the log says why the server was ended by this signal."""
         if any(_OWN_CLEAN_UP.match(message.text) for message in (*self._errors.messages, *self._errors.starts)):
             return signals.name_of(number) in ("SIGKILL", "SIGQUIT", "SIGTERM")
+        if any(_SCHEDULER_KILLED.match(message.text) for message in self._errors.messages):
+            return signals.name_of(number) in ("SIGKILL", "SIGTERM")
         if signals.name_of(number) not in _NATIVE_FAULTS:
             return False
         after = self._errors.alive_at

@@ -101,6 +101,10 @@ class LogErrors(NamedTuple):
     """Lines that name a frame, the first of the log: the paths show which program it is."""
     informed: list[Message]
     """Messages of level info that report a shutdown."""
+    logged_at: int
+    """The number of the last line with a header that has a level; -1 if there is none."""
+    headed_at: int
+    """The number of the last line with any header, if only a stamp; -1 if there is none."""
 
     def texts(self) -> Iterator[bytes]:
         """Yield the texts of all lines that may name a cause."""
@@ -114,12 +118,12 @@ class LogErrors(NamedTuple):
 
 def read_errors(lines: Iterable[bytes]) -> LogErrors:
     """Read the lines of a log: texts, without stamp and prefix."""
-    found = LogErrors([], [], [], -1, [], [], [])
+    found = LogErrors([], [], [], -1, [], [], [], -1, -1)
     reader = _Reader(found)
     for at, line in enumerate(lines):
         for parsed, shown in _parse(line):
             reader.add(at, parsed, shown)
-    return found._replace(alive_at=reader.alive_at)
+    return found._replace(alive_at=reader.alive_at, logged_at=reader.logged_at, headed_at=reader.headed_at)
 
 
 def _parse(line: bytes) -> Iterator[tuple[EngineLine, bytes]]:
@@ -142,7 +146,7 @@ class _Reader:
 
     def __init__(self, found: LogErrors) -> None:
         self.found = found
-        self.alive_at = -1
+        self.alive_at = self.logged_at = self.headed_at = -1
         self._tracebacks = Tracebacks()
         self._open: dict[tuple[bytes, bytes, bytes], Failure] = {}
         self._last: Failure | None = None
@@ -165,6 +169,9 @@ class _Reader:
         message = Message(at, shown, text, level)
         if _SERVED.search(text) or text.startswith(_READY):
             self.alive_at = at
+        if parsed.header.level is not None and not parsed.header.weak:
+            self.headed_at = at
+            self.logged_at = at if level is not None else self.logged_at
         part = self._tracebacks.add(parsed, after_error=self._after_error)
         if part is None:
             self._line(message)
@@ -185,10 +192,17 @@ class _Reader:
         if text and _is_error(message, text):
             self._headline = message
             self.found.lines.append(Failure(message.at, [[message]]))
-        elif message.level is None and text.startswith(b"what():") and self.found.lines:
+        elif message.level is None and self.found.lines and self._continues_last(message, text):
             self.found.lines[-1].exceptions[0].append(message)
         elif text:
             self._headline = None
+
+    def _continues_last(self, message: Message, text: bytes) -> bool:
+        """Return whether a line continues the error before it: C++'s what(), the message of a panic of Rust."""
+        last = self.found.lines[-1].exceptions[0][-1]
+        return text.startswith(b"what():") or (
+            message.at == last.at + 1 and last.text.startswith(b"thread '") and last.text.rstrip().endswith(b":")
+        )
 
     def _part(self, part: Part, message: Message, key: tuple[bytes, bytes, bytes]) -> None:
         """Add a line of a traceback."""

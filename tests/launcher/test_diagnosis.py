@@ -320,3 +320,70 @@ def test_a_consequence_before_which_nothing_failed_does_not_point_at_the_log_abo
     assert (alone.code, alone.hint.en.startswith("the log does not say why")) == ("engine_failed", True)
     error = b"(EngineCore pid=7) ERROR 11-27 04:10:00 [core.py:1510] OSError: [Errno 28] No space left on device"
     assert diagnose(engines.load("vllm"), [error, *lines]).code == "disk_full"
+
+
+COMPLAINT = b"/opt/entrypoint.sh: line 12: nvidia-smi: command not found"
+MISSING = b"start.sh: line 7: vllm: command not found"
+
+
+def test_what_a_shell_complains_of_yields_to_what_the_server_reports():
+    started = b"INFO 11-22 13:12:10 [__init__.py:239] Automatically detected platform cuda."
+    for log in (
+        [COMPLAINT, *FRAMES, b"RuntimeError: the engine is broken"],
+        [COMPLAINT, started, b"ERROR 11-22 13:12:11 [a.py:1] the engine is broken"],
+        [COMPLAINT, b"[2026-11-22 13:12:10] Load weight begin.", b"Error: the engine is broken"],
+    ):
+        found = diagnose(VLLM, log, End(1))
+        assert found is not None
+        assert "the engine is broken" in found.text.en
+
+
+def test_the_last_complaint_of_a_shell_is_the_cause_if_nothing_else_is_named():
+    for end in (End(1), End(127)):
+        found = diagnose(VLLM, [COMPLAINT, MISSING], end)
+        assert code_and_text(found) == ("program_missing", "there is no program vllm")
+
+
+def test_the_status_of_a_shell_makes_its_complaint_the_cause():
+    log = [*FRAMES, b"RuntimeError: a check before the start failed", MISSING]
+    assert code_and_text(diagnose(VLLM, log, End(127))) == ("program_missing", "there is no program vllm")
+    found = diagnose(VLLM, log, End(1))
+    assert found is not None
+    assert found.kind == UNRECOGNISED
+
+
+def test_a_server_that_kills_itself_after_its_warm_up_failed_is_explained_by_its_log():
+    log = [
+        b"[2026-01-10 13:23:27] Initialization failed. warmup error: Traceback (most recent call last):",
+        *FRAMES[1:],
+        b"RuntimeError: the first request failed",
+    ]
+    found = diagnose(SGLANG, log, KILLED)
+    assert found is not None
+    assert found.text.en == "RuntimeError: the first request failed"
+
+
+def test_a_job_that_slurm_killed_is_explained_by_what_slurm_says():
+    line = b"slurmstepd: error: Detected 1 oom_kill event in StepId=14535882.0. Some of the step tasks have been"
+    for end in (KILLED, End(137)):
+        found = diagnose(VLLM, [line], end)
+        assert found is not None
+        assert found.code == "job_out_of_memory"
+
+
+def test_the_message_of_a_panic_of_rust_belongs_to_it():
+    log = [b"thread 'main' panicked at src/router.rs:463:40:", b"called `Result::unwrap()` on an `Err` value: Closed"]
+    found = diagnose(VLLM, log, End(101))
+    assert found is not None
+    assert found.text.en.endswith("called `Result::unwrap()` on an `Err` value: Closed")
+
+
+def test_an_error_before_a_trace_that_names_no_exception_is_the_cause():
+    log = [
+        b"EH9999: [PID: 7] 2026-10-31-21:35:03.992.057 [Init][PlatformInfo]init runtime platform info failed",
+        b"        TraceBack (most recent call last):",
+        b"       GELib::InnerInitialize failed.[FUNC:Initialize][FILE:gelib.cc][LINE:177]",
+    ]
+    found = diagnose(VLLM, log, End(1))
+    assert found is not None
+    assert "init runtime platform info failed" in found.text.en

@@ -22,7 +22,12 @@ class Rank(IntEnum):
     """The reason itself."""
     GENERAL = 1
     """A failure whose reason another line may name: it yields to a ROOT anywhere, and to what failed before it."""
-    CONSEQUENCE = 2
+    WEAK = 2
+    """A complaint that is often survived, as a shell's: it yields to every traceback and to other known causes.
+
+    It counts little once the server has logged something, and most if the status, 126 or 127, is that of a shell.
+    """
+    CONSEQUENCE = 3
     """Reports that something else failed: never the cause when anything failed before it."""
 
 

@@ -9,6 +9,17 @@ _PYTHON = rb"[\w./+-]*python[\w.]*: "
 _COMPILER = rb":?(?:[\w./+-]*/)?(?:ninja|nvcc|gcc|g\+\+|cc|c\+\+|clang|clang\+\+|ptxas)"
 """A compiler's name or path; a `:` at its beginning is from a CUDA_HOME that was put together like PATH."""
 
+_NUMPY = Text(
+    "an installed module was built for NumPy 1, and NumPy 2 is installed",
+    "某个已安装的模块是为 NumPy 1 编译的，而安装的是 NumPy 2",
+)
+_NUMPY_HINT = Text(
+    "install numpy<2, or a newer version of the module: the frames above show which one",
+    "安装 numpy<2，或升级该模块：其上的调用栈显示是哪一个",
+)
+_SHELL = rb"(?:(?:[\w./-]*/)?(?:ba|da|z)?sh: (?:\d+: )?|[\w./-]+: (?:line )?\d+: )(?:exec: )?"
+"""How a shell begins what it says of a command: its own name, or the script's and the line."""
+
 CAUSES = (
     Cause(
         "module_missing",
@@ -41,11 +52,15 @@ CAUSES = (
                 b"Please install ",
                 rb"(?<=ImportError: )Please install `?(?P<name>[\w.-]+)(?:[<>=]=?[\w.]+)?`? via",
             ),
+            Line(
+                b"which is less than the minimum required version",
+                rb"(?P<name>[\w.-]+) is installed with version [\w.+]+, which is less than the minimum required version",
+            ),
         ),
     ),
     Cause(
         "library_missing",
-        Text("the library {name} is missing[ or lacks {symbol}]", "缺少库 {name}[，或其中没有 {symbol}]"),
+        Text("the library {name} is missing", "缺少库 {name}"),
         Text(
             "install it, or add its directory to LD_LIBRARY_PATH in `environ`; libcuda and libcudart come with driver and CUDA",
             "安装它，或把它所在目录加入 `environ` 的 LD_LIBRARY_PATH；libcuda 和 libcudart 随驱动和 CUDA 提供",
@@ -55,8 +70,20 @@ CAUSES = (
                 b"cannot open shared object file",
                 rb"(?:[\w./+-]+: error while loading shared libraries: )?(?P<name>[\w./+-]+\.so[\w.]*): cannot open shared object file",
             ),
-            Line(b"undefined symbol: ", rb"(?P<name>/?[\w./+-]+\.so[\w.]*): undefined symbol: (?P<symbol>\w+)"),
         ),
+    ),
+    Cause(
+        "library_missing",
+        Text(
+            "the library {name} needs {symbol}, which no library has that is loaded",
+            "库 {name} 需要符号 {symbol}，但已加载的库中没有",
+        ),
+        Text(
+            "it was built for another version of PyTorch, CUDA or CANN: install versions that belong together, and look for "
+            "another copy of a library in LD_LIBRARY_PATH",
+            "它是为其他版本的 PyTorch、CUDA 或 CANN 编译的：安装相互匹配的版本，并检查 LD_LIBRARY_PATH 中是否有同名库",
+        ),
+        (Line(b"undefined symbol: ", rb"(?P<name>/?[\w./+-]+\.so[\w.]*): undefined symbol: (?P<symbol>\w+)"),),
     ),
     Cause(
         "library_broken",
@@ -103,6 +130,23 @@ CAUSES = (
             "从同一个源（CUDA、ROCm 或 CPU）安装与该 torch 版本对应的 torchvision",
         ),
         (Line(b"operator torchvision::nms does not exist"),),
+    ),
+    Cause(
+        "import_failed",
+        _NUMPY,
+        _NUMPY_HINT,
+        (Line(b"numpy.core.multiarray failed to import"),),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "import_failed",
+        _NUMPY,
+        _NUMPY_HINT,
+        (
+            Line(b"A module that was compiled using NumPy 1.x cannot be run in"),
+            Line(b"_ARRAY_API not found"),
+        ),  # NumPy prints them as a warning, with a traceback; many programs go on
+        Rank.WEAK,
     ),
     Cause(
         "bad_arguments",
@@ -212,8 +256,100 @@ CAUSES = (
     Cause(
         "program_missing",
         Text("there is no program {name}", "找不到程序 {name}"),
-        Text("check `command`, `pythonBin` and PATH", "检查 `command`、`pythonBin` 和 PATH"),
-        (Line(b"not found", rb"[\w./-]+: (?:line )?\d+: (?:exec: )?(?P<name>[\w./+-]+): (?:command )?not found"),),
+        Text(
+            "check `command`, `pythonBin` and PATH; a script must source conda's etc/profile.d/conda.sh before conda activate",
+            "检查 `command`、`pythonBin` 和 PATH；脚本中执行 conda activate 之前须先 source conda 的 etc/profile.d/conda.sh",
+        ),
+        (
+            Line(b"not found", rb"[\w./-]+: (?:line )?\d+: (?:exec: )?(?P<name>[\w./+-]+): (?:command )?not found"),
+            Line(b"command not found", rb"(?:[\w./-]*/)?(?:ba|z)?sh: (?P<name>[\w./+-]+): command not found"),
+        ),
+        Rank.WEAK,
+    ),
+    Cause(
+        "conda_not_initialised",
+        Text("the script's shell cannot activate a conda environment", "脚本的 shell 无法激活 conda 环境"),
+        Text(
+            "source conda's etc/profile.d/conda.sh in the script before conda activate, or give the environment's Python as "
+            "pythonBin",
+            "在脚本中执行 conda activate 之前先 source conda 的 etc/profile.d/conda.sh，或把该环境的 Python 填入 pythonBin",
+        ),
+        (
+            Line(b"CondaError: Run 'conda init' before 'conda activate'"),
+            Line(b"CommandNotFoundError: Your shell has not been properly configured to use 'conda activate'"),
+        ),
+        Rank.WEAK,
+    ),
+    Cause(
+        "program_not_executable",
+        Text(
+            "the program[ {name}] cannot be executed here (exec format error)",
+            "程序[ {name}] 无法在本机执行（exec format error）",
+        ),
+        Text(
+            "it, or its image, is for another CPU architecture (uname -m; docker image inspect), or it is a script without a "
+            "#! line",
+            "该程序或镜像适用于其他 CPU 架构（uname -m、docker image inspect），或是没有 #! 行的脚本",
+        ),
+        (
+            Line(b"exec format error", rb"exec (?P<name>\S+): exec format error"),
+            Line(
+                b"exec format error",
+                rb'standard_init_linux\.go:\d+: exec user process caused[: ]+"?exec format error',
+            ),
+            Line(
+                b"cannot execute binary file",
+                _SHELL + rb"(?P<name>[\w./+-]+): cannot execute binary file",
+            ),
+            Line(b"Exec format error", _SHELL + rb"(?P<name>[\w./+-]+): Exec format error"),
+        ),
+        Rank.WEAK,
+    ),
+    Cause(
+        "permission_denied",
+        Text("the program {name} may not be executed", "没有权限执行程序 {name}"),
+        Text(
+            "check its mode (chmod +x) and that of its directories, and that its file system is not mounted noexec",
+            "检查该文件（chmod +x）及其目录的权限，以及所在文件系统是否以 noexec 挂载",
+        ),
+        (Line(b"Permission denied", _SHELL + rb"(?P<name>[\w./+-]+): Permission denied"),),
+        Rank.WEAK,
+    ),
+    Cause(
+        "killed",
+        Text("a process of the server was killed by SIGKILL", "服务的某个进程被 SIGKILL 终止"),
+        signals.cause_of(signal.SIGKILL).hint,
+        (
+            Line(b" Killed  ", rb"[\w./-]+: line \d+: +\d+ Killed  "),
+            Line("已杀死".encode(), "已杀死$".encode()),
+        ),
+        Rank.WEAK,
+    ),
+    Cause(
+        "stale_file_handle",
+        Text(
+            "a file is gone from its network file system (stale file handle)",
+            "网络文件系统（NFS）上的文件已失效（stale file handle）",
+        ),
+        Text(
+            "mount the file system again, and start the container again; do not replace the model's files while a server reads "
+            "them",
+            "重新挂载该文件系统并重启容器；服务读取模型文件时不要替换它们",
+        ),
+        (
+            Line(b"[Errno 116]", rb"\[Errno 116\] Stale file handle"),
+            Line(b"Stale file handle", rb"read\(\): fd \d+ failed with Stale file handle"),
+        ),
+    ),
+    Cause(
+        "forbidden_system_call",
+        Text("the container forbids a system call", "容器禁止了某个系统调用"),
+        Text(
+            "its seccomp profile is older than the image: update docker, or allow it (--security-opt seccomp=unconfined, "
+            "--privileged)",
+            "容器的 seccomp 配置比镜像旧：升级 docker，或放开限制（--security-opt seccomp=unconfined、--privileged）",
+        ),
+        (Line(b"what():  Operation not permitted", rb" *what\(\): +Operation not permitted\s*$"),),
     ),
     Cause(
         "file_descriptors_exhausted",
