@@ -19,7 +19,7 @@ from tracetail.launcher.keeper.finding import UNRECOGNISED, End, Finding
 
 CASES = Path(__file__).parents[1] / "data" / "field-starts"
 NAMES = sorted(path.name for path in CASES.iterdir())
-STAGED = [name for number, name in enumerate(NAMES) if not name.startswith("5") or number % 8 == 0]
+STAGED = [name for number, name in enumerate(NAMES) if int(name.split("-")[0]) < 500 or number % 8 == 0]
 """The cases that are also staged: of the last reports one of eight, since a start takes a second."""
 
 
