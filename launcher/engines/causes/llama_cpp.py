@@ -40,6 +40,20 @@ CAUSES = (
         ),
     ),
     Cause(
+        "projector_not_loaded",
+        Text("the multimodal projector (mmproj) cannot be loaded: {why}", "多模态投影模型（mmproj）无法加载：{why}"),
+        Text(
+            "update llama.cpp, or use the mmproj file that belongs to the model",
+            "升级 llama.cpp，或使用与该模型对应的 mmproj 文件",
+        ),
+        (
+            Line(
+                b"clip_init: failed to load model",
+                rb"(?:\w+ +)?clip_init: failed to load model '[^']{0,400}': (?:[\w()]+: )*(?P<why>\S.{0,150})",
+            ),
+        ),
+    ),
+    Cause(
         "tokenizer_broken",
         Text(
             "this llama.cpp does not know the model's pre-tokenizer {name}",
@@ -117,6 +131,8 @@ CAUSES = (
         ABOVE,
         (
             Line(b"failed to load model", _FROM + rb"[^'\"]{0,60}failed to load model"),
+            Line(b"Failed to load CLIP model", _FROM + rb"error: Failed to load CLIP model"),
+            Line(b"failed to load multimodal model", _FROM + rb"failed to load multimodal model"),
             Line(b"exiting due to model loading error", rb"[^'\"]{0,60}exiting due to model loading error"),
         ),
         Rank.CONSEQUENCE,
