@@ -71,10 +71,11 @@ CAUSES = (
             "NPU 之间无法通信（HCCL）：某个 rank 未及时响应",
         ),
         Text(
-            "find the rank that failed first; check the network of the NPUs (hccn_tool), or raise HCCL_CONNECT_TIMEOUT",
-            "找到最先出错的 rank；检查 NPU 网络（hccn_tool），或增大 HCCL_CONNECT_TIMEOUT",
+            "find the rank that failed first; check the network of the NPUs (hccn_tool), or raise HCCL_CONNECT_TIMEOUT, of a "
+            "running server HCCL_EXEC_TIMEOUT",
+            "找到最先出错的 rank；检查 NPU 网络（hccn_tool），或增大 HCCL_CONNECT_TIMEOUT（运行中的服务为 HCCL_EXEC_TIMEOUT）",
         ),
-        (Line(b"EI0006: ", rb"EI0006: "),),
+        (Line(b"EI0006: ", rb"EI0006: "), Line(b"EI0002: ", rb"EI0002: ")),
     ),
     Cause(
         "npu_in_use",
@@ -109,6 +110,10 @@ CAUSES = (
             Line(
                 b"Reason: ",
                 rb"(?P<code>E[A-Z]\d{4}): " + _STAMP + rb"(?P<why>[A-Z].{0,100}?Reason: .{1,150})",
+            ),
+            Line(
+                b"reason=[",
+                rb"(?P<code>E[A-Z]\d{4}): " + _STAMP + rb"(?P<why>[A-Z].{0,120}?reason=\[[^\]]{1,80}\])",
             ),
         ),
     ),

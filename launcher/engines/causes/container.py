@@ -55,6 +55,11 @@ CAUSES = (
                 rb"(?:: unknown|\\|\"|$)",
             ),
             Line(
+                b"RuntimeHandler ",
+                rb"(?:\s*Warning +FailedCreatePodSandBox .{1,160})?Failed (?:to )?create pod sandbox: .{0,80}"
+                rb'(?P<why>RuntimeHandler "[\w.-]+" not supported)',
+            ),
+            Line(
                 b"nvidia-container-cli.real: ",
                 _NOT_STARTED
                 + rb": .{0,900}(?P<why>nvidia-container-cli\.real: [^\\\"]{1,200}?)(?:: unknown|\\|\"|$)",

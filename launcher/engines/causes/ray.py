@@ -25,6 +25,15 @@ CAUSES = (
         ),
     ),
     Cause(
+        "node_out_of_memory",
+        Text("a node's memory is full: Ray killed a worker", "某个节点的内存已满：Ray 终止了一个工作进程"),
+        Text(
+            "use nodes with more memory, or end what else uses it; Ray kills at RAY_memory_usage_threshold (0.95)",
+            "使用内存更大的节点，或结束其他占用内存的程序；Ray 在 RAY_memory_usage_threshold（0.95）时终止进程",
+        ),
+        (Line(b"Task was killed due to the node running low on memory"),),
+    ),
+    Cause(
         "ray_version_mismatch",
         Text(
             "this process and the Ray cluster have different versions of Ray or Python",
