@@ -17,7 +17,9 @@ _NUMPY_HINT = Text(
     "install numpy<2, or a newer version of the module: the frames above show which one",
     "安装 numpy<2，或升级该模块：其上的调用栈显示是哪一个",
 )
-_SHELL = rb"(?:(?:[\w./-]*/)?(?:ba|da|z)?sh: (?:\d+: )?|[\w./-]+: (?:line )?\d+: )(?:exec: )?"
+_SCRIPT = rb"[\w./-]+: ?(?:(?:line |" + "行 ?".encode() + rb")?\d+: |" + r"第 \d+ 行： ?".encode() + rb")"
+"""How a shell names a script and its line; bash in Chinese in its old and new forms (its po/zh_CN.po)."""
+_SHELL = rb"(?:-?(?:[\w./-]*/)?(?:ba|da|z)?sh: (?:\d+: )?|" + _SCRIPT + rb")(?:exec: )?"
 """How a shell begins what it says of a command: its own name, or the script's and the line."""
 
 CAUSES = (
@@ -261,8 +263,8 @@ CAUSES = (
             "检查 `command`、`pythonBin` 和 PATH；脚本中执行 conda activate 之前须先 source conda 的 etc/profile.d/conda.sh",
         ),
         (
-            Line(b"not found", rb"[\w./-]+: (?:line )?\d+: (?:exec: )?(?P<name>[\w./+-]+): (?:command )?not found"),
-            Line(b"command not found", rb"(?:[\w./-]*/)?(?:ba|z)?sh: (?P<name>[\w./+-]+): command not found"),
+            Line(b"not found", _SHELL + rb"(?P<name>[\w./+-]+): (?:command )?not found"),
+            Line("未找到命令".encode(), _SHELL + rb"(?P<name>[\w./+-]+): " + "未找到命令".encode()),
         ),
         Rank.WEAK,
     ),
@@ -301,6 +303,7 @@ CAUSES = (
                 b"cannot execute binary file",
                 _SHELL + rb"(?P<name>[\w./+-]+): cannot execute binary file",
             ),
+            Line("无法执行二进制文件".encode(), _SHELL + rb"(?P<name>[\w./+-]+): " + "无法执行二进制文件".encode()),
             Line(b"Exec format error", _SHELL + rb"(?P<name>[\w./+-]+): Exec format error"),
         ),
         Rank.WEAK,
@@ -312,7 +315,10 @@ CAUSES = (
             "check its mode (chmod +x) and that of its directories, and that its file system is not mounted noexec",
             "检查该文件（chmod +x）及其目录的权限，以及所在文件系统是否以 noexec 挂载",
         ),
-        (Line(b"Permission denied", _SHELL + rb"(?P<name>[\w./+-]+): Permission denied"),),
+        (
+            Line(b"Permission denied", _SHELL + rb"(?P<name>[\w./+-]+): Permission denied"),
+            Line("权限不够".encode(), _SHELL + rb"(?P<name>[\w./+-]+): " + "权限不够".encode()),
+        ),
         Rank.WEAK,
     ),
     Cause(
@@ -320,8 +326,8 @@ CAUSES = (
         Text("a process of the server was killed by SIGKILL", "服务的某个进程被 SIGKILL 终止"),
         signals.cause_of(signal.SIGKILL).hint,
         (
-            Line(b" Killed  ", rb"[\w./-]+: line \d+: +\d+ Killed  "),
-            Line("已杀死".encode(), "已杀死$".encode()),
+            Line(b" Killed  ", _SCRIPT + rb" *\d+ Killed  "),
+            Line("已杀死".encode(), rb"(?:" + _SCRIPT + rb" *\d+ )?" + r"已杀死(?:  |$)".encode()),
         ),
         Rank.WEAK,
     ),
@@ -364,6 +370,8 @@ CAUSES = (
         (
             Line(b"!!!!!!! Segfault encountered"),
             Line(b"Fatal Python error: Segmentation fault"),
+            Line(b"Segmentation fault", rb"(?:" + _SCRIPT + rb" *\d+ )?Segmentation fault"),
+            Line("段错误".encode(), rb"(?:" + _SCRIPT + rb" *\d+ )?" + "段错误".encode()),
         ),
         Rank.CONSEQUENCE,
     ),
