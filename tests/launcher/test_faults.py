@@ -114,7 +114,9 @@ def test_a_full_disk_costs_the_oldest_segment(world, wait_until, tmp_path, small
     steps = [["text", "ready now\n"], ["file", str(much)], ["wait", str(more)], ["flood", 8000, 4000], ["stay"]]
     world.environ["TRACETAIL_LAUNCHER_MIN_FREE_DISK_MB"] = "0"
     launch = world.launch(world.start(steps, logDir=str(small_disk), maxLogMB=1).result)
-    wait_until(lambda: len(launch.read()["segments"]) >= 3)
+    last = much.read_bytes().splitlines()[-1]
+    wait_until(lambda: last in lines_of(launch))  # what is written later would find the disk full too early
+    assert len(launch.read()["segments"]) >= 3
     first = Path(launch.read()["segments"][0])
     fill(small_disk, 64 * 1024)
     more.touch()

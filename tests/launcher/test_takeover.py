@@ -205,10 +205,10 @@ def test_a_log_whose_first_segments_are_deleted_is_continued_at_its_end(world, w
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-def steady(launch, last=FLOOD[-20:]):
-    """Return a launch's segments once all that the server printed is in them. last: the end of what it printed."""
+def steady(launch):
+    """Return a launch's segments once all that the server printed is in them."""
     segments = launch.read()["segments"]
-    return segments if Path(segments[-1]).read_bytes().endswith(last) else None
+    return segments if Path(segments[-1]).read_bytes().endswith(FLOOD[-20:]) else None
 
 
 def test_only_one_keeper_adopts(world, wait_until):
@@ -235,5 +235,6 @@ def test_keepers_killed_at_full_speed_lose_nothing(world, wait_until, tmp_path):
         assert world.run("keep", "--adopt", launch.launch_id).status == 0
         wait_until(launch.lock_held)
     printed = much.read_bytes()
-    wait_until(lambda: steady(launch, printed[-20:]))
+    last = b"] " + printed.splitlines(keepends=True)[-1]
+    wait_until(lambda: last in Path(launch.read()["segments"][-1]).read_bytes())
     assert world.output(launch) == b"ready now\n" + printed
