@@ -311,7 +311,7 @@ def peer(name: str, sink: Sink, count: int) -> dict[str, Any] | None:
         command = {
             "fluent-bit": [program, "-c", str(PEERS / "fluent-bit.yaml")],
             "vector": [program, "--quiet", "--config", str(PEERS / "vector.yaml")],
-            "alloy": [program, "run", "--storage.path", directory, str(PEERS / "alloy.alloy")],
+            "alloy": [program, "run", "--disable-reporting", "--storage.path", directory, str(PEERS / "alloy.alloy")],
         }[name]
         process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL)
         seen = psutil.Process(process.pid)
