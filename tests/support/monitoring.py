@@ -80,6 +80,7 @@ def pushgateway(directory):
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = ["prometheus-pushgateway", f"--web.listen-address=127.0.0.1:{port}"]
+    # In memory: Debian's keeps what was pushed in one file for all, and the next one begins with it.
+    command = ["prometheus-pushgateway", f"--web.listen-address=127.0.0.1:{port}", "--persistence.file="]
     with _running(command, f"{url}/-/ready", directory / "pushgateway.log"):
         yield url
