@@ -250,7 +250,7 @@ class Journal:
             except JournalError as error:
                 results = [error] * len(work)
             except (OSError, sqlite3.Error) as error:
-                results = [JournalFullError(f"the journal {self.path} cannot be written: {error}")] * len(work)
+                results = [self._failed(error)] * len(work)
             again = self._finish(work, results)
             if ends:
                 connection.close()
@@ -316,6 +316,13 @@ class Journal:
             if _is_tried_again(write, result):
                 return results + [result] * (len(work) - len(results))
         return results
+
+    def _failed(self, error: Exception) -> JournalError:
+        """Return what an error outside of the changes means: it may pass, unless the journal is corrupt."""
+        explained = self._explained(error)
+        if isinstance(explained, JournalError):
+            return explained
+        return JournalFullError(f"the journal {self.path} cannot be written: {error}")
 
     def _explained(self, error: Exception) -> Exception:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF

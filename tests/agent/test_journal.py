@@ -203,6 +203,20 @@ async def test_an_error_outside_of_a_change_is_raised_and_does_not_end_the_threa
     assert await keys_after_a_restart(journal) == {"soon", "after"}
 
 
+async def test_corruption_that_is_found_outside_of_a_change_is_not_taken_for_a_full_disk(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+    def fail(_: object, __: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Journal, "_in_place", fail)
+    with pytest.raises(JournalCorruptError, match="is corrupt"):
+        await asyncio.wait_for(add_source(journal, "refused"), 10)
+
+
 async def test_a_change_that_nobody_waits_for_is_not_lost_while_the_journal_is_read_only(journal: Journal) -> None:
     error = sqlite3.OperationalError("attempt to write a readonly database")
     error.sqlite_errorcode = sqlite3.SQLITE_READONLY
