@@ -52,9 +52,9 @@ class Output:
         answer = fcntl.ioctl(self.descriptor, termios.FIONREAD, b"\0" * 4)
         return int(struct.unpack("i", answer)[0])
 
-    def peek(self) -> bytes:
-        """Return the first bytes of the FIFO, up to BLOCK_BYTES, and leave them in it."""
-        copied = self._libc.tee(self.descriptor, self._copy_in, BLOCK_BYTES, _SPLICE_F_NONBLOCK)
+    def peek(self, size: int = BLOCK_BYTES) -> bytes:
+        """Return the first bytes of the FIFO, up to size, and leave them in it. size: at most BLOCK_BYTES."""
+        copied = self._libc.tee(self.descriptor, self._copy_in, size, _SPLICE_F_NONBLOCK)
         if copied <= 0:
             error = ctypes.get_errno()
             if copied == 0 or error in (11, 4):  # EAGAIN, EINTR

@@ -19,6 +19,9 @@ POLL_SECONDS = 0.02
 WRITE_WAIT_SECONDS = 0.25
 """A write that takes longer is not waited for. The FIFO's buffer of 1 MiB holds the output meanwhile."""
 FINISH_SECONDS = 5.0
+_SHORT_BLOCK_BYTES = 160 * 1024
+"""Bytes that are moved at once if a line ends in them: lines are in memory three times, and the keeper has to stay
+small."""
 _BLOCKS_PER_RUN = 8
 
 
@@ -73,11 +76,14 @@ class Pump:
         self._write(self._redraws.release(self.clock(), final=True))
 
     def _move(self) -> bool:
-        data = self._drained + self._output.peek()
+        data = self._drained + self._output.peek(_SHORT_BLOCK_BYTES)
         if not data:
             self._unfinished_since = None
             return False
         lines = split(data)
+        if not lines.consumed and len(data) >= _SHORT_BLOCK_BYTES:
+            data = self._drained + self._output.peek()
+            lines = split(data)
         if not lines.consumed:
             lines = self._unfinished(data)
             if not lines.consumed:
