@@ -29,6 +29,7 @@ __all__ = [
     "Header",
     "find_request_id",
     "json_message",
+    "outermost_header",
     "parse_header",
     "parse_json_header",
     "read_line",
@@ -98,6 +99,10 @@ FATAL = (
 _EXCEPTION = re.compile(rb"[A-Za-z_][\w.]{0,200}(?:Error|Exception)(?:\([\w.]{1,100}\))?: ")
 """An exception's own line, which some programs print without a traceback."""
 
+_DEPTH_MAX = 2
+"""How many headers may precede a header: compose's and SGLang's before uvicorn's."""
+_CONTINUATION = re.compile(rb"  |\t")
+"""How what continues a record begins behind a header that is put in front of every line of a program."""
 _FATAL_BYTES = 5
 _FATAL_STARTS = frozenset(text[:_FATAL_BYTES] for text in FATAL)
 _CANDIDATES: dict[bytes, tuple[tuple[CompiledForm, ...], tuple[CompiledForm, ...]]] = {}
@@ -147,6 +152,12 @@ class EngineLine(NamedTuple):
     """traceId and instanceId."""
 
     @property
+    def is_headed(self) -> bool:
+        """Whether a header precedes the message: not only the message's own words name a level."""
+        header = self.header
+        return header.body > self.prefix_end or (header.level is not None and not header.weak)
+
+    @property
     def prefix(self) -> bytes:
         """What precedes the header: equal for the lines of one process."""
         return self.text[: self.prefix_end]
@@ -181,25 +192,23 @@ def read_line(line: bytes, *, loads: Callable[[bytes], Any] = json.loads) -> Eng
     return EngineLine(text, header, prefix.end(), ids)
 
 
-def parse_header(
-    text: bytes, at: int = 0, *, loads: Callable[[bytes], Any] = json.loads, nested: bool = False
-) -> Header:
+def parse_header(text: bytes, at: int = 0, *, loads: Callable[[bytes], Any] = json.loads, depth: int = 0) -> Header:
     """Return the header of a line whose prefix (see PREFIX) ends at offset `at`; NO_HEADER if it has none.
 
-    text: without ANSI sequences. nested: another header precedes `at`.
+    text: without ANSI sequences. depth: how many headers precede `at`.
     """
     first = text[at : at + 1]
     if not first or first.isspace():
         return NO_HEADER
     if first == b"{":
-        return parse_json_header(text[at:], loads=loads)
+        return parse_json_header(text[at:], loads=loads)._replace(body=at if depth else 0)
     start = text[at : at + 2]
     strong, weak = _CANDIDATES.get(start) or _candidates(start)
     for form in strong:
         if form.needles and not _has_any(text, at, form.needles):
             continue
         if m := form.match(text, at):
-            return _header(form, m, nested=nested)
+            return _header(form, m, depth)
     if text[at : at + _FATAL_BYTES] in _FATAL_STARTS and text.startswith(FATAL, at):
         return Header("error", body=at, weak=True)
     if text.find(b": ", at) >= 0:
@@ -219,7 +228,7 @@ def _weak_header(text: bytes, at: int, forms: tuple[CompiledForm, ...]) -> Heade
     """Return the header of a line whose level follows from its words. It contains `: `."""
     for form in forms:
         if _has_any(text, at, form.needles) and (m := form.match(text, at)):
-            return _header(form, m, nested=True)
+            return _header(form, m, _DEPTH_MAX)
     warning = text.find(b"Warning: ", at)
     if warning > 0 and _PYTHON_WARNING.search(text, max(at, warning - _PYTHON_WARNING_REACH)):
         return Header("warning", body=at, weak=True)
@@ -235,8 +244,11 @@ def _has_any(text: bytes, at: int, needles: tuple[bytes, ...]) -> bool:
     return False
 
 
-def _header(form: CompiledForm, m: re.Match[bytes], *, nested: bool) -> Header:
-    """Return the header that a form's match describes, and the one that follows it if the form has no level."""
+def _header(form: CompiledForm, m: re.Match[bytes], depth: int) -> Header:
+    """Return the header that a form's match describes, and the one that follows it if the form has no level.
+
+    Behind the stamps of docker, systemd or a platform there may be any header, behind SGLang's some.
+    """
     level, letter, process, pid, source, timestamp = form.fields((None, *m.groups()))
     time = None
     if form.name == "glog":
@@ -252,11 +264,19 @@ def _header(form: CompiledForm, m: re.Match[bytes], *, nested: bool) -> Header:
         cacheable = form.cacheable and m.string.endswith(b" ", 0, body)
         return Header(name, process, pid, source, timestamp, body, cacheable, True, form.weak, time=time)
     text, end = m.string, m.end()
-    if not nested and may_have_header(text, end):
-        inner = _nested_header(text, end)
+    if depth < _DEPTH_MAX and (not form.cacheable or may_have_header(text, end)):
+        inner = _nested_header(text, end, depth + 1)
         if inner.level is not None:
-            return inner._replace(process=inner.process or process, timestamp=timestamp, cacheable=False, time=None)
-    return Header("info", process, None, None, timestamp, end, form.cacheable, named=False)
+            timestamp = timestamp or inner.timestamp
+            return inner._replace(
+                process=inner.process or process,
+                pid=inner.pid or pid,
+                timestamp=timestamp,
+                cacheable=False,
+                time=None,
+            )
+    own = None if not form.cacheable and _CONTINUATION.match(text, end) else "info"
+    return Header(own, process, pid, None, timestamp, end, form.cacheable, named=False)
 
 
 def _body_of(form: CompiledForm, m: re.Match[bytes]) -> int:
@@ -267,17 +287,22 @@ def _body_of(form: CompiledForm, m: re.Match[bytes]) -> int:
     return end
 
 
+def outermost_header(line: EngineLine) -> Header:
+    """Return the header that a program which stamps the lines of others put in front of this one; else its own."""
+    return parse_header(line.text, line.prefix_end, depth=_DEPTH_MAX)
+
+
 def may_have_header(text: bytes, at: int) -> bool:
-    """Return whether another header may follow one that ends at offset `at`."""
+    """Return whether another header may follow one of an engine that ends at offset `at`."""
     return text.startswith(NESTED_STARTS, at)
 
 
-def _nested_header(text: bytes, at: int) -> Header:
+def _nested_header(text: bytes, at: int, depth: int) -> Header:
     """Return the header that follows another, with its prefix: `docker logs --timestamps`, SGLang's uvicorn."""
     prefix = PREFIX.match(text, at)
     if prefix is None or not prefix.end() > at:
-        return parse_header(text, at, nested=True)
-    header = parse_header(text, prefix.end(), nested=True)
+        return parse_header(text, at, depth=depth)
+    header = parse_header(text, prefix.end(), depth=depth)
     process, pid, node = prefix["process"] or prefix["daemon"], prefix["pid"], prefix["node"]
     if header.level is None:
         return Header("info", process, pid, body=prefix.end(), named=False, node=node)

@@ -7,7 +7,8 @@ class Header(NamedTuple):
     """The fields of a line's header. A field is None where the header does not contain it."""
 
     level: str | None = None
-    """One of LEVELS' values; None if the line has no header."""
+    """One of LEVELS' values; None if the line has no header, or only a stamp before an indented text, which continues
+    the record before it."""
     process: bytes | None = None
     pid: bytes | None = None
     source: bytes | None = None

@@ -121,12 +121,14 @@ FORMS = {
         rf"(?:{_FILE} )?NCCL (?P<level>WARN|INFO|TRACE|ERROR)\b",
         needles=(b" NCCL ",),
     ),
-    # Lines that begin with a date and name a level: asctime, loguru, tracing (TGI), Ray's Python, spdlog, FastChat …
+    # Lines that begin with a date and name a level: asctime, loguru, tracing (TGI), Ray's Python, spdlog, FastChat …,
+    # and those of vLLM and of Python's default behind docker's date: `2026-11-22T13:12:10Z ERROR 11-22 13:12:10 …`
     "dated": Form(
         rf"\[?(?P<time>{_DATE})\]?[\s|:,-]*(?:[\w-]{{1,64}} +)??(?:{_FIELD}[\s|:,-]*){{0,4}}?"
         rf"[\[(<]?(?P<level>{_WORD})\b[\])>]?"
-        r"(?:[ \t]*\|?[ \t]*(?P<source>[\w./<>-]{1,128}(?::[\w<>]{1,64})?:\d{1,7})(?: --? |: )"
-        r"|[ \t]*\| [\w.]{1,64} \|(?: |$))?",
+        r"(?:[ \t]*\|?[ \t]*\[?(?:\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d{1,9})? \[?)?"
+        r"(?P<source>[\w./<>-]{1,128}(?::[\w<>]{1,64})?:\d{1,7})(?:\](?: :)?(?: |$)| --? |: )"
+        r"|:[\w.]{1,64}:|[ \t]*\| [\w.]{1,64} \|(?: |$))?",
         _DATE_START,
     ),
     "dated_lower": Form(
@@ -147,6 +149,12 @@ FORMS = {
     "syslog": Form(
         r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.:-]{1,255} [^\s:\[\]]{1,64}(?:\[(?P<pid>\d{1,10})\])?:(?: |$)",
         "Ja|Fe|Ma|Ap|Ju|Au|Se|Oc|No|De",
+    ),
+    # The same in Chinese: `7月 26 18:32:50 host vllm[8052]: text`
+    "syslog_zh": Form(
+        r"1?\d月 [ \d]\d \d\d:\d\d:\d\d [\w.:-]{1,255} [^\s:\[\]]{1,64}(?:\[(?P<pid>\d{1,10})\])?:(?: |$)",
+        r"\d",
+        needles=("月 ".encode(),),
     ),
     # `docker compose logs` and `up` put the service in front of every line: `vllm-1  | text`
     "compose": Form(

@@ -9,7 +9,8 @@ import re
 from enum import StrEnum
 from typing import Any
 
-from tracetail.contract.engine_lines import EngineLine
+from tracetail.contract.engine_lines import EngineLine, outermost_header
+from tracetail.contract.header import Header
 
 
 class Part(StrEnum):
@@ -80,7 +81,7 @@ class Tracebacks:
         self.open: dict[bytes, str] = {key.encode(): value for key, value in state.get("open", {}).items()}
         """Whose lines have no header: their state, by the lines' prefix."""
         self.headed: dict[bytes, str] = {key.encode(): value for key, value in state.get("headed", {}).items()}
-        """Whose lines have a header: their state, by prefix, process and source."""
+        """Whose lines have a header: their state, by prefix, kind of header, process and source."""
 
     def state(self) -> dict[str, Any]:
         """Return what later lines depend on; JSON-serialisable."""
@@ -101,9 +102,15 @@ class Tracebacks:
 
         after_error: the record before is an error; frames without a `Traceback` line may follow it (Ray).
         """
-        headed = line.header.level is not None and not line.header.weak
+        headed = line.is_headed
         body = line.text[line.header.body if headed else line.prefix_end :]
-        table, key = (self.headed, _header_key(line)) if headed else (self.open, line.prefix)
+        if headed and not self.headed and NEEDLE not in body:
+            return Part.LINK if _LINK.match(body) else None
+        table, key = (
+            (self.headed, _header_key(line, outermost_header(line), line.header))
+            if headed
+            else (self.open, line.prefix)
+        )
         if NEEDLE in body and (_START.search(body) or _FAULT_START.match(body)):
             self._start(line, body, headed=headed)
             return Part.START
@@ -130,7 +137,10 @@ class Tracebacks:
         if state != _INDENTED or self.open.get(line.prefix) != _FRAMES:
             self._put(self.open, line.prefix, state)
         if headed:
-            self._put(self.headed, _header_key(line), state)
+            # A stamp is on all lines; of the headers that name a level only vLLM's, which names the source, too.
+            repeats = body.startswith(TRACEBACK) and (line.header.source is not None or not line.header.named)
+            stamp = outermost_header(line)
+            self._put(self.headed, _header_key(line, stamp, line.header if repeats else stamp), state)
         else:
             self._forget_headed(line.prefix)
 
@@ -155,9 +165,11 @@ def _is_one_record(line: EngineLine) -> bool:
     return line.header.level in _SAME_RECORD and b":" in (line.header.source or b"")
 
 
-def _header_key(line: EngineLine) -> bytes:
-    header = line.header
-    return b"\0".join((line.prefix, header.process or b"", header.source or b""))
+def _header_key(line: EngineLine, stamp: Header, header: Header) -> bytes:
+    """Return what distinguishes tracebacks. stamp: the outermost header; header: it, or the line's own."""
+    kind = b"" if header.body == stamp.body else b"inner"
+    kind = b"level" if header.named and not header.weak else kind
+    return b"\0".join((line.prefix, kind, header.process or b"", header.source or b""))
 
 
 def _step(state: str, body: bytes, *, weak: bool) -> tuple[Part | None, str | None]:

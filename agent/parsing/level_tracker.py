@@ -149,8 +149,7 @@ class LevelTracker:
             known = (self.level if self.cut else self._info).without_header
         else:
             known = self.cache.known(text, line, self._level_of(line))
-        first = line.text[line.prefix_end : line.prefix_end + 1]
-        if is_repeatable and line.header.timestamp is None and first and not first.isspace():
+        if is_repeatable and line.header.timestamp is None and not _continues(line):
             self.cache.put_text(text, known)
         return known
 
@@ -182,8 +181,15 @@ class LevelTracker:
             return self._error
         if own:
             return self.cache.levels[own]
-        first = line.text[line.prefix_end : line.prefix_end + 1]
-        return self.level if self.cut or not first or first.isspace() else self._info
+        return self.level if self.cut or _continues(line) else self._info
+
+
+def _continues(line: EngineLine) -> bool:
+    """Return whether a line continues the record before it: it is empty, or indented, if only behind a stamp."""
+    if line.header.level is None and line.header.body > line.prefix_end:
+        return True
+    first = line.text[line.prefix_end : line.prefix_end + 1]
+    return not first or first.isspace()
 
 
 def _has_traceback_behind_a_mild_header(block: bytes) -> bool:

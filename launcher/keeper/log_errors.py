@@ -4,13 +4,15 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tracetail.contract.engine_lines import EngineLine, json_message, read_line
+from tracetail.contract.engine_lines import EngineLine, json_message, outermost_header, read_line
 from tracetail.contract.tracebacks import FRAME_START, Part, Tracebacks
 
 LINE_MAX_BYTES = 4096
 """Bytes of a line that are searched: causes stand at its beginning."""
 JSON_MAX_BYTES = 256 * 1024
 """A line that is JSON is read whole: a traceback is one of its fields."""
+_JSON_WITHIN = 320
+"""Bytes within which JSON begins behind what docker, systemd or a platform puts in front of it."""
 
 HARMLESS = ("debug", "info")
 _SERVED = re.compile(
@@ -128,11 +130,15 @@ def read_errors(lines: Iterable[bytes]) -> LogErrors:
 
 def _parse(line: bytes) -> Iterator[tuple[EngineLine, bytes]]:
     """Yield the lines of a printed line, and the text to show: one, or each of a JSON message."""
-    parsed = read_line(line if b"{" in line[:64] and len(line) <= JSON_MAX_BYTES else line[:LINE_MAX_BYTES])
-    if not parsed.text.startswith(b"{", parsed.prefix_end):
+    parsed = read_line(line if b"{" in line[:_JSON_WITHIN] and len(line) <= JSON_MAX_BYTES else line[:LINE_MAX_BYTES])
+    at = parsed.prefix_end
+    if parsed.header.body > at and parsed.text.startswith(b"{", parsed.header.body):
+        stamp = outermost_header(parsed)
+        at = at if stamp.named or stamp.cacheable else stamp.body
+    if not parsed.text.startswith(b"{", at):
         yield parsed, line[:LINE_MAX_BYTES] if b"\x1b" not in line else parsed.message
         return
-    message = json_message(parsed.text[parsed.prefix_end :])
+    message = json_message(parsed.text[at:])
     if message is None:
         yield parsed, parsed.text
         return
@@ -169,7 +175,7 @@ class _Reader:
         message = Message(at, shown, text, level)
         if _SERVED.search(text) or text.startswith(_READY):
             self.alive_at = at
-        if parsed.header.level is not None and not parsed.header.weak:
+        if parsed.is_headed:
             self.headed_at = at
             self.logged_at = at if level is not None else self.logged_at
         part = self._tracebacks.add(parsed, after_error=self._after_error)
@@ -305,5 +311,5 @@ def _is_complete(failure: Failure) -> bool:
 def _key(line: EngineLine) -> tuple[bytes, bytes, bytes]:
     """Return what distinguishes the tracebacks of several processes that print at the same time."""
     header = line.header
-    headed = header.level is not None and not header.weak
+    headed = line.is_headed
     return line.prefix, (header.process or b"") if headed else b"", (header.source or b"") if headed else b""

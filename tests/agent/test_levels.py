@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.real_lines import STAMPS
 
 from tracetail.agent.parsing.header_cache import HeaderCache
 from tracetail.agent.parsing.parser import LineParser
@@ -61,6 +62,25 @@ def test_the_levels_of_a_start_that_failed_are_those_that_an_expert_gives(case: 
     wanted = json.loads((case / "expected.json").read_text())["levels"]
     found = levels(kept(*lines))
     assert [(n, lines[n], mark, found[n]) for n, mark in wanted if found[n] not in MARKS[mark]] == []
+
+
+BEHIND_TWO = ("211-", "212-", "516-", "527-", "581-", "626-")
+"""Logs whose lines are behind a stamp or a prefix of Ray's already: a stamp more hides where a traceback goes on."""
+
+
+@pytest.mark.parametrize("stamp", STAMPS.values(), ids=STAMPS)
+def test_the_levels_are_the_same_behind_what_another_program_puts_in_front_of_every_line(stamp: str) -> None:
+    wrong = []
+    for case in FIELD_STARTS:
+        lines = [line.removesuffix(b"\r") for line in (case / "log").read_bytes().removesuffix(b"\n").split(b"\n")]
+        found = levels(kept(*(stamp.encode() + line for line in lines)))
+        wanted = json.loads((case / "expected.json").read_text())["levels"]
+        wrong += [
+            (case.name, n, lines[n], mark, found[n])
+            for n, mark in wanted
+            if found[n] not in MARKS[mark] and lines[n].strip() and lines[n][:2] != b" E"  # ` ERR`, after a blank
+        ]
+    assert [one for one in wrong if not one[0].startswith(BEHIND_TWO)] == []
 
 
 @pytest.mark.parametrize("path", HEALTHY_LOGS, ids=lambda path: path.stem)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from support.real_lines import REAL_LINES
+from support.real_lines import REAL_LINES, STAMPS
 
 from tracetail.contract.engine_lines import (
     FORMS,
@@ -83,6 +83,31 @@ def test_every_form_is_recognised_behind_every_prefix(form, prefix):
         assert line.header.process == b"Worker_TP1"
     assert line.message.decode().startswith(real["message"])
     assert line.ids == ((b"t1", b"i1") if IDS in prefix else None)
+
+
+@pytest.mark.parametrize("stamp", STAMPS.values(), ids=STAMPS)
+@pytest.mark.parametrize(
+    "real", [real for real in REAL_LINES if real["level"]], ids=lambda real: f"{real['form']}-{real['line'][:40]}"
+)
+def test_a_header_is_recognised_behind_what_another_program_puts_in_front_of_every_line(real, stamp):
+    alone, stamped = read_line(real["line"].encode()), read_line((stamp + real["line"]).encode())
+    if not alone.header.named and stamped.header.level is None:  # indented: it continues the record before it
+        return
+    assert stamped.header.level == real["level"]
+    if real["form"] not in ("mindie", "cann", "torch_npu"):  # docker's date and their level are a header, too
+        assert text(stamped.header.source) == real.get("source")
+    assert alone.header.timestamp is None or stamped.header.timestamp is not None
+
+
+def test_json_is_recognised_behind_what_another_program_puts_in_front_of_every_line():
+    line = read_line(b'vllm-1  | {"timestamp": "2024-03-06T17:53:31Z", "level": "ERROR", "fields": {"message": "x"}}')
+    assert line.header.level == "error"
+    assert line.message.startswith(b'{"timestamp"')
+
+
+def test_what_is_indented_behind_a_stamp_has_no_level_of_its_own():
+    assert read_line(b"vllm-1  |   warnings.warn(").header.level is None
+    assert read_line(b"vllm-1  | Loading weights").header.level == "info"
 
 
 @pytest.mark.parametrize(

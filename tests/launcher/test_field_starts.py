@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.real_lines import STAMPS
 
 from tracetail.launcher import engines
 from tracetail.launcher.engines.causes.cause import Text
@@ -49,6 +50,17 @@ def test_the_cause_of_a_failed_start_is_named(name):
 def test_the_cause_is_the_same_for_a_custom_command(name):
     expected, end, lines = read_case(name)
     assert judge(expected, diagnose(engines.load("custom"), lines, end)) == []
+
+
+@pytest.mark.parametrize("stamp", STAMPS.values(), ids=STAMPS)
+def test_the_cause_is_the_same_behind_what_another_program_puts_in_front_of_every_line(stamp):
+    wrong = []
+    for name in NAMES:
+        expected, end, lines = read_case(name)
+        found = diagnose(engines.load(expected["engine"]), [stamp.encode() + line for line in lines], end)
+        wrong += [(name, one) for one in judge(expected, found)]
+    # torch_npu has its level before its date, so that docker's date is taken for that of its header
+    assert [one for one in wrong if "ERR99999" not in one[1] or not stamp.startswith("2025")] == []
 
 
 def test_without_the_known_causes_nine_of_ten_starts_are_explained_by_the_expected_line():

@@ -12,3 +12,11 @@ REAL_LINES: list[dict[str, Any]] = [
     json.loads(line)
     for line in (Path(__file__).parents[1] / "data" / "real-lines.jsonl").read_text(encoding="utf-8").splitlines()
 ]
+
+STAMPS = {
+    "compose": "vllm-1  | ",
+    "docker": "2025-06-18T08:00:00.561897123Z ",
+    "systemd": "Jun 18 08:00:00 host-1 vllm[812]: ",
+    "systemd in Chinese": "6月 18 08:00:00 host-1 vllm[812]: ",
+}
+"""What `docker compose up`, `docker logs --timestamps` and `journalctl` put in front of every line of a program."""
