@@ -43,6 +43,7 @@ _TITLES = {
     "llama_cpp": Text("llama.cpp", "llama.cpp"),
     "tgi": Text("Text Generation Inference", "Text Generation Inference"),
     "lmdeploy": Text("LMDeploy", "LMDeploy"),
+    "tensorrt": Text("TensorRT-LLM, Triton", "TensorRT-LLM、Triton"),
     "ray": Text("Ray", "Ray"),
     "ascend": Text("Ascend (CANN)", "昇腾（CANN）"),
     "slurm": Text("Slurm", "Slurm"),

@@ -8,7 +8,8 @@ What wins, in this order:
    or a known general cause, or the death of one of the server's processes, where it comes first;
 4. what a shell complained of last (a missing program), if the server logged nothing after it;
 5. the first other line of level error, or with which a program reports an error;
-6. a consequence (`Engine core initialization failed`).
+6. what a program of the system (`mkdir`) complained of last, if the server logged nothing after it;
+7. a consequence (`Engine core initialization failed`).
 
 A line counts where the engine printed it as an error only: a known cause must match from the beginning of a message,
 and a line whose header has the level info or debug is none. So the text of a logged prompt is not taken for a cause.
@@ -151,6 +152,9 @@ class _Search:
             self._candidates(after=self._errors.alive_at),
             key=lambda one: (one.rank, -one.at if one.rank == _ORDER[Rank.WEAK] else one.at),
         )
+        complaints = [one for one in self._errors.complaints if not self._is_survived(one)]
+        if complaints and (not fresh or fresh[0].rank == _ORDER[Rank.CONSEQUENCE]):
+            return _unrecognised([complaints[-1]])
         if fresh:
             first = fresh[0]
             reported = [
@@ -189,10 +193,14 @@ class _Search:
         """Return the rank of a message that names a known cause."""
         if found.cause.rank != Rank.WEAK:
             return _ORDER[found.cause.rank]
-        bare = message.text == message.line
-        if message.at < (self._errors.headed_at if bare else self._errors.logged_at):
+        if self._is_survived(message):
             return _SURVIVED
         return _ORDER[Rank.ROOT if self._ended_by_shell and message.at >= self._last_error else Rank.WEAK]
+
+    def _is_survived(self, message: Message) -> bool:
+        """Return whether the server logged something after what a shell or a program of the system complained of."""
+        bare = message.text == message.line
+        return message.at < (self._errors.headed_at if bare else self._errors.logged_at)
 
     def _of_traceback(self, failure: Failure) -> Candidate:
         """Return the cause that a traceback names: its last exception, or the last before that is no wrapper."""

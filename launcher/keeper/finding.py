@@ -7,6 +7,8 @@ from tracetail.launcher.engines.causes.cause import Text
 
 KNOWN = "known"
 UNRECOGNISED = "unrecognised"
+SIGNALS_MAX = 64
+"""The highest number of a signal of Linux; a higher status is the program's own: ssh and docker exec end with 255."""
 SHELL_SIGNAL = 128
 """A shell, or a container's runtime, ends with 128 and the number of the signal that ended its process."""
 
@@ -23,7 +25,8 @@ class End(NamedTuple):
         """The number of the signal that ended the server, or a process for which it reports it; 0 if none did."""
         if self.signal is not None:
             return signals.number_of(self.signal)
-        return self.code - SHELL_SIGNAL if self.code and self.code > SHELL_SIGNAL else 0
+        number = (self.code or 0) - SHELL_SIGNAL
+        return number if 0 < number <= SIGNALS_MAX else 0
 
 
 NO_END = End()

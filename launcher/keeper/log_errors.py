@@ -37,9 +37,19 @@ _ERROR_START = re.compile(
     rb"|[\w./+-]*/python[\d.]*: (?:No module named|Error while finding)|[\w./+-]{1,100}: line \d+: "
     rb"|(?:/[\w./+-]+|\w{2,10}): (?:\d+: )?[\w./+-]+: (?:not found|command not found)|docker: |exec \S+: "
     rb"|[\w./+-]+: error while loading shared libraries: "
+    rb"|[\w./+-]{1,120}\.cuh?:\d{1,7}: .{0,200}Assertion |std::exception: "
+    rb"|Error while finding module specification for "
     rb"|standard_init_linux|Failed: Cuda error |couldn't bind to server socket|Error response from daemon: "
 )
 """How lines without a header begin that report an error: of C++, Python, argparse, compilers, shells, CANN."""
+
+_COMPLAINT = re.compile(
+    rb"[\w./+-]{1,100}: (?:\d+: )?(?:.{1,300}: (?:No such file(?: or directory)?|Permission denied"
+    rb"|Operation not permitted|Invalid argument|No space left on device|Read-only file system"
+    rb"|Not a directory|Is a directory|Cannot allocate memory|Device or resource busy|Input/output error"
+    rb"|Stale file handle)|(?:cannot|can't|could not|failed to|unable to) .{1,300})$"
+)
+"""How programs of the system say that they failed: `mkdir: cannot create directory 'x': Permission denied`."""
 
 _WENT_ON = re.compile(
     rb"Error retrieving (?:safetensors|file list): |Failed to import Triton kernels\. "
@@ -93,6 +103,8 @@ class LogErrors(NamedTuple):
     messages: list[Message]
     """Lines outside of tracebacks, but those of a header with level debug or info."""
     tracebacks: list[Failure]
+    complaints: list[Message]
+    """Lines with which a program of the system says that it failed; scripts often go on after one."""
     lines: list[Failure]
     """Lines of level error outside of tracebacks, and lines with which programs report an error."""
     alive_at: int
@@ -120,7 +132,7 @@ class LogErrors(NamedTuple):
 
 def read_errors(lines: Iterable[bytes]) -> LogErrors:
     """Read the lines of a log: texts, without stamp and prefix."""
-    found = LogErrors([], [], [], -1, [], [], [], -1, -1)
+    found = LogErrors([], [], [], [], -1, [], [], [], -1, -1)
     reader = _Reader(found)
     for at, line in enumerate(lines):
         for parsed, shown in _parse(line):
@@ -202,6 +214,8 @@ class _Reader:
             self.found.lines[-1].exceptions[0].append(message)
         elif text:
             self._headline = None
+            if message.level is None and _COMPLAINT.match(text):
+                self.found.complaints.append(message)
 
     def _continues_last(self, message: Message, text: bytes) -> bool:
         """Return whether a line continues the error before it: C++'s what(), the message of a panic of Rust."""

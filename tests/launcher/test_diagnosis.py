@@ -296,6 +296,26 @@ def test_a_signal_is_named_where_the_log_says_nothing(end, code, text):
     assert found.hint.en
 
 
+@pytest.mark.parametrize("status", [193, 254, 255])
+def test_a_status_above_that_of_the_last_signal_is_no_signal(status):
+    """Bash ends with 254 where it cannot fork; ssh, docker exec and Python's sys.exit(-1) with 255."""
+    assert diagnose(VLLM, [b"INFO: starting"], End(status)) is None
+
+
+def test_what_a_program_of_the_system_complains_of_is_the_cause_if_nothing_else_is_named():
+    complaint = b"mkdir: cannot create directory \xe2\x80\x98/proc/logs\xe2\x80\x99: No such file or directory"
+    found = diagnose(VLLM, [complaint], End(1))
+    assert found is not None
+    assert (found.kind, found.evidence) == (UNRECOGNISED, [complaint.decode()])
+
+    served = b"INFO 11-22 13:12:10 [api_server.py:90] starting"
+    assert diagnose(VLLM, [complaint, served], End(1)) is None
+    for other in (b"error: invalid argument: 0.0.0.0", b"start.sh: line 4: vllm: command not found"):
+        found = diagnose(VLLM, [complaint, other, complaint], End(1))
+        assert found is not None
+        assert found.kind == KNOWN
+
+
 def test_a_log_that_says_nothing_names_no_cause():
     assert diagnose(VLLM, [b"INFO 10-11 06:19:31 selector.py:42] Using Torch SDPA backend."], End(1)) is None
 

@@ -43,6 +43,20 @@ CAUSES = (
         (
             Line(b"could not select device driver", _DAEMON + rb"(?P<why>could not select device driver .{1,80})"),
             Line(b"unresolvable CDI devices", rb"Error: .{0,200}(?P<why>unresolvable CDI devices .{1,80})"),
+            Line(
+                b"failed to stat CDI host device",
+                rb'Error: .{0,200}(?P<why>failed to stat CDI host device "[^"]{1,100}": no such file or directory)',
+            ),
+            Line(
+                b"no runtime for ",
+                rb"(?:\w+ +)?(?:Warning +FailedCreatePodSandBox .{1,160})?Failed (?:to )?create pod sandbox: .{0,250}"
+                rb'(?P<why>no runtime for "[\w.-]+" is configured)',
+            ),
+            Line(
+                b"Allocate failed due to ",
+                rb"(?:Message: +|\s*Warning +UnexpectedAdmissionError .{1,80}kubelet +)?(?:Pod )?Allocate failed due to "
+                rb"(?P<why>.{1,250}?)(?:, which is unexpected|$)",
+            ),
             Line(b"stat nvidia.com/gpu=", rb"Error: (?P<why>stat nvidia\.com/gpu=\S+: no such file or directory)"),
             Line(
                 b"error gathering device information",
@@ -90,7 +104,7 @@ CAUSES = (
             Line(b"[FATAL tini", rb"\[FATAL tini \(\d+\)\] exec (?P<program>\S+) failed: "),
             Line(
                 b"executable file not found",
-                rb'(?:(?:docker: )?Error response from daemon|Error): .{0,400}exec: "(?P<program>[^"]+)": executable file not found in \$PATH',
+                rb'(?:(?:docker: )?Error response from daemon|Error): .{0,400}exec: \\?"(?P<program>[^"\\]+)\\?": executable file not found in \$PATH',
             ),
             Line(
                 b"no such file or directory",

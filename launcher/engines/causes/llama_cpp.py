@@ -127,6 +127,13 @@ CAUSES = (
     ),
     Cause(
         "engine_failed",
+        Text("Ollama's runner ended", "Ollama 的 runner 已退出"),
+        ABOVE,
+        (Line(b"llama runner terminated", rb'source=\S+ msg="llama runner terminated" error="exit status \d+'),),
+        Rank.CONSEQUENCE,
+    ),
+    Cause(
+        "engine_failed",
         Text("the model was not loaded", "模型加载失败"),
         ABOVE,
         (

@@ -56,6 +56,8 @@ CAUSES = (
                 b"DefaultCPUAllocator: ",
                 rb"[^'\"]{0,100}DefaultCPUAllocator: (?:can't allocate memory|not enough memory): you tried to allocate (?P<size>\d+) bytes",
             ),
+            Line(b"MemoryError", rb"MemoryError$"),
+            Line(b"std::bad_alloc", rb"std::bad_alloc$"),
             Line(b"[Errno 12]", rb"\[Errno 12\] Cannot allocate memory"),
         ),
     ),

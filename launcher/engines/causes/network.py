@@ -18,6 +18,10 @@ CAUSES = (
                 rb"\[Errno \d+\] error while attempting to bind on address \((?P<address>[^)]*)\)",
             ),
             Line(
+                b"bind: address already in use",
+                rb"(?:[\w ]{1,60}: )?listen (?:tcp|tcp4|tcp6) (?P<address>\S+): bind: address already in use",
+            ),
+            Line(
                 b"failed to listen on any local network address",
                 rb"The server socket has failed to listen on any local network address\. "
                 rb"(?:port: (?P<address>\d+), )?(?=.{0,200}(?:EADDRINUSE|errno: 98))",

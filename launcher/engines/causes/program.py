@@ -21,6 +21,13 @@ _SCRIPT = rb"[\w./-]+: ?(?:(?:line |" + "行 ?".encode() + rb")?\d+: |" + r"第 
 """How a shell names a script and its line; bash in Chinese in its old and new forms (its po/zh_CN.po)."""
 _SHELL = rb"(?:-?(?:[\w./-]*/)?(?:ba|da|z)?sh: (?:\d+: )?|" + _SCRIPT + rb")(?:exec: )?"
 """How a shell begins what it says of a command: its own name, or the script's and the line."""
+_QUOTE = rb"(?:['`]|\xe2\x80[\x98\x99])"
+"""What coreutils put around a name, in C and in UTF-8."""
+_RUNNER = (
+    rb"(?:[\w./-]*/)?(?:env|nohup|nice|stdbuf|setsid|timeout|taskset|numactl|ionice|chrt|unshare): "
+    rb"(?:failed to (?:run command|execute) )?" + _QUOTE + rb"?"
+)
+"""How a program that runs another begins to say that it cannot."""
 
 CAUSES = (
     Cause(
@@ -111,7 +118,7 @@ CAUSES = (
         (
             Line(
                 b"' not found (required by",
-                rb"(?P<name>/\S+): version [`'](?P<version>[\w.]+)' not found \(required by",
+                rb"(?:[\w./+-]+: )?(?P<name>/\S+): version [`'](?P<version>[\w.]+)' not found \(required by",
             ),
         ),
     ),
@@ -122,7 +129,13 @@ CAUSES = (
             "install the versions that the engine asks for into an environment of its own",
             "在独立环境中安装引擎要求的版本",
         ),
-        (Line(b"cannot import name", rb"(?P<name>cannot import name '[^']+' from '[^']+')"),),
+        (
+            Line(
+                b"' is already used by a Transformers model",
+                rb"(?P<name>'.{1,200}' is already used by a Transformers model)",
+            ),
+            Line(b"cannot import name", rb"(?P<name>cannot import name '[^']+' from '[^']+')"),
+        ),
     ),
     Cause(
         "import_failed",
@@ -264,7 +277,47 @@ CAUSES = (
         ),
         (
             Line(b"not found", _SHELL + rb"(?P<name>[\w./+-]+): (?:command )?not found"),
+            Line(
+                b"No such file or directory",
+                _RUNNER + rb"(?P<name>[\w./+-]+)" + _QUOTE + rb"?: No such file or directory",
+            ),
+            Line(
+                b"required file not found",
+                _SHELL + rb"(?P<name>[\w./+-]+): cannot execute: required file not found",
+            ),
+            Line(
+                b"bad interpreter: No such file",
+                rb"(?:" + _SHELL + rb")?[\w./+-]+: (?P<name>[\w./+-]+): bad interpreter: No such file or directory",
+            ),
+            Line(b"no such file or directory", rb"exec (?P<name>/?[\w./+-]+): no such file or directory$"),
             Line("未找到命令".encode(), _SHELL + rb"(?P<name>[\w./+-]+): " + "未找到命令".encode()),
+        ),
+        Rank.WEAK,
+    ),
+    Cause(
+        "windows_line_ends",
+        Text("the script has Windows line ends (CRLF)", "脚本使用了 Windows 换行符（CRLF）"),
+        Text(
+            "convert it (dos2unix, sed -i 's/\\r$//'), and keep git from converting it back (*.sh text eol=lf)",
+            "转换它（dos2unix 或 sed -i 's/\\r$//'），并避免 git 再次转换（*.sh text eol=lf）",
+        ),
+        (
+            Line(b"^M: bad interpreter", rb"[\w./+: -]{1,200}\^M: bad interpreter: "),
+            Line(b"\\r", rb"[\w./+-]*env: " + _QUOTE + rb"[\w./+-]+\\r" + _QUOTE + rb": No such file or directory"),
+            Line(b"$'\\r': ", _SHELL + rb"\$'\\r': command not found"),
+        ),
+        Rank.WEAK,
+    ),
+    Cause(
+        "variable_unset",
+        Text("the script needs the variable {name}, which is not set", "脚本需要变量 {name}，但它没有设置"),
+        Text("set it in `environ`", "在 `environ` 中设置它"),
+        (
+            Line(b": unbound variable", _SHELL + rb"(?P<name>[A-Za-z_]\w*(?:\[[^\]]{1,20}\])?): unbound variable"),
+            Line(
+                b": parameter n",
+                _SHELL + rb"(?P<name>[A-Za-z_]\w*): parameter (?:not set|null or not set)(?: or null)?$",
+            ),
         ),
         Rank.WEAK,
     ),
@@ -412,6 +465,10 @@ CAUSES = (
         ),
         (
             Line(b"can't start new thread"),
+            Line(
+                b"Resource temporarily unavailable",
+                _SHELL + rb"fork: (?:retry: )?Resource temporarily unavailable",
+            ),
             Line(b"pthread_create failed", rb"(?:OpenBLAS )?\w*: pthread_create failed for thread \d+"),
         ),
     ),
@@ -423,6 +480,10 @@ CAUSES = (
             "检查 `args` 和 `environ` 中的路径；上文显示了是谁需要它",
         ),
         (
+            Line(
+                b"can't open file '",
+                _PYTHON + rb"can't open file '(?P<path>[^']+)': \[Errno 2\] No such file or directory",
+            ),
             Line(
                 b"[Errno 2] No such file or directory",
                 rb"(?<=FileNotFoundError: )\[Errno 2\] No such file or directory(?:: '(?P<path>[^']*)')?",
@@ -453,6 +514,14 @@ CAUSES = (
             Line(
                 b"o space left on device",
                 rb"(?:when writing output to (?P<path>\S+): |\[Errno 28\] |error writing to (?P<output>\S+): |I/O error: |\w+ error: )?[Nn]o space left on device",
+            ),
+            Line(
+                b"o space left on device",
+                rb"(?:" + _SHELL + rb"|(?:cp|mv|dd|tee|cat|tar|mkdir|touch): ).{0,400}: No space left on device",
+            ),
+            Line(
+                b"no space left on device",
+                rb"\s*Warning +Failed .{1,80}kubelet +Failed to pull image .{1,400}: no space left on device",
             ),
             Line(b"Disk quota exceeded", rb"(?:\[Errno 122\] )?Disk quota exceeded"),
         ),

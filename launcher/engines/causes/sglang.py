@@ -81,6 +81,48 @@ CAUSES = (
         Rank.GENERAL,
     ),
     Cause(
+        "peer_unreachable",
+        Text(
+            "the bootstrap server of the prefill server cannot be reached at {host}:{port}",
+            "无法连接 prefill 服务的 bootstrap 服务 {host}:{port}",
+        ),
+        Text(
+            "start the prefill server first; its --disaggregation-bootstrap-port must be the one that the router names",
+            "先启动 prefill 服务；其 --disaggregation-bootstrap-port 须与 router 中的一致",
+        ),
+        (
+            Line(
+                b"Error fetching prefill parallel info from bootstrap",
+                rb"Error fetching prefill parallel info from bootstrap: HTTPConnectionPool\(host='(?P<host>[^']+)', port=(?P<port>\d+)\)",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "peer_unreachable",
+        Text("Mooncake cannot reach {address}", "Mooncake 无法连接 {address}"),
+        Text(
+            "see that the server there still runs, and that its ports are open: its address is the one that it registered",
+            "确认该地址上的服务仍在运行且端口开放；这是它注册时使用的地址",
+        ),
+        (
+            Line(
+                b"SocketHandShakePlugin: connect()",
+                rb"SocketHandShakePlugin: connect\(\) ?(?P<address>\S+): Connection refused",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "address_not_available",
+        Text("the router's --host is no IP address", "router 的 --host 不是 IP 地址"),
+        Text(
+            "give an address, not a host's name: 0.0.0.0 for all",
+            "使用 IP 地址而不是主机名：0.0.0.0 表示监听所有网卡",
+        ),
+        (Line(b"Invalid address: invalid socket address syntax"),),
+    ),
+    Cause(
         "max_model_len",
         Text(
             "--context-length {wanted} is more than the model's {most}",

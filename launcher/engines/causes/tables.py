@@ -18,6 +18,7 @@ from tracetail.launcher.engines.causes import (
     ray,
     sglang,
     slurm,
+    tensorrt,
     tgi,
     torch,
     vllm,
@@ -33,7 +34,7 @@ _TABLES = {
     "llama.cpp": (llama_cpp, *COMMON),
     "tgi": (tgi, *COMMON),
     "lmdeploy": (lmdeploy, ray, ascend, *COMMON),
-    "custom": (vllm, sglang, mindie, llama_cpp, tgi, lmdeploy, ray, ascend, *COMMON),
+    "custom": (vllm, sglang, mindie, llama_cpp, tgi, lmdeploy, tensorrt, ray, ascend, *COMMON),
 }
 """The tables with which an engine's log is read; a custom command is often an engine in a container."""
 _HINTS = {
