@@ -6,6 +6,7 @@ import time
 import jwt
 import pytest
 from aiohttp import web
+from support.environment import free_port
 from support.panel_browser import (
     COUNT,
     FOLLOWING,
@@ -395,6 +396,58 @@ async def test_a_page_of_another_origin_that_is_not_configured_can_embed_neither
             await until(page, f"{PANEL}.shadowRoot && !{part('.notice')}.hidden")
             assert await page.evaluate(TEXTS) == []
             assert any("frame-ancestors" in text for text in page.wrong)
+            # It says what to configure, and goes on saying it while it tries again.
+            said = await page.evaluate(f"{part('.notice')}.innerText")
+            assert "The panel does not answer this page." in said
+            assert f'[panel] origins = ["{platform.url}"]' in said
+            hidden = (
+                "new MutationObserver(() => (window.blinked ||= notice.hidden)).observe(notice, {attributes: true})"
+            )
+            await page.evaluate(f"window.notice = {part('.notice')}; {hidden}")
+            asked = "performance.getEntriesByType('resource').filter(e => e.name.includes('/api/logs')).length"
+            before = await page.evaluate(asked)
+            await until(page, f"{asked} >= {before + 2}")
+            assert await page.evaluate("Boolean(window.blinked)") is False
+
+
+async def test_a_page_whose_panel_does_not_answer_says_which_panel(loki, browser, start_panel):
+    nobody = f"http://127.0.0.1:{free_port()}"
+    async with Platform() as platform, start_panel(loki.url, origins=[platform.url]) as panel:
+        platform.html = f"""<!doctype html><script type="module" src="{panel.url}/tracetail-panel.js"></script>
+            <tracetail-panel src="{nobody}" trace-id="t1" locale="en"></tracetail-panel>"""
+        async with opened(browser, platform.url) as page:
+            await until(page, f"{PANEL}.shadowRoot && !{part('.notice')}.hidden")
+            said = await page.evaluate(f"{part('.notice')}.innerText")
+            assert said.startswith("The panel does not answer.")
+            assert nobody in said
+
+
+async def test_styles_of_the_page_around_do_not_get_into_the_element(loki, browser, start_panel):
+    fill(loki, 3)
+    parts = ".row, .row .text, .row .number, .count, .follow, .link, .toolbar input, .toolbar select, .toolbar button"
+    looks = f"""(parts) => [...{PANEL}.shadowRoot.querySelectorAll(parts)].map((one) => {{
+        const style = getComputedStyle(one);
+        const names = ["color", "fontFamily", "fontSize", "lineHeight", "letterSpacing", "textAlign", "textTransform",
+          "whiteSpace", "direction", "cursor", "userSelect", "listStyleType", "wordSpacing", "textIndent", "height"];
+        return [one.tagName, one.className, ...names.map((name) => name + " " + style[name])].join(", ");
+      }})"""
+    seen = []
+    async with Platform() as platform, start_panel(loki.url, origins=[platform.url]) as panel:
+        for style in (
+            "",
+            """* { font: italic 40px/4 cursive !important; color: hotpink !important; letter-spacing: 9px !important;
+                   text-transform: uppercase !important; }
+               body { text-align: center; white-space: nowrap; direction: rtl; cursor: wait; user-select: none;
+                   list-style: square; word-spacing: 1em; text-indent: 3em; }""",
+        ):
+            platform.html = f"""<!doctype html><meta charset="utf-8"><style>{style}</style><body>
+                <script type="module" src="{panel.url}/tracetail-panel.js"></script>
+                <tracetail-panel src="{panel.url}" trace-id="t1" locale="en" style="height: 400px">
+                </tracetail-panel>"""
+            async with opened(browser, platform.url) as page:
+                await until(page, f"{PANEL}.shadowRoot && {SEEN}.length === 3 && {IS_LIVE}")
+                seen.append(await page.evaluate(looks, parts))
+    assert seen[0] == seen[1]
 
 
 async def test_the_keyboard_page_the_language_and_a_narrow_window(loki, panel, browser):

@@ -60,6 +60,10 @@ const ENGLISH = {
   tokenRefused: "The token was refused.",
   useToken: "Use this token",
   error: "The log cannot be read now. Trying again…",
+  noAnswer: "The panel does not answer. Trying again…",
+  noAnswerMeans: (/** @type {string} */ panel) => `Does it run at \`${panel}\`, and does this browser reach it? A page with a Content-Security-Policy has to allow it in \`connect-src\`.`,
+  pageRefused: "The panel does not answer this page.",
+  pageRefusedMeans: (/** @type {string} */ panel, /** @type {string} */ page) => `Pages of other origins than \`${panel}\` have to be named in its configuration: \`[panel] origins = ["${page}"]\`.`,
   noMetadata:
     "This Loki keeps no structured metadata: there are no states, levels, processes and filters, and the pieces of long lines are not joined.",
 
@@ -312,6 +316,10 @@ const CHINESE = {
   tokenRefused: "令牌被拒绝。",
   useToken: "使用此令牌",
   error: "暂时无法读取日志，正在重试…",
+  noAnswer: "面板没有应答，正在重试…",
+  noAnswerMeans: (panel) => `它在 \`${panel}\` 运行吗，本浏览器能访问吗？页面若有 Content-Security-Policy，须在 \`connect-src\` 中允许它。`,
+  pageRefused: "面板不应答这个页面。",
+  pageRefusedMeans: (panel, page) => `与 \`${panel}\` 不同源的页面须写入它的配置：\`[panel] origins = ["${page}"]\`。`,
   noMetadata: "此 Loki 不保存结构化元数据：没有状态、级别和进程，也无法按它们筛选；被切分的长行不会合并。",
 
   unknownParameters: (names) => `地址中有面板不认识的参数：${names}`,

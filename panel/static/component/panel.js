@@ -290,7 +290,7 @@ export class Panel {
         page: (page) => this.#showPage(page),
         opened: (traceId) => this.#opened(traceId),
         offered: (page) => this.#offerLaunches(page),
-        failed: (error) => this.#display.showNotice((t) => failureNotice(t, error)),
+        failed: (error) => this.#display.showNotice((t) => failureNotice(t, error, this.#host.src())),
         lines: (data) => this.#receive(data),
         launches: (launches) => this.#receiveLaunches(launches),
         status: ({ loki }) => this.#display.showLoki(loki !== "ok"),

@@ -75,23 +75,26 @@ export class Session {
     this.#stream?.retry();
   }
 
-  async open() {
+  /** @param {boolean} [isRepeated] whether it is tried again, by itself */
+  async open(isRepeated = false) {
     this.#close();
     const { signal } = (this.#opening = new AbortController());
     this.#isOpening = true;
-    this.#on.opening();
+    if (!isRepeated) this.#on.opening();
     this.#on.link("connecting");
     try {
       if (this.#scope.isGiven) await this.#openLog(signal);
       else await this.#offerLaunches(signal);
     } catch (error) {
       if (signal.aborted) return;
-      const code = refusalCode(error);
-      if (code) this.#on.tokenNeeded(code);
+      const refusal = refusalCode(error);
+      if (refusal) this.#on.tokenNeeded(refusal);
       else {
         this.#on.link("lost");
-        this.#on.failed({ code: error instanceof ApiError ? error.code : "", message: messageOf(error) });
-        this.#reopening = setTimeout(() => this.open(), REOPEN_MS);
+        const code = error instanceof ApiError ? error.code : await this.#api.whyNoAnswer();
+        if (signal.aborted) return;
+        this.#on.failed({ code, message: messageOf(error) });
+        this.#reopening = setTimeout(() => this.open(true), REOPEN_MS);
       }
     } finally {
       if (!signal.aborted) this.#isOpening = false;

@@ -69,6 +69,21 @@ export class PanelApi {
   }
 
   /**
+   * Why a request had no answer. The browser does not say, but every page may read the component's own script.
+   * @returns {Promise<"page_refused" | "no_answer">}
+   */
+  async whyNoAnswer() {
+    const script = this.#url("/tracetail-panel.js");
+    try {
+      if (new URL(script).origin === location.origin) return "no_answer";
+      await fetch(script, { method: "HEAD", cache: "no-store", credentials: "omit" });
+      return "page_refused";
+    } catch {
+      return "no_answer";
+    }
+  }
+
+  /**
    * @param {string} path
    * @param {Parameters} parameters
    */

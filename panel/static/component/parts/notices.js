@@ -19,8 +19,13 @@ export function emptyNotice(t, traceId) {
 /**
  * @param {Messages} t
  * @param {{code: string, message: string}} error
+ * @param {string} panel the panel's address
  */
-export function failureNotice(t, { code, message }) {
+export function failureNotice(t, { code, message }, panel) {
+  if (code === "no_answer") return [element("h2", {}, t.noAnswer), element("p", {}, ...withCode(t.noAnswerMeans(panel)))];
+  if (code === "page_refused") {
+    return [element("h2", {}, t.pageRefused), element("p", {}, ...withCode(t.pageRefusedMeans(panel, location.origin)))];
+  }
   return [element("h2", {}, code === "loki_unavailable" ? t.lokiDown : t.error), element("p", {}, message)];
 }
 

@@ -30,9 +30,7 @@ const CSS = String.raw`
   display: block;
   height: 100%;
   min-height: 220px;
-  color: var(--fg);
   background: var(--bg);
-  font: 13px/1.45 var(--font);
   color-scheme: light;
   overflow: hidden;
   contain: content;
@@ -70,7 +68,12 @@ button:disabled { opacity: .45; cursor: default; }
 button[aria-pressed="true"] { background: var(--accent-soft); color: var(--accent); }
 :focus { outline: none; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
-.panel { display: flex; flex-direction: column; height: 100%; min-width: 0; position: relative; }
+/* What is inherited does not stop at a shadow root: here it does, but what hides the element or bars it from the mouse. */
+.panel {
+  all: initial; direction: ltr; visibility: inherit; pointer-events: inherit; color-scheme: inherit; box-sizing: border-box;
+  user-select: text; -webkit-user-select: text; font: 13px/1.45 var(--font); color: var(--fg);
+  display: flex; flex-direction: column; height: 100%; min-width: 0; position: relative;
+}
 
 .head { display: flex; align-items: center; gap: 8px 12px; padding: 7px 10px 6px; flex-wrap: wrap; min-width: 0; }
 .home { color: var(--fg-quiet); text-decoration: none; font-size: 18px; line-height: 1; padding: 0 4px; }
