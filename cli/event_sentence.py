@@ -91,7 +91,8 @@ def _receipt(fields: _Fields) -> str:
     if rejected != "0":
         english = f"Loki has the log but for {rejected} lines that it refused"
         return both(english, f"Loki 已有日志，但拒收了 {rejected} 行")
-    return both(f"Loki has all {lines} lines", f"Loki 已有全部 {lines} 行")
+    all_lines = "the one line" if lines == "1" else f"all {lines} lines"
+    return both(f"Loki has {all_lines}", f"Loki 已有全部 {lines} 行")
 
 
 _SENTENCES: dict[str, Callable[[_Fields], str]] = {

@@ -53,6 +53,7 @@ _WORDS = (
     (" | null", ""),
     ("`int` <= 65535", "a port from 1 to 65535"),
     ("`int` >= 1", "a number from 1"),
+    ("`float` > 0.0", "a number over 0"),
     ("`array`", "a list"),
     ("`object`", "an object"),
     ("`str`", "a string"),
@@ -70,6 +71,12 @@ def parse_json(text: str) -> dict[str, Any]:
         value = json.loads(text)
     except RecursionError as error:
         raise ParametersError("the parameters are not valid JSON: nested too deeply") from error
+    except json.JSONDecodeError as error:
+        if not text.strip():
+            raise ParametersError("the parameters are empty: expected a JSON object, at least {}") from error
+        found = repr(text[error.pos]) if error.pos < len(text) else "the end"
+        place = f"line {error.lineno} column {error.colno}"
+        raise ParametersError(f"the parameters are not valid JSON: {error.msg}: {place}, found {found}") from error
     except ValueError as error:
         raise ParametersError(f"the parameters are not valid JSON: {error}") from error
     if not isinstance(value, dict):
@@ -97,8 +104,9 @@ def with_defaults(values: dict[str, Any], services: Mapping[str, Mapping[str, An
     if not name:
         return values
     if not isinstance(name, str) or name not in services:
-        known_names = ", ".join(services) or "none"
-        raise ParametersError(f"service {name!r} is not in the configuration; known are: {known_names}")
+        if not services:
+            raise ParametersError(f"service {name!r} is not in the configuration, which has none")
+        raise ParametersError(f"service {name!r} is not in the configuration; known are: {', '.join(services)}")
     defaults = normalize(services[name], where=f"launcher.services.{name}: ")
     merged = {key: {**_mapping(defaults.get(key)), **_mapping(values.get(key))} for key in ("environ", "container")}
     return {**defaults, **values, **{key: value for key, value in merged.items() if value}}

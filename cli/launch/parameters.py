@@ -30,16 +30,14 @@ def read(given: str | None) -> dict[str, Any]:
     """Return the JSON object of --params as it stands. Raises ParametersError."""
     if given is None:
         text = "{}"
-    elif given == "-":
+    elif given == "-" or given.startswith("@"):
         try:
-            text = sys.stdin.buffer.read().decode()
+            content = sys.stdin.buffer.read() if given == "-" else Path(given[1:]).read_bytes()
+            text = content.decode("utf-8-sig")  # Windows' editors put a byte order mark in front
         except UnicodeDecodeError as error:
-            raise ParametersError(f"--params -: {error}") from error
-    elif given.startswith("@"):
-        try:
-            text = Path(given[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ParametersError(f"--params {given}: {error}") from error
+            raise ParametersError(f"--params {given} cannot be read: it is not UTF-8 ({error})") from error
+        except OSError as error:
+            raise ParametersError(f"--params {given} cannot be read: {error.strerror or error}") from error
     else:
         text = given
     return params_input.parse_json(text)

@@ -42,6 +42,7 @@ FAILED = (
             "Ended after 9.1 s, stopped (signal SIGTERM)",
             "9.1 秒后结束，已停止（信号 SIGTERM）",
         ),
+        ("receipt lines=1 bytes=586 rejected=0", "Loki has the one line", "Loki 已有全部 1 行"),
         ("receipt lines=41 bytes=4320 rejected=0", "Loki has all 41 lines", "Loki 已有全部 41 行"),
         (
             "receipt lines=41 bytes=4320 rejected=2",

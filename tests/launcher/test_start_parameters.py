@@ -203,3 +203,39 @@ def test_directories_have_their_mode_whatever_the_umask(world):
     assert b"TRACETAIL_RESULT" in started.stdout
     for path in (world.state / "launches", world.launches()[0].path):
         assert path.stat().st_mode & 0o7777 == 0o2750, path
+
+
+@pytest.mark.parametrize(
+    ("given", "english", "chinese"),
+    [
+        (b" ", "the parameters are empty: expected a JSON object", "参数是空的：应为 JSON 对象"),
+        ("{“modelName”: “m”}".encode(), "line 1 column 2, found '“'", "第 1 行第 2 列是 '“'：此处应为双引号"),
+        ('{"modelName"："m"}'.encode(), "Expecting ':' delimiter: line 1 column 13, found '：'", "第 13 列是 '：'"),
+        (b'{"modelName": "m"', "found the end", "第 1 行第 18 列是 末尾：此处应为 ','"),
+        (b'{"modelName": "m"}{', "Extra data", "JSON 之后还有多余的内容"),
+        (b'{"workDir": "C:\\data"}', "Invalid \\escape", "无效的 \\ 转义"),
+        ('{"modelName": "模型"}'.encode("gbk"), "cannot be read: it is not UTF-8", "不是 UTF-8 编码"),
+        (b'{"modelName": "m", "readyTimeoutSec": 0}', "expected a number over 0", "应为大于 0 的数字"),
+    ],
+)
+def test_parameters_that_are_no_json_are_refused_with_the_place_in_both_languages(
+    world, tmp_path, given, english, chinese
+):
+    path = tmp_path / "service.json"
+    path.write_bytes(given)
+    refused = world.run("start", "--params", f"@{path}")
+    assert refused.status == 2
+    assert english in refused.result["cause"]
+    assert chinese in refused.result["causeZh"]
+
+
+def test_a_file_of_parameters_may_begin_with_the_byte_order_mark_of_an_editor(world, tmp_path):
+    path = tmp_path / "service.json"
+    path.write_bytes(b'\xef\xbb\xbf{"modelName": "m"}')
+    assert "modelPath is missing" in world.run("start", "--params", f"@{path}").stderr
+
+
+def test_a_file_of_parameters_that_is_missing_is_named_in_both_languages(world, tmp_path):
+    refused = world.run("start", "--params", f"@{tmp_path}/none.json")
+    assert refused.result["cause"] == f"--params @{tmp_path}/none.json cannot be read: No such file or directory"
+    assert refused.result["causeZh"].startswith(f"无法读取 --params @{tmp_path}/none.json：")

@@ -162,8 +162,9 @@ const ENGLISH = {
     refused: /** @type {Sentence} */ ((f) => `Not started${f.part(": ", "cause")}`),
     restarted: /** @type {Sentence} */ ((f) => `Started again as ${f.get("launchId")}${f.part(", attempt ", "attempt")}`),
     receipt: /** @type {Sentence} */ ((f) => {
-      const rejected = f.get("rejected");
-      return `Loki has ${rejected && rejected !== "0" ? `the log but for ${rejected} lines that it refused` : `all ${f.get("lines")} lines`} (${f.size("bytes")})`;
+      const [lines, rejected] = [f.get("lines"), f.get("rejected")];
+      const all = lines === "1" ? "the one line" : `all ${lines} lines`;
+      return `Loki has ${rejected && rejected !== "0" ? `the log but for ${rejected} lines that it refused` : all} (${f.size("bytes")})`;
     }),
     reported: /** @type {Sentence} */ ((f) => `Reported by callback: ${f.part("", ["state", "event"])}${f.part(", ", "cause")}`),
     gap: /** @type {Sentence} */ ((f) =>
