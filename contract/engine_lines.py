@@ -43,13 +43,15 @@ ESCAPE = b"\x1b"
 _KEY_VALUE = r"(?:pid=(?P<pid>\d{1,10})|ip=(?P<node>[0-9A-Fa-f.:]{2,45})|[a-z_]{2,16}=[^\s,()]{1,128})"
 PREFIX_PATTERN = (
     rf"(?:(?:\[traceId=(?P<trace>{ID_PATTERN}) instanceId=(?P<instance>{ID_PATTERN})\]"
-    rf"|\((?:(?P<process>[A-Za-z][\w.:/-]{{0,63}})(?:\([^()\s]{{1,64}}\))?,? )?(?:{_KEY_VALUE}(?:, ?| )?){{1,8}}\)"
+    r"|\((?:(?P<process>[A-Za-z][\w.:/-]{0,63}(?: [A-Z]{2}\d{1,4}){0,4})(?:\([^()\s]{1,64}\))?,? )?"
+    rf"(?:{_KEY_VALUE}(?:, ?| )?){{1,8}}\)"
     r"|\((?P<daemon>raylet|autoscaler|gcs_server)(?:[ ,][^()]{0,64})?\)"
     r"|\[(?:rank|default)\d{1,6}\]:) ?)*"
 )
 """What may precede the header, in any order and more than once.
 
-Ids (VLLM_LOGGING_PREFIX), `(name key=value …)` of vLLM and Ray, rank (torch, torchrun).
+Ids (VLLM_LOGGING_PREFIX), `(name key=value …)` of vLLM (in 0.10.1 `(VllmWorker TP4 pid=7)`) and Ray, rank (torch,
+torchrun).
 """
 PREFIX = re.compile(PREFIX_PATTERN.encode())
 """Matches every line, often with no bytes. Process and pid are those of the last `(name key=value …)` with them."""
