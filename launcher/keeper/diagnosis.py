@@ -24,21 +24,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tracetail.contract.logline import MARK_EVENT, parse_line
-from tracetail.contract.masking import mask_text
 from tracetail.contract.safe_open import open_file
 from tracetail.launcher.engines import Engine, signals
 from tracetail.launcher.engines.causes import tables
 from tracetail.launcher.engines.causes.cause import ABOVE, UNSAID, Cause, Rank, Text
 from tracetail.launcher.keeper import cause_match
 from tracetail.launcher.keeper.cause_match import Matched
-from tracetail.launcher.keeper.finding import KNOWN, NO_END, UNRECOGNISED, End, Finding
+from tracetail.launcher.keeper.finding import KNOWN, NO_END, End, Finding
 from tracetail.launcher.keeper.log_errors import Failure, LogErrors, Message, read_errors
+from tracetail.launcher.keeper.unrecognised import shown, unrecognised
 
 READ_MAX_BYTES = 4 * 1024 * 1024
 """Bytes at the end of the log that are searched: all of a start's log, or what a crash after days printed."""
-CAUSE_MAX = 300
-"""Characters of a line of the log that is used as the cause."""
-EVIDENCE_LINES_MAX = 4
 _REPORT_LINES = 2
 """How many lines before a cause its consequence may be: SGLang prints `scheduler is dead`, then its exit code."""
 
@@ -71,15 +68,6 @@ _NATIVE_REPORT = re.compile(
 """How native code reports why it raises the signal that ends its process."""
 _EXITED = re.compile(rb"SystemExit\b")
 """A program ended itself after it had logged why."""
-_GOES_ON = (":", "'")
-_ADVICE = re.compile(
-    r"(?:^|[.;:,] )((?:Please|Try|Consider|Use|Set|Increase|Reduce|Decrease|Lower|Make sure|Ensure|Install|Upgrade"
-    r"|You (?:need to|can|should|must|may))\b[^\n]{8,200}?)(?=[.;](?:\s|$)|$)",
-    re.IGNORECASE,
-)
-"""The sentence of an error message that says what to do."""
-_BARE_NAME = re.compile(r"[A-Za-z_][\w.]*$")
-_VALIDATION_DETAIL = re.compile(r"\s*\[type=\w+, input_value=.*$")
 
 
 class Candidate(NamedTuple):
@@ -154,7 +142,7 @@ class _Search:
         )
         complaints = [one for one in self._errors.complaints if not self._is_survived(one)]
         if complaints and (not fresh or fresh[0].rank == _ORDER[Rank.CONSEQUENCE]):
-            return _unrecognised([complaints[-1]])
+            return unrecognised([complaints[-1]])
         if fresh:
             first = fresh[0]
             reported = [
@@ -184,10 +172,10 @@ class _Search:
                 yield self._of_traceback(failure)
             elif headline is not None and headline.at > after and headline.at not in known_at:
                 # It has no exception: CANN's traces have none, and of others the end may be missing.
-                yield Candidate(headline.at, 3, partial(_unrecognised, [headline]))
+                yield Candidate(headline.at, 3, partial(unrecognised, [headline]))
         for failure in self._errors.lines:
             if failure.at > after and failure.at not in known_at:
-                yield Candidate(failure.at, 3, partial(_unrecognised, failure.exceptions[0]))
+                yield Candidate(failure.at, 3, partial(unrecognised, failure.exceptions[0], failure.raised[0]))
 
     def _rank(self, found: Matched, message: Message) -> int:
         """Return the rank of a message that names a known cause."""
@@ -210,19 +198,19 @@ class _Search:
             for exception, found in zip(exceptions, matches, strict=True):
                 if found is not None and found.cause.rank == rank:
                     return Candidate(failure.at, _ORDER[rank], partial(self._known, found, exception[0]))
-        for exception, found in zip(exceptions, matches, strict=True):
+        for exception, found, raised in zip(exceptions, matches, failure.raised[::-1], strict=True):
             if found is None:
-                return Candidate(failure.at, 1, partial(_unrecognised, exception))
+                return Candidate(failure.at, 1, partial(unrecognised, exception, raised))
         assert matches[-1] is not None
         if failure.headline is not None and _EXITED.match(failure.exceptions[-1][0].text):
-            return Candidate(failure.headline.at, 1, partial(_unrecognised, [failure.headline]))
+            return Candidate(failure.headline.at, 1, partial(unrecognised, [failure.headline]))
         return Candidate(failure.at, self._rank(matches[-1], exceptions[-1][0]), partial(self._known, matches[-1]))
 
     def _known(self, found: Matched, exception: Message | None = None) -> Finding:
         """Return the finding for a known cause. exception: the first line of the one whose message names it."""
-        evidence = [_shown(found.message)]
+        evidence = [shown(found.message)]
         if exception is not None and exception.at > found.message.at:  # it has no message: its code names the cause
-            evidence.append(_shown(exception))
+            evidence.append(shown(exception))
         port = _PORT.search(found.values.get("address", ""))
         return Finding(
             found.cause.code,
@@ -279,7 +267,7 @@ class _Search:
             KNOWN,
             text,
             signals.cause_of(signals.number_of("SIGTERM")).hint,
-            [_shown(asked)],
+            [shown(asked)],
             own_end=True,
         )
 
@@ -293,43 +281,13 @@ class _Search:
                 return None
             if one.at > self._errors.alive_at and _ORPHANED.match(one.text):
                 text = Text("the engine process died", "引擎进程意外退出")
-                return Finding("engine_died", KNOWN, text, UNSAID, [_shown(one)], consequence=True)
+                return Finding("engine_died", KNOWN, text, UNSAID, [shown(one)], consequence=True)
         return None
 
 
 def _may_name_cause(message: Message) -> bool:
     """Return whether a message is printed as an error. NCCL prints its errors as warnings."""
     return message.level != "warning" or b"NCCL WARN" in message.line
-
-
-def _unrecognised(messages: list[Message]) -> Finding:
-    """Return the finding for an exception, or another error, that is not among the known causes."""
-    text, further = _plain(messages[0]), messages[1:]
-    if further and _BARE_NAME.match(text):
-        text, further = f"{text}: {_plain(further[0])}", []
-    for message in further:
-        if not _plain(message) or not (
-            text.endswith(_GOES_ON) or "validation error" in messages[0].text.decode(errors="replace")
-        ):
-            break
-        text = f"{text.removesuffix(':')}: {_VALIDATION_DETAIL.sub('', _plain(message))}"
-        if message.text[:1].isspace():
-            break
-    text = mask_text(text[:CAUSE_MAX])
-    evidence = [_shown(message) for message in messages if _plain(message)][:EVIDENCE_LINES_MAX]
-    hint = Text("the lines around it in the log say more", "日志中该行前后的内容有更多信息")
-    if advice := _ADVICE.search(" ".join(map(_plain, messages))):
-        advised = mask_text(advice[1].strip())
-        hint = Text(f"the engine advises: {advised}", f"引擎的建议：{advised}")
-    return Finding(UNRECOGNISED, UNRECOGNISED, Text(text, text), hint, evidence)
-
-
-def _plain(message: Message) -> str:
-    return message.text.strip().decode(errors="replace")
-
-
-def _shown(message: Message) -> str:
-    return mask_text(message.line.decode(errors="replace"))
 
 
 def _last_texts(segments: Sequence[str]) -> Iterator[bytes]:

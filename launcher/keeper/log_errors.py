@@ -53,14 +53,17 @@ _COMPLAINT = re.compile(
 
 _WENT_ON = re.compile(
     rb"Error retrieving (?:safetensors|file list): |Failed to import Triton kernels\. "
-    rb"|Unable to register cu\w+ (?:plugin )?factory: "
+    rb"|Unable to register cu\w+ (?:plugin )?factory: |Dumping (?:input data for|scheduler (?:output|stats))"
 )
-"""What is logged as an error in starts that succeed.
+"""What is logged as an error and is none, most of it in starts that succeed.
 
 vLLM asks the hub about a model in a local directory, and goes on without an answer, as it does without kernels that
 only some models use; TensorFlow, which Transformers imports where it is installed, registers its plugins beside
-PyTorch's.
+PyTorch's. When a step failed, vLLM dumps its input before it says why.
 """
+_CONTINUES_WARNING = re.compile(rb"Exception raised from |frame #\d+: ")
+"""What c10 appends to its message: PyTorch logs as a warning that another rank, or its store, is gone."""
+_LIBRARY = re.compile(rb"-packages/torch/|/lib/python3\.\d+/(?!(?:site|dist)-packages/)|File \"<")
 _BARE = re.compile(rb"[A-Za-z_][\w.]*[ \t\r]*$")
 """An exception without a message."""
 _FRAMES_MAX = 200
@@ -93,6 +96,8 @@ class Failure(NamedTuple):
 
     After an exception without a message comes where it was raised: the assertion, or the frame.
     """
+    raised: list[Message | None]
+    """The frame in which each of them was raised; None where the log does not have it."""
     headline: Message | None = None
     """The line of level error right before a traceback, which says what failed."""
 
@@ -137,6 +142,8 @@ def read_errors(lines: Iterable[bytes]) -> LogErrors:
     for at, line in enumerate(lines):
         for parsed, shown in _parse(line):
             reader.add(at, parsed, shown)
+    explained = set(map(id, reader.explained))
+    found.lines[:] = [one for one in found.lines if id(one) not in explained]
     return found._replace(alive_at=reader.alive_at, logged_at=reader.logged_at, headed_at=reader.headed_at)
 
 
@@ -159,24 +166,42 @@ def _parse(line: bytes) -> Iterator[tuple[EngineLine, bytes]]:
         yield EngineLine(inner, parsed.header._replace(body=0), 0, None), inner
 
 
+class _Record:
+    """The lines of level error that one call of logging printed, outside of tracebacks."""
+
+    def __init__(self, stamp: bytes | None) -> None:
+        self.stamp = stamp
+        self.lines: list[Failure] = []
+        """What it reports, as long as it has no exception; then that."""
+        self.frame: Message | None = None
+        """The last line that names a frame."""
+        self.exception: Failure | None = None
+
+
 class _Reader:
     """Assigns each line to the traceback that it belongs to."""
 
     def __init__(self, found: LogErrors) -> None:
         self.found = found
         self.alive_at = self.logged_at = self.headed_at = -1
+        self.explained: list[Failure] = []
+        """Lines that belong to a later exception."""
         self._tracebacks = Tracebacks()
         self._open: dict[tuple[bytes, bytes, bytes], Failure] = {}
         self._last: Failure | None = None
         self._linked: set[int] = set()
         """The ids of tracebacks to which the next one is chained."""
         self._headline: Message | None = None
-        self._after_error = False
+        self._after_error = self._after_warning = False
         self._last_part = -1
         self._unfinished: set[int] = set()
         """The ids of tracebacks whose frames are read: their exception's line is to come."""
         self._frames: dict[int, Message] = {}
         """By the ids of tracebacks: the frame that was read last."""
+        self._records: dict[tuple[bytes, bytes, bytes], _Record] = {}
+        """By what distinguishes the lines of several processes and sources: the record that was read last."""
+        self._callers: dict[int, Message] = {}
+        """By the ids of tracebacks: the last frame outside of PyTorch and of Python's own library."""
         self._assertions: dict[int, Message] = {}
         """By the ids of tracebacks: the last frame's line of code, if it is an assertion."""
 
@@ -184,6 +209,8 @@ class _Reader:
         """Add a line."""
         text, level = parsed.message, parsed.header.level
         level = level if parsed.header.named else None
+        if parsed.header.weak and self._after_warning and _CONTINUES_WARNING.match(text):
+            level = "warning"
         message = Message(at, shown, text, level)
         if _SERVED.search(text) or text.startswith(_READY):
             self.alive_at = at
@@ -192,13 +219,14 @@ class _Reader:
             self.logged_at = at if level is not None else self.logged_at
         part = self._tracebacks.add(parsed, after_error=self._after_error)
         if part is None:
-            self._line(message)
+            self._line(message, parsed)
         else:
             self._part(part, message, _key(parsed))
             self._last_part = at
         self._after_error = level in ("error", "critical")
+        self._after_warning = level == "warning"
 
-    def _line(self, message: Message) -> None:
+    def _line(self, message: Message, parsed: EngineLine) -> None:
         """Add a line outside of tracebacks."""
         text = message.text.strip()
         if message.level not in HARMLESS:
@@ -209,13 +237,40 @@ class _Reader:
             self.found.informed.append(message)
         if text and _is_error(message, text):
             self._headline = message
-            self.found.lines.append(Failure(message.at, [[message]]))
+            self._error(message, text, parsed)
         elif message.level is None and self.found.lines and self._continues_last(message, text):
             self.found.lines[-1].exceptions[0].append(message)
         elif text:
             self._headline = None
             if message.level is None and _COMPLAINT.match(text):
                 self.found.complaints.append(message)
+
+    def _error(self, message: Message, text: bytes, parsed: EngineLine) -> None:
+        """Add a line that reports an error.
+
+        Logging repeats the header on each line of a record. Where the first line of its traceback is missing, because
+        Ray or a rotation left it out, or the frames are not indented any more, its exception speaks for the record.
+        """
+        failure = Failure(message.at, [[message]], [None])
+        if not _is_of_record(parsed):
+            self.found.lines.append(failure)
+            return
+        key, stamp = _key(parsed), parsed.header.timestamp
+        earlier = self._records.get(key)
+        record = earlier if earlier is not None and earlier.stamp == stamp else _Record(stamp)
+        self._records[key] = record
+        if _EXCEPTION.match(text):
+            where = [record.frame] if record.frame is not None and _BARE.match(text) else []
+            record.exception = Failure(message.at, [[message, *where]], [record.frame])
+            self.explained += record.lines
+            record.lines = [record.exception]
+            self.found.lines.append(record.exception)
+        elif record.exception is not None:
+            record.exception.exceptions[0].append(message)
+        else:
+            record.frame = message if FRAME_START in text else record.frame
+            record.lines.append(failure)
+            self.found.lines.append(failure)
 
     def _continues_last(self, message: Message, text: bytes) -> bool:
         """Return whether a line continues the error before it: C++'s what(), the message of a panic of Rust."""
@@ -251,8 +306,9 @@ class _Reader:
         elif part == Part.EXCEPTION or (
             part == Part.FRAME and b"|" in message.text and _EXCEPTION.match(message.text)
         ):
-            where = self._where(failure)
+            where, frame = self._where(failure)
             failure.exceptions.append([message, *where] if _BARE.match(message.text.strip()) else [message])
+            failure.raised.append(frame)
             self._unfinished.discard(id(failure))
         elif part == Part.MESSAGE and failure.exceptions:
             failure.exceptions[-1].append(message)
@@ -263,15 +319,20 @@ class _Reader:
         """Keep the last frame of a traceback, and what it asserts."""
         if FRAME_START in message.text:
             self._frames[id(failure)] = message
+            if not _LIBRARY.search(message.text):
+                self._callers[id(failure)] = message
             self._assertions.pop(id(failure), None)
         elif message.text.lstrip().startswith(b"assert "):
             self._assertions[id(failure)] = message
 
-    def _where(self, failure: Failure) -> list[Message]:
-        """Return what says most about an exception without a message: what was asserted, or the frame."""
+    def _where(self, failure: Failure) -> tuple[list[Message], Message | None]:
+        """Return what says most about an exception without a message, an assertion or the frame; and the frame.
+
+        The frame is that of the program: what PyTorch and Python's own library raise is the fault of who called them.
+        """
         frame, assertion = self._frames.pop(id(failure), None), self._assertions.pop(id(failure), None)
         where = assertion or frame
-        return [] if where is None else [where]
+        return ([] if where is None else [where]), self._callers.pop(id(failure), frame)
 
     def _chain_bare_exception(
         self, at: int, key: tuple[bytes, bytes, bytes], open_: Failure | None
@@ -283,6 +344,7 @@ class _Reader:
         self.found.messages[:] = [message for message in self.found.messages if message.at != bare.at]
         failure = open_ if open_ is not None and id(open_) in self._linked else self._begin(bare.at, key)
         failure.exceptions.extend(bare.exceptions)
+        failure.raised.extend(bare.raised)
         return failure
 
     def _start(self, message: Message, key: tuple[bytes, bytes, bytes]) -> None:
@@ -302,7 +364,7 @@ class _Reader:
         self, at: int, key: tuple[bytes, bytes, bytes], headline: Message | None = None, *, harmless: bool = False
     ) -> Failure:
         """Open a traceback. harmless: it is logged below warning, as a part of a prompt."""
-        failure = Failure(at, [], headline)
+        failure = Failure(at, [], [], headline)
         self._unfinished.add(id(failure))
         if not harmless:
             self.found.tracebacks.append(failure)
@@ -315,6 +377,12 @@ def _is_error(message: Message, text: bytes) -> bool:
     if message.level is None:
         return _ERROR_START.match(text) is not None
     return message.level in ("error", "critical") and not _WENT_ON.match(text)
+
+
+def _is_of_record(line: EngineLine) -> bool:
+    """Return whether lines with this header are one record: logging repeats it on each line of an error."""
+    header = line.header
+    return header.level in ("error", "critical") and not header.weak and b":" in (header.source or b"")
 
 
 def _is_complete(failure: Failure) -> bool:

@@ -173,6 +173,44 @@ def test_an_exception_without_a_message_is_named_with_what_was_asserted(header):
     assert found.evidence == [(header + lines[7]).decode(), (header + lines[5]).decode()]
 
 
+def test_a_fault_of_the_program_is_shown_with_the_programs_own_frame():
+    lines = [
+        b"Traceback (most recent call last):",
+        b'  File "/venv/lib/python3.12/site-packages/vllm/v1/worker/gpu_worker.py", line 31, in load',
+        b"    self.layer.weight",
+        b'  File "/venv/lib/python3.12/site-packages/torch/nn/modules/module.py", line 1967, in __getattr__',
+        b"    raise AttributeError(",
+        b"AttributeError: 'MergedColumnParallelLinear' object has no attribute 'weight'",
+    ]
+    found = diagnose(VLLM, lines)
+    assert found is not None
+    assert found.evidence == [lines[5].decode(), lines[1].decode()]
+    assert "a fault of the program at vllm/v1/worker/gpu_worker.py:31" in found.hint.en
+
+
+def test_a_traceback_whose_first_line_is_missing_is_explained_by_its_exception():
+    other = HEADER.replace(b"DP0", b"DP1")
+    lines = [
+        HEADER + b'  File "engine.py", line 7, in start',
+        other + b"bad luck",
+        HEADER + b"    raise ValueError(",
+        HEADER + b"ValueError: no kernel",
+    ]
+    found = diagnose(VLLM, [lines[0], *lines[2:]])
+    assert code_and_text(found) == (UNRECOGNISED, "ValueError: no kernel")
+    assert code_and_text(diagnose(VLLM, lines)) == (UNRECOGNISED, "bad luck")
+
+
+def test_what_pytorch_appends_to_a_warning_is_not_an_error():
+    lines = [
+        b"[rank3]:[W801 01:16:39.1 TCPStore.cpp:125] [c10d] recvValue failed on SocketImpl(fd=74): Connection reset",
+        b"Exception raised from recvBytes at /torch/csrc/distributed/c10d/Utils.hpp:679 (most recent call first):",
+        b"frame #0: c10::Error::Error(c10::SourceLocation) + 0xc8 (0x4000eaa366e8 in /venv/lib/libc10.so)",
+    ]
+    assert diagnose(VLLM, lines) is None
+    assert diagnose(VLLM, lines[1:]) is not None
+
+
 def test_another_exception_without_a_message_is_named_with_its_frame():
     found = diagnose(VLLM, [*FRAMES, b"NotImplementedError"])
     assert code_and_text(found) == (UNRECOGNISED, 'NotImplementedError: File "engine.py", line 7, in start')
