@@ -45,6 +45,10 @@ CAUSES = (
                 rb"(?<=KeyError: )['\"](?P<name>[A-Za-z_]\w*(?:\.\w+){0,6}\.\d+\.(?:\w+\.){0,6}[A-Za-z_]\w*)['\"]$",
             ),
             Line(
+                b"KeyError: ",
+                rb"(?<=KeyError: )['\"](?P<name>[A-Za-z_][\w.]{0,100}\.(?:weight|bias|qweight|qzeros|scales|weight_scale))['\"]$",
+            ),
+            Line(
                 b"There is no module or parameter named",
                 rb"There is no module or parameter named '(?P<name>[^']*)' in \w+",
             ),

@@ -79,6 +79,23 @@ CAUSES = (
         Rank.GENERAL,
     ),
     Cause(
+        "hub_rate_limited",
+        Text(
+            "the Hugging Face hub refuses further requests for now (429)", "Hugging Face hub 暂时拒绝更多请求（429）"
+        ),
+        Text(
+            "set HF_TOKEN in `environ`, or HF_HUB_OFFLINE=1 if the model is already downloaded; a path as modelPath asks the "
+            "hub nothing",
+            "在 `environ` 中设置 HF_TOKEN；如果模型已下载，设置 HF_HUB_OFFLINE=1；modelPath 为本地路径时不会访问 hub",
+        ),
+        (
+            Line(
+                b"429 Client Error: Too Many Requests for url: ",
+                rb"429 Client Error: Too Many Requests for url: https://(?:huggingface\.co|hf-mirror\.com)/",
+            ),
+        ),
+    ),
+    Cause(
         "hub_unreachable",
         Text("the hub ({host}) cannot be reached: {why}", "无法访问 hub（{host}）：{why}"),
         Text(

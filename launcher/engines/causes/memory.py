@@ -31,6 +31,21 @@ CAUSES = (
         ),
     ),
     Cause(
+        "accelerator_out_of_memory",
+        Text("the accelerator's memory is full: {why}", "加速器内存已满：{why}"),
+        Text(
+            "lower the sequence length or the number of sequences, or use more devices",
+            "减小序列长度或并发序列数，或使用更多设备",
+        ),
+        (
+            Line(b"nrt_tensor_allocate", rb"(?P<why>nrt_tensor_allocate status=4[\w =\"]{0,60})"),
+            Line(
+                b"RESOURCE_EXHAUSTED: ",
+                rb"Bad StatusOr access: (?P<why>RESOURCE_EXHAUSTED: .{1,120})",
+            ),
+        ),
+    ),
+    Cause(
         "shared_memory_full",
         Text("/dev/shm is full", "/dev/shm 共享内存已满"),
         Text(

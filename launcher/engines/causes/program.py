@@ -32,6 +32,24 @@ _RUNNER = (
 CAUSES = (
     Cause(
         "module_missing",
+        Text(
+            "Transformers cannot import the model's own code: {name}",
+            "Transformers 无法导入模型自带的代码：{name}",
+        ),
+        Text(
+            "the model's directory has a dot in its name: rename it, or serve it through a link without one, or update "
+            "transformers",
+            "模型目录的名称中含有点号：重命名该目录，或使用名称中不含点号的链接，或升级 transformers",
+        ),
+        (
+            Line(
+                b"No module named 'transformers_modules.",
+                rb"(?<=ModuleNotFoundError: )No module named '(?P<name>transformers_modules\.[^']{1,200})'",
+            ),
+        ),
+    ),
+    Cause(
+        "module_missing",
         Text("this Python has no module {name}", "这个 Python 没有模块 {name}"),
         Text(
             "check pythonBin: it names the Python of the engine's environment; or install the module there",
@@ -221,6 +239,24 @@ CAUSES = (
             "使用与引擎的 PyTorch 相同 CUDA 版本的 nvcc（`environ` 中的 CUDA_HOME 和 PATH），或引擎的预编译内核",
         ),
         (Line(b"nvcc fatal", rb"(?P<why>nvcc fatal +: [^\[]{1,150})"),),
+    ),
+    Cause(
+        "compile_failed",
+        Text("a kernel cannot be compiled: the header {name} is missing", "内核程序无法编译：缺少头文件 {name}"),
+        Text(
+            "install the package that has this header (stddef.h: the compiler's own; Python.h: the development files of this "
+            "Python; cublasLt.h, curand_kernel.h, nvrtc.h: the CUDA toolkit's, which CUDA_HOME in `environ` names)",
+            "安装包含该头文件的软件包（stddef.h：编译器自带；Python.h：该 Python 的开发文件；cublasLt.h、curand_kernel.h、"
+            "nvrtc.h：CUDA toolkit 的开发文件，并用 `environ` 中的 CUDA_HOME 指定）",
+        ),
+        (
+            Line(
+                b"fatal error: ",
+                rb"(?:[\w./+-]{1,300}(?::\d{1,7}){1,2}: )?fatal error: (?P<name>[\w./+-]{1,100}\.(?:h|hpp|cuh)): "
+                rb"No such file or directory",
+            ),
+        ),
+        Rank.GENERAL,
     ),
     Cause(
         "not_json",
@@ -428,6 +464,13 @@ CAUSES = (
         ),
         Rank.CONSEQUENCE,
     ),
+    Cause(
+        "segmentation_fault",
+        Text("native code of the server crashed (segmentation fault)", "服务的本地代码崩溃（段错误）"),
+        signals.cause_of(signal.SIGSEGV).hint,
+        (Line(b"*** SIGSEGV received at "),),
+        Rank.GENERAL,
+    ),
     *(
         Cause(
             signals.cause_of(number).code,
@@ -470,6 +513,12 @@ CAUSES = (
                 _SHELL + rb"fork: (?:retry: )?Resource temporarily unavailable",
             ),
             Line(b"pthread_create failed", rb"(?:OpenBLAS )?\w*: pthread_create failed for thread \d+"),
+            Line(b"Resource temporarily unavailable", rb"(?<=RuntimeError: )Resource temporarily unavailable$"),
+            Line(
+                b"ThreadPoolBuildError",
+                rb"(?:[\w.]*PanicException: )?The global thread pool has not been initialized\.: ThreadPoolBuildError "
+                rb"\{ kind: IOError\(Os \{ code: 11,",
+            ),
         ),
     ),
     Cause(
@@ -490,6 +539,17 @@ CAUSES = (
             ),
         ),
         Rank.GENERAL,
+    ),
+    Cause(
+        "user_unknown",
+        Text("the user {name}, as whom the server runs, has no name here", "运行服务的用户 {name} 在此没有用户名"),
+        Text(
+            "the container has no such user in /etc/passwd: mount one, start it without --user, or set USER, and "
+            "TORCHINDUCTOR_CACHE_DIR and HOME to directories that it may write, in `environ`",
+            "容器的 /etc/passwd 中没有该用户：挂载该文件、不用 --user 启动，或在 `environ` 中设置 USER，并将 "
+            "TORCHINDUCTOR_CACHE_DIR 和 HOME 设为可写的目录",
+        ),
+        (Line(b"getpwuid(): uid not found", rb"['\"]?getpwuid\(\): uid not found: (?P<name>\d+)"),),
     ),
     Cause(
         "permission_denied",

@@ -151,6 +151,20 @@ CAUSES = (
         ),
     ),
     Cause(
+        "lora_unsupported",
+        Text("vLLM cannot use LoRA with this model: {name}", "vLLM 不支持该模型使用 LoRA：{name}"),
+        Text(
+            "merge the adapter into the model, remove --enable-lora, or update vLLM",
+            "将适配器合并到模型中，去掉 --enable-lora，或升级 vLLM",
+        ),
+        (
+            Line(
+                b"does not support LoRA",
+                rb"(?P<name>(?:Model )?[\w.-]+ does not support LoRA)\b(?:, but LoRA is enabled| yet|\.|$)",
+            ),
+        ),
+    ),
+    Cause(
         "lora_not_found",
         Text("there is no LoRA adapter at {path}", "{path} 没有 LoRA 适配器"),
         Text(
@@ -246,6 +260,16 @@ CAUSES = (
         (Line(b"'_OpNamespace' '_", rb"'_OpNamespace' '_\w*C\w*' object has no attribute '(?P<name>\w+)'"),),
     ),
     Cause(
+        "extension_missing",
+        Text("this vLLM has no compiled part vllm.{name}", "当前 vLLM 没有编译部分 vllm.{name}"),
+        Text(
+            "install a build of vLLM whose compiled and Python parts are of one version, and do not start it in vLLM's "
+            "source directory, where Python finds the sources first",
+            "安装编译部分与 Python 部分版本一致的 vLLM，且不要在 vLLM 源码目录中启动（Python 会先找到源码）",
+        ),
+        (Line(b"No module named 'vllm._", rb"No module named 'vllm\.(?P<name>_\w*C\w*)'"),),
+    ),
+    Cause(
         "gpu_memory_changed",
         Text("another process freed GPU memory while vLLM measured it", "vLLM 测量显存时，另一个进程释放了显存"),
         Text("start one server at a time on a GPU", "同一 GPU 上一次只启动一个服务"),
@@ -292,6 +316,22 @@ CAUSES = (
         Text("this GPU cannot compute in bfloat16", "该 GPU 不支持 bfloat16"),
         Text("add --dtype=half to `args`", "在 `args` 中加入 --dtype=half"),
         (Line(b"Bfloat16 is only supported on GPUs"),),
+    ),
+    Cause(
+        "dtype_not_supported",
+        Text(
+            "weights of the quantization {name} cannot be computed in {type}", "量化方式 {name} 不支持以 {type} 计算"
+        ),
+        Text(
+            "choose one of those that the line lists for --dtype, or leave --dtype out",
+            "将 --dtype 设为该行列出的类型，或去掉 --dtype",
+        ),
+        (
+            Line(
+                b"is not supported for quantization method",
+                rb"torch\.(?P<type>\w+) is not supported for quantization method (?P<name>\w+)",
+            ),
+        ),
     ),
     Cause(
         "weights_missing",
@@ -345,6 +385,30 @@ CAUSES = (
         ),
     ),
     Cause(
+        "quantization_unsupported",
+        Text("no kernel can compute this quantization here: {why}", "没有能在此运行该量化方式的内核：{why}"),
+        Text(
+            "the line gives the reason for each kernel: use another quantization of the model, another GPU, or a build of "
+            "vLLM for this one; remove options that choose a backend",
+            "该行列出了每个内核不可用的原因：使用其他量化版本的模型、其他 GPU 或适用于该 GPU 的 vLLM；去掉指定后端的选项",
+        ),
+        (
+            Line(
+                b"Failed to find a kernel that can implement",
+                rb"(?P<why>Failed to find a kernel that can implement the [\w ]{1,60})",
+            ),
+            Line(
+                b"MoE backend",
+                rb"(?P<why>\w+ MoE backend '?[\w.]+'? does not support the deployment configuration[^\[]{0,150})",
+            ),
+            Line(
+                b"No compiled cutlass_scaled_mm",
+                rb"[^'\"]{0,100}(?P<why>No compiled cutlass_scaled_mm for(?: a compute capability less than)? CUDA device "
+                rb"capability: \d+)",
+            ),
+        ),
+    ),
+    Cause(
         "device_not_found",
         Text("vLLM finds no device", "vLLM 找不到设备（device）"),
         Text(
@@ -389,6 +453,22 @@ CAUSES = (
             Line(
                 b"Input should be ",
                 rb"Input should be (?P<what>[^\[]{1,200}?) \[type=\w+, input_value=(?P<value>.{1,80}?), input_type=",
+            ),
+        ),
+    ),
+    Cause(
+        "device_missing",
+        Text("vLLM wants the numbers of GPUs, and was given {name}", "vLLM 需要 GPU 的编号，而给出的是 {name}"),
+        Text(
+            "name the devices by number in `devices` (CUDA_VISIBLE_DEVICES): this version does not know UUIDs of GPUs and of "
+            "MIG instances; a container that is given one MIG instance numbers it 0",
+            "在 `devices`（CUDA_VISIBLE_DEVICES）中使用编号：该版本不支持 GPU 或 MIG 实例的 UUID；只分配了一个 MIG 实例的容器中，"
+            "其编号为 0",
+        ),
+        (
+            Line(
+                b"invalid literal for int() with base 10: '",
+                rb"invalid literal for int\(\) with base 10: '(?P<name>(?:MIG|GPU)-[\w-]{8,60})",
             ),
         ),
     ),
@@ -526,6 +606,17 @@ CAUSES = (
         Rank.GENERAL,
     ),
     Cause(
+        "module_missing",
+        Text("the KV connector needs {name}, which is not installed", "KV connector 需要 {name}，但没有安装"),
+        Text(
+            "install it (nixl, mooncake-transfer-engine), for the CUDA of the engine's PyTorch, or use another connector; a "
+            "warning above may say why its import failed",
+            "安装它（nixl、mooncake-transfer-engine，与引擎的 PyTorch 的 CUDA 版本一致），或使用其他 connector；"
+            "上文的警告可能说明了导入失败的原因",
+        ),
+        (Line(b" is not available", rb"(?<=RuntimeError: )(?P<name>NIXL|Mooncake) is not available"),),
+    ),
+    Cause(
         "kv_transfer_failed",
         Text("NIXL, which transfers the KV cache, failed: {why}", "传输 KV cache 的 NIXL 失败：{why}"),
         Text(
@@ -593,6 +684,7 @@ CAUSES = (
             Line(b"EngineCore encountered a fatal error"),
             Line(b"EngineDeadError", rb"[\w.]*EngineDeadError(?:: |$)"),
             Line(b"Executor failed."),
+            Line(b"cancelled", rb"(?<=RuntimeError: )cancelled$"),
         ),
         Rank.CONSEQUENCE,
     ),
@@ -612,6 +704,7 @@ CAUSES = (
             Line(b"Error raised in subprocess", rb"Error raised in subprocess:"),
             Line(b"Engine core initialization failed"),
             Line(b"Engine process failed to start"),
+            Line(b"ZMQError: Operation not supported", rb"zmq\.error\.ZMQError: Operation not supported$"),
             Line(b"WorkerProc initialization failed"),
             Line(b"Worker failed with error", rb"Worker failed with error '(?P<why>.{1,250}?)', please check"),
             Line(b"Worker failed with error"),
