@@ -2,7 +2,8 @@
 
 tests/data/field-starts has them: 42 rebuilt from public reports, the others made with vLLM 0.32, Ray and llama.cpp;
 from 200 on, the end of the log that a public report shows, named as its `source`; from 500 on, reports that were
-collected to check the diagnosis, and that it had not seen when the rest of it was written.
+collected to check the diagnosis, and that it had not seen when the rest of it was written; of long
+tracebacks the last frames are there.
 """
 
 import json
