@@ -28,7 +28,7 @@ WORD = bytes(byte < _ASCII and re.match(r"\w", chr(byte)) is not None for byte i
 _CASE_BITS = bytes(_CASE_BIT if byte < _ASCII and chr(byte).isalpha() else 0 for byte in range(256))
 
 _FREQUENT = (
-    b'erinceesonenmeree"d=ti  veorrosstostnale13seutocamprratr22ngINteetalpie edac-2kedeatcopyane_ideIIdit.pch'
+    b'erincensOSesonenmeree"d=ti  veorrosstostnale13seutocamprratr22ngINteetalpie edac-2kedeatcopyane_ideIIdit.pch'
     b'ioodAPPIhey:Se.0ISpearthellantged tavl_plictouauris=asoms aglspls"t op_seands.n calo/vr.n_dss_issahom_si'
     b"s:quecokt11/ap_te:ai1.imm.v1t_g magiPOSTtyabpad_rur_ts56pousl_igyppuevCoRoTrsc/crnspnfe=adEn_mfiniurp_.l"
     b's/tuPr-1Naudibfo_aicn.dicuiz_lckrydoeCba89waMa.ett_eTPrkoiT /1ake.ogptl emivTTrtkiduowshd.y exP/" hitp_o'

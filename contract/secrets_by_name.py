@@ -9,7 +9,7 @@ from tracetail.contract.secret_pattern import Pattern
 _KEYS = (
     "api|access|secret|private|signing|sign|signature|encryption|encrypt|account|master|auth|admin|shared|"
     "shared[_-]?access|storage|license|subscription|app|application|consumer|client|server|service|ssh|deploy|hmac|aes|"
-    "jwt|webhook|function|integration|ingest|openai|anthropic|deepseek|dashscope|qianfan"
+    "jwt|webhook|functions?|integration|ingest|openai|anthropic|deepseek|dashscope|qianfan"
 )
 _TOKENS = (
     "api|access|auth|authentication|authorization|hf|hub|face|id|refresh|bearer|bot|session|security|secret|private|"
@@ -22,20 +22,24 @@ _SECRETS = (
 )
 _PASSES = "user|db|database|root|admin|smtp|redis|mysql|pg|ftp|ldap|proxy|my|ssh|mail|require"
 _STRONG = (
-    rf"(?:(?:{_KEYS})[_-]?keys?|api keys?|(?:{_TOKENS})[_-]?tokens?|(?:{_SECRETS})[_-]?secret|"
-    rf"secret[_-]?access[_-]?key|passw(?:or)?ds?|passphrase|passwort|passcode|(?:{_PASSES})[_-]?pass|pwd|masterauth|credentials?|"
-    r"jsessionid|phpsessid|client[_-]key[_-]data|"
-    r"密码|密碼|口令|密钥|密鑰|令牌|パスワード|비밀번호|[Пп]ароль|contraseña|senha)"
+    rf"(?:(?:{_KEYS})[_-]?keys?|api keys?|(?:{_TOKENS})[_-]?tokens?|(?:{_SECRETS})[_-]?secrets?|"
+    rf"secret[_-]?access[_-]?key|passw(?:or)?ds?|passphrases?|passwort|passcodes?|(?:{_PASSES})[_-]?pass|pwd|masterauth|credentials?|"
+    r"jsessionid|phpsessid|client[_-]key[_-]data|dockerconfigjson|"
+    r"密码|密碼|口令|密钥|密鑰|秘钥|私钥|令牌|授权码|凭证|凭据|パスワード|비밀번호|[Пп]ароль|contraseña|senha)"
 )
 _SHORT = r"(?:\b|_)(?:pass|pw|ak|sk)"
 """Endings of other words, too: they have to stand alone."""
-_WEAK = r"(?:token|secret|signature|authorization|(?:\b|_)(?:auth|sig))"
+_WEAK = r"(?:token|secrets?|(?:secret |secret access |access )key|signature|authorization|(?:\b|_)(?:auth|sig))"
 """Names of other things, too (a tokenizer's token, a digest): the value has to look like a secret."""
 _NUMBER = r"(?:[_-]?[0-9]{1,3})?"
-_QUOTE = r"""\\{0,7}(?:['"`]|&quot;)"""
+_ENTITY = r"(?:&(?:quot|apos|#34|#39|#x27);|\\{1,7}u002[27])"
+"""A quote as HTML and .NET's JSON write it."""
+_QUOTE = rf"""(?:\\{{0,7}}['"`]|{_ENTITY})"""
 """Escaped in a line that is JSON, in JSON within JSON, and in an event's logfmt."""
+_COLOUR = r"(?:\x1b\[[0-9;]{0,12}m){0,3}"
+"""Libraries colour names and values one by one (structlog, rich, Rust's tracing, which does so in files, too)."""
 _FULL_WIDTH = ("\N{FULLWIDTH COLON}", "\N{FULLWIDTH EQUALS SIGN}")
-_EQUALS = rf"(?:[ \t]{{0,20}}(?:=>|:=|=|{_FULL_WIDTH[1]}|\.{{3,}})[ \t]{{0,20}}|%3[AaDd])"
+_EQUALS = rf"(?:[ \t]{{0,20}}(?:=>|:=|=|\\{{1,7}}u003d|{_FULL_WIDTH[1]}|\.{{3,}})[ \t]{{0,20}}|%(?:25){{0,2}}3[AaDd])"
 _COLON = rf"[ \t]{{0,20}}(?::|{_FULL_WIDTH[0]})[ \t]{{0,20}}"
 _ASSIGN = f"(?:{_EQUALS}|{_COLON})"
 _LITERAL = r"(?:[bBuUrRfF]{1,2})?"
@@ -44,47 +48,74 @@ _CALL = r"(?:[A-Za-z_.]{0,40}(?:secret|str|bytes|token|key|password)\()?"
 
 # --- values that are no secrets
 
-_END = r"""(?:\\{0,7}['"`]|&quot;|%22|[\s,;)\]}>&|]|\\[nrt]|$)"""
+_END = r"""(?:\\{0,7}['"`]|&quot;|%22|[\s,;)\]}>&|\x1b]|\\[nrt]|\\{1,7}u002[267]|$)"""
 _NOTHING = (
     r"(?:(?:none|null|nil|undefined|unset|empty|true|false|yes|no|on|off|auto|default|required|optional|missing|invalid|"
     r"enabled|disabled|str|string|bytes|int|bool|redacted|masked|hidden|omitted|n/a|x{3,})"
     r"|[0-9]{1,10}(?:\.[0-9]{1,9})?|\*{2,}[^\s'\"]*|(?:\*|•)+|\.{3,}|-+)"
 )
 _PLACEHOLDER = (
-    r"(?:<[^<>\r\n]{0,60}>|\$[A-Za-z_][A-Za-z0-9_]*|\$?\{{1,2}[^{}\r\n]{0,60}\}{1,2}|\$\([^()\r\n]{1,60}\)|%\([a-z_]+\)s|[-=?+][^{}\s'\"]{0,40}\}"
+    r"(?:<[^<>\r\n]{0,60}>|(?-i:\$(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*))|\$?\{{1,2}[^{}\r\n]{0,60}\}{1,2}|\$\([^()\r\n]{1,60}\)|%\([a-z_]+\)s|[-=?+][^{}\s'\"]{0,40}\}"
     r"|(?:your|my|the)[_-][a-z_-]{1,40}|(?-i:[A-Z]+(?:_[A-Z]+)+|API|KEY|TOKEN|PASSWORD|SECRET|EMPTY)"
     r"|(?:os\.|self\.|args\.|config\.|settings\.|env\.|request\.|getenv\(|get_)[^\s,;]*)"
 )
-_PATH = r"(?:(?:file://|~|\.{1,2})?/(?:[\w.@+-]+/)*[\w.@+-]*|[a-z]:\\\\?[\w.@+-]+\\[^\s'\",;]*)"
+_NAME_PART = r"(?:[a-z]*(?:[A-Z]+[a-z]+){0,2}[A-Z]*(?:[0-9]+[A-Za-z]{1,4}){0,2}[0-9]*)"
+_NAME = rf"{_NAME_PART}(?:[_.@+-]{_NAME_PART})*"
+"""Of a file, in words. A key may begin with a slash, too: its characters change their kind all the time."""
+_PATH = rf"(?:(?:file://|~|\.{{1,2}})?(?-i:/(?:{_NAME}/)*{_NAME})|[a-z]:\\\\?[\w.@+-]+\\[^\s'\",;]*)"
 _HAN = "[\u4e00-\u9fff]{2,}"
 _TYPE = r"(?:typing\.[\w.\[\]]+|Optional\[[\w.\[\]]*|Union\[[\w.]*|SecretStr\('\*+'\))"
-_HARMLESS = rf"(?:{_NOTHING}|{_PLACEHOLDER}|{_PATH}|{_TYPE}|{_HAN}){_END}"
+_NO_SECRET = f"(?:{_NOTHING}|{_PLACEHOLDER}|{_PATH}|{_TYPE}|{_HAN})"
+_HARMLESS = f"{_NO_SECRET}{_END}"
 _WORD = r"(?-i:[A-Za-z]?[a-z]+)"
 _PROSE = rf"{_WORD}[.,:;]?[ \t]+(?-i:[a-z(])"
 """A word in front of another one."""
-_WORDS = rf"{_WORD}(?:[ _./'-]{{1,2}}{_WORD})*[.!?]?{_END}"
-_TOO_WEAK = rf"{_WORDS}|{_WORD}:|<[^<>\r\n]{{0,60}}>|\[[A-Za-z_]{{1,20}}\]|[^\s'\",;&]{{0,7}}{_END}"
+_SOME_WORDS = rf"{_WORD}(?:[ _./'-]{{1,2}}{_WORD})*[.!?]?"
+_WORDS = f"{_SOME_WORDS}{_END}"
+_COUNT = r"[0-9]+(?:[/.,:x][0-9]+){0,5}(?:[kmg%]|/s)?"
+_TOO_WEAK = rf"{_WORDS}|{_COUNT}{_END}|{_WORD}:|<[^<>\r\n]{{0,60}}>|\[[A-Za-z_]{{1,20}}\]|[^\s'\",;&]{{0,7}}{_END}"
 """Words, special tokens of a tokenizer, and what is too short to be a secret."""
 
 # --- values
 
-_BARE = r"""[^\s'"`,;)\](\[{}\\<>|][^\s'"`,;)\]}\\]*(?:(?:['"`]+|\\+[^nrt\s'"`\\,;)\]}]|\{)[^\s'"`,;)\]}\\]+)*"""
+_BARE = (
+    r"""[^\s'"`,;)\](\[{}\\<>|\x1b][^\s'"`,;)\]}\\\x1b]*"""
+    r"""(?:(?:['"`]+|\\+[^nrt\s'"`\\,;)\]}\x1b]|\{)[^\s'"`,;)\]}\\\x1b]+)*"""
+)
 """Without quotes. A quote that is followed by more belongs to it."""
 _NEXT = r"(?-i:(?:[A-Za-z0-9_.+~][A-Za-z0-9_.+~-]*)?(?:[A-Za-z_][0-9]|[0-9][A-Za-z]|[a-z][A-Z])[A-Za-z0-9_.+~-]*)"
 """A further value behind a bare one: letters and digits mixed."""
-_QUOTED = r"""(?:[^'"\r\n\\]|\\+[^'"\r\n\\])+"""
+_WITHIN = "[A-Za-z0-9_@#$%^*~!-]"
+"""Behind a quote it says that the value goes on: behind the last one there is a space, a comma, a bracket."""
+_QUOTED = rf"""(?:[^'"\r\n\\]|\\+[^'"\r\n\\]|\\*['"]{_WITHIN})+"""
 _QUOTES = (
     # name, the quote, what stands in it
-    ("double-quoted", r"""\\{0,7}(?:"|&quot;)""", r"""(?:[^"&\r\n\\]|&[^"q\r\n]|\\+[^"\r\n\\])+"""),
-    ("single-quoted", r"""\\{0,7}['`]""", r"""(?:[^'`\r\n\\]|\\+[^'`\r\n\\])+"""),
+    (
+        "double-quoted",
+        r"""(?:\"\"\"|\\{0,7}")""",
+        rf"""(?:[^"\r\n\\]|\\+[^"\r\n\\]|\\*"{_WITHIN})+""",
+    ),
+    (
+        "single-quoted",
+        r"""(?:\'\'\'|\\{0,7}['`])""",
+        rf"""(?:[^'`\r\n\\]|\\+[^'`\r\n\\]|\\*['`]{_WITHIN})+""",
+    ),
+    (
+        "entity-quoted",
+        _ENTITY,
+        rf"(?:[^&\\\r\n]|&(?:amp|lt|gt|#4[37]);|\\+(?:[^u\\\r\n]|u[^0\\\r\n]|u00(?:2[6b]|3[ce]))|{_ENTITY}{_WITHIN})+",
+    ),
 )
 _LONG_VALUE = r"[A-Za-z0-9_~+/=.:@!#$%^*-]{8,}"
 
 
+_PLURALS = tuple(f"{kind}{sign}tokens" for kind in ("access", "auth", "api", "hf", "refresh") for sign in "_-")
+"""Looked for with what stands in front of them: `max_tokens=` and `tokens:` are in every other line."""
 _STRONG_ENDINGS = (
     "key keys token secret password passwords passwd passwds passphrase passwort passcode pass pwd masterauth "
-    "credential credentials jsessionid phpsessid key-data key_data "
-    "密码 密碼 口令 密钥 密鑰 令牌 パスワード 비밀번호 пароль contraseña senha"
+    "credential credentials secrets jsessionid phpsessid key-data key_data dockerconfigjson "
+    f"{' '.join(_PLURALS)} "
+    "密码 密碼 口令 密钥 密鑰 秘钥 私钥 令牌 授权码 凭证 凭据 パスワード 비밀번호 пароль contraseña senha"
 )
 _FOLLOWERS = (
     "=",
@@ -101,9 +132,12 @@ _FOLLOWERS = (
     "...",
     " ..",
     *_FULL_WIDTH,
+    "\x1b",
     "&quot;",
+    "&#",
     "%3a",
     "%3d",
+    "%25",
     "%22",
 )
 _RARE = frozenset(
@@ -116,12 +150,19 @@ _RARE = frozenset(
         "phpsessid",
         "key-data",
         "key_data",
+        "dockerconfigjson",
+        *_PLURALS,
         "密码",
         "密碼",
         "口令",
         "密钥",
         "密鑰",
+        "秘钥",
+        "私钥",
         "令牌",
+        "授权码",
+        "凭证",
+        "凭据",
         "パスワード",
         "비밀번호",
         "пароль",
@@ -145,10 +186,13 @@ def _assigned(kind: str, name: str, endings: str, *, weak: bool = False) -> Iter
 
     weak: the value has to look like a secret.
     """
-    named = rf"{name}{_NUMBER}(?:{_QUOTE}|%22)?\]?{_ASSIGN}"
+    before = rf"{name}{_NUMBER}{_COLOUR}(?:{_QUOTE}|%22)?{_COLOUR}\]?"
+    named = f"{before}{_ASSIGN}{_COLOUR}"
     keywords = (*_keywords(endings), *_keywords("key token secret password passwd pass pwd credential", _NUMBERS))
     harmless = rf"{_HARMLESS}|{_TOO_WEAK}" if weak else _HARMLESS
-    no_list = rf"[\])]|[0-9., -]+[\])]|{_LITERAL}(?:{_QUOTE})?(?:{harmless})"
+    no_item = rf"{_LITERAL}(?:{_QUOTE})?{_NO_SECRET}(?:{_QUOTE})?"
+    no_items = rf"{no_item}(?:,[ \t]?{no_item}){{0,7}}(?:,[ \t]?{no_item},|,?[ \t]?(?:[\])]|$))"
+    no_list = rf"[\])]|[0-9., -]+[\])]|{rf'{_LITERAL}(?:{_QUOTE})?(?:{harmless})' if weak else no_items}"
     yield Pattern(f"{kind}-list", rf"(?i)({named}[\[(])(?:(?P<harmless>{no_list})|[^\])\r\n]+)", keywords=keywords)
     for quoted, quote, value in _QUOTES:
         start = rf"{named}{_CALL}{_LITERAL}{quote}"
@@ -162,7 +206,7 @@ def _assigned(kind: str, name: str, endings: str, *, weak: bool = False) -> Iter
     for sign, assign, prose in (("equals", _EQUALS, ""), ("colon", _COLON, f"|{_PROSE}")):
         yield Pattern(
             f"{kind}-{sign}",
-            rf"(?i)({name}{_NUMBER}(?:{_QUOTE}|%22)?\]?{assign})(?:(?P<harmless>{harmless}{prose})|{bare})",
+            rf"(?i)({before}{assign}{_COLOUR})(?:(?P<harmless>{harmless}{prose})|{bare})",
             keywords=keywords,
         )
 
@@ -200,15 +244,45 @@ _FLAGS = (
 
 # --- headers, URLs, commands
 
+_MIXED = r"(?-i:(?:[A-Za-z_]{1,40}[0-9]|[0-9]{1,20}[A-Za-z])[A-Za-z0-9_+/=~-]{12,})"
+"""Letters and digits mixed, and long: no word, and no number."""
+_SAID = (
+    rf"(?:{_QUOTE})?[ \t]{{1,80}}"
+    rf"(?:(?:is|was|provided|given|used|received|to|->|value|[|│┃])[ \t:=]{{1,80}})?(?:{_QUOTE})?"
+)
+"""`API key provided: `, a variable and its value behind ENV or setenv, columns of a table."""
+_FIELD = r"[A-Za-z-]{1,24}=(?:\\{0,7}\"[^\"\r\n\\]*\\{0,7}\"|[^\s,'\"\\]+)"
+_AUTHORIZATION = rf"authorization(?:{_QUOTE})?[ \t]{{0,3}}[=:,][ \t]{{0,3}}{_LITERAL}(?:{_QUOTE})?"
 _SCHEME = r"(?:bearer|basic|token|digest|api-?key|key|bot|negotiate|ntlm|oauth|app_?code|sso-key|acs|oss|cos|aws)"
+_CURL = r"\bcurl\b[^\r\n|]{0,400}?[ \t]"
 _VALUE = r"""[^\s'",;)\]}\\<>]+"""
 _NAMED = rf"(?:{_STRONG}|authorization)"
 _OTHERS = (
     Pattern(
+        "authorization-fields",
+        rf"(?i)({_AUTHORIZATION}[a-z0-9-]{{2,40}}[ \t]+)"
+        rf"{_FIELD}(?:(?:,[ \t]*|[ \t]+){_FIELD})*",
+        keywords=("authorization",),
+    ),
+    Pattern(
         "authorization",
-        rf"(?i)(authorization(?:{_QUOTE})?[ \t]{{0,3}}[=:,][ \t]{{0,3}}{_LITERAL}(?:{_QUOTE})?{_SCHEME}[ \t:]+)"
+        rf"(?i)({_AUTHORIZATION}{_SCHEME}[ \t:]+)"
         rf"(?:(?P<harmless>{_HARMLESS}|{_PROSE})|{_VALUE})",
         keywords=("authorization",),
+    ),
+    Pattern(
+        "authorization-other",
+        rf"(?i)({_AUTHORIZATION}[a-z][a-z0-9_-]{{1,30}}[ \t]+)"
+        rf"{_MIXED}",
+        keywords=("authorization",),
+    ),
+    Pattern(
+        # auth=('bob', '…'), BasicAuth('bob', '…')
+        "auth-pair",
+        rf"(?i)(auth(?:{_QUOTE})?{_ASSIGN}?\({_LITERAL}{_QUOTE}[^'\"\r\n]{{0,64}}{_QUOTE},"
+        rf"[ \t]?{_LITERAL}{_QUOTE})"
+        rf"(?:(?P<harmless>{_HARMLESS})|{_QUOTED})",
+        keywords=("auth(", "auth=", "auth'", 'auth"'),
     ),
     Pattern(
         "bearer",
@@ -231,9 +305,33 @@ _OTHERS = (
     ),
     Pattern(
         "pair",
-        rf"(?i)({_NAMED}{_NUMBER}{_QUOTE}[ \t]*,[ \t]*(?:{_QUOTE}value{_QUOTE}[ \t]*:[ \t]*)?{_LITERAL}{_QUOTE})"
+        rf"(?i)({_NAMED}{_NUMBER}{_QUOTE}[ \t]*,[ \t]*"
+        rf"(?:(?:{_QUOTE})?value(?:{_QUOTE})?[ \t]*[:=][ \t]*)?{_LITERAL}{_QUOTE})"
         rf"(?:(?P<harmless>{_HARMLESS}|{_TOO_WEAK})|{_QUOTED})",
         keywords=_keywords(f"{_STRONG_ENDINGS} authorization"),
+    ),
+    Pattern(
+        "said",
+        rf"(?i)((?:{_STRONG}|(?:access|secret) key){_NUMBER}{_SAID})(?:(?P<harmless>{_HARMLESS})|{_MIXED})",
+        keywords=(
+            *_keywords(
+                "-key _key apikey accesskey secretkey -token _token -secret _secret "
+                "password passwd passphrase pwd credentials",
+                (" ", "' ", '" ', "\t"),
+            ),
+            *(f"{kind} key{end}" for kind in ("api", "access", "secret") for end in (" ", "' ", '" ')),
+        ),
+    ),
+    Pattern(
+        "said-in-chinese",
+        rf"(?i)((?:密码|密碼|口令|密钥|秘钥|令牌|授权码)(?:为|是)[ \t:{_FULL_WIDTH[0]}]{{0,4}}(?:{_QUOTE})?)"
+        rf"(?:(?P<harmless>{_HARMLESS})|[!#-&(-~]{{3,}})",
+        keywords=("密码", "密碼", "口令", "密钥", "秘钥", "令牌", "授权码"),
+    ),
+    Pattern(
+        "jwk",
+        rf"((?:{_QUOTE})(?:d|p|q|dp|dq|qi|k)(?:{_QUOTE})[ \t]*:[ \t]*(?:{_QUOTE}))[A-Za-z0-9_-]{{16,}}",
+        keywords=tuple(f"kty{end}" for end in ('"', "'", "\\")),
     ),
     Pattern(
         "xml",
@@ -257,20 +355,38 @@ _OTHERS = (
     ),
     Pattern(
         "curl-user",
-        rf"(?i)(\bcurl\b[^\r\n|]{{0,400}}?[ \t](?:-u|--user|--proxy-user|-U)[ \t=]*"
+        rf"(?i)({_CURL}(?:-[a-z]{{0,6}}u|--user|--proxy-user)[ \t=]*"
         rf"(?:{_QUOTE})?[^\s:'\"]{{1,64}}:)[^\s'\"]+",
         keywords=("curl",),
+    ),
+    Pattern(
+        "curl-proxy",
+        rf"({_CURL}(?:-x|--proxy|--preproxy)[ \t=]*(?:{_QUOTE})?[^\s:/@'\"]{{1,64}}:)[^\s@'\"]+@",
+        kept_behind="@",
+        keywords=("curl",),
+    ),
+    Pattern(
+        "curl-cookie",
+        rf"({_CURL}(?:-b|--cookie)[ \t=]*(?:{_QUOTE})?[A-Za-z0-9_.-]{{1,60}}=)[^\s'\"]{{4,}}",
+        keywords=("curl",),
+    ),
+    Pattern(
+        "command-argument",
+        r"(\b(?:(?:wandb|vault)[ \t]+login(?:[ \t]+--?[a-z-]+)*"
+        r"|mc[ \t]+(?:alias[ \t]+set|config[ \t]+host[ \t]+add)(?:[ \t]+[^\s]{1,200}){3}"
+        r"|aws[ \t]+configure[ \t]+set[ \t]+aws_[a-z_]{1,40})[ \t]+['\"]?)[A-Za-z0-9_+/=.-]{16,}",
+        keywords=("login ", "login\t", "alias set ", "host add ", "configure set "),
     ),
     Pattern(
         "command-password",
         r"(\b(?:sshpass[ \t]+-p[ \t]*|(?:mysql|mysqldump|mysqladmin|mariadb)[ \t][^\r\n|;]{0,400}?-p"
         r"|redis-cli[ \t][^\r\n|;]{0,400}?-a[ \t]+|(?:docker|podman|nerdctl|helm|skopeo|oras|az)[ \t]"
         r"[^\r\n|;]{0,400}?\blogin[ \t][^\r\n|;]{0,400}?-p[ \t]+)['\"]?)[^\s'\"-][^\s'\"]*",
-        keywords=("sshpass", "mysql", "mariadb", "redis-cli", "login "),
+        keywords=("sshpass", "mysql", "mariadb", "redis-cli", "login ", "login\t"),
     ),
     Pattern(
         "netrc",
-        rf"(?i)(\blogin[ \t]+[^\s]{{1,64}}[ \t]+password[ \t]+)(?:(?P<harmless>{_PROSE})|[^\s'\"]+)",
+        rf"(?i)(\blogin[ \t]+[^\s]{{1,64}}[ \t]+password[ \t]+(?:{_QUOTE})?)(?:(?P<harmless>{_PROSE})|[^\s'\"]+)",
         keywords=("password ", "password\t"),
     ),
     Pattern(
@@ -287,6 +403,7 @@ _OTHERS = (
         kept_behind="@",
         keywords=("@",),
     ),
+    Pattern("go-dsn", r"(\b[A-Za-z0-9_.-]{1,64}:)[^\s'\"]{1,200}@tcp\(", kept_behind="@tcp(", keywords=("@tcp(",)),
     Pattern(
         "url-token", r"(\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://)[A-Za-z0-9_-]{24,200}@", kept_behind="@", keywords=("@",)
     ),
@@ -297,5 +414,5 @@ PATTERNS = (
     *_OTHERS,
     *_assigned("named", _STRONG, _STRONG_ENDINGS),
     *_assigned("short-named", _SHORT, "pass pw ak sk", weak=True),
-    *_assigned("weakly-named", _WEAK, "token secret signature authorization auth sig", weak=True),
+    *_assigned("weakly-named", _WEAK, "key token secret secrets signature authorization auth sig", weak=True),
 )

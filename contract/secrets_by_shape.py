@@ -24,7 +24,7 @@ _PREFIXES = (
         """
         ya29. hvs. hvb. hvr. dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit. dt0c01. dt0s01. SG. fm1a_
         fm1r_ fm2_ sk.eyJ pk.eyJ sntrys_ ops_eyJ eyJrIjoi bce-v3/ sha256~ 1//0 xoxe.xoxb- xoxe.xoxp-
-        snyk_uat. IQoJb3JpZ FwoGZXIvY
+        snyk_uat. IQoJb3JpZ FwoGZXIvY hf_oauth_ hf_jwt_ hf_app_
     """,
     ),
     # Databricks, DigitalOcean, Pulumi, RubyGems, Shopify, Mailgun, ElevenLabs, Sourcegraph, Sentry, Twilio

@@ -127,7 +127,68 @@ mysql -uroot -p{} db
 sshpass -p {} ssh x
 redis-cli -h h -a {} ping
 docker login -u bob -p {} r.corp
+ACCESS_TOKENS={}
+auth-tokens: {}
+SECRETS={}
+CLIENT_SECRETS={}
+docker	login	-u	bob	-p	{}
+ENV HF_TOKEN {}
+setx OPENAI_API_KEY "{}"
+OPENAI_API_KEY                 {}
+│ api_key             │ {}       │
+API key provided: {}. You can find
+EnvVar(name='HF_TOKEN', value='{}')
+Secret Key : {}
+secret access key: {}
+X-Functions-Key: {}
+.dockerconfigjson: {}
+Authorization: Splunk {}
+Authorization: Digest username="bob", realm="x", response="{}"
+'Authorization': 'SDK-HMAC-SHA256 Access=a, SignedHeaders=x, Signature={}'
+curl -sSu bob:{} http://x
+curl -x u:{}@proxy:1 x
+curl -b "sid={}" http://x
+machine x login y password "{}"
+bob:{}@tcp(127.0.0.1:3306)/db
+aws configure set aws_secret_access_key {}
+wandb login {}
+mc alias set minio http://x minioadmin {}
+{{"kty":"EC","crv":"P-256","x":"a","y":"b","d":"{}"}}
+hf_oauth_{}
+hf_jwt_{}
+密码为：{}
+登录密码是{}
+秘钥={}
+邮箱授权码：{}
+私钥: {}
+api_key%253D{}
+{{\\u0022api_key\\u0022:\\u0022{}\\u0022}}
+{{&#34;api_key&#34;:&#34;{}&#34;}}
+{{&#39;api_key&#39;: &#39;{}&#39;}}
+password\\u003d{}
+password = '''{}'''
+\x1b[3mapi_key\x1b[0m\x1b[2m=\x1b[0m"{}" \x1b[3mport\x1b[0m
+\x1b[32m'api_key'\x1b[0m: \x1b[32m'{}'\x1b[0m
+\x1b[36mpassword\x1b[0m=\x1b[35m{}\x1b[0m
+AWS_SECRET_ACCESS_KEY=/{}
+"secret_key": "/{}"
+password=${}
+requests.get('http://x', auth=('bob', '{}'))
+BasicAuth('bob', '{}')
+api_key=[None, '{}']
+'api_key': ['EMPTY', '{}']
 """.strip().splitlines()
+"""Colours as Rust's tracing, rich and structlog print them; entities and escapes as Go's html/template, .NET's
+System.Text.Json and Gson write them."""
+
+
+@pytest.mark.parametrize("before", ['ab"', "it's", "ab&q", "ab&#", 'a"b"', "ab\\"])
+@pytest.mark.parametrize("write", [json.dumps, repr, lambda value: json.dumps(json.dumps(value))])
+def test_a_value_in_quotes_is_masked_to_its_end(before, write):
+    """What json.dumps and repr make of a password with quotes in it."""
+    text = masked(write({"password": f"{before}{VALUE}", "port": 1}))
+    assert not leaks(VALUE, text)
+    assert "port" in text
 
 
 @pytest.mark.parametrize("case", CORPUS["secrets"], ids=lambda case: case["kind"])
@@ -291,7 +352,26 @@ def test_the_end_of_a_private_key_is_masked_where_a_tail_begins_within_it():
     ]
 
 
-@pytest.mark.parametrize("unit", ["curl -u ", "mysql -", "docker login a ", "redis-cli -", "://a:", "key=", "a@"])
+SLOW = [
+    "curl -u ",
+    "mysql -",
+    "docker login a ",
+    "redis-cli -",
+    "://a:",
+    "key=",
+    "a@",
+    "api_key=[-,-},",
+    "password=/a1-B",
+    "authorization: x a=b,",
+    "auth=('a',",
+    "secret key  ",
+    'password="a"b',
+    "a:@tcp(",
+    "mc alias set ",
+]
+
+
+@pytest.mark.parametrize("unit", SLOW)
 def test_a_line_made_to_be_slow_is_masked_in_time(unit):
     """A server prints what it likes; without bounds the first takes `re`, which backtracks, 100 s."""
     line = "password= curl mysql login redis-cli @ " + unit * (65536 // len(unit))
