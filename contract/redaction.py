@@ -45,6 +45,7 @@ class _Rule:
         self.name = pattern.name
         self.kept_behind = len(pattern.kept_behind)
         self.has_keyword = bool(pattern.keywords)
+        self._also = tuple(text.encode() for text in pattern.also)
 
     @cached_property
     def regex(self) -> Any:
@@ -61,6 +62,13 @@ class _Rule:
         """The number of the group that says that a match is no secret; None if there is none."""
         found: int | None = self.regex.groupindex.get(_HARMLESS)
         return found
+
+    def may_match(self, line: bytes) -> bool:
+        """Return False for a line that has none of the texts which stand in every match beside the keyword."""
+        for text in self._also:
+            if text in line:
+                return True
+        return not self._also
 
     def spans(self, line: bytes) -> Iterable[tuple[int, int, int]]:
         """Return (start of the match, start and end of the secret) for each secret in a line."""
@@ -176,7 +184,9 @@ class Redactor:
     def _candidates(self, line: bytes) -> Iterator[_Rule]:
         """Yield the rules to try on a line, in their order."""
         for number in self.search.patterns(line):
-            yield self._rules[number]
+            rule = self._rules[number]
+            if rule.may_match(line):
+                yield rule
 
     def _mask(self, line: bytes, rules: Iterable[_Rule]) -> tuple[bytes, int]:
         count = 0

@@ -69,9 +69,9 @@ class NeedleSearch:
         self._without: list[int] = []
         known: dict[Any, list[needles.Needle]] = {}
         for number, pattern in enumerate(patterns):
-            found = known.get(pattern[3:])
+            found = known.get((pattern.keywords, pattern.trigger))
             if found is None:
-                found = known[pattern[3:]] = needles.needles_of(pattern)
+                found = known[pattern.keywords, pattern.trigger] = needles.needles_of(pattern)
             for needle in found:
                 users.setdefault(needle, set()).add(number)
             if not found:

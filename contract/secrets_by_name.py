@@ -89,21 +89,24 @@ _WITHIN = "[A-Za-z0-9_@#$%^*~!-]"
 """Behind a quote it says that the value goes on: behind the last one there is a space, a comma, a bracket."""
 _QUOTED = rf"""(?:[^'"\r\n\\]|\\+[^'"\r\n\\]|\\*['"]{_WITHIN})+"""
 _QUOTES = (
-    # name, the quote, what stands in it
+    # name, the quote, what stands in it, texts of which the quote has one
     (
         "double-quoted",
         r"""(?:\"\"\"|\\{0,7}")""",
         rf"""(?:[^"\r\n\\]|\\+[^"\r\n\\]|\\*"{_WITHIN})+""",
+        ('"',),
     ),
     (
         "single-quoted",
         r"""(?:\'\'\'|\\{0,7}['`])""",
         rf"""(?:[^'`\r\n\\]|\\+[^'`\r\n\\]|\\*['`]{_WITHIN})+""",
+        ("'", "`"),
     ),
     (
         "entity-quoted",
         _ENTITY,
         rf"(?:[^&\\\r\n]|&(?:amp|lt|gt|#4[37]);|\\+(?:[^u\\\r\n]|u[^0\\\r\n]|u00(?:2[6b]|3[ce]))|{_ENTITY}{_WITHIN})+",
+        ("&", "\\"),
     ),
 )
 _LONG_VALUE = r"[A-Za-z0-9_~+/=.:@!#$%^*-]{8,}"
@@ -181,25 +184,38 @@ def _keywords(endings: str, followers: tuple[str, ...] = _FOLLOWERS) -> tuple[st
     )
 
 
-def _assigned(kind: str, name: str, endings: str, *, weak: bool = False) -> Iterator[Pattern]:
+def _assigned(
+    kind: str, name: str, endings: str, phrases: tuple[str, ...] = (), *, weak: bool = False
+) -> Iterator[Pattern]:
     """Yield the patterns of a name to which a list of values, a value in quotes, or a bare value is assigned.
 
-    weak: the value has to look like a secret.
+    endings: of names, with blanks between. phrases: endings that have a blank. weak: the value has to look like a
+    secret.
     """
     before = rf"{name}{_NUMBER}{_COLOUR}(?:{_QUOTE}|%22)?{_COLOUR}\]?"
     named = f"{before}{_ASSIGN}{_COLOUR}"
-    keywords = (*_keywords(endings), *_keywords("key token secret password passwd pass pwd credential", _NUMBERS))
+    keywords = (
+        *_keywords(endings),
+        *(phrase + follower for phrase in phrases for follower in _FOLLOWERS),
+        *_keywords("key token secret password passwd pass pwd credential", _NUMBERS),
+    )
     harmless = rf"{_HARMLESS}|{_TOO_WEAK}" if weak else _HARMLESS
     no_item = rf"{_LITERAL}(?:{_QUOTE})?{_NO_SECRET}(?:{_QUOTE})?"
     no_items = rf"{no_item}(?:,[ \t]?{no_item}){{0,7}}(?:,[ \t]?{no_item},|,?[ \t]?(?:[\])]|$))"
     no_list = rf"[\])]|[0-9., -]+[\])]|{rf'{_LITERAL}(?:{_QUOTE})?(?:{harmless})' if weak else no_items}"
-    yield Pattern(f"{kind}-list", rf"(?i)({named}[\[(])(?:(?P<harmless>{no_list})|[^\])\r\n]+)", keywords=keywords)
-    for quoted, quote, value in _QUOTES:
+    yield Pattern(
+        f"{kind}-list",
+        rf"(?i)({named}[\[(])(?:(?P<harmless>{no_list})|[^\])\r\n]+)",
+        keywords=keywords,
+        also=("[", "("),
+    )
+    for quoted, quote, value, also in _QUOTES:
         start = rf"{named}{_CALL}{_LITERAL}{quote}"
         yield Pattern(
             f"{kind}-{quoted}",
             rf"(?i)({start})(?:(?P<harmless>{quote}|{harmless})|{_LONG_VALUE if weak else value})",
             keywords=keywords,
+            also=also,
         )
     bare = _LONG_VALUE if weak else rf"{_BARE}(?:,{_NEXT})*"
     # After a colon there may be a sentence.
@@ -232,8 +248,9 @@ _FLAGS = (
             rf"(?:(?P<harmless>{quote}|{_HARMLESS}|-)"
             rf"|{value}(?:{quote},[ \t]{{0,3}}{quote}[^'\"\r\n\\-]{value})*)",
             keywords=_FLAG_KEYWORDS,
+            also=also,
         )
-        for quoted, quote, value in _QUOTES
+        for quoted, quote, value, also in _QUOTES
     ),
     Pattern(
         "flag",
@@ -414,5 +431,5 @@ PATTERNS = (
     *_OTHERS,
     *_assigned("named", _STRONG, _STRONG_ENDINGS),
     *_assigned("short-named", _SHORT, "pass pw ak sk", weak=True),
-    *_assigned("weakly-named", _WEAK, "key token secret secrets signature authorization auth sig", weak=True),
+    *_assigned("weakly-named", _WEAK, "token secret secrets signature authorization auth sig", (" key",), weak=True),
 )

@@ -16,6 +16,7 @@ from tracetail.contract.secret_search import ExpressionSearch, NeedleSearch
 PATTERNS = (*DEFAULT_PATTERNS, Pattern("extra[0]", r"(card )[0-9]{4}"))
 KEYWORDS = sorted({keyword for pattern in PATTERNS for keyword in pattern.keywords})
 WITHOUT_TRIGGER = sorted({word for pattern in PATTERNS if not pattern.trigger for word in pattern.keywords})
+REDACTOR = Redactor(PATTERNS)
 TRIGGERS = [pattern.trigger for pattern in PATTERNS if pattern.trigger]
 TRIGGER_OF = {
     number: re.compile(pattern.trigger.regex.encode()) for number, pattern in enumerate(PATTERNS) if pattern.trigger
@@ -161,3 +162,21 @@ def test_without_a_compiled_finder_expressions_search(monkeypatch):
 def test_names_with_a_number_or_an_encoded_colon_are_found_by_both(redactors, line):
     for redactor in redactors:
         assert b"hunter2" not in redactor.redact_line(line)[0]
+
+
+QUOTES = ["'", '"', "`", "&quot;", "&#39;", "\\u0022", '\\"', '\\\\"', "['", '("', "&QUOT;", "\\U0022", ""]
+
+
+@given(
+    st.sampled_from(["api_key", "--db-password", "HF_TOKEN", "secret", "auth"]),
+    st.sampled_from(QUOTES),
+    st.sampled_from(["=", ": ", " ", "=>", "\\u003d", "%3D", ", "]),
+    st.sampled_from(QUOTES),
+    st.text("abcXYZ019-_$/&\\u02", min_size=1, max_size=24),
+    st.sampled_from(QUOTES),
+)
+def test_a_line_that_a_pattern_masks_has_what_stands_in_each_match(name, behind, sign, quote, value, end):
+    line = f"{name}{behind}{sign}{quote}{value}{end}".encode()
+    for number, rule in enumerate(REDACTOR._rules):
+        if PATTERNS[number].also and rule.regex.search(line):
+            assert rule.may_match(line), rule.name
