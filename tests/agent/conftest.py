@@ -1,6 +1,7 @@
 """Fixtures of the agent's tests: a Loki stand-in, a state directory, real agent processes."""
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from support import commands
 from support.agent_loki import LokiStandIn, StoreFront
 from support.agent_process import AgentProcess
 from support.environment import environment
+from support.fates import Fate
 
 from tracetail.agent.parsing import scan, scan_plain
 
@@ -111,3 +113,23 @@ def either_loops(request: pytest.FixtureRequest) -> Iterator[None]:
             for name, plain in PLAIN_LOOPS.items():
                 patch.setattr(scan, name, plain)
         yield
+
+
+@pytest.fixture
+async def fate(tmp_path: Path, loki: LokiStandIn, start_agent):
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    staged = Fate(directory, loki, start_agent)
+    yield staged
+    if staged.agent.process.returncode is None:
+        assert await staged.agent.stop() == 0
+    assert not [line for line in staged.agent.errors if "Traceback" in line]
+
+
+@pytest.fixture
+def unmount() -> Iterator[list[Path]]:
+    """Unmount what is put into this list."""
+    mounted: list[Path] = []
+    yield mounted
+    for path in reversed(mounted):
+        subprocess.run(["umount", "--lazy", path], check=True)

@@ -11,107 +11,23 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import cramjam
 import pytest
 from support.agent_loki import LokiStandIn, Stored
 from support.agent_process import AgentProcess
+from support.fates import Fate, mount, run
 from support.waiting import eventually
 
 from tracetail.agent.journal.database import journal_path
 from tracetail.agent.reading.discovery import GLOB_EVERY_SECONDS
-from tracetail.contract.logline import parse_event
 
 pytestmark = [pytest.mark.field, pytest.mark.timeout(300)]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 
 BANNER = [f"Starting the server with option number {number} of the configuration" for number in range(60)]
 """More than the 512 bytes by which a file is recognised."""
-
-
-class Fate:
-    """An agent and the files that it follows; lines that are written through it are wanted in Loki."""
-
-    def __init__(self, directory: Path, loki: LokiStandIn, start_agent) -> None:
-        self.dir = directory
-        self.wanted: list[str] = []
-        self._loki = loki
-        self._start_agent = start_agent
-        self.agent: AgentProcess
-
-    async def follow(self, *globs: str, agent: str = "") -> None:
-        """Start an agent, anew if there was one, that follows these globs beneath the directory."""
-        self._globs = globs or self._globs
-        sources = "".join(f'[[agent.sources]]\nglob = "{self.dir}/{glob}"\n' for glob in self._globs)
-        self.agent = await self._start_agent(f"[agent]\n{agent}\n{sources}")
-
-    def append(self, name: str, *lines: str, wanted: bool = True) -> Path:
-        """Append lines to a file."""
-        path = self.dir / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            file.writelines(line + "\n" for line in lines)
-        self.wanted += lines if wanted else ()
-        return path
-
-    def number(self, name: str, count: int, tag: str = "line") -> Path:
-        """Append numbered lines to a file."""
-        first = len(self.wanted)
-        return self.append(name, *(f"{name} {tag} {number:06d}" for number in range(first, first + count)))
-
-    async def arrive(self, seconds: float = 60, *, quiet: float = 0.0) -> None:
-        """Wait until each wanted line has come; none may come twice. quiet: nothing more may come for this time."""
-        wanted = sorted(self.wanted)
-
-        def have_come() -> bool:
-            return len(self._loki.stored) - len(self.events) >= len(wanted)
-
-        await eventually(have_come, f"{len(wanted)} lines", seconds)
-        if quiet:
-            before = len(self._loki.stored)
-            with_more = asyncio.create_task(self._loki.until(lambda: len(self._loki.stored) > before, quiet))
-            await asyncio.wait([with_more])
-            with_more.exception()
-        assert sorted(self._loki.lines()) == wanted
-
-    @property
-    def events(self) -> list[str]:
-        return [entry.line for entry in self._loki.stored if dict(entry.metadata).get("kind") == "event"]
-
-    @property
-    def gaps(self) -> list[dict[str, str]]:
-        return [event.fields for event in map(parse_event, self.events) if event and event.name == "gap"]
-
-
-@pytest.fixture
-async def fate(tmp_path: Path, loki: LokiStandIn, start_agent):
-    directory = tmp_path / "logs"
-    directory.mkdir()
-    staged = Fate(directory, loki, start_agent)
-    yield staged
-    if staged.agent.process.returncode is None:
-        assert await staged.agent.stop() == 0
-    assert not [line for line in staged.agent.errors if "Traceback" in line]
-
-
-def run(*argv: str | Path) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(argv, check=False, capture_output=True)
-
-
-def mount(*arguments: str | Path) -> None:
-    mounted = run("mount", *arguments)
-    assert mounted.returncode == 0, mounted.stderr
-
-
-@pytest.fixture
-def unmount() -> Iterator[list[Path]]:
-    """Unmount what is put into this list."""
-    mounted: list[Path] = []
-    yield mounted
-    for path in reversed(mounted):
-        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 # Which file is which
