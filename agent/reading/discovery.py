@@ -253,13 +253,16 @@ class Discovery:
         """Yield the sources of all files that the globs match and that are not followed."""
         unfinished = {path for path, row in self._open_files.owners.values() if not row.done}
         self._watch_globs()
+        listed: list[tuple[SourceSettings, list[str], int]] = []
         for source in self._settings.sources:
             listed_ns = self._listed_ns.get(source.glob, self._earlier_ns)
             self._listed_ns[source.glob] = time.time_ns()
             names = list(globs.find(source.glob))
             self.matches[source.glob] = len(names)
-            # Before a name that one of these files was renamed to is looked at.
+            # Before a name that one of these files was renamed or copied to is looked at, whatever their order.
             self._open_files.paths.update(unfinished.intersection(map(name_of, names)))
+            listed.append((source, names, listed_ns))
+        for source, names, listed_ns in listed:
             yield from self._sources_of(names, source, listed_ns)
             if not names and source.glob not in self._empty:
                 log.warning("%s", globs.sentence(source.glob))
@@ -342,7 +345,7 @@ class Discovery:
 
     def _originals(self, name: str) -> list[str]:
         """Return the paths that are followed and that a file of this name may have been rotated from."""
-        return [path for path in rotation.originals_of(name) if path in self._known]
+        return [path for path in rotation.originals_of(name) if name_of(path) in self._open_files.paths]
 
     def _watch_globs(self) -> None:
         """Watch the directories in which something may appear, and no others."""

@@ -368,7 +368,7 @@ class FileSource(Source):
         for row in self._not_found():
             reader = rotation.find_file(self.path, row, self._here)
             if reader is not None:
-                self._here.hold(reader, row)
+                self._go_on_with(reader, row)
             elif row.size > row.position:
                 self._add_gap(row, row.size, "deleted before it was read")
             else:
@@ -376,6 +376,13 @@ class FileSource(Source):
                 self._add_gap(row, row.position, "; ".join([why, *unread, _UNKNOWN]))
         if self.files:
             self._add_missed(unfinished[-1] if unfinished else self.files[-1])
+
+    def _go_on_with(self, reader: FileReader, row: FileRow) -> None:
+        """Read on in the file of a row, or in its copy, which is known as that from now on."""
+        if reader.packed is None and (reader.device, reader.inode) != (row.device, row.inode):
+            self._mark_done(row)
+            row = self._add_row(reader, row)
+        self._here.hold(reader, row)
 
     def _not_found(self) -> list[FileRow]:
         """Return the rows of files that were not read to their ends, are not open, and not reported as lost."""
@@ -399,7 +406,14 @@ class FileSource(Source):
             opened = self._here.identities() | self._coming_identities()
             rows = [*self.files, *(self._row_of_all(reader) for reader, _, _ in self._coming)]
             found = rotation.find_missed(
-                self.path, last, rows, opened, self._here, created_since_ns=created_since_ns, before=before
+                self.path,
+                last,
+                rows,
+                opened,
+                self._here,
+                created_since_ns=created_since_ns,
+                before=before,
+                elsewhere=self._here.rotated_to(),
             )
             with contextlib.suppress(rotation.BeingRotatedError):
                 for reader, status in itertools.islice(found, room):

@@ -117,19 +117,32 @@ class OpenFiles:
         for row in map(self._as_read, rows):
             if not row.position or (row.device, row.inode) == identity:
                 continue
-            try:
-                status = os.stat(path_of(key))  # noqa: PTH116  (a name of the journal)
-            except OSError:
-                status = None
-            is_there = status is not None and (status.st_dev, status.st_ino) == (row.device, row.inode)
-            size = status.st_size if status is not None and is_there else row.position
-            if reader.size >= row.position:
-                was_truncated = is_there and size < row.position
-                if (reader.size <= size or was_truncated) and reader.continues(row):
+            size = self._size_of(row)
+            if reader.size < row.position:
+                if size is not None and reader.size and row.head.startswith(reader.head()[: len(row.head)]):
                     return True
-            elif is_there and reader.size and row.head.startswith(reader.head()[: len(row.head)]):
+                continue
+            # Where the original has lost its content, its source goes on with the copy, unless it is done.
+            has_no_more = reader.size <= (row.position if size is None else size) or (size is None and not row.done)
+            if has_no_more and reader.continues(row):
                 return True
         return False
+
+    def _size_of(self, row: FileRow) -> int | None:
+        """Return the size of a row's file, if it is open or at its path; None if it lacks what was read of it."""
+        identity = row.device, row.inode
+        for reader in self.held.get(identity, ()):
+            return reader.written() if reader.continues(row) else None
+        if not _is_at(row.path, identity):
+            return None
+        try:
+            reader = FileReader(Path(path_of(row.path)))
+        except OSError:
+            return None
+        try:
+            return reader.size if reader.continues(row) else None
+        finally:
+            reader.close()
 
     def _as_read(self, row: FileRow) -> FileRow:
         """Return a row with what was read of its file, acknowledged or not: that may take long."""

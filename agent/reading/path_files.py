@@ -63,6 +63,10 @@ class PathFiles:
         """Return the open files, the one at the path last."""
         return sorted(self.files, key=lambda file: not file.left_at)
 
+    def rotated_to(self) -> set[Path]:
+        """Return the directories, other than the path's own, that files of the path are in by now (`olddir`)."""
+        return {file.reader.directory for file in self.files if file.left_at} - {self._path.parent}
+
     def identities(self) -> set[tuple[int, int]]:
         """Return device and inode of each open file."""
         return {file.identity for file in self.files}
@@ -73,11 +77,22 @@ class PathFiles:
 
     def unpack(self, path: Path, beginning: bytes, position: int = 0) -> FileReader | None:
         """Open the content of a compressed file that begins so; None if it does not. Raises StillUnpackingError."""
-        return self._open_files.unpacker.unpack(path, beginning, lambda unpacked: self.open(unpacked, position))
+        reader = self._open_files.unpacker.unpack(path, beginning, lambda unpacked: self.open(unpacked, position))
+        if reader is not None:
+            reader.packed = path
+        return reader
 
     def is_free(self, reader: FileReader) -> bool:
         """Return whether no other source reads a file, or has read it."""
         return self._open_files.is_free(reader, self._key)
+
+    def has_all_of(self, reader: FileReader) -> bool:
+        """Return whether a file is a copy of the beginning of one that is open, made later than that."""
+        born_ns = reader.birth_time_ns()
+        return any(
+            file.reader.begins_like(reader) and (born_ns is None or born_ns >= (file.reader.birth_time_ns() or 0))
+            for file in self.files
+        )
 
     def hold(self, reader: FileReader, row: FileRow) -> None:
         """Add an opened file to those that are read."""

@@ -35,6 +35,8 @@ class FileReader:
         encoding: of its source; empty for UTF-8.
         """
         self.path = path
+        self.packed: Path | None = None
+        """The compressed file that this is the content of."""
         self.position = position
         self._encoding = encoding
         self._codec: Codec | None = None
@@ -87,6 +89,11 @@ class FileReader:
             return str(self.path)
 
     @property
+    def directory(self) -> Path:
+        """The directory that the file, or the compressed one that it was unpacked from, is in now."""
+        return (self.packed or Path(self.real_path())).parent
+
+    @property
     def open_path(self) -> str:
         """A path that leads to the open file, whatever becomes of its name."""
         return f"/proc/self/fd/{self._descriptor}"
@@ -135,6 +142,12 @@ class FileReader:
             return False
         head = self._pread(len(row.head), 0)
         return head == row.head and (not row.tail or self.tail(row.position, len(row.tail)) == row.tail)
+
+    def begins_like(self, other: "FileReader") -> bool:
+        """Return whether this file begins with all of another one, by that one's first and last bytes."""
+        size = other.size
+        head = other.head()
+        return 0 < size <= self.written() and self.head()[: len(head)] == head and self.tail(size) == other.tail(size)
 
     def restart(self) -> None:
         """Read from the start: the content was replaced."""

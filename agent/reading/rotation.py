@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import stat
@@ -32,11 +33,16 @@ class Opener(Protocol):
     def is_free(self, reader: FileReader) -> bool:
         """Return whether no other source reads a file."""
 
+    def has_all_of(self, reader: FileReader) -> bool:
+        """Return whether a file is a copy of the beginning of one that the source has open."""
+
 
 _MUST_RAISE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """These say nothing about the file: it may be opened later."""
 _DIRECTORIES_MAX = 64
 """Of a directory, at most so many in it are searched (logrotate's `olddir`)."""
+_SEPARATOR = r"(?:[.-]|_(?=\d{6}|\d{4}-\d\d))"
+"""Before a rotation's number or date; `_` before a date only, since server_8001.log is the log of a port."""
 _ROTATION = r"(?:\d[\d.T:_-]*|old|bak)"
 _DATED = r"\d[\d.T:_-]*"
 _CLOCK_TICK_NS = 20_000_000
@@ -52,8 +58,9 @@ class BeingRotatedError(Exception):
 def find_file(path: Path, row: FileRow, opener: Opener) -> FileReader | None:
     """Return a reader, at the row's position, of the file that the row describes; None if it does not exist.
 
-    The file may be at path, beside it, or in a directory beside it: renamed, copied or compressed. Raises OSError
-    if it cannot be said now whether it exists: it cannot be opened, or there are too few descriptors to look.
+    The file may be at path, beside it, or in a directory in or beside the one of path (logrotate's `olddir`):
+    renamed, copied or compressed. Raises OSError if it cannot be said now whether it exists: it cannot be opened, or
+    there are too few descriptors to look.
     """
     return _while_names_change(path, lambda: _find_file(path, row, opener))
 
@@ -82,6 +89,7 @@ def _changed_ns(directory: Path) -> int:
 def _find_file(path: Path, row: FileRow, opener: Opener) -> FileReader | None:
     copies: list[FileReader] = []
     in_place = (path, _real(path, row))
+    own_directories = [place.parent for place in in_place]
     for candidate in _candidates(path, row):
         try:
             reader = opener.open(candidate, row.position)
@@ -94,7 +102,7 @@ def _find_file(path: Path, row: FileRow, opener: Opener) -> FileReader | None:
                 for copy in copies:
                     copy.close()
                 return reader
-            if row.head and not copies:
+            if row.head and not copies and (candidate.parent in own_directories or opener.is_free(reader)):
                 copies.append(reader)
                 continue
         reader.close()
@@ -108,14 +116,16 @@ def find_copy(path: Path, row: FileRow, opener: Opener) -> FileReader | None:
 
 def _find_copy(path: Path, row: FileRow, opener: Opener) -> FileReader | None:
     own = _real(path, row)
-    for candidate in _unique([*_siblings(path), *(_siblings(own) if own != path else ())]):
+    beside = _unique([*_siblings(path), *(_siblings(own) if own != path else ())])
+    for candidate in itertools.chain(beside, _lazily(lambda: _rotated_elsewhere(path, ("",)))):
         reader = _opened(candidate, row.position, opener)
         if reader is None:
             continue
-        if row.head and (reader.device, reader.inode) != (row.device, row.inode) and reader.continues(row):
+        is_other = (reader.device, reader.inode) != (row.device, row.inode)
+        if row.head and is_other and opener.is_free(reader) and reader.continues(row):
             return reader
         reader.close()
-    return None
+    return _find_compressed(path, row, opener)
 
 
 def find_missed(
@@ -127,6 +137,7 @@ def find_missed(
     *,
     created_since_ns: int = 0,
     before: FileReader | None = None,
+    elsewhere: Iterable[Path] = (),
 ) -> Iterator[tuple[FileReader, os.stat_result]]:
     """Yield readers of files that were at path, and renamed, before a poll could see them; oldest first.
 
@@ -139,6 +150,7 @@ def find_missed(
         created_since_ns: only files that were created since then, and no compressed ones, which are younger than
             their content.
         before: only files that were rotated away before this one; None for any.
+        elsewhere: further directories to look in, because files from this path were found there.
 
     Raises BeingRotatedError: there may be others than those that were returned.
 
@@ -152,7 +164,7 @@ def find_missed(
         is_known = (status.st_dev, status.st_ino, status.st_mtime_ns) in known
         return is_new and not is_known and (status.st_dev, status.st_ino) not in opened
 
-    for candidate, status in _by_age(path, last, packed=not created_since_ns):
+    for candidate, status in _by_age(path, last, elsewhere, packed=not created_since_ns):
         if not is_meant(status, _age(status, candidate)):
             continue
         reader = _opened(candidate, 0, opener)
@@ -163,20 +175,24 @@ def find_missed(
         if reader is None:
             continue
         is_young = not created_since_ns or (reader.birth_time_ns() or 0) >= created_since_ns - _CLOCK_TICK_NS
-        if reader.size and is_young and opener.is_free(reader) and not any(_is_copy(reader, row) for row in rows):
+        is_copy = opener.has_all_of(reader) or any(_is_copy(reader, row) for row in rows)
+        if reader.size and is_young and opener.is_free(reader) and not is_copy:
             yield reader, status
         else:
             reader.close()
 
 
-def _by_age(path: Path, last: FileRow, *, packed: bool) -> list[tuple[Path, os.stat_result]]:
+def _by_age(
+    path: Path, last: FileRow, elsewhere: Iterable[Path], *, packed: bool
+) -> list[tuple[Path, os.stat_result]]:
     """Return the files that may have been rotated away from path, or passed over by its link, oldest first."""
     for _ in range(LOOKS_MAX):
         before = _changed_ns(path.parent)
         found: list[tuple[Path, os.stat_result]] = []
-        for candidate in _unique(
-            [*_siblings(path), *(_siblings(path, compressed=True) if packed else ()), *_passed_over(path, last)]
-        ):
+        endings = ("", *ENDINGS) if packed else ("",)
+        rotated = [*_siblings(path), *(_siblings(path, compressed=True) if packed else ())]
+        rotated += itertools.chain.from_iterable(_rotated_in(directory, path, endings) for directory in elsewhere)
+        for candidate in _unique([*rotated, *_passed_over(path, last)]):
             with contextlib.suppress(OSError):
                 found.append((candidate, candidate.stat()))
         if _changed_ns(path.parent) == before:
@@ -208,7 +224,8 @@ def unreadable_copies(path: Path, last: FileRow) -> list[str]:
     last: the file that was read last; older files are not meant.
     """
     found = []
-    for candidate in _rotated_beside(path, [ending for ending in COMPRESSED if ending not in ENDINGS]):
+    unreadable = [ending for ending in COMPRESSED if ending not in ENDINGS]
+    for candidate in [*_rotated_in(path.parent, path, unreadable), *_rotated_elsewhere(path, unreadable)]:
         with contextlib.suppress(OSError):
             if candidate.stat().st_mtime_ns >= last.seen_ns - _CLOCK_TICK_NS:
                 hint = HINTS.get(candidate.suffix)
@@ -217,16 +234,20 @@ def unreadable_copies(path: Path, last: FileRow) -> list[str]:
 
 
 def originals_of(path: str) -> Iterator[str]:
-    """Yield the paths from which a file of this name may have been rotated."""
-    directory, slash, name = path.rpartition("/")
+    """Yield the paths from which a file of this name may have been rotated, to its directory or to one in that."""
+    directory, _, name = path.rpartition("/")
+    above = directory.rpartition("/")[0]
     suffix = Path(name).suffix
-    for at, character in enumerate(name):
-        if not at or character not in ".-":
-            continue
-        if re.fullmatch(_ROTATION, name[at + 1 :]):
-            yield f"{directory}{slash}{name[:at]}"
-        if suffix and name.endswith(suffix) and re.fullmatch(_DATED, name[at + 1 : -len(suffix)]):
-            yield f"{directory}{slash}{name[:at]}{suffix}"
+    for separator in re.finditer(_SEPARATOR, name):
+        at = separator.start()
+        originals = []
+        if at and re.fullmatch(_ROTATION, name[at + 1 :]):
+            originals.append(name[:at])
+        if at and suffix and name.endswith(suffix) and re.fullmatch(_DATED, name[at + 1 : -len(suffix)]):
+            originals.append(f"{name[:at]}{suffix}")
+        for original in originals:
+            yield f"{directory}/{original}"
+            yield f"{above}/{original}"
 
 
 def _is_copy(reader: FileReader, row: FileRow) -> bool:
@@ -239,7 +260,10 @@ def _is_copy(reader: FileReader, row: FileRow) -> bool:
 
 
 def _find_compressed(path: Path, row: FileRow, opener: Opener) -> FileReader | None:
-    for candidate in _siblings(path, compressed=True) if row.head else ():
+    if not row.head:
+        return None
+    beside = _siblings(path, compressed=True)
+    for candidate in itertools.chain(beside, _lazily(lambda: _rotated_elsewhere(path, ENDINGS))):
         reader = opener.unpack(candidate, row.head, row.position)
         if reader is None:
             continue
@@ -287,11 +311,29 @@ def _candidates(path: Path, row: FileRow) -> Iterator[Path]:
     """Yield where the file of a row may be now, the likeliest places first."""
     own = _real(path, row)
     yield from _unique([path, own, *_siblings(path), *(_siblings(own) if own != path else ())])
-    for directory in _unique([path.parent, own.parent, *_directories_in(path.parent)]):
+    for directory in _unique([path.parent, own.parent, *_elsewhere(path)]):
         with contextlib.suppress(OSError), os.scandir(directory) as entries:
             for entry in entries:
                 if entry.inode() == row.inode:
                     yield Path(entry.path)
+    yield from _rotated_elsewhere(path, ("",))
+
+
+def _elsewhere(path: Path) -> list[Path]:
+    """Return the other directories that files may be rotated to: those in the directory of path, and beside it."""
+    return _unique([*_directories_in(path.parent), *_directories_in(path.parent.parent)])
+
+
+def _rotated_elsewhere(path: Path, endings: Iterable[str]) -> list[Path]:
+    """Return the files in other directories whose names are those of files that were rotated away from path.
+
+    Where there is a file of the same name as at path, they are rotations of that one.
+    """
+    found: list[Path] = []
+    for directory in _elsewhere(path):
+        if directory != path.parent and not (directory / path.name).exists():
+            found += _rotated_in(directory, path, endings)
+    return found
 
 
 def _directories_in(directory: Path) -> list[Path]:
@@ -323,17 +365,23 @@ def _numbers(name: str) -> list[int]:
 
 def _siblings(path: Path, *, compressed: bool = False) -> list[Path]:
     """Return the files beside path that may have been rotated away from it: app.log.1, app-20261122.log."""
-    return _rotated_beside(path, ENDINGS if compressed else ("",))
+    return _rotated_in(path.parent, path, ENDINGS if compressed else ("",))
 
 
-def _rotated_beside(path: Path, endings: Iterable[str]) -> list[Path]:
+def _rotated_in(directory: Path, path: Path, endings: Iterable[str]) -> list[Path]:
+    """Return the files in a directory that may have been rotated away from path, with one of some endings."""
     name, stem, suffix = re.escape(path.name), re.escape(path.stem), re.escape(path.suffix)
     ending = f"(?:{'|'.join(map(re.escape, endings))})"
-    rotated = re.compile(rf"(?:{name}[.-]{_ROTATION}|{stem}[.-]{_DATED}{suffix}){ending}")
+    rotated = re.compile(rf"(?:{name}{_SEPARATOR}{_ROTATION}|{stem}{_SEPARATOR}{_DATED}{suffix}){ending}")
     try:
-        return sorted(sibling for sibling in path.parent.iterdir() if rotated.fullmatch(sibling.name))
+        return sorted(file for file in directory.iterdir() if rotated.fullmatch(file.name))
     except OSError:
         return []
+
+
+def _lazily(find: Callable[[], list[Path]]) -> Iterator[Path]:
+    """Yield what is found, looking for it only when it is asked for."""
+    yield from find()
 
 
 def _unique(paths: Iterable[Path]) -> list[Path]:

@@ -398,6 +398,17 @@ def test_a_file_of_the_same_banner_between_two_polls_is_not_taken_for_a_copy(
     assert follower.follow().lines == [*banner, "one", *banner, "two", *banner, "three"]
 
 
+def test_a_copy_that_is_older_than_what_was_read_since_is_not_read(follow, path: Path, tmp_path: Path) -> None:
+    # logrotate's `copy`, or a person's: its lines came at the next start of the agent, as those of a missed rotation
+    follower = follow("one")
+    append(path, "two")
+    shutil.copy(path, tmp_path / "app.log.1")
+    append(path, "three")
+    follower.follow().stop()
+    follower.start()
+    assert follower.follow().lines == ["one", "two", "three"]
+
+
 def test_an_empty_file_that_is_rotated_does_not_hold_up_the_next(follow, path: Path, tmp_path: Path) -> None:
     path.touch()
     follower = follow()
