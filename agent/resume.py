@@ -93,7 +93,12 @@ class Resumer:
         return open_files
 
     async def finish_files(self, followed: FollowedLog) -> None:
-        """Mark the source's finished files as done in the journal."""
+        """Mark the source's finished files as done in the journal, and insert those that go on where they ended."""
         rows = [row.id for row in followed.source.finished]
         followed.source.finished.clear()
-        await self._journal.write(lambda db: queries.finish_files(db, followed.id, rows, FILE_ROWS_MAX))
+        going_on = [row for row in followed.source.files if row.position and not row.id]
+        ids = await self._journal.write(
+            lambda db: queries.finish_files(db, followed.id, rows, going_on, FILE_ROWS_MAX)
+        )
+        for row, row_id in zip(going_on, ids, strict=True):
+            row.id = row_id

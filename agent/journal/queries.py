@@ -107,14 +107,22 @@ def file_owners(db: sqlite3.Connection) -> list[tuple[str, FileRow]]:
     return [(row["key"], _file_row(row)) for row in rows]
 
 
-def finish_files(db: sqlite3.Connection, source_id: int, rows: list[int], keep: int) -> None:
-    """Mark files as done; keep the newest `keep` of the source, to recognise those that are renamed."""
+def finish_files(
+    db: sqlite3.Connection, source_id: int, rows: list[int], going_on: Sequence[FileRow], keep: int
+) -> list[int]:
+    """Mark files as done; keep the newest `keep` of the source, to recognise those that are renamed.
+
+    going_on: files that go on where one of these ended (its copy, say), in the same transaction: whoever knew only
+    that one is done would take the rest of them for read. Return their ids.
+    """
+    ids = [_insert_file(db, source_id, row) for row in going_on]
     db.executemany("UPDATE files SET done = 1 WHERE id = ?", [(row,) for row in rows])
     db.execute(
         "DELETE FROM files WHERE source_id = ? AND done AND id NOT IN"
         " (SELECT id FROM files WHERE source_id = ? ORDER BY id DESC LIMIT ?)",
         (source_id, source_id, keep),
     )
+    return ids
 
 
 # Batches and intents

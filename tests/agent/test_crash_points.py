@@ -221,3 +221,26 @@ def test_after_a_crash_at_any_step_each_line_is_stored_once_with_its_first_times
         for time_ns, text in body:
             times.setdefault(text, set()).add(time_ns)
     assert all(len(seen) == 1 for text, seen in times.items() if not text.startswith(b"late"))
+
+
+@pytest.mark.parametrize("crash", range(1, 12))
+def test_after_a_crash_while_it_goes_on_with_a_copy_each_line_is_stored_once(tmp_path: Path, crash: int) -> None:
+    # copied and truncated while the agent was down; the copy was taken for read where only the original was done
+    path = tmp_path / "app.log"
+    ticks = itertools.count()
+
+    def ship(crashes: set[int], store: Store | None = None) -> Store:
+        steps = Steps(crashes)
+        store = store or Store(steps)
+        store._steps = steps
+        asyncio.run(ship_all(path, store, steps, lambda: NOW + next(ticks) * SECOND, 1 << 20, loses_power=False))
+        return store
+
+    path.write_text("one\ntwo\n")
+    store = ship(set())
+    (tmp_path / "app.log.1").write_text("one\ntwo\nthree\nfour\n")
+    path.write_text("five\n")
+    ship({crash}, store)
+    ship(set(), store)  # the file at the path, after the pause in which the writer of the copy might go on
+    stored = [line for _, (line, _) in sorted(store.entries_by_time.items())]
+    assert stored == ["one", "two", "three", "four", "five"]
