@@ -1,6 +1,7 @@
 """The process table of this machine, read from /proc: the standard library only."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, TypedDict
@@ -11,6 +12,12 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _PROC = "/proc"
 # Indices into what _stat_fields returns: proc_pid_stat(5) counts from 1, and the list starts with field 3.
 _STATE, _PARENT, _GROUP, _SESSION, _START_TIME, _ENVIRON_START, _EXIT_CODE = 0, 1, 2, 3, 19, 47, 49
+_ARGUMENTS_MAX = 6 << 20
+"""Bytes that arguments and environment have together at most (execve(2): three quarters of _STK_LIM)."""
+_COMMAND_LINE_MAX = 128 << 10
+"""Of a command line, which people read: as long as one argument may be."""
+_READ_BYTES = 64 << 10
+_ENTRY = re.compile(rb"[^\0]+")
 _ENDED_STATES = frozenset({"Z", "X"})
 
 
@@ -110,11 +117,32 @@ def _owner(pid: int) -> int:
 def read_environ(pid: int) -> Mapping[bytes, bytes]:
     """Return a process's environment as it was at its start; empty if it is gone or may not be read."""
     try:
-        with open(f"{_PROC}/{pid}/environ", "rb") as file:  # noqa: PTH123  (cheaper than a path, once per process)
-            entries = file.read().split(b"\0")
+        data = _read_memory(pid, "environ", _ARGUMENTS_MAX)
     except OSError:
         return {}
-    return {name: value for name, equals, value in (entry.partition(b"=") for entry in entries) if equals}
+    entries = (entry[0].partition(b"=") for entry in _ENTRY.finditer(data))
+    return {name: value for name, equals, value in entries if equals}
+
+
+def read_command_line(pid: int) -> bytes:
+    """Return a process's arguments, NUL behind each, at most 128 KiB; empty for a thread of the kernel.
+
+    Raises OSError if it is gone.
+    """
+    return _read_memory(pid, "cmdline", _COMMAND_LINE_MAX)
+
+
+def _read_memory(pid: int, name: str, limit: int) -> bytes:
+    """Return the beginning of a file of /proc that shows memory of a process. Raises OSError.
+
+    The process chooses what memory that is (prctl(2), PR_SET_MM_MAP, needs no privilege): gigabytes of zeros, say.
+    """
+    parts = []
+    with open(f"{_PROC}/{pid}/{name}", "rb", buffering=0) as file:  # noqa: PTH123  (cheaper than a path, once per process)
+        while limit > 0 and (data := file.read(min(limit, _READ_BYTES))):
+            parts.append(data)
+            limit -= len(data)
+    return b"".join(parts)
 
 
 def _stat_fields(pid: int) -> list[bytes] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tracetail.contract.launch_processes import LaunchProcesses, LaunchRoots
 from tracetail.contract.masking import mask_command_line
-from tracetail.contract.processes import Process, ProcessRef, read_process
+from tracetail.contract.processes import Process, ProcessRef, read_command_line, read_process
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -26,7 +26,7 @@ def become_subreaper() -> None:
 def command_line(pid: int) -> str:
     """Return a process's command line, secrets masked; its name in brackets if it has none, `?` if it ended."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
+        words = read_command_line(pid).rstrip(b"\0").decode(errors="replace").split("\0")
         text = " ".join(mask_command_line(words))
         return text or "[" + Path(f"/proc/{pid}/comm").read_text(errors="replace").strip() + "]"
     except OSError:
