@@ -19,6 +19,8 @@ from tracetail.launcher.result import Result
 
 ROOT = 0
 _FAILED = 1
+_OF_THE_MACHINE = frozenset({"PATH", "LANG", "LANGUAGE", "TZ", "TERM", "LD_LIBRARY_PATH", "XDG_CONFIG_HOME"})
+_OF_THE_MACHINE_PREFIXES = ("LC_", "TRACETAIL_", "CUDA_", "NVIDIA_", "ASCEND_", "ROCM_")
 
 
 class OwnerProcessError(OSError):
@@ -80,7 +82,12 @@ def go_on_as_owner(launch: LaunchDir) -> None:
 
 
 def become(owner: int) -> None:
-    """Give up root's rights for those of a user, for good."""
+    """Give up root's rights for those of a user, for good, and the variables that may hold what is root's alone.
+
+    A keeper that is started then, and with it the server, has the rest.
+    """
+    for name in [name for name, value in os.environ.items() if not _is_of_the_machine(name, value)]:
+        del os.environ[name]
     try:
         entry = pwd.getpwuid(owner)
     except KeyError:  # a user of a container, say
@@ -91,6 +98,13 @@ def become(owner: int) -> None:
         os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
         os.environ.update(HOME=entry.pw_dir, USER=entry.pw_name, LOGNAME=entry.pw_name)
     os.setresuid(owner, owner, owner)
+
+
+def _is_of_the_machine(name: str, value: str) -> bool:
+    """Return whether a variable says something of the machine or the terminal: every user may see it."""
+    if name.lower().endswith("_proxy"):
+        return "@" not in value  # a password
+    return name in _OF_THE_MACHINE or name.startswith(_OF_THE_MACHINE_PREFIXES)
 
 
 def _answer(writing: int, owner: int, function: Callable[[], Any]) -> NoReturn:

@@ -13,6 +13,7 @@ from support.waiting import wait_for
 
 from tracetail.contract import outbox
 from tracetail.contract.owned_files import ForeignFileError, open_beneath, replace_file
+from tracetail.contract.processes import read_environ
 from tracetail.contract.record import LaunchDir, LaunchLock
 from tracetail.launcher import plan
 from tracetail.launcher.machine import processes
@@ -113,6 +114,24 @@ def test_root_restarts_a_launch_as_its_owner(theirs):
     restarted = theirs.run(ROOT, "restart", "--launch", theirs.launch().launch_id)
     assert restarted.returncode == 0, restarted.stdout + restarted.stderr
     assert theirs.ran.read_text().split() == [str(NOBODY.pw_uid)] * 2
+
+
+@pytest.mark.parametrize("command", ["restart", "status"])
+def test_a_server_that_roots_command_starts_again_has_nothing_of_roots_environment(theirs, monkeypatch, command):
+    theirs.start(restart="on-crash")
+    launch = theirs.launch()
+    if command == "status":
+        theirs.lose(launch)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "only-for-root")
+    monkeypatch.setenv("HTTPS_PROXY", "http://root:only-for-root@proxy.example:3128")
+    theirs.run(ROOT, command, "--launch", launch.launch_id)
+    wait_for(lambda: len(theirs.ran.read_text().split()) > 1, "the restart")
+    wait_for(lambda: "server" in theirs.launch().read(), "its server in the record")
+    again = theirs.launch().read()
+    for process in (again["keeper"], again["server"]):
+        environ = read_environ(process["pid"])
+        assert b"PATH" in environ
+        assert [name for name, value in environ.items() if b"only-for-root" in value] == []
 
 
 def test_root_sends_a_callback_as_the_launchs_owner(theirs):
