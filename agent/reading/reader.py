@@ -12,7 +12,7 @@ from tracetail.agent.model import Block, FileRow, Fingerprint
 from tracetail.agent.reading.birth_time import birth_time_ns
 from tracetail.agent.reading.text_check import CONTAINER_LINE
 from tracetail.agent.reading.transient import patiently
-from tracetail.contract.safe_open import open_file
+from tracetail.agent.reading.trusted_links import open_trusted
 
 BLOCK_BYTES = 1 << 20
 HEAD_BYTES = 512
@@ -41,7 +41,7 @@ class FileReader:
         self._encoding = encoding
         self._codec: Codec | None = None
         self._descriptor = -1
-        self._descriptor = patiently(open_file, path) if descriptor is None else descriptor
+        self._descriptor = patiently(open_trusted, path) if descriptor is None else descriptor
         status = patiently(os.fstat, self._descriptor)
         self.device = status.st_dev
         self.inode = status.st_ino

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from tracetail.contract.safe_open import open_file
+from tracetail.agent.reading.trusted_links import open_trusted
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Unpacker:
 
 
 def _begins_with(packed: Path, beginning: bytes) -> bool:
-    with os.fdopen(open_file(packed), "rb") as raw, _OPENERS[packed.suffix](raw) as content:
+    with os.fdopen(open_trusted(packed), "rb") as raw, _OPENERS[packed.suffix](raw) as content:
         return bool(content.read(len(beginning)) == beginning)
 
 
@@ -123,7 +123,7 @@ def _unpack(packed: Path) -> IO[bytes] | None:
     """Return a temporary file with the content of a packed one, which is deleted when it is closed."""
     unpacked = tempfile.NamedTemporaryFile()  # noqa: SIM115  (returned open)
     try:
-        with os.fdopen(open_file(packed), "rb") as raw, _OPENERS[packed.suffix](raw) as content:
+        with os.fdopen(open_trusted(packed), "rb") as raw, _OPENERS[packed.suffix](raw) as content:
             left = int(shutil.disk_usage(unpacked.name).free * _FREE_SHARE)
             while data := content.read(_COPY_BYTES):
                 left -= len(data)

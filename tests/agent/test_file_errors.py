@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_opened_after_a_restart_is_neither_lost_nor_read_a
     follower.stop()
     follower.start()
     with monkeypatch.context() as patch:
-        patch.setattr(reader, "open_file", failing(number))
+        patch.setattr(reader, "open_trusted", failing(number))
         for _ in range(3):
             with pytest.raises(OSError, match=os.strerror(number)):
                 follower.follow()
@@ -124,9 +124,9 @@ def test_a_renamed_file_that_cannot_be_opened_for_a_time_is_read_afterwards(
     path.write_text("four\n")
     follower.start()
     with monkeypatch.context() as patch:
-        opened = reader.open_file
+        opened = reader.open_trusted
         patch.setattr(
-            reader, "open_file", lambda name: failing(errno.EIO)() if name.name == "app.log.1" else opened(name)
+            reader, "open_trusted", lambda name: failing(errno.EIO)() if name.name == "app.log.1" else opened(name)
         )
         with pytest.raises(OSError, match=os.strerror(errno.EIO)):
             follower.follow()
@@ -143,9 +143,9 @@ def test_a_renamed_file_that_may_not_be_read_does_not_keep_the_next_one_from_bei
     path.rename(path.with_name("app.log.1"))
     path.write_text("four\n")
     follower.start()
-    opened = reader.open_file
+    opened = reader.open_trusted
     monkeypatch.setattr(
-        reader, "open_file", lambda name: failing(errno.EACCES)() if name.name == "app.log.1" else opened(name)
+        reader, "open_trusted", lambda name: failing(errno.EACCES)() if name.name == "app.log.1" else opened(name)
     )
     assert follower.follow().lines == ["one", "two", "four"]
     assert [gap.reason.split(" ", 1)[1] for gap in follower.gaps] == [

@@ -1,7 +1,9 @@
 """An agent reads the logs and records of other users, and does nothing else with their launches."""
 
+import gzip
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -10,8 +12,10 @@ from support.agent_loki import LokiStandIn
 from support.agent_process import Launch
 from support.callback_receiver import Receiver
 from support.other_user import NOBODY, needs_root
-from support.waiting import eventually
+from support.waiting import eventually, wait_for
 
+from tracetail.agent.reading.trusted_links import open_trusted
+from tracetail.agent.reading.unpacked import Unpacker
 from tracetail.contract.processes import process_ref
 
 pytestmark = needs_root
@@ -115,3 +119,101 @@ async def test_only_callbacks_of_the_agents_user_are_sent(start_agent, loki, sta
         assert [post["name"] for post in receiver.posts] == ["ours"]
     finally:
         receiver.close()
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+async def test_a_link_of_another_user_among_the_logs_leads_to_no_file_of_a_third(
+    start_agent, loki, tmp_path: Path, kind: str
+) -> None:
+    secret = tmp_path / "of-root" / "app.log"
+    secret.parent.mkdir()
+    secret.write_text("a secret\n")
+    secret.chmod(0o600)
+    homes = tmp_path / "homes"
+    homes.mkdir()
+    (homes / "user").mkdir()
+    (homes / "user" / "other.log").write_text("their own line\n")
+    if kind == "directory":
+        (homes / "link").symlink_to(secret.parent)
+    else:
+        (homes / "user" / "app.log").symlink_to(secret)
+    give(homes)
+    agent = await start_agent(f'[[agent.sources]]\nglob = "{homes}/*/*.log"\n')
+    await until(loki, "their own line")
+    await eventually(lambda: "a link of user nobody leads to a file of user root" in "".join(agent.errors))
+    assert not [entry.line for entry in loki.stored if "secret" in entry.line]
+
+
+def test_nothing_is_unpacked_through_a_link_of_another_user(tmp_path: Path) -> None:
+    secret = tmp_path / "app.log.1.gz"
+    secret.write_bytes(gzip.compress(b"a secret\n"))
+    link = tmp_path / "home.log.1.gz"
+    link.symlink_to(secret)
+    give(link)
+    assert Unpacker().unpack(link, b"", Path.read_bytes) is None
+    assert Unpacker().unpack(secret, b"", Path.read_bytes) == b"a secret\n"
+
+
+@pytest.mark.parametrize("maker", ["root", "owner"])
+async def test_a_link_of_root_or_of_the_files_owner_is_followed(
+    start_agent, loki, tmp_path: Path, maker: str
+) -> None:
+    log = tmp_path / "data" / "run-1.txt"
+    log.parent.mkdir()
+    log.write_text("their own line\n")
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "app.log").symlink_to(log)
+    give(log)
+    if maker == "owner":
+        give(logs)
+    await start_agent(f'[[agent.sources]]\nglob = "{logs}/*.log"\n')
+    await until(loki, "their own line")
+
+
+def test_a_link_that_is_replaced_behind_the_look_leads_nowhere_else(tmp_path: Path) -> None:
+    """Whoever owns the directory exchanges a file of his own and a link, thousands of times a second."""
+    secret = tmp_path / "of-root"
+    secret.write_text("a secret")
+    home = tmp_path / "home"
+    home.mkdir()
+    log, link, own = home / "app.log", home / "link", home / "own"
+    own.write_text("own")
+    link.symlink_to(secret)
+    give(home)
+    stop = threading.Event()
+
+    def exchange() -> None:
+        while not stop.is_set():
+            for made, target in ((link, secret), (own, None)):
+                temporary = home / "next"
+                temporary.symlink_to(target) if target else temporary.hardlink_to(made)
+                os.chown(temporary, NOBODY.pw_uid, NOBODY.pw_gid, follow_symlinks=False)
+                temporary.replace(log)
+
+    seen: list[str] = []
+
+    def look() -> str:
+        try:
+            descriptor = open_trusted(log)
+        except FileNotFoundError:
+            return ""
+        except PermissionError:
+            return "refused"
+        try:
+            return os.read(descriptor, 100).decode()
+        finally:
+            os.close(descriptor)
+
+    def both_were_there() -> bool:
+        seen.extend(look() for _ in range(500))
+        return {"own", "refused"} <= set(seen)
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    try:
+        wait_for(both_were_there, "a file of his own and a link")
+    finally:
+        stop.set()
+        thread.join()
+    assert "a secret" not in seen
