@@ -68,7 +68,7 @@ _MAY_HOLD_SECRETS = frozenset({"environ", "args", "command", "preStart", "callba
 def parse_json(text: str) -> dict[str, Any]:
     """Return the JSON object in a text. Raises ParametersError if there is none."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_without_repeats)
     except RecursionError as error:
         raise ParametersError("the parameters are not valid JSON: nested too deeply") from error
     except json.JSONDecodeError as error:
@@ -82,6 +82,16 @@ def parse_json(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ParametersError(f"the parameters must be a JSON object, not {_kind(value)}")
     return value
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; of a key that is there twice `json` would silently drop the first value."""
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ParametersError(f"{key!r} is given twice: leave one of them out")
+        values[key] = value
+    return values
 
 
 def from_object(given: Mapping[str, Any], services: Mapping[str, Mapping[str, Any]] | None = None) -> Params:

@@ -6,6 +6,7 @@ TEXTS = {
     "{}; known are: {}": "{0}；可用的有：{1}",
     "unknown parameter {}": "没有参数 {0}",
     "{} is given twice, as {} and as {}": "{0} 给了两次：{1} 和 {2}",
+    "{} is given twice: leave one of them out": "{0} 给了两次：请去掉其中一个",
     "the parameters must be a JSON object, not {}": "参数必须是 JSON 对象，而不是 {0}",
     "the parameters are not valid JSON: {}": "参数不是有效的 JSON：{0}",
     "the parameters are not valid JSON: {}: line {} column {}, found {}": "参数不是有效的 JSON：第 {1} 行第 {2} 列是 {3}：{0}",

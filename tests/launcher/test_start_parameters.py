@@ -27,6 +27,8 @@ import pytest
         ('{"modelName": "m", "command": ["true"], "callbackUrl": "ftp://x"}', 2, "callbackUrl"),
         ('{"modelName": "m", "command": ["true"], "readyWhen": "log:("}', 2, "not a regular expression"),
         ('{"modelName": "m", "model_name": "n"}', 2, "given twice"),
+        ('{"modelName": "m", "port": 8000, "port": 8001}', 2, "'port' is given twice"),
+        ('{"modelName": "m", "environ": {"HF_HOME": "/a", "HF_HOME": "/b"}}', 2, "'HF_HOME' is given twice"),
         ('{"modelName": "m", "command": ["true"], "environ": {"A B": "c"}}', 2, "not the name of a variable"),
         ('{"modelName": "m", "service": "nope"}', 2, "service 'nope' is not in the configuration"),
         ("[" * 100_000, 2, "nested too deeply"),
