@@ -7,7 +7,14 @@ from tracetail.contract.safe_open import read_file
 
 
 class SecretFileError(ValueError):
-    """A setting names a file that holds no usable secret; the message names setting and file."""
+    """A setting names a file that holds no usable secret; the message names setting and file.
+
+    zh: the message in Chinese, for a cause that is kept in both languages; in English where no launch can have it.
+    """
+
+    def __init__(self, message: str, zh: str = "") -> None:
+        super().__init__(message)
+        self.zh = zh or message
 
 
 def read_secret(setting: str, path: str) -> str:
@@ -18,9 +25,14 @@ def read_secret(setting: str, path: str) -> str:
     try:
         secret = _read(setting, path).decode()
     except UnicodeDecodeError as error:
-        raise SecretFileError(f"{setting} cannot be read: {path}: it is not text") from error
+        raise SecretFileError(
+            f"{setting} cannot be read: {path}: it is not text", f"无法读取 {setting}：{path}：不是文本"
+        ) from error
     if not secret.isprintable():
-        raise SecretFileError(f"{setting} holds more than one line, or unprintable characters: {path}")
+        raise SecretFileError(
+            f"{setting} holds more than one line, or unprintable characters: {path}",
+            f"{setting} 不止一行，或含有不可打印的字符：{path}",
+        )
     return secret
 
 
@@ -67,7 +79,8 @@ class SecretFile:
         secret = _read(self._setting, self._path)
         if len(secret) < self._min_bytes:
             raise SecretFileError(
-                f"{self._setting}: {self._path} holds {len(secret)} bytes, {self._min_bytes} are needed"
+                f"{self._setting}: {self._path} holds {len(secret)} bytes, {self._min_bytes} are needed",
+                f"{self._setting}：{self._path} 有 {len(secret)} 字节，需要 {self._min_bytes} 字节",
             )
         return secret
 
@@ -76,7 +89,9 @@ def _read(setting: str, path: str) -> bytes:
     try:
         secret = read_file(path).strip()
     except OSError as error:
-        raise SecretFileError(f"{setting} cannot be read: {path}: {error.strerror}") from error
+        raise SecretFileError(
+            f"{setting} cannot be read: {path}: {error.strerror}", f"无法读取 {setting}：{path}：{error.strerror}"
+        ) from error
     if not secret:
-        raise SecretFileError(f"{setting} is empty: {path}")
+        raise SecretFileError(f"{setting} is empty: {path}", f"{setting} 是空的：{path}")
     return secret

@@ -41,7 +41,7 @@ def check_paths(params: Params) -> None:
             if path:
                 read_secret(name, path)
         except SecretFileError as error:
-            zh = (f"{name} 的文件无法使用：{error}", f"修正该文件，或修改 {name}")
+            zh = (error.zh, f"修正该文件，或修改 {name}")
             raise Refusal(PREFLIGHT_FAILED, str(error), f"correct the file or change {name}", zh=zh) from error
     if params.container is None:
         program = params.command[0] if params.engine == "custom" else params.python_bin

@@ -160,9 +160,14 @@ def test_a_callback_with_a_password_is_for_its_owner_only(tmp_path):
 
 @pytest.mark.parametrize("parameter", ["apiKeyFile", "callbackTokenFile"])
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "cannot be read"), ("\n", "is empty"), ("a\nb", "more than one line")]
+    ("content", "message", "chinese"),
+    [
+        (None, "cannot be read", "无法读取 {}："),
+        ("\n", "is empty", "{} 是空的："),
+        ("a\nb", "more than one line", "{} 不止一行"),
+    ],
 )
-def test_a_start_whose_secret_file_holds_no_secret_is_refused(world, tmp_path, parameter, content, message):
+def test_a_start_whose_secret_file_holds_no_secret_is_refused(world, tmp_path, parameter, content, message, chinese):
     path = tmp_path / "secret"
     if content is not None:
         path.write_text(content)
@@ -170,6 +175,7 @@ def test_a_start_whose_secret_file_holds_no_secret_is_refused(world, tmp_path, p
     assert refused.status == 15
     assert refused.result["cause"].startswith(parameter)
     assert message in refused.result["cause"]
+    assert refused.result["causeZh"].startswith(chinese.format(parameter))
 
 
 def test_an_api_key_that_has_vanished_is_named_by_warmup(world, tmp_path, free_port):
