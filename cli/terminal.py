@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PLAIN_CELL_MAX = 60
-"""Characters of a cell in a plain table."""
+"""Columns of a cell in a plain table, but of the last one, which stays whole."""
 FOLDED_MIN = 16
 """Characters that a folded column needs to be readable."""
 WATCH_SECONDS = 2.0
@@ -37,8 +37,8 @@ def print_table(
 ) -> None:
     """Print rows under a line of column names.
 
-    In a pipe, or on a terminal that is too narrow, each row is one line, its cells cut at 60 columns (a Chinese
-    character takes two).
+    In a pipe, or on a terminal that is too narrow, each row is one line. Its last cell stays whole, as a cause often
+    ends with what matters; others are cut at 60 columns (a Chinese character takes two), and end with `…` then.
 
     Args:
         columns: the names.
@@ -47,7 +47,7 @@ def print_table(
         styles: rich's style for a cell that is equal to the key, for instance {"failed": "red"}.
 
     """
-    from rich.cells import cell_len, set_cell_size
+    from rich.cells import cell_len
 
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(cell_len(row[column]) for row in [columns, *rows]) for column in range(len(columns))]
@@ -61,8 +61,17 @@ def print_table(
             Console().print(_rich_table(columns, rows, folded, styles or {}))
             return
     for row in [columns, *rows]:
-        cells = [set_cell_size(cell, min(width, PLAIN_CELL_MAX)) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(cells).rstrip())
+        cells = [_plain_cell(cell, width) for cell, width in zip(row[:-1], widths, strict=False)]
+        click.echo("  ".join([*cells, row[-1]]).rstrip())
+
+
+def _plain_cell(cell: str, width: int) -> str:
+    """Return a cell of a plain table, as wide as its column and no wider than 60 columns."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(cell) > PLAIN_CELL_MAX:
+        return set_cell_size(cell, PLAIN_CELL_MAX - 1) + "…"
+    return set_cell_size(cell, min(width, PLAIN_CELL_MAX))
 
 
 def watch_table(

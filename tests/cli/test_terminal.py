@@ -24,10 +24,17 @@ def printed(capsys, *rows):
     return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
 
-def test_in_a_pipe_a_row_is_a_line_and_a_long_cell_is_cut(capsys):
-    lines = printed(capsys, (LAUNCH_ID, "failed", "x" * 70), ("b", "", ""))
+def test_in_a_pipe_a_row_is_a_line_with_its_whole_cause(capsys):
+    cause = "not ready after 600 s; the last sign of progress was 540 s ago: CUDA error: out of memory on device 3"
+    lines = printed(capsys, (LAUNCH_ID, "failed", cause), ("b", "", ""))
 
-    assert lines == [f"{'LAUNCHID':22}  STATE   CAUSE", f"{LAUNCH_ID}  failed  {'x' * 60}", "b"]
+    assert lines == [f"{'LAUNCHID':22}  STATE   CAUSE", f"{LAUNCH_ID}  failed  {cause}", "b"]
+
+
+def test_in_a_pipe_a_long_cell_before_the_cause_ends_with_a_sign_that_it_is_cut(capsys):
+    lines = printed(capsys, ("x" * 70, "failed", "a"), ("模型" * 20, "ready", ""))
+
+    assert lines[1:] == [f"{'x' * 59}…  failed  a", f"{'模型' * 14}模 …  ready"]
 
 
 def test_on_a_terminal_the_cause_is_folded_and_the_id_stays_whole(capsys, at_a_terminal):
