@@ -42,17 +42,20 @@ def _of_ini(config: pytest.Config) -> dict[str, Any]:
     text = str(config.getini("tracetail_params")).strip()
     if text.startswith("{"):
         try:
-            found = json.loads(text)
+            return dict(json.loads(text))
         except ValueError as error:
-            raise pytest.UsageError(f"tracetail_params is not valid JSON: {error}") from error
-        return dict(found)
+            problem = str(error)
+        # Outside of the handler, so that the report has this error alone.
+        pytest.fail(f"tracetail_params is not valid JSON: {problem}", pytrace=False)
     return dict(map(_of_line, filter(None, map(str.strip, text.splitlines()))))
 
 
 def _of_line(line: str) -> tuple[str, Any]:
     name, equals, value = line.partition("=")
     if not equals:
-        raise pytest.UsageError(f"tracetail_params: {line!r} is not `name = value`")
+        pytest.fail(
+            f"tracetail_params: {line!r} is not `name = value`, nor do the lines make a JSON object", pytrace=False
+        )
     try:
         return name.strip(), json.loads(value)
     except ValueError:

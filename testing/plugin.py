@@ -27,6 +27,7 @@ _KEPT: "pytest.StashKey[list[str]]" = pytest.StashKey()
 _KEPT_OUTPUT = "tracetail_kept"
 _Scope = Literal["session", "package", "module", "class", "function"]
 _SCOPES = ("session", "package", "module", "class", "function")
+_XDIST = ("shared", "each")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--tracetail-xdist",
-        choices=("shared", "each"),
+        choices=_XDIST,
         help="with pytest-xdist: one server of scope session for all workers, or one for each (shared)",
     )
     parser.addini("tracetail_params", "parameters of the server: a JSON object, or lines `name = value`", default="")
@@ -60,21 +61,35 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "trace: the test has a trace of its own, whose ids inference_client sends; its report has these lines alone",
     )
+    _check_configuration(config)
+
+
+def _check_configuration(config: pytest.Config) -> None:
+    """Raise UsageError for a setting that cannot be used; later it would end pytest with a traceback of its own."""
+    for name, known in (("tracetail_scope", _SCOPES), ("tracetail_xdist", _XDIST)):
+        if (value := config.getini(name)) not in known:
+            raise pytest.UsageError(f"{name} is {value!r}: expected one of {', '.join(known)}")
+    lines = str(config.getini("tracetail_lines"))
+    if not (lines.isascii() and lines.isdigit()):
+        raise pytest.UsageError(f"tracetail_lines is {lines!r}: expected a number of lines from 0, for instance 200")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Pass the parameters of a marker to the fixture."""
     marker = metafunc.definition.get_closest_marker(SERVER)
+    if marker is not None and marker.args:
+        given = ", ".join(map(repr, marker.args))
+        raise pytest.UsageError(
+            f"{metafunc.definition.nodeid}: @pytest.mark.{SERVER}({given}): "
+            f"parameters have names, as in model_name={given}"
+        )
     if marker is not None and SERVER in metafunc.fixturenames:
         name = str(marker.kwargs.get("model_name") or marker.kwargs.get("modelName") or "server")
         metafunc.parametrize(SERVER, [marker.kwargs], ids=[name], indirect=True, scope=_scope_of(metafunc.config))
 
 
 def _scope_of(config: pytest.Config) -> _Scope:
-    scope = config.getoption("--tracetail-scope") or config.getini("tracetail_scope")
-    if scope not in _SCOPES:
-        raise pytest.UsageError(f"tracetail_scope is {scope!r}: expected one of {', '.join(_SCOPES)}")
-    found: _Scope = scope
+    found: _Scope = config.getoption("--tracetail-scope") or config.getini("tracetail_scope")
     return found
 
 

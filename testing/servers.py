@@ -70,5 +70,8 @@ def _fail(error: StartError) -> NoReturn:
         with contextlib.suppress(TracetailError):
             launch = Client().launch(error.launch_id)
             lines = [line for line in launch.logs(tail=LAST_LINES) if line.kind != "event"]
-            parts += ["last lines of the server:", *(f"  {line}" for line in lines)]
+            if lines:
+                parts += ["last lines of the server:", *(f"  {line}" for line in lines)]
+            else:
+                parts.append("the server has printed nothing")
     raise StartFailed("\n".join(parts), error)

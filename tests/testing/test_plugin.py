@@ -270,6 +270,62 @@ def test_first(inference_server):
     assert {launch.state for launch in repository.launches()} == {"stopped"}
 
 
+@pytest.mark.parametrize(
+    ("ini", "message"),
+    [
+        ("tracetail_scope = sesion", "tracetail_scope is 'sesion': expected one of session, package, *"),
+        ("tracetail_xdist = no", "tracetail_xdist is 'no': expected one of shared, each"),
+        ("tracetail_lines = many", "tracetail_lines is 'many': expected a number of lines from 0, *"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_before_any_test_runs(repository, ini, message):
+    repository.write(FAILING, ini=ini)
+    run = repository.run()
+    run.stderr.fnmatch_lines([f"ERROR: {message}"])
+    run.stdout.no_fnmatch_line("*INTERNALERROR*")
+    assert repository.launches() == []
+
+
+def test_parameters_of_the_ini_file_that_cannot_be_read_fail_the_test_without_frames_of_the_plugin(repository):
+    repository.write(FAILING, ini='tracetail_params = {"env": "dev"')
+    run = repository.run()
+    run.assert_outcomes(errors=2, passed=1)
+    run.stdout.fnmatch_lines(["tracetail_params is not valid JSON: *"])
+    run.stdout.no_fnmatch_line("*parameters.py*")
+
+
+def test_a_marker_whose_parameters_have_no_names_is_refused(repository):
+    repository.write(
+        """
+import pytest
+
+@pytest.mark.inference_server("small")
+def test_of_the_small_one(inference_server):
+    pass
+"""
+    )
+    run = repository.run()
+    run.stdout.fnmatch_lines(
+        ["*@pytest.mark.inference_server('small'): parameters have names, as in model_name='small'"]
+    )
+    assert repository.launches() == []
+
+
+def test_a_server_that_ends_without_a_word_is_said_to_have_printed_nothing(repository):
+    repository.write(
+        """
+import pytest
+
+@pytest.mark.inference_server(model_name="silent", command=["false"])
+def test_of_the_silent_one(inference_server):
+    pass
+"""
+    )
+    run = repository.run()
+    run.assert_outcomes(errors=1)
+    run.stdout.fnmatch_lines(["test/silent:* did not start: exited with status 1*", "the server has printed nothing"])
+
+
 @pytest.mark.field
 def test_parameters_of_too_narrow_a_scope_are_explained(repository):
     repository.write(FAILING, "import pytest\n\n@pytest.fixture\ndef inference_server_params():\n    return {}\n")
