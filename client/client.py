@@ -118,7 +118,7 @@ class Client:
             trace_id: of which trace.
             limit: at most so many.
 
-        Raises PanelError.
+        Raises PanelError, and ValueError for a state that no launch has.
 
         """
         query = LaunchQuery(text, model, state, env, engine, host, trace_id, limit)

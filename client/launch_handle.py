@@ -68,8 +68,11 @@ class Launch(LaunchFacts):
         Raises:
             StartError: it ended before it was ready.
             WaitTimeoutError: it goes on.
+            ValueError: `until` is none of these.
 
         """
+        if until not in ("ready", "ended"):
+            raise ValueError(f"until is {until!r}: expected ready or ended")
         deadline = None if timeout is None else time.monotonic() + timeout
         if until == "ready" and self._starting is not None:
             machine, start = self._starting

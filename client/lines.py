@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self, TypedDict
 
-from tracetail.contract.since import since_ns
+from tracetail.contract.since import FORMS, since_ns
 
 Level = Literal["debug", "info", "warning", "error", "critical"]
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error", "critical")
@@ -139,19 +139,32 @@ def order(identity: str) -> tuple[int, str]:
 
 
 def query_of(filters: LogFilters) -> LogQuery:
-    """Return the query for filters. Raises ValueError for a text that is no time, TypeError for an unknown filter."""
+    """Return the query for filters.
+
+    Raises ValueError for a value that no line can meet, TypeError for an unknown filter, or a time that is none.
+    """
     given: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
-    return LogQuery(
-        since_ns=_moment_ns(given.pop("since", None)), until_ns=_moment_ns(given.pop("until", None)), **given
-    )
+    since, until = (_moment_ns(name, given.pop(name, None)) for name in ("since", "until"))
+    query = LogQuery(since_ns=since, until_ns=until, **given)
+    if query.level is not None and query.level not in LEVELS:
+        raise ValueError(f"level is {query.level!r}: expected one of {', '.join(LEVELS)}")
+    if query.tail is not None and (not isinstance(query.tail, int) or query.tail < 0):
+        raise ValueError(f"tail is {query.tail!r}: expected a number of lines from 0")
+    return query
 
 
-def _moment_ns(moment: Moment | None) -> int | None:
-    """Return a time in nanoseconds since the epoch. Raises ValueError for a text that is none."""
+def _moment_ns(name: str, moment: Moment | None) -> int | None:
+    """Return a time in nanoseconds since the epoch. Raises ValueError, TypeError; name: of the filter, for these."""
     if moment is None:
         return None
+    expected = f"{name} is {moment!r}: expected a datetime, a timedelta, or a text as {FORMS}"
     now = datetime.now().astimezone()
     if isinstance(moment, str):
-        return since_ns(moment, now)
+        try:
+            return since_ns(moment, now)
+        except ValueError as error:
+            raise ValueError(expected) from error
+    if not isinstance(moment, datetime | timedelta):
+        raise TypeError(expected)
     found = now - moment if isinstance(moment, timedelta) else moment.astimezone()
     return round(found.timestamp() * 1_000_000) * 1000

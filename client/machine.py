@@ -17,10 +17,11 @@ from tracetail.client.lines import Line, LogQuery, order
 from tracetail.client.panel import page_of
 from tracetail.client.source import LaunchQuery
 from tracetail.contract.identity import is_launch_id
-from tracetail.contract.record import LaunchDir, RecordError
+from tracetail.contract.record import ENDED_STATES, READY, STARTING, STOPPING, UNHEALTHY, LaunchDir, RecordError
 from tracetail.contract.state import STATE_DIR_VARIABLE, existing_state_dirs, launches_dir, state_dir
 
 _BEGINNING = "2000-01-01"
+_STATES = (STARTING, READY, UNHEALTHY, STOPPING, *sorted(ENDED_STATES))
 _SEARCHED = ("launch_id", "service", "state", "engine", "trace_id", "instance_id", "cause", "cause_zh", "cause_code")
 
 
@@ -74,7 +75,9 @@ class Machine:
             raise LaunchNotFoundError(f"launch {launch_id} cannot be read: {error}") from error
 
     def find(self, query: LaunchQuery) -> list[LaunchInfo]:
-        """Return launches, newest first."""
+        """Return launches, newest first. Raises ValueError for a state that no launch has."""
+        if query.state and query.state not in _STATES:
+            raise ValueError(f"state is {query.state!r}: expected one of {', '.join(_STATES)}")
         found: list[LaunchInfo] = []
         for directory in sorted(self._directories(), key=lambda path: path.name, reverse=True):
             if len(found) >= query.limit:

@@ -60,6 +60,8 @@ class Panel:
             raise PanelError(f"{url!r} is not the address of a panel", hint="for instance https://logs.example.com")
         local = is_loopback(parts.hostname)
         self._token = token if token is not None else _token_of(environ, local=local)
+        if not self._token.isprintable() or not self._token.isascii():
+            raise PanelError("the token holds more than one line, or characters that no token has", hint=_TOKEN_HINT)
         handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
         if local:
             handlers.append(urllib.request.ProxyHandler({}))

@@ -15,7 +15,15 @@ from support.client_servers import FAILING, OUT_OF_MEMORY, SERVER
 from support.waiting import eventually
 
 from tracetail import client as tracetail_client
-from tracetail.client import AsyncClient, Client, LaunchNotFoundError, StartError, StartParams, WaitTimeoutError
+from tracetail.client import (
+    AsyncClient,
+    Client,
+    LaunchNotFoundError,
+    PanelError,
+    StartError,
+    StartParams,
+    WaitTimeoutError,
+)
 from tracetail.launcher.params import Container, Params
 
 
@@ -72,6 +80,30 @@ def test_parameters_that_cannot_be_used_are_named(client, params, said):
 
 
 @pytest.mark.field
+def test_arguments_that_cannot_be_meant_are_named_with_what_is_expected(client):
+    with pytest.raises(ValueError, match=r"state is 'up': expected one of starting, ready, .*failed"):
+        client.find(state="up")
+    with client.start(**SERVER) as launch:
+        with pytest.raises(ValueError, match="until is 'up': expected ready or ended"):
+            launch.wait(until="up")  # waited for ever
+        for filters, message in (
+            ({"level": "eror"}, "level is 'eror': expected one of debug, info"),
+            ({"since": "10 minutes"}, "since is '10 minutes': expected a datetime, a timedelta, or a text as 10m"),
+            ({"until": "soon"}, "until is 'soon': expected"),
+            ({"tail": -1}, "tail is -1: expected a number of lines"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                launch.logs(**filters)
+        with pytest.raises(TypeError, match="since is 10: expected a datetime, a timedelta"):
+            launch.logs(since=10)
+
+
+@pytest.mark.parametrize("token", ["a\nb", "令牌"])
+def test_a_token_that_can_be_none_is_an_error_of_the_panel_with_a_hint(own_environment, token):
+    with pytest.raises(PanelError, match=r"(?s)the token holds more than one line.*hint: give token="):
+        Client("http://127.0.0.1:1", token=token)
+
+
 def test_a_start_can_be_waited_for_later(client):
     launch = client.start(model_name="m", command=["sleep", "600"], ready_when="log:never", wait=False)
     assert launch.state == "starting"
