@@ -93,9 +93,14 @@ class Teardown:
         return True
 
     def _signal(self, left: Collection[Process], number: signal.Signals) -> None:
-        """Send a signal: SIGTERM once to each process, SIGKILL each time."""
+        """Send a signal: SIGTERM once to each process, SIGKILL each time.
+
+        A process that SIGSTOP has stopped gets SIGTERM only when it is continued: without SIGCONT it would wait for
+        SIGKILL, and end as if it had crashed.
+        """
         for process in left:
             if number == signal.SIGKILL or (process.pid, process.start_time) not in self._terminated:
                 self._terminated.add((process.pid, process.start_time))
                 with contextlib.suppress(PermissionError):
-                    processes.send(process, number)
+                    if processes.send(process, number) and number == signal.SIGTERM:
+                        processes.send(process, signal.SIGCONT)

@@ -30,6 +30,14 @@ def test_a_polite_server_is_stopped_by_term(world):
     assert [event.name for event in world.events(launch)][-2:] == ["stopping", "exited"]
 
 
+def test_a_server_that_sigstop_has_stopped_is_stopped_by_term_at_once(world):
+    launch = world.launch(world.start(READY, stopTimeoutSec=60).result)
+    os.kill(pid_of(world, launch), signal.SIGSTOP)
+    stopped = world.run("stop", "--model-name", "m")
+    assert (stopped.status, stopped.result["state"]) == (0, "stopped")
+    assert launch.read()["exit"]["signal"] == "SIGTERM"
+
+
 def test_a_server_that_ignores_term_is_killed_after_its_time(world):
     launch = world.launch(world.start([["ignore-term"], *READY], stopTimeoutSec=0.3).result)
     assert world.run("stop", "--model-name", "m").status == 0
