@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn, get_origin, get_type_hints
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,7 +17,7 @@ from tracetail.cli.denied import denied
 from tracetail.cli.options import Option, keys_inside, options, options_of_table
 from tracetail.contract import shared_secret
 from tracetail.contract.access import host_refusal, is_loopback, parse_listen
-from tracetail.contract.http_settings import HttpSettingsError
+from tracetail.contract.http_settings import HttpSettingsError, is_http_url
 from tracetail.launcher.settings import LauncherSettings
 from tracetail.loki.settings import LokiSettings
 from tracetail.panel.settings import PanelSettings
@@ -33,6 +33,14 @@ _PLAIN_NAMES = {
     "object": "a table",
 }
 """The types in msgspec's messages, in the words of TOML."""
+
+_URLS = {
+    "agent.pushgateway_url": "http://pushgateway.example:9091",
+    "agent.remote_write_url": "http://prometheus.example:9090/api/v1/write",
+    "panel.powerjob_url": "http://powerjob.example:7700",
+    "panel.url": "https://logs.example.com",
+}
+"""The keys whose values are URLs or empty, each with an example."""
 
 _Sources = Mapping[str, Mapping[str, str]]
 """Where each key was set, by table and key: the path of a file or the name of a variable."""
@@ -148,6 +156,10 @@ def _check_values(loaded: Configuration, sources: _Sources) -> None:
         # The address is shown in messages, on status pages, and to viewers of the panel.
         reason = "loki.url holds a user or password; put them into loki.username and loki.password_file"
         _refuse(sources, "loki.url", reason)
+    for key, example in _URLS.items():
+        table, _, name = key.partition(".")
+        if (value := getattr(getattr(loaded, table), name)) and not is_http_url(value):
+            _refuse(sources, key, _no_url(key, example))
     try:
         loaded.kafka.check()
         loaded.otlp.check()
@@ -161,6 +173,11 @@ def _check_values(loaded: Configuration, sources: _Sources) -> None:
         except (ValueError, ZoneInfoNotFoundError):
             reason = f"agent.timezone is {loaded.agent.timezone!r}; expected a zone as Europe/Berlin"
             _refuse(sources, "agent.timezone", reason)
+
+
+def _no_url(key: str, example: str) -> str:
+    """Return the message for a value that is no URL. It is not repeated, as it may hold a password."""
+    return f"{key} is not usable; expected a URL, for instance {example}"
 
 
 def _refuse(sources: _Sources, key: str, reason: str) -> NoReturn:
@@ -224,6 +241,15 @@ def _convert(table: str, values: dict[str, Any], struct: Any, sources: dict[str,
             option = next(option for option in options_of_table(table, struct) if option.key == top)
             known = [inside.key for inside in keys_inside(option)]
             reason = f"unknown key {unknown[1]}{_nearest(unknown[1], known)}"
+        elif "matching regex" in message and (example := _URLS.get(f"{table}.{key}")):
+            raise ConfigurationError(f"{where}: {_no_url(f'{table}.{key}', example)}") from error
+        elif choice := re.fullmatch(r"Invalid enum value ('.*')", message, re.DOTALL):
+            option = next(option for option in options_of_table(table, struct) if option.key == top)
+            named = {inside.key.rpartition(".")[2]: inside.type for inside in (option, *keys_inside(option))}
+            known = [str(one) for one in get_args(named[key.rpartition(".")[2]])]
+            raise ConfigurationError(
+                f"{where}: {table}.{key} is {choice[1]}; expected one of {', '.join(known)}"
+            ) from error
         else:
             reason = _PYTHON_NAMES.sub(lambda match: _PLAIN_NAMES.get(match[1], match[0]), message)
             reason = reason[:1].lower() + reason[1:]

@@ -53,6 +53,15 @@ class HttpSettings(Protocol):
         """HTTP proxy to go through."""
 
 
+def is_http_url(text: str) -> bool:
+    """Return whether a text is a URL of HTTP with a host."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def check(table: str, settings: HttpSettings) -> None:
     """Raise HttpSettingsError if settings contradict each other or name a file that cannot be used."""
     if settings.bearer_token_file and settings.username:
@@ -99,12 +108,7 @@ def ssl_context(table: str, settings: HttpSettings) -> "ssl.SSLContext | bool":
 
 
 def _check_proxy(table: str, proxy: str) -> None:
-    try:
-        parts = urlsplit(proxy)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
+    if not is_http_url(proxy):
         raise HttpSettingsError(
             f"{table}.proxy is not usable; expected a URL, for instance http://proxy.example:3128"
         )

@@ -136,6 +136,7 @@ TEXTS = {
     "otlp.headers: the value of {} holds unprintable characters": "otlp.headers：{0} 的值含有不可打印的字符",
     "otlp.endpoint is set, and the package opentelemetry-proto is missing: pip install 'tracetail[otlp]'": "设置了 otlp.endpoint，却没有安装 opentelemetry-proto：pip install 'tracetail[otlp]'",
     "the OTLP receiver at {} cannot be reached: {}": "无法访问 {0} 的 OTLP 接收端：{1}",
+    "{} is not usable; expected a URL, for instance {}": "{0} 不能用；应为 URL，例如 {1}",
     "{}.proxy is not usable; expected a URL, for instance http://proxy.example:3128": "{0}.proxy 不能用；应为 URL，例如 http://proxy.example:3128",
     "{}.bearer_token_file and {}.username are both set; keep one of them": "同时设置了 {0}.bearer_token_file 和 {1}.username；请只保留一个",
     "{}.password_file is set and {}.username is not: whose password is it?": "设置了 {0}.password_file 却没有 {1}.username：这是谁的密码？",

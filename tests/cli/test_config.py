@@ -11,6 +11,7 @@ from support import commands
 from tracetail.cli import config_sources, configuration
 from tracetail.cli.config import render_example, render_schema
 from tracetail.cli.options import header_of, keys_inside, options
+from tracetail.cli.refusals import in_chinese
 
 
 def load(tmp_path, text, environ=None):
@@ -41,6 +42,25 @@ def test_environment_overrides_the_file(tmp_path):
         ('[[agent.sources]]\nglobb = "x"', {}, r"agent\.sources\[0\]: unknown key globb; did you mean glob\?"),
         ('[agent]\nlisten = "foo"', {}, r"tracetail\.toml: agent\.listen is 'foo'; expected host:port"),
         ("", {"TRACETAIL_STORE_LISTEN": ""}, r"TRACETAIL_STORE_LISTEN: store\.listen is ''; expected host:port"),
+        (
+            '[agent]\npushgateway_url = "pushgw:9091"',
+            {},
+            r"toml: agent\.pushgateway_url is not usable; expected a URL, ",
+        ),
+        ('[agent]\nremote_write_url = "prom/api"', {}, r"agent\.remote_write_url is not usable; .*/api/v1/write$"),
+        ('[panel]\npowerjob_url = "u:pw@job:7700"', {}, r"panel\.powerjob_url is not usable; [^@]*$"),
+        (
+            '[panel]\nurl = "logs.example.com"',
+            {},
+            r"panel\.url is not usable; .*instance https://logs\.example\.com$",
+        ),
+        ("[loki]\ntimeout_seconds = 0", {}, r"loki\.timeout_seconds: expected a number > 0"),
+        ('[otlp]\ncompression = "zip"', {}, r"otlp\.compression is 'zip'; expected one of gzip, none$"),
+        (
+            '[[agent.sources]]\nglob = "/x"\nformat = "json"',
+            {},
+            r"agent\.sources\[0\]\.format is 'json'; expected one of auto, plain$",
+        ),
         ('[agent]\ntimezone = "Mars/X"', {}, r"agent\.timezone is 'Mars/X'; expected a zone"),
         ("", {"TRACETAIL_LOKI_URL": "localhost:3100"}, r"TRACETAIL_LOKI_URL: .*expected a URL"),
         (
@@ -60,6 +80,13 @@ def test_environment_overrides_the_file(tmp_path):
 def test_a_mistake_is_named_with_its_place_and_what_was_expected(tmp_path, text, environ, message):
     with pytest.raises(config_sources.ConfigurationError, match=message):
         load(tmp_path, text, environ)
+
+
+def test_an_address_that_is_none_is_refused_in_chinese_without_english(tmp_path):
+    for table, key in (("panel", "url"), ("agent", "pushgateway_url")):
+        with pytest.raises(config_sources.ConfigurationError) as refused:
+            load(tmp_path, f'[{table}]\n{key} = "logs.example.com"')
+        assert f"{table}.{key} 不能用；应为 URL，例如 http" in in_chinese(str(refused.value))
 
 
 def test_the_example_is_valid_documents_every_option_and_shows_the_defaults(tmp_path):
