@@ -159,12 +159,17 @@ def find_missed(
     known = {(row.device, row.inode, row.seen_ns) for row in rows}
     """A packed one that was found is not unpacked again."""
 
+    candidates = _by_age(path, last, elsewhere, packed=not created_since_ns)
+    # Of a clock that was ahead when the last one was seen, and is right now, that file's last change is the earlier time.
+    own = [file.st_mtime_ns for _, file in candidates if (file.st_dev, file.st_ino) == (last.device, last.inode)]
+    since = min([last.seen_ns, *own]) - _CLOCK_TICK_NS
+
     def is_meant(status: os.stat_result, age: tuple[int, int]) -> bool:
-        is_new = status.st_mtime_ns >= last.seen_ns - _CLOCK_TICK_NS and (until is None or age < until)
+        is_new = status.st_mtime_ns >= since and (until is None or age < until)
         is_known = (status.st_dev, status.st_ino, status.st_mtime_ns) in known
         return is_new and not is_known and (status.st_dev, status.st_ino) not in opened
 
-    for candidate, status in _by_age(path, last, elsewhere, packed=not created_since_ns):
+    for candidate, status in candidates:
         if not is_meant(status, _age(status, candidate)):
             continue
         reader = _opened(candidate, 0, opener)

@@ -409,6 +409,26 @@ def test_a_copy_that_is_older_than_what_was_read_since_is_not_read(follow, path:
     assert follower.follow().lines == ["one", "two", "three"]
 
 
+def test_what_was_rotated_after_a_clock_was_set_back_is_read(
+    follow, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A machine whose hardware clock has the local time of China, until NTP corrects it.
+    append(path, "zero")
+    path.rename(tmp_path / "app.log.3")
+    os.utime(tmp_path / "app.log.3", (1, 1))  # history
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time_ns", lambda now=time.time_ns: now() + 8 * 3600 * 10**9)
+        follower = follow("one")
+    append(path, "two")
+    follower.follow().stop()
+    path.rename(tmp_path / "app.log.2")
+    append(path, "three")
+    path.rename(tmp_path / "app.log.1")
+    append(path, "four")
+    follower.start()
+    assert follower.follow().lines == ["one", "two", "three", "four"]
+
+
 def test_an_empty_file_that_is_rotated_does_not_hold_up_the_next(follow, path: Path, tmp_path: Path) -> None:
     path.touch()
     follower = follow()
