@@ -85,6 +85,8 @@ def _mask_line(line: str) -> str:
     if _any_trigger().search(line) is not None:
         found.update(number for number, pattern in enumerate(DEFAULT_PATTERNS) if not pattern.keywords)
     for pattern in (DEFAULT_PATTERNS[number] for number in sorted(found)):
+        if pattern.also and not any(text in line for text in pattern.also):
+            continue
         line = _compiled(pattern.regex).sub(functools.partial(_replace, kept_behind=pattern.kept_behind), line)
     for regex in _extra:
         line = regex.sub(_replace_extra, line)

@@ -160,7 +160,7 @@ def find_missed(
     """A packed one that was found is not unpacked again."""
 
     candidates = _by_age(path, last, elsewhere, packed=not created_since_ns)
-    # Of a clock that was ahead when the last one was seen, and is right now, that file's last change is the earlier time.
+    # Where the clock was ahead when the last file was seen, and is right now, that file's last change is earlier.
     own = [file.st_mtime_ns for _, file in candidates if (file.st_dev, file.st_ino) == (last.device, last.inode)]
     since = min([last.seen_ns, *own]) - _CLOCK_TICK_NS
 
