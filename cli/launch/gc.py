@@ -12,13 +12,17 @@ from tracetail.cli.launch import parameters
 @click.command()
 @click.option(
     "--keep-days",
-    type=float,
+    type=click.FloatRange(min=0),
     default=None,
     help="Remove launches that ended more than DAYS ago (14).",
     metavar="DAYS",
 )
 @click.option(
-    "--keep-launches", type=int, default=None, help="Keep at most N ended launches, the newest (200).", metavar="N"
+    "--keep-launches",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Keep at most N ended launches, the newest (200).",
+    metavar="N",
 )
 @click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")

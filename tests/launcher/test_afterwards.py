@@ -7,6 +7,8 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
+
 from tracetail.contract import outbox
 from tracetail.contract.logline import render_stamp
 from tracetail.contract.processes import is_alive
@@ -190,6 +192,16 @@ def test_gc_removes_what_is_old_and_shipped_and_nothing_else(world):
     assert [launch.path.exists() for launch in launches] == [False, False, True]
     assert (removed.exists(), kept.exists(), running.path.exists()) == (False, True, True)
     assert world.run("stop", "--model-name", "m").status == 0
+
+
+@pytest.mark.parametrize("option", ["--keep-days", "--keep-launches"])
+def test_gc_refuses_a_number_below_nothing(world, option):
+    being_made = world.state / "launches" / "20260101T000000-abcdef"
+    being_made.mkdir(parents=True)
+    refused = world.run("gc", option, "-1")
+    assert refused.status == 2
+    assert f"Invalid value for '{option}': -1" in refused.stderr
+    assert being_made.exists()
 
 
 def test_gc_removes_directories_of_starts_that_were_killed_before_their_record(world):
