@@ -49,7 +49,10 @@ class Tools:
         query = LaunchQuery(
             text, model=model, state=state, env=env, engine=engine, trace_id=trace_id, limit=limit + 1, before=cursor
         )
-        found = self._source.find(query)
+        try:
+            found = self._source.find(query)
+        except ValueError as error:
+            raise TracetailError(str(error)) from error
         page = found[:limit]
         return {
             "launches": [self._summary(info) for info in page],
@@ -232,6 +235,6 @@ def _level(text: str) -> Level | None:
 def _position(text: str) -> str:
     """Return a cursor or a line's id. Raises TracetailError if it is none."""
     time_text, _, digest = text.partition("-")
-    if text and not (time_text.isdigit() and all(character in "0123456789abcdef" for character in digest)):
+    if text and not (time_text.isascii() and time_text.isdigit() and all(character in "0123456789abcdef" for character in digest)):
         raise TracetailError(_NO_CURSOR.format(text[:60], "the id of a line"))
     return text

@@ -116,6 +116,9 @@ async def test_an_assistant_finds_why_a_start_failed_and_what_has_changed(launch
         refused = await client.call_tool("search_logs", {"launch_id": BAD, "level": "loud"})
         assert refused.is_error
         assert "expected one of debug, info" in refused.content[0].text
+        refused = await client.call_tool("list_launches", {"state": "broken"})
+        assert refused.is_error
+        assert "state is 'broken': expected one of starting, ready" in refused.content[0].text
         unknown = await client.call_tool("explain_failure", {"launch_id": "20261122T120000-cccccc"})
         assert "there is no launch 20261122T120000-cccccc" in unknown.content[0].text
 
