@@ -235,6 +235,8 @@ def _level(text: str) -> Level | None:
 def _position(text: str) -> str:
     """Return a cursor or a line's id. Raises TracetailError if it is none."""
     time_text, _, digest = text.partition("-")
-    if text and not (time_text.isascii() and time_text.isdigit() and all(character in "0123456789abcdef" for character in digest)):
+    if text and not (
+        time_text.isascii() and time_text.isdigit() and all(character in "0123456789abcdef" for character in digest)
+    ):
         raise TracetailError(_NO_CURSOR.format(text[:60], "the id of a line"))
     return text

@@ -171,6 +171,34 @@ async def test_colours_become_styles_and_hidden_characters_their_codes(call):
     assert await call("ansi", "plain", "\x1b[31mred\x1b[0m\x1b]8;;http://x\x07link") == "redlink"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "family: \U0001f468\u200d\U0001f469\u200d\U0001f467",  # emoji-zwj-sequences.txt of Unicode
+        "\U0001f9d1\U0001f3fd\u200d\U0001f4bb \U0001f3f3\ufe0f\u200d\U0001f308",
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",  # Persian: I want
+        "\u0915\u094d\u200d\u0937 \u0d28\u0d4d\u200d",  # Devanagari behind a virama; Malayalam at the end of a word
+    ],
+)
+async def test_joiners_that_a_script_or_an_emoji_needs_stay_in_the_text(call, text):
+    assert await call("ansi", "pieces", text) == [{"text": text}]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("pay\u200dpal.com", "pay<200D>pal.com"),
+        ("\U0001f468\u200d admin", "\U0001f468<200D> admin"),
+        ("\U0001f468\u200d\u200d\U0001f469", "\U0001f468<200D><200D>\U0001f469"),
+        ("\u0645\u200cadmin", "\u0645<200C>admin"),
+        ("\U0001f468\u200c\U0001f469", "\U0001f468<200C>\U0001f469"),
+        ("\u4f60\u200d\u597d", "\u4f60<200D>\u597d"),
+    ],
+)
+async def test_joiners_that_hide_something_are_shown_by_their_code(call, text, shown):
+    assert "".join(piece["text"] for piece in await call("ansi", "pieces", text)) == shown
+
+
 @pytest.mark.parametrize("text", STATS_LINES)
 async def test_browser_and_server_parse_the_same_figures(call, text):
     entry = Entry(Key(int(NOON), "aa"), Stream("a", "", {}, b""), text)

@@ -1,5 +1,5 @@
 // Pieces of a log line: SGR colours of ANSI become styles, other escape sequences are left out, and characters that
-// could deceive (controls, bidirectional marks, zero-width ones) are shown by their code.
+// could deceive (controls, bidirectional marks, zero-width ones outside of the scripts that need them) are shown by their code.
 
 const ESCAPE =
   /\x1b(?:\[([0-?]*)[ -/]*([@-~])|\][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)?|[PX^_][^\x1b]{0,4096}(?:\x1b\\)?|[ -/]*[0-~])?/g;
@@ -7,6 +7,14 @@ const HIDDEN =
   /[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e0fff}]/gu;
 const UNUSUAL =
   /[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u2000-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e0fff}]/u;
+const JOINERS = "\u200c\u200d";
+// Where a joiner is part of a script, or of an emoji, and changes what one sees: behind a pictograph (RGI sequences of
+// UTS 51), a letter of a joining script, or a virama (RFC 5892, appendix A.1 and A.2).
+const PICTOGRAPH_BEFORE = /\p{Extended_Pictographic}(?:\ufe0f|\p{Emoji_Modifier})?$/u;
+const PICTOGRAPH_AFTER = /^\p{Extended_Pictographic}/u;
+const JOINING_BEFORE = /(?=\p{L})[\p{Script=Arabic}\p{Script=Syriac}\p{Script=Nko}\p{Script=Mongolian}]\p{M}{0,3}$/u;
+const JOINING_AFTER = /^(?=\p{L})[\p{Script=Arabic}\p{Script=Syriac}\p{Script=Nko}\p{Script=Mongolian}]/u;
+const VIRAMA_BEFORE = /[\u094d\u09cd\u0a4d\u0acd\u0b4d\u0bcd\u0c4d\u0ccd\u0d4d\u0dca]$/u;
 const PIECES_MAX = 400;
 
 const BASIC = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
@@ -84,6 +92,7 @@ function pushVisible(found, text, style) {
   let from = 0;
   HIDDEN.lastIndex = 0;
   for (let match = HIDDEN.exec(text); match; match = HIDDEN.exec(text)) {
+    if (JOINERS.includes(match[0]) && isOfScript(text, match.index)) continue;
     if (match.index > from) found.push({ text: text.slice(from, match.index), ...style });
     const code = match[0].codePointAt(0) ?? 0;
     found.push({ text: symbol(code), mark: `U+${hexadecimal(code)}` });
@@ -94,6 +103,21 @@ function pushVisible(found, text, style) {
     }
   }
   if (from < text.length) found.push({ text: text.slice(from), ...style });
+}
+
+/**
+ * Whether the joiner at this place is part of a word or an emoji, and hides nothing.
+ * @param {string} text
+ * @param {number} at
+ */
+function isOfScript(text, at) {
+  const before = text.slice(Math.max(0, at - 4), at);
+  const after = text.slice(at + 1, at + 3);
+  return (
+    (text[at] === "\u200d" && PICTOGRAPH_BEFORE.test(before) && PICTOGRAPH_AFTER.test(after)) ||
+    (JOINING_BEFORE.test(before) && JOINING_AFTER.test(after)) ||
+    VIRAMA_BEFORE.test(before)
+  );
 }
 
 /** @param {number} code */
