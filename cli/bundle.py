@@ -25,10 +25,12 @@ from tracetail.cli.errors import fail, load_configuration
 from tracetail.cli.language import both, chosen
 from tracetail.cli.local_logs import local_entries
 from tracetail.cli.log_choice import by_word, newest
+from tracetail.cli.terminal import printable
 from tracetail.cli.words import state_word
 from tracetail.contract import labels as names
 from tracetail.contract.masking import mask_text
-from tracetail.contract.owned_files import read_owned
+from tracetail.contract.owned_files import open_ours, open_owned
+from tracetail.contract.record import LaunchDir
 from tracetail.contract.state import state_dir
 from tracetail.launcher.registry import Launch
 
@@ -79,7 +81,10 @@ def bundle(config: str | None, what: str | None, output: str | None, tail: int) 
     path = Path(output or f"{name}.tar.gz")
     contents = _contents(choice.launches, settings, config, tail)
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        # Not through a link that another user has put where this one was expected to write, nor into a file of his.
+        with os.fdopen(open_ours(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.truncate()
             _pack(file, name, contents)
     except OSError as error:
         english = f"{path} cannot be written: {error.strerror}; choose another with --output"
@@ -98,16 +103,23 @@ def _contents(
     for launch in launches:
         where = launch.record["launchId"]
         service = launch.record.get("service", "")
-        english = f"packing {where} of {service}, {launch.state}"
-        click.echo(both(english, f"正在打包 {service} 的启动 {where}，{state_word(launch.state)}"), err=True)
+        english, state = f"packing {where} of {service}, {launch.state}", state_word(launch.state)
+        click.echo(printable(both(english, f"正在打包 {service} 的启动 {where}，{state}")), err=True)
         yield f"{where}/record.json", mask_text(_text({**launch.record, "effectiveState": launch.state})).encode()
         lines = deque((f"{_clock(one.time_ns)} {one.text}" for one in local_entries([launch], settings.agent)), tail)
         yield f"{where}/log.txt", "".join(line + "\n" for line in lines).encode(errors="replace")
         try:
-            said = read_owned(launch.dir.path, "keeper.log")[-_KEEPER_LOG_MAX:]
+            said = _end_of(launch.dir, "keeper.log")
         except OSError:
             continue
         yield f"{where}/keeper.log", mask_text(said.decode(errors="replace")).encode()
+
+
+def _end_of(launch: LaunchDir, name: str) -> bytes:
+    """Return the last mebibyte of a file of a launch. Raises OSError."""
+    with os.fdopen(open_owned(launch.path, name), "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _KEEPER_LOG_MAX))
+        return file.read(_KEEPER_LOG_MAX)
 
 
 async def _findings(config: str | None) -> list[dict[str, str]]:

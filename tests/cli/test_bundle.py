@@ -76,3 +76,32 @@ def test_what_cannot_be_packed_is_said(arguments, said):
 
     assert done.exit_code == 1
     assert said in done.output
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link"])
+def test_it_is_not_written_through_a_link_that_was_there_before(here, kind):
+    target = here / "of-somebody"
+    if kind == "link":
+        target.write_text("keep this")
+    (here / f"tracetail-{LAUNCH}.tar.gz").symlink_to(target)
+    done = bundle(LAUNCH)
+    assert done.exit_code == 1
+    assert "choose another with --output" in done.output
+    assert [path.read_text() for path in here.glob("of-somebody")] == (["keep this"] if kind == "link" else [])
+
+
+def test_it_is_for_its_owner_only_also_in_place_of_one_that_was_for_all(here):
+    path = here / f"tracetail-{LAUNCH}.tar.gz"
+    path.write_bytes(bytes(1_000_000))
+    path.chmod(0o644)
+    assert bundle(LAUNCH).exit_code == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    with tarfile.open(path) as archive:
+        assert archive.getnames()
+
+
+def test_of_a_keepers_log_of_a_tebibyte_it_has_the_end(here):
+    log = here / "state" / "launches" / LAUNCH / "keeper.log"
+    with log.open("r+b") as file:
+        file.truncate(1 << 40)
+    assert bundle(LAUNCH).exit_code == 0
