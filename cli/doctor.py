@@ -12,7 +12,7 @@ import click
 from tracetail.cli import config_sources, configuration
 from tracetail.cli.findings import OK, PROBLEM, WARNING, Finding, ok, problem
 from tracetail.cli.language import both, chosen
-from tracetail.cli.terminal import Spinner
+from tracetail.cli.terminal import Spinner, printable_lines
 
 _SUBJECTS = {
     "configuration": "配置",
@@ -118,6 +118,6 @@ def _count(number: int, what: str) -> str:
 def _print(finding: Finding) -> None:
     mark, colour = _MARKS[finding.level]
     subject = both(f"{finding.subject}: ", f"{_SUBJECTS[finding.subject]}：")
-    click.echo(f"{click.style(mark, fg=colour)} {subject}{finding.text}")
+    click.echo(f"{click.style(mark, fg=colour)} {subject}{printable_lines(finding.text)}")
     if finding.advice:
-        click.echo(f"    → {finding.advice}")
+        click.echo(f"    → {printable_lines(finding.advice)}")

@@ -17,7 +17,9 @@ BAD_USAGE = 2
 
 def fail(message: str, status: int = 1) -> NoReturn:
     """Print `error: message` on stderr and exit with the status. message: in the language, or what a part refused."""
-    click.echo(both(f"error: {message}", f"错误：{said(message)}"), err=True)
+    from tracetail.cli.terminal import printable_lines
+
+    click.echo(printable_lines(both(f"error: {message}", f"错误：{said(message)}")), err=True)
     raise SystemExit(status)
 
 

@@ -10,6 +10,7 @@ import click
 
 from tracetail.agent.dry_run import DryRun, FilePlan
 from tracetail.agent.settings import AgentSettings
+from tracetail.cli.terminal import printable
 from tracetail.contract.labels import launch_labels
 from tracetail.contract.log_roots import log_roots
 from tracetail.contract.logline import parse_stamp
@@ -92,7 +93,7 @@ class _LocalLog:
         except OSError as error:
             if path not in self._unreadable:
                 self._unreadable.add(path)
-                click.echo(f"{path}: {error.strerror or error}", err=True)
+                click.echo(printable(f"{path}: {error.strerror or error}"), err=True)
             return b""
         if not (final and len(data) < _READ_BYTES):
             data = data[: data.rfind(b"\n") + 1]

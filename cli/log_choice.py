@@ -8,6 +8,7 @@ import click
 
 from tracetail.cli.errors import BAD_USAGE, fail
 from tracetail.cli.language import both
+from tracetail.cli.terminal import printable
 from tracetail.cli.words import state_word
 from tracetail.contract import labels as names
 from tracetail.contract.identity import InvalidIdError, check_id, is_launch_id
@@ -110,5 +111,5 @@ def _of_launch(launch: registry.Launch, *, announce: bool = False) -> Choice:
         known = launch.record
         launch_id, service = known["launchId"], known.get("service", "")
         english = f"launch {launch_id} of {service}, {launch.state}"
-        click.echo(both(english, f"{service} 的启动 {launch_id}，{state_word(launch.state)}"), err=True)
+        click.echo(printable(both(english, f"{service} 的启动 {launch_id}，{state_word(launch.state)}")), err=True)
     return Choice({names.LAUNCH_ID: launch.record["launchId"]}, [launch])

@@ -28,6 +28,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() or character == "\t" else "?" for character in text)
 
 
+def printable_lines(text: str) -> str:
+    """Return text as printable() does, its line breaks kept."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def print_table(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
@@ -49,7 +54,7 @@ def print_table(
     """
     from rich.cells import cell_len
 
-    rows = [[printable(cell) for cell in row] for row in rows]
+    columns, *rows = [[printable(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(cell_len(row[column]) for row in [columns, *rows]) for column in range(len(columns))]
     if is_terminal():
         least = sum(FOLDED_MIN if name in folded else width for name, width in zip(columns, widths, strict=True))

@@ -7,6 +7,7 @@ import click
 from tracetail.cli.errors import load_configuration
 from tracetail.cli.language import both
 from tracetail.cli.launch import parameters
+from tracetail.cli.terminal import printable
 
 
 @click.command()
@@ -39,6 +40,7 @@ def gc(config: str | None, keep_days: float | None, keep_launches: int | None, d
             keep_launches=garbage_collect.DEFAULT_KEEP_LAUNCHES if keep_launches is None else keep_launches,
             min_free_bytes=min_free_bytes,
             dry_run=dry_run,
+            problem=_warn,
         )
     )
     if as_json:
@@ -58,7 +60,7 @@ def gc(config: str | None, keep_days: float | None, keep_launches: int | None, d
         english = ", removed because the disk is full: Loki does not have all of it"
         lost = "" if one.shipped else both(english, "，因磁盘已满而删除：Loki 没有其全部内容")
         size = both(f" {one.bytes} bytes", f" {one.bytes} 字节") if one.bytes else ""
-        click.echo(f"{one.path}{size}{lost}")
+        click.echo(printable(f"{one.path}{size}{lost}"))
     containers = sum(bool(one.runtime) for one in removed)
     count, total = len(removed) - containers, sum(one.bytes for one in removed)
     verb = both("would remove", "将删除") if dry_run else both("removed", "已删除")
@@ -67,6 +69,10 @@ def gc(config: str | None, keep_days: float | None, keep_launches: int | None, d
     click.echo(both(english, f"{verb} {count} 个文件和目录，共 {total} 字节{more}"))
     if not dry_run:
         _warn_of_a_full_disk(min_free_bytes)
+
+
+def _warn(problem: str) -> None:
+    click.echo(printable(both(f"warning: {problem}", f"警告：{problem}")), err=True)
 
 
 def _warn_of_a_full_disk(min_free_bytes: int) -> None:

@@ -12,7 +12,7 @@ from tracetail.cli.language import both, chosen, in_language
 from tracetail.cli.launch import parameters
 from tracetail.cli.launch.panel_link import print_link
 from tracetail.cli.refusals import in_chinese
-from tracetail.cli.terminal import is_terminal, printable
+from tracetail.cli.terminal import is_terminal, printable, printable_lines
 from tracetail.contract.record import ENDED_STATES, Record
 from tracetail.launcher import params_input
 from tracetail.launcher.params import ParametersError
@@ -112,7 +112,7 @@ def finish(result: Result) -> NoReturn:
         click.echo(both("last lines of the log:", "日志的最后几行："))
         for line in _shortened(result.tail):
             click.echo("  " + printable(line))
-    cause, hint = in_language(shown, "cause"), in_language(shown, "hint")
+    cause, hint = (printable_lines(in_language(shown, name)) for name in ("cause", "hint"))
     if cause and result.status in REFUSED:
         more = both(f"; {hint}", f"；{hint}") if hint else ""
         click.echo(both(f"error: {cause}", f"错误：{cause}") + more, err=True)
@@ -123,7 +123,7 @@ def finish(result: Result) -> NoReturn:
             text = both(f"{english}: {cause}", f"{chinese}：{cause}")
             click.secho(text, bold=failed, fg="red" if failed else None)
         for line in shown.get("evidence", ()):
-            click.echo(both(f"evidence: {line}", f"证据：{line}"))
+            click.echo(both("evidence: ", "证据：") + printable(line))
         if hint:
             click.secho(both(f"hint: {hint}", f"提示：{hint}"), fg="cyan")
         if result.excerpt or result.tail:

@@ -11,7 +11,7 @@ import click
 from tracetail.cli.completing import completer
 from tracetail.cli.errors import BAD_USAGE, fail
 from tracetail.cli.language import both, in_language
-from tracetail.cli.terminal import is_terminal, print_table, watch_table
+from tracetail.cli.terminal import is_terminal, print_table, printable, watch_table
 from tracetail.cli.words import state_word
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def ps(
     else:
         click.echo(both("nothing runs; with -a: what has ended", "没有正在运行的服务；-a 包括已结束的"))
     for problem in reversed(problems):
-        click.echo(both(f"warning: {problem}", f"警告：{problem}"), err=True)
+        click.echo(printable(both(f"warning: {problem}", f"警告：{problem}")), err=True)
 
 
 def _row(launch: "Launch") -> dict[str, Any]:

@@ -11,6 +11,7 @@ from tracetail.cli.language import both
 from tracetail.cli.launch import parameters
 from tracetail.cli.launch.options import selection_options
 from tracetail.cli.launch.outcome import ResultCommand, at_url, finish, print_object, refuse_parameters
+from tracetail.cli.terminal import printable
 from tracetail.cli.words import state_word
 from tracetail.launcher.params import ParametersError
 
@@ -58,12 +59,15 @@ def run_status(values: dict[str, Any], launch_id: str, *, as_json: bool, all_hos
         print_object({**shown, **{name: known[name] for name in _ROWS if name in known}})
         sys.exit(result.status)
     for one in shown.get("launches", ())[1:]:
-        click.echo(_sentence(one["service"], one["state"]) + f"{at_url(one)} ({one['launchId']}{_place(one)})")
-    click.echo(_sentence(shown.get("service", selection.describe()), shown.get("state", "")) + at_url(shown))
+        line = _sentence(one["service"], one["state"]) + f"{at_url(one)} ({one['launchId']}{_place(one)})"
+        click.echo(printable(line))
+    service, state = shown.get("service", selection.describe()), shown.get("state", "")
+    click.echo(printable(_sentence(service, state) + at_url(shown)))
     for name in _ROWS:
         value = known.get(name)
         if value not in (None, ""):
-            click.echo(f"  {name:<10}  {describe_container(value) if name == 'container' else value}")
+            text = describe_container(value) if name == "container" else str(value)
+            click.echo(f"  {name:<10}  {printable(text)}")
     finish(result)
 
 

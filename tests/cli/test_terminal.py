@@ -1,8 +1,14 @@
 """Tables and the waiting line: for a person at a terminal, and in a pipe."""
 
+import json
+
 import pytest
+from click.testing import CliRunner
+from support.launch_records import write_launch
 
 from tracetail.cli import terminal
+from tracetail.cli.launch import outcome
+from tracetail.cli.main import main
 
 COLUMNS = ("LAUNCHID", "STATE", "CAUSE")
 LAUNCH_ID = "20261126T180028-27344e"
@@ -55,3 +61,34 @@ def test_a_cell_cannot_control_the_terminal(capsys, at_a_terminal):
     at_a_terminal(60)
 
     assert "\x1b" not in "".join(printed(capsys, ("a", "b", "\x1b[2J[bold]c")))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ps", "-a"],
+        ["history", "--phases"],
+        ["status", "--launch", LAUNCH_ID],
+        ["logs", "--local", "--launch", LAUNCH_ID],
+        ["bundle", LAUNCH_ID],
+        ["gc", "--keep-days", "0", "--dry-run"],
+    ],
+)
+def test_what_a_record_says_of_a_launch_does_not_control_the_terminal(tmp_path, monkeypatch, command):
+    monkeypatch.setenv("TRACETAIL_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("TRACETAIL_LOKI_URL", "http://127.0.0.1:9")
+    monkeypatch.chdir(tmp_path)
+    forged = "\x1b]0;title\x07\x1b[2J\x9b31m"
+    texts = dict.fromkeys(("service", "modelName", "engine", "host", "traceId", "logFile"), f"m{forged}")
+    segment = tmp_path / "logs" / f"m{forged}.log"
+    segment.parent.mkdir()
+    segment.write_text("")
+    end = {"cause": forged, "hint": forged, "evidence": [forged]}
+    phases = [{"name": forged, "seconds": 1.0}]
+    segments = [str(segment), f"/x{forged}"]
+    launch = write_launch(tmp_path, LAUNCH_ID, **texts, exit=end, phases=phases, segments=segments)
+    launch.shipped_path.write_text(json.dumps({"schema": 1, "segments": {}, "complete": True}))
+    monkeypatch.setattr(outcome, "is_terminal", lambda: True)  # elsewhere programs get the result
+    done = CliRunner().invoke(main, command)
+    assert "title" in done.output
+    assert not [character for character in done.output if not (character.isprintable() or character in "\n\t")]
