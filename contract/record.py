@@ -17,9 +17,10 @@ import fcntl
 import json
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypedDict, cast
+from typing import Any, Self, TypedDict, cast, get_args, get_origin, is_typeddict
 
 from tracetail.contract.owned_files import is_ours, open_owned, owner_of, read_with_owner, replace_file
 from tracetail.contract.processes import ProcessRef, is_alive
@@ -28,8 +29,6 @@ SCHEMA = 1
 _RECORD = "record.json"
 _RECORD_MAX_BYTES = 16 * 1024 * 1024
 """Of a record that is read, which may be another user's: a real one has some kilobytes."""
-_KINDS: dict[str, type] = {"state": str, "server": dict, "container": dict}
-"""The types of what is needed to determine whether a launch runs."""
 _LOCK = "lock"
 
 STARTING = "starting"
@@ -176,6 +175,36 @@ class Record(TypedDict, total=False):
     exit: Exit
 
 
+def _fits(kind: Any) -> Callable[[Any], bool]:
+    """Return what checks whether a value is of a type, made once: a list reads thousands of records."""
+    if is_typeddict(kind):
+        required: frozenset[str] = kind.__required_keys__
+        members = {name: _fits(one) for name, one in kind.__annotations__.items()}
+        return lambda value: (
+            isinstance(value, dict)
+            and required <= value.keys()
+            and all(fits(value[name]) for name, fits in members.items() if name in value)
+        )
+    if get_origin(kind) is list:
+        fits_item = _fits(get_args(kind)[0])
+        return lambda value: isinstance(value, list) and all(map(fits_item, value))
+    types = (int, float) if kind is float else kind  # isinstance takes `int | None`, too
+    return lambda value: isinstance(value, types)
+
+
+_FITS = {name: _fits(kind) for name, kind in Record.__annotations__.items()}
+"""By field. Whoever shares the state directory could otherwise stop everybody's commands by a record of his own."""
+
+
+def _is_text(record: dict[str, Any]) -> bool:
+    """Return whether a record can be printed: JSON can name halves of characters (surrogates)."""
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class LaunchDir:
     """The directory of one launch."""
 
@@ -240,9 +269,11 @@ class LaunchDir:
             raise RecordTooNewError(
                 f"{self.record_path} has schema {record['schema']}, this tracetail knows {SCHEMA}: update tracetail"
             )
-        for key, kind in _KINDS.items():
-            if key in record and not isinstance(record[key], kind):
-                raise RecordError(f"{self.record_path} is not a launch record: its {key} has another type")
+        for name in [name for name, fits in _FITS.items() if name in record and not fits(record[name])]:
+            if record.pop(name) is not None:  # null means absent
+                raise RecordError(f"{self.record_path} is not a launch record: its {name} has another type")
+        if b"\\u" in data and not _is_text(record):
+            raise RecordError(f"{self.record_path} is not a launch record: it has characters that are no text")
         return cast("Record", record), owner
 
     def lock_held(self) -> bool:

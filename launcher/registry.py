@@ -196,6 +196,6 @@ def _open_lock(state_dir: Path, name: str) -> int:
 def _read_holder(descriptor: int) -> dict[str, Any]:
     try:
         value = json.loads(os.pread(descriptor, 4096, 0))
-    except ValueError:
+    except (ValueError, RecursionError):  # anybody of the group can write it
         return {}
     return value if isinstance(value, dict) else {}

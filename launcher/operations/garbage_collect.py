@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,12 +49,13 @@ def collect(
     min_free_bytes: int = 0,
     dry_run: bool = False,
     now: float | None = None,
+    problem: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Removed]:
     """Remove launches that ended more than keep_days ago, or beyond the newest keep_launches; yield what is removed.
 
     A launch that runs, or whose log is not shipped completely, is kept. If less than min_free_bytes are free after
     that, the oldest closed segments of ended launches are removed. now: seconds since the epoch. The launches of
-    each user count for themselves.
+    each user count for themselves; where that fails for one, `problem` is called with the reason, and others follow.
     """
     moment = time.time() if now is None else now
     own = functools.partial(
@@ -69,7 +70,11 @@ def collect(
     yield from own()
     yield from _remove_containers(state_dir, dry_run=dry_run)
     for owner in sorted(_foreign_owners(state_dir)):
-        removed = as_owner.call(owner, lambda: [(str(one.path), one.bytes, one.shipped) for one in own()])
+        try:
+            removed = as_owner.call(owner, lambda: [(str(one.path), one.bytes, one.shipped) for one in own()])
+        except as_owner.OwnerProcessError as error:
+            problem(error.strerror or str(error))
+            continue
         yield from (Removed(Path(path), size, shipped) for path, size, shipped in removed)
 
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tracetail.contract import processes, record
+from tracetail.contract.shipped import read_shipped
 from tracetail.contract.state import launches_dir
 from tracetail.launcher import registry
 
@@ -138,3 +139,52 @@ def test_a_process_is_known_by_more_than_its_pid():
         process.kill()
         process.wait()
     assert processes.process_ref(process.pid) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("server", {"pid": "1", "startTime": 1, "bootId": "x"}),
+        ("server", {"pid": 1}),
+        ("container", {"name": "x", "init": 7}),
+        ("exit", 3),
+        ("exit", {"evidence": ["a", None]}),
+        ("phases", [1, 2]),
+        ("phases", [{"name": "load"}]),
+        ("segments", ["a", 5]),
+        ("port", "80"),
+        ("modelName", "\ud800"),
+    ],
+)
+def test_a_record_that_another_user_has_made_up_stops_nobodys_list(launch, name, value):
+    whole = {"schema": record.SCHEMA, "state": "failed", "launchId": launch.launch_id, "port": None}
+    launch.record_path.write_text(json.dumps(whole))
+    assert launch.read() == whole
+    launch.record_path.write_text(json.dumps({**whole, name: value}))
+    with pytest.raises(record.RecordError):
+        launch.read()
+
+
+def test_null_in_a_record_means_absent(launch):
+    whole = {"schema": record.SCHEMA, "state": "failed", "port": None}
+    launch.record_path.write_text(json.dumps({**whole, "exit": None, "container": None, "server": None}))
+    assert launch.read() == whole
+
+
+def test_a_lock_in_which_another_user_has_nested_thousands_of_lists_is_taken(tmp_path):
+    with registry.operation_lock(tmp_path, "test/m", {"action": "stop"}):
+        pass
+    (lock,) = (tmp_path / "locks").iterdir()
+    lock.write_text("[" * 4096)
+    with registry.operation_lock(tmp_path, "test/m", {"action": "stop"}) as operation:
+        assert operation.previous == {}
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"schema": 1, "segments": {"a": "b"}}', '{"schema": 1}', None])
+def test_what_is_no_shipped_json_is_none(launch, content):
+    if content is None:
+        with launch.shipped_path.open("wb") as file:
+            file.truncate(1 << 40)
+    else:
+        launch.shipped_path.write_text(content)
+    assert read_shipped(launch.shipped_path) is None

@@ -17,6 +17,7 @@ from tracetail.contract.processes import read_environ
 from tracetail.contract.record import LaunchDir, LaunchLock
 from tracetail.launcher import plan
 from tracetail.launcher.machine import processes
+from tracetail.launcher.operations import as_owner, garbage_collect
 
 ROOT = pwd.getpwuid(0)
 
@@ -285,3 +286,19 @@ def test_a_file_is_opened_beneath_its_root_only(shared):
             open_beneath([root], path, 0)
     with pytest.raises(ForeignFileError, match="belongs to user root, not to nobody"):
         open_beneath([root], root / "inside" / "log", NOBODY.pw_uid)
+
+
+def test_one_users_launches_that_cannot_be_collected_keep_no_others(theirs, monkeypatch):
+    def call(owner, function):
+        if owner == 1:
+            raise as_owner.OwnerProcessError(0, "as user daemon: MemoryError: ", "")
+        return [("/a", 5, True)]
+
+    monkeypatch.setattr(garbage_collect, "_foreign_owners", lambda _: {1, 2})
+    monkeypatch.setattr(as_owner, "call", call)
+    problems = []
+    removed = list(
+        garbage_collect.collect(theirs.state, keep_days=0, keep_launches=0, dry_run=True, problem=problems.append)
+    )
+    assert [one.path for one in removed] == [Path("/a")]
+    assert problems == ["as user daemon: MemoryError: "]
