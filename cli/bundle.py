@@ -25,7 +25,7 @@ from tracetail.cli.errors import fail, load_configuration
 from tracetail.cli.language import both, chosen
 from tracetail.cli.local_logs import local_entries
 from tracetail.cli.log_choice import by_word, newest
-from tracetail.cli.terminal import printable
+from tracetail.cli.printable import printable
 from tracetail.cli.words import state_word
 from tracetail.contract import labels as names
 from tracetail.contract.masking import mask_text

@@ -12,7 +12,8 @@ import click
 from tracetail.cli import config_sources, configuration
 from tracetail.cli.findings import OK, PROBLEM, WARNING, Finding, ok, problem
 from tracetail.cli.language import both, chosen
-from tracetail.cli.terminal import Spinner, printable_lines
+from tracetail.cli.printable import printable_lines
+from tracetail.cli.terminal import Spinner
 
 _SUBJECTS = {
     "configuration": "配置",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from tracetail.cli.language import both
+from tracetail.cli.printable import printable_lines
 from tracetail.cli.refusals import said
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ BAD_USAGE = 2
 
 def fail(message: str, status: int = 1) -> NoReturn:
     """Print `error: message` on stderr and exit with the status. message: in the language, or what a part refused."""
-    from tracetail.cli.terminal import printable_lines
-
     click.echo(printable_lines(both(f"error: {message}", f"错误：{said(message)}")), err=True)
     raise SystemExit(status)
 

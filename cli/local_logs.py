@@ -10,7 +10,7 @@ import click
 
 from tracetail.agent.dry_run import DryRun, FilePlan
 from tracetail.agent.settings import AgentSettings
-from tracetail.cli.terminal import printable
+from tracetail.cli.printable import printable
 from tracetail.contract.labels import launch_labels
 from tracetail.contract.log_roots import log_roots
 from tracetail.contract.logline import parse_stamp

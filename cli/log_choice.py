@@ -8,7 +8,7 @@ import click
 
 from tracetail.cli.errors import BAD_USAGE, fail
 from tracetail.cli.language import both
-from tracetail.cli.terminal import printable
+from tracetail.cli.printable import printable
 from tracetail.cli.words import state_word
 from tracetail.contract import labels as names
 from tracetail.contract.identity import InvalidIdError, check_id, is_launch_id

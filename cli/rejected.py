@@ -10,7 +10,8 @@ from tracetail.cli.agent_state import state_dirs
 from tracetail.cli.command_group import CommandGroup
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
 from tracetail.cli.language import both
-from tracetail.cli.terminal import is_terminal, printable
+from tracetail.cli.printable import printable
+from tracetail.cli.terminal import is_terminal
 
 _OUTPUTS = ("loki", "otlp")
 """Those that refuse lines for good; the first is the one that lines can be sent to again."""

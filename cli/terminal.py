@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tracetail.cli.printable import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
@@ -21,16 +23,6 @@ WATCH_SECONDS = 2.0
 def is_terminal() -> bool:
     """Return whether stdout is a terminal."""
     return sys.stdout.isatty()
-
-
-def printable(text: str) -> str:
-    """Return text with `?` for each character that could control a terminal. Tabs stay."""
-    return "".join(character if character.isprintable() or character == "\t" else "?" for character in text)
-
-
-def printable_lines(text: str) -> str:
-    """Return text as printable() does, its line breaks kept."""
-    return "\n".join(map(printable, text.split("\n")))
 
 
 def print_table(

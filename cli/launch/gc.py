@@ -7,7 +7,7 @@ import click
 from tracetail.cli.errors import load_configuration
 from tracetail.cli.language import both
 from tracetail.cli.launch import parameters
-from tracetail.cli.terminal import printable
+from tracetail.cli.printable import printable
 
 
 @click.command()

@@ -11,8 +11,9 @@ import click
 from tracetail.cli.language import both, chosen, in_language
 from tracetail.cli.launch import parameters
 from tracetail.cli.launch.panel_link import print_link
+from tracetail.cli.printable import printable, printable_lines
 from tracetail.cli.refusals import in_chinese
-from tracetail.cli.terminal import is_terminal, printable, printable_lines
+from tracetail.cli.terminal import is_terminal
 from tracetail.contract.record import ENDED_STATES, Record
 from tracetail.launcher import params_input
 from tracetail.launcher.params import ParametersError

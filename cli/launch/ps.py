@@ -11,7 +11,8 @@ import click
 from tracetail.cli.completing import completer
 from tracetail.cli.errors import BAD_USAGE, fail
 from tracetail.cli.language import both, in_language
-from tracetail.cli.terminal import is_terminal, print_table, printable, watch_table
+from tracetail.cli.printable import printable
+from tracetail.cli.terminal import is_terminal, print_table, watch_table
 from tracetail.cli.words import state_word
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from tracetail.cli.language import both
 from tracetail.cli.launch import parameters
 from tracetail.cli.launch.options import selection_options
 from tracetail.cli.launch.outcome import ResultCommand, at_url, finish, print_object, refuse_parameters
-from tracetail.cli.terminal import printable
+from tracetail.cli.printable import printable
 from tracetail.cli.words import state_word
 from tracetail.launcher.params import ParametersError
 
