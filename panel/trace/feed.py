@@ -38,6 +38,9 @@ DISCOVERY_SECONDS = 2.0
 """Interval of the query for new launches of a trace."""
 CONTACT_SECONDS = 10.0
 """Interval of the query for heartbeats of the machines of a trace's launches."""
+SLOW_SECONDS = 10.0
+"""How long Loki may take for new lines until viewers are shown that it does not answer. A request may take longer
+([loki] timeout_seconds): a Loki that hangs accepts it, and answers nothing."""
 IDLE_AFTER_SECONDS = 60.0
 IDLE_SECONDS = 1.0
 """Polling interval of a log without new lines for IDLE_AFTER_SECONDS."""
@@ -181,22 +184,31 @@ class Feed:
         retry = RETRY_MIN_SECONDS
         while True:
             began = time.monotonic()
+            ticking = asyncio.create_task(self._tick(began))
             try:
-                has_more = await self._tick(began)
+                while not (await asyncio.wait({ticking}, timeout=SLOW_SECONDS))[0]:
+                    self._fail(f"Loki has not returned lines for {time.monotonic() - began:.0f} s")
+                has_more = ticking.result()
             except LokiError as error:
-                if not self._error:
-                    log.warning("trace %s: %s", self.trace_id, error)
-                    self._broadcast(unreachable(str(error)))
-                self._error = str(error)
+                self._fail(str(error))
                 await asyncio.sleep(retry)
                 retry = min(RETRY_MAX_SECONDS, retry * 2)
                 continue
+            finally:
+                ticking.cancel()
             retry = RETRY_MIN_SECONDS
             if self._error:
                 self._error = ""
                 self._broadcast(REACHABLE)
             if not has_more:
                 await asyncio.sleep(max(0.0, self._tick_seconds - (time.monotonic() - began)))
+
+    def _fail(self, reason: str) -> None:
+        """Keep why Loki does not answer; the first reason is sent to the viewers."""
+        if not self._error:
+            log.warning("trace %s: %s", self.trace_id, reason)
+            self._broadcast(unreachable(reason))
+        self._error = reason
 
     async def _tick(self, now: float) -> bool:
         """Read new lines once; return whether there are more to read immediately."""

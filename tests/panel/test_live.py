@@ -6,6 +6,8 @@ import time
 
 from support.panel_stream import Viewing
 
+from tracetail.panel.trace import feed
+
 A = {
     "traceId": "t1",
     "instanceId": "i1",
@@ -115,6 +117,21 @@ async def test_an_outage_of_loki_loses_no_line(loki, panel):
         await viewing.until(lambda v: len(v.named("status")) == 2)
         assert viewing.texts == ["before", "meanwhile"]
         assert [status["loki"] for status in viewing.named("status")] == ["unreachable", "ok"]
+
+
+async def test_a_loki_that_hangs_is_reported_long_before_its_time_out_and_no_line_is_lost(loki, panel, monkeypatch):
+    monkeypatch.setattr(feed, "SLOW_SECONDS", 0.3)  # the time-out of a request stays 30 s
+    start = time.time_ns() - 10**9
+    loki.add(A, start, "before")
+    async with Viewing(panel.session, panel.url, "t1") as viewing:
+        await viewing.until(lambda v: v.texts == ["before"])
+        loki.hold = asyncio.Event()  # as after `kill -STOP`: connections are accepted, nothing is answered
+        await viewing.until(lambda v: v.named("status"), seconds=20)
+        assert viewing.named("status")[0]["loki"] == "unreachable"
+        assert viewing.named("status")[0]["message"].startswith("Loki has not returned lines for ")
+        loki.add(A, start + 1, "meanwhile")
+        loki.hold.set()
+        await viewing.until(lambda v: v.texts == ["before", "meanwhile"] and v.named("status")[-1]["loki"] == "ok")
 
 
 async def test_a_restarted_panel_resumes_from_the_cursor(loki, panel, start_panel):
