@@ -13,7 +13,7 @@ from tracetail.cli.command_group import CommandGroup
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration, load_part_configuration
 from tracetail.cli.language import both
 from tracetail.cli.rejected import rejected
-from tracetail.cli.service import log_to_stderr
+from tracetail.cli.service import log_to_stderr, raise_open_file_limit
 from tracetail.contract import system_authorities
 
 
@@ -24,7 +24,7 @@ def agent(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is not None:
         return
     with system_authorities.left_unread():
-        from tracetail.cli.agent_runner import AgentRunner, raise_open_file_limit
+        from tracetail.cli.agent_runner import AgentRunner
 
     log_to_stderr()
     raise_open_file_limit()

@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import logging
-import resource
 import signal
 import socket
 
@@ -22,7 +21,6 @@ from tracetail.contract.secret_file import SecretFileError
 
 log = logging.getLogger(__name__)
 
-_OPEN_FILES = 65_536
 _BAD_SETTINGS = (BadSettingsError, InvalidPatternError, KafkaSettingsError, HttpSettingsError, SecretFileError)
 
 
@@ -85,11 +83,3 @@ class AgentRunner:
             self._settings, self._previous = configuration.load(self._config_path), self._settings
         except config_sources.ConfigurationError as error:
             log.error("the configuration stays as it was: %s", error)  # noqa: TRY400
-
-
-def raise_open_file_limit() -> None:
-    """Raise the soft limit of open files: each log that is followed is open, and 1,024 is the usual limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -6,7 +6,7 @@ from functools import partial
 import click
 
 from tracetail.cli.errors import BAD_USAGE, fail, load_part_configuration
-from tracetail.cli.service import log_to_stderr, print_address
+from tracetail.cli.service import log_to_stderr, print_address, raise_open_file_limit
 from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
 from tracetail.panel.server import PanelServer
 
@@ -20,6 +20,7 @@ def panel(config: str | None, listen: str | None) -> None:
     from tracetail.cli import configuration
 
     log_to_stderr()
+    raise_open_file_limit()
     settings = load_part_configuration("panel", config)
     try:
         host, port = parse_listen("panel.listen", listen or settings.panel.listen)

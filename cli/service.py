@@ -1,12 +1,24 @@
 """What `tracetail agent`, `store` and `panel` share: where they log, and how they print their address."""
 
+import errno
 import gc
 import logging
+import resource
 import sys
 
 _REASON_MAX = 200
+_SAY_AGAIN_SECONDS = 10.0
+_OPEN_FILES = 65_536
 _OBJECTS_BETWEEN_COLLECTIONS = 700
 """As Python 3.12 begins with; a start raises it (cli.main), and then the garbage of requests would pile up."""
+
+
+def raise_open_file_limit() -> None:
+    """Raise the soft limit of open files: each connection and each log that is followed is one; 1,024 are usual."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def log_to_stderr() -> None:
@@ -15,6 +27,7 @@ def log_to_stderr() -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     logging.getLogger("aiohttp.server").addFilter(shorten_malformed)
+    logging.getLogger("asyncio").addFilter(OutOfFiles())
 
 
 def shorten_malformed(record: logging.LogRecord) -> bool:
@@ -27,6 +40,28 @@ def shorten_malformed(record: logging.LogRecord) -> bool:
         record.levelno, record.levelname = logging.WARNING, "WARNING"
         record.msg, record.args, record.exc_info = f"{record.getMessage()}: not HTTP: %s", (reason,), None
     return True
+
+
+class OutOfFiles(logging.Filter):
+    """Lets through one line in ten seconds of what asyncio says of connections that it has no file for.
+
+    It is a traceback for each place in the queue of connections, again and again: a megabyte a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at = -_SAY_AGAIN_SECONDS
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is logged; shorten it."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            return True
+        if record.created - self._said_at < _SAY_AGAIN_SECONDS:
+            return False
+        self._said_at = record.created
+        record.msg, record.args, record.exc_info = "connections have to wait: %s", (error.strerror,), None
+        return True
 
 
 def print_address(part: str, url: str) -> None:

@@ -9,7 +9,7 @@ import click
 from tracetail.cli.command_group import CommandGroup
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration, load_part_configuration
 from tracetail.cli.language import both
-from tracetail.cli.service import log_to_stderr, print_address
+from tracetail.cli.service import log_to_stderr, print_address, raise_open_file_limit
 from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
 from tracetail.contract.secret_file import SecretFile
 from tracetail.store.disk.backup import back_up
@@ -26,6 +26,7 @@ def store(ctx: click.Context) -> None:
     from tracetail.cli import configuration
 
     log_to_stderr()
+    raise_open_file_limit()
     loaded = load_part_configuration("store", ctx.obj)
     settings = loaded.store
     try:

@@ -1,9 +1,14 @@
-"""Closes connections whose request does not arrive in time: aiohttp itself waits for ever for the rest of a head.
+"""Closes connections whose request does not arrive in time, and the oldest of too many that wait.
+
+aiohttp itself waits for ever for the rest of a head, and any program of the machine may open connections without a
+secret: as many as a process may have files would keep all others out.
 
 Like `redaction`, this module needs more than the standard library; the keeper does not import it.
 """
 
 import asyncio
+import resource
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -22,10 +27,19 @@ WATCH_SECONDS = 5.0
 
 
 def limit_request_time(
-    runner: web.AppRunner, head_seconds: float = HEAD_SECONDS, idle_seconds: float = IDLE_SECONDS
+    runner: web.AppRunner,
+    head_seconds: float = HEAD_SECONDS,
+    idle_seconds: float = IDLE_SECONDS,
+    waiting_max: int | None = None,
 ) -> web.AppRunner:
-    """Let a server close connections that wait for a head for too long; return its runner. Call it before setup()."""
-    heads = _Heads(runner, head_seconds, idle_seconds)
+    """Let a server close connections that wait for a head for too long; return its runner. Call it before setup().
+
+    waiting_max: how many may wait at a time; by default half of the files that this process may open.
+    """
+    if waiting_max is None:
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        waiting_max = sys.maxsize if files == resource.RLIM_INFINITY else files // 2
+    heads = _Heads(runner, head_seconds, idle_seconds, waiting_max)
     runner.app.middlewares.insert(0, heads.middleware)
     runner.app.cleanup_ctx.append(heads.watching)
     return runner
@@ -43,10 +57,11 @@ async def read_body(request: web.Request, seconds: float = BODY_SECONDS) -> byte
 class _Heads:
     """Knows since when each connection of a server waits for the head of a request."""
 
-    def __init__(self, runner: web.AppRunner, head_seconds: float, idle_seconds: float) -> None:
+    def __init__(self, runner: web.AppRunner, head_seconds: float, idle_seconds: float, waiting_max: int) -> None:
         self._runner = runner
         self._head_seconds = head_seconds
         self._idle_seconds = idle_seconds
+        self._waiting_max = waiting_max
         self._running: Counter[object] = Counter()
         """Requests that are being answered, by connection."""
         self._closes_at: dict[object, float] = {}
@@ -83,10 +98,12 @@ class _Heads:
             now = time.monotonic()
             connections = server.connections if server is not None else []
             self._closes_at = {one: at for one in connections if (at := self._closes_at.get(one)) is not None}
-            for connection in connections:
-                if self._running[connection]:
-                    continue
-                if now >= self._closes_at.setdefault(connection, now + self._head_seconds):
-                    connection.force_close()
-                    if connection.transport is not None:
-                        connection.transport.close()
+            waiting = [one for one in connections if not self._running[one]]
+            waiting.sort(key=lambda one: self._closes_at.setdefault(one, now + self._head_seconds))
+            too_many = len(waiting) - self._waiting_max
+            for number, connection in enumerate(waiting):
+                if number >= too_many and now < self._closes_at[connection]:
+                    break
+                connection.force_close()
+                if connection.transport is not None:
+                    connection.transport.close()

@@ -60,3 +60,24 @@ async def test_a_body_that_does_not_arrive_is_answered_with_408(address):
         assert b" 408 " in await reader.readline()
     writer.close()
     await writer.wait_closed()
+
+
+async def test_the_oldest_of_too_many_connections_without_a_request_is_closed_and_a_new_one_is_served():
+    async def done(_request):
+        return web.Response(text="done")
+
+    app = web.Application()
+    app.add_routes([web.get("/slow", done)])
+    runner = limit_request_time(web.AppRunner(app, access_log=None), head_seconds=8.0, waiting_max=3)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    waiting = [await asyncio.open_connection(*runner.addresses[0]) for _ in range(6)]
+    async with asyncio.timeout(60):
+        for reader, _ in waiting[:3]:
+            assert await reader.read() == b""
+    reader, writer = waiting[-1]
+    writer.write(HEAD + b"\r\n")
+    assert b" 200 " in await reader.readline()
+    for _, writer in waiting:
+        writer.close()
+    await runner.cleanup()
