@@ -23,6 +23,7 @@ _SUBJECTS = {
     "sources": "日志来源",
     "state": "状态目录",
     "launches": "启动记录",
+    "callbacks": "回调",
     "survival": "存续",
     "disk": "磁盘",
     "limits": "系统限制",
@@ -107,6 +108,7 @@ def _of_this_machine(settings: configuration.Configuration) -> Iterator[Finding]
     yield from machine_checks.check_sources(settings)
     yield from launch_checks.check_state_dir(os.environ)
     yield from launch_checks.check_launches(settings, os.environ)
+    yield from launch_checks.check_callbacks(settings, os.environ)
     yield from launch_checks.check_survival(settings, os.environ)
     yield from machine_checks.check_disk(os.environ)
     yield from machine_checks.check_limits()

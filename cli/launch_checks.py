@@ -1,21 +1,30 @@
 """The checks of `tracetail doctor` of the state directory and its launches."""
 
+import contextlib
 import grp
+import json
 import os
 import pwd
 import shutil
 import stat
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tracetail.cli.configuration import Configuration
 from tracetail.cli.findings import Finding, ok, problem, warning
 from tracetail.cli.language import both
 from tracetail.cli.words import state_word
+from tracetail.contract import outbox
+from tracetail.contract.owned_files import read_owned
 from tracetail.contract.processes import is_alive
 from tracetail.contract.record import ENDED_STATES, LaunchDir, RecordError
 from tracetail.contract.state import existing_state_dirs, launches_dir, state_dir
+
+_CALLBACK_SECONDS = 15.0
+"""How old an undelivered callback has to be: the keeper's helper tries for 10 s."""
 
 
 def _run_as_member() -> str:
@@ -130,6 +139,45 @@ def _launch(launch: LaunchDir) -> Iterator[Finding]:
     log = Path(record["logFile"]) if record.get("logFile") else None
     if log is not None and log.exists() and not os.access(log, os.R_OK):
         yield problem("launches", both(f"{log} may not be read", f"没有读取 {log} 的权限"), _run_as_member())
+
+
+def check_callbacks(
+    settings: Configuration, environ: Mapping[str, str], now: float | None = None
+) -> Iterator[Finding]:
+    """Check that no callback of this user waits for a receiver that does not accept it.
+
+    now: seconds since the epoch.
+    """
+    now = time.time() if now is None else now
+    waiting: dict[str, list[float]] = {}
+    for directory in [Path(path) for path in settings.agent.state_dirs] or existing_state_dirs(environ):
+        for path in sorted(launches_dir(directory).glob("*/outbox")):
+            for receiver, created_at in _undelivered(path):
+                if now - created_at >= _CALLBACK_SECONDS:
+                    waiting.setdefault(receiver, []).append(created_at)
+    for receiver, times in waiting.items():
+        count, minutes = len(times), int((now - min(times)) // 60)
+        yield warning(
+            "callbacks",
+            both(
+                f"{count} wait for {receiver}, which has not accepted them, the oldest for {minutes} min",
+                f"{count} 个在等待 {receiver} 接收，最早的已等了 {minutes} 分钟",
+            ),
+            both(
+                "the agent tries again for a day, and logs what it answers; tracetail notify tries now",
+                "它的应答见 agent 的日志，agent 会重试一天；tracetail notify 可立即再试",
+            ),
+        )
+
+
+def _undelivered(directory: Path) -> Iterator[tuple[str, float]]:
+    """Yield receiver, without password and query, and time of each callback in an outbox."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        for path in outbox.pending(directory):
+            found = json.loads(read_owned(path.parent, path.name, ours=True))
+            parts = urlsplit(found["url"])
+            receiver = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+            yield receiver, float(found["createdAt"])
 
 
 def check_survival(

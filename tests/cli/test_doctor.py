@@ -22,6 +22,7 @@ from tracetail.agent.parsing import scan
 from tracetail.cli import configuration, launch_checks, machine_checks, service_checks
 from tracetail.cli.doctor import examine
 from tracetail.cli.findings import OK, PROBLEM, WARNING
+from tracetail.contract import outbox
 from tracetail.contract.processes import process_ref
 
 MISSING = "/nonexistent/secret"
@@ -186,6 +187,27 @@ def test_launches_that_are_orphaned_dead_or_unreadable(tmp_path):
     advised(findings, PROBLEM, broken.launch_id, "not valid JSON", "repair or remove")
     assert not [finding for finding in findings if kept.launch_id in finding.text]
     kept.lock.release()
+
+
+def test_callbacks_that_their_receiver_does_not_accept(tmp_path):
+    settings = load(tmp_path, f"[agent]\nstate_dirs = ['{tmp_path}']")
+    directory = tmp_path / "launches" / "20261122T120000-aaaaaa" / "outbox"
+    directory.mkdir(parents=True)
+    url, now = "https://bot:pw@platform.example/api/report?key=k", time.time()
+    for number, age in enumerate((600, 30, 1)):
+        body = {"eventId": f"event{number}", "event": "ready"}
+        outbox.put(directory, {"url": url, "tokenFile": "", "createdAt": now - age, "attempts": 9, "body": body})
+    found = advised(
+        list(launch_checks.check_callbacks(settings, {}, now)),
+        WARNING,
+        "2 wait for",
+        "10 min",
+        "logs what it answers",
+    )
+    assert "https://platform.example/api/report," in found.text
+    for path in outbox.pending(directory):
+        path.unlink()
+    assert list(launch_checks.check_callbacks(settings, {}, now)) == []
 
 
 def test_a_state_directory_of_the_agent_that_does_not_exist(tmp_path):
