@@ -6,6 +6,8 @@ import logging
 import resource
 import sys
 
+from tracetail.cli.printable import printable
+
 _REASON_MAX = 200
 _SAY_AGAIN_SECONDS = 10.0
 _OPEN_FILES = 65_536
@@ -23,11 +25,19 @@ def raise_open_file_limit() -> None:
 
 def log_to_stderr() -> None:
     """Send log records from the level INFO on to stderr."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("aiohttp.server").addFilter(shorten_malformed)
     logging.getLogger("asyncio").addFilter(OutOfFiles())
+
+
+class LineFormatter(logging.Formatter):
+    """Makes a message one line that controls no terminal: the names of files, and what others send, may be in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
+        """Return the line, to which a traceback is added."""
+        return printable(" ".join(super().formatMessage(record).splitlines()))
 
 
 def shorten_malformed(record: logging.LogRecord) -> bool:

@@ -4,7 +4,7 @@ import errno
 import logging
 import os
 
-from tracetail.cli.service import OutOfFiles
+from tracetail.cli.service import LineFormatter, OutOfFiles
 
 
 def test_connections_that_no_file_is_left_for_are_a_line_in_ten_seconds_and_no_traceback():
@@ -22,3 +22,10 @@ def test_connections_that_no_file_is_left_for_are_a_line_in_ten_seconds_and_no_t
         ("connections have to wait: Too many open files", False),
         ("another", True),
     ]
+
+
+def test_a_file_name_forges_no_line_of_the_log_and_controls_no_terminal():
+    name = "x\n2026-11-28 12:00:00,000 ERROR tracetail: forged\x1b]0;title\x07\x9b2J.log"
+    record = logging.LogRecord("tracetail.agent", logging.WARNING, __file__, 1, "cannot follow %s", (name,), None)
+    shown = LineFormatter("%(levelname)s %(message)s").format(record)
+    assert shown == "WARNING cannot follow x 2026-11-28 12:00:00,000 ERROR tracetail: forged?]0;title??2J.log"
