@@ -79,9 +79,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker(SERVER)
     if marker is not None and marker.args:
         given = ", ".join(map(repr, marker.args))
-        raise pytest.UsageError(
+        pytest.fail(
             f"{metafunc.definition.nodeid}: @pytest.mark.{SERVER}({given}): "
-            f"parameters have names, as in model_name={given}"
+            f"parameters have names, as in model_name={given}",
+            pytrace=False,
         )
     if marker is not None and SERVER in metafunc.fixturenames:
         name = str(marker.kwargs.get("model_name") or marker.kwargs.get("modelName") or "server")

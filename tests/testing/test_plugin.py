@@ -308,6 +308,7 @@ def test_of_the_small_one(inference_server):
     run.stdout.fnmatch_lines(
         ["*@pytest.mark.inference_server('small'): parameters have names, as in model_name='small'"]
     )
+    run.stdout.no_fnmatch_line("*plugin.py*")
     assert repository.launches() == []
 
 
