@@ -21,6 +21,7 @@ ROOT = 0
 _FAILED = 1
 _OF_THE_MACHINE = frozenset({"PATH", "LANG", "LANGUAGE", "TZ", "TERM", "LD_LIBRARY_PATH", "XDG_CONFIG_HOME"})
 _OF_THE_MACHINE_PREFIXES = ("LC_", "TRACETAIL_", "CUDA_", "NVIDIA_", "ASCEND_", "ROCM_")
+_OF_SECRETS = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 
 
 class OwnerProcessError(OSError):
@@ -102,9 +103,10 @@ def become(owner: int) -> None:
 
 def _is_of_the_machine(name: str, value: str) -> bool:
     """Return whether a variable says something of the machine or the terminal: every user may see it."""
-    if name.lower().endswith("_proxy"):
-        return "@" not in value  # a password
-    return name in _OF_THE_MACHINE or name.startswith(_OF_THE_MACHINE_PREFIXES)
+    if "@" in value or name.endswith(_OF_SECRETS):  # an address with a password, TRACETAIL_TOKEN, TRACETAIL_API_KEY
+        return False
+    is_proxy = name.lower().endswith("_proxy")
+    return is_proxy or name in _OF_THE_MACHINE or name.startswith(_OF_THE_MACHINE_PREFIXES)
 
 
 def _answer(writing: int, owner: int, function: Callable[[], Any]) -> NoReturn:

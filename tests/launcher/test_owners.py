@@ -125,6 +125,8 @@ def test_a_server_that_roots_command_starts_again_has_nothing_of_roots_environme
         theirs.lose(launch)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "only-for-root")
     monkeypatch.setenv("HTTPS_PROXY", "http://root:only-for-root@proxy.example:3128")
+    monkeypatch.setenv("TRACETAIL_TOKEN", "only-for-root")
+    monkeypatch.setenv("TRACETAIL_LOKI_URL", "http://root:only-for-root@loki.example:3100")
     theirs.run(ROOT, command, "--launch", launch.launch_id)
     wait_for(lambda: len(theirs.ran.read_text().split()) > 1, "the restart")
     wait_for(lambda: "server" in theirs.launch().read(), "its server in the record")
