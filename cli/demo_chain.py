@@ -214,6 +214,7 @@ class Demo:
         """Run a tracetail command and return its stdout. Raises DemoFailedError if it fails."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",
             "-m",
             "tracetail",
             *arguments,

@@ -12,9 +12,8 @@ from tracetail.agent.dry_run import DryRun, FilePlan
 from tracetail.agent.settings import AgentSettings
 from tracetail.cli.printable import printable
 from tracetail.contract.labels import launch_labels
-from tracetail.contract.log_roots import log_roots
+from tracetail.contract.log_roots import open_segment
 from tracetail.contract.logline import parse_stamp
-from tracetail.contract.owned_files import open_beneath
 from tracetail.launcher import registry
 from tracetail.launcher.registry import Launch
 from tracetail.panel.trace.entry import Entry, Key, Stream
@@ -84,10 +83,8 @@ class _LocalLog:
 
     def _read(self, path: Path, *, final: bool) -> bytes:
         """Return the next whole lines of a segment; if nobody writes to it any more, also one that is unfinished."""
-        directory = self._launch.dir
         try:
-            roots = log_roots(directory, self._settings.log_roots)
-            with os.fdopen(open_beneath(roots, path, directory.path.stat().st_uid), "rb") as file:
+            with os.fdopen(open_segment(self._launch.dir, path, self._settings.log_roots), "rb") as file:
                 file.seek(self._position)
                 data = file.read(_READ_BYTES)
         except OSError as error:

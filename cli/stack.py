@@ -32,7 +32,8 @@ class Part:
     def __init__(self, name: str, environ: Mapping[str, str], config: str | None, errors: IO[bytes] | None) -> None:
         self.name = name
         self.address = ""
-        self._command = [sys.executable, "-m", "tracetail", *(["--config", config] if config else []), name]
+        # Without -P a json.py in the working directory, whosever, would be imported.
+        self._command = [sys.executable, "-P", "-m", "tracetail", *(["--config", config] if config else []), name]
         self._environ = dict(environ)
         self._errors = errors
         self._process: asyncio.subprocess.Process | None = None

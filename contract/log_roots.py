@@ -5,11 +5,13 @@ reader may read and the writer of the record may not. So a segment counts only b
 logs, through no link, and only where it belongs to the launch's owner.
 """
 
+import errno
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from tracetail.contract.owned_files import read_owned
+from tracetail.contract.owned_files import open_beneath, owner_of, read_owned
 from tracetail.contract.record import LaunchDir
 
 
@@ -21,6 +23,17 @@ def log_roots(launch: LaunchDir, configured: Iterable[str] = ()) -> list[Path]:
     """
     state_dir = launch.path.parent.parent
     return [state_dir, state_dir / "logs", *map(Path, configured), *_of_plan(launch)]
+
+
+def open_segment(launch: LaunchDir, path: Path, configured: Iterable[str] = ()) -> int:
+    """Return a descriptor, for reading, of a segment that a launch's record names.
+
+    configured: `[agent] log_roots`. Raises OSError, NotAFileError, ForeignFileError.
+    """
+    owner = owner_of(launch.path)
+    if owner is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(launch.path))
+    return open_beneath(log_roots(launch, configured), path, owner)
 
 
 def _of_plan(launch: LaunchDir) -> list[Path]:

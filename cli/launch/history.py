@@ -3,11 +3,13 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tracetail.cli.completing import completer
+from tracetail.cli.errors import load_configuration
 from tracetail.cli.language import both
 from tracetail.cli.launch import parameters
 from tracetail.cli.terminal import print_table
@@ -28,14 +30,23 @@ _HEAD_BYTES = 512 << 10
 @click.option("-n", "--last", type=click.IntRange(min=1), default=20, show_default=True, help="At most N starts.")
 @click.option("--phases", is_flag=True, help="A column for each phase, also for several models.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def history(model: str | None, env: str | None, engine: str | None, last: int, phases: bool, as_json: bool) -> None:
+@click.pass_obj
+def history(
+    config: str | None,
+    model: str | None,
+    env: str | None,
+    engine: str | None,
+    last: int,
+    phases: bool,
+    as_json: bool,
+) -> None:
     """Show how long the last starts took, newest first, and how that compares with those before.
 
     A start is compared with the median of the ten starts before it of the same model, environment and engine that
     became ready. With --model there is a column for each phase: what got slower.
     """
     wanted = {"modelName": model, "env": env, "engine": engine}
-    rows = _rows(wanted)[:last]
+    rows = _rows(wanted, last, load_configuration(config).agent.log_roots)
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     elif rows:
@@ -44,8 +55,15 @@ def history(model: str | None, env: str | None, engine: str | None, last: int, p
         click.echo(both("no launch matches", "没有匹配的启动"))
 
 
-def _rows(wanted: Mapping[str, str | None]) -> list[dict[str, Any]]:
-    """Return what is known of the launches that match, newest first."""
+def _rows(wanted: Mapping[str, str | None], last: int, log_roots: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what is known of the launches that match, newest first.
+
+    Args:
+        wanted: values of their records; None for any.
+        last: how many of them.
+        log_roots: where logs may lie beside the state directory.
+
+    """
     from tracetail.launcher import registry
     from tracetail.launcher.start_history import seconds_to_ready
 
@@ -57,10 +75,10 @@ def _rows(wanted: Mapping[str, str | None]) -> list[dict[str, Any]]:
     seconds = [seconds_to_ready(launch.record) for launch in found]
     services = [tuple(launch.record.get(name) for name in wanted) for launch in found]
     compared = changes(zip(reversed(services), reversed(seconds), strict=True))[::-1]
-    return [_row(*each) for each in zip(found, seconds, compared, strict=True)]
+    return [_row(*each, log_roots) for each in list(zip(found, seconds, compared, strict=True))[:last]]
 
 
-def _row(launch: "Launch", seconds: float | None, change: float | None) -> dict[str, Any]:
+def _row(launch: "Launch", seconds: float | None, change: float | None, log_roots: Sequence[str]) -> dict[str, Any]:
     record = launch.record
     return {
         "launchId": record["launchId"],
@@ -69,7 +87,7 @@ def _row(launch: "Launch", seconds: float | None, change: float | None) -> dict[
         "env": record.get("env"),
         "engine": record["engine"],
         "image": record.get("container", {}).get("image"),
-        "versions": _versions(launch),
+        "versions": _versions(launch, log_roots),
         "state": launch.state,
         "startedAt": record["startedAt"],
         "readySeconds": None if seconds is None else round(seconds, 3),
@@ -78,22 +96,22 @@ def _row(launch: "Launch", seconds: float | None, change: float | None) -> dict[
     }
 
 
-def _versions(launch: "Launch") -> dict[str, str]:
+def _versions(launch: "Launch", log_roots: Sequence[str]) -> dict[str, str]:
     """Return the versions that the engine names at the beginning of its log, by program."""
     from tracetail.panel.trace.comparison import versions_in
 
-    return versions_in(_first_lines(launch.record.get("segments", [])[:1]))
+    return versions_in(_first_lines(launch, log_roots))
 
 
-def _first_lines(segments: Sequence[str]) -> Iterator[str]:
+def _first_lines(launch: "Launch", log_roots: Sequence[str]) -> Iterator[str]:
+    from tracetail.contract.log_roots import open_segment
     from tracetail.contract.logline import MARK_EVENT, parse_line
-    from tracetail.contract.safe_open import open_file
 
-    for path in segments:
+    for path in launch.record.get("segments", [])[:1]:
         try:
-            file = os.fdopen(open_file(path), "rb")
+            file = os.fdopen(open_segment(launch.dir, Path(path), log_roots), "rb")
         except OSError:
-            continue  # removed, or another user's
+            continue  # removed, or no segment of this launch's owner
         with file:
             for raw in file.read(_HEAD_BYTES).splitlines():
                 line = parse_line(raw)

@@ -3,11 +3,12 @@
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from tracetail.contract.logline import MARK_EVENT, parse_line
 from tracetail.contract.masking import mask_text
-from tracetail.contract.safe_open import open_file
+from tracetail.contract.owned_files import open_ours
 
 BEFORE = 6
 AFTER = 4
@@ -47,7 +48,7 @@ def _texts(segments: Sequence[str]) -> Iterator[bytes]:
     """Yield what the server printed, line by line. A segment that cannot be read is left out."""
     for path in segments:
         try:
-            file = os.fdopen(open_file(path), "rb")
+            file = os.fdopen(open_ours(Path(path)), "rb")
         except OSError:
             continue
         with file:

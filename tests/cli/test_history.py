@@ -75,3 +75,28 @@ def test_programs_get_all_of_it(starts):
     assert newest["readySeconds"] == 96
     assert newest["change"] == 0.92
     assert newest["phases"] == {"model loaded": 88.0, "graphs captured": 8.0}
+
+
+@pytest.mark.parametrize("kind", ["path", "link"])
+def test_no_line_is_read_of_a_file_that_a_record_names_as_its_segment(state_dir, tmp_path, kind):
+    outside = tmp_path / "elsewhere"
+    outside.mkdir()
+    named = outside / "secret.log"
+    stamp = "2026-11-22T12:00:00.123456789+00:00 [traceId=t1 instanceId=i1] "
+    named.write_text(stamp + VLLM.format("of-a-secret-file") + "\n")
+    if kind == "link":
+        state_dir.mkdir(exist_ok=True)
+        (state_dir / "link.log").symlink_to(named)
+        named = state_dir / "link.log"
+    write_launch(state_dir, "20261122T130000-bbbbbb", engine="vllm", segments=[str(named)])
+    assert json.loads(history("--json"))[0]["versions"] == {}
+    assert "secret" not in history("--phases")
+
+
+def test_segments_beneath_the_configured_roots_are_read(state_dir, tmp_path, monkeypatch):
+    named = tmp_path / "elsewhere" / "env" / "m.log"
+    named.parent.mkdir(parents=True)
+    named.write_text("2026-11-22T12:00:00.123456789+00:00 [traceId=t1 instanceId=i1] " + VLLM.format("0.11.0") + "\n")
+    write_launch(state_dir, "20261122T130000-bbbbbb", engine="vllm", segments=[str(named)])
+    monkeypatch.setenv("TRACETAIL_AGENT_LOG_ROOTS", str(tmp_path / "elsewhere"))
+    assert json.loads(history("--json"))[0]["versions"] == {"vLLM": "0.11.0"}

@@ -19,7 +19,7 @@ def up(bare_machine):
 
     def start():
         process = subprocess.Popen(
-            [sys.executable, "-m", "tracetail", "up"],
+            [sys.executable, "-P", "-m", "tracetail", "up"],  # -P: as the command in bin/ runs
             env=bare_machine.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -62,6 +62,16 @@ def test_stops_its_parts_on_sigterm(up, bare_machine):
     process.terminate()
     assert process.wait(60) == 0
     assert parts_of(bare_machine) == {}
+
+
+def test_no_part_imports_what_lies_in_the_working_directory(up, tmp_path, monkeypatch):
+    directory, notes = tmp_path / "of-anybody", tmp_path / "imported"
+    directory.mkdir()
+    for name in ("json", "logging", "tracetail"):
+        (directory / f"{name}.py").write_text(f"open({str(notes)!r}, 'a').write({name!r})\nraise SystemExit(1)\n")
+    monkeypatch.chdir(directory)
+    assert [line.split()[0] for line in up()[1][:3]] == ["store", "agent", "panel"]
+    assert not notes.exists(), notes.read_text()
 
 
 def status_of(address):
