@@ -19,7 +19,7 @@ from tracetail.contract import shared_secret
 from tracetail.contract.access import host_refusal, is_loopback, parse_listen
 from tracetail.contract.http_settings import HttpSettingsError, is_http_url
 from tracetail.launcher.settings import LauncherSettings
-from tracetail.loki.settings import LokiSettings
+from tracetail.loki.settings import LocalLokiSettings, LokiSettings
 from tracetail.panel.settings import PanelSettings
 from tracetail.store.settings import StoreSettings
 
@@ -85,7 +85,7 @@ def load(named: str | None = None, environ: Mapping[str, str] = os.environ) -> C
     _check_listen(loaded, sources)
     if not loaded.loki.url:
         loaded = msgspec.structs.replace(loaded, loki=_at_the_store(loaded))
-    loaded = msgspec.structs.replace(loaded, loki=_with_shared_secret(loaded.loki, environ))
+    loaded = msgspec.structs.replace(loaded, loki=_with_shared_secret(loaded, environ))
     _check_values(loaded, sources)
     return loaded
 
@@ -107,15 +107,16 @@ def _at_the_store(loaded: Configuration) -> LokiSettings:
     """Return the settings of `[loki]` for the embedded store: its address, and its secret if nothing else is set."""
     loki = msgspec.structs.replace(loaded.loki, url=store_url(loaded.store))
     if loaded.store.secret_file and not (loki.bearer_token_file or loki.username):
-        loki = msgspec.structs.replace(loki, bearer_token_file=loaded.store.secret_file)
+        loki = _local(loki, loaded.store.secret_file, is_store=True)
     return loki
 
 
-def _with_shared_secret(loki: LokiSettings, environ: Mapping[str, str]) -> LokiSettings:
+def _with_shared_secret(loaded: Configuration, environ: Mapping[str, str]) -> LokiSettings:
     """Return the settings of `[loki]` with the secret of the state directory, for an address of this machine.
 
     It is sent nowhere else, and not where something else is configured. A Loki of this machine ignores it.
     """
+    loki = loaded.loki
     try:
         host = urlsplit(loki.url).hostname or ""
     except ValueError:
@@ -123,7 +124,13 @@ def _with_shared_secret(loki: LokiSettings, environ: Mapping[str, str]) -> LokiS
     if not is_loopback(host) or loki.bearer_token_file or loki.username or loki.proxy:
         return loki
     found = shared_secret.find(environ)
-    return loki if found is None else msgspec.structs.replace(loki, bearer_token_file=str(found))
+    is_store = loki.url.rstrip("/") == store_url(loaded.store)
+    return loki if found is None else _local(loki, str(found), is_store=is_store)
+
+
+def _local(loki: LokiSettings, secret: str, *, is_store: bool) -> LokiSettings:
+    given = {**msgspec.structs.asdict(loki), "bearer_token_file": secret}
+    return LocalLokiSettings(**given, is_store=is_store)
 
 
 def secret_file(part: str, loaded: Configuration, environ: Mapping[str, str] = os.environ) -> str:

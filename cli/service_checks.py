@@ -19,11 +19,13 @@ from tracetail.cli.language import both
 from tracetail.contract.http_headers import bearer
 from tracetail.contract.http_settings import HttpSettingsError
 from tracetail.contract.labels import ENV, HOST, LAUNCH_ID, LAUNCH_LABELS, METADATA_LEVEL
+from tracetail.contract.port_owner import StrangerError
 from tracetail.contract.secret_file import read_secret
 from tracetail.loki import entries, logql
 from tracetail.loki.answers import PushAnswer
 from tracetail.loki.client import LokiClient
 from tracetail.loki.errors import LokiError, LokiUnavailableError
+from tracetail.loki.local_connector import LocalConnector
 from tracetail.loki.push import single_body
 from tracetail.loki.settings import LokiSettings
 
@@ -199,12 +201,14 @@ def _how_to_be_accepted(answer: PushAnswer) -> str:
 
 async def check_parts(settings: Configuration) -> AsyncIterator[Finding]:
     """Check that agent and panel answer and work."""
-    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-        yield await _agent(session, settings)
+    secret = secret_file("agent", settings)
+    connector = LocalConnector(secret, limit=0) if secret else None
+    async with aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT) as session:
+        yield await _agent(session, settings, secret)
         yield await _panel(session, settings)
 
 
-async def _agent(session: aiohttp.ClientSession, settings: Configuration) -> Finding:
+async def _agent(session: aiohttp.ClientSession, settings: Configuration, secret: str) -> Finding:
     address = f"http://{settings.agent.listen}"
     not_running = both(
         "start it: systemctl start tracetail-agent, tracetail agent, or tracetail up",
@@ -212,15 +216,16 @@ async def _agent(session: aiohttp.ClientSession, settings: Configuration) -> Fin
     )
     stranger = both("is another program at agent.listen?", "agent.listen 的地址上是别的程序吗？")
     try:
-        path = secret_file("agent", settings)
-        headers = bearer(read_secret("agent.secret_file", path)) if path else {}
+        headers = bearer(read_secret("agent.secret_file", secret)) if secret else {}
         async with session.get(f"{address}/status", headers=headers, allow_redirects=False) as answer:
             if answer.status != 200:
                 text = (await answer.text())[:200]
                 english = f"{address} answered {answer.status}: {text}"
                 return problem("agent", both(english, f"{address} 返回 {answer.status}：{text}"), stranger)
             status = await answer.json(content_type=None)
-    except aiohttp.ClientConnectorError:
+    except aiohttp.ClientConnectorError as error:
+        if isinstance(error.os_error, StrangerError):
+            return problem("agent", str(error.os_error), stranger)
         english = f"no agent answers at {address}: nothing is shipped"
         return warning("agent", both(english, f"{address} 没有 agent 应答：日志没有上传"), not_running)
     except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, NamedTuple, cast
 
 from tracetail.client.cancellation import CURRENT, ended_by_cancellation
@@ -19,6 +19,7 @@ from tracetail.client.lines import LEVELS, Line, LogQuery, order
 from tracetail.client.source import LaunchQuery
 from tracetail.contract import shared_secret
 from tracetail.contract.access import is_loopback
+from tracetail.contract.port_owner import check_connection
 from tracetail.contract.record import ENDED_STATES
 from tracetail.contract.secret_file import read_secret
 
@@ -41,6 +42,30 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """Return None: urllib then raises the redirect as an HTTPError."""
 
 
+class _LocalHandler(urllib.request.HTTPHandler):
+    """Sends the installation's secret to no stranger who listens in the panel's place."""
+
+    def __init__(self, secret: str) -> None:
+        """secret: the path of its file."""
+        super().__init__()
+        self._secret = secret
+
+    def http_open(self, req: urllib.request.Request) -> HTTPResponse:
+        """Send a request. Raises OSError, StrangerError."""
+        secret = self._secret
+
+        class LocalConnection(HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                try:
+                    check_connection(self.sock.getsockname()[:2], self.sock.getpeername()[:2], secret)
+                except OSError:
+                    self.close()
+                    raise
+
+        return self.do_open(LocalConnection, req)
+
+
 class _Event(NamedTuple):
     """A server-sent event."""
 
@@ -59,12 +84,14 @@ class Panel:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise PanelError(f"{url!r} is not the address of a panel", hint="for instance https://logs.example.com")
         local = is_loopback(parts.hostname)
-        self._token = token if token is not None else _token_of(environ, local=local)
+        self._token, secret = (token, None) if token is not None else _token_of(environ, local=local)
         if not self._token.isprintable() or not self._token.isascii():
             raise PanelError("the token holds more than one line, or characters that no token has", hint=_TOKEN_HINT)
         handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
         if local:
             handlers.append(urllib.request.ProxyHandler({}))
+        if secret is not None:
+            handlers.append(_LocalHandler(secret))
         self._opener = urllib.request.build_opener(*handlers)
 
     def info(self, launch_id: str) -> LaunchInfo:
@@ -270,16 +297,17 @@ def _filters(launch_id: str, query: LogQuery) -> dict[str, str]:
     return {name: value for name, value in filters.items() if value}
 
 
-def _token_of(environ: Mapping[str, str], *, local: bool) -> str:
+def _token_of(environ: Mapping[str, str], *, local: bool) -> tuple[str, str | None]:
+    """Return the token of the environment, or else the installation's secret and the path of its file."""
     if path := environ.get(TOKEN_FILE_VARIABLE):
         try:
-            return read_secret(TOKEN_FILE_VARIABLE, path)
+            return read_secret(TOKEN_FILE_VARIABLE, path), None
         except ValueError as error:
             raise PanelError(str(error)) from error
     if token := environ.get(TOKEN_VARIABLE):
-        return token
+        return token, None
     found = shared_secret.find(environ) if local else None
-    return "" if found is None else read_secret("secret", os.fspath(found))
+    return ("", None) if found is None else (read_secret("secret", os.fspath(found)), os.fspath(found))
 
 
 def _closed_when_cancelled(answer: HTTPResponse) -> contextlib.AbstractContextManager[None]:

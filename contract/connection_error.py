@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Iterator
 
 from tracetail.contract.http_settings import HttpSettingsError
+from tracetail.contract.port_owner import StrangerError
 
 _NAME_MISMATCHES = (62, 64)
 """X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH (OpenSSL, x509_vfy.h)."""
@@ -27,6 +28,8 @@ def why(error: BaseException, url_setting: str, url: str, timeout_seconds: float
     for cause in _causes(error):
         if isinstance(cause, HttpSettingsError):
             return reason
+        if isinstance(cause, StrangerError):
+            return str(cause)
         if "Proxy" in type(cause).__name__:
             status = getattr(cause, "status", None)
             reason = f"the proxy answers {status}" if status else f"the proxy cannot be reached ({reason})"

@@ -23,10 +23,11 @@ from tracetail.loki.answers import PushAnswer
 from tracetail.loki.entries import Entry, columns_of, encode_metadata, encode_request
 from tracetail.loki.errors import LokiError, LokiUnavailableError, error_of
 from tracetail.loki.limits import ENTRIES_PER_QUERY_MAX
+from tracetail.loki.local_connector import LocalConnector
 from tracetail.loki.logql import count_query
 from tracetail.loki.paging import Answer, E, TimeRange
 from tracetail.loki.query_limits import QueryLimits, is_about_bytes_read, is_beyond_lookback, share_that_fits
-from tracetail.loki.settings import LokiSettings
+from tracetail.loki.settings import LocalLokiSettings, LokiSettings
 
 PUSH_PATH = "/loki/api/v1/push"
 QUERY_RANGE_PATH = "/loki/api/v1/query_range"
@@ -344,7 +345,7 @@ class LokiClient:
         """
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections),
+                connector=self._connector(),
                 timeout=aiohttp.ClientTimeout(total=self.settings.timeout_seconds),
                 headers={"User-Agent": f"tracetail/{__version__}"},
             )
@@ -367,6 +368,11 @@ class LokiClient:
                 f"Loki at {self.url} cannot be reached: {reason}",
                 sent=not isinstance(error, (aiohttp.ClientConnectorError, HttpSettingsError)),
             ) from error
+
+    def _connector(self) -> aiohttp.TCPConnector:
+        if isinstance(self.settings, LocalLokiSettings):
+            return LocalConnector(self.settings.bearer_token_file, limit=self._connections)
+        return aiohttp.TCPConnector(limit=self._connections)
 
 
 async def _refusal_text(response: aiohttp.ClientResponse) -> str:

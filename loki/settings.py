@@ -1,11 +1,14 @@
 """The table `[loki]` of the configuration: the address of a Loki, TLS, proxy, credentials and tenant."""
 
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from tracetail.contract import http_settings
+from tracetail.contract.http_headers import AUTHORIZATION
+from tracetail.contract.port_owner import StrangerError, check_listener
 
 if TYPE_CHECKING:
     import ssl
@@ -44,3 +47,22 @@ class LokiSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     def ssl_context(self) -> "ssl.SSLContext | bool":
         """Return the `ssl` argument of an aiohttp request. Raises HttpSettingsError."""
         return http_settings.ssl_context(_TABLE, self)
+
+
+class LocalLokiSettings(LokiSettings, frozen=True, kw_only=True):
+    """A Loki at an address of this machine: it gets the installation's secret, unless a stranger listens there."""
+
+    is_store: bool
+    """Whether the embedded store should be there: then nothing at all is sent to a stranger."""
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of every request; no secret for a Loki of a stranger. Raises HttpSettingsError."""
+        found = super().headers()
+        if not self.is_store:
+            parts = urlsplit(self.url)
+            try:
+                port = parts.port or (443 if parts.scheme == "https" else 80)
+                check_listener(parts.hostname or "", port, self.bearer_token_file)
+            except StrangerError:
+                found.pop(AUTHORIZATION, None)
+        return found

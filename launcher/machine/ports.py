@@ -10,18 +10,13 @@ import errno
 import os
 import socket
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 from tracetail.contract.processes import CLOCK_TICKS, read_process, running_processes
+from tracetail.contract.tcp_sockets import LISTEN, TIME_WAIT, sockets
 from tracetail.launcher.machine import processes
 
-_LISTEN = "0A"
-_TIME_WAIT = "06"
 _SYS_PIDFD_GETFD = 438
-_IPV4_BYTES = 4
-_IPV4_MAPPED = bytes(10) + b"\xff\xff"
-"""The beginning of an IPv6 address that stands for an IPv4 one (RFC 4291)."""
 
 
 class Holder(NamedTuple):
@@ -54,13 +49,6 @@ class Holder(NamedTuple):
         return f"端口 {self.port} 被进程 {self.pid}（{command}）占用{since}{how}"
 
 
-class _Row(NamedTuple):
-    address: str
-    port: int
-    state: str
-    inode: str
-
-
 def duration(seconds: float) -> str:
     """Return a duration in its largest unit: `40 s`, `12 min`, `3 h`, `5 d`."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
@@ -71,16 +59,16 @@ def duration(seconds: float) -> str:
 
 def holder(port: int, host: str = "") -> Holder | None:
     """Return the process that holds a port at this address ("" for any); None if a server can bind it."""
-    rows = [row for row in _rows() if row.port == port]
+    rows = sockets(port)
     for row in rows:
-        if row.state == _LISTEN and _conflicts(row.address, host):
+        if row.state == LISTEN and _conflicts(row.local[0], host):
             return _describe(port, row.inode, listening=True)
     if not _bind_fails(_wildcard(host), port):
         return None
-    if any(row.state != _TIME_WAIT and _conflicts(row.address, host) for row in rows):
-        row = next(row for row in rows if row.state != _TIME_WAIT and _conflicts(row.address, host))
+    if any(row.state != TIME_WAIT and _conflicts(row.local[0], host) for row in rows):
+        row = next(row for row in rows if row.state != TIME_WAIT and _conflicts(row.local[0], host))
         return _describe(port, row.inode, listening=False)
-    resting = {row.address for row in rows}
+    resting = {row.local[0] for row in rows}
     if _bind_fails(_unused_loopback(resting), port):
         return _bound(port)
     for address in {host, "127.0.0.1"} - resting - {"", "0.0.0.0", "::"}:  # noqa: S104
@@ -114,25 +102,6 @@ def _bind_fails(host: str, port: int) -> bool:
     except OSError as error:
         return error.errno == errno.EADDRINUSE
     return False
-
-
-def _rows() -> list[_Row]:
-    """Return the machine's TCP sockets (/proc/net/tcp); bound ones that do not listen are not in it."""
-    rows = []
-    for name in ("tcp", "tcp6"):
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/net/{name}").read_text(encoding="ascii").splitlines()[1:]:
-                fields = line.split()
-                address, port = fields[1].split(":")
-                rows.append(_Row(_address(address), int(port, 16), fields[3], fields[9]))
-    return rows
-
-
-def _address(text: str) -> str:
-    """Return an address of /proc/net/tcp (32-bit words in host byte order) in its usual form."""
-    words = [int(text[at : at + 8], 16).to_bytes(4, "little") for at in range(0, len(text), 8)]
-    address = b"".join(words).removeprefix(_IPV4_MAPPED)
-    return socket.inet_ntop(socket.AF_INET if len(address) == _IPV4_BYTES else socket.AF_INET6, address)
 
 
 def _describe(port: int, inode: str, *, listening: bool) -> Holder:
