@@ -110,9 +110,8 @@ def _decode(found: Matched) -> Matched:
     number = abs(int(found.values["status"]))
     decoded, name = signals.cause_of(number), signals.name_of(number)
     text = Text(f"{found.cause.text.en} was killed by {name}", f"{found.cause.text.zh}被 {name} 终止")
-    return found._replace(
-        cause=found.cause._replace(code=decoded.code, text=text, hint=decoded.hint, rank=Rank.GENERAL)
-    )
+    rank = Rank.CONSEQUENCE if name == "SIGTERM" else Rank.GENERAL  # its parent ends it when another one has failed
+    return found._replace(cause=found.cause._replace(code=decoded.code, text=text, hint=decoded.hint, rank=rank))
 
 
 def _fill_both(text: Text, values: dict[str, str]) -> Text:

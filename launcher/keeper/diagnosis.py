@@ -26,12 +26,12 @@ from typing import NamedTuple
 from tracetail.contract.logline import MARK_EVENT, parse_line
 from tracetail.contract.safe_open import open_file
 from tracetail.launcher.engines import Engine, signals
-from tracetail.launcher.engines.causes import tables
+from tracetail.launcher.engines.causes import ascend, tables
 from tracetail.launcher.engines.causes.cause import ABOVE, UNSAID, Cause, Rank, Text
 from tracetail.launcher.keeper import cause_match
 from tracetail.launcher.keeper.cause_match import Matched
 from tracetail.launcher.keeper.finding import KNOWN, NO_END, End, Finding
-from tracetail.launcher.keeper.log_errors import Failure, LogErrors, Message, read_errors
+from tracetail.launcher.keeper.log_errors import CANN_CODE, Failure, LogErrors, Message, read_errors
 from tracetail.launcher.keeper.unrecognised import shown, unrecognised
 
 READ_MAX_BYTES = 4 * 1024 * 1024
@@ -39,12 +39,14 @@ READ_MAX_BYTES = 4 * 1024 * 1024
 _REPORT_LINES = 2
 """How many lines before a cause its consequence may be: SGLang prints `scheduler is dead`, then its exit code."""
 
+_CODE_LINES = 6
+"""How many lines after an operation that failed CANN's code may be that says why."""
 _OWN_CLEAN_UP = re.compile(
-    rb"(?:Received sigquit from a child proc|SIGQUIT received\.|\w+ hit an exception: Traceback"
+    rb"(?:\[[^\]]{1,40}\] )?(?:Received sigquit from a child proc|SIGQUIT received\.|\w+ hit an exception: Traceback"
     rb"|Initialization failed\. (?:warmup error: |Please see the error messages above)"
-    rb"|(?:\w+ )?[Ww]atchdog timeout \()"
+    rb"|(?:\w+ )?[Ww]atchdog timeout \(|LLMInferEngine failed to init|(?:ERR: )?Failed to init endpoint!)"
 )
-"""SGLang ends with SIGKILL after it has killed its own processes."""
+"""SGLang and MindIE end with SIGKILL after they have killed their own processes."""
 _SCHEDULER_KILLED = re.compile(
     rb"slurmstepd: error: (?:Detected \d+ oom[-_]kill event|\*\*\* (?:JOB|STEP) .{1,120} CANCELLED AT )"
 )
@@ -66,6 +68,9 @@ _NATIVE_REPORT = re.compile(
     rb"|CUDA error: |\S+:\d+: CUDA error|\*\*\* SIG[A-Z]+ received at "
 )
 """How native code reports why it raises the signal that ends its process."""
+_CUDA_WARNING = b"UserWarning: CUDA initialization: "
+_NO_DEVICE = ("no_device", "device_not_found")
+"""The codes of causes that say that there is no device, and not why."""
 _EXITED = re.compile(rb"SystemExit\b")
 """A program ended itself after it had logged why."""
 
@@ -145,6 +150,8 @@ class _Search:
             return unrecognised([complaints[-1]])
         if fresh:
             first = fresh[0]
+            if (why := self._why_no_device(first)) is not None:
+                return why
             reported = [
                 one.make().evidence for one in fresh if one.rank == 4 and 0 < first.at - one.at <= _REPORT_LINES
             ]
@@ -156,6 +163,23 @@ class _Search:
             return None
         survived = sorted(self._candidates(after=-1), key=lambda one: (one.rank, -one.at))
         return survived[0].make() if survived else None
+
+    def _why_no_device(self, first: Candidate) -> Finding | None:
+        """Return what PyTorch said before of why it has no device, if that a device is missing is the first cause.
+
+        It only warns: a server that can do without, as one on a CPU, goes on.
+        """
+        found = first.make()
+        if found.code not in _NO_DEVICE and "cuda.is_available()" not in found.text.en:
+            return None
+        for message in self._errors.messages:
+            if message.at < first.at and message.level == "warning" and (at := message.text.find(_CUDA_WARNING)) >= 0:
+                said = message._replace(text=message.text[at + len(_CUDA_WARNING) :])
+                why = cause_match.match(self._table, said)
+                if why is not None and why.cause.rank == Rank.ROOT and why.cause.code not in _NO_DEVICE:
+                    known = self._known(why)
+                    return known._replace(evidence=[*known.evidence, *found.evidence])
+        return None
 
     def _candidates(self, after: int) -> Iterator[Candidate]:
         """Yield what may be the cause, of the lines behind the line with the number `after`."""
@@ -197,7 +221,7 @@ class _Search:
         for rank in (Rank.ROOT, Rank.GENERAL):
             for exception, found in zip(exceptions, matches, strict=True):
                 if found is not None and found.cause.rank == rank:
-                    return Candidate(failure.at, _ORDER[rank], partial(self._known, found, exception[0]))
+                    return Candidate(failure.at, _ORDER[rank], partial(self._known, found, exception))
         for exception, found, raised in zip(exceptions, matches, failure.raised[::-1], strict=True):
             if found is None:
                 return Candidate(failure.at, 1, partial(unrecognised, exception, raised))
@@ -206,11 +230,13 @@ class _Search:
             return Candidate(failure.headline.at, 1, partial(unrecognised, [failure.headline]))
         return Candidate(failure.at, self._rank(matches[-1], exceptions[-1][0]), partial(self._known, matches[-1]))
 
-    def _known(self, found: Matched, exception: Message | None = None) -> Finding:
-        """Return the finding for a known cause. exception: the first line of the one whose message names it."""
+    def _known(self, found: Matched, exception: Sequence[Message] = ()) -> Finding:
+        """Return the finding for a known cause. exception: the lines of the one whose message names it."""
         evidence = [shown(found.message)]
-        if exception is not None and exception.at > found.message.at:  # it has no message: its code names the cause
-            evidence.append(shown(exception))
+        if exception and exception[0].at > found.message.at:  # it has no message: its code names the cause
+            evidence.append(shown(exception[0]))
+        if found.cause.hint in (ascend.SEE_CODE, ascend.SEE_HCCL_CODE):
+            evidence += [shown(one) for one in self._cann_codes(found.message, exception)][:1]
         port = _PORT.search(found.values.get("address", ""))
         return Finding(
             found.cause.code,
@@ -222,6 +248,13 @@ class _Search:
             int(port[1]) if port else None,
             consequence=found.cause.rank == Rank.CONSEQUENCE or found.cause.died,
         )
+
+    def _cann_codes(self, message: Message, exception: Sequence[Message]) -> Iterator[Message]:
+        """Yield the lines in which CANN says why the operation failed of which this message is."""
+        for one in exception or self._errors.messages:
+            is_near = message.at < one.at <= message.at + _CODE_LINES
+            if is_near and CANN_CODE.match(one.text.strip()) and not one.text.rstrip().endswith(b"Inner Error!"):
+                yield one
 
     def explains(self, number: int) -> bool:
         """Return whether the log says why the server was ended by this signal."""

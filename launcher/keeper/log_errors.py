@@ -39,9 +39,10 @@ _ERROR_START = re.compile(
     rb"|[\w./+-]+: error while loading shared libraries: "
     rb"|[\w./+-]{1,120}\.cuh?:\d{1,7}: .{0,200}Assertion |std::exception: "
     rb"|Error while finding module specification for "
+    rb"|CCL_ERROR\||(?:\[[\d.]{1,20}\] \[[^\]]{1,80}\] +)?\w+\.c:\d+ +UCX  ERROR|\d{1,8} error [\w.]+:\d+\] "
     rb"|standard_init_linux|Failed: Cuda error |couldn't bind to server socket|Error response from daemon: "
 )
-"""How lines without a header begin that report an error: of C++, Python, argparse, compilers, shells, CANN."""
+"""How lines without a header begin that report an error: of C++, Python, compilers, shells, CANN, oneCCL, UCX."""
 
 _COMPLAINT = re.compile(
     rb"[\w./+-]{1,100}: (?:\d+: )?(?:.{1,300}: (?:No such file(?: or directory)?|Permission denied"
@@ -67,7 +68,8 @@ _LIBRARY = re.compile(rb"-packages/torch/|/lib/python3\.\d+/(?!(?:site|dist)-pac
 _BARE = re.compile(rb"[A-Za-z_][\w.]*[ \t\r]*$")
 """An exception without a message."""
 _FRAMES_MAX = 200
-_CODE = re.compile(rb"(?:\[PID: ?\d+\] \S+ \w+\()?E[A-Z0-9]\d{4}\)?: ")
+CANN_CODE = re.compile(rb"(?:\[PID: ?\d+\] \S+ \w+\()?E[A-Z0-9]\d{4}\)?: ")
+"""How a line begins by which CANN says why an operation failed."""
 _CODE_LINES = 3
 """How many lines after an exception the CANN code may be that says why it was raised."""
 _LINK_LINES = 3
@@ -231,7 +233,12 @@ class _Reader:
         text = message.text.strip()
         if message.level not in HARMLESS:
             self.found.messages.append(message)
-        if self._last and self._last.exceptions and message.at - self._last_part <= _CODE_LINES and _CODE.match(text):
+        if (
+            self._last
+            and self._last.exceptions
+            and message.at - self._last_part <= _CODE_LINES
+            and CANN_CODE.match(text)
+        ):
             self._last.exceptions[-1].append(message)  # CANN says after the exception why it was raised
         elif b"hut" in text or b"SIG" in text or b"signal" in text or b"arent process exited" in text:
             self.found.informed.append(message)

@@ -33,6 +33,8 @@ _NOT_SUPPORTED = re.compile(
     r"|\b(?:does|do) not (?:yet )?support\b|\bonly supports?\b|\b(?:is|are) only supported\b|\bunsupported\b",
     re.IGNORECASE,
 )
+_RAISED = re.compile(r"BackendCompilerFailed: backend=.* raised:$")
+"""torch.compile says so of a backend, as vLLM's; the exception that was raised comes on the next line."""
 _OPTION = re.compile(r"\s--[a-z]")
 """An option: the message is for users."""
 _FRAME = re.compile(r'File "(?:[^"]*/(?:site|dist)-packages/)?(?P<file>[^"]+)", line (?P<line>\d+)')
@@ -40,6 +42,8 @@ _FRAME = re.compile(r'File "(?:[^"]*/(?:site|dist)-packages/)?(?P<file>[^"]+)", 
 
 def unrecognised(messages: list[Message], raised: Message | None = None) -> Finding:
     """Return the finding for an error: the lines of its message and, of an exception, the frame that raised it."""
+    if len(messages) > 1 and _RAISED.search(_plain(messages[0])):
+        messages = messages[1:]
     text, further = _plain(messages[0]), messages[1:]
     if further and _BARE_NAME.match(text):
         text, further = f"{text}: {_plain(further[0])}", []

@@ -6,6 +6,26 @@ Codes: https://www.hiascend.com/document/detail/en/canncommercial/82RC1/maintenr
 from tracetail.launcher.engines.causes.cause import ABOVE, Cause, Line, Rank, Text
 
 _STAMP = rb"(?:(?:\[PID: \d+\] )?\d[\d.:-]{18,32} )?"
+_NAMED = _STAMP + rb"\w+"
+"""What stands before the code in brackets where CANN names it, as in `Communication_Error_Bind_IP_Port(EJ0003): `."""
+
+
+def _coded(code: bytes) -> bytes:
+    """Return a pattern for the beginning of a message with this code: `EJ0003: …`, or since CANN 8.3 `…_Port(EJ0003): …`."""
+    return rb"(?:" + code + rb": " + _STAMP + rb"|" + _NAMED + rb"\(" + code + rb"\): )"
+
+
+SEE_CODE = Text(
+    "CANN's code in the lines after it, or its log in ~/ascend/log, says why",
+    "其后几行中的 CANN 错误码或 ~/ascend/log 中的日志说明原因",
+)
+SEE_HCCL_CODE = Text(
+    "CANN's code in the lines after it, or its log in ~/ascend/log, says why; check hccn_tool, the rank table, and that "
+    "every process sees the NPUs of its group (ASCEND_RT_VISIBLE_DEVICES)",
+    "其后几行中的 CANN 错误码或 ~/ascend/log 中的日志说明原因；检查 hccn_tool、rank table，以及每个进程是否能看到其通信组的 "
+    "NPU（ASCEND_RT_VISIBLE_DEVICES）",
+)
+"""The hints of causes that only the next lines explain."""
 
 CAUSES = (
     Cause(
@@ -62,7 +82,10 @@ CAUSES = (
             "end what an earlier server left behind, or set HCCL_IF_BASE_PORT in `environ`",
             "结束之前的服务残留的进程，或在 `environ` 中设置 HCCL_IF_BASE_PORT",
         ),
-        (Line(b"EJ0003: ", rb"EJ0003: " + _STAMP + rb"Failed to bind the IP port"),),
+        (
+            Line(b"EJ0003", _coded(b"EJ0003") + rb"Failed to bind the IP port"),
+            Line(b"_Bind_IP_Port(", _NAMED + rb"_Bind_IP_Port\(E[IJ]\d{4}\): "),
+        ),
     ),
     Cause(
         "hccl_timeout",
@@ -75,7 +98,7 @@ CAUSES = (
             "running server HCCL_EXEC_TIMEOUT",
             "找到最先出错的 rank；检查 NPU 网络（hccn_tool），或增大 HCCL_CONNECT_TIMEOUT（运行中的服务为 HCCL_EXEC_TIMEOUT）",
         ),
-        (Line(b"EI0006: ", rb"EI0006: "), Line(b"EI0002: ", rb"EI0002: ")),
+        (Line(b"EI0006", _coded(b"EI0006")), Line(b"EI0002", _coded(b"EI0002"))),
     ),
     Cause(
         "npu_in_use",
@@ -87,7 +110,7 @@ CAUSES = (
             "end what an earlier server left behind (npu-smi info), wait ten seconds, and start again",
             "结束之前的服务残留的进程（npu-smi info），等待十秒后重新启动",
         ),
-        (Line(b"EJ0001: ", rb"EJ0001: " + _STAMP + rb"Failed to initialize the HCCP process"),),
+        (Line(b"EJ0001", _coded(b"EJ0001") + rb"Failed to initialize the HCCP process"),),
     ),
     Cause(
         "hccl_failed",
@@ -96,21 +119,36 @@ CAUSES = (
             "find the rank or NPU that failed first; check the network of the NPUs (hccn_tool) and the rank table",
             "找到最先出错的 rank 或 NPU；检查 NPU 网络（hccn_tool）和 rank table",
         ),
-        (Line(b"Reason: ", rb"(?P<code>EI\d{4}): " + _STAMP + rb"(?P<why>[A-Z].{0,100}?Reason: .{1,150})"),),
+        (
+            Line(b"Reason: ", rb"(?P<code>EI\d{4}): " + _STAMP + rb"(?P<why>[A-Z].{0,100}?Reason: .{1,150})"),
+            Line(b"EJ0", rb"(?P<code>EJ\d{4}): " + _STAMP + rb"(?P<why>[A-Z].{3,150})"),
+            Line(b"Communication_Error", _NAMED + rb"\((?P<code>E[IJ]\d{4})\): (?P<why>.{3,250})"),
+        ),
+    ),
+    Cause(
+        "cann_parameter",
+        Text("an operator of CANN does not take what it was given: {why}", "CANN 算子不接受给定的输入：{why}"),
+        Text(
+            "model, engine and CANN do not fit together: use the versions that the engine's release names for this model, or "
+            "leave out options that change shapes or data types (quantization, --dtype)",
+            "模型、引擎与 CANN 不匹配：使用该引擎版本为此模型指定的版本，或去掉会改变形状或数据类型的选项（量化、--dtype）",
+        ),
+        (Line(b"EZ1001", _coded(b"EZ1001") + rb"(?P<why>[A-Z].{3,250})"),),
     ),
     Cause(
         "cann_error",
         Text("CANN reports {code}: {why}", "CANN 报告 {code}：{why}"),
         Text(
-            "the line after it has CANN's solution; the code is explained in CANN's troubleshooting guide, the whole "
+            "the lines after it may have CANN's solution; the code is explained in CANN's troubleshooting guide, the whole "
             "log is in ~/ascend/log",
-            "其后一行是 CANN 给出的解决方法；错误码见 CANN 故障处理文档，完整日志在 ~/ascend/log",
+            "其后几行可能有 CANN 给出的解决方法；错误码见 CANN 故障处理文档，完整日志在 ~/ascend/log",
         ),
         (
             Line(
                 b"Reason: ",
                 rb"(?P<code>E[A-Z]\d{4}): " + _STAMP + rb"(?P<why>[A-Z].{0,100}?Reason: .{1,150})",
             ),
+            Line(b"_Error", _NAMED + rb"\((?P<code>E[A-Z]\d{4})\): (?P<why>(?!Inner Error).{3,250})"),
             Line(
                 b"reason=[",
                 rb"(?P<code>E[A-Z]\d{4}): " + _STAMP + rb"(?P<why>[A-Z].{0,120}?reason=\[[^\]]{1,80}\])",
@@ -120,10 +158,7 @@ CAUSES = (
     Cause(
         "hccl_failed",
         Text("the NPUs cannot communicate (HCCL[: {why}])", "NPU 之间无法通信（HCCL[：{why}]）"),
-        Text(
-            "the CANN code in the lines after it says why; check hccn_tool and the rank table",
-            "其后几行中的 CANN 错误码说明原因；检查 hccn_tool 和 rank table",
-        ),
+        SEE_HCCL_CODE,
         (
             Line(b"HCCL function error", rb"[^'\"]{0,120}HCCL function error: (?P<why>\w+)"),
             Line(b"OPS function error: Hccl", rb"[^'\"]{0,120}OPS function error: (?P<why>Hccl\w+)"),
@@ -154,10 +189,7 @@ CAUSES = (
     Cause(
         "npu_fault",
         Text("an operation failed on the NPU[: {why}]", "NPU 操作失败[：{why}]"),
-        Text(
-            "the CANN code in the lines after it says why; the whole log is in ~/ascend/log",
-            "其后几行中的 CANN 错误码说明原因；完整日志在 ~/ascend/log",
-        ),
+        SEE_CODE,
         (
             Line(
                 b"The Inner error is reported as above",

@@ -32,12 +32,14 @@ CAUSES = (
     Cause(
         "weights_mismatch",
         Text(
-            "the checkpoint has the weights {name}, which this engine's model has not",
-            "检查点中的权重 {name} 在引擎的模型中不存在",
+            "the checkpoint and this engine's model have not the same weights: {name}",
+            "检查点（checkpoint）与引擎的模型的权重（weights）不一致：{name}",
         ),
         Text(
-            "check that config.json (architectures, quantization_config) belongs to these weights, or update the engine",
-            "检查 config.json（architectures、quantization_config）是否属于这些权重，或升级引擎",
+            "check that config.json (architectures, quantization_config; on Ascend quant_model_description.json) belongs to "
+            "these weights, that a draft model is one for this method, or update the engine",
+            "检查 config.json（architectures、quantization_config；Ascend 上还有 quant_model_description.json）是否属于这些权重、"
+            "草稿模型是否适用于所选方法，或升级引擎",
         ),
         (
             Line(

@@ -32,6 +32,23 @@ CAUSES = (
         ),
     ),
     Cause(
+        "driver_too_old",
+        Text(
+            "the NVIDIA driver is too old for this image: it asks for {why}", "NVIDIA 驱动版本过旧，该镜像要求 {why}"
+        ),
+        Text(
+            "update the machine's driver, or use an image for an older CUDA",
+            "升级主机的驱动，或使用基于较旧 CUDA 的镜像",
+        ),
+        (
+            Line(
+                b"requirement error: unsatisfied condition: cuda",
+                rb"(?:(?:" + _NOT_STARTED + rb"|Error): .{0,900})?nvidia-container-cli: requirement error: "
+                rb"unsatisfied condition: (?P<why>cuda ?[<>=]{1,2} ?[\d.]{1,10}\d)",
+            ),
+        ),
+    ),
+    Cause(
         "devices_not_visible",
         Text("a device cannot be given to the container[: {why}]", "无法把设备提供给容器[：{why}]"),
         Text(
@@ -42,7 +59,10 @@ CAUSES = (
         ),
         (
             Line(b"could not select device driver", _DAEMON + rb"(?P<why>could not select device driver .{1,80})"),
-            Line(b"unresolvable CDI devices", rb"Error: .{0,200}(?P<why>unresolvable CDI devices .{1,80})"),
+            Line(
+                b"unresolvable CDI devices",
+                rb"(?:Error|(?:docker: )?Error response from daemon): .{0,400}(?P<why>unresolvable CDI devices .{1,80})",
+            ),
             Line(
                 b"failed to stat CDI host device",
                 rb'Error: .{0,200}(?P<why>failed to stat CDI host device "[^"]{1,100}": no such file or directory)',
@@ -67,6 +87,10 @@ CAUSES = (
                 b"nvidia-container-cli: ",
                 rb"(?:" + _NOT_STARTED + rb"|Error): .{0,900}(?P<why>nvidia-container-cli: [^\\\"]{1,200}?)"
                 rb"(?:: unknown|\\|\"|$)",
+            ),
+            Line(
+                b"nvidia-container-cli: ",  # docker prints what the hook printed, over several lines
+                rb"(?P<why>nvidia-container-cli: [^\\\"]{1,200}?)(?:: unknown|\\|\"|$)",
             ),
             Line(
                 b"RuntimeHandler ",
@@ -109,6 +133,32 @@ CAUSES = (
             Line(
                 b"no such file or directory",
                 rb'(?:(?:docker: )?Error response from daemon|Error): .{0,400}exec: "(?P<program>[^"]+)": stat [^:]+: no such file or dir',
+            ),
+        ),
+    ),
+    Cause(
+        "image_missing",
+        Text("there is no image {name}", "镜像 {name} 不存在"),
+        Text(
+            "check the path, and that this node mounts its file system",
+            "检查路径，以及该节点是否挂载了所在的文件系统",
+        ),
+        (
+            Line(
+                b"could not open image ",
+                rb"(?:FATAL: +)?(?:While checking container encryption: )?could not open image (?P<name>.{1,300}?): (?:failed to retrieve path for .{1,600}: )?"
+                rb"(?:lstat .{1,400}: )?no such file or directory",
+            ),
+        ),
+    ),
+    Cause(
+        "program_not_executable",
+        Text("the image is for another CPU architecture: {why}", "镜像适用于其他 CPU 架构：{why}"),
+        Text("use an image that is built for this machine (uname -m)", "使用为本机架构（uname -m）构建的镜像"),
+        (
+            Line(
+                b"could not open image ",
+                rb"(?:FATAL: +)?(?:While checking container encryption: )?could not open image .{1,300}?: (?P<why>the image's architecture .{1,100})",
             ),
         ),
     ),

@@ -46,12 +46,30 @@ CAUSES = (
         ),
     ),
     Cause(
+        "process_group",
+        Text("MindIE cannot make a process group of its own ({why})", "MindIE 无法创建自己的进程组（{why}）"),
+        Text(
+            "it must not be the first process of its container: use an init (docker run --init; compose: init: true), or start it "
+            "from a script",
+            "它不能是容器的第一个进程：使用 init（docker run --init；compose：init: true），或用脚本启动 MindIE",
+        ),
+        (Line(b"Failed to set process group", rb"(?:\[\w+\] )?Failed to set process group\. (?P<why>errno is \d+)"),),
+        Rank.GENERAL,
+    ),
+    Cause(
         "engine_failed",
         Text("MindIE's engine did not start", "MindIE 引擎启动失败"),
         Text("its log is in MINDIE_LOG_PATH (~/mindie/log)", "日志在 MINDIE_LOG_PATH（~/mindie/log）"),
         (
             Line(b"Failed to init engine"),
             Line(b"Failed to start http wrapper"),
+            Line(b"LLMInferEngine failed to init"),
+            Line(b"Failed to init endpoint!", rb"(?:ERR: )?Failed to init endpoint!"),
+            Line(b"Executor failed to init model", rb".{0,150}Executor failed to init model$"),
+            Line(
+                b"LLMPythonModel initializes fail",
+                rb"(?:\d{1,8} error [\w.]+:\d+\] )?LLMPythonModel initializes fail",
+            ),
         ),
         Rank.CONSEQUENCE,
     ),

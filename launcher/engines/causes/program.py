@@ -28,6 +28,8 @@ _RUNNER = (
     rb"(?:failed to (?:run command|execute) )?" + _QUOTE + rb"?"
 )
 """How a program that runs another begins to say that it cannot."""
+_STARTER = rb"(?:slurmstepd: error: execve\(\): |(?:[\w@.-]+: )?(?:Failed at step EXEC spawning |Failed to locate executable ))"
+"""How Slurm and systemd begin to say that they cannot start a program."""
 
 CAUSES = (
     Cause(
@@ -153,6 +155,10 @@ CAUSES = (
                 rb"(?P<name>'.{1,200}' is already used by a Transformers model)",
             ),
             Line(b"cannot import name", rb"(?P<name>cannot import name '[^']+' from '[^']+')"),
+            Line(
+                b"has no attribute all_special_tokens_extended",  # Transformers 5 has taken it away
+                rb"(?P<name>\w{1,80} has no attribute all_special_tokens_extended)",
+            ),
         ),
     ),
     Cause(
@@ -411,6 +417,41 @@ CAUSES = (
         Rank.WEAK,
     ),
     Cause(
+        "program_missing",
+        Text("there is no program {name} on this machine", "本机没有程序 {name}"),
+        Text(
+            "check the path, and that this node mounts its file system; a script's interpreter (its #! line) must be there, too",
+            "检查路径，以及该节点是否挂载了所在的文件系统；脚本的解释器（#! 行）也必须存在",
+        ),
+        (Line(b"No such file or directory", _STARTER + rb"(?P<name>[^\s:]+): No such file or directory"),),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "permission_denied",
+        Text("the program {name} may not be executed", "没有权限执行程序 {name}"),
+        Text(
+            "check its mode (chmod +x) and that of its directories, that its file system is not mounted noexec, and that SELinux "
+            "lets a service execute it (ausearch -m avc)",
+            "检查该文件（chmod +x）及其目录的权限，所在文件系统是否以 noexec 挂载，以及 SELinux 是否允许服务执行它"
+            "（ausearch -m avc）",
+        ),
+        (Line(b"Permission denied", _STARTER + rb"(?P<name>[^\s:]+): Permission denied"),),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "program_not_executable",
+        Text(
+            "the program {name} cannot be executed here (exec format error)",
+            "程序 {name} 无法在此执行（exec format error）",
+        ),
+        Text(
+            "it is for another CPU architecture (uname -m), or a script without a #! line",
+            "它适用于其他 CPU 架构（uname -m），或是没有 #! 行的脚本",
+        ),
+        (Line(b"Exec format error", _STARTER + rb"(?P<name>[^\s:]+): Exec format error"),),
+        Rank.GENERAL,
+    ),
+    Cause(
         "killed",
         Text("a process of the server was killed by SIGKILL", "服务的某个进程被 SIGKILL 终止"),
         signals.cause_of(signal.SIGKILL).hint,
@@ -562,6 +603,20 @@ CAUSES = (
         Rank.GENERAL,
     ),
     Cause(
+        "disk_failed",
+        Text(
+            "a disk or a file system failed (input/output error)[: {path}]",
+            "磁盘或文件系统出错（I/O error）[：{path}]",
+        ),
+        Text(
+            "see dmesg for errors of the disk or of the network file system; put what is written there elsewhere (TMPDIR, "
+            "HF_HOME, XDG_CACHE_HOME in `environ`)",
+            "查看 dmesg 中磁盘或网络文件系统的错误；把写入的内容放到别处（在 `environ` 中设置 TMPDIR、HF_HOME、XDG_CACHE_HOME）",
+        ),
+        (Line(b"[Errno 5] ", rb"\[Errno 5\] Input/output error(?:: '(?P<path>[^']*)')?"),),
+        Rank.GENERAL,
+    ),
+    Cause(
         "disk_full",
         Text("the disk is full[: {path}]", "磁盘已满[：{path}]"),
         Text(
@@ -599,6 +654,7 @@ CAUSES = (
                 rb"docker: (?P<message>Error response from daemon: .{0,250}|Cannot connect to the Docker daemon.{0,100}|invalid reference format.{0,80})",
             ),
         ),
+        Rank.GENERAL,
     ),
     Cause(
         "bad_arguments",

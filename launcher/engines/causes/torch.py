@@ -36,6 +36,7 @@ CAUSES = (
         (
             Line(b"No CUDA GPUs are available", rb"(?P<why>No CUDA GPUs are available)"),
             Line(b"CUDA driver initialization failed", rb"(?P<why>CUDA driver initialization failed)"),
+            Line(b"hsa_init Failed", rb"(?P<why>hsa_init Failed, possibly no supported GPU devices)"),
         ),
     ),
     Cause(
@@ -53,6 +54,10 @@ CAUSES = (
                 b"CUDA driver version is insufficient",
                 rb"[^'\"]{0,100}CUDA driver version is insufficient for CUDA runtime version",
             ),
+            Line(
+                b"was compiled with an unsupported toolchain",
+                rb"[^'\"]{0,60}(?P<why>the provided PTX was compiled with an unsupported toolchain)",
+            ),
         ),
     ),
     Cause(
@@ -66,6 +71,25 @@ CAUSES = (
             Line(
                 b"Unexpected error from cudaGetDeviceCount()",
                 rb"Unexpected error from cudaGetDeviceCount\(\)[^'\"]{0,120}(?P<why>Error 80[34]: [^'\"]{1,80})",
+            ),
+        ),
+    ),
+    Cause(
+        "device_not_ready",
+        Text(
+            "CUDA is not ready on this machine (error 802: system not yet initialized)",
+            "本机的 CUDA 尚未就绪（error 802: system not yet initialized）",
+        ),
+        Text(
+            "machines with NVSwitch need nvidia-fabricmanager, in exactly the driver's version: systemctl status "
+            "nvidia-fabricmanager; nvidia-smi -q shows the state of the fabric",
+            "带 NVSwitch 的机器需要与驱动版本完全一致的 nvidia-fabricmanager：systemctl status nvidia-fabricmanager；"
+            "nvidia-smi -q 显示 Fabric 的状态",
+        ),
+        (
+            Line(
+                b"system not yet initialized",
+                rb"[^'\"]{0,200}(?:Error 802|CUDA error(?: 802)?|cudaErrorSystemNotReady): system not yet initialized",
             ),
         ),
     ),
@@ -88,13 +112,19 @@ CAUSES = (
         "gpu_not_supported",
         Text("FlashAttention does not run on this GPU: {why}", "FlashAttention 不支持该 GPU：{why}"),
         Text(
-            "choose another attention backend (--attention-backend, VLLM_ATTENTION_BACKEND), or a newer GPU",
-            "选择其他注意力后端（--attention-backend、VLLM_ATTENTION_BACKEND），或更新的 GPU",
+            "choose another attention backend (--attention-backend, VLLM_ATTENTION_BACKEND), a KV cache that is not fp8 "
+            "(--kv-cache-dtype), or a newer GPU",
+            "选择其他注意力后端（--attention-backend、VLLM_ATTENTION_BACKEND）、非 fp8 的 KV cache（--kv-cache-dtype），"
+            "或更新的 GPU",
         ),
         (
             Line(
                 b"FlashAttention only supports",
                 rb"[^'\"]{0,200}(?P<why>FlashAttention only supports \w+ GPUs or newer)",
+            ),
+            Line(
+                b"FlashAttention on Ampere/Ada cards only supports",
+                rb"(?P<why>FlashAttention on Ampere/Ada cards only supports fp16 and bf16 data type)",
             ),
         ),
     ),
@@ -203,6 +233,24 @@ CAUSES = (
         ),
     ),
     Cause(
+        "gpu_call_failed",
+        Text("a call of the GPU's driver or runtime failed: {why}", "GPU 驱动或运行时的调用失败：{why}"),
+        Text(
+            "check nvidia-smi (rocm-smi) and dmesg, and that the driver fits this build's CUDA or ROCm; the frame may be a later "
+            "one than that of the fault: run again with CUDA_LAUNCH_BLOCKING=1 (AMD_SERIALIZE_KERNEL=3)",
+            "检查 nvidia-smi（rocm-smi）和 dmesg，以及驱动是否适合该版本的 CUDA 或 ROCm；报错位置可能晚于出错处："
+            "设置 CUDA_LAUNCH_BLOCKING=1（AMD_SERIALIZE_KERNEL=3）重新运行",
+        ),
+        (
+            Line(
+                b" error: ",
+                rb"(?:CUDA|HIP)(?: driver| runtime)? error: "
+                rb"(?P<why>(?!operation (?:failed due to|not permitted when)|out of memory)[a-z][\w ,'()-]{5,120})",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
         "cublas_failed",
         Text("cuBLAS failed: {why}", "cuBLAS 失败：{why}"),
         Text(
@@ -258,6 +306,25 @@ CAUSES = (
         Rank.GENERAL,
     ),
     Cause(
+        "deepep_tokens",
+        Text(
+            "a rank has more tokens than DeepEP's low-latency mode is set up for (num_max_dispatch_tokens_per_rank)",
+            "某个 rank 的 token 数超过了 DeepEP 低延迟模式的上限（num_max_dispatch_tokens_per_rank）",
+        ),
+        Text(
+            "raise SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK (SGLang) in `environ`, lower the number of running requests, or "
+            "use DeepEP's normal or auto mode for prefill",
+            "在 `environ` 中增大 SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK（SGLang），减少并发请求数，或在 prefill 中使用 "
+            "DeepEP 的 normal 或 auto 模式",
+        ),
+        (
+            Line(
+                b"<= num_max_dispatch_tokens_per_rank",
+                rb"(?:Failed: )?Assertion error \S{1,200} '[^']{0,120}<= num_max_dispatch_tokens_per_rank'",
+            ),
+        ),
+    ),
+    Cause(
         "rank_died",
         Text("the process of local rank {name}", "local rank {name} 的进程"),
         Text("", ""),
@@ -276,7 +343,13 @@ CAUSES = (
             "the compiler's output below says why; --enforce-eager (vLLM) or --disable-cuda-graph (SGLang) do without",
             "原因见下方编译器输出；可用 --enforce-eager（vLLM）或 --disable-cuda-graph（SGLang）跳过编译",
         ),
-        (Line(b"CppCompileError", rb"(?P<why>C\+\+ compile error)"),),
+        (
+            Line(
+                b" error: ",  # the compiler's own line, in the output that torch and FlashInfer quote
+                rb"(?:[\w./+-]{1,300}(?:[:(]\d{1,7}\)?){1,2}: )(?:fatal )?error: (?P<why>(?!.*No such file).{3,200})",
+            ),
+            Line(b"CppCompileError", rb"(?P<why>C\+\+ compile error)"),
+        ),
         Rank.GENERAL,
     ),
     Cause(

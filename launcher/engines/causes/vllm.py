@@ -106,6 +106,37 @@ CAUSES = (
         ),
     ),
     Cause(
+        "max_num_seqs",
+        Text(
+            "--max-num-seqs {wanted} is more than the Mamba cache holds: {there} sequences",
+            "--max-num-seqs {wanted} 超过了 Mamba cache 能容纳的序列数 {there}",
+        ),
+        Text(
+            "lower --max-num-seqs to {there} or less, or raise --gpu-memory-utilization",
+            "将 --max-num-seqs 减小到 {there} 以内，或增大 --gpu-memory-utilization",
+        ),
+        (
+            Line(
+                b"exceeds available Mamba cache blocks",
+                rb"max_num_seqs \((?P<wanted>\d+)\) exceeds available Mamba cache blocks \((?P<there>\d+)\)",
+            ),
+        ),
+    ),
+    Cause(
+        "hybrid_kv_cache",
+        Text(
+            "this model has layers of different kinds, whose KV caches cannot be made one, and the hybrid KV cache manager is off",
+            "该模型含有不同类型的层，其 KV cache 无法统一，而 hybrid KV cache manager 已关闭",
+        ),
+        Text(
+            "remove --disable-hybrid-kv-cache-manager; a KV connector (--kv-transfer-config) turns it off, too, unless it supports "
+            "such models: use another connector, none, or a newer vLLM",
+            "去掉 --disable-hybrid-kv-cache-manager；不支持此类模型的 KV connector（--kv-transfer-config）也会将其关闭："
+            "换用其他 connector、不使用 connector，或升级 vLLM",
+        ),
+        (Line(b"Hybrid KV cache manager is disabled but failed to convert"),),
+    ),
+    Cause(
         "kv_cache_too_large",
         Text(
             "a KV cache of {wanted} is asked for, {there} are free[ on node {node}]",
@@ -615,6 +646,29 @@ CAUSES = (
             "上文的警告可能说明了导入失败的原因",
         ),
         (Line(b" is not available", rb"(?<=RuntimeError: )(?P<name>NIXL|Mooncake) is not available"),),
+    ),
+    Cause(
+        "module_missing",
+        Text("DeepGEMM is missing, or too old for this vLLM", "缺少 DeepGEMM，或其版本过旧"),
+        Text(
+            "install the deep_gemm that this vLLM asks for, or do without: VLLM_USE_DEEP_GEMM=0 in `environ`",
+            "安装该 vLLM 要求的 deep_gemm，或在 `environ` 中设置 VLLM_USE_DEEP_GEMM=0 不使用它",
+        ),
+        (Line(b"DeepGEMM backend is not available or outdated"),),
+    ),
+    Cause(
+        "numa_denied",
+        Text(
+            "the process may not bind its memory to NUMA nodes ({why})",
+            "进程没有权限将内存绑定到 NUMA 节点（{why}）",
+        ),
+        Text(
+            "a container needs --cap-add SYS_NICE, and a seccomp profile that allows it (--security-opt seccomp=unconfined); or "
+            "do not bind: leave VLLM_CPU_OMP_THREADS_BIND out, or set it to nobind",
+            "容器需要 --cap-add SYS_NICE，以及允许该操作的 seccomp 配置（--security-opt seccomp=unconfined）；"
+            "或不绑定：去掉 VLLM_CPU_OMP_THREADS_BIND，或设为 nobind",
+        ),
+        (Line(b"numa_migrate_pages failed", rb"(?P<why>numa_migrate_pages failed\. errno: 1$)"),),
     ),
     Cause(
         "kv_transfer_failed",
