@@ -9,7 +9,8 @@ from tracetail.contract.secret_pattern import Pattern
 _KEYS = (
     "api|access|secret|private|signing|sign|signature|encryption|encrypt|account|master|auth|admin|shared|"
     "shared[_-]?access|storage|license|subscription|app|application|consumer|client|server|service|ssh|deploy|hmac|aes|"
-    "jwt|webhook|functions?|integration|ingest|openai|anthropic|deepseek|dashscope|qianfan"
+    "service[_-]?role|jwt|webhook|functions?|integration|ingest|openai|anthropic|deepseek|dashscope|qianfan|fernet|salt|anon|"
+    "wandb|supabase|cosmos(?:db)?|elevenlabs|assemblyai|translator|speech"
 )
 _TOKENS = (
     "api|access|auth|authentication|authorization|hf|hub|face|id|refresh|bearer|bot|session|security|secret|private|"
@@ -22,7 +23,8 @@ _SECRETS = (
 )
 _PASSES = "user|db|database|root|admin|smtp|redis|mysql|pg|ftp|ldap|proxy|my|ssh|mail|require"
 _STRONG = (
-    rf"(?:(?:{_KEYS})[_-]?keys?|api keys?|(?:{_TOKENS})[_-]?tokens?|(?:{_SECRETS})[_-]?secrets?|"
+    rf"(?:(?:{_KEYS})[_-]?keys?|(?:api|access|secret)\.keys?|key[_-]base|api keys?|"
+    rf"(?:{_TOKENS})[_-]?tokens?|(?:{_SECRETS})[_-]?secrets?|"
     rf"secret[_-]?access[_-]?key|passw(?:or)?ds?|passphrases?|passwort|passcodes?|(?:{_PASSES})[_-]?pass|pwd|masterauth|credentials?|"
     r"jsessionid|phpsessid|client[_-]key[_-]data|dockerconfigjson|"
     r"密码|密碼|口令|密钥|密鑰|秘钥|私钥|令牌|授权码|凭证|凭据|パスワード|비밀번호|[Пп]ароль|contraseña|senha)"
@@ -109,6 +111,8 @@ _QUOTES = (
         ("&", "\\"),
     ),
 )
+_ITEMS = r"""(?:'[^'\r\n\\]*'|"[^"\r\n\\]*"|[^\])\r\n])+"""
+"""Of a list. A bracket within quotes belongs to an item."""
 _LONG_VALUE = r"[A-Za-z0-9_~+/=.:@!#$%^*-]{8,}"
 
 
@@ -116,7 +120,7 @@ _PLURALS = tuple(f"{kind}{sign}tokens" for kind in ("access", "auth", "api", "hf
 """Looked for with what stands in front of them: `max_tokens=` and `tokens:` are in every other line."""
 _STRONG_ENDINGS = (
     "key keys token secret password passwords passwd passwds passphrase passwort passcode pass pwd masterauth "
-    "credential credentials secrets jsessionid phpsessid key-data key_data dockerconfigjson "
+    "credential credentials secrets jsessionid phpsessid key-data key_data key-base key_base dockerconfigjson "
     f"{' '.join(_PLURALS)} "
     "密码 密碼 口令 密钥 密鑰 秘钥 私钥 令牌 授权码 凭证 凭据 パスワード 비밀번호 пароль contraseña senha"
 )
@@ -153,6 +157,8 @@ _RARE = frozenset(
         "phpsessid",
         "key-data",
         "key_data",
+        "key-base",
+        "key_base",
         "dockerconfigjson",
         *_PLURALS,
         "密码",
@@ -205,7 +211,7 @@ def _assigned(
     no_list = rf"[\])]|[0-9., -]+[\])]|{rf'{_LITERAL}(?:{_QUOTE})?(?:{harmless})' if weak else no_items}"
     yield Pattern(
         f"{kind}-list",
-        rf"(?i)({named}[\[(])(?:(?P<harmless>{no_list})|[^\])\r\n]+)",
+        rf"(?i)({named}[\[(])(?:(?P<harmless>{no_list})|{_ITEMS})",
         keywords=keywords,
         also=("[", "("),
     )
@@ -217,7 +223,7 @@ def _assigned(
             keywords=keywords,
             also=also,
         )
-    bare = _LONG_VALUE if weak else rf"{_BARE}(?:,{_NEXT})*"
+    bare = _LONG_VALUE if weak else rf"{_BARE}(?:[,;)]{_NEXT})*"
     # After a colon there may be a sentence.
     for sign, assign, prose in (("equals", _EQUALS, ""), ("colon", _COLON, f"|{_PROSE}")):
         yield Pattern(
@@ -254,7 +260,8 @@ _FLAGS = (
     ),
     Pattern(
         "flag",
-        rf"(?i)({_FLAG}(?:=|[ \t]{{1,3}}))(?:(?P<harmless>{_HARMLESS}|{_PROSE}|-)|{_BARE}(?:[ \t]+{_NEXT})*)",
+        rf"(?i)({_FLAG}(?:=|[ \t]{{1,3}}))"
+        rf"(?:(?P<harmless>{_HARMLESS}|{_PROSE}|-)|{_BARE}(?:(?:[;)]|[ \t]+){_NEXT})*)",
         keywords=_FLAG_KEYWORDS,
     ),
 )
@@ -388,6 +395,28 @@ _OTHERS = (
         keywords=("curl",),
     ),
     Pattern(
+        "command-key",
+        r"(\b(?:ossutil(?:64)?|obsutil|coscmd)\b[^\r\n|;]{0,400}?[ \t]-[ks][ \t=]*['\"]?)"
+        rf"(?:{_MIXED}|[A-Za-z0-9]{{28,}})",
+        keywords=("ossutil", "obsutil", "coscmd"),
+    ),
+    Pattern(
+        "registry-credentials",
+        r"(--(?:src-|dest-)?creds[ \t=]+['\"]?[^\s:'\"]{1,64}:)[^\s'\"]+",
+        keywords=("creds ", "creds=", "creds\t"),
+    ),
+    Pattern(
+        "redis-password",
+        rf"(?i)(\b(?:requirepass|masterauth)[ \t]+(?:{_QUOTE})?)(?:(?P<harmless>{_HARMLESS}|{_PROSE})|[^\s'\"]+)",
+        keywords=("requirepass ", "requirepass\t", "masterauth"),
+    ),
+    Pattern(
+        "sql-password",
+        r"(\b(?:IDENTIFIED[ \t]+BY|user[ \t][^\r\n;]{1,200}?[ \t]identified[ \t]+by)[ \t]+"
+        r"(?:(?i:password)[ \t]+)?\\{0,7}['\"])[^'\"\r\n\\]+",
+        keywords=("identified",),
+    ),
+    Pattern(
         "command-argument",
         r"(\b(?:(?:wandb|vault)[ \t]+login(?:[ \t]+--?[a-z-]+)*"
         r"|mc[ \t]+(?:alias[ \t]+set|config[ \t]+host[ \t]+add)(?:[ \t]+[^\s]{1,200}){3}"
@@ -397,9 +426,10 @@ _OTHERS = (
     Pattern(
         "command-password",
         r"(\b(?:sshpass[ \t]+-p[ \t]*|(?:mysql|mysqldump|mysqladmin|mariadb)[ \t][^\r\n|;]{0,400}?-p"
+        r"|(?:mongosh?|mongodump|mongorestore|mongoexport|mongoimport)[ \t][^\r\n|;]{0,400}?[ \t]-p[ \t]*"
         r"|redis-cli[ \t][^\r\n|;]{0,400}?-a[ \t]+|(?:docker|podman|nerdctl|helm|skopeo|oras|az)[ \t]"
         r"[^\r\n|;]{0,400}?\blogin[ \t][^\r\n|;]{0,400}?-p[ \t]+)['\"]?)[^\s'\"-][^\s'\"]*",
-        keywords=("sshpass", "mysql", "mariadb", "redis-cli", "login ", "login\t"),
+        keywords=("sshpass", "mysql", "mariadb", "mongo", "redis-cli", "login ", "login\t"),
     ),
     Pattern(
         "netrc",
@@ -422,7 +452,13 @@ _OTHERS = (
     ),
     Pattern("go-dsn", r"(\b[A-Za-z0-9_.-]{1,64}:)[^\s'\"]{1,200}@tcp\(", kept_behind="@tcp(", keywords=("@tcp(",)),
     Pattern(
-        "url-token", r"(\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://)[A-Za-z0-9_-]{24,200}@", kept_behind="@", keywords=("@",)
+        # The user is the token: pip hides the password behind it (Gemfury's is empty), GitHub's says what it is.
+        "url-token",
+        r"(\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://)"
+        r"(?:[A-Za-z0-9_-]{24,200}|(?:[A-Za-z_-]{1,40}[0-9]|[0-9]{1,20}[A-Za-z])[A-Za-z0-9_-]{12,200}"
+        r":(?:\*{3,4}|x-oauth-basic)?)@",
+        kept_behind="@",
+        keywords=("@",),
     ),
 )
 

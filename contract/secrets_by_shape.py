@@ -92,6 +92,13 @@ _OWN_SHAPES = (
     # name, what is kept, the rest, keywords
     ("jwt", r"(\beyJ)", r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*){0,3}=*", "eyj"),
     ("jwt-base64", r"(\bZXlK)", r"[A-Za-z0-9+/_-]{40,}=*", "zxlk"),
+    # "-----BEGIN PRIVATE KEY", and that of RSA, EC, OPENSSH and ENCRYPTED: a Secret of Kubernetes
+    (
+        "private-key-base64",
+        r"(\bLS0tLS1CRUdJTiB)",
+        r"(?:QUklWQVRF|SU0EgUFJJVkFURS|FQyBQUklWQVRF|PUEVOU1NIIFBSSVZBVE|FTkNSWVBURUQgUFJJVkFURS)[A-Za-z0-9+/_-]{20,}=*",
+        "ls0tls1crudjtib",
+    ),
     ("aws-id", r"(\bA(?:KIA|SIA|BIA|CCA|GPA|3T[A-Z0-9]))", "[A-Z0-9]{16,}", "akia asia abia acca agpa a3t"),
     ("telegram", r"((?:\b|bot)[0-9]{4})", r"[0-9]{1,8}:AA[A-Za-z0-9_-]{20,}", ":aa"),
     ("azure-client-secret", r"(\b[A-Za-z0-9_~.]{3})", r"[0-9]Q~[A-Za-z0-9_~.-]{24,}", _DIGIT_Q),

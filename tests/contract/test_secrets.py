@@ -182,6 +182,66 @@ api_key=[None, '{}']
 System.Text.Json and Gson write them."""
 
 
+PRINTED = """
+trace: built-in: git clone https://{}:x-oauth-basic@github.com/a/b
+Getting page https://{}:****@pypi.example/simple/torch/
+Looking in indexes: https://{}:@pypi.example/simple/
+25/11/28 INFO SparkContext: spark.hadoop.fs.s3a.secret.key={}
+fs.s3a.access.key={}
+nacos.core.auth.plugin.nacos.token.secret.key={}
+SECRET_KEY_BASE={}
+AIRFLOW__CORE__FERNET_KEY={}
+WANDB_KEY={}
+SUPABASE_SERVICE_ROLE_KEY: {}
+mongosh mongodb://h/db -u admin -p {}
+mongodump --host h -u admin -p{} --db x
++ skopeo copy --src-creds=bob:{} docker://a dir:b
++ podman pull --creds bob:{} registry.example/vllm
++ ossutil64 config -e oss-cn.example -i LTAI -k {}
++ obsutil config -i=a -k={} -e=obs.example
+requirepass {}
+127.0.0.1:6379> CONFIG SET requirepass "{}"
+masterauth {}
+CREATE USER 'bob'@'%' IDENTIFIED BY '{}';
+password=ab;{}
+password=ab){}
+vllm serve m --api-key ab;{}
+'api_key': ['ab)c{}']
+api_key=["ab]c{}", "d"]
+tls.key: LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1J{}
+"tls.key":"LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tLQpN{}"
+LS0tLS1CRUdJTiBPUEVOU1NIIFBSSVZBVEUgS0VZLS0tLS0K{}
+""".strip().splitlines()
+"""As these print them: git 2.39 with GIT_TRACE=1, pip 24 with -v, Spark's and Hadoop's configuration
+(core-default.xml), Rails, Airflow, Supabase, `set -x` in scripts that fetch models, redis.conf, MySQL, and
+`kubectl get secret -o yaml`."""
+
+
+@pytest.mark.parametrize("line", PRINTED)
+def test_a_secret_in_what_a_program_prints_is_masked(line):
+    text = masked(line.format(VALUE))
+    assert MASK in text
+    assert not leaks(VALUE, text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Looking in indexes: https://pypi.org/simple, https://user@pypi.example/simple",
+        "git clone https://git-deploy-user-of-ci:***@gitlab.example/a/b",
+        "Server=x;Uid=sa;Pwd=***;Encrypt=true",
+        "ossutil64 cp -r oss://bucket/models/Qwen3-32B -k 4 /models",
+        "mongod --port 27017 --dbpath /data -p x",
+        "the sort is identified by 'length' and 'quality'",
+        "caBundle: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUM",
+        "client.keys() = dict_keys(['a', 'b'])",
+        "role_key='role', content_key='content'",
+    ],
+)
+def test_what_only_looks_like_it_is_left(line):
+    assert masked(line) == line
+
+
 @pytest.mark.parametrize("before", ['ab"', "it's", "ab&q", "ab&#", 'a"b"', "ab\\"])
 @pytest.mark.parametrize("write", [json.dumps, repr, lambda value: json.dumps(json.dumps(value))])
 def test_a_value_in_quotes_is_masked_to_its_end(before, write):
