@@ -24,6 +24,9 @@ cdef extern from "string.h" nogil:
 cdef Py_ssize_t HEAD_BYTES = plain.HEAD_BYTES
 cdef Py_ssize_t NANOS_AT = plain.NANOS_AT
 cdef Py_ssize_t OFFSET_AT = plain.OFFSET_AT
+cdef Py_ssize_t SECONDS_AT = plain.NANOS_AT - 3
+cdef long long NS_PER_SECOND = plain.NS_PER_SECOND
+cdef long long FAR_AHEAD_NS = 9_000_000_000 * NS_PER_SECOND  # in 2255; not all seconds of the last minute of 2262 are times
 cdef bytes STATS = plain.STATS
 cdef bytes TRACEBACK_END = plain.TRACEBACK_END
 cdef bytes FRAME_START = plain.FRAME_START
@@ -780,6 +783,20 @@ cdef class _Added:
         return 0
 
 
+cdef inline bint _is_same_minute(const char* stamp, const char* other) noexcept:
+    """Return whether a text begins as a stamp of the same minute up to its nanoseconds."""
+    return (
+        memcmp(stamp, other, SECONDS_AT) == 0
+        and b"0" <= other[SECONDS_AT] <= b"5"
+        and b"0" <= other[SECONDS_AT + 1] <= b"9"
+        and other[SECONDS_AT + 2] == stamp[SECONDS_AT + 2]
+    )
+
+
+cdef inline int _two_digits(const char* text) noexcept:
+    return (text[0] - 48) * 10 + text[1] - 48
+
+
 def add_stamped(
     Columns columns not None, bytes block not None, Py_ssize_t at, bytes fixed not None, long long last_ns, second,
     dict counts not None, list stats not None, tracker
@@ -830,7 +847,10 @@ def add_stamped(
             number = number * 10 + (p[digit] - 48)
         if number < 0:
             break
-        if known_second == NULL or memcmp(known_second, p, NANOS_AT) != 0:
+        if known_second != NULL and base < FAR_AHEAD_NS and _is_same_minute(known_second, p):
+            base += (_two_digits(p + SECONDS_AT) - _two_digits(known_second + SECONDS_AT)) * NS_PER_SECOND
+            known_second = p
+        else:
             found = second(PyBytes_FromStringAndSize(p, NANOS_AT))
             if found is None:
                 break
@@ -943,6 +963,12 @@ def add_unstamped(
     times.finish()
     added.finish(tracker, lines)
     return lines, last_ns
+
+
+def find(bytes text not None, bytes wanted not None, Py_ssize_t start):
+    """Do what bytes.find does; memmem needs a third of its time for a long text."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(text)
+    return _find(PyBytes_AS_STRING(text), max(start, 0), size, PyBytes_AS_STRING(wanted), PyBytes_GET_SIZE(wanted))
 
 
 def with_needles(Columns columns not None, Finder finder not None):

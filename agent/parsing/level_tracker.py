@@ -194,11 +194,11 @@ def _continues(line: EngineLine) -> bool:
 
 def _has_traceback_behind_a_mild_header(block: bytes) -> bool:
     """Return whether a traceback begins in a line with another header than an error's."""
-    at = block.find(TRACEBACK)
+    at = scan.find(block, TRACEBACK, 0)
     while at >= 0:
         start = block.rfind(b"\n", 0, at) + 1
         before = ANSI.sub(b"", block[start:at])
         if b"ERROR" not in before and not _WITHOUT_HEADER.fullmatch(before):
             return True
-        at = block.find(TRACEBACK, at + 1)
+        at = scan.find(block, TRACEBACK, at + 1)
     return False

@@ -12,11 +12,13 @@ from tracetail.contract.engine_lines import find_request_id
 COMPILED = True
 add_stamped: Any = None
 add_unstamped: Any = None
+find: Any = bytes.find
 with_needles: Any = None
 try:
     from tracetail.agent.parsing._scan import (  # type: ignore[no-redef]
         add_stamped,
         add_unstamped,
+        find,
         find_request_id,
         look_up,
         split_stamps,
@@ -25,4 +27,13 @@ try:
 except ImportError:
     COMPILED = False
 
-__all__ = ["COMPILED", "add_stamped", "add_unstamped", "find_request_id", "look_up", "split_stamps", "with_needles"]
+__all__ = [
+    "COMPILED",
+    "add_stamped",
+    "add_unstamped",
+    "find",
+    "find_request_id",
+    "look_up",
+    "split_stamps",
+    "with_needles",
+]

@@ -10,6 +10,7 @@ from tracetail.agent.parsing.header_cache import HEAD_BYTES, JSON_MESSAGE, JSON_
 from tracetail.agent.parsing.times import AHEAD_MAX_NS
 from tracetail.contract.engine_lines import REQUEST
 from tracetail.contract.tracebacks import FRAME_START, FRAME_STATES, NEEDLE, Tracebacks
+from tracetail.loki.entries import NS_PER_SECOND
 
 __all__ = [
     "AHEAD_MAX_NS",
@@ -20,6 +21,7 @@ __all__ = [
     "JSON_TIME",
     "JSON_TIME_AT",
     "NEEDLE",
+    "NS_PER_SECOND",
     "REQUEST",
     "look_up",
     "split_stamps",

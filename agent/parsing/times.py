@@ -20,6 +20,11 @@ _AMERICAN = re.compile(rb"(\d\d)/(\d\d)/(\d{4})[ -](\d\d:.*)")
 _CANN_FRACTION = re.compile(rb"\.(\d{3})\.(\d{3})$")
 """CANN's `13:12:10.123.456`."""
 _EPOCH = re.compile(rb"(\d{10})(\d{0,9})(?:\.(\d{1,9})\d*)?")
+_SECONDS = re.compile(rb"(.*:\d\d:)(\d\d)(?:[.,](\d{1,9}))?(\s?(?:Z|[+-]\d\d:?\d\d))?")
+"""A time whose last parts are seconds, their fraction and a zone."""
+_NEAR = 1790 * SECOND
+"""Clocks are set back by half an hour at least: the other of two equal hours is further away than this."""
+_HALF_A_YEAR = 180 * DAY
 _CACHE_MAX = 8
 _NANOS_DIGITS = 9
 _NANOS = [10 ** (_NANOS_DIGITS - digits) for digits in range(_NANOS_DIGITS + 1)]
@@ -33,7 +38,8 @@ class EngineTimes:
         """first_seen_ns: when the file was first seen. zone: of times without a zone; None: the machine's."""
         self._first_seen_ns = first_seen_ns
         self._zone = zone
-        self._cache: dict[bytes, int | None] = {}
+        self._minutes: dict[tuple[bytes, bytes | None], int] = {}
+        """The beginning of a minute, by the text in front of its seconds and the zone behind them."""
 
     def parse(self, timestamp: bytes, last_ns: int | None) -> int | None:
         """Return a printed time in nanoseconds since the epoch; None if it cannot be parsed.
@@ -41,23 +47,28 @@ class EngineTimes:
         last_ns: time of the line before, None for the first. It determines the year of a time without one, and
         which of the two equal hours is meant when the clocks are set back.
         """
-        # The cache holds whole seconds: with a fraction, almost every time is different.
-        second, _, digits = timestamp.partition(b",")
-        if digits.isdigit() and len(digits) <= _NANOS_DIGITS and second[-3:-2] == b":":
-            found = self._cached(second, last_ns)
-            return None if found is None else found + int(digits) * _NANOS[len(digits)]
-        return self._cached(timestamp, last_ns)
+        match = _SECONDS.fullmatch(timestamp)
+        if match is None:
+            return self._parse(timestamp, last_ns)
+        before, digits, fraction, zone = match.groups()
+        minute, second_ns = (before, zone), min(int(digits), 59) * SECOND
+        found = self._known(minute, second_ns, last_ns)
+        if found is None:
+            found = self._parse(before + digits + (zone or b""), last_ns)
+            if found is None:
+                return None
+            if len(self._minutes) >= _CACHE_MAX:
+                self._minutes.clear()
+            self._minutes[minute] = found - second_ns
+        return found if fraction is None else found + int(fraction) * _NANOS[len(fraction)]
 
-    def _cached(self, timestamp: bytes, last_ns: int | None) -> int | None:
-        if timestamp in self._cache:
-            cached = self._cache[timestamp]
-            if cached is None or last_ns is None or -SECOND <= cached - last_ns <= DAY:
-                return cached
-        found = self._parse(timestamp, last_ns)
-        if len(self._cache) >= _CACHE_MAX:
-            self._cache.clear()
-        self._cache[timestamp] = found
-        return found
+    def _known(self, minute: tuple[bytes, bytes | None], second_ns: int, last_ns: int | None) -> int | None:
+        """Return the time of a second of a known minute; None if the text may stand for another minute now."""
+        began = self._minutes.get(minute)
+        if began is None:
+            return None
+        found = began + second_ns
+        return found if last_ns is None or -SECOND <= found - last_ns <= _NEAR else None
 
     def _parse(self, timestamp: bytes, last_ns: int | None) -> int | None:
         if american := _AMERICAN.fullmatch(timestamp):
@@ -89,6 +100,10 @@ class EngineTimes:
         """Return the time in the year that is closest to the line before; the first line is not from the future."""
         reference = self._first_seen_ns if last_ns is None else last_ns
         around = datetime.fromtimestamp(reference // SECOND, UTC).year
+        if last_ns is not None:
+            found = _instant((around, *clock), zone, last_ns)
+            if found is not None and abs(found - last_ns) <= _HALF_A_YEAR:
+                return found
         # Up to eight years lie between two leap days (1896, 1904; 2096, 2104).
         for years in (range(around + 1, around - 2, -1), range(around - 2, around - 9, -1)):
             instants = (_instant((year, *clock), zone, last_ns) for year in years)

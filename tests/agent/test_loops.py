@@ -338,9 +338,38 @@ def test_real_logs_are_shipped_alike_by_both(log):
     compare(keepers, b"".join(stamped), 5000, behind=True)
 
 
+seconds_of_stamps = st.one_of(
+    st.builds(b"%02d.%09d".__mod__, st.tuples(st.integers(0, 59), st.integers(0, 999_999_999))),
+    st.sampled_from([b"1x.000000000", b"-1.000000000", b"12,000000000", b"59.999999999"]),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([b"2026-11-22T21:12:", b"2026-11-22T21:13:"]), seconds_of_stamps), max_size=12
+    ),
+    st.booleans(),
+)
+def test_the_seconds_of_a_minute_are_read_alike_by_both(stamps, in_order):
+    stamps = sorted(stamps) if in_order else stamps
+    block = b"".join(b"%b%b+08:00 [traceId=t instanceId=i] text\n" % stamp for stamp in stamps)
+    compare(keepers, block, 10_000, behind=False)
+
+
 def test_a_stamp_that_loki_cannot_store_is_text():
     block = b"9999-11-22T21:12:10.123456789+08:00 [traceId=t instanceId=i] text\n"
     [(_, times, texts, *_), *_] = parsed(keepers, block * 2, 1000, behind=False)
     assert texts == [block[:-1]] * 2
     assert times[0] <= NOW
     compare(keepers, block * 2, 1000, behind=False)
+
+
+def test_the_last_minute_that_loki_can_store_has_seconds_that_are_text():
+    """2**63 nanoseconds after 1970 end in second 16 of that minute; the last second before is kept free, too."""
+    block = b"".join(
+        b"2262-04-11T23:47:%02d.000000000+00:00 [traceId=t instanceId=i] text\n" % (second,)
+        for second in (10, 14, 16, 59)
+    )
+    [(_, _, texts, *_), *_] = parsed(keepers, block, 1000, behind=False)
+    assert [text[:5] for text in texts] == [b"text", b"text", b"2262-", b"2262-"]
+    compare(keepers, block, 1000, behind=False)

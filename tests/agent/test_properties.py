@@ -376,6 +376,32 @@ def test_a_time_without_a_year_is_parsed_with_its_year(first_seen_ns: int, days_
     assert EngineTimes(first_seen_ns, ZoneInfo("UTC")).parse(when, None) == time_ns
 
 
+@given(
+    st.sampled_from(["Europe/Berlin", "Australia/Lord_Howe", "America/New_York", "Asia/Kolkata"]),
+    st.sampled_from(["2026-10-24T22:00:00", "2026-04-04T13:00:00", "2026-11-01T04:00:00", "2026-12-31T17:00:00"]),
+    st.lists(
+        st.tuples(
+            st.sampled_from([0, 1, 7, 50, 600, 1800, 3600, 5400, -1, -2, -1800, 86_400]),
+            st.sampled_from(["%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S", "%m/%d/%Y-%H:%M:%S", "%Y-%m-%dT%H:%M:%S"]),
+            st.sampled_from(["", "", ",123", ".5", "Z", " +08:00", ".123.456"]),
+        ),
+        max_size=40,
+    ),
+)
+def test_a_time_does_not_depend_on_what_is_remembered(
+    zone: str, start: str, steps: list[tuple[int, str, str]]
+) -> None:
+    """Around the hours in which clocks are set back: the days are those of 2026."""
+    times = EngineTimes(at(start), ZoneInfo(zone))
+    second, last = at(start) // SECOND, None
+    for step, form, more in steps:
+        second += step
+        when = (datetime.fromtimestamp(second, ZoneInfo(zone)).strftime(form) + more).encode()
+        found = times.parse(when, last)
+        assert found == EngineTimes(at(start), ZoneInfo(zone)).parse(when, last)
+        last = found
+
+
 def test_another_zone_and_a_zone_in_the_line() -> None:
     assert parsed("2026-11-22T14:00:00", "11-22 21:12:10", zone="Asia/Shanghai") == ["2026-11-22T13:12:10"]
     assert parsed("2026-11-22T14:00:00", "2026-11-22T21:12:10+08:00") == ["2026-11-22T13:12:10"]
