@@ -43,7 +43,7 @@ class OtlpSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     key_file: Annotated[str, Meta(description="key of the client certificate, PEM")] = ""
     proxy: Annotated[str, Meta(description="HTTP proxy to go through")] = ""
     compression: Annotated[Literal["gzip", "none"], Meta(description="of requests: gzip or none")] = "gzip"
-    timeout_seconds: Annotated[float, Meta(description="how long one request may take", gt=0)] = 30.0
+    timeout_seconds: Annotated[float, Meta(description="how long one request may take", gt=0, le=86_400)] = 30.0
 
     @property
     def is_set(self) -> bool:

@@ -125,7 +125,7 @@ class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     labels: Annotated[dict[str, str], Meta(description="labels added to every stream")] = {}
     serve_metrics: Annotated[bool, Meta(description="answer /metrics, for a Prometheus that scrapes")] = True
     metrics_keep_ended_seconds: Annotated[
-        float, Meta(description="how long an ended launch stays in the metrics", ge=0)
+        float, Meta(description="how long an ended launch stays in the metrics", ge=0, le=31_536_000)
     ] = 600.0
     metrics_job: Annotated[
         str, Meta(description="the label `job` of metrics that are pushed or written", min_length=1)
@@ -133,7 +133,9 @@ class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     pushgateway_url: Annotated[
         str, Meta(description="base URL of a Pushgateway to push all metrics to; empty: none")
     ] = ""
-    pushgateway_interval_seconds: Annotated[float, Meta(description="time between two pushes to it", gt=0)] = 15.0
+    pushgateway_interval_seconds: Annotated[
+        float, Meta(description="time between two pushes to it", gt=0, le=86_400)
+    ] = 15.0
     pushgateway_username: Annotated[str, Meta(description="user of HTTP basic auth at the Pushgateway")] = ""
     pushgateway_password_file: Annotated[str, Meta(description="file that holds that user's password")] = ""
     remote_write_url: Annotated[
@@ -142,7 +144,9 @@ class AgentSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
             description="URL of a Prometheus remote-write receiver to send all metrics to, as http://…/api/v1/write"
         ),
     ] = ""
-    remote_write_interval_seconds: Annotated[float, Meta(description="time between two samples", gt=0)] = 15.0
+    remote_write_interval_seconds: Annotated[float, Meta(description="time between two samples", gt=0, le=86_400)] = (
+        15.0
+    )
     remote_write_username: Annotated[str, Meta(description="user of HTTP basic auth at the receiver")] = ""
     remote_write_password_file: Annotated[str, Meta(description="file that holds that user's password")] = ""
     remote_write_bearer_token_file: Annotated[

@@ -33,7 +33,7 @@ class LokiSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     key_file: Annotated[str, Meta(description="key of the client certificate, PEM")] = ""
     proxy: Annotated[str, Meta(description="HTTP proxy to go through")] = ""
     structured_metadata: Annotated[bool, Meta(description="false for a Loki that has no structured metadata")] = True
-    timeout_seconds: Annotated[float, Meta(description="how long one request may take", gt=0)] = 30.0
+    timeout_seconds: Annotated[float, Meta(description="how long one request may take", gt=0, le=86_400)] = 30.0
 
     def check(self) -> None:
         """Raise HttpSettingsError if these settings contradict each other or name a file that cannot be used."""

@@ -1,6 +1,8 @@
 """`tracetail gc`: removes old launches, shipped segments, and containers without a launch."""
 
 import json
+import math
+from typing import Any
 
 import click
 
@@ -10,10 +12,21 @@ from tracetail.cli.launch import parameters
 from tracetail.cli.printable import printable
 
 
+class _Days(click.FloatRange):
+    """A number of days from 0 on."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuse `nan`, too, which is neither in a range nor outside."""
+        days: float = super().convert(value, param, ctx)
+        if math.isnan(days):
+            self.fail(both(f"{value!r} is not a number", f"{value!r} 不是数字"), param, ctx)
+        return days
+
+
 @click.command()
 @click.option(
     "--keep-days",
-    type=click.FloatRange(min=0),
+    type=_Days(min=0),
     default=None,
     help="Remove launches that ended more than DAYS ago (14).",
     metavar="DAYS",

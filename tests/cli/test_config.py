@@ -55,6 +55,8 @@ def test_environment_overrides_the_file(tmp_path):
             r"panel\.url is not usable; .*instance https://logs\.example\.com$",
         ),
         ("[loki]\ntimeout_seconds = 0", {}, r"loki\.timeout_seconds: expected a number > 0"),
+        ("[store]\nretention_days = 1000000", {}, r"store\.retention_days: expected a number <= 36500"),
+        ("[store]\nquery_timeout_seconds = inf", {}, r"store\.query_timeout_seconds: expected a number <= 86400"),
         ('[otlp]\ncompression = "zip"', {}, r"otlp\.compression is 'zip'; expected one of gzip, none$"),
         (
             '[[agent.sources]]\nglob = "/x"\nformat = "json"',

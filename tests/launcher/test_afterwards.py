@@ -194,13 +194,16 @@ def test_gc_removes_what_is_old_and_shipped_and_nothing_else(world):
     assert world.run("stop", "--model-name", "m").status == 0
 
 
-@pytest.mark.parametrize("option", ["--keep-days", "--keep-launches"])
-def test_gc_refuses_a_number_below_nothing(world, option):
+@pytest.mark.parametrize(
+    ("option", "number"), [("--keep-days", "-1"), ("--keep-days", "nan"), ("--keep-launches", "-1")]
+)
+def test_gc_refuses_what_is_no_number_to_keep(world, option, number):
     being_made = world.state / "launches" / "20260101T000000-abcdef"
     being_made.mkdir(parents=True)
-    refused = world.run("gc", option, "-1")
+    refused = world.run("gc", option, number)
     assert refused.status == 2
-    assert f"Invalid value for '{option}': -1" in refused.stderr
+    assert f"Invalid value for '{option}': " in refused.stderr
+    assert number in refused.stderr
     assert being_made.exists()
 
 
