@@ -238,7 +238,8 @@ async def _opened(journal: Journal) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve app within the block, and yield its URL."""
-    runner = limit_request_time(web.AppRunner(app, access_log=None))
+    # Without it the body of a request without the secret, too, would be decompressed: seconds for a megabyte.
+    runner = limit_request_time(web.AppRunner(app, access_log=None, auto_decompress=False))
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)

@@ -127,6 +127,7 @@ class PanelServer:
         runner = web.AppRunner(
             self.app(),
             access_log=None,
+            auto_decompress=False,  # routes/request.py does, behind the access check and as far as is allowed
             handler_cancellation=True,
             shutdown_timeout=_SHUTDOWN_SECONDS,
             max_line_size=_HEADER_MAX_BYTES,

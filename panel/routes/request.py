@@ -1,5 +1,6 @@
 """Parses requests: query parameters and bodies into structs, and the trace that a request names."""
 
+import zlib
 from typing import TypeVar
 
 import msgspec
@@ -36,16 +37,36 @@ def parameters(request: web.Request, kind: type[T]) -> T:
 
 
 async def body(request: web.Request, kind: type[T]) -> T:
-    """Return the JSON body as a struct of this kind. Raises RequestError (400, 415)."""
+    """Return the JSON body as a struct of this kind. Raises RequestError (400, 415), HTTPRequestEntityTooLarge."""
     if request.content_type != "application/json":
         raise RequestError(415, "not_json", "send Content-Type: application/json")
-    data = await read_body(request)
+    data = _decompressed(await read_body(request), request.headers.get("Content-Encoding", ""))
     try:
         return msgspec.convert(orjson.loads(data), kind)
     except msgspec.ValidationError as error:
         raise RequestError(400, "bad_body", str(error)) from error
     except orjson.JSONDecodeError as error:
         raise RequestError(400, "bad_body", f"the body is not JSON: {error}") from error
+
+
+def _decompressed(data: bytes, encoding: str) -> bytes:
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return data
+    if encoding not in ("gzip", "deflate"):
+        raise RequestError(415, "bad_encoding", f"Content-Encoding {encoding!r} is not supported: gzip or deflate")
+    is_raw = data[:1] and data[0] & 0x0F != zlib.DEFLATED  # some clients' deflate has no header of zlib
+    bits = zlib.MAX_WBITS + 16 if encoding == "gzip" else -zlib.MAX_WBITS if is_raw else zlib.MAX_WBITS
+    inflater = zlib.decompressobj(bits)
+    try:
+        found = inflater.decompress(data, BODY_MAX_BYTES + 1)
+    except zlib.error as error:
+        raise RequestError(400, "bad_body", f"the body is not {encoding}: {error}") from error
+    if len(found) > BODY_MAX_BYTES:
+        raise web.HTTPRequestEntityTooLarge(BODY_MAX_BYTES, len(found))
+    if not inflater.eof:
+        raise RequestError(400, "bad_body", f"the body is not {encoding}: it ends too early")
+    return found
 
 
 def grant_of(request: web.Request) -> Grant:

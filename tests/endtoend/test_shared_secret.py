@@ -1,10 +1,14 @@
 """Store, agent and panel of one state directory share a secret: loopback belongs to every user of a machine."""
 
+import contextlib
 import json
 import os
 import re
+import socket
 import urllib.error
 import urllib.request
+import zlib
+from pathlib import Path
 
 import pytest
 from support.environment import guarded
@@ -64,6 +68,30 @@ def test_a_part_answers_with_the_secret_only_and_says_where_it_lies(installation
             assert f"which is in {installation.state}/secret" in text
     assert ask(url, bearer(installation))[0] == 200
     assert ask(url, bearer(installation), **{"X-Forwarded-For": "10.0.0.1"})[0] == 200
+
+
+def cpu_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("part", QUERIES)
+def test_no_body_is_decompressed_without_the_secret(installation, part):
+    """A megabyte becomes a gigabyte: without the secret nobody occupies a part for the seconds that it takes."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    block = packer.compress(bytes(16 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)  # may be repeated (RFC 1951)
+    began = cpu_seconds(installation.parts[part].pid)
+    with socket.create_connection(installation.addresses[part].removeprefix("http://").split(":")) as client:
+        head = f"POST {QUERIES[part]} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Encoding: deflate\r\n"
+        client.sendall(f"{head}Content-Length: {64 * len(block)}\r\n\r\n".encode())
+        with contextlib.suppress(ConnectionError):  # it hangs up
+            client.sendall(64 * block)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while more := client.recv(65536):
+                answer += more
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert cpu_seconds(installation.parts[part].pid) - began < 0.6
 
 
 def test_nobody_pushes_or_posts_without_the_secret(installation):

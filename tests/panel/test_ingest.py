@@ -1,12 +1,17 @@
 """Posted callbacks and lines are written to Loki once, whichever panel receives them."""
 
 import asyncio
+import gzip
+import json
 import time
+import zlib
 
+import pytest
 from support.trace_lines import fill
 
 from tracetail.agent.checked_settings import redactor_of
 from tracetail.agent.settings import AgentSettings, RedactionSettings
+from tracetail.panel.routes.request import BODY_MAX_BYTES
 
 
 async def test_a_callback_is_written_to_loki_once(loki, panel):
@@ -41,6 +46,36 @@ async def test_a_post_that_is_not_json_is_refused(panel):
         assert response.status == 415
     answer = await panel.post("/api/report/llm-start", {"port": "x"}, status=400)
     assert answer["error"]["code"] == "bad_body"
+
+
+def raw_deflate(data):
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+async def post_packed(panel, body, encoding):
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    async with panel.session.post(panel.url + "/api/log/append", data=body, headers=headers) as response:
+        return response.status, await response.json()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate), ("identity", bytes)],
+)
+async def test_a_compressed_body_is_read(panel, encoding, pack):
+    body = json.dumps({"instanceId": 1, "lines": ["one"]}).encode()
+    assert (await post_packed(panel, pack(body), encoding))[0] == 200
+    if encoding != "identity":
+        status, answer = await post_packed(panel, pack(body)[:-6], encoding)
+        assert (status, answer["error"]["code"]) == (400, "bad_body")
+
+
+async def test_a_body_that_decompresses_to_too_much_is_refused(panel):
+    status, _ = await post_packed(panel, gzip.compress(b" " * (BODY_MAX_BYTES + 1)), "gzip")
+    assert status == 413
+    for encoding, code in (("gzip", 400), ("br", 415)):
+        assert (await post_packed(panel, b"{}", encoding))[0] == code
 
 
 async def test_appended_lines_are_stored_under_their_instance(loki, panel):
