@@ -207,7 +207,7 @@ def _assigned(
     )
     harmless = rf"{_HARMLESS}|{_TOO_WEAK}" if weak else _HARMLESS
     no_item = rf"{_LITERAL}(?:{_QUOTE})?{_NO_SECRET}(?:{_QUOTE})?"
-    no_items = rf"{no_item}(?:,[ \t]?{no_item}){{0,7}}(?:,[ \t]?{no_item},|,?[ \t]?(?:[\])]|$))"
+    no_items = rf"{no_item}(?:,[ \t]?{no_item})*,?[ \t]?(?:[\])]|$)"
     no_list = rf"[\])]|[0-9., -]+[\])]|{rf'{_LITERAL}(?:{_QUOTE})?(?:{harmless})' if weak else no_items}"
     yield Pattern(
         f"{kind}-list",

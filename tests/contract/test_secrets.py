@@ -177,6 +177,7 @@ requests.get('http://x', auth=('bob', '{}'))
 BasicAuth('bob', '{}')
 api_key=[None, '{}']
 'api_key': ['EMPTY', '{}']
+'api_key': ['EMPTY', None, '***', 'EMPTY', '', '***', None, 'EMPTY', '***', None, '***', '{}', None]
 """.strip().splitlines()
 """Colours as Rust's tracing, rich and structlog print them; entities and escapes as Go's html/template, .NET's
 System.Text.Json and Gson write them."""
