@@ -121,6 +121,13 @@ FORMS = {
         rf"(?:{_FILE} )?NCCL (?P<level>WARN|INFO|TRACE|ERROR)\b",
         needles=(b" NCCL ",),
     ),
+    # rsyslog's own format, and `journalctl -o short-iso`: `2026-08-17T18:42:18+02:00 host vllm[8052]: text`
+    "syslog_iso": Form(
+        rf"(?P<time>\d{{4}}-\d\d-\d\dT{_CLOCK}(?:Z|[+-]\d\d:?\d\d)) "
+        r"[\w.:-]{1,255} [^\s:\[\]]{1,64}\[(?P<pid>\d{1,10})\]:(?: |$)",
+        r"\d",
+        needles=(b"]:",),
+    ),
     # Lines that begin with a date and name a level: asctime, loguru, tracing (TGI), Ray's Python, spdlog, FastChat …,
     # and those of vLLM and of Python's default behind docker's date: `2026-11-22T13:12:10Z ERROR 11-22 13:12:10 …`
     "dated": Form(

@@ -22,6 +22,12 @@ _WRAPPER = re.compile(
 )
 """What stands before another program's message: an exception's name, and texts with which engines wrap it."""
 _WRAPPERS_MAX = 6
+_FROM_PARENT = ("SIGTERM", "SIGQUIT")
+"""What an engine sends its processes when one of them has failed: vLLM SIGTERM, SGLang SIGQUIT."""
+_OTHERS = Text(
+    "its engine ends a process in this way when another one has failed: see the logs of the other ranks and nodes",
+    "引擎在其他进程失败时会这样结束它：查看其他 rank 以及其他节点的日志",
+)
 _OPTIONAL = re.compile(r"\[([^\[\]]*\{\w+\}[^\[\]]*)\]")
 _GROUP = re.compile(r"\{(\w+)\}")
 
@@ -110,7 +116,9 @@ def _decode(found: Matched) -> Matched:
     number = abs(int(found.values["status"]))
     decoded, name = signals.cause_of(number), signals.name_of(number)
     text = Text(f"{found.cause.text.en} was killed by {name}", f"{found.cause.text.zh}被 {name} 终止")
-    rank = Rank.CONSEQUENCE if name == "SIGTERM" else Rank.GENERAL  # its parent ends it when another one has failed
+    rank = Rank.CONSEQUENCE if name in _FROM_PARENT else Rank.GENERAL
+    if name == "SIGQUIT":
+        return found._replace(cause=found.cause._replace(text=text, hint=_OTHERS, rank=rank))
     return found._replace(cause=found.cause._replace(code=decoded.code, text=text, hint=decoded.hint, rank=rank))
 
 

@@ -65,10 +65,12 @@ _NATIVE_FAULTS = ("SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP")
 _NATIVE_REPORT = re.compile(
     rb"terminate called |  what\(\): |Fatal Python error: |!!!!!!! Segfault|GGML_ASSERT\(|.*Assertion .* failed"
     rb"|double free|free\(\): |malloc\(\): |corrupted |Check failed: |F\d{4} |munmap_chunk"
-    rb"|CUDA error: |\S+:\d+: CUDA error|\*\*\* SIG[A-Z]+ received at "
+    rb"|Assertion failed: |CUDA error: |\S+:\d+: CUDA error|\*\*\* SIG[A-Z]+ received at "
 )
 """How native code reports why it raises the signal that ends its process."""
 _CUDA_WARNING = b"UserWarning: CUDA initialization: "
+_PRINTED = re.compile(rb"[\w./+-]{1,300}\.so[\w.]*: undefined symbol: ")
+"""The loader's words on a line of their own: a package, as bitsandbytes, printed them and goes on."""
 _NO_DEVICE = ("no_device", "device_not_found")
 """The codes of causes that say that there is no device, and not why."""
 _EXITED = re.compile(rb"SystemExit\b")
@@ -102,14 +104,15 @@ def diagnose(
     """
     errors = read_errors(lines)
     table = tables.table(engine.name)
-    hints = tables.hints(
+    run = tables.run_by(
         engine.name, [*(message.line for message in (*errors.starts, *errors.messages[:2000])), *errors.frames]
     )
     search = _Search(
         errors,
         table if known else [c for c in table if c.rank == Rank.CONSEQUENCE and not c.died],
-        hints,
+        tables.hints(run),
         ended_by_shell=end.code in _SHELL_STATUS,
+        kills_itself=run in _KILL_THEMSELVES,
     )
     if end.number and not search.explains(end.number):
         return search.death(end)
@@ -123,6 +126,8 @@ _ORDER = {Rank.ROOT: 0, Rank.GENERAL: 1, Rank.WEAK: 2, Rank.CONSEQUENCE: 4}
 """1 is also the rank of an unrecognised traceback, 3 that of another unrecognised error."""
 _SURVIVED = 5
 """The rank of a complaint after which the server logged something."""
+_KILL_THEMSELVES = ("mindie",)
+"""The engines that end with SIGKILL, which their parent process sends them, whatever has failed."""
 _SHELL_STATUS = (126, 127)
 """How a shell ends when it cannot execute a program, or finds none."""
 
@@ -131,9 +136,16 @@ class _Search:
     """The search for the root cause in one log."""
 
     def __init__(
-        self, errors: LogErrors, table: Sequence[Cause], hints: dict[str, Text], *, ended_by_shell: bool
+        self,
+        errors: LogErrors,
+        table: Sequence[Cause],
+        hints: dict[str, Text],
+        *,
+        ended_by_shell: bool,
+        kills_itself: bool,
     ) -> None:
         self._errors = errors
+        self._kills_itself = kills_itself
         self._ended_by_shell = ended_by_shell
         self._last_error = max((one.at for one in (*errors.tracebacks, *errors.lines)), default=-1)
         self._table = cause_match.with_anchors_in(table, errors.texts())
@@ -203,6 +215,8 @@ class _Search:
 
     def _rank(self, found: Matched, message: Message) -> int:
         """Return the rank of a message that names a known cause."""
+        if message.level is None and _PRINTED.match(message.text):
+            return _ORDER[Rank.WEAK]
         if found.cause.rank != Rank.WEAK:
             return _ORDER[found.cause.rank]
         if self._is_survived(message):
@@ -262,9 +276,11 @@ class _Search:
             return signals.name_of(number) in ("SIGKILL", "SIGQUIT", "SIGTERM")
         if any(_SCHEDULER_KILLED.match(message.text) for message in self._errors.messages):
             return signals.name_of(number) in ("SIGKILL", "SIGTERM")
+        after = self._errors.alive_at
+        if self._kills_itself and signals.name_of(number) == "SIGKILL":
+            return any(one.rank <= _ORDER[Rank.GENERAL] for one in self._candidates(after))
         if signals.name_of(number) not in _NATIVE_FAULTS:
             return False
-        after = self._errors.alive_at
         return any(message.at > after and _NATIVE_REPORT.match(message.text) for message in self._errors.messages)
 
     def death(self, end: End) -> Finding:

@@ -32,8 +32,8 @@ _EXCEPTION = re.compile(
 _ERROR_START = re.compile(
     rb"terminate called |Fatal Python error: |Segmentation fault|Bus error|Illegal instruction"
     rb"|Aborted \(core dumped\)|!!!!!!! Segfault encountered|double free or corruption|free\(\): |malloc\(\): "
-    rb"|GGML_ASSERT\(|thread '.*' panicked|[\w./+-]{1,100}: (?:fatal )?error: |(?:fatal )?error: |Error: |ERROR: "
-    rb"|FATAL: |\[TM\]\[ERROR\]|E[A-Z]\d{4}: |[\w./+-]*/ld: "
+    rb"|GGML_ASSERT\(|Assertion failed: |thread '.*' panicked|[\w./+-]{1,100}: (?:fatal )?error: |(?:fatal )?error: "
+    rb"|Error: |ERROR: |FATAL: |\[TM\]\[ERROR\]|E[A-Z]\d{4}: |[\w./+-]*/ld: "
     rb"|[\w./+-]*/python[\d.]*: (?:No module named|Error while finding)|[\w./+-]{1,100}: line \d+: "
     rb"|(?:/[\w./+-]+|\w{2,10}): (?:\d+: )?[\w./+-]+: (?:not found|command not found)|docker: |exec \S+: "
     rb"|[\w./+-]+: error while loading shared libraries: "

@@ -17,6 +17,7 @@ STAMPS = {
     "compose": "vllm-1  | ",
     "docker": "2025-06-18T08:00:00.561897123Z ",
     "systemd": "Jun 18 08:00:00 host-1 vllm[812]: ",
+    "rsyslog": "2025-06-18T08:00:00.561897+02:00 host-1 vllm[812]: ",
     "systemd in Chinese": "6月 18 08:00:00 host-1 vllm[812]: ",
 }
-"""What `docker compose up`, `docker logs --timestamps` and `journalctl` put in front of every line of a program."""
+"""What `docker compose up`, `docker logs --timestamps`, `journalctl` and rsyslog put in front of every line."""

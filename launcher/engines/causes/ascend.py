@@ -161,6 +161,7 @@ CAUSES = (
         SEE_HCCL_CODE,
         (
             Line(b"HCCL function error", rb"[^'\"]{0,120}HCCL function error: (?P<why>\w+)"),
+            Line(b"HcclCommInitRootInfo", rb"[^'\"]{0,120}\b(?P<why>HcclCommInitRootInfo\w*) fail"),
             Line(b"OPS function error: Hccl", rb"[^'\"]{0,120}OPS function error: (?P<why>Hccl\w+)"),
         ),
         Rank.GENERAL,

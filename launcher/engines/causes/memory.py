@@ -16,6 +16,7 @@ CAUSES = (
                 rb"(?:CUDA|HIP|XPU|MUSA)(?: error:)? out of memory(?:\. Tried to allocate (?P<size>[\d.]+ \w+))?",
             ),
             Line(b"CUDA runtime error: out of memory", rb"CUDA runtime error: out of memory"),
+            Line(b"[NV_ERR_NO_MEMORY]", rb"(?:\[ *[\d.+]{1,20}\] )?NVRM: .{0,200}Out of memory \[NV_ERR_NO_MEMORY\]"),
         ),
     ),
     Cause(
@@ -74,6 +75,10 @@ CAUSES = (
             Line(b"MemoryError", rb"MemoryError$"),
             Line(b"std::bad_alloc", rb"std::bad_alloc$"),
             Line(b"[Errno 12]", rb"\[Errno 12\] Cannot allocate memory"),
+            Line(
+                b"ut of memory: Killed process",
+                rb"(?:\[ *[\d.+]{1,20}\] )?(?:Memory cgroup o|O)ut of memory: Killed process \d+ \(",
+            ),
         ),
     ),
 )

@@ -21,6 +21,7 @@ CAUSES = (
                 b"bind: address already in use",
                 rb"(?:[\w ]{1,60}: )?listen (?:tcp|tcp4|tcp6) (?P<address>\S+): bind: address already in use",
             ),
+            Line(b"listen EADDRINUSE: ", rb"listen EADDRINUSE: address already in use (?P<address>\S+)"),
             Line(
                 b"failed to listen on any local network address",
                 rb"The server socket has failed to listen on any local network address\. "
@@ -38,6 +39,7 @@ CAUSES = (
                 b"annot assign requested address",
                 rb"(?:\[Errno 99\] )?(?:error while attempting to bind on address \([^)]*\): )?[Cc]annot assign requested address",
             ),
+            Line(b"listen EADDRNOTAVAIL: ", rb"listen EADDRNOTAVAIL: address not available \S+"),
         ),
     ),
     Cause(

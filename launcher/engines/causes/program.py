@@ -28,8 +28,11 @@ _RUNNER = (
     rb"(?:failed to (?:run command|execute) )?" + _QUOTE + rb"?"
 )
 """How a program that runs another begins to say that it cannot."""
-_STARTER = rb"(?:slurmstepd: error: execve\(\): |(?:[\w@.-]+: )?(?:Failed at step EXEC spawning |Failed to locate executable ))"
-"""How Slurm and systemd begin to say that they cannot start a program."""
+_STARTER = (
+    rb"(?:slurmstepd: error: execve\(\): |(?:[\w@.-]+: )?(?:Failed at step EXEC spawning |Failed to locate executable )"
+    rb"|[^'\"]{0,120}\bfork/exec )"
+)
+"""How Slurm, systemd and programs in Go begin to say that they cannot start a program."""
 
 CAUSES = (
     Cause(
@@ -423,7 +426,7 @@ CAUSES = (
             "check the path, and that this node mounts its file system; a script's interpreter (its #! line) must be there, too",
             "检查路径，以及该节点是否挂载了所在的文件系统；脚本的解释器（#! 行）也必须存在",
         ),
-        (Line(b"No such file or directory", _STARTER + rb"(?P<name>[^\s:]+): No such file or directory"),),
+        (Line(b"o such file or directory", _STARTER + rb"(?P<name>[^\s:]+): [Nn]o such file or directory"),),
         Rank.GENERAL,
     ),
     Cause(
@@ -435,7 +438,7 @@ CAUSES = (
             "检查该文件（chmod +x）及其目录的权限，所在文件系统是否以 noexec 挂载，以及 SELinux 是否允许服务执行它"
             "（ausearch -m avc）",
         ),
-        (Line(b"Permission denied", _STARTER + rb"(?P<name>[^\s:]+): Permission denied"),),
+        (Line(b"ermission denied", _STARTER + rb"(?P<name>[^\s:]+): [Pp]ermission denied"),),
         Rank.GENERAL,
     ),
     Cause(
@@ -448,7 +451,7 @@ CAUSES = (
             "it is for another CPU architecture (uname -m), or a script without a #! line",
             "它适用于其他 CPU 架构（uname -m），或是没有 #! 行的脚本",
         ),
-        (Line(b"Exec format error", _STARTER + rb"(?P<name>[^\s:]+): Exec format error"),),
+        (Line(b"xec format error", _STARTER + rb"(?P<name>[^\s:]+): [Ee]xec format error"),),
         Rank.GENERAL,
     ),
     Cause(

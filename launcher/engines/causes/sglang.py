@@ -170,7 +170,13 @@ CAUSES = (
         "scheduler_died",
         Text("scheduler process", "调度进程（scheduler）"),
         Text("", ""),
-        (Line(b"Exit code: -", rb"Exit code: (?P<status>-\d+)"),),
+        (
+            Line(b"Exit code: -", rb"Exit code: (?P<status>-\d+)"),
+            Line(
+                b"scheduler died during initialization",
+                rb"Rank \d+ scheduler died during initialization \(exit code: (?P<status>-\d+)\)",
+            ),
+        ),
         died=True,
     ),
     Cause(
@@ -182,6 +188,10 @@ CAUSES = (
         ),
         (
             Line(b"scheduler is dead", rb"Rank (?P<rank>\d+) scheduler is dead"),
+            Line(
+                b"scheduler died during initialization",
+                rb"Rank (?P<rank>\d+) scheduler died during initialization \(exit code: \d",
+            ),
             Line(
                 b"Scheduler or DataParallelController",
                 rb"Scheduler or DataParallelController (?P<rank>\d+) terminated with",

@@ -62,11 +62,16 @@ def table(engine: str) -> tuple[Cause, ...]:
     return tuple(cause for module in _TABLES[engine] for cause in module.CAUSES)
 
 
-def hints(engine: str, lines: Sequence[bytes]) -> dict[str, Text]:
+def run_by(engine: str, lines: Sequence[bytes]) -> str:
+    """Return the engine that printed a log: for `custom`, what its lines show, or an empty text."""
+    if engine != "custom":
+        return engine
+    return next((name for name, mark in _MARKS.items() if any(mark.search(line) for line in lines)), "")
+
+
+def hints(engine: str, lines: Sequence[bytes] = ()) -> dict[str, Text]:
     """Return the hints, by code, that name an engine's own options. lines: of the log; they show what `custom` runs."""
-    if engine == "custom":
-        engine = next((name for name, mark in _MARKS.items() if any(mark.search(line) for line in lines)), "")
-    return _HINTS.get(engine, {})
+    return _HINTS.get(run_by(engine, lines), {})
 
 
 def all_tables() -> dict[str, tuple[Cause, ...]]:

@@ -72,6 +72,10 @@ CAUSES = (
                 b"Unexpected error from cudaGetDeviceCount()",
                 rb"Unexpected error from cudaGetDeviceCount\(\)[^'\"]{0,120}(?P<why>Error 80[34]: [^'\"]{1,80})",
             ),
+            Line(
+                b"Driver/library version mismatch",
+                rb"[^'\"]{0,400}(?P<why>Driver/library version mismatch)",
+            ),
         ),
     ),
     Cause(
@@ -231,6 +235,24 @@ CAUSES = (
                 rb"[^'\"]{0,60}(?:CUDA error: |Triton Error \[CUDA\]: )(?P<why>an illegal memory access was encountered|device-side assert triggered|unspecified launch failure|misaligned address|an illegal instruction was encountered|uncorrectable ECC error encountered|unknown error)",
             ),
         ),
+    ),
+    Cause(
+        "gpu_xid",
+        Text("the GPU {gpu} reports Xid {code}: {why}", "GPU {gpu} 报告 Xid {code}：{why}"),
+        Text(
+            "13, 31, 43, 45: mostly a fault of the program, whose own error says more; 48, 63, 64, 94, 95: memory errors (ECC): "
+            "nvidia-smi -q -d ECC, reset or replace the GPU; 79: it is off the bus: power, slot, heat; 119, 120: its firmware "
+            "(GSP) hangs: reset it or reboot; others: NVIDIA's list of Xid errors",
+            "13、31、43、45：多为程序错误，程序自身的报错更具体；48、63、64、94、95：显存错误（ECC）：nvidia-smi -q -d ECC，重置或更换 GPU；"
+            "79：GPU 掉卡：检查供电、插槽和温度；119、120：固件（GSP）无响应：重置或重启；其他见 NVIDIA 的 Xid 列表",
+        ),
+        (
+            Line(
+                b"NVRM: Xid (",
+                rb"(?:\[ *[\d.+]{1,20}\] )?NVRM: Xid \(PCI:(?P<gpu>[\w:.]{4,40})\): (?P<code>\d{1,4}), (?P<why>.{1,200})",
+            ),
+        ),
+        Rank.GENERAL,
     ),
     Cause(
         "gpu_call_failed",

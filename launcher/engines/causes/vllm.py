@@ -365,6 +365,23 @@ CAUSES = (
         ),
     ),
     Cause(
+        "dtype_not_supported",
+        Text(
+            "FlashAttention 3 computes an fp8 KV cache in bfloat16 only",
+            "FlashAttention 3 对 fp8 的 KV cache 只支持以 bfloat16 计算",
+        ),
+        Text(
+            "use --dtype bfloat16, or leave --kv-cache-dtype out",
+            "使用 --dtype bfloat16，或去掉 --kv-cache-dtype",
+        ),
+        (
+            Line(
+                b"For FP8 input, output must have dtype BF16",
+                rb"For FP16/BF16 input, output must have the same dtype",
+            ),
+        ),
+    ),
+    Cause(
         "weights_missing",
         Text("the model has no weights: {path}", "模型没有权重（weights）：{path}"),
         Text(
