@@ -47,14 +47,6 @@ def check_connection(local: Address, peer: Address, secret: str) -> None:
     _check([*accepted, *_listener(known, peer)], peer, secret)
 
 
-def check_listener(host: str, port: int, secret: str) -> None:
-    """Raise StrangerError if a stranger listens at an address of this machine. secret: as for check_connection()."""
-    known = sockets(port)
-    for address in ("127.0.0.1", "::1") if host.rstrip(".").lower() == "localhost" else (host,):
-        peer = _plain((address, port))
-        _check(_listener(known, peer), peer, secret)
-
-
 def _check(found: list[TcpSocket], peer: Address, secret: str) -> None:
     for one in found:
         if not _may_have(one.uid, secret):

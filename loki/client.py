@@ -371,7 +371,9 @@ class LokiClient:
 
     def _connector(self) -> aiohttp.TCPConnector:
         if isinstance(self.settings, LocalLokiSettings):
-            return LocalConnector(self.settings.bearer_token_file, limit=self._connections)
+            return LocalConnector(
+                self.settings.bearer_token_file, limit=self._connections, sends_without=not self.settings.is_store
+            )
         return aiohttp.TCPConnector(limit=self._connections)
 
 

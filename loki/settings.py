@@ -1,14 +1,11 @@
 """The table `[loki]` of the configuration: the address of a Loki, TLS, proxy, credentials and tenant."""
 
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from tracetail.contract import http_settings
-from tracetail.contract.http_headers import AUTHORIZATION
-from tracetail.contract.port_owner import StrangerError, check_listener
 
 if TYPE_CHECKING:
     import ssl
@@ -54,15 +51,3 @@ class LocalLokiSettings(LokiSettings, frozen=True, kw_only=True):
 
     is_store: bool
     """Whether the embedded store should be there: then nothing at all is sent to a stranger."""
-
-    def headers(self) -> dict[str, str]:
-        """Return the headers of every request; no secret for a Loki of a stranger. Raises HttpSettingsError."""
-        found = super().headers()
-        if not self.is_store:
-            parts = urlsplit(self.url)
-            try:
-                port = parts.port or (443 if parts.scheme == "https" else 80)
-                check_listener(parts.hostname or "", port, self.bearer_token_file)
-            except StrangerError:
-                found.pop(AUTHORIZATION, None)
-        return found
