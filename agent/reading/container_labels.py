@@ -1,17 +1,19 @@
 """Labels of a container's log: from its path, or from what Docker or podman keeps near it."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
-from tracetail.contract.safe_open import read_file
+from tracetail.agent.reading.trusted_links import open_trusted
 
 _POD = re.compile(
     r"/pods/(?P<namespace>[a-z0-9.-]{1,253})_(?P<pod>[a-z0-9.-]{1,253})_[A-Za-z0-9-]{1,64}/(?P<container>[a-z0-9.-]{1,253})"
     r"/\d{1,10}\.log(?:\.[0-9-]{1,32})?$"
 )
 """A kubelet's `/var/log/pods/<namespace>_<pod>_<uid>/<container>/<restart>.log`."""
+_PODS = "/pods/"
 _POD_LINK = re.compile(
     r"/containers/(?P<pod>[a-z0-9.-]{1,253})_(?P<namespace>[a-z0-9.-]{1,253})_(?P<container>[a-z0-9.-]{1,253})"
     r"-[0-9a-f]{64}\.log$"
@@ -32,7 +34,8 @@ _COMPOSE = {"project": "com.docker.compose.project", "service": "com.docker.comp
 def container_labels(path: str) -> dict[str, str]:
     """Return the labels of the log at this path; none if it is no container's or cannot be known."""
     if match := _POD.search(path) or _POD_LINK.search(path):
-        return match.groupdict()
+        # Behind another /pods/ is a volume below /var/lib/kubelet/pods: there the pod chooses the names.
+        return match.groupdict() if _PODS not in path[: match.start()] else {}
     if _DOCKER.search(path):
         return _docker_labels(_read(Path(path).with_name(_DOCKER_CONFIG)))
     if match := _PODMAN.search(path):
@@ -43,7 +46,8 @@ def container_labels(path: str) -> dict[str, str]:
 def _read(path: Path) -> Any:
     """Return the content of a JSON file; None if it cannot be read."""
     try:
-        return json.loads(read_file(path, _CONFIG_MAX_BYTES))
+        with os.fdopen(open_trusted(path), "rb") as file:
+            return json.loads(file.read(_CONFIG_MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
 

@@ -9,12 +9,15 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
-from tracetail.contract.safe_open import open_file
+from tracetail.agent.reading.trusted_links import open_trusted
 
 _POD_PATH = re.compile(
-    r"/pods/(?P<namespace>[a-z0-9.-]{1,253})_(?P<pod>[a-z0-9.-]{1,253})_(?P<uid>[A-Za-z0-9-]{1,64})/[a-z0-9.-]{1,253}/"
+    r"(?P<namespace>[a-z0-9][a-z0-9.-]{0,252})_(?P<pod>[a-z0-9][a-z0-9.-]{0,252})_(?P<uid>[A-Za-z0-9-]{1,64})/[a-z0-9.-]{1,253}/"
 )
+_PODS = "/pods/"
+"""In front of it. Behind a second one, as in a volume below `/var/lib/kubelet/pods`, a pod chooses the names."""
 _LINE = re.compile(r'([A-Za-z0-9._/-]{1,317})=(".*")')
 _MAX_BYTES = 1 << 20
 _VALUE_MAX = 256
@@ -29,7 +32,7 @@ def pod_labels(path: str, template: str, wanted: Mapping[str, str]) -> dict[str,
         wanted: name in that file → label.
 
     """
-    match = _POD_PATH.search(path)
+    match = _POD_PATH.match(path.partition(_PODS)[2])
     if match is None or not template:
         return {}
     for name, value in match.groupdict().items():
@@ -58,7 +61,7 @@ def _unquote(text: str) -> str | None:
 
 def _read(path: str) -> str:
     try:
-        with os.fdopen(open_file(path), "rb") as file:
+        with os.fdopen(open_trusted(Path(path)), "rb") as file:
             return file.read(_MAX_BYTES).decode(errors="replace")
     except OSError:
         return ""

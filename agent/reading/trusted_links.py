@@ -3,11 +3,14 @@
 A glob reaches into directories of others (`/home/*/logs/*.log`), and the agent may read what they may not: its own
 secrets, for root's agent everything. A link among the logs would have it ship that. So a link counts if it belongs to
 root, to the agent's user, or to the owner of the file that it leads to, as with Apache's SymLinksIfOwnerMatch.
+Who is root in a container has the uid of root here, unless its users are mapped: a link in a pod's volume, as an
+emptyDir, counts within that volume only.
 Hard links to files of others the kernel refuses (fs.protected_hardlinks, proc_sys_fs(5)).
 """
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -18,6 +21,8 @@ _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS_MAX = 40
 """As many as the kernel follows (path_resolution(7))."""
 _DELETED = " (deleted)"
+_VOLUME = re.compile(r"(?P<volume>.*?/pods/[^/]+/volumes/[^/]+/[^/]+)/.")
+"""Of a pod, below the kubelet's directory."""
 
 
 def open_trusted(path: Path) -> int:
@@ -40,9 +45,16 @@ def open_trusted(path: Path) -> int:
                     "only if it belongs to root, to the agent's user or to the file's owner"
                 )
                 raise PermissionError(errno.EACCES, reason, os.fspath(path))
+        if (match := _VOLUME.match(os.fspath(path))) and not _is_beneath(found, match["volume"]):
+            reason = "a link in a pod's volume leads out of it: whoever is root in the pod may have made it"
+            raise PermissionError(errno.EACCES, reason, os.fspath(path))
         return open_file(f"/proc/self/fd/{found}")
     finally:
         os.close(found)
+
+
+def _is_beneath(descriptor: int, directory: str) -> bool:
+    return _place(descriptor).startswith(os.path.realpath(directory) + "/")
 
 
 def _place(descriptor: int) -> str:

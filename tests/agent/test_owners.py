@@ -171,6 +171,33 @@ async def test_a_link_of_root_or_of_the_files_owner_is_followed(
     await until(loki, "their own line")
 
 
+@pytest.mark.parametrize("way", ["file", "directory"])
+def test_a_link_in_a_pods_volume_leads_to_no_file_of_the_machine(tmp_path: Path, way: str) -> None:
+    """Who is root in the pod makes it, with the uid of root here. As in pkg/kubelet/kubelet_getters.go."""
+    secret = tmp_path / "etc" / "app.log"
+    secret.parent.mkdir()
+    secret.write_text("a secret")
+    volume = tmp_path / "kubelet" / "pods" / "3c5e" / "volumes" / "kubernetes.io~empty-dir" / "logs"
+    volume.mkdir(parents=True)
+    if way == "file":
+        (volume / "app.log").symlink_to(secret)
+        log = volume / "app.log"
+    else:
+        (volume / "sub").symlink_to("../../../../../../etc")
+        log = volume / "sub" / "app.log"
+    assert log.read_text() == "a secret"
+    with pytest.raises(PermissionError, match="leads out of it"):
+        open_trusted(log)
+    (volume / "run-1.log").write_text("own")
+    (volume / "current.log").symlink_to("run-1.log")
+    moved = tmp_path / "var-lib-kubelet"
+    moved.symlink_to(tmp_path / "kubelet")
+    for place in (volume, moved / volume.relative_to(tmp_path / "kubelet")):
+        descriptor = open_trusted(place / "current.log")
+        assert os.read(descriptor, 10) == b"own"
+        os.close(descriptor)
+
+
 def test_a_link_that_is_replaced_behind_the_look_leads_nowhere_else(tmp_path: Path) -> None:
     """Whoever owns the directory exchanges a file of his own and a link, thousands of times a second."""
     secret = tmp_path / "of-root"
