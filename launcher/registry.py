@@ -12,10 +12,14 @@ from typing import Any, NamedTuple
 
 from tracetail.contract import record
 from tracetail.contract.identity import is_launch_id
+from tracetail.contract.owned_files import user_name
 from tracetail.contract.record import LaunchDir, Record
 from tracetail.contract.safe_open import open_file
 from tracetail.contract.state import DIRECTORY_MODE, existing_state_dirs, launches_dir, make_directory
 
+CLAIMS_SECONDS = 60.0
+"""How long a start waits for others that claim ports and devices."""
+CLAIMS_POLL_SECONDS = 0.02
 LIVE_STATES = frozenset({record.STARTING, record.READY, record.UNHEALTHY, record.STOPPING})
 
 
@@ -161,6 +165,9 @@ def operation_lock(state_dir: Path, service: str, doing: dict[str, Any]) -> Iter
         except BlockingIOError:
             holder = _read_holder(descriptor)
             who = f" (pid {holder['pid']}, {holder.get('action', '?')})" if "pid" in holder else ""
+            locker = _locked_by(descriptor)
+            if locker is not None and locker != holder.get("pid"):  # who locks it need not write, or not the truth
+                who = f" (pid {locker}, user {_user_of(locker)})"
             zh = f"{service} 的另一个操作正在进行{who}"
             raise BusyError(f"another operation on {service} is running{who}", zh, holder) from None
         yield Operation(descriptor, doing)
@@ -170,13 +177,55 @@ def operation_lock(state_dir: Path, service: str, doing: dict[str, Any]) -> Iter
 
 @contextlib.contextmanager
 def claims_lock(state_dir: Path) -> Iterator[None]:
-    """Hold the lock for claiming ports and devices: between checking that they are free and claiming them."""
+    """Hold the lock for claiming ports and devices: between checking that they are free and claiming them.
+
+    Raises BusyError if others hold it for CLAIMS_SECONDS: a start does so for a moment, but whoever may read the
+    file can lock it.
+    """
     descriptor = _open_lock(state_dir, "claims.lock")
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        deadline = time.monotonic() + CLAIMS_SECONDS
+        while not _locks(descriptor):
+            if time.monotonic() >= deadline:
+                locker = _locked_by(descriptor)
+                who = "" if locker is None else f" (pid {locker}, user {_user_of(locker)})"
+                path = state_dir / "locks" / "claims.lock"
+                raise BusyError(
+                    f"{path} has been locked for {CLAIMS_SECONDS:.0f} s{who}",
+                    f"{path} 已被锁定 {CLAIMS_SECONDS:.0f} 秒{who}",
+                    {},
+                )
+            time.sleep(CLAIMS_POLL_SECONDS)
         yield
     finally:
         os.close(descriptor)
+
+
+def _locks(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _locked_by(descriptor: int) -> int | None:
+    """Return the pid of a process that holds a lock on an open file (/proc/locks, proc_locks(5)); None if unknown."""
+    status = os.fstat(descriptor)
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            fields = line.split()
+            if "->" not in fields and fields[1] == "FLOCK" and fields[5] == place and int(fields[4]) > 0:
+                return int(fields[4])
+    return None
+
+
+def _user_of(pid: int) -> str:
+    try:
+        return user_name(Path(f"/proc/{pid}").stat().st_uid)
+    except OSError:
+        return "?"
 
 
 def _open_lock(state_dir: Path, name: str) -> int:

@@ -235,3 +235,47 @@ def test_an_identical_start_joins_one_that_is_loading(world, tmp_path, wait_unti
             assert (first.wait(60), second.wait(60)) == (0, 0)
     assert len(world.launches()) == 1
     assert world.run("stop", "--model-name", "m").status == 0
+
+
+@pytest.fixture
+def locker():
+    """Return a function that has another process lock a file which it has open for reading only; its pid."""
+    running = []
+
+    def lock(path):
+        code = (
+            "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_SH); print(1, flush=True); input()"
+        )
+        command = [sys.executable, "-c", code, str(path)]
+        running.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        assert running[-1].stdout.readline()
+        return running[-1].pid
+
+    yield lock
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def test_a_start_waits_no_longer_than_a_minute_for_who_locks_the_claims_and_names_him(state_dir, locker, monkeypatch):
+    """Whoever may read the file can lock it, by flock(2), and never unlock it."""
+    with registry.claims_lock(state_dir):
+        pass
+    pid = locker(state_dir / "locks" / "claims.lock")
+    monkeypatch.setattr(registry, "CLAIMS_SECONDS", 0.1)
+    named = rf"claims.lock has been locked .* \(pid {pid}, user \w+\)"
+    with pytest.raises(registry.BusyError, match=named) as busy, registry.claims_lock(state_dir):
+        pass
+    assert f"pid {pid}" in busy.value.zh[0]
+
+
+def test_who_locks_a_service_is_named_whatever_the_file_says(state_dir, locker):
+    with registry.operation_lock(state_dir, "test/m", {"action": "stop"}):
+        pass
+    pid = locker(next((state_dir / "locks").glob("service-*.lock")))
+    named = rf"on test/m is running \(pid {pid}, user"
+    with (
+        pytest.raises(registry.BusyError, match=named),
+        registry.operation_lock(state_dir, "test/m", {"action": "stop"}),
+    ):
+        pass
