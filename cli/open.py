@@ -11,6 +11,7 @@ from tracetail.cli.language import both
 from tracetail.cli.log_choice import Choice, by_options, by_word
 from tracetail.cli.panel_address import add_token, answers, page
 from tracetail.contract import labels as names
+from tracetail.contract.port_owner import StrangerError
 from tracetail.contract.state import state_dir
 
 
@@ -42,7 +43,10 @@ def open_(config: str | None, what: str | None, trace_id: str | None, only_print
             )
         )
     shown = _shown(choice) if choice else {}
-    address = add_token(page(settings, **shown), settings, shown.get("traceId", ""))
+    try:
+        address = add_token(page(settings, **shown), settings, shown.get("traceId", ""))
+    except StrangerError as error:
+        fail(both(str(error), f"{settings.panel.listen} 上监听的是另一用户的程序，不能把令牌交给它：{error}"))
     click.echo(address)
     if not only_print and _has_browser() and click.launch(address):
         fail(both("no browser could be started: open the address above", "无法启动浏览器：请打开上面的地址"))

@@ -1,11 +1,13 @@
 """Addresses of the panel that a person opens: with a short-lived token behind the #, which no browser sends on."""
 
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
 from tracetail.cli.configuration import Configuration, local_url, secret_file
+from tracetail.contract.port_owner import check_connection
 from tracetail.contract.secret_file import SecretFileError
 
 TOKEN_SECONDS = 3600
@@ -37,10 +39,18 @@ def page(settings: Configuration, **shown: str) -> str:
 def add_token(address: str, settings: Configuration, trace_id: str = "") -> str:
     """Return the address of such a page with a token for a trace ("": for all).
 
-    Without one if this machine has not the secret of that panel.
+    Without one if this machine has not the secret of that panel. Raises StrangerError: whoever else listens in the
+    panel's place would make the page, and so read the token.
     """
     if settings.panel.url and not settings.panel.secret_file:
         return address  # the secret of this machine's state directory is not that of a panel elsewhere
+    path = settings.panel.secret_file or secret_file("panel", settings)
+    if path and not settings.panel.url:
+        with (
+            contextlib.suppress(ConnectionRefusedError, TimeoutError),
+            _connected("panel.listen", settings.panel.listen) as one,
+        ):
+            check_connection(one.getsockname()[:2], one.getpeername()[:2], path)
     return with_token(address, settings, trace_id)
 
 
@@ -51,9 +61,13 @@ def answers(settings: Configuration) -> bool:
 
 def listens(key: str, listen: str) -> bool:
     """Return whether a program of this machine listens at an address. key: the setting's name. Raises ValueError."""
-    address = urlsplit(local_url(key, listen))
     try:
-        socket.create_connection((address.hostname, address.port or 0), timeout=_CONNECT_SECONDS).close()
+        _connected(key, listen).close()
     except OSError:
         return False
     return True
+
+
+def _connected(key: str, listen: str) -> socket.socket:
+    address = urlsplit(local_url(key, listen))
+    return socket.create_connection((address.hostname, address.port or 0), timeout=_CONNECT_SECONDS)

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import socket
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from aiohttp import ClientSession, web
 from support import commands
 from support.launch_records import write_launch
+from support.other_user import NOBODY, needs_root
 
 from tracetail.contract import shared_secret
 from tracetail.loki.settings import LokiSettings
@@ -73,3 +75,17 @@ def test_a_panel_elsewhere_gets_no_token_of_this_machine():
     done = run_open("qwen", TRACETAIL_PANEL_URL="https://logs.example/tt/")
 
     assert done.stdout == f"https://logs.example/tt/panel?launchId={LAUNCH}&traceId=trace-7\n"
+
+
+@needs_root
+def test_no_token_is_given_to_a_page_of_somebody_else_at_the_panels_port(state):
+    os.seteuid(NOBODY.pw_uid)
+    try:
+        stranger = socket.create_server(("127.0.0.1", 0))
+    finally:
+        os.seteuid(0)
+    with stranger:
+        done = run_open("trace-7", TRACETAIL_PANEL_LISTEN=f"127.0.0.1:{stranger.getsockname()[1]}")
+    assert done.returncode == 1
+    assert "token=" not in done.stdout
+    assert "user nobody listens at port" in done.stderr
