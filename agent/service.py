@@ -10,7 +10,6 @@ from typing import Any
 
 from aiohttp import web
 
-from tracetail.agent import allocator
 from tracetail.agent.journal.database import Journal, journal_path
 from tracetail.agent.kafka_settings import KafkaSettings
 from tracetail.agent.launches.heartbeat_sender import HeartbeatSender
@@ -26,6 +25,7 @@ from tracetail.agent.settings import AgentSettings
 from tracetail.agent.shipping.delivery import Delivery
 from tracetail.agent.shipping.in_flight import ReadSlots
 from tracetail.agent.shipping.rate_limit import RateLimit
+from tracetail.contract import allocator
 from tracetail.contract.access import check_bind, parse_listen
 from tracetail.contract.request_time import limit_request_time
 from tracetail.contract.secret_file import read_secret

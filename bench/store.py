@@ -5,9 +5,12 @@
     queries      first page, text search and histogram: of launches at random, and of the largest launch
     while writing   the same, with another process pushing at full speed
 
+With --small it measures what queries in small launches cost, which most are: all servers in turns, so that what else
+the machine does meets each of them, and only CPU. `search again` asks for one launch again and again.
+
 LOKI_URL and VICTORIALOGS_URL name the others; all get the same pushes and have to find the same. LOKI_PID and
 VICTORIALOGS_PID, if given, are the processes whose CPU and memory are measured; LOKI_DATA and VICTORIALOGS_DATA are
-their directories, whose size is.
+their directories, whose size is. LOKI_URL may as well be another version of this store.
 """
 
 import argparse
@@ -20,8 +23,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -37,6 +42,9 @@ REPEATS = 12
 SETTLE_SECONDS = 10
 """What a server gets to write what it was sent to its disk, and to merge it."""
 NEEDLE = "out of memory in step 77"
+QUESTIONS = ("first page", "search", "search (?i)", "histogram")
+SMALL_ROUNDS = 40
+SMALL_LINES = 1_700
 
 
 @contextmanager
@@ -131,25 +139,10 @@ def measure_queries(
 ) -> None:
     """Add the seconds of one round of queries to measured."""
     largest, *some = all_launches
-    end_ns = time.time_ns()
     rng = random.Random(round_number)
 
     def ask(what: str, launch: Launch) -> float:
-        asked = (launch.trace_id, start_ns, end_ns)
-        if what == "page":
-            took, found = client.page(*asked, PAGE)
-            expected = min(PAGE, launch.lines)
-        elif what == "histogram":
-            took, by_level = client.histogram(*asked)
-            found, expected = sum(by_level.values()), launch.lines
-        else:
-            ignore_case = what == "search (?i)"
-            text = NEEDLE.upper() if ignore_case else NEEDLE
-            took, found = client.search(*asked, PAGE, text, ignore_case=ignore_case)
-            expected = min(PAGE, lines_with(launch, start_ns, NEEDLE))
-        if found != expected:
-            raise SystemExit(f"{what} of {launch.trace_id}: found {found}, expected {expected}")
-        return took
+        return asked(client, what, launch, start_ns)
 
     def repeat(name: str, one: Callable[[], float]) -> None:
         seconds, cpu_each = measured.setdefault(name, ([], []))
@@ -157,15 +150,29 @@ def measure_queries(
         seconds += [one() for _ in range(REPEATS)]
         cpu_each.append((cpu_seconds(process) - cpu) / REPEATS if process else 0.0)
 
-    ask("page", largest)
-    for name, what in (
-        ("first page", "page"),
-        ("search", "search"),
-        ("search (?i)", "search (?i)"),
-        ("histogram", "histogram"),
-    ):
-        repeat(f"{name}, any launch", lambda what=what: ask(what, rng.choice(some)))
-        repeat(f"{name}, {largest.lines:,} lines", lambda what=what: ask(what, largest))
+    ask("first page", largest)
+    for what in QUESTIONS:
+        repeat(f"{what}, any launch", lambda what=what: ask(what, rng.choice(some)))
+        repeat(f"{what}, {largest.lines:,} lines", lambda what=what: ask(what, largest))
+
+
+def asked(client: Client, what: str, launch: Launch, start_ns: int) -> float:
+    """Ask a server one of QUESTIONS about a launch, and check its answer; return the seconds that it took."""
+    about = (launch.trace_id, start_ns, time.time_ns())
+    if what == "first page":
+        took, found = client.page(*about, PAGE)
+        expected = min(PAGE, launch.lines)
+    elif what == "histogram":
+        took, by_level = client.histogram(*about)
+        found, expected = sum(by_level.values()), launch.lines
+    else:
+        ignore_case = what == "search (?i)"
+        text = NEEDLE.upper() if ignore_case else NEEDLE
+        took, found = client.search(*about, PAGE, text, ignore_case=ignore_case)
+        expected = min(PAGE, lines_with(launch, start_ns, NEEDLE))
+    if found != expected:
+        raise SystemExit(f"{what} of {launch.trace_id}: found {found}, expected {expected}")
+    return took
 
 
 @cache
@@ -229,26 +236,93 @@ def run(
         show("resident with queries, largest", f"{memory.end() / 1e6:.0f} MB", "< 150 MB")
 
 
+@dataclass
+class Small:
+    """A server in run_small, with the CPU milliseconds of a query in each round, by question."""
+
+    name: str
+    client: Client
+    process: psutil.Process | None
+    cpu_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def measure(self, name: str, one: Callable[[], float]) -> None:
+        if self.process is None:
+            raise SystemExit(f"{self.name}_PID has to name its process, whose CPU is measured")
+        used = cpu_seconds(self.process)
+        for _ in range(REPEATS):
+            one()
+        self.cpu_ms[name].append((cpu_seconds(self.process) - used) / REPEATS * 1e3)
+
+
+def run_small(servers: list[Small], start_ns: int) -> None:
+    """Measure the CPU of queries in launches of SMALL_LINES lines, and print least and median of the rounds."""
+    some = [Launch(number, SMALL_LINES) for number in range(1, 200)]
+    for server in servers:
+        for launch in some:
+            for body, _, _ in batches(launch, start_ns):
+                server.client.push(body)
+        wait_until_found(server.client, some[-1], start_ns)
+    for launch in some:
+        lines_with(launch, start_ns, NEEDLE)
+    time.sleep(SETTLE_SECONDS)
+    for round_number in range(SMALL_ROUNDS):
+        turn = round_number % len(servers)
+        for what in (*QUESTIONS, "search again"):
+            for server in (*servers[turn:], *servers[:turn]):
+                # Other launches for each question: what the one before it left in memory would help.
+                rng = random.Random(f"{round_number} {what}")
+                one = rng.choice(some)
+                question = what.removesuffix(" again")
+                server.measure(
+                    what,
+                    lambda server=server, one=one, rng=rng, question=question, again=question != what: asked(
+                        server.client, question, one if again else rng.choice(some), start_ns
+                    ),
+                )
+    first = servers[0]
+    for what, own in first.cpu_ms.items():
+        for server in servers:
+            each = server.cpu_ms[what]
+            ratio = "" if server is first else f"ratio to it {statistics.median(own) / statistics.median(each):.2f}"
+            value = f"CPU least {min(each):.2f}, median {statistics.median(each):.2f} ms"
+            show(f"{what}, {SMALL_LINES:,} lines: {server.name}", value, ratio)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=2_000_000)
     parser.add_argument("--launches", type=int, default=1000)
     parser.add_argument("--largest", type=int, default=100_000)
     parser.add_argument("--batch-bytes", type=int, default=1024 * 1024)
+    parser.add_argument("--small", action="store_true", help="queries in small launches only")
     options = parser.parse_args()
     options.start_ns = time.time_ns() - START_NS_AGO
+    others = [
+        (name, kind, url.rstrip("/"))
+        for name, kind in (("LOKI", LokiClient), ("VICTORIALOGS", VictoriaLogsClient))
+        if (url := os.environ.get(f"{name}_URL"))
+    ]
     with tempfile.TemporaryDirectory(prefix="tracetail-bench-") as directory:
         load = os.getloadavg()[0]
         print(f"\ntracetail store, Python {sys.version.split()[0]}, {os.cpu_count()} cores, load {load:.1f}")
         show("", "measured", "wanted")
         with running_store(Path(directory)) as (url, process):
+            if options.small:
+                servers = [Small("this store", LokiClient(url), process)]
+                servers += [Small(name, kind(at), process_of(name)) for name, kind, at in others]
+                run_small(servers, options.start_ns)
+                return
             run(LokiClient, url, process, Path(directory) / "store", options)
-    for name, kind in (("LOKI", LokiClient), ("VICTORIALOGS", VictoriaLogsClient)):
-        if url := os.environ.get(f"{name}_URL"):
-            print(f"\n{name} at {url}")
-            pid, data = os.environ.get(f"{name}_PID"), os.environ.get(f"{name}_DATA")
-            process = psutil.Process(int(pid)) if pid else None
-            run(kind, url.rstrip("/"), process, Path(data) if data else None, options)
+    for name, kind, url in others:
+        print(f"\n{name} at {url}")
+        data = os.environ.get(f"{name}_DATA")
+        run(kind, url, process_of(name), Path(data) if data else None, options)
+
+
+def process_of(name: str) -> psutil.Process | None:
+    """Return the process of another server, if it is named."""
+    pid = os.environ.get(f"{name}_PID")
+    return psutil.Process(int(pid)) if pid else None
 
 
 def wait_until_found(client: Client, launch: Launch, start_ns: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from tracetail.contract import allocator
 from tracetail.contract.request_time import limit_request_time
 from tracetail.contract.secret_file import SecretFile
 from tracetail.contract.state import state_dir
@@ -47,6 +48,7 @@ async def serve(
     secret: the bearer token that clients must send; it may be empty.
     on_listening: called with the store's URL once it accepts connections.
     """
+    allocator.tune_allocator()
     # Loads the grammar, so that the first query is not slow.
     parse("vector(1)")
     stop = asyncio.Event()
@@ -72,6 +74,7 @@ async def serve(
             try:
                 await runner.setup()
                 on_listening(await _listen(runner, host, port))
+                allocator.freeze()
                 await stop.wait()
             finally:
                 # In this order: requests that wait for the writer get their answer before it stops.

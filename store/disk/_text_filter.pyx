@@ -1,10 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Makes the filter of a text. What it is made of is described in text_filter.py, with the same constants."""
+"""Makes the filter of a text, and looks for a text in it.
 
+What a filter is made of is described in text_filter.py, with the same constants.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
+
+cdef extern from "<string.h>":
+    void* memmem(const void* text, size_t size, const void* needle, size_t needle_size) noexcept nogil
 
 cdef extern from *:
     """
@@ -42,6 +49,16 @@ cdef void add_run(unsigned char* marks, const unsigned char* text, Py_ssize_t si
                 if hashes[k] < smallest:
                     smallest = hashes[k]
             marks[smallest * GRAM_FACTOR >> (64 - BITS_LOG2)] = 1
+
+
+def is_in_text(bytes needle not None, text not None):
+    """Return whether a text contains the needle. text: an object that gives access to its bytes."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(text, &view, PyBUF_SIMPLE)
+    try:
+        return memmem(view.buf, view.len, PyBytes_AS_STRING(needle), len(needle)) != NULL
+    finally:
+        PyBuffer_Release(&view)
 
 
 def bits_of_text(bytes source not None):

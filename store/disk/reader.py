@@ -4,24 +4,37 @@ A snapshot is one read transaction: it sees the same entries, whatever is writte
 """
 
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import cramjam
 import orjson
 
 from tracetail.store.disk import block
 from tracetail.store.disk.block import BlockIndex, Labels, StoredBlock
 from tracetail.store.disk.counts import BlockCounts, decode_counts
 from tracetail.store.disk.database import Database
+from tracetail.store.disk.decoded_cache import DecodedCache
 from tracetail.store.disk.text_filter import decode_filter
 from tracetail.store.logql.matching import compile_matcher
 from tracetail.store.logql.tree import Matcher
 
 SELECTIVITY_COUNT_MAX = 1000
 """How many streams of an equality matcher are counted at most, to compare selectivities."""
+SMALL_STREAMS = 4
+SMALL_BLOCKS = 8
+SMALL_TEXT_BYTES = 512 * 1024
+SMALL_ENTRIES = 2_500
+"""What a SmallSnapshot finds, and opens, at most. Most launches are smaller."""
+SMALL_MATCHES = 200
+"""Lines of a block with a text or an expression: each takes up to 15 µs."""
+SMALL_CACHE_BYTES = 8 * 1024 * 1024
+_INDEX_ENTRY_BYTES = 64
+"""The approximate memory of an entry in a decoded index."""
 _CHUNK = 500
 
 
@@ -37,8 +50,15 @@ class BlockRef:
     text_bytes: int
 
 
+class NotSmallError(Exception):
+    """A query needs more than a SmallSnapshot has."""
+
+
 class Snapshot:
     """The database at the time when the snapshot was taken. Time ranges are start <= time < end, in nanoseconds."""
+
+    matches_max = sys.maxsize
+    """With more matching lines in a block a query is not small: NotSmallError is to be raised."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -113,11 +133,17 @@ class Snapshot:
 
     def _index(self, ref: BlockRef) -> BlockIndex:
         row = self._connection.execute("SELECT entries_index FROM block WHERE id = ?", (ref.id,)).fetchone()
-        return BlockIndex(row[0])
+        return self._decode_index(ref, row[0])
 
-    def _text(self, ref: BlockRef) -> bytes:
+    def _decode_index(self, _ref: BlockRef, data: bytes) -> BlockIndex:
+        return BlockIndex(data)
+
+    def _text(self, ref: BlockRef) -> cramjam.Buffer | bytes:
         row = self._connection.execute("SELECT entries_text FROM block WHERE id = ?", (ref.id,)).fetchone()
-        return block.decode_text(row[0], ref.text_bytes)
+        return self._decode_text(ref, row[0])
+
+    def _decode_text(self, ref: BlockRef, data: bytes) -> cramjam.Buffer | bytes:
+        return block.decode_text(data, ref.text_bytes)
 
     def label_names(self, start: int, end: int) -> list[str]:
         """Return the label names of the streams that may have entries in the range."""
@@ -137,6 +163,53 @@ class Snapshot:
         return sorted(row[0] for row in rows)
 
 
+class SmallSnapshot(Snapshot):
+    """A snapshot that tells within a fraction of a millisecond whether a query reads little.
+
+    Its methods raise NotSmallError where it does not.
+    """
+
+    matches_max = SMALL_MATCHES
+
+    def __init__(self, connection: sqlite3.Connection, cache: DecodedCache, entries_max: int) -> None:
+        super().__init__(connection)
+        self._cache = cache
+        self._entries_left = entries_max
+
+    def _candidates(self, selector: Sequence[Matcher], start: int, end: int) -> Iterator[tuple[int, str]]:
+        for matcher in selector:
+            if matcher.op == "=" and matcher.value:
+                # All of a label's value, whenever they were: what is counted is what is read.
+                rows = self._connection.execute(
+                    "SELECT s.id, s.labels, s.first, s.last FROM label l JOIN stream s ON s.id = l.stream "
+                    "WHERE l.name = ? AND l.value = ? LIMIT ?",
+                    (matcher.name, matcher.value, SMALL_STREAMS + 1),
+                ).fetchall()
+                if len(rows) <= SMALL_STREAMS:
+                    return ((row[0], row[1]) for row in rows if row[3] >= start and row[2] < end)
+        raise NotSmallError
+
+    def blocks(self, streams: Sequence[int], start: int, end: int) -> list[BlockRef]:
+        """Return the blocks of these streams that may have entries in the range."""
+        found = super().blocks(streams, start, end)
+        if len(found) > SMALL_BLOCKS or sum(ref.text_bytes for ref in found) > SMALL_TEXT_BYTES:
+            raise NotSmallError
+        return found
+
+    def open(self, ref: BlockRef) -> StoredBlock:
+        """Return a block."""
+        self._entries_left -= ref.count
+        if self._entries_left < 0:
+            raise NotSmallError
+        return super().open(ref)
+
+    def _decode_index(self, ref: BlockRef, data: bytes) -> BlockIndex:
+        return self._cache.get((ref.id, "index"), data, _INDEX_ENTRY_BYTES * ref.count, BlockIndex)
+
+    def _decode_text(self, ref: BlockRef, data: bytes) -> cramjam.Buffer | bytes:
+        return self._cache.get((ref.id, "text"), data, ref.text_bytes, partial(super()._decode_text, ref))
+
+
 def _int64(*times: int) -> tuple[int, ...]:
     """Return the times clamped to SQLite's 64-bit integers, which bound every stored time."""
     return tuple(min(max(time, -(2**63)), 2**63 - 1) for time in times)
@@ -149,22 +222,33 @@ class Reader:
         self._database = database
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
+        self._small: sqlite3.Connection | None = None
+        self._cache = DecodedCache(SMALL_CACHE_BYTES)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """Yield a snapshot, for the length of a with block."""
-        connection = self._connection()
-        connection.execute("BEGIN")
-        try:
-            yield Snapshot(connection)
-        finally:
-            connection.execute("COMMIT")
-
-    def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = self._database.reader()
-            self._connections.append(connection)
+            connection = self._local.connection = self._open()
+        with _transaction(connection):
+            yield Snapshot(connection)
+
+    @contextmanager
+    def small_snapshot(self, entries_max: int = SMALL_ENTRIES) -> Iterator[SmallSnapshot]:
+        """Yield a snapshot for one thread, which does not wait for a locked database.
+
+        entries_max: of the blocks that it opens. Raises sqlite3.OperationalError.
+        """
+        if self._small is None:
+            self._small = self._open()
+            self._small.execute("PRAGMA busy_timeout = 0")
+        with _transaction(self._small):
+            yield SmallSnapshot(self._small, self._cache, entries_max)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = self._database.reader()
+        self._connections.append(connection)
         return connection
 
     def close(self) -> None:
@@ -172,3 +256,12 @@ class Reader:
         for connection in self._connections:
             connection.close()
         self._connections.clear()
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")

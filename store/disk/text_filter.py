@@ -10,6 +10,7 @@ A block has no filter where the loop is not compiled (_text_filter.pyx), or if i
 that are no ASCII letters, but match one when case is ignored.
 """
 
+import functools
 import re
 
 import cramjam
@@ -23,6 +24,8 @@ WINDOW = 9
 TRIGRAM_FACTOR = 0x9E3779B1
 GRAM_FACTOR = 0x9E3779B97F4A7C15
 _RUN = re.compile(rb"[a-z0-9]{%d,}" % (GRAM + WINDOW - 1))
+_DECODED_MAX = 256
+"""The decoded filters that are kept: 3 MB. What is searched is searched again, with other texts."""
 _MATCH_ASCII = ("\u017f".encode(), "\u212a".encode())
 """Long s and the sign of kelvin."""
 
@@ -41,6 +44,7 @@ def encode_filter(text: bytes) -> bytes | None:
     return bytes(cramjam.zstd.compress(bits_of_text(text), ZSTD_LEVEL))
 
 
+@functools.lru_cache(maxsize=_DECODED_MAX)
 def decode_filter(data: bytes) -> bytes:
     """Return the filter. Raises CorruptBlockError."""
     try:

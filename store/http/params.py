@@ -20,6 +20,7 @@ SINCE_DEFAULT_NS = 3600 * 10**9
 LABELS_SINCE_DEFAULT_NS = 6 * SINCE_DEFAULT_NS
 STEPS_DEFAULT = 250
 INT64_MAX = 2**63 - 1
+_WHOLE = re.compile(r"-?\d+", re.ASCII)
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h|d|w|y))+")
 
@@ -58,7 +59,7 @@ def parse_time(text: str) -> int:
     Raises ParameterError.
     """
     try:
-        if re.fullmatch(r"-?\d+", text, re.ASCII) and len(text) <= 20:
+        if _WHOLE.fullmatch(text) and len(text) <= 20:
             return _in_range(int(text) * (10**9 if len(text) <= 10 else 1), text)
         if "." in text and "T" not in text.upper():
             # Loki rounds a decimal number of seconds to milliseconds.

@@ -1,6 +1,6 @@
 """The store's HTTP application: Loki's paths, and pages about the store itself.
 
-The event loop only moves bytes: queries run in threads, and pushes are decoded and stored in threads.
+The event loop moves bytes and answers small queries. Others run in threads; pushes are decoded and stored in threads.
 """
 
 import time

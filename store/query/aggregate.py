@@ -103,7 +103,7 @@ def _range(
             continue
         if is_excluded(snapshot, ref, pipeline):
             continue
-        scan = BlockScan(pipeline, stream, snapshot.open(ref), start, end)
+        scan = BlockScan(snapshot, pipeline, stream, ref, start, end)
         if len(scan.positions):
             counter.add(scan, grouping)
             budget.check_memory(counter.used_bytes)

@@ -49,6 +49,13 @@ def passes_all(stage: LineFilter) -> bool:
     return not stage.op.startswith("!") and "" in stage.values
 
 
+def is_of_texts(stage: LineFilter) -> bool:
+    """Return whether a filter looks for texts only, with or without their case: other expressions may take long."""
+    return not stage.op.endswith("~") or all(
+        _literal(value.removeprefix(_IGNORE_CASE)) is not None for value in stage.values
+    )
+
+
 @functools.lru_cache(maxsize=256)
 def _required_bits(op: str, value: str) -> frozenset[int]:
     """Return the bits that the filter of each text with a passing line has."""

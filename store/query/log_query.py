@@ -61,7 +61,7 @@ def run_log_query(snapshot: Snapshot, request: LogRequest, budget: Budget) -> li
             start, end = (max(start, last), end) if request.backward else (start, min(end, last + 1))
         if is_excluded(snapshot, ref, pipeline):
             continue
-        scan = BlockScan(pipeline, streams[ref.stream], snapshot.open(ref), start, end)
+        scan = BlockScan(snapshot, pipeline, streams[ref.stream], ref, start, end)
         all_precede = bool(kept) and _is_beyond(ref, kept[-1].time, backward=request.backward)
         limit = request.limit - len(kept) if all_precede else request.limit
         found = _entries(scan, ref, limit, backward=request.backward)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Literal
 
-from tracetail.store.disk.block import Column, Labels, StoredBlock, taken
-from tracetail.store.disk.reader import BlockRef, Snapshot
+from tracetail.store.disk.block import Column, Labels, taken
+from tracetail.store.disk.reader import BlockRef, NotSmallError, Snapshot
 from tracetail.store.logql.matching import compile_regex
 from tracetail.store.logql.tree import LogQLError
 from tracetail.store.query.labels import LabelSet, result_labels
@@ -29,19 +29,22 @@ Key = tuple[int, ...]
 class BlockScan:
     """The positions and labels of the entries of one block that pass a pipeline."""
 
-    __slots__ = ("_by_key", "_parsed", "_pipeline", "_stream", "block", "positions")
+    __slots__ = ("_by_key", "_matches_max", "_parsed", "_pipeline", "_stream", "block", "positions")
 
-    def __init__(self, pipeline: Pipeline, stream: Labels, block: StoredBlock, start: int, end: int) -> None:
+    def __init__(
+        self, snapshot: Snapshot, pipeline: Pipeline, stream: Labels, ref: BlockRef, start: int, end: int
+    ) -> None:
         """Scan the entries of a block of this stream with start <= time < end."""
-        self.block = block
+        self.block = snapshot.open(ref)
         self.positions: Sequence[int] = ()
+        self._matches_max = snapshot.matches_max
         self._pipeline = pipeline
         self._stream = stream
         self._parsed: dict[int, LabelSet] | None = None
         self._by_key: dict[Key, LabelSet | None] = {}
         if not all(self._is_in_text(test) for test in pipeline.line_tests):
             return
-        low, high = block.index.between(start, end)
+        low, high = self.block.index.between(start, end)
         if low >= high:
             return
         passing = self._passing(low, high)
@@ -121,7 +124,7 @@ class BlockScan:
             in_text = _multiline(pattern)
             if in_text is None or in_text.search(self.block.text) is not None:
                 return True
-        return any(needle in self.block.text for needle in test.needles)
+        return any(self.block.has_text(needle) for needle in test.needles)
 
     def _matching(self, tests: list[LineTest], low: int, high: int) -> list[int]:
         """Return the positions of the lines that pass all tests, in order."""
@@ -152,10 +155,15 @@ class BlockScan:
             i = bisect_right(starts, at, low, high) - 1
             if at + size <= starts[i] + lengths[i]:
                 found.append(i)
+                self._check_matches(len(found))
                 at = starts[i + 1]
             else:
                 at += 1
         return found
+
+    def _check_matches(self, number: int) -> None:
+        if number > self._matches_max:
+            raise NotSmallError
 
     def _lines_with_regex(self, pattern: str, low: int, high: int) -> list[int]:
         """Search the whole text with an expression that finds at least the matching lines, and verify each.
@@ -166,9 +174,10 @@ class BlockScan:
         regex = compile_regex(pattern)
         in_text = _multiline(pattern)
         if in_text is None:
+            self._check_matches(high - low)
             return [i for i in range(low, high) if regex.search(self.block.line(i)) is not None]
         text, starts = self.block.text, self.block.starts
-        found = []
+        found, tried = [], 0
         at, stop = starts[low], starts[high - 1] + self.block.index.lengths[high - 1]
         while at <= stop:
             match = in_text.search(text, at, stop)
@@ -177,6 +186,8 @@ class BlockScan:
             i = min(bisect_right(starts, match.start(), low, high) - 1, high - 1)
             if regex.search(self.block.line(i)) is not None:
                 found.append(i)
+            tried += 1
+            self._check_matches(tried)
             at = starts[i + 1]
         return found
 

@@ -6,7 +6,7 @@ import pytest
 
 HELD_BELOW_ONE_THAT_STAYS = """
 from pathlib import Path
-from tracetail.agent import allocator
+from tracetail.contract import allocator
 
 def resident_mib():
     return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) >> 10
