@@ -435,6 +435,10 @@ SLOW = [
     'password="a"b',
     "a:@tcp(",
     "mc alias set ",
+    "api_key=['a)",
+    "user x identified by ",
+    "ossutil x",
+    "mongosh x ",
 ]
 
 
