@@ -144,6 +144,16 @@ class Plan(TypedDict):
     """Of a launch that `tracetail run` has started."""
 
 
+def own_key_file(settings: Plan) -> str:
+    """Return the file of the API key if the process that gets it has to be of this user; "" if there is none.
+
+    In a container, and behind a command of the user's own, the server may run as any user.
+    """
+    params = settings["params"]
+    elsewhere = settings["container"] is not None or params.get("command") or params.get("engine") == "custom"
+    return "" if elsewhere else settings["apiKeyFile"]
+
+
 def plan_path(launch: LaunchDir) -> Path:
     """Return the path of a launch's plan."""
     return launch.path / "plan.json"

@@ -51,6 +51,8 @@ class Target(NamedTuple):
     port: int
     api_key: str = ""
     tls: bool = False
+    own_key_file: str = ""
+    """The file of the key, if it is sent only to who may read it (plan.own_key_file)."""
 
 
 def connect_host(host: str) -> str:
@@ -154,6 +156,8 @@ def request(
         head += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
     try:
         with _connect(target, timeout) as plain:
+            if target.api_key and target.own_key_file:
+                _refuse_stranger(plain, target.own_key_file)
             connection = _tls_context().wrap_socket(plain) if target.tls else plain
             connection.sendall("\r\n".join([*head, "", ""]).encode() + data)
             received = _receive(connection, time.monotonic() + timeout)
@@ -171,6 +175,13 @@ def _connect(target: Target, timeout: float) -> "socket.socket":
     import socket  # noqa: PLC0415  (before there is a server, a keeper does not wait for this import)
 
     return socket.create_connection((target.host, target.port), timeout)
+
+
+def _refuse_stranger(connection: "socket.socket", key_file: str) -> None:
+    """Raise StrangerError if another user listens: engines bind their port minutes after they were started."""
+    from tracetail.contract.port_owner import check_connection  # noqa: PLC0415  (only with a key)
+
+    check_connection(connection.getsockname()[:2], connection.getpeername()[:2], key_file)
 
 
 @functools.cache

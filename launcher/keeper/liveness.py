@@ -76,6 +76,7 @@ class Liveness(threading.Thread):
         self._ready = settings["ready"]
         self._liveness = settings["liveness"]
         self._key_file = settings["apiKeyFile"]
+        self._own_key_file = plan.own_key_file(settings)
         self._tls = tls
         self._wake = wake
         self._watch = StoppedProcesses(members)
@@ -120,7 +121,8 @@ class Liveness(threading.Thread):
         if self._key_file:
             with contextlib.suppress(SecretFileError):
                 api_key = read_secret("apiKeyFile", self._key_file)
-        target = probe.Target(probe.connect_host(self._ready["host"]), self._ready["port"], api_key, self._tls)
+        host = probe.connect_host(self._ready["host"])
+        target = probe.Target(host, self._ready["port"], api_key, self._tls, self._own_key_file)
         try:
             self._check(target)
         except probe.ProbeError as error:

@@ -117,7 +117,9 @@ class Readiness:
         if self._settings["apiKeyFile"]:
             with contextlib.suppress(SecretFileError):
                 api_key = read_secret("apiKeyFile", self._settings["apiKeyFile"])
-        self._probe = ReadinessProbe(self._ready, api_key, self._wake, self._foreign_listener)
+        self._probe = ReadinessProbe(
+            self._ready, api_key, plan.own_key_file(self._settings), self._wake, self._foreign_listener
+        )
         self._probe.start()
 
 
@@ -125,14 +127,21 @@ class ReadinessProbe(threading.Thread):
     """Probes the server at intervals until it is ready."""
 
     def __init__(
-        self, ready: plan.ReadyPlan, api_key: str, wake: Callable[[], None], foreign_listener: Callable[[], str]
+        self,
+        ready: plan.ReadyPlan,
+        api_key: str,
+        own_key_file: str,
+        wake: Callable[[], None],
+        foreign_listener: Callable[[], str],
     ) -> None:
         super().__init__(name="probe", daemon=True)
         self._ready = ready
         self._wake = wake
         self._foreign_listener = foreign_listener
         self._stopped = threading.Event()
-        self._target = probe.Target(probe.connect_host(ready["host"]), ready["port"] or 0, api_key, ready["tls"])
+        self._target = probe.Target(
+            probe.connect_host(ready["host"]), ready["port"] or 0, api_key, ready["tls"], own_key_file
+        )
         self.passed = False
         self.failure = ""
         """Why the smoke test failed: further probes would not help."""

@@ -60,7 +60,7 @@ def _check(action: str, launch: registry.Launch, smoke_test: Smoke | None) -> Re
     except SecretFileError as error:
         raise ParametersError(str(error)) from error
     tls = launch.record.get("url", "").startswith("https:")
-    target = probe.Target(probe.connect_host(ready["host"]), ready["port"], key, tls)
+    target = probe.Target(probe.connect_host(ready["host"]), ready["port"], key, tls, plan.own_key_file(settings))
     try:
         if smoke_test is None:
             probe.warm_up(target, path, ready["servedName"])
