@@ -19,6 +19,7 @@ from tracetail.agent.reading.file_names import path_of
 from tracetail.agent.reading.file_source import FileSource
 from tracetail.agent.reading.launch_source import LaunchSource
 from tracetail.agent.reading.open_files import OpenFiles
+from tracetail.agent.reading.rotation import BeingRotatedError
 from tracetail.agent.reading.unpacked import StillUnpackingError
 from tracetail.contract.state import launches_dir
 
@@ -26,8 +27,8 @@ log = logging.getLogger(__name__)
 
 APPEARED_SECONDS = 0.01
 """Pause after a look at what has appeared, so that many changes cost little."""
-UNPACKING_SECONDS = 0.2
-"""How often it is looked whether a log that was compressed is unpacked."""
+LOOK_AGAIN_SECONDS = 0.2
+"""How often it is looked whether a log that was compressed is unpacked, or one that is being rotated has its name."""
 STOP_SECONDS = 5.0
 """How long stopping may take; what is not acknowledged then stays in the journal."""
 
@@ -198,8 +199,8 @@ class FollowLoop:
         try:
             await self._pipeline.ship(followed)
             followed.error = ""
-        except StillUnpackingError:
-            followed.not_before = time.monotonic() + UNPACKING_SECONDS
+        except (StillUnpackingError, BeingRotatedError):
+            followed.not_before = time.monotonic() + LOOK_AGAIN_SECONDS
         except Exception as error:  # noqa: BLE001  (an error of one log must not stop the others)
             self._handle_error(followed, error)
         finally:

@@ -382,7 +382,7 @@ class FileSource(Source):
         if reader.packed is None and (reader.device, reader.inode) != (row.device, row.inode):
             self._mark_done(row)
             row = self._add_row(reader, row)
-        self._here.hold(reader, row)
+        self._here.hold(reader, row, settled=True)
 
     def _not_found(self) -> list[FileRow]:
         """Return the rows of files that were not read to their ends, are not open, and not reported as lost."""
@@ -393,14 +393,17 @@ class FileSource(Source):
     def _add_missed(self, last: FileRow, *, created_since_ns: int = 0) -> bool:
         """Add files that were renamed before they were seen at the path, oldest first; return whether there are any.
 
-        last: was read before them. created_since_ns: only those that were created since then.
+        last: was read before them. created_since_ns: only those that were created since then. Raises
+        BeingRotatedError.
         """
         waiting = sum(not file.drained for file in self._here.files)
         if waiting >= COMING_MAX:
             return False  # the rest is looked for when the last of these is read
         count = len(self._here.files)
         # What was rotated away after the next one is found when that one is read.
-        before = self._coming[0].reader if self._coming else None
+        left = [file for file in self._here.files if file.left_at]
+        later = [file.reader for file in itertools.dropwhile(lambda file: file.row is not last, left)][1:]
+        before = next(iter([*later, *(coming.reader for coming in self._coming)]), None)
         for _ in range(rotation.LOOKS_MAX):
             room = COMING_MAX - waiting - len(self._here.files) + count
             opened = self._here.identities() | self._coming_identities()
@@ -413,16 +416,18 @@ class FileSource(Source):
                 self._here,
                 created_since_ns=created_since_ns,
                 before=before,
-                elsewhere=self._here.rotated_to(),
+                rotated=self._here.rotated(),
             )
-            with contextlib.suppress(rotation.BeingRotatedError):
+            try:
                 for reader, status in itertools.islice(found, room):
                     row = self._add_row(reader)
                     # seen_ns: those that were missed after it have changed after it, not after this moment.
                     row.device, row.inode, row.seen_ns = status.st_dev, status.st_ino, status.st_mtime_ns
                     self._here.hold(reader, row)
-                break
-        return len(self._here.files) > count
+                return len(self._here.files) > count
+            except rotation.BeingRotatedError as error:
+                rotating = error
+        raise rotating
 
     def _report_unseen(self, file: OpenedFile) -> None:
         """Report that files after this one may be lost, if it is a container's, and was deleted by its rotation.
@@ -486,7 +491,8 @@ class FileSource(Source):
         it is not known when their content was written.
         """
         since = FileRow(self.key, 0, 0, b"", seen_ns=self._listed_ns)
-        self._add_missed(since, created_since_ns=self._listed_ns)
+        with contextlib.suppress(rotation.BeingRotatedError):
+            self._add_missed(since, created_since_ns=self._listed_ns)
 
     def _saved_anew(self, reader: FileReader, *, created: bool) -> FileRow | None:
         """Return the row of a file that replaces the one read last, and begins with all that was read of that."""
@@ -539,7 +545,7 @@ class FileSource(Source):
         else:
             self._mark_done(row)
         if copy is not None:
-            self._here.hold(copy, self._add_row(copy, row))
+            self._here.hold(copy, self._add_row(copy, row), settled=True)
         reader.restart()
         file.row = self._add_row(reader)
         file.shrunk_at = 0.0

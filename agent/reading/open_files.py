@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ SOFT_LIMIT = 400
 """While more files are open, those that are read to their end are closed."""
 HARD_LIMIT = 800
 """While more files are open, each is closed as soon as it is read to its end."""
+FORMER_MAX = 256
+"""Number of files that are remembered though their inode is another file's by now."""
 DESCRIPTORS_FOR_OTHERS = 64
 """Of the process's descriptors: journal, sockets, inotify, records of launches, and some to spare."""
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
@@ -41,6 +44,8 @@ class OpenFiles:
 
     owners: dict[Identity, tuple[str, FileRow]] = field(default_factory=dict)
     """The source's key and its row for the file: an inode may be reused for another file."""
+    former: deque[tuple[str, FileRow]] = field(default_factory=lambda: deque(maxlen=FORMER_MAX))
+    """Sources and rows of files whose inode was used again since, the newest of them."""
     paths: set[str] = field(default_factory=set)
     """The keys of the sources that discovery has found."""
     held: dict[Identity, list[FileReader]] = field(default_factory=dict)
@@ -156,8 +161,19 @@ class OpenFiles:
         """Return whether no source other than `key` reads this file, or has read all of it."""
         return self.begin_of(reader, key) is not None
 
+    def was_read(self, reader: FileReader, key: str) -> bool:
+        """Return whether a file has just the content of one that a source other than `key` has read.
+
+        A glob may match the name that a rotated file had before it was compressed.
+        """
+        rows = [row for owner, row in [*self.owners.values(), *self.former] if owner != key and row.head]
+        return any(row.position == reader.size and reader.continues(row) for row in map(self._as_read, rows))
+
     def assign(self, row: FileRow, key: str) -> None:
         """Assign a file to the source `key`."""
+        before = self.owners.get((row.device, row.inode))
+        if before is not None and before[0] != key:
+            self.former.append(before)
         self.owners[row.device, row.inode] = key, row
 
     def hold(self, reader: FileReader) -> None:

@@ -14,12 +14,15 @@ FLUSH_AFTER_SECONDS = 2.0
 DRAIN_SECONDS = 1.0
 """The next file is read when one that is no longer at its path has not changed for this time: its writer may still
 have it open."""
+DRAIN_MAX_SECONDS = 5.0
+"""However often it changes, the next file is read after this time: one of several writers may never leave it."""
 LINGER_SECONDS = 60.0
 """A file that is no longer at its path stays open until it has not changed for this time."""
 SETTLE_SECONDS = 0.3
 """A file that has become shorter is looked at again after this time: a program that saves it anew may be writing."""
 NULS_AGAIN_SECONDS = 5.0
 """Space that is reserved for text to come is looked through again after this time, if the file has changed."""
+_UNSEEN = (-1, -1)
 
 
 class Then(Enum):
@@ -50,7 +53,7 @@ class OpenedFile:
     """It had nothing when it was opened, and nothing was read of it since."""
     is_text: bool = False
     """It was found to be text; False until there is some."""
-    _seen: tuple[int, int] = (-1, -1)
+    _seen: tuple[int, int] = _UNSEEN
     """Size and modification time at the last poll."""
     _nuls_at: float = 0.0
 
@@ -59,9 +62,15 @@ class OpenedFile:
         """Device and inode of the open file."""
         return self.reader.device, self.reader.inode
 
-    def leave(self) -> None:
-        """Note that it was not at the path when it was found: nothing is waited for before the next file is read."""
-        self.left_at = self.changed_at = time.monotonic() - DRAIN_SECONDS - 1
+    def leave(self, *, settled: bool) -> None:
+        """Note that it was not at the path when it was found.
+
+        settled: nothing is waited for before the next file is read; otherwise its last change counts, which may be
+        long ago.
+        """
+        enough = DRAIN_SECONDS + 1
+        ago = enough if settled else min(max(0.0, time.time() - self.reader.status().st_mtime), enough)
+        self.left_at = self.changed_at = time.monotonic() - ago
 
     def quiet_seconds(self, now: float) -> float:
         """Return for how long it has neither changed nor left the path."""
@@ -78,15 +87,16 @@ class OpenedFile:
         seen = status.st_size, status.st_mtime_ns
         if seen == self._seen:
             return False
+        if self._seen != _UNSEEN:
+            self.changed_at = now
         self._seen = seen
-        self.changed_at = now
         return True
 
     def has_work(self, now: float) -> bool:
         """Return whether there is something to do though it has not changed: wait no longer, or flush."""
         if self.shrunk_at:
             return now - self.shrunk_at > SETTLE_SECONDS
-        if self.left_at and not self.drained and self.quiet_seconds(now) > DRAIN_SECONDS:
+        if self.left_at and not self.drained and not self.is_draining(now):
             return True
         if self.reader.size < self.row.position:
             return True
@@ -109,7 +119,8 @@ class OpenedFile:
 
     def is_draining(self, now: float) -> bool:
         """Return whether it has left the path, and its writer may be about to go on."""
-        return self.left_at > 0 and not self.drained and self.quiet_seconds(now) <= DRAIN_SECONDS
+        waits = self.quiet_seconds(now) <= DRAIN_SECONDS and now - self.left_at <= DRAIN_MAX_SECONDS
+        return self.left_at > 0 and not self.drained and waits
 
     def has_lingered(self, now: float) -> bool:
         """Return whether it need not stay open any longer: it left the path, and its writer seems to be done."""

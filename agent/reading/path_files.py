@@ -63,9 +63,9 @@ class PathFiles:
         """Return the open files, the one at the path last."""
         return sorted(self.files, key=lambda file: not file.left_at)
 
-    def rotated_to(self) -> set[Path]:
-        """Return the directories, other than the path's own, that files of the path are in by now (`olddir`)."""
-        return {file.reader.directory for file in self.files if file.left_at} - {self._path.parent}
+    def rotated(self) -> set[Path]:
+        """Return where the files that left the path are by now, and are called."""
+        return {file.reader.place for file in self.files if file.left_at}
 
     def identities(self) -> set[tuple[int, int]]:
         """Return device and inode of each open file."""
@@ -94,14 +94,18 @@ class PathFiles:
             for file in self.files
         )
 
-    def hold(self, reader: FileReader, row: FileRow) -> None:
-        """Add an opened file to those that are read."""
+    def was_read(self, reader: FileReader) -> bool:
+        """Return whether a file has the content of one that another source has read."""
+        return self._open_files.was_read(reader, self._key)
+
+    def hold(self, reader: FileReader, row: FileRow, *, settled: bool = False) -> None:
+        """Add an opened file to those that are read. settled: if it is not at the path, its writer left it before."""
         file = OpenedFile(row, reader, was_empty=not reader.size)
         self._open_files.hold(reader)
         self._open_files.assign(row, self._key)
         at_path = self.status()
         if at_path is None or file.identity != (at_path.st_dev, at_path.st_ino):
-            file.leave()
+            file.leave(settled=settled)
         self.files.append(file)
 
     def drop(self, file: OpenedFile) -> None:

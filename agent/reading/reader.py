@@ -89,9 +89,9 @@ class FileReader:
             return str(self.path)
 
     @property
-    def directory(self) -> Path:
-        """The directory that the file, or the compressed one that it was unpacked from, is in now."""
-        return (self.packed or Path(self.real_path())).parent
+    def place(self) -> Path:
+        """Where the file, or the compressed one that it was unpacked from, is now."""
+        return self.packed or Path(self.real_path())
 
     @property
     def open_path(self) -> str:

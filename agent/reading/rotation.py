@@ -6,9 +6,10 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from tracetail.agent.model import FileRow
 from tracetail.agent.reading.reader import FileReader
@@ -36,23 +37,36 @@ class Opener(Protocol):
     def has_all_of(self, reader: FileReader) -> bool:
         """Return whether a file is a copy of the beginning of one that the source has open."""
 
+    def was_read(self, reader: FileReader) -> bool:
+        """Return whether a file has the content of one that another source has read."""
+
 
 _MUST_RAISE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """These say nothing about the file: it may be opened later."""
 _DIRECTORIES_MAX = 64
 """Of a directory, at most so many in it are searched (logrotate's `olddir`)."""
-_SEPARATOR = r"(?:[.-]|_(?=\d{6}|\d{4}-\d\d))"
-"""Before a rotation's number or date; `_` before a date only, since server_8001.log is the log of a port."""
+_SEPARATOR = r"(?:[.-]|__?(?=\d{6}|\d{4}-\d\d))"
+"""Before a rotation's number or date; `_` before a date only, since server_8001.log is the log of a port.
+pm2-logrotate writes two of them."""
 _ROTATION = r"(?:\d[\d.T:_-]*|old|bak)"
 _DATED = r"\d[\d.T:_-]*"
+_TAI64N = r"@[0-9a-f]{24}"
+_OF_CURRENT = rf"{_TAI64N}\.[su]"
+"""Old files of multilog, s6-log and svlogd, whose log is called `current`."""
 _CLOCK_TICK_NS = 20_000_000
 """The times of files are those of the last tick of the kernel's clock."""
 _NUMBERED = re.compile(rf"\.(\d{{1,4}})(?:{'|'.join(map(re.escape, ENDINGS))})?$")
 _NUMBER = re.compile(r"\d+")
+_VARIES = re.compile(rf"{_TAI64N}|\d+")
+"""What differs in the names of files that were rotated away from one path."""
+_LATE_NS = 1_000_000_000
+"""A writer may go on for this time with a file that was rotated away."""
+_COPY_NS_PER_BYTE = 50
+"""Of a slow disk: 20 MB/s."""
 
 
-class BeingRotatedError(Exception):
-    """A file was renamed between the look at its directory and its opening."""
+class BeingRotatedError(BlockingIOError):
+    """Files were renamed while they were looked for; look again a moment later."""
 
 
 def find_file(path: Path, row: FileRow, opener: Opener) -> FileReader | None:
@@ -137,7 +151,7 @@ def find_missed(
     *,
     created_since_ns: int = 0,
     before: FileReader | None = None,
-    elsewhere: Iterable[Path] = (),
+    rotated: Iterable[Path] = (),
 ) -> Iterator[tuple[FileReader, os.stat_result]]:
     """Yield readers of files that were at path, and renamed, before a poll could see them; oldest first.
 
@@ -150,7 +164,7 @@ def find_missed(
         created_since_ns: only files that were created since then, and no compressed ones, which are younger than
             their content.
         before: only files that were rotated away before this one; None for any.
-        elsewhere: further directories to look in, because files from this path were found there.
+        rotated: where files from this path were found. Others are looked for there, and by names like theirs.
 
     Raises BeingRotatedError: there may be others than those that were returned.
 
@@ -159,10 +173,12 @@ def find_missed(
     known = {(row.device, row.inode, row.seen_ns) for row in rows}
     """A packed one that was found is not unpacked again."""
 
-    candidates = _by_age(path, last, elsewhere, packed=not created_since_ns)
+    rotated = set(rotated)
+    candidates = _by_age(path, last, rotated, packed=not created_since_ns)
     # Where the clock was ahead when the last file was seen, and is right now, that file's last change is earlier.
     own = [file.st_mtime_ns for _, file in candidates if (file.st_dev, file.st_ino) == (last.device, last.inode)]
     since = min([last.seen_ns, *own]) - _CLOCK_TICK_NS
+    doubtful = {file for file, _ in candidates if _is_doubtful(file, path)} | set(_named_like(path, rotated))
 
     def is_meant(status: os.stat_result, age: tuple[int, int]) -> bool:
         is_new = status.st_mtime_ns >= since and (until is None or age < until)
@@ -180,29 +196,105 @@ def find_missed(
         if reader is None:
             continue
         is_young = not created_since_ns or (reader.birth_time_ns() or 0) >= created_since_ns - _CLOCK_TICK_NS
-        is_copy = opener.has_all_of(reader) or any(_is_copy(reader, row) for row in rows)
-        if reader.size and is_young and opener.is_free(reader) and not is_copy:
+        is_copy = opener.has_all_of(reader) or opener.was_read(reader) or any(_is_copy(reader, row) for row in rows)
+        is_other = candidate in doubtful and not _was_between(
+            reader, status, since, _following(path, last, before, opener)
+        )
+        if reader.size and is_young and not is_other and opener.is_free(reader) and not is_copy:
             yield reader, status
         else:
             reader.close()
 
 
 def _by_age(
-    path: Path, last: FileRow, elsewhere: Iterable[Path], *, packed: bool
+    path: Path, last: FileRow, rotated: Collection[Path], *, packed: bool
 ) -> list[tuple[Path, os.stat_result]]:
-    """Return the files that may have been rotated away from path, or passed over by its link, oldest first."""
+    """Return the files that may have been rotated away from path, or passed over by its link, oldest first.
+
+    Raises BeingRotatedError: their names change so fast that one may have been at none of them.
+    """
+    endings = ("", *ENDINGS) if packed else ("",)
+    earlier: set[tuple[Path, int]] = set()
     for _ in range(LOOKS_MAX):
         before = _changed_ns(path.parent)
         found: list[tuple[Path, os.stat_result]] = []
-        endings = ("", *ENDINGS) if packed else ("",)
-        rotated = [*_siblings(path), *(_siblings(path, compressed=True) if packed else ())]
-        rotated += itertools.chain.from_iterable(_rotated_in(directory, path, endings) for directory in elsewhere)
-        for candidate in _unique([*rotated, *_passed_over(path, last)]):
+        named = [*_siblings(path), *(_siblings(path, compressed=True) if packed else ())]
+        elsewhere = {file.parent for file in rotated} - {path.parent}
+        named += itertools.chain.from_iterable(_rotated_in(directory, path, endings) for directory in elsewhere)
+        for candidate in _unique([*named, *_named_like(path, rotated), *_passed_over(path, last)]):
             with contextlib.suppress(OSError):
                 found.append((candidate, candidate.stat()))
-        if _changed_ns(path.parent) == before:
-            break
-    return sorted(found, key=lambda file: (_age(file[1], file[0]), file[0]))
+        names = {(candidate, status.st_ino) for candidate, status in found}
+        if _changed_ns(path.parent) == before or names == earlier:
+            return sorted(found, key=lambda file: (_age(file[1], file[0]), file[0]))
+        earlier = names
+    raise BeingRotatedError(f"files beside {path} are being renamed")
+
+
+def _named_like(path: Path, rotated: Iterable[Path]) -> list[Path]:
+    """Return the files whose names differ only in numbers from that of a file that was rotated away from path.
+
+    Without those that are rotated files by their names. A rotation may give any name: `rotatelogs -L current.log
+    app.%Y%m%d` makes `current.log` a second name of a file that keeps its first one.
+    """
+    found: list[Path] = []
+    if path.is_symlink():
+        return found  # see _passed_over()
+    for directory, shape in {(file.parent, _VARIES.sub("0", file.name)) for file in rotated}:
+        if shape != _VARIES.sub("0", path.name):
+            with contextlib.suppress(OSError):
+                names = os.listdir(directory)  # noqa: PTH208
+                alike = {directory / name for name in names if _VARIES.sub("0", name) == shape}
+                found += alike.difference(_rotated_in(directory, path, ("", *ENDINGS)))
+    return found
+
+
+def _is_doubtful(candidate: Path, path: Path) -> bool:
+    """Return whether the name may be that of another program's log: app-1.log, or app-8001.log, beside app.log."""
+    stem, suffix = re.escape(path.stem), re.escape(path.suffix)
+    separator = "[.-]" if suffix else "-"
+    return re.fullmatch(rf"{stem}{separator}\d{{1,7}}{suffix}", candidate.name) is not None
+
+
+class _Following(NamedTuple):
+    """The file that came to a path after those that were missed."""
+
+    is_last: bool
+    """It is the one that was read last: it was truncated."""
+    born_ns: int | None
+    """When it was created; None if that is not known."""
+
+
+def _following(path: Path, last: FileRow, before: FileReader | None, opener: Opener) -> _Following:
+    reader = before or _opened(path, 0, opener)
+    if reader is None:
+        return _Following(is_last=False, born_ns=None)
+    try:
+        return _Following((reader.device, reader.inode) == (last.device, last.inode), reader.birth_time_ns())
+    finally:
+        if reader is not before:
+            reader.close()
+
+
+def _was_between(reader: FileReader, status: os.stat_result, since_ns: int, following: _Following) -> bool:
+    """Return whether a file was at a path between two others by its times; the log of another program hardly was.
+
+    It was created after the one before it, and not written to any more when the next one was in use; the copy of one
+    that was truncated was written in one go. What is not known of these times is not held against it. Raises
+    BeingRotatedError: a moment later it is known whether it is still written to.
+    """
+    born_ns, changed_ns = reader.birth_time_ns(), status.st_mtime_ns
+    if born_ns is None or following.born_ns is None:
+        return True
+    if born_ns < since_ns:
+        return False
+    left_ns = born_ns + status.st_size * _COPY_NS_PER_BYTE if following.is_last else following.born_ns
+    """When it was left alone, at the latest, by all but writers that are late."""
+    if changed_ns > left_ns + _LATE_NS:
+        return False
+    if 0 <= time.time_ns() - max(changed_ns, left_ns) <= 2 * _LATE_NS:
+        raise BeingRotatedError(f"{reader.path} may still be written to")
+    return True
 
 
 def _is_still_at(path: Path, status: os.stat_result) -> bool:
@@ -243,6 +335,8 @@ def originals_of(path: str) -> Iterator[str]:
     directory, _, name = path.rpartition("/")
     above = directory.rpartition("/")[0]
     suffix = Path(name).suffix
+    if re.fullmatch(_OF_CURRENT, name):
+        yield f"{directory}/current"
     for separator in re.finditer(_SEPARATOR, name):
         at = separator.start()
         originals = []
@@ -377,7 +471,10 @@ def _rotated_in(directory: Path, path: Path, endings: Iterable[str]) -> list[Pat
     """Return the files in a directory that may have been rotated away from path, with one of some endings."""
     name, stem, suffix = re.escape(path.name), re.escape(path.stem), re.escape(path.suffix)
     ending = f"(?:{'|'.join(map(re.escape, endings))})"
-    rotated = re.compile(rf"(?:{name}{_SEPARATOR}{_ROTATION}|{stem}{_SEPARATOR}{_DATED}{suffix}){ending}")
+    names = [f"{name}{_SEPARATOR}{_ROTATION}", f"{stem}{_SEPARATOR}{_DATED}{suffix}"]
+    names += [_OF_CURRENT] if path.name == "current" else []
+    names += [name] if "" not in endings else []
+    rotated = re.compile(f"(?:{'|'.join(names)}){ending}")
     try:
         return sorted(file for file in directory.iterdir() if rotated.fullmatch(file.name))
     except OSError:

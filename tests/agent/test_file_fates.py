@@ -429,6 +429,138 @@ def test_what_was_rotated_after_a_clock_was_set_back_is_read(
     assert follower.follow().lines == ["one", "two", "three", "four"]
 
 
+OLD_FILES_OF_CURRENT = ["@400000006b0aed6826292e85.s", "@400000006b0aed682c0c7a42.s", "@400000006b0aed6830c3dc77.s"]
+"""As s6-log 2.11 named them; those of multilog and svlogd have the same form."""
+
+
+@pytest.mark.parametrize("down", [True, False], ids=["down", "running"])
+def test_old_files_of_svlogd_multilog_and_s6_log_are_read(follow, tmp_path: Path, *, down: bool) -> None:
+    # Only the first one was found again, by its inode; the others were lost without a gap.
+    current = tmp_path / "current"
+    follower = follow("one", at=current)
+    if down:
+        follower.stop()
+    for number, name in enumerate(OLD_FILES_OF_CURRENT):
+        append(current, f"of {number}")
+        current.rename(tmp_path / name)
+    append(current, "now")
+    if down:
+        follower.start()
+    assert follower.follow().lines == ["one", "of 0", "of 1", "of 2", "now"]
+
+
+def test_files_are_found_that_are_called_like_the_one_before_them(follow, tmp_path: Path) -> None:
+    # rotatelogs -L current.log app.%Y%m%d-%H%M%S: current.log is a second name of a file that keeps its first one.
+    # What was written while the agent was down, but for the last file, was lost without a gap.
+    current = tmp_path / "current.log"
+
+    def begin(name: str, line: str) -> None:
+        append(tmp_path / name, line)
+        current.unlink(missing_ok=True)
+        current.hardlink_to(tmp_path / name)
+
+    append(tmp_path / "app.20261128-145650", "history")
+    os.utime(tmp_path / "app.20261128-145650", (1, 1))
+    begin("app.20261128-145655", "one")
+    follower = follow(at=current)
+    follower.stop()
+    for second in (6, 7, 8):
+        begin(f"app.20261128-14565{second}", f"of {second}")
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr(time, "time_ns", lambda now=time.time_ns: now() + 10 * 10**9)
+        assert follower.start().follow().lines == ["one", "of 6", "of 7", "of 8"]
+
+
+@pytest.mark.parametrize("began", ["before", "meanwhile"])
+def test_the_log_of_another_program_is_not_taken_for_a_rotation_that_was_missed(
+    follow, path: Path, tmp_path: Path, began: str
+) -> None:
+    # app-1.log is log4j2's filePattern="app-%i.log", and as well what the second of two servers writes.
+    other = tmp_path / "app-1.log"
+    if began == "before":
+        append(other, "of another program")
+    follower = follow("one")
+    follower.stop()
+    if began == "meanwhile":
+        append(other, "of another program")
+    path.rename(tmp_path / "app-2.log")
+    append(path, "two")
+    path.rename(tmp_path / "app-3.log")
+    append(path, "three")
+    append(other, "more of the other program")
+    after = time.time_ns() + 3 * 10**9
+    os.utime(other, ns=(after, after))
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr(time, "time_ns", lambda now=time.time_ns: now() + 10 * 10**9)
+        assert follower.start().follow().lines == ["one", "two", "three"]
+
+
+def test_the_copy_that_pm2_logrotate_makes_is_found(follow, path: Path, tmp_path: Path) -> None:
+    # pm2-logrotate 3.0.0, app.js: <name>__<YYYY-MM-DD_HH-mm-ss>.log, then fs.truncate
+    follower = follow("one")
+    append(path, "two")
+    shutil.copy(path, tmp_path / "app__2026-11-28_15-00-00.log")
+    path.write_text("three\n")
+    assert follower.follow().lines == ["one", "two", "three"]
+    assert follower.gaps == []
+
+
+def test_a_log_that_keeps_its_name_when_it_is_compressed_is_found(follow, tmp_path: Path) -> None:
+    # loguru: app_{time}.log with compression="gz"; dated files that a cron job compresses
+    dated = tmp_path / "app_2026-11-28_15-09-06_732756.log"
+    follower = follow("dated one", at=dated)
+    follower.stop()
+    append(dated, "dated two")
+    dated.with_name(f"{dated.name}.gz").write_bytes(gzip.compress(dated.read_bytes()))
+    dated.unlink()
+    assert follower.start().follow().lines == ["dated one", "dated two"]
+    assert follower.gaps == []
+
+
+def test_what_was_read_under_a_name_that_a_rotation_uses_for_a_moment_is_not_read_again(
+    follow, path: Path, tmp_path: Path
+) -> None:
+    # concurrent-log-handler 0.9: app.log, app.log.rotate.3770647252713518442, app.log.1.gz; the glob is app*
+    follower = follow("one")
+    between = tmp_path / "app.log.rotate.3770647252713518442"
+    path.rename(tmp_path / "app.log.2")
+    append(path, "two")
+    path.rename(between)
+    other = Follower(between, follower.clock, follower.open_files).follow()
+    assert other.lines == ["two"]
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(between.read_bytes()))
+    other.source.close()
+    between.unlink()
+    append(path, "three")
+    assert follower.follow().lines == ["one", "three"]
+
+
+def test_many_rotations_are_not_waited_for_one_after_another(follow, path: Path, tmp_path: Path) -> None:
+    # A second for each of them: a program that rotated twice a second had deleted its files before they were read.
+    follower = follow("one")
+    ago = time.time() - 60
+    for number in range(12):
+        append(path, f"of {number:02d}")
+        os.utime(path, (ago + number, ago + number))
+        follower.follow(0.1, step=0.1)
+        path.rename(tmp_path / f"app.log.2026-11-28_15-00-{number:02d}")
+    append(path, "now")
+    assert follower.follow(3).lines == ["one", *(f"of {number:02d}" for number in range(12)), "now"]
+
+
+def test_a_writer_that_never_leaves_a_rotated_file_does_not_keep_the_next_one_from_being_read(
+    follow, path: Path, tmp_path: Path
+) -> None:
+    # Two processes with a RotatingFileHandler of one path: the one that did not rotate goes on in app.log.1.
+    follower = follow("one")
+    path.rename(tmp_path / "app.log.1")
+    append(path, "new")
+    for number in range(20):
+        append(tmp_path / "app.log.1", f"old {number:02d}")
+        follower.follow(0.5)
+    assert sorted(follower.lines) == ["new", *(f"old {number:02d}" for number in range(20)), "one"]
+
+
 def test_an_empty_file_that_is_rotated_does_not_hold_up_the_next(follow, path: Path, tmp_path: Path) -> None:
     path.touch()
     follower = follow()

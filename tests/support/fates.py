@@ -58,6 +58,10 @@ class Fate:
             with_more.exception()
         assert sorted(self._loki.lines()) == wanted
 
+    async def come(self, count: int) -> None:
+        """Wait until so many lines have come."""
+        await eventually(lambda: len(self._loki.stored) >= count, f"{count} lines")
+
     @property
     def events(self) -> list[str]:
         return [entry.line for entry in self._loki.stored if dict(entry.metadata).get("kind") == "event"]

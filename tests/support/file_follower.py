@@ -65,7 +65,11 @@ class Follower:
         if source.asleep:
             self._load()
         block = source.read()
-        source.finished.clear()
+        if source.finished:
+            for row in source.files:
+                if row.position:
+                    self._insert(row)  # as the journal does with files that go on where one of these ended
+            source.finished.clear()
         if source.gap is not None:
             gap = source.gap
             self.gaps.append(Gap(gap.row, gap.end, f"{gap.row.position}-{gap.end} {gap.reason}", gap.ends_file))
