@@ -59,7 +59,7 @@ _NUMBERED = re.compile(rf"\.(\d{{1,4}})(?:{'|'.join(map(re.escape, ENDINGS))})?$
 _NUMBER = re.compile(r"\d+")
 _VARIES = re.compile(rf"{_TAI64N}|\d+")
 """What differs in the names of files that were rotated away from one path."""
-_LATE_NS = 1_000_000_000
+_LATE_NS = 5_000_000_000
 """A writer may go on for this time with a file that was rotated away."""
 _COPY_NS_PER_BYTE = 50
 """Of a slow disk: 20 MB/s."""

@@ -467,7 +467,7 @@ def test_files_are_found_that_are_called_like_the_one_before_them(follow, tmp_pa
     for second in (6, 7, 8):
         begin(f"app.20261128-14565{second}", f"of {second}")
     with pytest.MonkeyPatch.context() as later:
-        later.setattr(time, "time_ns", lambda now=time.time_ns: now() + 10 * 10**9)
+        later.setattr(time, "time_ns", lambda now=time.time_ns: now() + 30 * 10**9)
         assert follower.start().follow().lines == ["one", "of 6", "of 7", "of 8"]
 
 
@@ -488,10 +488,10 @@ def test_the_log_of_another_program_is_not_taken_for_a_rotation_that_was_missed(
     path.rename(tmp_path / "app-3.log")
     append(path, "three")
     append(other, "more of the other program")
-    after = time.time_ns() + 3 * 10**9
+    after = time.time_ns() + 8 * 10**9
     os.utime(other, ns=(after, after))
     with pytest.MonkeyPatch.context() as later:
-        later.setattr(time, "time_ns", lambda now=time.time_ns: now() + 10 * 10**9)
+        later.setattr(time, "time_ns", lambda now=time.time_ns: now() + 30 * 10**9)
         assert follower.start().follow().lines == ["one", "two", "three"]
 
 
