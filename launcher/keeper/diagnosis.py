@@ -9,7 +9,9 @@ What wins, in this order:
 4. what a shell complained of last (a missing program), if the server logged nothing after it;
 5. the first other line of level error, or with which a program reports an error;
 6. what a program of the system (`mkdir`) complained of last, if the server logged nothing after it;
-7. a consequence (`Engine core initialization failed`).
+7. of what the server said without a level, the last lines that speak of trouble (`x does not equal y`): right before
+   the first consequence, or at the end of the log;
+8. a consequence (`Engine core initialization failed`).
 
 A line counts where the engine printed it as an error only: a known cause must match from the beginning of a message,
 and a line whose header has the level info or debug is none. So the text of a logged prompt is not taken for a cause.
@@ -31,6 +33,7 @@ from tracetail.launcher.engines.causes.cause import ABOVE, UNSAID, Cause, Rank, 
 from tracetail.launcher.keeper import cause_match
 from tracetail.launcher.keeper.cause_match import Matched
 from tracetail.launcher.keeper.finding import KNOWN, NO_END, End, Finding
+from tracetail.launcher.keeper.last_words import last_words
 from tracetail.launcher.keeper.log_errors import CANN_CODE, Failure, LogErrors, Message, read_errors
 from tracetail.launcher.keeper.unrecognised import shown, unrecognised
 
@@ -68,6 +71,15 @@ _NATIVE_REPORT = re.compile(
     rb"|Assertion failed: |CUDA error: |\S+:\d+: CUDA error|\*\*\* SIG[A-Z]+ received at "
 )
 """How native code reports why it raises the signal that ends its process."""
+_FATAL_REPORT = re.compile(rb"Fatal Python error: |terminate called |!!!!!!! Segfault|\*\*\* SIG[A-Z]+ received at ")
+"""How a process reports its own death by a signal; those that its parent ends after it are ended by SIGKILL."""
+_KERNEL_KILLED = re.compile(
+    rb"(?:\[ *[\d.+]{1,20}\] )?(?:Memory cgroup o|O)ut of memory: Kill(?:ed)? process \d+|oom-kill:constraint="
+)
+"""The kernel's OOM killer says what it ended: no error before is why."""
+_SEE_NCCL = re.compile(rb"NCCL_DEBUG|unhandled (?:cuda|system) error")
+_RUNTIME_FAILURE = re.compile(rb"\b(?:Cuda|CUDA|HIP) failure\b")
+"""NCCL's own line of the call that failed, which the exception only refers to."""
 _CUDA_WARNING = b"UserWarning: CUDA initialization: "
 _PRINTED = re.compile(rb"[\w./+-]{1,300}\.so[\w.]*: undefined symbol: ")
 """The loader's words on a line of their own: a package, as bitsandbytes, printed them and goes on."""
@@ -113,17 +125,22 @@ def diagnose(
         tables.hints(run),
         ended_by_shell=end.code in _SHELL_STATUS,
         kills_itself=run in _KILL_THEMSELVES,
+        killed=end.number == signals.number_of("SIGKILL"),
     )
     if end.number and not search.explains(end.number):
         return search.death(end)
     asked = search.asked(end)
     if asked is not None and not search.names_something_before(asked):
         return search.shutdown(asked)
-    return search.best() or (search.orphaned() if asked is None else None)
+    found = search.best() or (search.orphaned() if asked is None else None)
+    return found or (search.last_words() if known and end.code else None)
 
 
 _ORDER = {Rank.ROOT: 0, Rank.GENERAL: 1, Rank.WEAK: 2, Rank.CONSEQUENCE: 4}
 """1 is also the rank of an unrecognised traceback, 3 that of another unrecognised error."""
+_UNKNOWN_ERROR = 3
+_OWN_END_LINES = 30
+"""How many lines before the end of the log of a server that kills itself an error that is not known may be."""
 _SURVIVED = 5
 """The rank of a complaint after which the server logged something."""
 _KILL_THEMSELVES = ("mindie",)
@@ -143,8 +160,10 @@ class _Search:
         *,
         ended_by_shell: bool,
         kills_itself: bool,
+        killed: bool,
     ) -> None:
         self._errors = errors
+        self._killed = killed
         self._kills_itself = kills_itself
         self._ended_by_shell = ended_by_shell
         self._last_error = max((one.at for one in (*errors.tracebacks, *errors.lines)), default=-1)
@@ -168,13 +187,25 @@ class _Search:
                 one.make().evidence for one in fresh if one.rank == 4 and 0 < first.at - one.at <= _REPORT_LINES
             ]
             found = first.make()
-            if first.rank == _ORDER[Rank.CONSEQUENCE] and found.hint == ABOVE:  # nothing above says more
-                found = found._replace(hint=UNSAID)
+            if first.rank == _ORDER[Rank.CONSEQUENCE] and not found.own_end:
+                if (said := self.last_words(first.at)) is not None:
+                    return said._replace(evidence=[*said.evidence, *found.evidence])
+                if found.hint == ABOVE:  # nothing above says more
+                    found = found._replace(hint=UNSAID)
             return found._replace(evidence=[*found.evidence, *(line for one in reported for line in one)])
         if self._errors.alive_at < 0:
             return None
         survived = sorted(self._candidates(after=-1), key=lambda one: (one.rank, -one.at))
         return survived[0].make() if survived else None
+
+    def last_words(self, before: int | None = None) -> Finding | None:
+        """Return what the server said last of trouble in lines without a level, None if it did not.
+
+        before: the number of the line, a consequence, right before which it must be; None for the end of the log.
+        """
+        after = self._errors.alive_at if before is not None else max(self._errors.alive_at, self._errors.logged_at)
+        said = last_words(self._errors.messages, after, before)
+        return unrecognised(said[:1])._replace(evidence=[shown(one) for one in said]) if said else None
 
     def _why_no_device(self, first: Candidate) -> Finding | None:
         """Return what PyTorch said before of why it has no device, if that a device is missing is the first cause.
@@ -217,6 +248,8 @@ class _Search:
         """Return the rank of a message that names a known cause."""
         if message.level is None and _PRINTED.match(message.text):
             return _ORDER[Rank.WEAK]
+        if self._killed and _KERNEL_KILLED.match(message.text):
+            return _ORDER[Rank.ROOT] - 1
         if found.cause.rank != Rank.WEAK:
             return _ORDER[found.cause.rank]
         if self._is_survived(message):
@@ -251,6 +284,9 @@ class _Search:
             evidence.append(shown(exception[0]))
         if found.cause.hint in (ascend.SEE_CODE, ascend.SEE_HCCL_CODE):
             evidence += [shown(one) for one in self._cann_codes(found.message, exception)][:1]
+        if found.cause.code == "nccl_failed" and _SEE_NCCL.search(found.message.text):
+            said = [one for one in self._errors.messages if _RUNTIME_FAILURE.search(one.text)]
+            evidence += [shown(one) for one in said[:1]]
         port = _PORT.search(found.values.get("address", ""))
         return Finding(
             found.cause.code,
@@ -277,8 +313,17 @@ class _Search:
         if any(_SCHEDULER_KILLED.match(message.text) for message in self._errors.messages):
             return signals.name_of(number) in ("SIGKILL", "SIGTERM")
         after = self._errors.alive_at
+        if signals.name_of(number) == "SIGKILL" and any(
+            _KERNEL_KILLED.match(one.text) or (one.at > after and _FATAL_REPORT.match(one.text))
+            for one in self._errors.messages
+        ):
+            return True
         if self._kills_itself and signals.name_of(number) == "SIGKILL":
-            return any(one.rank <= _ORDER[Rank.GENERAL] for one in self._candidates(after))
+            near = self._errors.last_at - _OWN_END_LINES
+            return any(
+                one.rank <= _ORDER[Rank.GENERAL] or (one.rank == _UNKNOWN_ERROR and one.at > near)
+                for one in self._candidates(after)
+            )
         if signals.name_of(number) not in _NATIVE_FAULTS:
             return False
         return any(message.at > after and _NATIVE_REPORT.match(message.text) for message in self._errors.messages)
@@ -292,7 +337,10 @@ class _Search:
                 f"exited with status {end.code}: a process was killed by {name}",
                 f"以状态 {end.code} 退出：进程被 {name} 终止",
             )
-        return Finding(found.code, KNOWN, text, found.hint, [], own_end=True)
+        said: Sequence[Message] = ()
+        if name in _NATIVE_FAULTS:  # native code mostly says why it gives up; who is killed from outside says nothing
+            said = last_words(self._errors.messages, self._errors.alive_at)
+        return Finding(found.code, KNOWN, text, found.hint, [shown(one) for one in said], own_end=True)
 
     def asked(self, end: End) -> Message | None:
         """Return the line by which a server says that it was asked to stop, and did; None if there is none."""

@@ -5,10 +5,10 @@ from typing import Any, Literal, NamedTuple
 
 from tracetail.contract import record
 from tracetail.contract.logline import Event
-from tracetail.launcher.engines import Engine
+from tracetail.launcher.engines import Engine, signals
 from tracetail.launcher.engines.causes.cause import Text
 from tracetail.launcher.keeper.child import Child
-from tracetail.launcher.keeper.end_facts import EndFact
+from tracetail.launcher.keeper.end_facts import OUT_OF_MEMORY, EndFact
 from tracetail.launcher.keeper.finding import KNOWN, NO_END, UNRECOGNISED, End, Finding
 from tracetail.launcher.result import EXITED_BEFORE_READY, PORT_HELD
 
@@ -191,13 +191,23 @@ def signal_of(finding: Finding | None, child: Child) -> str | None:
     return child.signal or (reported.get(finding.code) if finding is not None else None)
 
 
-def weigh(finding: Finding | None, facts: Sequence[EndFact]) -> Finding | None:
+def is_killed(child: Child) -> bool:
+    """Return whether SIGKILL ended the server, or what a shell ran as the server."""
+    return End(child.code, child.signal).number == signals.number_of("SIGKILL")
+
+
+def weigh(finding: Finding | None, facts: Sequence[EndFact], *, killed: bool = False) -> Finding | None:
     """Return what explains the end best: the log's finding, or a fact that the log cannot have.
 
     A certain fact wins unless the log names a known root cause, or that somebody asked for the end. Another one wins
     if the log says nothing, and else goes into the hint of an error that is not among the known causes.
+
+    killed: whether SIGKILL ended the server. What the kernel says of its memory then wins over every error of the
+    log, which the server had survived. MindIE ends itself by SIGKILL, too: where the kernel says nothing.
     """
     for fact in facts:
+        if killed and fact.certain and fact.code == OUT_OF_MEMORY and (not finding or finding.code != OUT_OF_MEMORY):
+            return Finding(fact.code, KNOWN, Text(*fact.cause), Text(*fact.hint), list(fact.evidence))
         if finding is None or (finding.code in _UNEXPLAINED if not fact.certain else _yields(finding)):
             evidence = [*fact.evidence, *(finding.evidence if finding else ())]
             return Finding(fact.code, KNOWN, Text(*fact.cause), Text(*fact.hint), evidence)

@@ -497,7 +497,11 @@ class Keeper:
             before,
             self._child,
             self._failure,
-            exit_reason.weigh(finding, self._end_facts(exit_reason.signal_of(finding, self._child))),
+            exit_reason.weigh(
+                finding,
+                self._end_facts(exit_reason.signal_of(finding, self._child)),
+                killed=self._failure is None and exit_reason.is_killed(self._child),
+            ),
             left_behind=self._teardown.found,
             port_holder=holder,
         )

@@ -33,6 +33,7 @@ _ERROR_START = re.compile(
     rb"terminate called |Fatal Python error: |Segmentation fault|Bus error|Illegal instruction"
     rb"|Aborted \(core dumped\)|!!!!!!! Segfault encountered|double free or corruption|free\(\): |malloc\(\): "
     rb"|GGML_ASSERT\(|Assertion failed: |thread '.*' panicked|[\w./+-]{1,100}: (?:fatal )?error: |(?:fatal )?error: "
+    rb"|[\w./+-]{1,200}(?:\(\d{1,7}\)|:\d{1,7}(?::\d{1,5})?): (?:fatal |catastrophic )?error\b"
     rb"|Error: |ERROR: |FATAL: |\[TM\]\[ERROR\]|E[A-Z]\d{4}: |[\w./+-]*/ld: "
     rb"|[\w./+-]*/python[\d.]*: (?:No module named|Error while finding)|[\w./+-]{1,100}: line \d+: "
     rb"|(?:/[\w./+-]+|\w{2,10}): (?:\d+: )?[\w./+-]+: (?:not found|command not found)|docker: |exec \S+: "
@@ -52,15 +53,17 @@ _COMPLAINT = re.compile(
 )
 """How programs of the system say that they failed: `mkdir: cannot create directory 'x': Permission denied`."""
 
-_WENT_ON = re.compile(
+WENT_ON = re.compile(
     rb"Error retrieving (?:safetensors|file list): |Failed to import Triton kernels\. "
     rb"|Unable to register cu\w+ (?:plugin )?factory: |Dumping (?:input data for|scheduler (?:output|stats))"
+    rb"|TBE Subprocess\[\w+\] raise error\[\], main process disappeared"
 )
 """What is logged as an error and is none, most of it in starts that succeed.
 
 vLLM asks the hub about a model in a local directory, and goes on without an answer, as it does without kernels that
 only some models use; TensorFlow, which Transformers imports where it is installed, registers its plugins beside
-PyTorch's. When a step failed, vLLM dumps its input before it says why.
+PyTorch's. When a step failed, vLLM dumps its input before it says why. CANN's compilers say so of a server that is
+gone.
 """
 _CONTINUES_WARNING = re.compile(rb"Exception raised from |frame #\d+: ")
 """What c10 appends to its message: PyTorch logs as a warning that another rank, or its store, is gone."""
@@ -126,6 +129,8 @@ class LogErrors(NamedTuple):
     """The number of the last line with a header that has a level; -1 if there is none."""
     headed_at: int
     """The number of the last line with any header, if only a stamp; -1 if there is none."""
+    last_at: int = -1
+    """The number of the last line; -1 if there is none."""
 
     def texts(self) -> Iterator[bytes]:
         """Yield the texts of all lines that may name a cause."""
@@ -141,12 +146,15 @@ def read_errors(lines: Iterable[bytes]) -> LogErrors:
     """Read the lines of a log: texts, without stamp and prefix."""
     found = LogErrors([], [], [], [], -1, [], [], [], -1, -1)
     reader = _Reader(found)
+    at = -1
     for at, line in enumerate(lines):
         for parsed, shown in _parse(line):
             reader.add(at, parsed, shown)
     explained = set(map(id, reader.explained))
     found.lines[:] = [one for one in found.lines if id(one) not in explained]
-    return found._replace(alive_at=reader.alive_at, logged_at=reader.logged_at, headed_at=reader.headed_at)
+    return found._replace(
+        alive_at=reader.alive_at, logged_at=reader.logged_at, headed_at=reader.headed_at, last_at=at
+    )
 
 
 def _parse(line: bytes) -> Iterator[tuple[EngineLine, bytes]]:
@@ -383,7 +391,7 @@ def _is_error(message: Message, text: bytes) -> bool:
     """Return whether a line outside of tracebacks reports an error."""
     if message.level is None:
         return _ERROR_START.match(text) is not None
-    return message.level in ("error", "critical") and not _WENT_ON.match(text)
+    return message.level in ("error", "critical") and not WENT_ON.match(text)
 
 
 def _is_of_record(line: EngineLine) -> bool:

@@ -12,7 +12,8 @@ CAUSE_MAX = 300
 EVIDENCE_LINES_MAX = 4
 _GOES_ON = (":", "'")
 _ADVICE = re.compile(
-    r"(?:^|[.;:,] )((?:Please (?!open an issue|report)|Try|Consider|Use (?!\.)|Set|Increase|Reduce|Decrease|Lower"
+    r"(?:^|[.;:,] )((?:Please (?!open an issue|report|(?:check|see|refer to) (?:the )?(?:stack|logs?\b|error))"
+    r"|Try|Consider|Use (?!\.)|Set|Increase|Reduce|Decrease|Lower"
     r"|Make sure|Ensure|Install|Upgrade|Update|Downgrade|Rebuild|Reinstall|Pass|Specify|Provide|Enable|Disable|Remove"
     r"|Switch to|You (?:need to|can|should|must|may))\b[^\n]{8,200}?)(?=[.;](?:\s|$)|$)",
     re.IGNORECASE,

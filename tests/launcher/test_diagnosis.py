@@ -445,3 +445,86 @@ def test_an_error_before_a_trace_that_names_no_exception_is_the_cause():
     found = diagnose(VLLM, log, End(1))
     assert found is not None
     assert "init runtime platform info failed" in found.text.en
+
+
+KERNEL = b"[  812.331077] Memory cgroup out of memory: Killed process 36035 (mindie_llm_back) total-vm:98566144kB"
+HCCL = b"[2025-05-13 02:25:58.64217] [error] [36815] [hccl_runner.cpp:132] HcclCommInitRootInfo fail, error:2, rank:1"
+
+
+def test_the_kernels_line_about_a_process_that_it_killed_wins_over_errors_before_it():
+    found = diagnose(engines.load("mindie"), [HCCL, KERNEL], KILLED)
+    assert (found and found.code, found and found.evidence) == ("out_of_memory", [KERNEL.decode()])
+    found = diagnose(engines.load("mindie"), [HCCL], KILLED)
+    assert found is not None
+    assert found.code == "hccl_failed"
+
+
+def test_a_server_that_its_parent_kills_after_a_fatal_signal_has_died_of_that_signal():
+    fatal = b"Fatal Python error: Segmentation fault"
+    assert getattr(diagnose(VLLM, [fatal], KILLED), "code", None) == "segmentation_fault"
+    served = b'INFO:     10.0.0.1:4711 - "POST /v1/completions HTTP/1.1" 200 OK'
+    assert (
+        getattr(diagnose(VLLM, [fatal, served], KILLED), "code", None) == "killed"
+    )  # that process had died long before
+
+
+CHECKED = (
+    b"npuDeviceID does not allow repetitive element",
+    b"The size of npuDeviceIds does not equal to worldSize ",
+)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        (b"ERR: Failed to init endpoint! Please check the service log or console output.", b"Killed"),
+        (b"Usage: serve [OPTIONS]", b"  --port PORT  the port to listen on"),
+    ],
+)
+def test_the_last_sentences_that_speak_of_trouble_are_the_cause_if_nothing_else_is(after):
+    found = diagnose(engines.load("custom"), [b"reading config.json", *CHECKED, *after], End(1))
+    assert found is not None
+    assert (found.kind, found.text.en) == (UNRECOGNISED, CHECKED[0].decode())
+    assert found.evidence[:2] == [line.decode() for line in CHECKED]
+
+
+@pytest.mark.parametrize(
+    ("line", "end"),
+    [
+        (b"The old environment variable ATB_LOG_LEVEL is not supported and will be deprecated", End(1)),
+        (b"UserWarning: resource_tracker: There appear to be 1 leaked objects, an error", End(1)),
+        (b"cannot find libfoo, falling back to the slow path", End(1)),
+        (b"server_args: host=0.0.0.0, on_error=ignore, unknown=1", End(1)),
+        (b"the cache is missing", End(0)),
+        (b"the cache is missing", KILLED),
+    ],
+)
+def test_what_starts_print_that_go_well_and_what_a_killed_server_said_last_is_no_cause(line, end):
+    found = diagnose(engines.load("custom"), [line], end)
+    assert found is None or (found.code, found.evidence) == ("killed", [])
+
+
+def test_a_sentence_after_which_the_server_logged_something_is_no_cause():
+    logged = b"INFO 11-22 13:12:10 [api_server.py:90] starting"
+    assert diagnose(VLLM, [b"the cache is missing", logged], End(1)) is None
+
+
+def test_what_native_code_said_before_it_aborted_is_evidence():
+    said = b"The futex facility returned an unexpected error code."
+    found = diagnose(engines.load("mindie"), [said, b"Aborted (core dumped)"], End(134))
+    assert found is not None
+    assert (found.code, found.evidence) == ("aborted", [said.decode()])
+
+
+def test_nccls_exception_comes_with_the_call_that_failed():
+    failed = b"host:717:1686 [0] [FATAL ERROR]: HIP failure: 'invalid argument'"
+    raised = b"RuntimeError: NCCL error: unhandled cuda error (run with NCCL_DEBUG=INFO for details)"
+    found = diagnose(VLLM, [failed, raised], End(1))
+    assert found is not None
+    assert (found.code, found.evidence) == ("nccl_failed", [raised.decode(), failed.decode()])
+
+
+def test_where_to_look_for_an_error_is_no_advice():
+    found = diagnose(VLLM, [b"RuntimeError: x broke, please check the stack trace above for the root cause"], End(1))
+    assert found is not None
+    assert "advises" not in found.hint.en

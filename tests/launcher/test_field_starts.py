@@ -3,7 +3,7 @@
 tests/data/field-starts has them: 42 rebuilt from public reports, the others made with vLLM 0.32, Ray and llama.cpp;
 from 200 on, the end of the log that a public report shows, named as its `source`; from 500 on, reports that were
 collected to check the diagnosis, and that it had not seen when the rest of it was written; of long
-tracebacks the last frames are there.
+tracebacks the last frames are there. From 774 on the source says which lines were filled in.
 """
 
 import json
@@ -75,7 +75,7 @@ def test_without_the_known_causes_nine_of_ten_starts_are_explained_by_the_expect
         if not matches:
             missed.append(name)
         elif found is not None and found.evidence and end.signal is None:
-            assert found.kind == UNRECOGNISED or found.consequence
+            assert found.kind == UNRECOGNISED or found.consequence or found.own_end
     assert len(missed) <= len(NAMES) // 10, missed
 
 

@@ -243,6 +243,15 @@ def test_a_fact_explains_an_end_that_the_log_does_not(of_log, fact, code):
     assert exit_reason.weigh(of_log, [fact]).code == code
 
 
+def test_the_kernels_word_about_memory_wins_over_an_error_that_a_server_ended_by_sigkill_had_survived():
+    of_log = finding("hccl_failed")
+    assert exit_reason.weigh(of_log, [MEMORY], killed=True).code == "out_of_memory"
+    unsure = MEMORY._replace(certain=False)  # some process of the machine: MindIE may have ended itself
+    assert [exit_reason.weigh(of_log, facts, killed=True).code for facts in ([unsure], [DISK], [])] == [
+        "hccl_failed"
+    ] * 3
+
+
 def test_an_unrecognised_error_beside_a_full_disk_has_it_in_its_hint():
     found = exit_reason.weigh(finding(UNRECOGNISED, UNRECOGNISED), [DISK])
     assert (found.text.en, found.hint.en.startswith("the disk of /tmp is full: free space")) == ("of the log", True)

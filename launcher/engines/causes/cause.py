@@ -63,6 +63,8 @@ class Cause(NamedTuple):
 
 
 NO_TEXT = Text("", "")
+RUST_VALUE = rb"(?:thread '[^']{0,60}' panicked at .{0,200}?value: |[^'\"]{0,120}?)"
+"""What stands before an error that Rust prints as a value: a panic's place, or what the program says."""
 ABOVE = Text("the cause is in the log above", "原因在日志的上文")
 """The hint of a consequence: what it follows from was printed before."""
 UNSAID = Text(

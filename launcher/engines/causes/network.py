@@ -1,6 +1,6 @@
 """Known causes: ports, addresses, and processes of a server that cannot reach each other."""
 
-from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
+from tracetail.launcher.engines.causes.cause import RUST_VALUE, Cause, Line, Rank, Text
 
 CAUSES = (
     Cause(
@@ -21,6 +21,8 @@ CAUSES = (
                 b"bind: address already in use",
                 rb"(?:[\w ]{1,60}: )?listen (?:tcp|tcp4|tcp6) (?P<address>\S+): bind: address already in use",
             ),
+            Line(b"(os error 98)", rb"[^'\"]{0,120}?Address (?:already )?in use \(os error 98\)"),
+            Line(b"Os { code: 98", RUST_VALUE + rb"Os \{ code: 98, kind: "),
             Line(b"listen EADDRINUSE: ", rb"listen EADDRINUSE: address already in use (?P<address>\S+)"),
             Line(
                 b"failed to listen on any local network address",

@@ -3,7 +3,7 @@
 import signal
 
 from tracetail.launcher.engines import signals
-from tracetail.launcher.engines.causes.cause import ABOVE, Cause, Line, Rank, Text
+from tracetail.launcher.engines.causes.cause import ABOVE, RUST_VALUE, Cause, Line, Rank, Text
 
 _PYTHON = rb"[\w./+-]*python[\w.]*: "
 _COMPILER = rb":?(?:[\w./+-]*/)?(?:ninja|nvcc|gcc|g\+\+|cc|c\+\+|clang|clang\+\+|ptxas)"
@@ -33,6 +33,20 @@ _STARTER = (
     rb"|[^'\"]{0,120}\bfork/exec )"
 )
 """How Slurm, systemd and programs in Go begin to say that they cannot start a program."""
+_GO_CALL = (
+    rb"(?:[^'\"]{0,120}\b)?(?:mkdir|open|openat|stat|lstat|read|write|chmod|chown|rename|unlink|remove|symlink) "
+)
+"""How Go's *PathError begins, behind what the program puts in front of it; the path and the reason follow."""
+
+
+def _rust(code: int, text: bytes) -> tuple[Line, Line]:
+    """Return how Rust prints an error of the system, for users and as a value. code: the errno; text: strerror's."""
+    number = str(code).encode()
+    return (
+        Line(b"(os error " + number + b")", rb"[^'\"]{0,120}?" + text + rb" \(os error " + number + rb"\)"),
+        Line(b"Os { code: " + number, RUST_VALUE + rb"Os \{ code: " + number + rb", kind: "),
+    )
+
 
 CAUSES = (
     Cause(
@@ -203,6 +217,7 @@ CAUSES = (
                 b"error: ",
                 rb"(?:error: )?(?P<message>(?:invalid argument: |unexpected argument '|the argument '|invalid value '|unknown argument: |expected value for argument).{0,250})",
             ),
+            Line(b"while handling argument", rb"(?:error )?while handling argument (?P<message>\"-.{0,250})"),
         ),
     ),
     Cause(
@@ -236,6 +251,25 @@ CAUSES = (
             Line(
                 b"not found",
                 rb"[\w./-]+: (?:line )?\d+: (?P<name>" + _COMPILER + rb"): (?:command )?not found",
+            ),
+        ),
+    ),
+    Cause(
+        "compile_failed",
+        Text(
+            "a kernel cannot be compiled: its cache was made elsewhere, and {name} is missing",
+            "无法编译内核程序：其缓存是在别处生成的，缺少 {name}",
+        ),
+        Text(
+            "remove the cache of compiled kernels (~/.cache/flashinfer, ~/.cache/tvm-ffi, ~/.cache/torch_extensions): its "
+            "build files name paths of the machine or environment that made it",
+            "删除已编译内核的缓存（~/.cache/flashinfer、~/.cache/tvm-ffi、~/.cache/torch_extensions）："
+            "其构建文件包含生成它的机器或环境的路径",
+        ),
+        (
+            Line(
+                b"ninja: error: '",
+                rb"ninja: error: '(?P<name>[^']{1,300})',(?: needed by '[^']{1,300}',)? missing and no known rule to make it",
             ),
         ),
     ),
@@ -491,10 +525,19 @@ CAUSES = (
         (Line(b"what():  Operation not permitted", rb" *what\(\): +Operation not permitted\s*$"),),
     ),
     Cause(
+        "forbidden_system_call",
+        Text("the container forbids the system call pidfd_getfd", "容器禁止了系统调用 pidfd_getfd"),
+        Text(
+            "processes that hand tensors to each other need it: docker run --cap-add=SYS_PTRACE --security-opt seccomp=unconfined",
+            "进程之间传递张量需要它：docker run --cap-add=SYS_PTRACE --security-opt seccomp=unconfined",
+        ),
+        (Line(b"pidfd_getfd: Operation not permitted"),),
+    ),
+    Cause(
         "file_descriptors_exhausted",
         Text("no file descriptors are left", "文件描述符已用完"),
         Text("raise the limit (ulimit -n, LimitNOFILE)", "提高上限（ulimit -n、LimitNOFILE）"),
-        (Line(b"Too many open files", rb"(?:\[Errno 24\] )?Too many open files"),),
+        (Line(b"Too many open files", rb"(?:\[Errno 2[34]\] )?Too many open files"),),
     ),
     Cause(
         "segmentation_fault",
@@ -581,6 +624,8 @@ CAUSES = (
                 b"[Errno 2] No such file or directory",
                 rb"(?<=FileNotFoundError: )\[Errno 2\] No such file or directory(?:: '(?P<path>[^']*)')?",
             ),
+            Line(b"[Errno 20] ", rb"\[Errno 20\] Not a directory: '(?P<path>[^']*)'"),
+            Line(b": no such file or directory", _GO_CALL + rb"(?P<path>[^\s:]+): no such file or directory"),
         ),
         Rank.GENERAL,
     ),
@@ -602,7 +647,39 @@ CAUSES = (
             "check its owner and mode, for the user who starts the server",
             "检查文件的所有者和权限（对启动服务的用户）",
         ),
-        (Line(b"Permission denied", rb"\[Errno 13\] Permission denied(?:: '(?P<path>[^']*)')?"),),
+        (
+            Line(b"Permission denied", rb"\[Errno 13\] Permission denied(?:: '(?P<path>[^']*)')?"),
+            Line(b"[Errno 1] ", rb"\[Errno 1\] Operation not permitted: '(?P<path>[^']*)'"),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "permission_denied",
+        Text("permission denied[: {path}]", "没有权限（permission denied）[：{path}]"),
+        Text(
+            "check owner and mode of it and of the directories above it, for the user who starts the server",
+            "检查它及其上级目录的所有者和权限（对启动服务的用户）",
+        ),
+        (
+            Line(b": permission denied", _GO_CALL + rb"(?P<path>[^\s:]+): permission denied"),
+            *_rust(13, b"Permission denied"),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "file_system_read_only",
+        Text("a file system is mounted read-only[: {path}]", "文件系统以只读方式挂载[：{path}]"),
+        Text(
+            "mount it writable (readOnlyRootFilesystem, `:ro`), or put what is written there elsewhere (HF_HOME, XDG_CACHE_HOME, "
+            "TMPDIR in `environ`); a disk with errors becomes read-only, too: see dmesg",
+            "以可写方式挂载（readOnlyRootFilesystem、`:ro`），或把写入的内容放到别处（在 `environ` 中设置 HF_HOME、"
+            "XDG_CACHE_HOME、TMPDIR）；磁盘出错时也会变为只读：查看 dmesg",
+        ),
+        (
+            Line(b"[Errno 30] ", rb"\[Errno 30\] Read-only file system(?:: '(?P<path>[^']*)')?"),
+            Line(b": read-only file system", _GO_CALL + rb"(?P<path>[^\s:]+): read-only file system"),
+            *_rust(30, b"Read-only file system"),
+        ),
         Rank.GENERAL,
     ),
     Cause(
@@ -641,7 +718,9 @@ CAUSES = (
                 b"no space left on device",
                 rb"\s*Warning +Failed .{1,80}kubelet +Failed to pull image .{1,400}: no space left on device",
             ),
-            Line(b"Disk quota exceeded", rb"(?:\[Errno 122\] )?Disk quota exceeded"),
+            Line(b"Disk quota exceeded", rb"(?:\[Errno 122\] )?Disk quota exceeded(?:: '(?P<path>[^']*)')?"),
+            Line(b": no space left on device", _GO_CALL + rb"(?P<path>[^\s:]+): no space left on device"),
+            *_rust(28, b"No space left on device"),
         ),
     ),
     Cause(
@@ -660,10 +739,28 @@ CAUSES = (
         Rank.GENERAL,
     ),
     Cause(
+        "not_yaml",
+        Text("a file is not valid YAML: {why}", "某个文件不是合法的 YAML：{why}"),
+        Text(
+            "the lines after it name file and line: a configuration that `args` names; mind the indentation, and tabs",
+            "其后的行给出了文件和行号：`args` 指定的配置文件；注意缩进和制表符",
+        ),
+        (
+            Line(b"yaml.scanner.ScannerError: ", rb"(?<=yaml\.scanner\.ScannerError: )(?P<why>.{3,160})"),
+            Line(b"yaml.parser.ParserError: ", rb"(?<=yaml\.parser\.ParserError: )(?P<why>.{3,160})"),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
         "bad_arguments",
         Text("the arguments contradict each other or the model: {message}", "参数之间或与模型有冲突：{message}"),
         Text("correct `args`", "修改 `args`"),
-        (Line(b"Value error, ", rb"Value error, (?P<message>.{1,250}?)(?: \[type=value_error, |$)"),),
+        (
+            Line(
+                b"Value error, ",
+                rb"Value error, (?!Model architectures .{1,200} failed to be)(?P<message>.{1,250}?)(?: \[type=value_error, |$)",
+            ),
+        ),
         Rank.GENERAL,
     ),
 )

@@ -47,7 +47,7 @@ _HINTS = {
 }
 _MARKS = {
     "sglang": re.compile(rb"server_args=ServerArgs\(|/sglang/|sglang\.launch_server"),
-    "mindie": re.compile(rb"mindie|\[MIE\d"),
+    "mindie": re.compile(rb"mindie|MINDIE_|\[MIE\d"),
     "tgi": re.compile(rb"text_generation_launcher"),
     "lmdeploy": re.compile(rb"lmdeploy|\[TM\]\["),
     "llama.cpp": re.compile(rb"llama_model_load|llama_server|gguf_init_from_file|ggml"),

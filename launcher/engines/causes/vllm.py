@@ -768,10 +768,25 @@ CAUSES = (
     ),
     Cause(
         "engine_failed",
+        Text("the code of the model ({names}) cannot be loaded", "无法加载模型的代码（{names}）"),
+        Text(
+            "`Error in inspecting model architecture` before it has the exception: mostly an import that fails, or packages that "
+            "do not fit together",
+            "其上文的 `Error in inspecting model architecture` 给出了异常：多为导入失败，或安装包的版本不匹配",
+        ),
+        (
+            Line(
+                b"failed to be inspected",
+                rb"(?:Value error, )?Model architectures \[(?P<names>[^\]]*)\] failed to be inspected",
+            ),
+        ),
+        Rank.CONSEQUENCE,
+    ),
+    Cause(
+        "engine_failed",
         Text("the engine process failed[: {why}]", "引擎进程启动失败[：{why}]"),
         ABOVE,
         (
-            Line(b"failed to be inspected", rb"Model architectures \[[^\]]*\] failed to be inspected"),
             Line(b"Error raised in subprocess", rb"Error raised in subprocess:"),
             Line(b"Engine core initialization failed"),
             Line(b"Engine process failed to start"),
