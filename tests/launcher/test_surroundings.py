@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.memory_group import memory_group
@@ -250,6 +251,15 @@ def test_the_kernels_word_about_memory_wins_over_an_error_that_a_server_ended_by
     assert [exit_reason.weigh(of_log, facts, killed=True).code for facts in ([unsure], [DISK], [])] == [
         "hccl_failed"
     ] * 3
+
+
+@pytest.mark.parametrize(
+    ("code", "signal", "killed"),
+    [(None, "SIGKILL", True), (137, None, True), (1, None, False), (None, "SIGTERM", False)],
+)
+def test_a_server_is_killed_by_sigkill_itself_or_as_its_shell_reports_it(code, signal, killed):
+    child = SimpleNamespace(code=code, signal=signal)
+    assert exit_reason.is_killed(child) is killed
 
 
 def test_an_unrecognised_error_beside_a_full_disk_has_it_in_its_hint():

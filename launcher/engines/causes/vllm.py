@@ -760,6 +760,17 @@ CAUSES = (
         Rank.CONSEQUENCE,
     ),
     Cause(
+        "variable_invalid",
+        Text("VLLM_PORT is no port but {value}", "VLLM_PORT 不是端口，而是 {value}"),
+        Text(
+            "Kubernetes sets it in every pod beside a Service that is named vllm: give the Service another name, set "
+            "enableServiceLinks: false, or set VLLM_PORT to a number in `environ`",
+            "Kubernetes 会为名为 vllm 的 Service 在每个 pod 中设置它：给该 Service 换一个名称、设置 enableServiceLinks: false，"
+            "或在 `environ` 中把 VLLM_PORT 设为数字",
+        ),
+        (Line(b"VLLM_PORT '", rb"VLLM_PORT '(?P<value>[^']{1,200})' appears to be a URI"),),
+    ),
+    Cause(
         "mm_processor_failed",
         Text("the model's {name} failed", "模型的 {name} 失败"),
         ABOVE,
