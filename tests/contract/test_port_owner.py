@@ -41,9 +41,10 @@ class Listener:
         self.port = self.socket.getsockname()[1]
         self.received = bytearray()
         self.ended = 0
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
 
     def answer(self):
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting.start()
         return self
 
     def _accept(self):
@@ -62,6 +63,10 @@ class Listener:
         self.ended += 1
 
     def close(self):
+        """End the thread first: one that is about to accept may do so at the next socket with this descriptor."""
+        if self._accepting.is_alive():
+            self.socket.shutdown(socket.SHUT_RDWR)
+            self._accepting.join()
         self.socket.close()
 
 
