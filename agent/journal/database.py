@@ -327,7 +327,9 @@ class Journal:
     def _explained(self, error: Exception) -> Exception:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            return JournalFullError(f"the journal {self.path} cannot be written: {error}; free space on its disk")
+            is_full = code == sqlite3.SQLITE_FULL
+            advice = "free space on its disk" if is_full else "its disk is full, read-only or fails: see dmesg"
+            return JournalFullError(f"the journal {self.path} cannot be written: {error}; {advice}")
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return JournalFullError(f"the journal {self.path} cannot be written: {error}; another program holds it")
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
