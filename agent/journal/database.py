@@ -327,9 +327,11 @@ class Journal:
     def _explained(self, error: Exception) -> Exception:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            is_full = code == sqlite3.SQLITE_FULL
-            advice = "free space on its disk" if is_full else "its disk is full, read-only or fails: see dmesg"
-            return JournalFullError(f"the journal {self.path} cannot be written: {error}; {advice}")
+            # A disk that is full may be either.
+            more = "" if code == sqlite3.SQLITE_FULL else ", or see dmesg whether it is read-only or fails"
+            return JournalFullError(
+                f"the journal {self.path} cannot be written: {error}; free space on its disk{more}"
+            )
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return JournalFullError(f"the journal {self.path} cannot be written: {error}; another program holds it")
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

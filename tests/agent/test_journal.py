@@ -94,7 +94,7 @@ async def test_a_journal_that_cannot_be_written_again_is_tried_again(journal: Jo
     assert await keys_after_a_restart(journal) == {"before", "after"}
 
 
-async def test_an_error_of_the_disk_is_not_called_a_full_one(journal: Journal) -> None:
+async def test_an_error_of_the_disk_is_not_only_called_a_full_one(journal: Journal) -> None:
     # What SQLite 3.40 reports on an ext4 that the kernel has made read-only (errors=remount-ro).
     failed = sqlite3.OperationalError("disk I/O error")
     failed.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
@@ -102,7 +102,7 @@ async def test_an_error_of_the_disk_is_not_called_a_full_one(journal: Journal) -
     def change(_: sqlite3.Connection) -> None:
         raise failed
 
-    with pytest.raises(JournalFullError, match="disk I/O error; its disk is full, read-only or fails: see dmesg"):
+    with pytest.raises(JournalFullError, match="disk I/O error; free space on its disk, or see dmesg"):
         await journal.write(change)
 
 
