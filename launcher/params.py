@@ -86,10 +86,11 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     environ: Annotated[dict[str, str], Meta(description="further environment variables")] = {}
     devices: Annotated[list[str], Meta(description="indices of the devices to use, for instance [0, 1]")] = []
     nodes: Annotated[
-        Annotated[int, Meta(ge=1)] | None, Meta(description="how many machines serve the model together (1)")
+        Annotated[int, Meta(ge=1, le=10_000)] | None,
+        Meta(description="how many machines serve the model together (1)"),
     ] = None
     node_rank: Annotated[
-        Annotated[int, Meta(ge=0)] | None,
+        Annotated[int, Meta(ge=0, le=10_000)] | None,
         Meta(description="number of this machine among them; over 0: a follower, which has no API"),
     ] = None
     work_dir: Annotated[str, Meta(description="directory to start in")] = ""

@@ -35,6 +35,8 @@ _VLLM_ENGINE_READY = r"log:init engine \(profile, create kv cache"
 _VLLM_WORKER_READY = r"log:Available KV cache memory: |Explicitly set \(.{1,32}\) GiB for KV cache"
 _SGLANG_READY = "log:ummy health check server"
 _RAY_READY = "log:Ray runtime started"
+_DIGITS_MAX = 5
+"""Of a number of machines. What is longer is a mistake, and not for us to judge."""
 
 
 class Place(NamedTuple):
@@ -87,7 +89,7 @@ def node_args(engine: str, args: Sequence[str], nodes: int | None, rank: int | N
 
 def _number(argv: Sequence[str], flag: str) -> int | None:
     value = flag_value(argv, flag) or ""
-    return int(value) if value.isascii() and value.isdigit() else None
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= _DIGITS_MAX else None
 
 
 def _is_ray_worker(argv: Sequence[str]) -> bool:

@@ -4,6 +4,7 @@ The keeper writes all that a remote reader needs into the log (contract.events);
 one JSON object per launch. Pure: entries in, dictionaries out.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -37,6 +38,8 @@ _INTEGERS = frozenset(
         *("lines", "bytes", "rejected", "redacted"),
     )
 )
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+"""Others are left out: an answer's JSON has 64 bits, and one launch must not cost the whole list."""
 _EXIT_FIELDS = (
     "exitCode",
     "exitStatus",
@@ -97,8 +100,9 @@ def _from_labels(labels: Mapping[str, str]) -> dict[str, Any]:
 def _apply(launch: dict[str, Any], event: Event, entry: Entry) -> None:
     """Update a launch from one event."""
     fields: dict[str, Any] = {
-        name: int(value) if name in _INTEGERS and value.lstrip("-").isdigit() else value
+        name: int(value) if name in _INTEGERS else value
         for name, value in event.fields.items()
+        if name not in _INTEGERS or _INTEGER.fullmatch(value)
     }
     at = str(entry.key.time_ns)
     if event.name == events.STARTED:

@@ -87,6 +87,7 @@ def test_a_follower_has_no_port_and_nothing_asks_it():
     [
         ({"nodes": 2, "nodeRank": 2}, "nodeRank is 2: 2 nodes are numbered from 0"),
         ({"nodes": 2, "nodeRank": 1, "readyWhen": "http"}, "a follower has no API"),
+        ({"nodeRank": 10**20}, "nodeRank is 100000000000000000000: expected a whole number <= 10000"),
     ],
 )
 def test_what_cannot_be_is_refused(more, message):

@@ -59,6 +59,13 @@ async def test_output_of_a_server_does_not_change_the_state(loki, panel):
     assert launch["state"] == "starting"
 
 
+async def test_a_number_that_json_does_not_have_costs_no_list(loki, panel):
+    add_events(loki, "started port=8000 nodeRank=99999999999999999999 pid=²", "exited state=failed exitCode=--1")
+    (launch,) = (await panel.get("/api/launches"))["launches"]
+    assert (launch["state"], launch["port"]) == ("failed", 8000)
+    assert {"nodeRank", "pid", "exitCode"} & {*launch, *launch["exit"]} == set()
+
+
 async def test_a_refused_start_is_a_failed_launch(loki, panel):
     add_events(loki, 'refused exitStatus=15 cause="the model path does not exist" hint="check modelPath" port=8000')
     (launch,) = (await panel.get("/api/launches", traceId="t1"))["launches"]
