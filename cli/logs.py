@@ -30,6 +30,9 @@ from tracetail.loki import logql
 from tracetail.loki.client import LokiClient
 from tracetail.loki.errors import LokiError, LokiUnavailableError
 
+_LINES_MAX = 1_000_000_000
+"""What a larger number means, too: Python's collections have a limit."""
+
 
 @click.command()
 @click.argument("what", required=False, shell_complete=completer("launchId", "modelName", "traceId"))
@@ -101,6 +104,8 @@ def logs(
         english = f"--since {since!r} is not a time; give one such as {FORMS}"
         chinese = f"--since {since!r} 不是时间；例如 {FORMS.replace(', ', '、').replace(' or ', ' 或 ')}"
         fail(both(english, chinese), BAD_USAGE)
+    context = min(context, _LINES_MAX)
+    tail = None if tail is None else min(tail, _LINES_MAX)
     choice = _choice(what, trace_id, launch_id, instance_id)
     settings = load_configuration(config)
     levels = logql.levels_from(level) if level else ()

@@ -62,6 +62,8 @@ def test_level_grep_and_tail_choose(filled):
     ]
     assert lines(filled.tracetail("logs", "--trace-id", "t1", "-n", "2", "--raw")) == ["line 2998", "line 2999"]
     assert lines(filled.tracetail("logs", "--launch", "20261122T211210-4bf92f", "-n", "1", "--raw")) == ["line 2999"]
+    every = ("-C", "9" * 20, "-n", "9" * 20, "--grep", "line 1500")
+    assert len(lines(filled.tracetail("logs", "--trace-id", "t1", *every, "--raw"))) == 3000
 
 
 def test_in_a_pipe_a_line_has_time_and_level_and_no_colours(filled):
