@@ -84,6 +84,22 @@ def test_a_mistake_is_named_with_its_place_and_what_was_expected(tmp_path, text,
         load(tmp_path, text, environ)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[loki]\ntimeout_seconds = 0", "大于 0.0 的数字"),
+        ("[agent]\nheartbeat_seconds = -1", "不小于 0.0 的数字"),
+        ("[agent]\nbatch_kib = 1", "不小于 16 的整数"),
+        ("[agent]\nbatch_kib = 9999", "不大于 1024 的整数"),
+        ("[panel]\nrecent_hours = 1e300", "不大于 720.0 的数字"),
+    ],
+)
+def test_a_number_that_cannot_be_used_is_refused_in_chinese_without_english(tmp_path, text, expected):
+    with pytest.raises(config_sources.ConfigurationError) as refused:
+        load(tmp_path, text)
+    assert in_chinese(str(refused.value)).endswith(f"：应为{expected}")
+
+
 def test_an_address_that_is_none_is_refused_in_chinese_without_english(tmp_path):
     for table, key in (("panel", "url"), ("agent", "pushgateway_url")):
         with pytest.raises(config_sources.ConfigurationError) as refused:
