@@ -1,7 +1,6 @@
 """`tracetail agent`: runs the agent; `tracetail agent try` shows how it would read a file."""
 
 import asyncio
-import json
 import socket
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +14,7 @@ from tracetail.cli.language import both
 from tracetail.cli.rejected import rejected
 from tracetail.cli.service import log_to_stderr, raise_open_file_limit
 from tracetail.contract import system_authorities
+from tracetail.contract.json_text import json_text
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True)
@@ -57,7 +57,7 @@ def try_file(config: str | None, file: BinaryIO, as_json: bool) -> None:
     try:
         for line in dry_run(file.read(), plan, settings.agent, structured_metadata=settings.loki.structured_metadata):
             if as_json:
-                click.echo(json.dumps(line, ensure_ascii=False))
+                click.echo(json_text(line))
                 continue
             if line["labels"] != shown:
                 shown = line["labels"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +13,7 @@ from tracetail.cli.findings import OK, PROBLEM, WARNING, Finding, ok, problem
 from tracetail.cli.language import both, chosen
 from tracetail.cli.printable import printable_lines
 from tracetail.cli.terminal import Spinner
+from tracetail.contract.json_text import json_text
 
 _SUBJECTS = {
     "configuration": "配置",
@@ -48,7 +48,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     with chosen("en") if as_json else contextlib.nullcontext():
         findings = asyncio.run(_all(ctx.obj, show=not as_json))
     if as_json:
-        click.echo(json.dumps([finding._asdict() for finding in findings], ensure_ascii=False, indent=2))
+        click.echo(json_text([finding._asdict() for finding in findings], indent=2))
     else:
         problems = sum(finding.level == PROBLEM for finding in findings)
         warnings = sum(finding.level == WARNING for finding in findings)

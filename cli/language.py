@@ -18,11 +18,13 @@ VARIABLE = "TRACETAIL_LANG"
 _VARIABLES = (VARIABLE, "LC_ALL", "LC_MESSAGES", "LANG")
 """The first that is set counts, as in locale(7)."""
 _chosen: contextvars.ContextVar[str | None] = contextvars.ContextVar("language", default=None)
+_fixed: contextvars.ContextVar[bool] = contextvars.ContextVar("fixed", default=False)
+"""Whether --lang changes nothing."""
 
 
 def remember(_context: click.Context, _option: click.Parameter, given: str | None) -> None:
     """Keep the value of --lang for the command that follows. A callback of click."""
-    if given is not None:
+    if given is not None and not _fixed.get():
         _chosen.set(given)
 
 
@@ -59,6 +61,17 @@ def chosen(name: str | None) -> Iterator[None]:
         yield
     finally:
         _chosen.reset(token)
+
+
+@contextlib.contextmanager
+def fixed(name: str) -> Iterator[None]:
+    """Print in this language until the end of the block, whatever a --lang says that is parsed in it."""
+    token = _fixed.set(True)
+    try:
+        with chosen(name):
+            yield
+    finally:
+        _fixed.reset(token)
 
 
 def language(environ: Mapping[str, str] = os.environ) -> str:

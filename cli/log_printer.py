@@ -1,6 +1,5 @@
 """Prints entries of a log: coloured for a person, plain in a pipe, JSON for a program."""
 
-import json
 import re
 from datetime import datetime
 
@@ -9,6 +8,7 @@ import click
 from tracetail.cli.event_sentence import event_sentence
 from tracetail.cli.words import event_text
 from tracetail.contract import labels as names
+from tracetail.contract.json_text import json_text
 from tracetail.panel.trace.entry import Entry
 
 _COLOURS = {"debug": "bright_black", "warning": "yellow", "error": "red", "critical": "red"}
@@ -40,7 +40,7 @@ class LogPrinter:
         """Print one entry. mark: in front of it, where a person reads."""
         self.count += 1
         if self._as_json:
-            text = json.dumps({**entry.as_json(), "labels": launch_labels_of(entry)}, ensure_ascii=False)
+            text = json_text({**entry.as_json(), "labels": launch_labels_of(entry)})
         elif self._raw:
             text = entry.text
         else:

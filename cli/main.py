@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -73,6 +74,7 @@ class _Commands(CommandGroup):
     def main(self, args: Sequence[str] | None = None, *others: Any, **kwargs: Any) -> Any:
         """Run a command line; its --lang holds until the last word of an error is printed."""
         speak()
+        _print_everything()
         with chosen(named_in(sys.argv[1:] if args is None else args)):
             return super().main(args, *others, **kwargs)
 
@@ -111,6 +113,14 @@ class _Commands(CommandGroup):
         """Write the list without importing the commands."""
         with formatter.section(both("Commands", "命令")):
             formatter.write_dl([(name, command_text(name, _COMMANDS[name][2])) for name in self.list_commands(ctx)])
+
+
+def _print_everything() -> None:
+    """Escape what the locale's encoding lacks, as Latin-1 lacks a result's causeZh: it would end the command."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower().replace("-", "") != "utf8":
+        from tracetail.contract.json_text import ERROR_HANDLER
+
+        sys.stdout.reconfigure(errors=ERROR_HANDLER)
 
 
 @click.group(

@@ -1,12 +1,12 @@
 """`tracetail redact`: shows what of a text the agent and the panel would mask."""
 
-import json
 from typing import BinaryIO
 
 import click
 
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
 from tracetail.cli.language import both
+from tracetail.contract.json_text import json_text
 
 
 @click.command()
@@ -40,7 +40,7 @@ def redact(config: str | None, file: BinaryIO, every_line: bool, as_json: bool) 
         kinds = redactor.kinds(text) or (["private-key"] if in_key and count else [])
         shown = masked.decode(errors="replace")
         if as_json:
-            click.echo(json.dumps({"number": number, "kinds": kinds, "text": shown}, ensure_ascii=False))
+            click.echo(json_text({"number": number, "kinds": kinds, "text": shown}))
         else:
             click.echo(f"{number}: {shown}" + (f"   [{', '.join(kinds)}]" if kinds else ""))
     english = f"{secrets} secrets in {lines} of {number} lines"

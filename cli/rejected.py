@@ -1,7 +1,6 @@
 """`tracetail agent rejected`: lists the lines that an output refused; `replay` sends those of Loki again."""
 
 import asyncio
-import json
 import sys
 
 import click
@@ -12,6 +11,7 @@ from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
 from tracetail.cli.language import both
 from tracetail.cli.printable import printable
 from tracetail.cli.terminal import is_terminal
+from tracetail.contract.json_text import json_text
 
 _OUTPUTS = ("loki", "otlp")
 """Those that refuse lines for good; the first is the one that lines can be sent to again."""
@@ -38,7 +38,7 @@ def rejected(ctx: click.Context, trace_id: str | None, output: str, as_json: boo
         fail(str(error))
     if as_json:
         for line in lines:
-            click.echo(json.dumps(line.as_json(), ensure_ascii=False))
+            click.echo(json_text(line.as_json()))
         return
     for line in lines:
         place = f"{line.path or '?'}:{'?' if line.offset is None else line.offset}"

@@ -1,7 +1,6 @@
 """`tracetail verify`: checks that every line of a trace is in Loki."""
 
 import asyncio
-import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from tracetail.cli.agent_state import state_dirs
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration
 from tracetail.cli.language import both
 from tracetail.cli.words import state_word
+from tracetail.contract.json_text import json_text
 
 if TYPE_CHECKING:
     from tracetail.agent.verify_report import Report
@@ -60,7 +60,7 @@ def verify(config: str | None, trace_id: str, as_json: bool) -> None:
     complete = bool(reports) and all(report.complete for report in reports)
     if as_json:
         launches = [report.as_json() for report in reports]
-        click.echo(json.dumps({"traceId": trace_id, "complete": complete, "launches": launches}))
+        click.echo(json_text({"traceId": trace_id, "complete": complete, "launches": launches}))
     elif not reports:
         english = f"no launch of trace {trace_id} is known on this machine"
         click.echo(both(english, f"本机没有 trace {trace_id} 的启动"), err=True)

@@ -1,9 +1,9 @@
 """The result of start, stop, restart and status: the exit status, and the line that a scheduler shows."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from tracetail.contract.json_text import json_text
 from tracetail.contract.masking import mask_text
 from tracetail.contract.record import Exit, Record
 
@@ -132,7 +132,7 @@ class Result(NamedTuple):
 
     def line(self) -> str:
         """Return the last line of the output."""
-        return f"{MARK} {json.dumps(self.to_object(), ensure_ascii=False)}"
+        return f"{MARK} {json_text(self.to_object())}"
 
 
 def _container_of(record: Record) -> dict[str, Any] | None:

@@ -1,6 +1,5 @@
 """`tracetail gc`: removes old launches, shipped segments, and containers without a launch."""
 
-import json
 import math
 from typing import Any
 
@@ -10,6 +9,7 @@ from tracetail.cli.errors import load_configuration
 from tracetail.cli.language import both
 from tracetail.cli.launch import parameters
 from tracetail.cli.printable import printable
+from tracetail.contract.json_text import json_text
 
 
 class _Days(click.FloatRange):
@@ -63,7 +63,7 @@ def gc(config: str | None, keep_days: float | None, keep_launches: int | None, d
             else {"path": str(one.path), "bytes": one.bytes, "shipped": one.shipped}
             for one in removed
         ]
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json_text(rows, indent=2))
         return
     for one in removed:
         if one.runtime:

@@ -1,6 +1,5 @@
 """`tracetail history`: how long the last starts took, phase by phase, and which were slower than those before."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from tracetail.cli.language import both
 from tracetail.cli.launch import parameters
 from tracetail.cli.terminal import print_table
 from tracetail.cli.words import phase_word, state_word
+from tracetail.contract.json_text import json_text
 from tracetail.contract.start_seconds import NOTABLE, changes, seconds_by_phase
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def history(
     wanted = {"modelName": model, "env": env, "engine": engine}
     rows = _rows(wanted, last, load_configuration(config).agent.log_roots)
     if as_json:
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        click.echo(json_text(rows, indent=2))
     elif rows:
         _print(rows, with_model=model is None, with_phases=phases or model is not None)
     else:

@@ -1,19 +1,19 @@
 """How the launcher's commands end: text for people, then the TRACETAIL_RESULT line for schedulers."""
 
 import contextlib
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
 
-from tracetail.cli.language import both, chosen, in_language
+from tracetail.cli.language import LANGUAGES, both, chosen, fixed, in_language
 from tracetail.cli.launch import parameters
 from tracetail.cli.launch.panel_link import print_link
 from tracetail.cli.printable import printable, printable_lines
 from tracetail.cli.refusals import in_chinese
 from tracetail.cli.terminal import is_terminal
+from tracetail.contract.json_text import json_text
 from tracetail.contract.record import ENDED_STATES, Record
 from tracetail.launcher import params_input
 from tracetail.launcher.params import ParametersError
@@ -53,9 +53,18 @@ class ResultCommand(click.Command):
         except click.UsageError as error:
             if error.ctx is not None:
                 click.echo(error.ctx.get_usage(), err=True)
-            with chosen("en"):
-                wrong = ParametersError(error.format_message().rstrip("."))
-            refuse_parameters(self.name or "", wrong, parameters.from_bad_command_line(given))
+            english, chinese = (self._refusal(name, info_name, given, parent) for name in LANGUAGES)
+            wrong = ParametersError(english or error.format_message())
+            refuse_parameters(self.name or "", wrong, parameters.from_bad_command_line(given), chinese)
+
+    def _refusal(self, language: str, info_name: str | None, args: list[str], parent: click.Context | None) -> str:
+        """Return in a language why click does not take the arguments: it words that as it parses them."""
+        with fixed(language):
+            try:
+                super().make_context(info_name, list(args), parent)
+            except click.UsageError as error:
+                return error.format_message().rstrip(".。")
+        return ""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; exit with a result line if the state directory cannot be used."""
@@ -87,7 +96,7 @@ class ResultCommand(click.Command):
 def print_object(shown: Mapping[str, Any]) -> None:
     """Print the JSON object of --json, which has stdout to itself."""
     output = click.get_current_context().meta.get(_JSON_OUTPUT, sys.stdout)
-    print(json.dumps(shown, ensure_ascii=False, indent=2), file=output)
+    print(json_text(shown, indent=2), file=output)
 
 
 def print_result(result: Result) -> None:
@@ -95,7 +104,7 @@ def print_result(result: Result) -> None:
     context = click.get_current_context(silent=True)
     output = context.meta.get(_JSON_OUTPUT) if context else None
     if output is not None:
-        print(json.dumps(result.to_object(), ensure_ascii=False, indent=2), file=output)
+        print(json_text(result.to_object(), indent=2), file=output)
     elif not is_terminal():
         click.echo(result.line())
 
@@ -148,21 +157,24 @@ def _shortened(tail: Sequence[str]) -> list[str]:
     return shown
 
 
-def refuse_parameters(action: str, error: ParametersError, values: Mapping[str, Any] | None = None) -> NoReturn:
+def refuse_parameters(
+    action: str, error: ParametersError, values: Mapping[str, Any] | None = None, chinese: str = ""
+) -> NoReturn:
     """Print why the parameters cannot be used, and exit with status 2.
 
     values: the parameters as far as they are known. If the action would start a launch, and they name a valid
     traceId, a refused launch is written, so that the trace shows the refusal.
+    chinese: the error in Chinese, where it is not one that is looked up.
     """
-    record = _write_refusal(values, error) if values is not None and action in _STARTING else None
     cause = str(error)
-    zh = in_chinese(cause)
+    zh = chinese or in_chinese(cause)
+    record = _write_refusal(values, cause, zh) if values is not None and action in _STARTING else None
     click.echo(both(f"error: {cause}", f"错误：{zh}"), err=True)
     print_result(Result(action, BAD_PARAMETERS, record, cause=cause, zh=("" if zh == cause else zh, "")))
     sys.exit(BAD_PARAMETERS)
 
 
-def _write_refusal(values: Mapping[str, Any], error: ParametersError) -> Record | None:
+def _write_refusal(values: Mapping[str, Any], cause: str, zh: str) -> Record | None:
     """Write a refused launch with those of the parameters that are valid. Without a valid traceId, do nothing."""
     from tracetail.contract.identity import InvalidIdError, check_id
     from tracetail.launcher.operations import refusals
@@ -186,8 +198,6 @@ def _write_refusal(values: Mapping[str, Any], error: ParametersError) -> Record 
         check_id("instanceId", kept.get("instanceId", ""))
     except InvalidIdError:
         kept.pop("instanceId", None)
-    cause = str(error)
-    zh = in_chinese(cause)
     refusal = Refusal(BAD_PARAMETERS, cause, zh=("" if zh == cause else zh, ""))
     return refusals.refuse(params_input.convert(kept), parameters.state_dir(), refusal)
 

@@ -1,6 +1,5 @@
 """`tracetail ps`: lists the launches of this machine, once or again and again."""
 
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from tracetail.cli.language import both, in_language
 from tracetail.cli.printable import printable
 from tracetail.cli.terminal import is_terminal, print_table, watch_table
 from tracetail.cli.words import state_word
+from tracetail.contract.json_text import json_text
 
 if TYPE_CHECKING:
     from tracetail.launcher.registry import Launch
@@ -119,7 +119,7 @@ def ps(
         return
     rows = listed()
     if as_json:
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        click.echo(json_text(rows, indent=2))
     elif rows:
         print_table(headings, _cells(rows), folded=folded, styles=styles)
     elif words or states or any(wanted.values()):

@@ -5,6 +5,7 @@ the documentation: tests/docs/test_twins.py.
 """
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def literals(node):
         "get",
         "line",
         "said",
-        "dumps",
+        "json_text",
         "source",
     ):
         return
@@ -226,6 +227,9 @@ def test_a_refusal_keeps_its_values(english, chinese):
         {"args": "--x"},
         {"environ": []},
         {"keepLogs": 1.5},
+        {"nodeRank": -1},
+        {"nodeRank": 10**20},
+        {"stopTimeoutSec": -1},
         {"modelNmae": "m"},
         {"container": {"image": "i:1", "args": ["--rm"]}},
     ],
@@ -253,6 +257,30 @@ def test_the_result_line_has_the_refusal_in_both_languages(tmp_path):
     assert done.stderr == "错误：缺少 modelPath：引擎 vllm 需要模型的目录或名称\n"
     assert '"cause": "modelPath is missing: engine vllm needs a model\'s directory or name"' in done.stdout
     assert '"causeZh": "缺少 modelPath：引擎 vllm 需要模型的目录或名称"' in done.stdout
+
+
+def test_the_result_line_is_the_same_in_both_languages_where_an_option_is_mistyped(tmp_path):
+    lines = []
+    for name in language.LANGUAGES:
+        runner = CliRunner(env=dict.fromkeys(LOCALE) | {"TRACETAIL_STATE_DIR": str(tmp_path)})
+        done = runner.invoke(main, ["start", "--model-nam", "m", "--lang", name])
+        lines.append(done.stdout)
+    result = json.loads(lines[0].removeprefix("TRACETAIL_RESULT "))
+    meant = "'--model-name', '--model-path', '--node-rank'"
+    assert result["cause"] == f"No such option '--model-nam'. (Did you mean one of: {meant}?)"
+    assert result["causeZh"] == f"没有选项 '--model-nam'。 （是否想输入其中之一：{meant}？）"
+    assert done.stderr.endswith(f"错误：{result['causeZh']}\n")
+    assert lines[0] == lines[1]
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "gbk"])
+def test_what_the_locales_encoding_lacks_is_escaped(tmp_path, charset):
+    runner = CliRunner(charset, env=dict.fromkeys(LOCALE) | {"TRACETAIL_STATE_DIR": str(tmp_path)})
+    done = runner.invoke(main, ["start", "--model-name", "m😀", "--trace-id", "t1"])
+    assert done.exit_code == 2
+    result = json.loads(done.stdout.removeprefix("TRACETAIL_RESULT "))
+    assert result["modelName"] == "m😀"
+    assert result["causeZh"] == "缺少 modelPath：引擎 vllm 需要模型的目录或名称"
 
 
 def test_states_events_and_phases_have_a_chinese_word():
