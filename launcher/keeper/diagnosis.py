@@ -65,10 +65,12 @@ _ORPHANED = re.compile(rb"Parent process exited, terminating worker")
 _SHUTTING_DOWN = re.compile(rb"\[shutdown\] |Shutting down")
 _PORT = re.compile(r"(\d{1,5})\D*$")
 _NATIVE_FAULTS = ("SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP")
+_NATIVE_CODES = tuple(signals.cause_of(signals.number_of(name)).code for name in _NATIVE_FAULTS)
 _NATIVE_REPORT = re.compile(
     rb"terminate called |  what\(\): |Fatal Python error: |!!!!!!! Segfault|GGML_ASSERT\(|.*Assertion .* failed"
     rb"|double free|free\(\): |malloc\(\): |corrupted |Check failed: |F\d{4} |munmap_chunk"
-    rb"|Assertion failed: |CUDA error: |\S+:\d+: CUDA error|\*\*\* SIG[A-Z]+ received at "
+    rb"|Assertion failed: |CUDA error: |\S+:\d+: CUDA error|\*\*\* SIG[A-Z]+ received at |Memory access fault by GPU"
+    rb"|:0:rocdevice\.cpp"
 )
 """How native code reports why it raises the signal that ends its process."""
 _FATAL_REPORT = re.compile(rb"Fatal Python error: |terminate called |!!!!!!! Segfault|\*\*\* SIG[A-Z]+ received at ")
@@ -187,9 +189,12 @@ class _Search:
                 one.make().evidence for one in fresh if one.rank == 4 and 0 < first.at - one.at <= _REPORT_LINES
             ]
             found = first.make()
+            if found.consequence and found.code in _NATIVE_CODES:
+                said = last_words(self._errors.messages, self._errors.alive_at, first.at)
+                found = found._replace(evidence=[*map(shown, said), *found.evidence])
             if first.rank == _ORDER[Rank.CONSEQUENCE] and not found.own_end:
-                if (said := self.last_words(first.at)) is not None:
-                    return said._replace(evidence=[*said.evidence, *found.evidence])
+                if (words := self.last_words(first.at)) is not None:
+                    return words._replace(evidence=[*words.evidence, *found.evidence])
                 if found.hint == ABOVE:  # nothing above says more
                     found = found._replace(hint=UNSAID)
             return found._replace(evidence=[*found.evidence, *(line for one in reported for line in one)])

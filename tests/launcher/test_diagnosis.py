@@ -528,3 +528,48 @@ def test_where_to_look_for_an_error_is_no_advice():
     found = diagnose(VLLM, [b"RuntimeError: x broke, please check the stack trace above for the root cause"], End(1))
     assert found is not None
     assert "advises" not in found.hint.en
+
+
+@pytest.mark.parametrize(
+    ("message", "frame", "hint"),
+    [
+        # https://github.com/vllm-project/vllm/issues/19332
+        ("torch._dynamo.exc.TorchRuntimeError: Dynamo failed to run FX node", "", "--enforce-eager"),
+        (
+            "RuntimeError: a bad shard",
+            'File "/x/vllm/model_loader/weight_utils.py", line 5, in load_weights',
+            "checkpoint",
+        ),
+        (
+            "ValueError: a bad option",
+            'File "/x/sglang/srt/server_args.py", line 5, in __post_init__',
+            "combination of options",
+        ),
+        ("KeyError: 'x'", 'File "/x/vllm/model_executor/models/llama.py", line 5, in load_weights', "checkpoint"),
+    ],
+)
+def test_the_place_that_raised_an_unknown_exception_says_where_to_look(message, frame, hint):
+    lines = [b"Traceback (most recent call last):", f"  {frame}".encode(), b"    raise", message.encode()]
+    found = diagnose(VLLM, lines[:: 1 if frame else 3], End(1))
+    assert found is not None
+    assert hint in found.hint.en
+
+
+def test_what_pytorch_appends_to_every_message_is_no_evidence_and_no_advice():
+    lines = [
+        *FRAMES,
+        b"RuntimeError: x is broken. If you need x, please file an issue.",
+        b"For debugging consider passing y=1",
+    ]
+    found = diagnose(VLLM, lines, End(1))
+    assert found is not None
+    assert "advises" not in found.hint.en
+    assert not any("For debugging" in line for line in found.evidence)
+
+
+def test_what_native_code_said_before_its_process_aborted_is_evidence():
+    said = b"The futex facility returned an unexpected error code."
+    died = b"ERROR 11-26 15:44:36 [m.py:315] Worker proc VllmWorker-0 died unexpectedly (exit code: -6)"
+    found = diagnose(VLLM, [said, died], End(1))
+    assert found is not None
+    assert (found.code, found.evidence) == ("aborted", [said.decode(), died.decode()])

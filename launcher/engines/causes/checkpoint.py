@@ -78,6 +78,7 @@ CAUSES = (
                 rb"(?P<why>Tried to load weights of size .{1,80}? ?to a parameter of size torch\.Size\(\[[^\]]{1,80}\]\))",
             ),
             Line(b"assert param", rb"assert param\w*\.(?:shape|size\(\)) == loaded_weight\.(?:shape|size\(\))"),
+            Line(b"assert loaded_weight", rb"(?P<why>assert loaded_weight\.(?:shape|size\()[^=]{0,40}== .{1,80})"),
         ),
     ),
     Cause(
@@ -88,6 +89,18 @@ CAUSES = (
             "使用 safetensors 格式的模型，或支持该 GGUF 的引擎（llama.cpp）；新版本也可能支持",
         ),
         (Line(b"GGUF model with architecture", rb"GGUF model with architecture (?P<names>\S+) is not supported"),),
+    ),
+    Cause(
+        "weights_mismatch",
+        Text(
+            "the GGUF file has tensors that the engine's model has not: {why}",
+            "GGUF 文件含有引擎的模型中没有的张量：{why}",
+        ),
+        Text(
+            "use the model in safetensors format, or an engine that reads this GGUF (llama.cpp); a newer version may read it, too",
+            "使用 safetensors 格式的模型，或支持该 GGUF 的引擎（llama.cpp）；新版本也可能支持",
+        ),
+        (Line(b"map GGUF parameters", rb"(?P<why>[Ff]ailed to map GGUF parameters.{0,150})"),),
     ),
 )
 

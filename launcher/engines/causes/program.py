@@ -119,6 +119,24 @@ CAUSES = (
         ),
     ),
     Cause(
+        "driver_too_old",
+        Text(
+            "the NVIDIA driver has no {symbol}, which {name} needs",
+            "NVIDIA 驱动没有 {name} 需要的 {symbol}",
+        ),
+        Text(
+            "update the driver (nvidia-smi shows its version), or install a build for an older CUDA; a container must be given "
+            "the driver of the machine (--gpus)",
+            "升级驱动（nvidia-smi 显示其版本），或安装基于较旧 CUDA 的版本；容器需要使用本机的驱动（--gpus）",
+        ),
+        (
+            Line(
+                b"undefined symbol: cu",
+                rb"(?P<name>/?[\w./+-]+\.so[\w.]*): undefined symbol: (?P<symbol>cu(?!File)[A-Z]\w+)",
+            ),
+        ),
+    ),
+    Cause(
         "library_missing",
         Text(
             "the library {name} needs {symbol}, which no library has that is loaded",
@@ -324,13 +342,15 @@ CAUSES = (
         "compile_failed",
         Text("a kernel cannot be compiled: {name} failed", "内核程序编译失败：{name} 出错"),
         Text(
-            "the compiler's output in the log says why: a header or library is missing, or its version does not fit",
-            "原因见日志中编译器的输出：缺少头文件或库，或版本不匹配",
+            "the compiler's output in the log says why: a header or library is missing (Triton needs Python.h and libcuda), or "
+            "its version does not fit",
+            "原因见日志中编译器的输出：缺少头文件或库（Triton 需要 Python.h 和 libcuda），或版本不匹配",
         ),
         (
             Line(
                 b"returned non-zero exit status",
-                rb"Command '\[?'?(?P<name>(?:[\w./+-]*/)?(?:ninja|nvcc))\b.*' returned non-zero exit status \d",
+                rb"Command '\[?'?(?P<name>(?:[\w./+-]*/)?(?:ninja|nvcc|(?:[\w-]+-)?(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+)(?:-\d+)?))['\s].*"
+                rb"' returned non-zero exit status \d",
             ),
         ),
         Rank.GENERAL,

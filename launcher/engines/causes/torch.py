@@ -237,6 +237,23 @@ CAUSES = (
         ),
     ),
     Cause(
+        "gpu_fault",
+        Text("a GPU kernel failed: {why}", "GPU 内核执行失败：{why}"),
+        Text(
+            "the engine, or the build of ROCm, may not support this GPU (rocminfo shows its gfx name): use a build or image for "
+            "it, and leave out what the engine has for other GPUs (VLLM_ROCM_USE_AITER=0); on a GPU that is supported see dmesg",
+            "引擎或 ROCm 版本可能不支持该 GPU（rocminfo 显示其 gfx 名称）：使用支持它的版本或镜像，关闭只适用于其他 GPU 的功能"
+            "（VLLM_ROCM_USE_AITER=0）；如果 GPU 受支持，查看 dmesg",
+        ),
+        (
+            Line(b"Memory access fault by GPU", rb"(?P<why>Memory access fault by GPU.{1,200})"),
+            Line(
+                b"HSA_STATUS_ERROR",
+                rb":0:rocdevice\.cpp.{1,120} aborting with error : (?P<why>HSA_STATUS_ERROR_.{1,150})",
+            ),
+        ),
+    ),
+    Cause(
         "gpu_xid",
         Text("the GPU {gpu} reports Xid {code}: {why}", "GPU {gpu} 报告 Xid {code}：{why}"),
         Text(
@@ -382,6 +399,24 @@ CAUSES = (
             "Triton 与 GPU 不匹配：使用引擎的 PyTorch 所要求的 Triton，或其他注意力后端",
         ),
         (Line(b"PassManager::run failed"),),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "graph_capture_failed",
+        Text("the capture of a CUDA graph failed: {why}", "CUDA graph 捕获失败：{why}"),
+        Text(
+            "start without CUDA graphs (vLLM: --enforce-eager; SGLang: --disable-cuda-graph); if torch.compile is on as well, "
+            "without that first (SGLang: --enable-torch-compile)",
+            "不使用 CUDA graph 启动（vLLM：--enforce-eager；SGLang：--disable-cuda-graph）；如果同时启用了 torch.compile，先关闭它"
+            "（SGLang：--enable-torch-compile）",
+        ),
+        (
+            Line(
+                b"when stream is capturing",
+                rb"(?:CUDA|HIP) error: (?P<why>operation not permitted when stream is capturing)",
+            ),
+            Line(b"during CUDA graph capture", rb"(?P<why>Cannot call \S{1,80} during CUDA graph capture)"),
+        ),
         Rank.GENERAL,
     ),
     Cause(

@@ -49,6 +49,22 @@ CAUSES = (
         ),
     ),
     Cause(
+        "model_not_found",
+        Text(
+            "the model is not in Mistral's own format: it has no params.json",
+            "该模型不是 Mistral 自有格式：没有 params.json",
+        ),
+        Text(
+            "leave out --config-format mistral and --load-format mistral (--tokenizer-mode mistral needs tekken.json, too), or "
+            "use the model's original files",
+            "去掉 --config-format mistral 和 --load-format mistral（--tokenizer-mode mistral 还需要 tekken.json），或使用模型的原始文件",
+        ),
+        (
+            Line(b"Failed to load mistral 'params.json'"),
+            Line(b"assert isinstance(config_dict, dict)"),
+        ),
+    ),
+    Cause(
         "architecture_not_supported",
         Text("this vLLM does not know the architecture[ {names}]", "当前 vLLM 不支持该模型架构[ {names}]"),
         Text(

@@ -1,0 +1,158 @@
+"""What to do about an exception that no table knows: its own advice, or what its place suggests. Pure."""
+
+import re
+from collections.abc import Sequence
+
+from tracetail.contract.masking import mask_text
+from tracetail.launcher.engines.causes.cause import Text
+
+_ADVICE = re.compile(
+    r"(?:^|[.;:,] )((?:Please (?!(?:open|file|create|submit) an? |report"
+    r"|(?:check|see|refer to) (?:the )?(?:stack|logs?\b|error))"
+    r"|Try|Consider|Use (?!\.)|Set|Increase|Reduce|Decrease|Lower"
+    r"|Make sure|Ensure|Install|Upgrade|Update|Downgrade|Rebuild|Reinstall|Pass|Specify|Provide|Enable|Disable|Remove"
+    r"|Switch to|You (?:need to|can|should|must|may))\b[^\n]{8,200}?)(?=[.;](?:\s|$)|$)",
+    re.IGNORECASE,
+)
+"""The sentence of an error message that says what to do."""
+_FAULT = re.compile(
+    r"(?:[A-Za-z_][\w.]*\.)?(?:(?:Attribute|Type|Name|UnboundLocal|Index|Key|ZeroDivision|Recursion)Error\b"
+    r"|AssertionError$|ValueError: (?:too many values|not enough values) to unpack"
+    r"|RuntimeError: (?:The size of tensor a|mat1 and mat2|shape '\[|view size is not compatible|split_with_sizes "
+    r"|expected scalar type|expected mat1 and mat2|Expected all tensors to be on the same device|shape mismatch: "
+    r"|start \(\d+\) \+ length|\S+ expected at most \d+ argument))"
+)
+"""What Python and PyTorch raise where code is wrong, or calls another version of something: no message to a user."""
+_OPTION = re.compile(r"\s--[a-z]")
+"""An option: the message is for users."""
+_NOT_SUPPORTED = re.compile(
+    r"NotImplementedError: |(?<!peration )\bnot (?:yet |currently )?(?:be )?supported\b"
+    r"|\b(?:does|do) not (?:yet )?support\b|\bonly supports?\b|\b(?:is|are) only supported\b|\bunsupported\b",
+    re.IGNORECASE,
+)
+_COMPILED = re.compile(r"torch\._(?:dynamo|inductor)\.exc\.|\b(?:BackendCompilerFailed|InductorError)\b")
+"""Exceptions of torch.compile."""
+_FRAME = re.compile(r'File "(?:[^"]*/(?:site|dist)-packages/)?(?P<file>[^"]+)", line (?P<line>\d+)')
+_WEIGHTS = Text(
+    "the checkpoint does not fit the engine's model: check that every file of it is complete, that config.json "
+    "(architectures, quantization_config) belongs to these weights, or try another version of the engine",
+    "检查点与引擎的模型不匹配：检查文件是否完整、config.json（architectures、quantization_config）是否属于这些权重，"
+    "或换一个引擎版本",
+)
+_COMPILE = Text(
+    "torch.compile failed: start without it (vLLM: `--enforce-eager`; SGLang: without `--enable-torch-compile`), or "
+    "install the PyTorch and Triton that the engine asks for",
+    "torch.compile 失败：不使用它启动（vLLM：`--enforce-eager`；SGLang：去掉 `--enable-torch-compile`），"
+    "或安装引擎要求的 PyTorch 和 Triton",
+)
+_PLACES = (
+    (re.compile(r'/model_loader/|weight_utils\.py"|, in (?:\w*load_weights?\w*|\w*weight_loader\w*)$'), _WEIGHTS),
+    (
+        re.compile(r"/lora/"),
+        Text(
+            "check the LoRA adapter (its rank, its modules, the model it was made for) and the options for LoRA",
+            "检查 LoRA 适配器（rank、模块、所属模型）以及 LoRA 相关参数",
+        ),
+    ),
+    (
+        re.compile(r"/spec_decode/|/speculative/|/eagle"),
+        Text(
+            "check the options for speculative decoding: the method, and a draft model that belongs to this model",
+            "检查投机解码（speculative decoding）的参数：方法，以及与该模型对应的草稿模型",
+        ),
+    ),
+    (
+        re.compile(r"/quantization/"),
+        Text(
+            "this quantization cannot be used here: use another quantization of the model, another backend for it, or "
+            "another version of the engine",
+            "此处无法使用该量化方式：使用其他量化版本的模型、其他后端，或换一个引擎版本",
+        ),
+    ),
+    (
+        re.compile(r"/attention/"),
+        Text(
+            "choose another attention backend, or another data type of the KV cache, in `args`",
+            "在 `args` 中选择其他注意力后端，或其他 KV cache 数据类型",
+        ),
+    ),
+    (
+        re.compile(r"cuda_graph_runner\.py|cuda_graph\.py|, in capture_model$"),
+        Text(
+            "start without CUDA graphs (vLLM: `--enforce-eager`; SGLang: `--disable-cuda-graph`): if it fails as well, "
+            "the line that is printed then says more",
+            "不使用 CUDA graph 启动（vLLM：`--enforce-eager`；SGLang：`--disable-cuda-graph`）：如果仍然失败，其报错更具体",
+        ),
+    ),
+    (
+        re.compile(r"/multimodal/|/processing_\w+\.py|/image_processing_\w+\.py|/mm_utils\.py"),
+        Text(
+            "the model's processor of images, video or audio does not fit: install the Transformers that engine and "
+            "model ask for, check preprocessor_config.json, or try another version of the engine",
+            "模型的图像、视频或音频处理器不匹配：安装引擎和模型要求的 Transformers，"
+            "检查 preprocessor_config.json，或换一个引擎版本",
+        ),
+    ),
+    (
+        re.compile(r"(?<!vllm)/transformers/|^transformers/|/tokenization_\w+\.py|/tokenizers?/|mistral_common/"),
+        Text(
+            "the model's files do not fit the installed Transformers: check them (config.json, tokenizer), and install "
+            "the version that the model and the engine ask for",
+            "模型文件与已安装的 Transformers 不匹配：检查模型文件（config.json、tokenizer），"
+            "并安装模型和引擎要求的版本",
+        ),
+    ),
+    (
+        re.compile(
+            r"vllm/config(?:/|\.py)|/arg_utils\.py|vllm/entrypoints/|vllm/platforms/"
+            r"|/server_args\.py|sglang/srt/configs/"
+        ),
+        Text(
+            "the engine refuses this combination of options, model and device: change what the line names in `args`",
+            "引擎不接受参数、模型与设备的这种组合：在 `args` 中修改该行提到的内容",
+        ),
+    ),
+)
+"""By the frame that raised an exception: what to look at."""
+
+
+def is_fault(message: str) -> bool:
+    """Return whether an exception is raised where code is wrong, and says nothing to a user."""
+    return _FAULT.match(message) is not None and _OPTION.search(message) is None
+
+
+def hint(messages: Sequence[str], raised: str = "") -> Text:
+    """Return what to do about an exception that no table knows.
+
+    Args:
+        messages: the lines of its message, without headers.
+        raised: the frame that raised it; empty if the log does not have it.
+
+    """
+    first = messages[0]
+    place = next((text for pattern, text in _PLACES if pattern.search(raised)), None)
+    if _COMPILED.search(first):
+        return _COMPILE
+    if is_fault(first):
+        return place if place is _WEIGHTS and "Key" in first.partition(":")[0] else _fault(raised)
+    if advice := _ADVICE.search(" ".join(messages)):
+        advised = mask_text(advice[1].strip())
+        return Text(f"the engine advises: {advised}", f"引擎的建议：{advised}")
+    if _NOT_SUPPORTED.search(first):
+        return Text(
+            "this version of the engine cannot do that with this model or device: change `args`, or try a newer one",
+            "该版本的引擎在此模型或设备上不支持：修改 `args`，或换用更新的版本",
+        )
+    return place or Text("the lines around it in the log say more", "日志中该行前后的内容有更多信息")
+
+
+def _fault(raised: str) -> Text:
+    """Return what to do about a fault of the program. raised: the frame in which it is."""
+    frame = _FRAME.search(raised)
+    at = mask_text(f"{frame['file']}:{frame['line']}") if frame else ""
+    return Text(
+        f"a fault of the program{at and f' at {at}'}, or versions that do not fit together: install those that the "
+        "engine asks for, search its issues for this line, or try another version of it",
+        f"程序有错误{at and f'（位于 {at}）'}，或版本不匹配："
+        "安装引擎要求的版本，在它的 issue 中搜索该行，或换一个引擎版本",
+    )
