@@ -64,8 +64,8 @@ _PLACES = (
     (
         re.compile(r"/quantization/"),
         Text(
-            "this quantization cannot be used here: use another quantization of the model, another backend for it, or "
-            "another version of the engine",
+            "this quantization cannot be used here: use another quantization of the model, another backend for it, "
+            "or another version of the engine",
             "此处无法使用该量化方式：使用其他量化版本的模型、其他后端，或换一个引擎版本",
         ),
     ),
@@ -79,9 +79,10 @@ _PLACES = (
     (
         re.compile(r"cuda_graph_runner\.py|cuda_graph\.py|, in capture_model$"),
         Text(
-            "start without CUDA graphs (vLLM: `--enforce-eager`; SGLang: `--disable-cuda-graph`): if it fails as well, "
-            "the line that is printed then says more",
-            "不使用 CUDA graph 启动（vLLM：`--enforce-eager`；SGLang：`--disable-cuda-graph`）：如果仍然失败，其报错更具体",
+            "start without CUDA graphs (vLLM: `--enforce-eager`; SGLang: `--disable-cuda-graph`): if it fails as "
+            "well, the line that is printed then says more",
+            "不使用 CUDA graph 启动（vLLM：`--enforce-eager`；SGLang：`--disable-cuda-graph`）："
+            "如果仍然失败，其报错更具体",
         ),
     ),
     (
@@ -96,8 +97,8 @@ _PLACES = (
     (
         re.compile(r"(?<!vllm)/transformers/|^transformers/|/tokenization_\w+\.py|/tokenizers?/|mistral_common/"),
         Text(
-            "the model's files do not fit the installed Transformers: check them (config.json, tokenizer), and install "
-            "the version that the model and the engine ask for",
+            "the model's files do not fit the installed Transformers: check them (config.json, tokenizer), and "
+            "install the version that the model and the engine ask for",
             "模型文件与已安装的 Transformers 不匹配：检查模型文件（config.json、tokenizer），"
             "并安装模型和引擎要求的版本",
         ),

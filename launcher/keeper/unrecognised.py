@@ -18,7 +18,8 @@ _RAISED = re.compile(r"BackendCompilerFailed: backend=.* raised:$")
 """torch.compile says so of a backend, as vLLM's; the exception that was raised comes on the next line."""
 _BOILERPLATE = re.compile(
     rb"\s*(?:CUDA kernel errors might be |For debugging consider passing |Compile with `TORCH_USE_"
-    rb"|Set TORCH(?:_LOGS|DYNAMO)|You can suppress this exception|import torch\._dynamo|torch\._dynamo\.config|from user code:)"
+    rb"|Set TORCH(?:_LOGS|DYNAMO)|You can suppress this exception"
+    rb"|import torch\._dynamo|torch\._dynamo\.config|from user code:)"
 )
 """What PyTorch appends to its messages, whatever they are about."""
 
