@@ -21,9 +21,9 @@ _SECRETS = (
     "client|app|application|consumer|api|shared|jwt|session|webhook|signing|corp|bot|hmac|cookie|auth|oauth|aws|access|"
     "user|admin|encryption|key"
 )
-_PASSES = "user|db|database|root|admin|smtp|redis|mysql|pg|ftp|ldap|proxy|my|ssh|mail|require"
+_PASSES = "user|db|database|root|admin|smtp|redis|mysql|pg|ftp|ldap|proxy|my|ssh|mail|require|(?:src|dest)?store|key"
 _STRONG = (
-    rf"(?:(?:{_KEYS})[_-]?keys?|(?:api|access|secret)\.keys?|key[_-]base|api keys?|"
+    rf"(?:(?:{_KEYS})[_-]?keys?|(?:api|access|secret)\.keys?|key[_-]base|api keys?|honeycomb-team|"
     rf"(?:{_TOKENS})[_-]?tokens?|(?:{_SECRETS})[_-]?secrets?|"
     rf"secret[_-]?access[_-]?key|passw(?:or)?ds?|passphrases?|passwort|passcodes?|(?:{_PASSES})[_-]?pass|pwd|masterauth|credentials?|"
     r"jsessionid|phpsessid|client[_-]key[_-]data|dockerconfigjson|"
@@ -45,8 +45,8 @@ _EQUALS = rf"(?:[ \t]{{0,20}}(?:=>|:=|=|\\{{1,7}}u003d|{_FULL_WIDTH[1]}|\.{{3,}}
 _COLON = rf"[ \t]{{0,20}}(?::|{_FULL_WIDTH[0]})[ \t]{{0,20}}"
 _ASSIGN = f"(?:{_EQUALS}|{_COLON})"
 _LITERAL = r"(?:[bBuUrRfF]{1,2})?"
-_CALL = r"(?:[A-Za-z_.]{0,40}(?:secret|str|bytes|token|key|password)\()?"
-"""SecretStr('…')"""
+_CALL = r"(?:[A-Za-z_.]{0,40}(?:secret|str|bytes|token|key|password)\(|\[\]string\{)?"
+"""SecretStr('…'), and Go's []string{"…"}"""
 
 # --- values that are no secrets
 
@@ -54,12 +54,13 @@ _END = r"""(?:\\{0,7}['"`]|&quot;|%22|[\s,;)\]}>&|\x1b]|\\[nrt]|\\{1,7}u002[267]
 _NOTHING = (
     r"(?:(?:none|null|nil|undefined|unset|empty|true|false|yes|no|on|off|auto|default|required|optional|missing|invalid|"
     r"enabled|disabled|str|string|bytes|int|bool|redacted|masked|hidden|omitted|n/a|x{3,})"
-    r"|[0-9]{1,10}(?:\.[0-9]{1,9})?|\*{2,}[^\s'\"]*|(?:\*|•)+|\.{3,}|-+)"
+    r"|[0-9]{1,10}(?:\.[0-9]{1,9})?|\*{2,}[^\s'\"]*|(?:\*|•)+|\.{3,}|-+|[)\]}]{1,3})"
 )
 _PLACEHOLDER = (
     r"(?:<[^<>\r\n]{0,60}>|(?-i:\$(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*))|\$?\{{1,2}[^{}\r\n]{0,60}\}{1,2}|\$\([^()\r\n]{1,60}\)|%\([a-z_]+\)s|[-=?+][^{}\s'\"]{0,40}\}"
     r"|(?:your|my|the)[_-][a-z_-]{1,40}|(?-i:[A-Z]+(?:_[A-Z]+)+|API|KEY|TOKEN|PASSWORD|SECRET|EMPTY)"
-    r"|(?:os\.|self\.|args\.|config\.|settings\.|env\.|request\.|getenv\(|get_)[^\s,;]*)"
+    r"|(?:os\.|self\.|args\.|config\.|settings\.|env\.|request\.|getenv\(|get_)[^\s,;]*"
+    r"|(?-i:[a-z_]+(?:\.[a-z_]+)+)\([^\s,;]*)"
 )
 _NAME_PART = r"(?:[a-z]*(?:[A-Z]+[a-z]+){0,2}[A-Z]*(?:[0-9]+[A-Za-z]{1,4}){0,2}[0-9]*)"
 _NAME = rf"{_NAME_PART}(?:[_.@+-]{_NAME_PART})*"
@@ -70,13 +71,18 @@ _TYPE = r"(?:typing\.[\w.\[\]]+|Optional\[[\w.\[\]]*|Union\[[\w.]*|SecretStr\('\
 _NO_SECRET = f"(?:{_NOTHING}|{_PLACEHOLDER}|{_PATH}|{_TYPE}|{_HAN})"
 _HARMLESS = f"{_NO_SECRET}{_END}"
 _WORD = r"(?-i:[A-Za-z]?[a-z]+)"
-_PROSE = rf"{_WORD}[.,:;]?[ \t]+(?-i:[a-z(])"
+_PROSE = rf"{_WORD}[.,:;]?[ \t]+(?-i:[a-z(\"])"
 """A word in front of another one."""
 _SOME_WORDS = rf"{_WORD}(?:[ _./'-]{{1,2}}{_WORD})*[.!?]?"
 _WORDS = f"{_SOME_WORDS}{_END}"
 _COUNT = r"[0-9]+(?:[/.,:x][0-9]+){0,5}(?:[kmg%]|/s)?"
-_TOO_WEAK = rf"{_WORDS}|{_COUNT}{_END}|{_WORD}:|<[^<>\r\n]{{0,60}}>|\[[A-Za-z_]{{1,20}}\]|[^\s'\",;&]{{0,7}}{_END}"
-"""Words, special tokens of a tokenizer, and what is too short to be a secret."""
+_CAMEL = r"(?-i:[A-Za-z]?[a-z]+(?:[A-Z][a-z]+)+)"
+_OBJECT = rf"(?:{_CAMEL}|[a-z]+(?:\.[A-Za-z]+)+)[@({{/]"
+"""AddedToken(…), android.os.BinderProxy@2bd79ce"""
+_TOO_WEAK = (
+    rf"{_WORDS}|{_OBJECT}|{_COUNT}{_END}|{_WORD}:|<[^<>\r\n]{{0,60}}>|\[[A-Za-z_]{{1,20}}\]|[^\s'\",;&]{{0,7}}{_END}"
+)
+"""Words, special tokens of a tokenizer, objects, and what is too short to be a secret."""
 
 # --- values
 
@@ -120,7 +126,8 @@ _PLURALS = tuple(f"{kind}{sign}tokens" for kind in ("access", "auth", "api", "hf
 """Looked for with what stands in front of them: `max_tokens=` and `tokens:` are in every other line."""
 _STRONG_ENDINGS = (
     "key keys token secret password passwords passwd passwds passphrase passwort passcode pass pwd masterauth "
-    "credential credentials secrets jsessionid phpsessid key-data key_data key-base key_base dockerconfigjson "
+    "credential credentials secrets honeycomb-team jsessionid phpsessid key-data key_data key-base key_base "
+    "dockerconfigjson "
     f"{' '.join(_PLURALS)} "
     "密码 密碼 口令 密钥 密鑰 秘钥 私钥 令牌 授权码 凭证 凭据 パスワード 비밀번호 пароль contraseña senha"
 )
@@ -149,6 +156,7 @@ _FOLLOWERS = (
 )
 _RARE = frozenset(
     [
+        "honeycomb-team",
         "passphrase",
         "passwort",
         "passcode",
@@ -244,7 +252,7 @@ _FLAG_KEYWORDS = (
         "-key -keys -token -secret -pass -auth _key _keys _token _secret _pass _auth",
         (" ", "=", '"', "'", "\\", "`", "\t"),
     ),
-    *_keywords("apikey password passwd passphrase passcode pwd credential credentials", (" ",)),
+    *_keywords("storepass keypass apikey password passwd passphrase passcode pwd credential credentials", (" ",)),
 )
 _FLAGS = (
     *(
@@ -370,10 +378,10 @@ _OTHERS = (
     ),
     Pattern(
         "query",
-        r"(?i)([?&;](?:[\w.-]*(?:token|signature|secret)|[\w.-]*sign?|key|code|auth)=)"
-        rf"(?:(?P<harmless>{_HARMLESS}|[^\s&#'\"<>]{{0,11}}(?:[\s&#'\"<>]|$))|[^\s&#'\"<>]+)",
+        r"(?i)([?&;](?:[\w.-]*(?:token|signature|secret)|[\w.-]*sign?|key|code|auth|tkn)=)"
+        rf"(?:(?P<harmless>{_HARMLESS}|{_WORD}(?:[_-]{_WORD})+{_END}|[^\s&#'\"<>]{{0,11}}(?:[\s&#'\"<>]|$))|[^\s&#'\"<>]+)",
         keywords=(
-            *("token=", "signature=", "secret=", "sig=", "sign="),
+            *("token=", "signature=", "secret=", "sig=", "sign=", "tkn="),
             *(mark + name for mark in "?&;" for name in ("key=", "code=", "auth=")),
         ),
     ),
@@ -396,9 +404,9 @@ _OTHERS = (
     ),
     Pattern(
         "command-key",
-        r"(\b(?:ossutil(?:64)?|obsutil|coscmd)\b[^\r\n|;]{0,400}?[ \t]-[ks][ \t=]*['\"]?)"
+        r"(\b(?:ossutil(?:64)?|obsutil|tosutil|coscmd|swanlab)\b[^\r\n|;]{0,400}?[ \t]-[ks][ \t=]*['\"]?)"
         rf"(?:{_MIXED}|[A-Za-z0-9]{{28,}})",
-        keywords=("ossutil", "obsutil", "coscmd"),
+        keywords=("ossutil", "obsutil", "tosutil", "coscmd", "swanlab"),
     ),
     Pattern(
         "registry-credentials",
@@ -418,19 +426,67 @@ _OTHERS = (
     ),
     Pattern(
         "command-argument",
-        r"(\b(?:(?:wandb|vault)[ \t]+login(?:[ \t]+--?[a-z-]+)*"
+        r"(\b(?:(?:wandb|vault)[ \t]+login(?:[ \t]+--?[a-z-]+)*|(?:config[ \t]+add-|ngrok[ \t]+)authtoken"
         r"|mc[ \t]+(?:alias[ \t]+set|config[ \t]+host[ \t]+add)(?:[ \t]+[^\s]{1,200}){3}"
         r"|aws[ \t]+configure[ \t]+set[ \t]+aws_[a-z_]{1,40})[ \t]+['\"]?)[A-Za-z0-9_+/=.-]{16,}",
-        keywords=("login ", "login\t", "alias set ", "host add ", "configure set "),
+        keywords=("login ", "login\t", "alias set ", "host add ", "configure set ", "authtoken "),
     ),
     Pattern(
         "command-password",
         r"(\b(?:sshpass[ \t]+-p[ \t]*|(?:mysql|mysqldump|mysqladmin|mariadb)[ \t][^\r\n|;]{0,400}?-p"
         r"|(?:mongosh?|mongodump|mongorestore|mongoexport|mongoimport)[ \t][^\r\n|;]{0,400}?[ \t]-p[ \t]*"
         r"|redis-cli[ \t][^\r\n|;]{0,400}?-a[ \t]+|(?:docker|podman|nerdctl|helm|skopeo|oras|az)[ \t]"
-        r"[^\r\n|;]{0,400}?\blogin[ \t][^\r\n|;]{0,400}?-p[ \t]+)['\"]?)[^\s'\"-][^\s'\"]*",
-        keywords=("sshpass", "mysql", "mariadb", "mongo", "redis-cli", "login ", "login\t"),
+        r"[^\r\n|;]{0,400}?\blogin[ \t][^\r\n|;]{0,400}?-p[ \t]+"
+        r"|(?:sqlcmd|ipmitool|mosquitto_[a-z]+|unzip|zip)[ \t][^\r\n|;]{0,400}?[ \t]-P[ \t]*"
+        r"|ldap[a-z]+[ \t][^\r\n|;]{0,400}?[ \t]-w[ \t]*|beeline[ \t][^\r\n|;]{0,400}?[ \t]-p[ \t]+"
+        r"|smbclient[ \t][^\r\n|;]{0,400}?[ \t]-U[ \t]*[^\s%]{1,64}%"
+        r"|etcdctl[ \t][^\r\n|;]{0,400}?--user[ =][^\s:'\"]{1,64}:|sqlplus[ \t]+[^\s/]{1,64}/"
+        r"|htpasswd[ \t]+-[A-Za-z]*b[A-Za-z]*[ \t]+[^\s]{1,200}[ \t]+[^\s]{1,64}[ \t]+)['\"]?)[^\s'\"-][^\s'\"]*",
+        keywords=(
+            *(
+                "sshpass",
+                "mysql",
+                "mariadb",
+                "mongo",
+                "redis-cli",
+                "login ",
+                "login\t",
+                "sqlcmd",
+                "ipmitool",
+            ),
+            *("mosquitto_", "zip -p", "ldap", "beeline", "smbclient", "etcdctl", "sqlplus"),
+            "htpasswd",
+        ),
     ),
+    *(
+        Pattern(
+            f"piped-to-{command}",
+            rf"(\becho[ \t]+(?:-[a-z]+[ \t]+)?['\"]?)[^|\s][^|\r\n]{{0,400}}\| {command} login ",
+            kept_behind=f"| {command} login ",
+            keywords=("login ",),
+        )
+        for command in ("docker", "podman")
+    ),
+    Pattern(
+        "piped-to-chpasswd",
+        r"(\becho[ \t]+(?:-[a-z]+[ \t]+)?['\"]?[^\s:'\"|]{1,64}:)[^\s|][^|\r\n]{0,400}\| chpasswd",
+        kept_behind="| chpasswd",
+        keywords=("chpasswd",),
+    ),
+    Pattern(
+        # A line of .pgpass: host, port, database, user
+        "pgpass",
+        r"(:5432:[^:\s/]{1,64}:[^:\s/]{1,64}:)[^\s:]+",
+        keywords=(":5432:",),
+    ),
+    Pattern(
+        # kaggle.json
+        "kaggle",
+        rf"({_QUOTE}username{_QUOTE}[ \t]*:[ \t]*{_QUOTE}[^\s'\"\\]{{1,64}}{_QUOTE}[ \t]*,[ \t]*"
+        rf"{_QUOTE}key{_QUOTE}[ \t]*:[ \t]*{_QUOTE})[0-9a-f]{{32}}",
+        keywords=("username",),
+    ),
+    Pattern("unseal-key", r"(?i)(\bunseal key(?: [0-9]{1,2})?:[ \t]+)[a-z0-9+/=]{20,}", keywords=("unseal key",)),
     Pattern(
         "netrc",
         rf"(?i)(\blogin[ \t]+[^\s]{{1,64}}[ \t]+password[ \t]+(?:{_QUOTE})?)(?:(?P<harmless>{_PROSE})|[^\s'\"]+)",
@@ -455,7 +511,7 @@ _OTHERS = (
         # The user is the token: pip hides the password behind it (Gemfury's is empty), GitHub's says what it is.
         "url-token",
         r"(\b[a-zA-Z][a-zA-Z0-9+.-]{1,20}://)"
-        r"(?:[A-Za-z0-9_-]{24,200}|(?:[A-Za-z_-]{1,40}[0-9]|[0-9]{1,20}[A-Za-z])[A-Za-z0-9_-]{12,200}"
+        r"(?:(?P<harmless>[a-z]+(?:[_-]?[A-Z]?[a-z]+)*)|[A-Za-z0-9_-]{24,200}|(?:[A-Za-z_-]{1,40}[0-9]|[0-9]{1,20}[A-Za-z])[A-Za-z0-9_-]{12,200}"
         r":(?:\*{3,4}|x-oauth-basic)?)@",
         kept_behind="@",
         keywords=("@",),
@@ -468,4 +524,11 @@ PATTERNS = (
     *_assigned("named", _STRONG, _STRONG_ENDINGS),
     *_assigned("short-named", _SHORT, "pass pw ak sk", weak=True),
     *_assigned("weakly-named", _WEAK, "token secret secrets signature authorization auth sig", (" key",), weak=True),
+    Pattern(
+        # A variable of the environment whose name no list has: LLM_KEY=…
+        "variable",
+        rf"(\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+){{0,5}}_KEY(?:{_QUOTE})?{_ASSIGN}{_LITERAL}(?:{_QUOTE})?)"
+        rf"(?:(?P<harmless>{_HARMLESS})|{_MIXED})",
+        keywords=_keywords("_key", ("=", ":", " =", " :", '"', "'")),
+    ),
 )

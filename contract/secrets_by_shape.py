@@ -16,7 +16,8 @@ _DOTTED = "[A-Za-z0-9_.=+/~-]"
 
 _PREFIXES = (
     # name, alphabet, least length, prefixes
-    # Google's OAuth, Vault, Doppler, Dynatrace, SendGrid, Fly, Mapbox, Sentry, Grafana, Baidu, Slack
+    # Google's OAuth, Vault, Doppler, Dynatrace, SendGrid, Fly, Mapbox, Sentry, Grafana, Baidu, Slack, and GitHub's
+    # installation tokens, which are JWTs behind their prefix since 2026
     (
         "token-dotted",
         _DOTTED,
@@ -24,7 +25,7 @@ _PREFIXES = (
         """
         ya29. hvs. hvb. hvr. dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit. dt0c01. dt0s01. SG. fm1a_
         fm1r_ fm2_ sk.eyJ pk.eyJ sntrys_ ops_eyJ eyJrIjoi bce-v3/ sha256~ 1//0 xoxe.xoxb- xoxe.xoxp-
-        snyk_uat. IQoJb3JpZ FwoGZXIvY hf_oauth_ hf_jwt_ hf_app_
+        snyk_uat. IQoJb3JpZ FwoGZXIvY hf_oauth_ hf_jwt_ hf_app_ ghs_
     """,
     ),
     # Databricks, DigitalOcean, Pulumi, RubyGems, Shopify, Mailgun, ElevenLabs, Sourcegraph, Sentry, Twilio
@@ -43,18 +44,20 @@ _PREFIXES = (
         _ALNUM,
         12,
         """
-        hf_ api_org_ gsk_ r8_ xai- pplx- jina_ csk- rpa_ ABSK ghp_ gho_ ghu_ ghs_ ghr_ npm_ pnu_ squ_
+        hf_ api_org_ gsk_ r8_ pplx- jina_ csk- rpa_ ABSK ghp_ gho_ ghu_ ghr_ npm_ pnu_ squ_
         sqp_ sqa_ bkua_ bkat_ rdme_ p8e- vcp_ n8n_api_ STS. LTAI AKID AKLT AKTP ALTAK ALTAK- ico- EZAK
         EZTK lin_api_ lin_oauth_ ntn_ AKCp HRKU- ATATT3 ATCTT3 ATBB CLOJARS_ sm_aat_ sm_pat_ sm_sat_
     """,
     ),
-    # Fireworks, Dify, FastGPT, RAGFlow, ModelScope, Render, Tailscale, Facebook
+    # Fireworks, Dify, FastGPT, RAGFlow, ModelScope, Render, Tailscale, Facebook, Kaggle, Cloudflare, Vercel,
+    # LlamaCloud, E2B, Daytona, Browserbase, Honeycomb, Xata, Atlas, Adafruit, Dependency-Track, Trello
     (
         "token-short-prefix",
         _ALNUM,
         20,
         """
-        fw_ app- dataset- fastgpt- ragflow- fc- exa_ ms- rnd_ cmVmd EAAA EAAB EAAC EAAG EAAM
+        fw_ app- dataset- fastgpt- ragflow- fc- exa_ ms- rnd_ cmVmd EAAA EAAB EAAC EAAG EAAM KGAT_
+        cfut_ cfat_ cfk_ vck_ llx- e2b_ dtn_ bb_live_ hcaik_ xau_ mdb_sa_sk_ aio_ odt_ ATTA
     """,
     ),
     ("token-long", _ALNUM, 32, "secret_ pat_ sat_ oy2 IGQV"),
@@ -70,10 +73,10 @@ _PREFIXES = (
         CCIPRJ_ xoxa- xoxb- xoxc- xoxd- xoxe- xoxo- xoxp- xoxr- xoxs- xapp- xkeysib- xsmtpsib- sq0atp-
         sq0csp- sq0idp- fio-u- tk-us- nyk_ tfp_ whsec_ sk_live_ sk_test_ sk_prod_ sk_org_ rk_live_
         rk_test_ rk_prod_ napi_ sbp_ sb_secret_ AVNS_ APP_USR- dnkey- pdl_live_ pdl_sdbx_ FLWSECK-
-        GOCSPX- tskey-auth- tskey-api-
+        GOCSPX- tskey-auth- tskey-api- xai- pylf_v1_
     """,
     ),
-    ("token-google", _WORD, 20, "AIza AQVN fo1_ CfDJ8 amzn.mws."),
+    ("token-google", _WORD, 20, "AIza AQ. AQVN fo1_ CfDJ8 amzn.mws."),
     ("token-voyage", _WORD, 40, "pa- tskey- v1.0- dG9rOi AAAAAAAAAA"),
     ("token-dropbox", _DOTTED, 100, "sl."),
 )
@@ -107,6 +110,15 @@ _OWN_SHAPES = (
     ("mailchimp", r"(\b[0-9a-f]{4})", r"[0-9a-f]{28}-us[0-9]{1,2}\b", "-us"),
     ("onepassword", r"(\bA3-)", r"[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5})+", "a3-"),
     ("maxmind", r"(\b[A-Za-z0-9]{6}_)", r"[A-Za-z0-9]{29}_mmk", "_mmk"),
+    # Azure's keys since 2024: a signature within says what they are
+    ("azure-key", r"(\b[A-Za-z0-9]{4})", r"[A-Za-z0-9]{32,60}JQQJ99[A-Za-z0-9]{16,}", "jqqj99"),
+    # What crypt, bcrypt, htpasswd and argon2 make of a password
+    (
+        "password-hash",
+        r"(\$(?:2[aby]|6|y|apr1|argon2id?)\$)",
+        r"[./A-Za-z0-9$=,+]{20,}",
+        "$2a$ $2b$ $2y$ $6$ $y$ $apr1$ $argon2",
+    ),
     (
         "authress",
         r"(\b(?:sc|ext|scauth|authress)_)",
@@ -121,7 +133,8 @@ _TRIGGERED = (
     ("airtable", r"(\bpat)", r"[A-Za-z0-9]{14}\.[0-9a-f]{24,}", Trigger(("pat",), "A-Za-z0-9", 14, ".")),
     ("zhipu", r"(\b[0-9a-f]{4})", r"[0-9a-f]{28}\.[A-Za-z0-9]{16,}", Trigger((), "0-9a-f", 32, ".")),
     ("asana", r"(\b[0-2]/[0-9]{4})", r"[0-9]{8,}:[0-9a-f]{24,}", Trigger(("0/", "1/", "2/"), "0-9", 12)),
-    ("modelscope", r"(\bms-)", _UUID, Trigger(("ms-",), "0-9a-f", 8, "-")),
+    ("modelscope", r"(\b(?:ms|ark|luma)-)", _UUID, Trigger(("ms-", "ark-", "luma-"), "0-9a-f", 8, "-")),
+    ("baidu", r"(\b24\.)", r"[0-9a-f]{32}\.[0-9.-]+", Trigger(("24.",), "0-9a-f", 32, ".")),
     ("hubspot", r"(\bpat-)", rf"[a-z]{{2,4}}[0-9]-{_UUID}", Trigger(("pat-",), "a-z", 2)),
     ("firebase", r"(\bAAAA)", r"[A-Za-z0-9_-]{7}:[A-Za-z0-9_-]{100,}", Trigger(("AAAA",), "A-Za-z0-9_-", 7, ":")),
     # DingTalk, Yandex, Octopus, crates.io, Modal, GoCardless and Lob
@@ -183,6 +196,12 @@ def _prefixed(name: str, alphabet: str, length: int, prefixes: str) -> Pattern:
 _WEBHOOK = "|".join(re.escape(found) + more for found, more in _WEBHOOKS)
 
 PATTERNS = (
+    # s3fs, ossfs and cosfs: the id of a key and the key, in one line
+    Pattern(
+        "id-and-key",
+        r"(\b(?:AKIA|ASIA|LTAI|AKID|AKLT|ALTAK)[A-Za-z0-9]{12,60}:)[A-Za-z0-9+/=]{20,}",
+        trigger=Trigger(("AKIA", "ASIA", "LTAI", "AKID", "AKLT", "ALTAK"), "A-Za-z0-9", 12),
+    ),
     Pattern("private-key", rf"({_BEGIN})[^-\s].*?(?:-{{4,5}} ?END [A-Z0-9 -]+|$)", keywords=("private key",)),
     Pattern(
         "webhook",

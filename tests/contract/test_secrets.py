@@ -216,6 +216,44 @@ LS0tLS1CRUdJTiBPUEVOU1NIIFBSSVZBVEUgS0VZLS0tLS0K{}
 (core-default.xml), Rails, Airflow, Supabase, `set -x` in scripts that fetch models, redis.conf, MySQL, and
 `kubectl get secret -o yaml`."""
 
+COMMANDS = """
+echo "{}" | docker login -u bob --password-stdin registry.example
+echo {} | podman login -u bob --password-stdin registry.example
+echo 'root:{}' | chpasswd
++ sqlcmd -S db -U sa -P {} -Q 'select 1'
++ ipmitool -I lanplus -H 10.0.0.9 -U admin -P {} sdr
++ ldapsearch -x -D cn=admin,dc=ex -w {} -b dc=ex
++ smbclient //nas/models -U bob%{} -c ls
++ keytool -import -keystore ks -storepass {} -noprompt
++ htpasswd -bc /etc/nginx/.htpasswd bob {}
++ sqlplus scott/{}@//db:1521/x
++ beeline -u jdbc:hive2://h:10000 -n bob -p {}
++ etcdctl --user=root:{} get /
++ swanlab login -k {}
++ tosutil config -i=x -k={}==
++ ngrok config add-authtoken {}_1
+db.example:5432:prod:bob:{}
+bucket-llm:LTAI5tAbCdEfGhIjKlMnOpQr:{}
+kaggle.json: {{"username":"bob","key":"0123456789abcdef0123456789abcdef"}}
+Unseal Key 1: {}=
+> X-Honeycomb-Team: {}
+OTEL_EXPORTER_OTLP_HEADERS=x-honeycomb-team={}
+http.Header{{"X-Api-Key":[]string{{"{}"}}}}
+Web UI available at http://0.0.0.0:8000/?tkn={}
+"Env": ["PATH=/usr/bin", "LLM_KEY={}7x"],
+bob:$apr1$abcdefgh${}ab
+""".strip().splitlines()
+"""As the manuals of these commands write them, and PostgreSQL's of .pgpass, s3fs' and ossfs' of their password files,
+Kaggle's of kaggle.json, Vault's of `operator init`, Honeycomb's of its header; an http.Header as Go's %#v prints it."""
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_secret_in_a_command_or_its_file_is_masked(line):
+    text = masked(line.format(VALUE))
+    assert MASK in text
+    assert not leaks(VALUE, text)
+    assert not leaks("0123456789abcdef0123456789abcdef", text)
+
 
 @pytest.mark.parametrize("line", PRINTED)
 def test_a_secret_in_what_a_program_prints_is_masked(line):
@@ -236,6 +274,17 @@ def test_a_secret_in_what_a_program_prints_is_masked(line):
         "caBundle: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUM",
         "client.keys() = dict_keys(['a', 'b'])",
         "role_key='role', content_key='content'",
+        # kubelet, CPython's tracebacks, vLLM's metrics, Spark, Android: as in Kubernetes' events and logpai/loghub
+        'MountVolume.SetUp failed for volume "hf-token" : secret "hf-token" not found',
+        '    password = getpass.getpass("Password: ")',
+        '    api_key = kwargs.pop("api_key", None) or os.getenv("OPENAI_API_KEY")',
+        "GET /metrics?key=gpu_cache_usage_perc HTTP/1.1",
+        "Remoting started; listening on addresses :[akka.tcp://sparkExecutorActorSystem@mesos-slave-07:55904]",
+        "opening app wtoken = AppWindowToken{9f4ef63 token=Token{a64f992 ActivityRecord{de9231d u0}}}",
+        "Bad activity token: android.os.BinderProxy@2bd79ce",
+        "Could not get event name for stream/token: com.apple.xpc.activity/4505: 132: Request for stale data",
+        "echo hello | docker load",
+        "docker login registry.example -u bob",
     ],
 )
 def test_what_only_looks_like_it_is_left(line):
@@ -351,6 +400,23 @@ def test_each_of_two_values_is_masked_and_what_follows_is_kept(line):
         f"API-{made(26, UPPER)}",
         f"snyk_uat.{made(8)}.{made(40)}",
         f"live_{made(40)}",
+        f"ghs_123456_eyJhbGciOiJSUzI1NiJ9.{made(300)}.{made(200)}",
+        f"AQ.Ab8RN6{made(44)}",
+        f"KGAT_{made(32, HEX)}",
+        f"{made(52)}JQQJ99BFACYeBjFXJ3w3AAAA{made(10)}",
+        f"pylf_v1_us_{made(44)}",
+        f"hcaik_01{made(56)}",
+        f"cfut_{made(48)}",
+        f"vck_{made(48)}",
+        f"e2b_{made(40, HEX)}",
+        f"llx-{made(48)}",
+        f"xai-{made(24)}_{made(40)}",
+        f"aio_{made(28)}",
+        f"mdb_sa_sk_{made(40)}",
+        f"ark-{made(8, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(12, HEX)}",
+        f"24.{made(32, HEX)}.2592000.1764300000.282335-12345678",
+        f"$2b$12${made(53)}",
+        f"$6$saltsalt${made(86)}",
     ],
 )
 def test_a_token_is_masked_wherever_it_stands(token):
