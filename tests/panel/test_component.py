@@ -578,6 +578,25 @@ async def test_while_loki_is_down_the_panel_reports_it_and_opens_the_log_when_it
         await until(page, f"{SEEN}.join() === 'INFO one'")
 
 
+@pytest.mark.parametrize(
+    ("address", "heading", "connection"),
+    [
+        ("launchId=zzz&locale=en", "The address names no log.", ""),
+        ("traceId=a%20b&locale=zh", "地址没有对应的日志。", ""),
+        (
+            "launchId=20261122T120000-ffffff&locale=en",
+            "Nothing is known of it yet, or the token is not for it. Looking again…",
+            "Connecting…",
+        ),
+    ],
+)
+async def test_an_address_without_a_log_is_named_and_no_lost_connection(panel, browser, address, heading, connection):
+    async with opened(browser, f"{panel.url}/panel?{address}") as page:
+        await until(page, f"{part('.notice h2')} !== null")
+        assert await page.locator(".notice h2").inner_text() == heading
+        assert await page.locator(".link").inner_text() == connection
+
+
 async def test_the_recent_launches_are_offered_with_their_state_and_cause(loki, panel, browser):
     crashed(loki)
     async with opened(browser, f"{panel.url}/panel?locale=en") as page:

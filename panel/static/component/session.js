@@ -11,6 +11,8 @@ import { ApiError, messageOf, refusalCode } from "./api/panel-api.js";
 import { FIRST_PAGE_LINES } from "./log/block.js";
 
 const REOPEN_MS = 3_000;
+/** Codes of what the address says wrongly: asking again would be answered the same. */
+const FINAL = new Set(["bad_parameter", "ambiguous"]);
 
 /**
  * @typedef {object} SessionHandlers
@@ -18,7 +20,7 @@ const REOPEN_MS = 3_000;
  * @property {(page: LogPage) => void} page the newest lines
  * @property {(traceId: string) => void} opened lines are shown, and the stream has begun
  * @property {(page: LaunchesPage) => void} offered there is no scope: these are the recent launches
- * @property {(error: {code: string, message: string}) => void} failed it is tried again in a moment
+ * @property {(error: {code: string, message: string}) => void} failed it is tried again in a moment, if that can help
  */
 
 export class Session {
@@ -90,11 +92,12 @@ export class Session {
       const refusal = refusalCode(error);
       if (refusal) this.#on.tokenNeeded(refusal);
       else {
-        this.#on.link("lost");
-        const code = error instanceof ApiError ? error.code : await this.#api.whyNoAnswer();
+        const answer = error instanceof ApiError ? error.code : "";
+        this.#on.link(FINAL.has(answer) ? "" : answer === "not_found" ? "connecting" : "lost");
+        const code = answer || (await this.#api.whyNoAnswer());
         if (signal.aborted) return;
         this.#on.failed({ code, message: messageOf(error) });
-        this.#reopening = setTimeout(() => this.open(true), REOPEN_MS);
+        if (!FINAL.has(code)) this.#reopening = setTimeout(() => this.open(true), REOPEN_MS);
       }
     } finally {
       if (!signal.aborted) this.#isOpening = false;

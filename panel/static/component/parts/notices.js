@@ -26,7 +26,9 @@ export function failureNotice(t, { code, message }, panel) {
   if (code === "page_refused") {
     return [element("h2", {}, t.pageRefused), element("p", {}, ...withCode(t.pageRefusedMeans(panel, location.origin)))];
   }
-  return [element("h2", {}, code === "loki_unavailable" ? t.lokiDown : t.error), element("p", {}, message)];
+  /** @type {Record<string, string>} */
+  const reasons = { loki_unavailable: t.lokiDown, not_found: t.notFound, bad_parameter: t.badAddress, ambiguous: t.badAddress };
+  return [element("h2", {}, reasons[code] ?? t.error), element("p", {}, message)];
 }
 
 /**
