@@ -142,3 +142,14 @@ async def test_log_and_list_show_how_long_ago_a_lost_machine_was_heard_of(loki, 
         assert await state.inner_text() == "失去联系\n4 分钟前有消息"
         await page.get_by_label("状态").select_option("ready")
         await until(page, f"{part('.list tbody')}.children.length === 0")
+
+
+@pytest.mark.needs("chromium")
+async def test_a_line_that_comes_is_word_of_its_machine(loki, panel, browser, monkeypatch):
+    monkeypatch.setattr(feed, "CONTACT_SECONDS", 1000.0)  # launches are not reported again
+    add_ready(loki, seconds_ago=3600)
+    add_heartbeat(loki, LABELS["launchId"], seconds_ago=75)
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page:
+        await until(page, f"{part('.heard')}.textContent === 'last heard 1 min ago'")
+        loki.add(LABELS, time.time_ns(), "INFO here", level="info")
+        await until(page, f"/^last heard [0-9] s ago$/.test({part('.heard')}.textContent)")

@@ -104,9 +104,14 @@ export class Display {
     this.#shown.launches = launches;
     this.#shown.chosenLaunch = chosen;
     this.#layout.header.show(launches, chosen);
-    this.#layout.statusBar.showHeard(this.#heardAt);
+    this.showHeard();
     this.showPosition(this.#shown.position);
     this.#showConnection();
+  }
+
+  /** When the machines were last heard of: launches or lines have come. */
+  showHeard() {
+    this.#layout.statusBar.showHeard(this.#heardAt);
   }
 
   /** @param {Comparison | null} comparison of the launch that is shown with the last one that was ready */

@@ -1,6 +1,8 @@
 // The launches of the trace, as the stream reports them; what is new of each is reported once.
 
-/** @import { Launch, Phase } from "./types.js" */
+/** @import { Launch, Line, Phase } from "./types.js" */
+
+import { compareKeys } from "./log/line-key.js";
 
 export class LaunchTracker {
   /** @type {Launch[]} The oldest first. */
@@ -10,6 +12,7 @@ export class LaunchTracker {
   /**
    * @param {object} on
    * @param {(launches: Launch[]) => void} on.changed
+   * @param {() => void} on.heard a machine was heard of
    * @param {(launch: Launch) => void} on.state a launch is new, in another state, or contact is lost or back
    * @param {(launch: Launch, phase: Phase) => void} on.phase a phase of its start-up has ended
    */
@@ -32,6 +35,22 @@ export class LaunchTracker {
       for (const phase of launch.phases.slice(known?.phases.length ?? 0)) this.#on.phase(launch, phase);
     }
     this.#on.changed(launches);
+  }
+
+  /**
+   * Its lines are word of a machine, too, and come more often than its launches are reported.
+   * @param {Line[]} lines in order
+   */
+  hear(lines) {
+    const last = new Map(lines.map((line) => [line.source, line.id]));
+    let isNews = false;
+    for (const launch of this.launches) {
+      const at = last.get(launch.launchId);
+      if (!at || !launch.lastHeardAt || compareKeys(at, launch.lastHeardAt) <= 0) continue;
+      launch.lastHeardAt = at;
+      isNews = true;
+    }
+    if (isNews) this.#on.heard();
   }
 
   /**

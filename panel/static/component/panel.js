@@ -215,6 +215,7 @@ export class Panel {
     const { announce } = this.#host;
     return new LaunchTracker({
       changed: () => this.#showLaunches(),
+      heard: () => this.#display.showHeard(),
       state: (launch) => announce("state", { launchId: launch.launchId, state: launch.state, launch }),
       phase: ({ launchId }, phase) => announce("phase", { launchId, ...phase }),
     });
@@ -406,6 +407,7 @@ export class Panel {
     if (lines.length && this.#display.hasNotice) this.#display.showNotice(null);
     this.#overview.receive(lines);
     this.log.receive(lines, gaps);
+    this.launches.hear(lines);
   }
 
   /** @param {string} code */
