@@ -11,7 +11,7 @@ _ADVICE = re.compile(
     r"|(?:check|see|refer to) (?:the )?(?:stack|logs?\b|error))"
     r"|Try|Consider|Use (?!\.)|Set|Increase|Reduce|Decrease|Lower"
     r"|Make sure|Ensure|Install|Upgrade|Update|Downgrade|Rebuild|Reinstall|Pass|Specify|Provide|Enable|Disable|Remove"
-    r"|Switch to|You (?:need to|can|should|must|may))\b[^\n]{8,200}?)(?=[.;](?:\s|$)|$)",
+    r"|Switch to|Adjust|Change|Choose|Select|You (?:need to|can|should|must|may))\b[^\n]{8,200}?)(?=[.;](?:\s|$)|$)",
     re.IGNORECASE,
 )
 """The sentence of an error message that says what to do."""
@@ -19,6 +19,7 @@ _FAULT = re.compile(
     r"(?:[A-Za-z_][\w.]*\.)?(?:(?:Attribute|Type|Name|UnboundLocal|Index|Key|ZeroDivision|Recursion)Error\b"
     r"|AssertionError$|ValueError: (?:too many values|not enough values) to unpack"
     r"|RuntimeError: (?:The size of tensor a|mat1 and mat2|shape '\[|view size is not compatible|split_with_sizes "
+    r"|Sizes of tensors must match|The expanded size of the tensor|Tensors must have same number of dimensions"
     r"|expected scalar type|expected mat1 and mat2|Expected all tensors to be on the same device|shape mismatch: "
     r"|start \(\d+\) \+ length|\S+ expected at most \d+ argument))"
 )
@@ -30,6 +31,7 @@ _NOT_SUPPORTED = re.compile(
     r"|\b(?:does|do) not (?:yet )?support\b|\bonly supports?\b|\b(?:is|are) only supported\b|\bunsupported\b",
     re.IGNORECASE,
 )
+_INDIVISIBLE = re.compile(r"\b(?:not |be )(?:evenly )?divisible by\b")
 _COMPILED = re.compile(r"torch\._(?:dynamo|inductor)\.exc\.|\b(?:BackendCompilerFailed|InductorError)\b")
 """Exceptions of torch.compile."""
 _FRAME = re.compile(r'File "(?:[^"]*/(?:site|dist)-packages/)?(?P<file>[^"]+)", line (?P<line>\d+)')
@@ -44,6 +46,10 @@ _COMPILE = Text(
     "install the PyTorch and Triton that the engine asks for",
     "torch.compile 失败：不使用它启动（vLLM：`--enforce-eager`；SGLang：去掉 `--enable-torch-compile`），"
     "或安装引擎要求的 PyTorch 和 Triton",
+)
+_SIZES = Text(
+    "choose parallel sizes (tensor, pipeline, expert, data) that divide the number in the line",
+    "选择能整除该行数值的并行规模（张量、流水线、专家、数据并行）",
 )
 _PLACES = (
     (re.compile(r'/model_loader/|weight_utils\.py"|, in (?:\w*load_weights?\w*|\w*weight_loader\w*)$'), _WEIGHTS),
@@ -113,6 +119,14 @@ _PLACES = (
             "引擎不接受参数、模型与设备的这种组合：在 `args` 中修改该行提到的内容",
         ),
     ),
+    (
+        re.compile(r", in <module>$"),
+        Text(
+            "it was raised while a package was imported: install the build of it that fits this machine (CUDA, ROCm "
+            "or CPU) and the other packages",
+            "导入某个安装包时出错：安装适用于本机（CUDA、ROCm 或 CPU）并与其他包匹配的版本",
+        ),
+    ),
 )
 """By the frame that raised an exception: what to look at."""
 
@@ -144,6 +158,8 @@ def hint(messages: Sequence[str], raised: str = "") -> Text:
             "this version of the engine cannot do that with this model or device: change `args`, or try a newer one",
             "该版本的引擎在此模型或设备上不支持：修改 `args`，或换用更新的版本",
         )
+    if _INDIVISIBLE.search(first):
+        return _SIZES
     return place or Text("the lines around it in the log say more", "日志中该行前后的内容有更多信息")
 
 

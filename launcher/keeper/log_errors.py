@@ -41,6 +41,7 @@ _ERROR_START = re.compile(
     rb"|[\w./+-]{1,120}\.cuh?:\d{1,7}: .{0,200}Assertion |std::exception: "
     rb"|Error while finding module specification for "
     rb"|CCL_ERROR\||(?:\[[\d.]{1,20}\] \[[^\]]{1,80}\] +)?\w+\.c:\d+ +UCX  ERROR|\d{1,8} error [\w.]+:\d+\] "
+    rb"|Memory access fault by GPU|:0:rocdevice\.cpp"
     rb"|standard_init_linux|Failed: Cuda error |couldn't bind to server socket|Error response from daemon: "
 )
 """How lines without a header begin that report an error: of C++, Python, compilers, shells, CANN, oneCCL, UCX."""
@@ -67,7 +68,10 @@ gone.
 """
 _CONTINUES_WARNING = re.compile(rb"Exception raised from |frame #\d+: ")
 """What c10 appends to its message: PyTorch logs as a warning that another rank, or its store, is gone."""
-_LIBRARY = re.compile(rb"-packages/torch/|/lib/python3\.\d+/(?!(?:site|dist)-packages/)|File \"<")
+_LIBRARY = re.compile(
+    rb"-packages/(?:torch/|transformers/configuration_utils\.py)|/lib/python3\.\d+/(?!(?:site|dist)-packages/)"
+    rb"|File \"<"
+)
 _BARE = re.compile(rb"[A-Za-z_][\w.]*[ \t\r]*$")
 """An exception without a message."""
 _FRAMES_MAX = 200
@@ -147,7 +151,7 @@ def read_errors(lines: Iterable[bytes]) -> LogErrors:
     found = LogErrors([], [], [], [], -1, [], [], [], -1, -1)
     reader = _Reader(found)
     at = -1
-    for at, line in enumerate(lines):
+    for at, line in enumerate(_dedented(list(lines))):
         for parsed, shown in _parse(line):
             reader.add(at, parsed, shown)
     explained = set(map(id, reader.explained))
@@ -155,6 +159,17 @@ def read_errors(lines: Iterable[bytes]) -> LogErrors:
     return found._replace(
         alive_at=reader.alive_at, logged_at=reader.logged_at, headed_at=reader.headed_at, last_at=at
     )
+
+
+def _dedented(lines: list[bytes]) -> list[bytes]:
+    """Return the lines without the indentation that all of them have: what passes a log on may indent it."""
+    widths = (len(line) - len(line.lstrip(b" ")) for line in lines if line.strip())
+    indent = next(widths, 0)
+    for width in widths:
+        indent = min(indent, width)
+        if not indent:
+            return lines
+    return [line[indent:] for line in lines] if indent else lines
 
 
 def _parse(line: bytes) -> Iterator[tuple[EngineLine, bytes]]:

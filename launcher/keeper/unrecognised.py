@@ -16,6 +16,7 @@ _BARE_NAME = re.compile(r"[A-Za-z_][\w.]*$")
 _VALIDATION_DETAIL = re.compile(r"\s*\[type=\w+, input_value=.*$")
 _RAISED = re.compile(r"BackendCompilerFailed: backend=.* raised:$")
 """torch.compile says so of a backend, as vLLM's; the exception that was raised comes on the next line."""
+_ERROR = re.compile(rb"\w(?:Error|Exception): |\b(?:error|fatal)\b", re.IGNORECASE)
 _BOILERPLATE = re.compile(
     rb"\s*(?:CUDA kernel errors might be |For debugging consider passing |Compile with `TORCH_USE_"
     rb"|Set TORCH(?:_LOGS|DYNAMO)|You can suppress this exception"
@@ -41,11 +42,19 @@ def unrecognised(messages: list[Message], raised: Message | None = None) -> Find
             break
     text = mask_text(text[:CAUSE_MAX])
     said = [message for message in messages if _plain(message) and not _BOILERPLATE.match(message.text)]
-    evidence = [shown(message) for message in said][:EVIDENCE_LINES_MAX]
+    evidence = [shown(message) for message in _most_telling(said)]
     if raised is not None and advice.is_fault(_plain(messages[0])) and not _BARE_NAME.match(_plain(messages[0])):
         evidence.insert(1, shown(raised))
     hint = advice.hint([_plain(message) for message in messages], _plain(raised) if raised is not None else "")
     return Finding(UNRECOGNISED, UNRECOGNISED, Text(text, text), hint, evidence[:EVIDENCE_LINES_MAX])
+
+
+def _most_telling(messages: list[Message]) -> list[Message]:
+    """Return the first line of a message and, of a long one, those further lines that speak of errors, in order."""
+    further = messages[1:]
+    telling = [one for one in further if _ERROR.search(one.text)][-EVIDENCE_LINES_MAX + 1 :]
+    rest = [one for one in further if not _ERROR.search(one.text)][: EVIDENCE_LINES_MAX - 1 - len(telling)]
+    return [*messages[:1], *sorted([*telling, *rest], key=further.index)]
 
 
 def _plain(message: Message) -> str:

@@ -573,3 +573,25 @@ def test_what_native_code_said_before_its_process_aborted_is_evidence():
     found = diagnose(VLLM, [said, died], End(1))
     assert found is not None
     assert (found.code, found.evidence) == ("aborted", [said.decode(), died.decode()])
+
+
+def test_a_log_that_is_indented_as_a_whole_is_read_without_its_indentation():
+    # https://github.com/vllm-project/vllm/issues/25060
+    lines = [HEADER + b"EngineCore failed to start.", *FRAMES, b"ValueError: x", b"", FAILED]
+    assert code_and_text(diagnose(VLLM, [b" " + line for line in lines])) == (UNRECOGNISED, "ValueError: x")
+
+
+def test_of_a_long_message_the_lines_about_errors_are_evidence():
+    # https://github.com/sgl-project/sglang/pull/13948
+    details = [
+        b"Attempted locations:",
+        b"1. one",
+        b"2. two",
+        b"3. three",
+        b"- ModuleNotFoundError: no",
+        b"- OSError: why",
+    ]
+    found = diagnose(VLLM, [*FRAMES, b"ValueError: not loaded, see (", *details], End(1))
+    assert found is not None
+    assert found.evidence[0] == "ValueError: not loaded, see ("
+    assert found.evidence[-2:] == ["- ModuleNotFoundError: no", "- OSError: why"]

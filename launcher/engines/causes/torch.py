@@ -224,6 +224,20 @@ CAUSES = (
     ),
     Cause(
         "gpu_fault",
+        Text("an assertion in a GPU kernel failed: {why}", "GPU 内核中的断言失败：{why}"),
+        Text(
+            "mostly a value out of range: a fault of the engine, or a config.json (vocabulary, positions) that does not belong to "
+            "the model; if nothing above says which kernel, run again with CUDA_LAUNCH_BLOCKING=1",
+            "多为取值越界：引擎的错误，或 config.json（词表、位置）与模型不符；如果上文没有指出是哪个内核，设置 "
+            "CUDA_LAUNCH_BLOCKING=1 重新运行",
+        ),
+        (
+            Line(b" Assertion `", rb"[\w./+-]{1,200}\.cuh?:\d{1,7}: .{0,200}Assertion `(?P<why>.{1,150})` failed"),
+            Line(b"device-side assert triggered", rb"[^'\"]{0,60}CUDA error: (?P<why>device-side assert triggered)"),
+        ),
+    ),
+    Cause(
+        "gpu_fault",
         Text("a GPU kernel failed: {why}", "GPU 内核执行失败：{why}"),
         Text(
             "check dmesg for Xid errors and the GPU's health (nvidia-smi -q); if the GPU is sound, it is a fault of the engine: run again with CUDA_LAUNCH_BLOCKING=1",
@@ -232,7 +246,7 @@ CAUSES = (
         (
             Line(
                 b"CUDA",
-                rb"[^'\"]{0,60}(?:CUDA error: |Triton Error \[CUDA\]: )(?P<why>an illegal memory access was encountered|device-side assert triggered|unspecified launch failure|misaligned address|an illegal instruction was encountered|uncorrectable ECC error encountered|unknown error)",
+                rb"[^'\"]{0,60}(?:CUDA error: |Triton Error \[CUDA\]: )(?P<why>an illegal memory access was encountered|unspecified launch failure|misaligned address|an illegal instruction was encountered|uncorrectable ECC error encountered|unknown error)",
             ),
         ),
     ),

@@ -223,7 +223,7 @@ CAUSES = (
                 b"/adapter_config.json'",
                 rb"\[Errno 2\] No such file or directory: '(?P<path>[^']*)/adapter_config\.json'",
             ),
-            Line(b"No adapter found for", rb"Loading lora \S+ failed: No adapter found for (?P<path>\S+)"),
+            Line(b"No adapter found for", rb"Loading lora \S+ failed: No adapter found for (?P<path>[^\s\"'\]]+)"),
         ),
     ),
     Cause(
@@ -479,7 +479,19 @@ CAUSES = (
             "check the driver (nvidia-smi), `devices`, and that this build of vLLM is for this machine",
             "检查驱动（nvidia-smi）、`devices`，以及 vLLM 的版本是否适用于本机",
         ),
-        (Line(b"Failed to infer device type"),),
+        (Line(b"Failed to infer device type"), Line(b"Not support device type: ")),
+    ),
+    Cause(
+        "platform_unusable",
+        Text(
+            "vLLM needs memory that CPU and GPU address alike (UVA, pinned memory), which is off here",
+            "vLLM 需要 CPU 与 GPU 统一寻址的内存（UVA、pinned memory），而此处未启用",
+        ),
+        Text(
+            "under WSL2 set VLLM_WSL2_ENABLE_PIN_MEMORY=1 in `environ`, or use another version of vLLM",
+            "在 WSL2 中于 `environ` 设置 VLLM_WSL2_ENABLE_PIN_MEMORY=1，或换一个 vLLM 版本",
+        ),
+        (Line(b"UVA is not available"),),
     ),
     Cause(
         "platform_unusable",
