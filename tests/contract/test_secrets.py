@@ -244,7 +244,7 @@ Web UI available at http://0.0.0.0:8000/?tkn={}
 bob:$apr1$abcdefgh${}ab
 """.strip().splitlines()
 """As the manuals of these commands write them, and PostgreSQL's of .pgpass, s3fs' and ossfs' of their password files,
-Kaggle's of kaggle.json, Vault's of `operator init`, Honeycomb's of its header; an http.Header as Go's %#v prints it."""
+Kaggle's of kaggle.json, Vault's of `operator init`, Honeycomb's of its header; an http.Header as Go's %#v has it."""
 
 
 @pytest.mark.parametrize("line", COMMANDS)
