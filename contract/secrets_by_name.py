@@ -25,7 +25,7 @@ _PASSES = "user|db|database|root|admin|smtp|redis|mysql|pg|ftp|ldap|proxy|my|ssh
 _STRONG = (
     rf"(?:(?:{_KEYS})[_-]?keys?|(?:api|access|secret)\.keys?|key[_-]base|api keys?|honeycomb-team|"
     rf"(?:{_TOKENS})[_-]?tokens?|(?:{_SECRETS})[_-]?secrets?|"
-    rf"secret[_-]?access[_-]?key|passw(?:or)?ds?|passphrases?|passwort|passcodes?|(?:{_PASSES})[_-]?pass|pwd|masterauth|credentials?|"
+    rf"secret[_-]?access[_-]?key|secret[_-]?id|passw(?:or)?ds?|passphrases?|passwort|passcodes?|(?:{_PASSES})[_-]?pass|pwd|masterauth|credentials?|"
     r"jsessionid|phpsessid|client[_-]key[_-]data|dockerconfigjson|"
     r"密码|密碼|口令|密钥|密鑰|秘钥|私钥|令牌|授权码|凭证|凭据|パスワード|비밀번호|[Пп]ароль|contraseña|senha)"
 )
@@ -53,22 +53,27 @@ _CALL = r"(?:[A-Za-z_.]{0,40}(?:secret|str|bytes|token|key|password)\(|\[\]strin
 _END = r"""(?:\\{0,7}['"`]|&quot;|%22|[\s,;)\]}>&|\x1b]|\\[nrt]|\\{1,7}u002[267]|$)"""
 _NOTHING = (
     r"(?:(?:none|null|nil|undefined|unset|empty|true|false|yes|no|on|off|auto|default|required|optional|missing|invalid|"
-    r"enabled|disabled|str|string|bytes|int|bool|redacted|masked|hidden|omitted|n/a|x{3,})"
+    r"enabled|disabled|str|string|bytes|int|bool|redacted|masked|hidden|omitted|n/a|x{3,}"
+    r"|(?:[0-9][^\s]*_)?(?:amd64|arm64|all)(?:\.deb)?)"  # the package passwd
     r"|[0-9]{1,10}(?:\.[0-9]{1,9})?|\*{2,}[^\s'\"]*|(?:\*|•)+|\.{3,}|-+|[)\]}]{1,3})"
 )
 _PLACEHOLDER = (
     r"(?:<[^<>\r\n]{0,60}>|(?-i:\$(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*))|\$?\{{1,2}[^{}\r\n]{0,60}\}{1,2}|\$\([^()\r\n]{1,60}\)|%\([a-z_]+\)s|[-=?+][^{}\s'\"]{0,40}\}"
     r"|(?:your|my|the)[_-][a-z_-]{1,40}|(?-i:[A-Z]+(?:_[A-Z]+)+|API|KEY|TOKEN|PASSWORD|SECRET|EMPTY)"
-    r"|(?:os\.|self\.|args\.|config\.|settings\.|env\.|request\.|getenv\(|get_)[^\s,;]*"
-    r"|(?-i:[a-z_]+(?:\.[a-z_]+)+)\([^\s,;]*)"
+    r"|(?:os\.|self\.|args\.|config\.|settings\.|env\.|request\.|getenv\(|get_)[^\s,;]*)"
 )
+_CALLED = (
+    r"(?:(?-i:[a-z_]+(?:\.[a-z_]+)*\()(?:\)|[a-z_.]{2,}[^'\"])"
+    r"|(?-i:[a-z_]+(?:\.[a-z_]+)+\()['\"][A-Za-z_]{1,20}[: ]{0,2}['\"])"
+)
+"""A call in a traceback's source line: find_token(code, …), getpass.getpass("Password: "), but not b64decode("…")."""
 _NAME_PART = r"(?:[a-z]*(?:[A-Z]+[a-z]+){0,2}[A-Z]*(?:[0-9]+[A-Za-z]{1,4}){0,2}[0-9]*)"
 _NAME = rf"{_NAME_PART}(?:[_.@+-]{_NAME_PART})*"
 """Of a file, in words. A key may begin with a slash, too: its characters change their kind all the time."""
 _PATH = rf"(?:(?:file://|~|\.{{1,2}})?(?-i:/(?:{_NAME}/)*{_NAME})|[a-z]:\\\\?[\w.@+-]+\\[^\s'\",;]*)"
 _HAN = "[\u4e00-\u9fff]{2,}"
 _TYPE = r"(?:typing\.[\w.\[\]]+|Optional\[[\w.\[\]]*|Union\[[\w.]*|SecretStr\('\*+'\))"
-_NO_SECRET = f"(?:{_NOTHING}|{_PLACEHOLDER}|{_PATH}|{_TYPE}|{_HAN})"
+_NO_SECRET = f"(?:{_NOTHING}|{_PLACEHOLDER}|{_CALLED}|{_PATH}|{_TYPE}|{_HAN})"
 _HARMLESS = f"{_NO_SECRET}{_END}"
 _WORD = r"(?-i:[A-Za-z]?[a-z]+)"
 _PROSE = rf"{_WORD}[.,:;]?[ \t]+(?-i:[a-z(\"])"
@@ -126,8 +131,8 @@ _PLURALS = tuple(f"{kind}{sign}tokens" for kind in ("access", "auth", "api", "hf
 """Looked for with what stands in front of them: `max_tokens=` and `tokens:` are in every other line."""
 _STRONG_ENDINGS = (
     "key keys token secret password passwords passwd passwds passphrase passwort passcode pass pwd masterauth "
-    "credential credentials secrets honeycomb-team jsessionid phpsessid key-data key_data key-base key_base "
-    "dockerconfigjson "
+    "credential credentials secrets honeycomb-team secret_id jsessionid phpsessid key-data key_data key-base "
+    "key_base dockerconfigjson "
     f"{' '.join(_PLURALS)} "
     "密码 密碼 口令 密钥 密鑰 秘钥 私钥 令牌 授权码 凭证 凭据 パスワード 비밀번호 пароль contraseña senha"
 )
@@ -347,7 +352,7 @@ _OTHERS = (
         rf"(?i)((?:{_STRONG}|(?:access|secret) key){_NUMBER}{_SAID})(?:(?P<harmless>{_HARMLESS})|{_MIXED})",
         keywords=(
             *_keywords(
-                "-key _key apikey accesskey secretkey -token _token -secret _secret "
+                "-key _key apikey accesskey secretkey -token _token authtoken -secret _secret "
                 "password passwd passphrase pwd credentials",
                 (" ", "' ", '" ', "\t"),
             ),
@@ -427,18 +432,21 @@ _OTHERS = (
     Pattern(
         "command-argument",
         r"(\b(?:(?:wandb|vault)[ \t]+login(?:[ \t]+--?[a-z-]+)*|(?:config[ \t]+add-|ngrok[ \t]+)authtoken"
-        r"|mc[ \t]+(?:alias[ \t]+set|config[ \t]+host[ \t]+add)(?:[ \t]+[^\s]{1,200}){3}"
+        r"|mc[ \t]+(?:alias[ \t]+set|config[ \t]+host[ \t]+add|admin[ \t]+user[ \t]+add)(?:[ \t]+[^\s]{1,200}){2,3}"
         r"|aws[ \t]+configure[ \t]+set[ \t]+aws_[a-z_]{1,40})[ \t]+['\"]?)[A-Za-z0-9_+/=.-]{16,}",
-        keywords=("login ", "login\t", "alias set ", "host add ", "configure set ", "authtoken "),
+        keywords=("login ", "login\t", "alias set ", "host add ", "user add ", "configure set ", "authtoken "),
     ),
     Pattern(
         "command-password",
         r"(\b(?:sshpass[ \t]+-p[ \t]*|(?:mysql|mysqldump|mysqladmin|mariadb)[ \t][^\r\n|;]{0,400}?-p"
         r"|(?:mongosh?|mongodump|mongorestore|mongoexport|mongoimport)[ \t][^\r\n|;]{0,400}?[ \t]-p[ \t]*"
-        r"|redis-cli[ \t][^\r\n|;]{0,400}?-a[ \t]+|(?:docker|podman|nerdctl|helm|skopeo|oras|az)[ \t]"
+        r"|redis-cli[ \t][^\r\n|;]{0,400}?-a[ \t]+|(?:docker|podman|nerdctl|buildah|helm|skopeo|oras|az)[ \t]"
         r"[^\r\n|;]{0,400}?\blogin[ \t][^\r\n|;]{0,400}?-p[ \t]+"
         r"|(?:sqlcmd|ipmitool|mosquitto_[a-z]+|unzip|zip)[ \t][^\r\n|;]{0,400}?[ \t]-P[ \t]*"
-        r"|ldap[a-z]+[ \t][^\r\n|;]{0,400}?[ \t]-w[ \t]*|beeline[ \t][^\r\n|;]{0,400}?[ \t]-p[ \t]+"
+        r"|ldap[a-z]+[ \t][^\r\n|;]{0,400}?[ \t]-w[ \t]*|(?:beeline|cqlsh|racadm)[ \t][^\r\n|;]{0,400}?[ \t]-p[ \t]+"
+        r"|snmp[a-z]+[ \t][^\r\n|;]{0,400}?[ \t]-[AX][ \t]*|lftp[ \t][^\r\n|;]{0,400}?-u[ \t]*[^\s,]{1,64},"
+        r"|rabbitmqctl[ \t]+(?:add_user|change_password)[ \t]+[^\s]{1,64}[ \t]+"
+        r"|config[ \t]+http-basic\.[^\s]+[ \t]+[^\s]{1,64}[ \t]+"
         r"|smbclient[ \t][^\r\n|;]{0,400}?[ \t]-U[ \t]*[^\s%]{1,64}%"
         r"|etcdctl[ \t][^\r\n|;]{0,400}?--user[ =][^\s:'\"]{1,64}:|sqlplus[ \t]+[^\s/]{1,64}/"
         r"|htpasswd[ \t]+-[A-Za-z]*b[A-Za-z]*[ \t]+[^\s]{1,200}[ \t]+[^\s]{1,64}[ \t]+)['\"]?)[^\s'\"-][^\s'\"]*",
@@ -454,7 +462,21 @@ _OTHERS = (
                 "sqlcmd",
                 "ipmitool",
             ),
-            *("mosquitto_", "zip -p", "ldap", "beeline", "smbclient", "etcdctl", "sqlplus"),
+            *(
+                "mosquitto_",
+                "zip -p",
+                "ldap",
+                "beeline",
+                "cqlsh",
+                "racadm",
+                "snmp",
+                "lftp",
+                "rabbitmqctl",
+                "http-basic.",
+                "smbclient",
+                "etcdctl",
+                "sqlplus",
+            ),
             "htpasswd",
         ),
     ),

@@ -134,6 +134,7 @@ _TRIGGERED = (
     ("zhipu", r"(\b[0-9a-f]{4})", r"[0-9a-f]{28}\.[A-Za-z0-9]{16,}", Trigger((), "0-9a-f", 32, ".")),
     ("asana", r"(\b[0-2]/[0-9]{4})", r"[0-9]{8,}:[0-9a-f]{24,}", Trigger(("0/", "1/", "2/"), "0-9", 12)),
     ("modelscope", r"(\b(?:ms|ark|luma)-)", _UUID, Trigger(("ms-", "ark-", "luma-"), "0-9a-f", 8, "-")),
+    ("wandb-local", r"(\blocal-)", "[0-9a-f]{32,}", Trigger(("local-",), "0-9a-f", 16)),
     ("baidu", r"(\b24\.)", r"[0-9a-f]{32}\.[0-9.-]+", Trigger(("24.",), "0-9a-f", 32, ".")),
     ("hubspot", r"(\bpat-)", rf"[a-z]{{2,4}}[0-9]-{_UUID}", Trigger(("pat-",), "a-z", 2)),
     ("firebase", r"(\bAAAA)", r"[A-Za-z0-9_-]{7}:[A-Za-z0-9_-]{100,}", Trigger(("AAAA",), "A-Za-z0-9_-", 7, ":")),

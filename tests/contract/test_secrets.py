@@ -242,6 +242,18 @@ http.Header{{"X-Api-Key":[]string{{"{}"}}}}
 Web UI available at http://0.0.0.0:8000/?tkn={}
 "Env": ["PATH=/usr/bin", "LLM_KEY={}7x"],
 bob:$apr1$abcdefgh${}ab
++ buildah login -u bob -p {} r.example
++ cqlsh -u cassandra -p {} host
++ racadm -r h -u root -p {} getsvctag
++ snmpwalk -v3 -u bob -A {} h
++ lftp -u bob,{} sftp://h
++ rabbitmqctl add_user bob {}
++ poetry config http-basic.x bob {}
++ mc admin user add minio bob {}
++ yarn config set npmAuthToken 1a{}
+vault write auth/approle/login role_id=x secret_id={}
+password = base64.b64decode("{}")
+password = decode(b"{}")
 """.strip().splitlines()
 """As the manuals of these commands write them, and PostgreSQL's of .pgpass, s3fs' and ossfs' of their password files,
 Kaggle's of kaggle.json, Vault's of `operator init`, Honeycomb's of its header; an http.Header as Go's %#v has it."""
@@ -285,6 +297,10 @@ def test_a_secret_in_what_a_program_prints_is_masked(line):
         "Could not get event name for stream/token: com.apple.xpc.activity/4505: 132: Request for stale data",
         "echo hello | docker load",
         "docker login registry.example -u bob",
+        "    self.password = quote(parts.password, safe='x')",
+        "    token = find_token(code, charpos)",
+        "2026-11-28 18:24:37 status installed passwd:amd64 1:4.13+dfsg1-1+deb12u2",
+        "Preparing to unpack .../23-passwd_1%3a4.13+dfsg1-1+deb12u2_amd64.deb ...",
     ],
 )
 def test_what_only_looks_like_it_is_left(line):
@@ -416,6 +432,7 @@ def test_each_of_two_values_is_masked_and_what_follows_is_kept(line):
         f"ark-{made(8, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(12, HEX)}",
         f"24.{made(32, HEX)}.2592000.1764300000.282335-12345678",
         f"$2b$12${made(53)}",
+        f"local-{made(40, HEX)}",
         f"$6$saltsalt${made(86)}",
     ],
 )
