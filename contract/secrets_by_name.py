@@ -508,6 +508,12 @@ _OTHERS = (
         rf"{_QUOTE}key{_QUOTE}[ \t]*:[ \t]*{_QUOTE})[0-9a-f]{{32}}",
         keywords=("username",),
     ),
+    Pattern(
+        # wandb.login(key='…'), HubApi().login('…'), notebook_login(…)
+        "login-call",
+        rf"(login\((?:[a-z_]{{1,20}}=)?{_QUOTE}){_MIXED}",
+        keywords=("login('", 'login("', "login(key", "login(token", "login(access"),
+    ),
     Pattern("unseal-key", r"(?i)(\bunseal key(?: [0-9]{1,2})?:[ \t]+)[a-z0-9+/=]{20,}", keywords=("unseal key",)),
     Pattern(
         "netrc",
@@ -549,8 +555,8 @@ PATTERNS = (
     Pattern(
         # A variable of the environment whose name no list has: LLM_KEY=…
         "variable",
-        rf"(\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+){{0,5}}_KEY(?:{_QUOTE})?{_ASSIGN}{_LITERAL}(?:{_QUOTE})?)"
+        rf"(\b(?:[A-Z][A-Z0-9]*_){{0,6}}KEY(?:{_QUOTE})?{_ASSIGN}{_LITERAL}(?:{_QUOTE})?)"
         rf"(?:(?P<harmless>{_HARMLESS})|{_MIXED})",
-        keywords=_keywords("_key", ("=", ":", " =", " :", '"', "'")),
+        keywords=_keywords("key", ("=", ":", " =", " :", '"', "'")),
     ),
 )

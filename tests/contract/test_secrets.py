@@ -254,6 +254,9 @@ bob:$apr1$abcdefgh${}ab
 vault write auth/approle/login role_id=x secret_id={}
 password = base64.b64decode("{}")
 password = decode(b"{}")
+ModelScope: HubApi().login('1a{}')
+    wandb.login(key="1a{}")
++ KEY=1a{}
 """.strip().splitlines()
 """As the manuals of these commands write them, and PostgreSQL's of .pgpass, s3fs' and ossfs' of their password files,
 Kaggle's of kaggle.json, Vault's of `operator init`, Honeycomb's of its header; an http.Header as Go's %#v has it."""
