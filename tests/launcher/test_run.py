@@ -192,6 +192,19 @@ def test_the_cause_of_a_failure_is_in_the_termination_log(run, tmp_path):
     assert any(line in entry for entry in written), written
 
 
+@pytest.mark.parametrize("kind", ["a FIFO", "a symbolic link"])
+def test_what_another_user_put_in_the_place_of_the_termination_log_is_not_written(run, tmp_path, capfd, kind):
+    (tmp_path / "file").write_text("of the user who runs the command")
+    if kind == "a FIFO":
+        os.mkfifo(tmp_path / "reason")  # nobody reads it: a plain open waits for ever
+    else:
+        (tmp_path / "reason").symlink_to(tmp_path / "file")
+    one = run("--termination-log", str(tmp_path / "reason"), "--", "sh", "-c", "exit 3")
+    assert one.end() == 3
+    assert f"cannot write {tmp_path / 'reason'}: it is {kind}, not a regular file" in capfd.readouterr().err
+    assert (tmp_path / "file").read_text() == "of the user who runs the command"
+
+
 def test_ids_and_parameters_come_from_the_environment(run, world):
     environ = {
         "TRACE_ID": "t-9",
