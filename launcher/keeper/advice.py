@@ -24,8 +24,8 @@ _FAULT = re.compile(
     r"|start \(\d+\) \+ length|\S+ expected at most \d+ argument))"
 )
 """What Python and PyTorch raise where code is wrong, or calls another version of something: no message to a user."""
-_OPTION = re.compile(r"\s--[a-z]")
-"""An option: the message is for users."""
+_FOR_USERS = re.compile(r"\s--[a-z]|\bnot (?:yet )?supported\b|\bnot support\b.* yet\b")
+"""The message is for users: it names an option, or what is not supported."""
 _NOT_SUPPORTED = re.compile(
     r"NotImplementedError: |(?<!peration )\bnot (?:yet |currently )?(?:be )?supported\b"
     r"|\b(?:does|do) not (?:yet )?support\b|\bonly supports?\b|\b(?:is|are) only supported\b|\bunsupported\b",
@@ -133,7 +133,7 @@ _PLACES = (
 
 def is_fault(message: str) -> bool:
     """Return whether an exception is raised where code is wrong, and says nothing to a user."""
-    return _FAULT.match(message) is not None and _OPTION.search(message) is None
+    return _FAULT.match(message) is not None and _FOR_USERS.search(message) is None
 
 
 def hint(messages: Sequence[str], raised: str = "") -> Text:

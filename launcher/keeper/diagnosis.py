@@ -190,8 +190,8 @@ class _Search:
             ]
             found = first.make()
             if found.consequence and found.code in _NATIVE_CODES:
-                said = last_words(self._errors.messages, self._errors.alive_at, first.at)
-                found = found._replace(evidence=[*map(shown, said), *found.evidence])
+                said = [shown(one) for one in last_words(self._errors.messages, self._errors.alive_at, first.at)]
+                found = found._replace(evidence=[*(self._reported(first.at) or said), *found.evidence])
             if first.rank == _ORDER[Rank.CONSEQUENCE] and not found.own_end:
                 if (words := self.last_words(first.at)) is not None:
                     return words._replace(evidence=[*words.evidence, *found.evidence])
@@ -202,6 +202,12 @@ class _Search:
             return None
         survived = sorted(self._candidates(after=-1), key=lambda one: (one.rank, -one.at))
         return survived[0].make() if survived else None
+
+    def _reported(self, before: int) -> list[str]:
+        """Return the last report of native code before a line, as `terminate called … what(): …`: those lines."""
+        reports = [one for one in self._errors.lines if self._errors.alive_at < one.at < before]
+        native = [one.exceptions[0] for one in reports if _NATIVE_REPORT.match(one.exceptions[0][0].text)]
+        return [shown(one) for one in native[-1]] if native else []
 
     def last_words(self, before: int | None = None) -> Finding | None:
         """Return what the server said last of trouble in lines without a level, None if it did not.

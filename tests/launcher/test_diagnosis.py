@@ -595,3 +595,21 @@ def test_of_a_long_message_the_lines_about_errors_are_evidence():
     assert found is not None
     assert found.evidence[0] == "ValueError: not loaded, see ("
     assert found.evidence[-2:] == ["- ModuleNotFoundError: no", "- OSError: why"]
+
+
+def test_what_native_code_reported_before_its_process_aborted_is_evidence_however_long_it_is():
+    # https://github.com/sgl-project/sglang/issues/24011
+    said = [b"terminate called after throwing an instance of 'c10::X'", b"  what():  [PG 0 Rank 0] the event is gone"]
+    found = diagnose(
+        engines.load("sglang"), [*said, *[b"frame"] * 30, b"[2026-04-29 01:02:34] Exit code: -6"], End(1)
+    )
+    assert found is not None
+    assert (found.code, found.evidence[:2]) == ("aborted", [line.decode() for line in said])
+
+
+def test_an_attribute_error_that_says_what_is_not_supported_is_no_fault():
+    # https://github.com/vllm-project/vllm/issues/25653
+    said = b"AttributeError: MoE Model GptOssForCausalLM does not support BitsAndBytes quantization yet."
+    found = diagnose(VLLM, [*FRAMES, said], End(1))
+    assert found is not None
+    assert "cannot do that" in found.hint.en

@@ -213,8 +213,9 @@ CAUSES = (
         "tokenizer_broken",
         Text("the tokenizer cannot be loaded[: {why}]", "分词器（tokenizer）无法加载[：{why}]"),
         Text(
-            "check tokenizer.json and tokenizer_config.json: copy the model again, or install the tokenizers version (or sentencepiece, tiktoken) that it needs",
-            "检查 tokenizer.json 和 tokenizer_config.json：重新复制模型，或安装所需版本的 tokenizers（或 sentencepiece、tiktoken）",
+            "check tokenizer.json and tokenizer_config.json: copy the model again, or install the versions of transformers and tokenizers (or sentencepiece, tiktoken) that it needs",
+            "检查 tokenizer.json 和 tokenizer_config.json：重新复制模型，或安装所需版本的 transformers 和 tokenizers（或 "
+            "sentencepiece、tiktoken）",
         ),
         (
             Line(

@@ -61,6 +61,20 @@ CAUSES = (
         Rank.GENERAL,
     ),
     Cause(
+        "cache_leak",
+        Text(
+            "SGLang found a leak in its KV cache, and ended itself: {why}",
+            "SGLang 发现其 KV cache 存在泄漏，并自行退出：{why}",
+        ),
+        Text(
+            "a fault of SGLang: use another version, or leave out what changes the cache (speculative decoding, mixed chunks, "
+            "hierarchical cache); SGLANG_ENABLE_STRICT_MEM_CHECK_DURING_IDLE=false in `environ` makes newer ones only warn",
+            "SGLang 自身的错误：换一个版本，或关闭影响缓存的功能（投机解码、mixed chunk、分层缓存）；在 `environ` 中设置 "
+            "SGLANG_ENABLE_STRICT_MEM_CHECK_DURING_IDLE=false 可使较新版本仅告警",
+        ),
+        (Line(b"memory leak detected!", rb"(?P<why>\w[\w ]{2,60} memory leak detected!.{0,120})"),),
+    ),
+    Cause(
         "workers_not_ready",
         Text(
             "the router's workers were not healthy within {seconds} s",

@@ -298,8 +298,23 @@ CAUSES = (
             Line(
                 b" error: ",
                 rb"(?:CUDA|HIP)(?: driver| runtime)? error: "
-                rb"(?P<why>(?!operation (?:failed due to|not permitted when)|out of memory)[a-z][\w ,'()-]{5,120})",
+                rb"(?P<why>(?!operation (?:failed due to|not permitted (?:when|on an event))|out of memory)[a-z][\w ,'()-]{5,120})",
             ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "kernel_failed",
+        Text("a GPU kernel of CUTLASS failed: {why}", "CUTLASS 的 GPU 内核执行失败：{why}"),
+        Text(
+            "mostly it is not made for this GPU: use a build for it, another quantization of the model, or another backend for "
+            "these kernels (vLLM: --moe-backend, VLLM_DISABLED_KERNELS)",
+            "该内核多半不支持此 GPU：使用适用于它的版本、其他量化版本的模型，或这些内核的其他后端（vLLM：--moe-backend、"
+            "VLLM_DISABLED_KERNELS）",
+        ),
+        (
+            Line(b"cutlass", rb"(?P<why>(?:\[[\w ]{1,60}\] )?Failed to (?:initialize|run|execute) cutlass.{0,120})"),
+            Line(b"Error Internal", rb"(?P<why>Error Internal)$"),
         ),
         Rank.GENERAL,
     ),
@@ -420,14 +435,18 @@ CAUSES = (
         Text("the capture of a CUDA graph failed: {why}", "CUDA graph 捕获失败：{why}"),
         Text(
             "start without CUDA graphs (vLLM: --enforce-eager; SGLang: --disable-cuda-graph); if torch.compile is on as well, "
-            "without that first (SGLang: --enable-torch-compile)",
+            "without that first (SGLang: --enable-torch-compile); on AMD GPUs update ROCm",
             "不使用 CUDA graph 启动（vLLM：--enforce-eager；SGLang：--disable-cuda-graph）；如果同时启用了 torch.compile，先关闭它"
-            "（SGLang：--enable-torch-compile）",
+            "（SGLang：--enable-torch-compile）；AMD GPU 请升级 ROCm",
         ),
         (
             Line(
                 b"when stream is capturing",
                 rb"(?:CUDA|HIP) error: (?P<why>operation not permitted when stream is capturing)",
+            ),
+            Line(
+                b"in a capturing stream",
+                rb"(?:CUDA|HIP) error: (?P<why>operation not permitted on an event last recorded in a capturing stream)",
             ),
             Line(b"during CUDA graph capture", rb"(?P<why>Cannot call \S{1,80} during CUDA graph capture)"),
         ),
