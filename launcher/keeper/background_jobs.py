@@ -6,6 +6,7 @@ import sys
 
 from tracetail.contract.process_tag import KEEPER_TAG
 from tracetail.contract.record import LaunchDir
+from tracetail.launcher.keeper.keeper_log import report
 from tracetail.launcher.keeper.stop_request import StopRequest
 
 CALLBACKS = "tracetail.launcher.callbacks"
@@ -40,7 +41,7 @@ class BackgroundJobs:
                     start_new_session=True,
                 )
         except OSError as error:
-            print(f"cannot start {module}: {error}", file=sys.stderr)  # noqa: T201  (keeper.log)
+            report(f"cannot start {module}: {error}")
             return
         child.returncode = 0  # the keeper reaps it; Popen must not
         self.pids.add(child.pid)

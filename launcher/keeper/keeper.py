@@ -125,8 +125,10 @@ class Keeper:
             self._record_logged_end(end.last_event)
             return
         stamper = Stamper(self._record["traceId"], self._record["instanceId"], end.last_ns)
-        appended = takeover.complete(unfinished, self._output, stamper)
+        appended, left = takeover.complete(unfinished, self._output, stamper)
         self._open_log(stamper, segment=end.segment, size=end.size + appended)
+        if left:
+            self._log.append(left)
         self._register()
         self._log.event(events.ADOPTED, keeperPid=os.getpid())
         self._started -= takeover.seconds_since_start(self._record)

@@ -72,6 +72,11 @@ class LaunchLog:
             self._copy.append(b"".join(part for line in zip(texts, ends, strict=True) for part in line))
         return True
 
+    def append(self, data: bytes) -> None:
+        """Write the rest of a line whose beginning is in the segment."""
+        self._size += len(data)
+        self.writer.append(data)
+
     def confirm_taken(self) -> None:
         """Record that the bytes of the last lines are taken out of the FIFO."""
         self._position.write(Position(self._segment, self._size, 0, self._stamper.last_ns))
@@ -96,8 +101,7 @@ class LaunchLog:
         self._position.close()
 
     def _append(self, data: bytes, *, event: bool = False) -> None:
-        self._size += len(data)
-        self.writer.append(data)
+        self.append(data)
         if self._copy is not None and not self._copy.plain:
             self._copy.append(data, event=event)
             dropped = self._copy.take_dropped()

@@ -1,9 +1,8 @@
 """Writes the record of the launch that a keeper keeps, on a full disk too."""
 
-import sys
-
 from tracetail.contract.record import LaunchDir, LaunchLock
 from tracetail.launcher import disk_reserve
+from tracetail.launcher.keeper.keeper_log import report
 
 
 class RecordWriter:
@@ -25,4 +24,4 @@ class RecordWriter:
                 self._lock.write(self.record)
             except OSError as error:
                 # The log's writer waits for space too, and the next change writes the record in full.
-                print(f"cannot write the record: {error}", file=sys.stderr)  # noqa: T201  (keeper.log)
+                report(f"cannot write the record: {error}")

@@ -2,9 +2,10 @@
 
 import os
 import select
-import sys
 import threading
 from collections import deque
+
+from tracetail.launcher.keeper.keeper_log import report
 
 QUEUE_MAX_BYTES = 2 * 1024 * 1024
 """Bytes that may wait for a slow reader of stdout; more is dropped from the copy, never from the segments."""
@@ -75,7 +76,7 @@ class StdoutCopy:
             try:
                 self._write(data)
             except OSError as error:
-                print(f"stdout cannot be written any more: {error}", file=sys.stderr)  # noqa: T201
+                report(f"stdout cannot be written any more: {error}")
                 with self._changed:
                     self._broken = True
                     self._queue.clear()

@@ -28,6 +28,7 @@ from tracetail.contract.record import Record
 from tracetail.contract.safe_open import read_file
 from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.fifo import Output
+from tracetail.launcher.keeper.keeper_log import report
 from tracetail.launcher.keeper.line_splitter import split
 from tracetail.launcher.keeper.position import Position
 from tracetail.launcher.log.log_end import LogEnd, find_log_end, read_from
@@ -56,23 +57,37 @@ def find_unfinished(log: LogPlan, position: Position | None) -> Unfinished:
     return Unfinished(end, block, position)
 
 
-def complete(unfinished: Unfinished, output: Output, stamper: Stamper) -> int:
-    """Complete a torn line, and take out of the FIFO what is written; return by how many bytes the segment grew."""
+def complete(unfinished: Unfinished, output: Output, stamper: Stamper) -> tuple[int, bytes]:
+    """Complete a torn line, and take out of the FIFO what is written.
+
+    Returns by how many bytes the segment grew, and what is still to be appended: what a full disk did not take.
+    """
     end, block, _ = unfinished
     raw = output.peek()
     written = None if block is None else written_bytes(raw, block[: len(block) - len(end.torn)])
-    ending = b""
+    ending = left = b""
     if end.torn:
         rest = b"" if written is None else raw[written:]
         head, rest_of_head = _head_of(unfinished, stamper)
         ending, consumed = finish_line(end.torn, head, rest_of_head, rest)
         written = None if written is None else written + consumed
-        descriptor = open_ours(end.path, os.O_WRONLY | os.O_APPEND)
-        with os.fdopen(descriptor, "wb") as segment:
-            segment.write(ending)
+        left = _append(end.path, ending)
     if written:
         output.discard(written)
-    return len(ending)
+    return len(ending) - len(left), left
+
+
+def _append(path: Path, data: bytes) -> bytes:
+    """Append data to a segment, and return what its disk did not take."""
+    descriptor = open_ours(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError as error:
+        report(f"cannot complete a line of {path}: {error}")
+    finally:
+        os.close(descriptor)
+    return data
 
 
 def seconds_since_start(launch: Record) -> float:

@@ -46,7 +46,8 @@ def adopt(launch: LaunchDir) -> bool:
 
     # Ours also exits if another keeper was quicker: that one has the lock, and is recorded a moment later.
     wait_for(lambda: is_kept() or (exited() and not launch.lock_held()), WAIT_SECONDS)
-    return is_kept()
+    # On a full disk it is not recorded, but there.
+    return is_kept() or (not exited() and launch.lock_held())
 
 
 def settled(launch: LaunchDir) -> registry.Launch:

@@ -4,11 +4,14 @@ import json
 import os
 import resource
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from support.waiting import kill
 
 from tracetail.contract.logline import parse_line
+from tracetail.contract.processes import is_alive
 from tracetail.launcher.log.stamper import Stamper
 
 LINES = b"".join(b"line %07d of a server that prints a lot of text\n" % n for n in range(100_000))
@@ -144,6 +147,46 @@ def test_a_stop_on_a_full_state_directory_ends_the_server_and_records_it(world, 
     ballast.unlink()
     assert world.run("status", "--launch", launch.launch_id).result["state"] == "stopped"
     assert launch.read()["state"] == "stopped"
+
+
+def test_a_keeper_outlives_a_record_and_a_keeper_log_that_cannot_be_written(tmp_path):
+    code = """if True:
+        import pathlib, sys
+        from tracetail.launcher.keeper.record_writer import RecordWriter
+
+        class Full:
+            path = pathlib.Path(sys.argv[1])
+            def read(self): return {}
+            def write(self, record): raise OSError(28, "No space left on device")
+
+        RecordWriter(Full(), Full()).write()
+        print("lives")
+    """
+    with Path("/dev/full").open("wb") as keeper_log:
+        command = [sys.executable, "-c", code, tmp_path]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=keeper_log, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, b"lives\n")
+
+
+def test_a_launch_is_adopted_while_its_disk_is_full(world, wait_until, tmp_path, small_disk):
+    world.environ["TRACETAIL_LAUNCHER_MIN_FREE_DISK_MB"] = "0"
+    much, more = tmp_path / "much", tmp_path / "more"
+    much.write_bytes(LINES)
+    steps = [["text", "ready now\n"], ["wait", str(more)], ["file", str(much)], ["stay"]]
+    launch = world.launch(world.start(steps, logDir=str(small_disk)).result)
+    ballast = fill(small_disk, 64 * 1024)
+    more.touch()
+    wait_until(lambda: os.statvfs(small_disk).f_bavail == 0)
+    wait_until(lambda: not lines_of(launch).endswith(b"\n"))  # of the last line there is a part
+    kill(launch.read()["keeper"])
+    assert world.run("status", "--model-name", "m").status == 0
+    assert is_alive(launch.read()["keeper"])
+    ballast.unlink()
+    wait_until(lambda: LINES.splitlines()[-1] in lines_of(launch))
+    assert [event.name for event in world.events(launch)].count("adopted") == 1
+    texts = [line.text for line in map(parse_line, lines_of(launch).splitlines()) if line.mark is None]
+    assert set(texts) <= {b"ready now", *LINES.splitlines()}
+    assert world.run("stop", "--model-name", "m").status == 0
 
 
 @pytest.fixture
