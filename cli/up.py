@@ -1,6 +1,7 @@
 """`tracetail up`: runs store, agent and panel until Ctrl-C."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -42,7 +43,7 @@ def up(config: str | None) -> None:
 
 async def _run(settings: Configuration, config: str | None, state: Path) -> int:
     stop = stop_on_signals()
-    stack = Stack(settings, os.environ, config, click.echo)
+    stack = Stack(settings, os.environ, config, _say)
     starting = asyncio.create_task(stack.start())
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -61,6 +62,12 @@ async def _run(settings: Configuration, config: str | None, state: Path) -> int:
         keeping.cancel()
     else:
         starting.cancel()
-    click.echo(both("stopping …", "正在停止 …"))
+    _say(both("stopping …", "正在停止 …"))
     await stack.stop()
     return 0
+
+
+def _say(text: str) -> None:
+    """Print a line. That may fail, on a full disk or where nobody reads any more; the parts run on."""
+    with contextlib.suppress(OSError):
+        click.echo(text)

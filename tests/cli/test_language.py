@@ -26,6 +26,7 @@ PRINTERS = {
     "secho": 0,
     "fail": 0,
     "_print": 0,
+    "_say": 0,
     "_title": 0,
     "_done": 0,
     "show": 0,

@@ -96,14 +96,18 @@ def test_leaves_nothing_when_it_is_killed(up, bare_machine):
     wait_for(lambda: not parts_of(bare_machine), "the parts to end")
 
 
-def test_starts_a_part_again_that_ends(up, bare_machine):
-    up()
+def test_starts_a_part_again_that_ends_where_it_can_print_nothing_either(up, bare_machine):
+    process, _ = up()
+    process.stdout.close()  # as a full disk, or a terminal that is gone
     (agent,) = [pid for pid, name in parts_of(bare_machine).items() if name == "agent"]
     os.kill(agent, signal.SIGKILL)
     wait_for(
         lambda: {"agent"} & set(parts_of(bare_machine).values()) and agent not in parts_of(bare_machine),
         "a new agent",
     )
+    process.terminate()
+    assert process.wait(60) == 0
+    assert parts_of(bare_machine) == {}
 
 
 def test_uses_a_store_that_already_runs(up, bare_machine):
