@@ -24,6 +24,12 @@ from tracetail.launcher.params import (
 )
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_URL = re.compile(
+    r"https?://(?:[^\s/?#]*@)?(?:\[[^\s\]]*\]|[^\s/?#@:\[\]]+)(?::(?P<port>\d{1,5}))?(?:[/?][^\s#]*)?(?:#.*)?",
+    re.DOTALL,
+)
+"""Behind # there may be a robot's template, with blanks."""
+_PORT_MAX = 65535
 
 
 class _Names:
@@ -292,6 +298,8 @@ def _check_names(params: Params) -> None:
     url = params.callback_url
     if url and not re.match(r"https?://[^/\s]+", url):
         raise ParametersError(f"callbackUrl: expected http://… or https://…, not {url.partition(':')[0][:20]}:…")
+    if url and ((found := _URL.fullmatch(url)) is None or int(found["port"] or 0) > _PORT_MAX):
+        raise ParametersError("callbackUrl has a blank, or a host or port that there cannot be")
     if url:
         from tracetail.contract import robots  # noqa: PLC0415  (only for a callback)
 

@@ -47,6 +47,7 @@ TEXTS = {
     "engine is {}: expected one of {}": "engine 是 {0}：应为其中之一：{1}",
     "{} is {}; expected one of {}": "{0} 是 {1}；应为其中之一：{2}",
     "expected http://… or https://…, not {}:…": "应为 http://… 或 https://…，而不是 {0}:…",
+    "callbackUrl has a blank, or a host or port that there cannot be": "callbackUrl 中有空白，或者主机、端口不可能存在",
     "the host {} is not one of {}: {}": "主机 {0} 不在 {1} 之中：{2}",
     "the template behind # is no JSON object; & % + in it are written as %26 %25 %2B": "# 后面的模板不是 JSON 对象；其中的 & % + 要写成 %26 %25 %2B",
     "{}: {} is not a regular expression of RE2: {}; it has no lookaround (?=…) and no backreferences \\1: https://github.com/google/re2/wiki/Syntax": "{0}：{1} 不是 RE2 的正则表达式：{2}；RE2 没有环视 (?=…) 和反向引用 \\1：https://github.com/google/re2/wiki/Syntax",

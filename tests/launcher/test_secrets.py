@@ -19,6 +19,18 @@ from tracetail.launcher.callbacks import deliver, post
         ({"environ": {"MY_PASSWORD": "zzsecret", "B": None}}, "environ.B: expected a string, got null"),
         ({"args": "--api-key zzsecret"}, "args: expected a list, got a string"),
         ({"callbackUrl": "htps://u:zzsecret@h/"}, "callbackUrl: expected http://… or https://…, not htps:…"),
+        *(
+            ({"callbackUrl": url}, "callbackUrl has a blank, or a host or port that there cannot be")
+            for url in (
+                "http://u:zz secret@h/",
+                "http://u:zzsecret@h:99999/",
+                "http://h:-1",
+                "http://h:x/",
+                "http://:80/",
+            )
+        ),
+        ({"callbackUrl": "http://h/a b"}, "callbackUrl has a blank"),
+        ({"callbackUrl": "http://h/\r\nX: y"}, "callbackUrl has a blank"),
         ({"args": ["--api-key", "zzsecret", None]}, "args[2]: expected a string, got null"),
         ({"environ": "PASSWORD=zzsecret"}, "environ: expected an object, got a string"),
         ({"engine": "tgi"}, 'engine is "tgi": expected one of vllm, sglang, mindie, custom'),
