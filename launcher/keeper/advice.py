@@ -7,7 +7,7 @@ from tracetail.contract.masking import mask_text
 from tracetail.launcher.engines.causes.cause import Text
 
 _ADVICE = re.compile(
-    r"(?:^|[.;:,] )((?:Please (?!(?:open|file|create|submit) an? |report"
+    r"(?:^|[.;:,] )((?:Please (?!(?:open|file|create|submit|raise) an? |report"
     r"|(?:check|see|refer to) (?:the )?(?:stack|logs?\b|error))"
     r"|Try|Consider|Use (?!\.)|Set|Increase|Reduce|Decrease|Lower"
     r"|Make sure|Ensure|Install|Upgrade|Update|Downgrade|Rebuild|Reinstall|Pass|Specify|Provide|Enable|Disable|Remove"

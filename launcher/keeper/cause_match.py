@@ -18,6 +18,7 @@ _WRAPPER = re.compile(
     rb"|[A-Za-z_]\w*(?:Error|Exception)\(['\"]"
     rb"(?!.*\\n(?!(?:CUDA|HIP) kernel errors|For debugging |Compile with |['\"]))"
     rb"|\[[^\]]{0,80}Rank \d+\] (?:Process group|NCCL|HCCL) watchdog thread terminated with exception: "
+    rb"|Error ignored in \w{1,60}: "
     rb"|Error in model execution(?: \([^()]{1,200}\))?: "
     rb"|Worker failed with error ['\"]|Call to \w+ method failed: |[Cc]apture (?:cuda|CUDA) graph failed: "
     rb"|source=\S+ msg=\"[^\"\\]{1,200}\" error=\"|llama runner process has terminated: "

@@ -47,9 +47,10 @@ _CODE_LINES = 6
 _OWN_CLEAN_UP = re.compile(
     rb"(?:\[[^\]]{1,40}\] )?(?:Received sigquit from a child proc|SIGQUIT received\.|\w+ hit an exception: Traceback"
     rb"|Initialization failed\. (?:warmup error: |Please see the error messages above)"
-    rb"|(?:\w+ )?[Ww]atchdog timeout \(|LLMInferEngine failed to init|(?:ERR: )?Failed to init endpoint!)"
+    rb"|(?:\w+ )?[Ww]atchdog timeout \(|(?:Mu(?:lit|lti)procExecutor got|Got) fatal signal from worker processes"
+    rb"|LLMInferEngine failed to init|(?:ERR: )?Failed to init endpoint!)"
 )
-"""SGLang and MindIE end with SIGKILL after they have killed their own processes."""
+"""SGLang, MindIE and vLLM 0.7 and 0.8 end with SIGKILL after they have killed their own processes."""
 _SCHEDULER_KILLED = re.compile(
     rb"slurmstepd: error: (?:Detected \d+ oom[-_]kill event|\*\*\* (?:JOB|STEP) .{1,120} CANCELLED AT )"
 )
@@ -70,9 +71,11 @@ _NATIVE_REPORT = re.compile(
     rb"terminate called |  what\(\): |Fatal Python error: |!!!!!!! Segfault|GGML_ASSERT\(|.*Assertion .* failed"
     rb"|double free|free\(\): |malloc\(\): |corrupted |Check failed: |F\d{4} |munmap_chunk"
     rb"|Assertion failed: |CUDA error: |\S+:\d+: CUDA error|\*\*\* SIG[A-Z]+ received at |Memory access fault by GPU"
-    rb"|:0:rocdevice\.cpp"
+    rb"|:0:rocdevice\.cpp|.{0,40}LLVM ERROR: "
 )
 """How native code reports why it raises the signal that ends its process."""
+_FATAL_SIGNAL = re.compile(rb"Fatal Python error: (?:Aborted|Segmentation fault)|\*\*\* SIG")
+"""How Python reports the signal alone."""
 _FATAL_REPORT = re.compile(rb"Fatal Python error: |terminate called |!!!!!!! Segfault|\*\*\* SIG[A-Z]+ received at ")
 """How a process reports its own death by a signal; those that its parent ends after it are ended by SIGKILL."""
 _KERNEL_KILLED = re.compile(
@@ -85,6 +88,10 @@ _RUNTIME_FAILURE = re.compile(rb"\b(?:Cuda|CUDA|HIP) failure\b")
 _CUDA_WARNING = b"UserWarning: CUDA initialization: "
 _PRINTED = re.compile(rb"[\w./+-]{1,300}\.so[\w.]*: undefined symbol: ")
 """The loader's words on a line of their own: a package, as bitsandbytes, printed them and goes on."""
+_NOT_IMPORTED = re.compile(
+    rb"Ignore import error when loading (?P<module>(?:[\w]+\.)*(?P<name>[a-z]+)\w*)[.:] (?P<why>.+)"
+)
+"""SGLang goes on without the models whose modules it could not import."""
 _NO_DEVICE = ("no_device", "device_not_found")
 """The codes of causes that say that there is no device, and not why."""
 _EXITED = re.compile(rb"SystemExit\b")
@@ -183,7 +190,7 @@ class _Search:
             return unrecognised([complaints[-1]])
         if fresh:
             first = fresh[0]
-            if (why := self._why_no_device(first)) is not None:
+            if (why := self._why_no_device(first) or self._why_not_imported(first)) is not None:
                 return why
             reported = [
                 one.make().evidence for one in fresh if one.rank == 4 and 0 < first.at - one.at <= _REPORT_LINES
@@ -207,7 +214,8 @@ class _Search:
         """Return the last report of native code before a line, as `terminate called … what(): …`: those lines."""
         reports = [one for one in self._errors.lines if self._errors.alive_at < one.at < before]
         native = [one.exceptions[0] for one in reports if _NATIVE_REPORT.match(one.exceptions[0][0].text)]
-        return [shown(one) for one in native[-1]] if native else []
+        why = [one for one in native if not _FATAL_SIGNAL.match(one[0].text)] or native
+        return [shown(one) for one in why[-1]] if why else []
 
     def last_words(self, before: int | None = None) -> Finding | None:
         """Return what the server said last of trouble in lines without a level, None if it did not.
@@ -233,6 +241,20 @@ class _Search:
                 if why is not None and why.cause.rank == Rank.ROOT and why.cause.code not in _NO_DEVICE:
                     known = self._known(why)
                     return known._replace(evidence=[*known.evidence, *found.evidence])
+        return None
+
+    def _why_not_imported(self, first: Candidate) -> Finding | None:
+        """Return why a model's module was not imported, if the first cause is that its architecture is not known."""
+        found = first.make()
+        if found.code != "architecture_not_supported":
+            return None
+        for message in self._errors.messages:
+            failed = _NOT_IMPORTED.match(message.text) if message.at < first.at else None
+            if failed is not None and failed["name"].decode() in found.text.en.lower():
+                why = message._replace(text=failed["why"])
+                known = cause_match.match(self._table, why)
+                named = self._known(known) if known is not None else unrecognised([why])
+                return named._replace(evidence=[*named.evidence, *found.evidence])
         return None
 
     def _candidates(self, after: int) -> Iterator[Candidate]:

@@ -613,3 +613,20 @@ def test_an_attribute_error_that_says_what_is_not_supported_is_no_fault():
     found = diagnose(VLLM, [*FRAMES, said], End(1))
     assert found is not None
     assert "cannot do that" in found.hint.en
+
+
+def test_a_model_whose_module_was_not_imported_is_explained_by_why():
+    # https://github.com/sgl-project/sglang/issues/4253; the second as SGLang 0.4 prints it where all is well
+    why = b"Command '['/usr/bin/gcc', 'main.c', '-lcuda']' returned non-zero exit status 1."
+    lines = [
+        b"[2025-03-10 14:17:52 TP6] Ignore import error when loading sglang.srt.models.deepseek_v2. " + why,
+        b"[2025-03-10 14:17:52 TP6] Ignore import error when loading sglang.srt.models.torch_native_llama. no group",
+        *FRAMES,
+        b"ValueError: Model architectures ['DeepseekV3ForCausalLM'] are not supported for now.",
+    ]
+    found = diagnose(engines.load("sglang"), lines, End(1))
+    assert found is not None
+    assert (found.code, "gcc" in found.text.en) == ("compile_failed", True)
+    found = diagnose(engines.load("sglang"), lines[1:], End(1))
+    assert found is not None
+    assert found.code == "architecture_not_supported"

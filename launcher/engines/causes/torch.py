@@ -422,12 +422,21 @@ CAUSES = (
     ),
     Cause(
         "compile_failed",
-        Text("Triton cannot compile a kernel for this GPU", "Triton 无法为该 GPU 编译内核程序"),
+        Text("Triton cannot compile a kernel for this GPU[: {why}]", "Triton 无法为该 GPU 编译内核程序[：{why}]"),
         Text(
             "Triton and the GPU do not fit: use the Triton that belongs to the engine's PyTorch, or another attention backend",
             "Triton 与 GPU 不匹配：使用引擎的 PyTorch 所要求的 Triton，或其他注意力后端",
         ),
-        (Line(b"PassManager::run failed"),),
+        (
+            Line(b"PassManager::run failed"),
+            Line(b"Cannot select: ", rb"(?P<why>Cannot select: .{1,200})"),  # behind a stamp `LLVM ERROR` is a level
+            Line(b"LLVM ERROR: ", rb"(?:Translate to LLVM IR failed)?LLVM ERROR: (?P<why>.{1,200})"),
+            Line(
+                b"): error: ",
+                rb"loc\(.{1,300}\): error: (?P<why>(?!operation scheduled before its operands).{1,200})",
+            ),
+            Line(b"LLVM Translation failed", rb"(?P<why>LLVM Translation failed for operation: \S{1,100})"),
+        ),
         Rank.GENERAL,
     ),
     Cause(

@@ -422,15 +422,32 @@ CAUSES = (
     ),
     Cause(
         "quantization_unknown",
+        Text(
+            "this GPU is too old for the quantization: its compute capability is {there}, {needed} is needed",
+            "该 GPU 不支持这种量化：其算力（compute capability）为 {there}，需要 {needed}",
+        ),
+        Text("use another quantization of the model, or a newer GPU", "使用其他量化版本的模型，或更新的 GPU"),
+        (
+            Line(
+                b"Quantization scheme is not supported for",
+                rb"\('Quantization scheme is not supported for ', 'the current GPU\. Min capability: (?P<needed>\d+)\. ', "
+                rb"'Current capability: (?P<there>\d+)",
+            ),
+            Line(
+                b"is not supported for the current GPU",
+                rb"The quantization method \S+ is not supported for the current GPU\. Minimum capability: (?P<needed>\d+)\. "
+                rb"Current capability: (?P<there>\d+)",
+            ),
+        ),
+    ),
+    Cause(
+        "quantization_unknown",
         Text("the quantization cannot be used: {why}", "无法使用该量化方式：{why}"),
         Text(
             "remove --quantization, update vLLM, or use another quantization of the model",
             "去掉 --quantization，升级 vLLM，或使用其他量化版本的模型",
         ),
         (
-            Line(
-                b"Quantization scheme is not supported for", rb"\('(?P<why>Quantization scheme is not supported for) "
-            ),
             Line(
                 b"Quantization method specified in the model config",
                 rb"(?P<why>Quantization method specified in the model config \([^)]{1,40}\) does not match the quantization "
@@ -441,10 +458,6 @@ CAUSES = (
             Line(
                 b"quantization method",
                 rb"(?P<why>(?:The quantization method|\S+) \S*quantization(?: method)? .{0,100}(?:not supported|unsupported)[^.\[]{0,80})",
-            ),
-            Line(
-                b"is not supported for the current GPU",
-                rb"(?P<why>The quantization method \S+ is not supported for the current GPU)",
             ),
         ),
     ),
@@ -827,6 +840,10 @@ CAUSES = (
         ABOVE,
         (
             Line(b"Error raised in subprocess", rb"Error raised in subprocess:"),
+            Line(
+                b"fatal signal from worker processes",
+                rb"(?:Mu(?:lit|lti)procExecutor got|Got) fatal signal from worker processes",
+            ),
             Line(b"Engine core initialization failed"),
             Line(b"Engine process failed to start"),
             Line(b"ZMQError: Operation not supported", rb"zmq\.error\.ZMQError: Operation not supported$"),
