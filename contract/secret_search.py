@@ -24,7 +24,8 @@ def compile_pattern(name: str, regex: str, *, never_capture: bool = False) -> "r
     try:
         return re2.compile(regex.encode(), _options(never_capture=never_capture))
     except re2.error as error:
-        raise InvalidPatternError(f"redaction pattern {name!r} is not valid: {error}") from error
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else error
+        raise InvalidPatternError(f"redaction pattern {name!r} is not valid: {reason}") from error
 
 
 class ExpressionSearch:

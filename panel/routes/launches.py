@@ -9,7 +9,7 @@ from msgspec import Meta
 from tracetail.contract.identity import is_launch_id
 from tracetail.panel.auth.access import READ
 from tracetail.panel.routes.answer import json_answer
-from tracetail.panel.routes.errors import NotFoundError
+from tracetail.panel.routes.errors import NotFoundError, RequestError
 from tracetail.panel.routes.request import grant_of, parameters, trace_of
 from tracetail.panel.trace.last_ready import LastReady
 from tracetail.panel.trace.launch_filter import LaunchFilter
@@ -75,6 +75,8 @@ class LaunchRoutes:
         if query.trace_id:
             trace_id = await trace_of(request, self._traces, READ, trace_id=query.trace_id)
             return json_answer({"launches": await self._traces.launches(trace_id)})
+        if query.before and not is_launch_id(query.before):
+            raise RequestError(400, "bad_parameter", f"before {query.before!r}: take the `next` of the page before")
         wanted = LaunchFilter(query.state, query.model_name, query.engine, query.host, query.env, query.q)
         if grant.traces is None:
             time_range = query.since, query.until

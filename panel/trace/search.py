@@ -70,10 +70,12 @@ class TextQuery:
         expression = self.text if self.regex else logql.escape_regex(self.text)
         options = re2.Options()
         options.log_errors = False
+        options.case_sensitive = self.case
         try:
-            compiled = re2.compile(expression if self.case else f"(?i){expression}", options)
+            compiled = re2.compile(expression, options)
         except re2.error as error:
-            raise InvalidPatternError(f"q is not a regular expression (RE2): {error}") from error
+            reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else error
+            raise InvalidPatternError(f"q is not a regular expression (RE2): {reason}") from error
         if compiled.programsize > _PROGRAM_MAX:
             raise InvalidPatternError(
                 f"q is too large an expression: {compiled.programsize} instructions, {_PROGRAM_MAX} are allowed"

@@ -58,7 +58,7 @@ def test_what_is_masked_and_kept_can_be_configured(redact):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ('[agent.redaction]\nextra = ["(("]\n', "redaction pattern 'extra[0]' is not valid"),
+        ('[agent.redaction]\nextra = ["(("]\n', "redaction pattern 'extra[0]' is not valid: missing ): (("),
         ('[agent.redaction]\nkeep = ["(("]\n', "redaction pattern 'keep' is not valid"),
         ("[agent.redaction]\nextras = []\n", "unknown key extras; did you mean extra?"),
         ('[agent.redaction]\nextra = "x"\n', "agent.redaction.extra: expected a list"),

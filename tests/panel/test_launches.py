@@ -109,6 +109,8 @@ async def test_the_list_is_filtered_and_read_page_by_page(loki, panel):
     second = await panel.get("/api/launches", state="failed,ready", limit=5, before=first["next"])
     assert [one["traceId"] for one in first["launches"] + second["launches"]] == [f"t{n}" for n in range(8, -1, -1)]
     assert "next" not in second
+    wrong = await panel.get("/api/launches", before="2", status=400)  # without an error, the first page for ever
+    assert "take the `next` of the page before" in wrong["error"]["message"]
 
 
 async def test_an_unknown_launch_is_a_404(panel):

@@ -158,3 +158,5 @@ async def test_an_expression_that_is_too_large_is_refused(panel):
     for q in (".{999}x", "(?:a{900}b){900}", "[^x]{1000}{2}"):
         answer = await panel.get("/api/logs/search", traceId="t1", q=q, regex="true", status=400)
         assert answer["error"]["code"] == "bad_parameter"
+    answer = await panel.get("/api/logs/search", traceId="t1", q="a(", regex="true", status=400)
+    assert answer["error"]["message"] == "q is not a regular expression (RE2): missing ): a("
