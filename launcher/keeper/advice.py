@@ -17,7 +17,7 @@ _ADVICE = re.compile(
 """The sentence of an error message that says what to do."""
 _FAULT = re.compile(
     r"(?:[A-Za-z_][\w.]*\.)?(?:(?:Attribute|Type|Name|UnboundLocal|Index|Key|ZeroDivision|Recursion)Error\b"
-    r"|AssertionError$|ValueError: (?:too many values|not enough values) to unpack"
+    r"|AssertionError$|ValueError: (?:(?:too many|not enough) values to unpack|input tensor must be the same size)"
     r"|RuntimeError: (?:The size of tensor a|mat1 and mat2|shape '\[|view size is not compatible|split_with_sizes "
     r"|Sizes of tensors must match|The expanded size of the tensor|Tensors must have same number of dimensions"
     r"|expected scalar type|expected mat1 and mat2|Expected all tensors to be on the same device|shape mismatch: "
@@ -160,6 +160,11 @@ def hint(messages: Sequence[str], raised: str = "") -> Text:
         )
     if _INDIVISIBLE.search(first):
         return _SIZES
+    if place is None and raised:
+        return Text(
+            "search the engine's issues for this line; the lines around it in the log say more",
+            "在引擎的 issue 中搜索该行；日志中该行前后的内容有更多信息",
+        )
     return place or Text("the lines around it in the log say more", "日志中该行前后的内容有更多信息")
 
 

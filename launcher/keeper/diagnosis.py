@@ -83,7 +83,10 @@ _KERNEL_KILLED = re.compile(
 )
 """The kernel's OOM killer says what it ended: no error before is why."""
 _SEE_NCCL = re.compile(rb"NCCL_DEBUG|unhandled (?:cuda|system) error")
-_RUNTIME_FAILURE = re.compile(rb"\b(?:Cuda|CUDA|HIP) failure\b")
+_RUNTIME_FAILURE = re.compile(
+    rb"\b(?:Cuda|CUDA|HIP) failure\b"
+    rb"|NCCL WARN .{0,200}(?:\bfailed\b|\brefused\b|[Tt]imed out|No route to host|[Ee]rror\b)"
+)
 """NCCL's own line of the call that failed, which the exception only refers to."""
 _CUDA_WARNING = b"UserWarning: CUDA initialization: "
 _PRINTED = re.compile(rb"[\w./+-]{1,300}\.so[\w.]*: undefined symbol: ")
@@ -318,7 +321,7 @@ class _Search:
         if found.cause.hint in (ascend.SEE_CODE, ascend.SEE_HCCL_CODE):
             evidence += [shown(one) for one in self._cann_codes(found.message, exception)][:1]
         if found.cause.code == "nccl_failed" and _SEE_NCCL.search(found.message.text):
-            said = [one for one in self._errors.messages if _RUNTIME_FAILURE.search(one.text)]
+            said = [one for one in self._errors.messages if _RUNTIME_FAILURE.search(one.line)]
             evidence += [shown(one) for one in said[:1]]
         port = _PORT.search(found.values.get("address", ""))
         return Finding(

@@ -342,6 +342,7 @@ CAUSES = (
         ),
         (
             Line(b"NCCL error", rb"NCCL error[ :] ?(?:in: [^,]{1,200}, )?(?P<why>\w[\w ]{2,60}\w)?"),
+            Line(b"NCCL Error ", rb"NCCL Error \d{1,2}: (?P<why>\w[\w ]{2,60}\w)"),
             Line(b"ncclSystemError", rb"ncclSystemError: (?P<why>[^.\n]{0,80})"),
         ),
         Rank.GENERAL,
