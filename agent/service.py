@@ -26,7 +26,7 @@ from tracetail.agent.shipping.delivery import Delivery
 from tracetail.agent.shipping.in_flight import ReadSlots
 from tracetail.agent.shipping.rate_limit import RateLimit
 from tracetail.contract import allocator
-from tracetail.contract.access import check_bind, parse_listen
+from tracetail.contract.access import check_bind, listen_error, parse_listen
 from tracetail.contract.request_time import limit_request_time
 from tracetail.contract.secret_file import read_secret
 from tracetail.loki.client import LokiClient
@@ -243,7 +243,10 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            raise listen_error("agent.listen", host, port, error) from error
         actual = runner.addresses[0][1]
         shown = f"[{host}]" if ":" in host else host
         yield f"http://{shown}:{actual}"

@@ -32,6 +32,7 @@ from tracetail.contract.masking import mask_text
 from tracetail.contract.owned_files import open_ours, open_owned
 from tracetail.contract.record import LaunchDir
 from tracetail.contract.state import state_dir
+from tracetail.contract.system_reasons import in_chinese
 from tracetail.launcher.registry import Launch
 
 _LINES = 100_000
@@ -88,7 +89,7 @@ def bundle(config: str | None, what: str | None, output: str | None, tail: int) 
             _pack(file, name, contents)
     except OSError as error:
         english = f"{path} cannot be written: {error.strerror}; choose another with --output"
-        fail(both(english, f"无法写入 {path}：{error.strerror}；请用 --output 换一个"))
+        fail(both(english, f"无法写入 {path}：{in_chinese(error.strerror)}；请用 --output 换一个"))
     size = f"{path.stat().st_size:,}"
     english = f"{path}: {size} bytes; look through it before you send it"
     click.echo(both(english, f"{path}：{size} 字节；发送之前请先过目"))

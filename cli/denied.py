@@ -7,14 +7,15 @@ import pwd
 from pathlib import Path
 
 from tracetail.cli.language import both
+from tracetail.contract.system_reasons import in_chinese
 
 
 def denied(error: PermissionError) -> str:
     """Return which file or directory refused this user, and what to do about it."""
     if not error.filename:
-        return error.strerror or str(error)
+        return both(str(error.strerror or error), in_chinese(error.strerror or error))
     path = Path(os.fsdecode(error.filename))
-    text = f"{path}: {error.strerror}"
+    text = both(f"{path}: {error.strerror}", f"{path}：{in_chinese(error.strerror)}")
     barrier = _barrier(path)
     try:
         status = barrier.stat()

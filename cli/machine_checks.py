@@ -16,6 +16,7 @@ from tracetail.cli.options import options
 from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
 from tracetail.contract.safe_open import read_file
 from tracetail.contract.state import state_dir
+from tracetail.contract.system_reasons import in_chinese
 
 GIB = 1 << 30
 FREE_WARNING_BYTES = 10 * GIB
@@ -64,7 +65,7 @@ def _secret(setting: str, path: Path) -> Finding:
         mode = path.stat().st_mode
         empty = not read_file(path).strip()
     except OSError as error:
-        text = both(f"{path} cannot be read: {error.strerror}", f"无法读取 {path}：{error.strerror}")
+        text = both(f"{path} cannot be read: {error.strerror}", f"无法读取 {path}：{in_chinese(error.strerror)}")
         advice = both(f"create {path}, mode 0600", f"请创建 {path}，权限 0600")
         return problem("secrets", f"{setting}: {text}", advice)
     if empty:
@@ -197,6 +198,6 @@ def _inotify_refused(number: int) -> Finding:
     reason = os.strerror(number)
     text = both(
         f"no directory can be watched ({reason}): new files are seen late",
-        f"无法监视目录（{reason}）：新文件会很晚才被发现",
+        f"无法监视目录（{in_chinese(reason)}）：新文件会很晚才被发现",
     )
     return problem("limits", text, raising if limit else both("see dmesg", "请查看 dmesg"))

@@ -7,6 +7,7 @@ import functools
 import re
 
 from tracetail.cli.language import language
+from tracetail.contract import system_reasons
 
 _VALUE = "{}"
 
@@ -44,8 +45,9 @@ def _patterns() -> list[tuple[re.Pattern[str], str]]:
     """Return the patterns of the known messages: those first that leave the least open."""
     from tracetail.cli.chinese.refusals import TEXTS
 
-    by_length = sorted(TEXTS, key=lambda english: -len(english.replace(_VALUE, "")))
-    return [(_pattern(english), TEXTS[english]) for english in by_length]
+    texts = TEXTS | system_reasons.CHINESE
+    by_length = sorted(texts, key=lambda english: -len(english.replace(_VALUE, "")))
+    return [(_pattern(english), texts[english]) for english in by_length]
 
 
 def _pattern(english: str) -> re.Pattern[str]:

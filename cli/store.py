@@ -10,11 +10,11 @@ from tracetail.cli.command_group import CommandGroup
 from tracetail.cli.errors import BAD_USAGE, fail, load_configuration, load_part_configuration
 from tracetail.cli.language import both
 from tracetail.cli.service import log_to_stderr, print_address, raise_open_file_limit
-from tracetail.contract.access import UnsafeBindError, check_bind, parse_listen
+from tracetail.contract.access import ListenError, UnsafeBindError, check_bind, parse_listen
 from tracetail.contract.secret_file import SecretFile
 from tracetail.store.disk.backup import back_up
 from tracetail.store.disk.database import DatabaseError
-from tracetail.store.service import ListenError, database_path, serve
+from tracetail.store.service import database_path, serve
 
 
 @click.group(cls=CommandGroup, invoke_without_command=True)

@@ -15,6 +15,7 @@ from tracetail.cli.panel_address import with_token
 from tracetail.cli.stack import Stack, stop_on_signals
 from tracetail.contract import shared_secret
 from tracetail.contract.state import STATE_DIR_VARIABLE, make_directory, state_dir
+from tracetail.contract.system_reasons import in_chinese
 
 
 @click.command()
@@ -35,7 +36,7 @@ def up(config: str | None) -> None:
             both(
                 f"the state directory {state} cannot be used: {error.strerror}; "
                 f"set {STATE_DIR_VARIABLE} to a directory that can be written",
-                f"状态目录 {state} 不能用：{error.strerror}；请把 {STATE_DIR_VARIABLE} 设为可写的目录",
+                f"状态目录 {state} 不能用：{in_chinese(error.strerror)}；请把 {STATE_DIR_VARIABLE} 设为可写的目录",
             )
         )
     sys.exit(asyncio.run(_run(load_configuration(config), config, state)))

@@ -7,12 +7,24 @@ name that it controls, by DNS rebinding) and without headers of a proxy.
 
 import functools
 import ipaddress
+import os
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 
 class UnsafeBindError(ValueError):
     """A server would bind to more than loopback without a secret; the message says what to set."""
+
+
+class ListenError(OSError):
+    """A server cannot listen at its address; the message says why, and what to set."""
+
+
+def listen_error(key: str, host: str, port: int, error: OSError) -> ListenError:
+    """Return the error for what the system, or asyncio in other words, says. key: the setting's name."""
+    number = error.errno or 0
+    reason = os.strerror(number) if number > 0 else error.strerror or error  # below 0: of getaddrinfo(3)
+    return ListenError(f"cannot listen on {host}:{port}: {reason}; set {key} to another address")
 
 
 def parse_listen(key: str, listen: str) -> tuple[str, int]:

@@ -11,6 +11,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tracetail.contract.system_reasons import in_chinese
 from tracetail.launcher.plan import Smoke
 
 if TYPE_CHECKING:
@@ -30,7 +31,11 @@ _TLS_RECORDS = (b"\x16\x03", b"\x15\x03")
 
 
 class ProbeError(Exception):
-    """A probe failed; the message says what the server did instead."""
+    """A probe failed; the message says what the server did instead, `chinese` the same."""
+
+    def __init__(self, message: str, chinese: str) -> None:
+        super().__init__(message)
+        self.chinese = chinese
 
 
 class NotHttpError(ProbeError):
@@ -80,14 +85,15 @@ def check_port(target: Target) -> None:
     try:
         _connect(target, TIMEOUT_SECONDS).close()
     except OSError as error:
-        raise ProbeError(f"port {target.port}: {error.strerror or error}") from error
+        reason, reason_zh = _reason(error)
+        raise ProbeError(f"port {target.port}: {reason}", f"端口 {target.port}：{reason_zh}") from error
 
 
 def check_ready_path(target: Target, path: str) -> None:
     """Raise ProbeError unless the path returns status 200."""
     response = request(target, "GET", path)
     if response.status != 200:
-        raise ProbeError(f"{path} answers {response.status}")
+        raise ProbeError(f"{path} answers {response.status}", f"{path} 返回 {response.status}")
 
 
 def check_model(target: Target, path: str, served_name: str) -> None:
@@ -98,9 +104,16 @@ def check_model(target: Target, path: str, served_name: str) -> None:
     try:
         names = [str(model["id"]) for model in json.loads(response.body)["data"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise ProbeError(f"{path} answers {response.status} and no list of models") from error
+        raise ProbeError(
+            f"{path} answers {response.status} and no list of models",
+            f"{path} 返回 {response.status}，但没有模型列表",
+        ) from error
     if served_name not in names:
-        raise ProbeError(f"it serves {', '.join(names) or 'no model'}, not {served_name}")
+        served = ", ".join(names)
+        raise ProbeError(
+            f"it serves {served or 'no model'}, not {served_name}",
+            f"它提供的模型是 {served}，而不是 {served_name}" if served else f"它没有提供模型 {served_name}",
+        )
 
 
 def generate(
@@ -120,12 +133,13 @@ def generate(
         path = path.removesuffix("/completions") + "/chat/completions"
         response = request(target, "POST", path, chat, timeout=timeout)
     if response.status != 200:
-        raise ProbeError(f"{path} answers {response.status}: {response.body[:200].decode(errors='replace')}")
+        said = response.body[:200].decode(errors="replace")
+        raise ProbeError(f"{path} answers {response.status}: {said}", f"{path} 返回 {response.status}：{said}")
     try:
         choice = json.loads(response.body)["choices"][0]
         return str(choice["text"] if "text" in choice else choice["message"]["content"])
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ProbeError(f"{path} answers without choices") from error
+        raise ProbeError(f"{path} answers without choices", f"{path} 的回答中没有 choices") from error
 
 
 def warm_up(target: Target, path: str, model: str, *, timeout: float = GENERATE_TIMEOUT_SECONDS) -> None:
@@ -139,7 +153,8 @@ def smoke_test(target: Target, path: str, model: str, smoke: Smoke) -> str:
 
     answer = generate(target, path, model, smoke["prompt"], smoke["maxTokens"])
     if not re2.search(smoke["pattern"], answer):
-        raise ProbeError(f"the answer {answer[:200]!r} does not match {smoke['pattern']!r}")
+        said, pattern = answer[:200], smoke["pattern"]
+        raise ProbeError(f"the answer {said!r} does not match {pattern!r}", f"回答 {said!r} 与 {pattern!r} 不匹配")
     return answer
 
 
@@ -162,12 +177,20 @@ def request(
             connection.sendall("\r\n".join([*head, "", ""]).encode() + data)
             received = _receive(connection, time.monotonic() + timeout)
     except ConnectionResetError as error:
-        raise NotHttpError(f"{path}: {error.strerror or error}") from error
+        reason, reason_zh = _reason(error)
+        raise NotHttpError(f"{path}: {reason}", f"{path}：{reason_zh}") from error
     except TimeoutError as error:
-        raise ProbeError(f"{path}: no answer within {timeout:g} s") from error
+        raise ProbeError(f"{path}: no answer within {timeout:g} s", f"{path}：{timeout:g} 秒内没有应答") from error
     except OSError as error:
-        raise ProbeError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        reason, reason_zh = _reason(error)
+        raise ProbeError(f"{path}: {reason}", f"{path}：{reason_zh}") from error
     return _parse(received)
+
+
+def _reason(error: OSError) -> tuple[str, str]:
+    """Return the system's reason, and the same in Chinese."""
+    reason = str(error.strerror or error)
+    return reason, in_chinese(reason)
 
 
 def _connect(target: Target, timeout: float) -> "socket.socket":
@@ -222,7 +245,7 @@ def _parse(received: bytes) -> Response:
     head, _, body = received.partition(b"\r\n\r\n")
     match = re.match(rb"HTTP/1\.[01] (\d{3})", head)
     if match is None:
-        raise NotHttpError("the port answers, but not in HTTP")
+        raise NotHttpError("the port answers, but not in HTTP", "端口有应答，但不是 HTTP")
     if re.search(rb"(?i)\r\ntransfer-encoding:\s*chunked", head):
         body = _unchunk(body)
     return Response(int(match[1]), body)

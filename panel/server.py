@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from tracetail.contract.access import listen_error
 from tracetail.contract.redaction import Redactor
 from tracetail.contract.request_time import limit_request_time
 from tracetail.loki.client import LokiClient
@@ -147,7 +148,10 @@ class PanelServer:
         runner = self.runner()
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            try:
+                await web.TCPSite(runner, host, port).start()
+            except OSError as error:
+                raise listen_error("panel.listen", host, port, error) from error
             bound_port = runner.addresses[0][1]
             shown_host = f"[{host}]" if ":" in host else host
             on_listening(f"http://{shown_host}:{bound_port}")

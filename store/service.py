@@ -10,6 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from tracetail.contract import allocator
+from tracetail.contract.access import listen_error
 from tracetail.contract.request_time import limit_request_time
 from tracetail.contract.secret_file import SecretFile
 from tracetail.contract.state import state_dir
@@ -29,10 +30,6 @@ _DAY_NS = 24 * 3600 * 10**9
 _MINUTE_NS = 60 * 10**9
 _REQUEST_LINE_MAX_BYTES = 256 * 1024
 """A GET request has its query, which may be long, in the request line."""
-
-
-class ListenError(Exception):
-    """The address cannot be used; the message gives the reason."""
 
 
 def database_path(settings: StoreSettings) -> Path:
@@ -108,7 +105,7 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        raise ListenError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        raise listen_error("store.listen", host, port, error) from error
     shown_host = f"[{host}]" if ":" in host else host
     return f"http://{shown_host}:{runner.addresses[0][1]}"
 

@@ -148,7 +148,7 @@ TEXTS = {
     # Addresses, secrets
     "{} is {}; expected host:port, for instance 127.0.0.1:3100": "{0} 是 {1}；应为 host:port，例如 127.0.0.1:3100",
     "{} does not listen on {} without a secret, because anyone could then read the logs: set {}, or listen on 127.0.0.1": "{0} 没有机密时不会监听 {1}，否则任何人都能读到日志：请设置 {2}，或监听 127.0.0.1",
-    "cannot listen on {}:{}: {}": "无法监听 {0}:{1}：{2}",
+    "cannot listen on {}:{}: {}; set {} to another address": "无法监听 {0}:{1}：{2}；请把 {3} 设为其他地址",
     "{} cannot be read: {}: it is not text": "无法读取 {0}：{1}：不是文本",
     "{} cannot be read: {}: {}": "无法读取 {0}：{1}：{2}",
     "{} holds more than one line, or unprintable characters: {}": "{0} 不止一行，或含有不可打印的字符：{1}",
@@ -202,6 +202,7 @@ TEXTS = {
     "; did you mean {}?": "；是否想写 {0}？",
     "; known are: {}": "；可用的有：{0}",
     "the shared secret": "共享机密",
+    "the store": "存储",
     "the state directory": "状态目录",
     "{}; TRACETAIL_STATE_DIR names a directory that can be written, such as that of an emptyDir": "{0}；请把 TRACETAIL_STATE_DIR 设为可写的目录，例如 emptyDir 的挂载目录",
     # msgspec's words, in those of TOML and JSON

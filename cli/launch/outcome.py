@@ -13,6 +13,7 @@ from tracetail.cli.launch.panel_link import print_link
 from tracetail.cli.printable import printable, printable_lines
 from tracetail.cli.refusals import in_chinese
 from tracetail.cli.terminal import is_terminal
+from tracetail.contract import system_reasons
 from tracetail.contract.json_text import json_text
 from tracetail.contract.record import ENDED_STATES, Record
 from tracetail.launcher import params_input
@@ -86,7 +87,7 @@ class ResultCommand(click.Command):
             reason = str(error.strerror or error)
             cause, cause_zh = (
                 f"{error.filename or 'the state directory'}: {reason}",
-                f"{error.filename or '状态目录'}：{reason}",
+                f"{error.filename or '状态目录'}：{system_reasons.in_chinese(reason)}",
             )
             hint = "set TRACETAIL_STATE_DIR to a directory that can be written"
             zh = (cause_zh, "请把 TRACETAIL_STATE_DIR 设为可写的目录")

@@ -50,10 +50,13 @@ class Failure(NamedTuple):
     hint_zh: str = ""
 
 
-def cannot_start(cause: str) -> Failure:
-    """Return the failure of a server whose program cannot be executed."""
+def cannot_start(program: str, reason: str | None) -> Failure:
+    """Return the failure of a server whose program cannot be executed. reason: as the system says it."""
+    from tracetail.contract.system_reasons import in_chinese  # noqa: PLC0415  (few starts fail so)
+
+    cause, cause_zh = f"cannot run {program}: {reason}", f"无法执行 {program}：{in_chinese(reason)}"
     hint, hint_zh = "check the path and its execute permission", "检查路径和执行权限"
-    return Failure(EXITED_BEFORE_READY, cause, hint, "program_missing", cause, hint_zh)
+    return Failure(EXITED_BEFORE_READY, cause, hint, "program_missing", cause_zh, hint_zh)
 
 
 def pre_start_failed(how: str) -> Failure:

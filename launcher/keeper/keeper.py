@@ -234,8 +234,7 @@ class Keeper:
                 self._child.spawn(argv, environ, self._plan["workDir"], output, errors_only=quiet)
         except OSError as error:
             self._child.exited = True
-            cause = f"cannot run {argv[0]}: {error.strerror}"
-            self._failure = exit_reason.cannot_start(cause)
+            self._failure = exit_reason.cannot_start(argv[0], error.strerror)
             return False
         finally:
             os.close(output)

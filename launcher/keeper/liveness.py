@@ -126,7 +126,7 @@ class Liveness(threading.Thread):
         try:
             self._check(target)
         except probe.ProbeError as error:
-            cause, cause_zh = f"the server no longer answers: {error}", f"服务不再响应：{error}"
+            cause, cause_zh = f"the server no longer answers: {error}", f"服务不再响应：{error.chinese}"
             fact = self._surroundings.open_files_fact()  # then it accepts no connection, and prints nothing
             if fact is not None:
                 return Problem(

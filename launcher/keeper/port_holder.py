@@ -10,23 +10,23 @@ from tracetail.launcher.engines.causes.cause import NO_TEXT, Text
 from tracetail.launcher.machine import processes
 
 
-def describe_foreign_listener(launch: Record, host: str) -> str:
-    """Return which process listens at the launch's port if it is certainly not the engine; "" otherwise.
+def describe_foreign_listener(launch: Record, host: str) -> Text:
+    """Return which process listens at the launch's port if it is certainly not the engine; NO_TEXT otherwise.
 
     It is not certain for a process in a container, which a wrapper of the engine's Python may have started, nor for
     a custom command, which may have another process listen, as `docker run` does.
     """
     port = launch["port"]
     if launch["engine"] == "custom" or port is None:
-        return ""
+        return NO_TEXT
     from tracetail.launcher.machine import ports  # noqa: PLC0415  (once for each start)
 
     holder = ports.holder(port, host)
     if holder is None or holder.pid is None or not processes.same_file_system_view(holder.pid):
-        return ""
+        return NO_TEXT
     init = container_init(launch)
     own = processes.members(launch["launchId"], launch.get("server"), container=init, keeper=os.getpid())
-    return "" if holder.pid in {process.pid for process in own} else holder.describe()
+    return NO_TEXT if holder.pid in {one.pid for one in own} else Text(holder.describe(), holder.describe_zh())
 
 
 def describe_holder(launch: Record, host: str) -> Text:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 from tracetail.contract.secret_file import SecretFileError, read_secret
 from tracetail.launcher import plan, probe
+from tracetail.launcher.engines.causes.cause import NO_TEXT, Text
 from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.phase_watch import PhaseWatch
 from tracetail.launcher.result import EXITED_BEFORE_READY, NOT_READY_IN_TIME, PORT_HELD
 
 PROBE_SECONDS = 0.25
-SMOKE = "smoke test: "
+_NO_LINE = Text("the awaited line did not appear", "没有出现等待的那一行")
 _NEVER = float("inf")
 
 
@@ -24,7 +25,7 @@ class Readiness:
         settings: plan.Plan,
         watch: PhaseWatch,
         wake: Callable[[], None],
-        foreign_listener: Callable[[], str],
+        foreign_listener: Callable[[], Text],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take what is needed to check.
@@ -84,10 +85,10 @@ class Readiness:
                 self._start_probe()
         if self._probe is not None and self._probe.passed:
             return True
-        if self._probe is not None and self._probe.failure:
+        if self._probe is not None and self._probe.failure.en:
             hint, hint_zh = "the server answers, but not as `smoke` asks", "服务有回答，但不符合 `smoke` 的要求"
-            failure_zh = f"冒烟测试：{self._probe.failure.removeprefix(SMOKE)}"
-            return Failure(EXITED_BEFORE_READY, self._probe.failure, hint, "smoke_failed", failure_zh, hint_zh)
+            cause, cause_zh = self._probe.failure
+            return Failure(EXITED_BEFORE_READY, cause, hint, "smoke_failed", cause_zh, hint_zh)
         if now >= self._deadline:
             return self._time_out(preparing)
         return False
@@ -101,14 +102,14 @@ class Readiness:
         if preparing:
             late, late_zh = f"{preparing} did not end within {limit}", f"{preparing} 未在 {limit} 内结束"
             return Failure(NOT_READY_IN_TIME, late, hint, "not_ready_in_time", late_zh, hint_zh)
-        if self._probe is not None and self._probe.foreign:
+        if self._probe is not None and self._probe.foreign.en:
             hint, hint_zh = "stop it, or choose another port", "停止它，或换一个端口"
-            return Failure(PORT_HELD, self._probe.foreign, hint, "port_in_use", hint_zh=hint_zh)
-        missing = self._probe.last if self._probe is not None else "the awaited line did not appear"
+            return Failure(PORT_HELD, self._probe.foreign.en, hint, "port_in_use", self._probe.foreign.zh, hint_zh)
+        missing = self._probe.last if self._probe is not None else _NO_LINE
         progress, progress_zh = self._watch.describe_progress()
         late, late_zh = (
-            f"not ready after {limit}: {missing}; {progress}",
-            f"{limit} 后仍未就绪：{missing}；{progress_zh}",
+            f"not ready after {limit}: {missing.en}; {progress}",
+            f"{limit} 后仍未就绪：{missing.zh}；{progress_zh}",
         )
         return Failure(NOT_READY_IN_TIME, late, hint, "not_ready_in_time", late_zh, hint_zh)
 
@@ -132,7 +133,7 @@ class ReadinessProbe(threading.Thread):
         api_key: str,
         own_key_file: str,
         wake: Callable[[], None],
-        foreign_listener: Callable[[], str],
+        foreign_listener: Callable[[], Text],
     ) -> None:
         super().__init__(name="probe", daemon=True)
         self._ready = ready
@@ -143,11 +144,11 @@ class ReadinessProbe(threading.Thread):
             probe.connect_host(ready["host"]), ready["port"] or 0, api_key, ready["tls"], own_key_file
         )
         self.passed = False
-        self.failure = ""
+        self.failure = NO_TEXT
         """Why the smoke test failed: further probes would not help."""
-        self.foreign = ""
+        self.foreign = NO_TEXT
         """Which other process listens at the port, if one does."""
-        self.last = "nothing listens yet"
+        self.last = Text("nothing listens yet", "端口尚无监听")
         """Why the last probe failed."""
 
     def run(self) -> None:
@@ -156,12 +157,12 @@ class ReadinessProbe(threading.Thread):
             try:
                 self._check()
             except probe.ProbeError as error:
-                self.last = str(error)
+                self.last = Text(str(error), error.chinese)
                 if isinstance(error, probe.NotHttpError) and not self.tls and probe.speaks_tls(self._target):
                     # By a configuration file, or within a container: no flag shows it.
                     self._target = self._target._replace(tls=True)
             else:
-                self.passed = not self.failure
+                self.passed = not self.failure.en
                 self._wake()
                 return
             self._stopped.wait(PROBE_SECONDS)
@@ -184,12 +185,12 @@ class ReadinessProbe(threading.Thread):
             if ready["modelsPath"]:
                 probe.check_model(self._target, ready["modelsPath"], ready["servedName"])
         self.foreign = self._foreign_listener()
-        if self.foreign:
-            raise probe.ProbeError(self.foreign)
+        if self.foreign.en:
+            raise probe.ProbeError(*self.foreign)
         if ready["warmup"]:
             probe.warm_up(self._target, ready["completionsPath"], ready["servedName"])
         if ready["smoke"] is not None:
             try:
                 probe.smoke_test(self._target, ready["completionsPath"], ready["servedName"], ready["smoke"])
             except probe.ProbeError as error:
-                self.failure = f"{SMOKE}{error}"
+                self.failure = Text(f"smoke test: {error}", f"冒烟测试：{error.chinese}")

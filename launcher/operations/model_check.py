@@ -80,6 +80,6 @@ def _check(action: str, launch: registry.Launch, smoke_test: Smoke | None) -> Re
             launch.state,
             seconds,
             cause=str(error),
-            zh=(f"服务的回答不符合要求：{error}", ""),
+            zh=(f"服务的回答不符合要求：{error.chinese}", ""),
         )
     return Result(action, OK, launch.record, launch.state, time.monotonic() - begun)

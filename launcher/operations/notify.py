@@ -3,6 +3,7 @@
 import time
 
 from tracetail.contract import masking, record
+from tracetail.contract.system_reasons import in_chinese
 from tracetail.launcher import callbacks, plan, registry
 from tracetail.launcher.params import ParametersError
 from tracetail.launcher.result import OK, UNHEALTHY, Result
@@ -41,7 +42,7 @@ def notify(launch: registry.Launch, url: str) -> Result:
         path = callbacks.prepare(launch.dir, _EVENTS[launch.state], url or wanted, token, state=launch.state)
     except OSError as error:
         cause = f"cannot write into {launch.dir.outbox_path}: {error.strerror or error}"
-        zh = (f"无法写入 {launch.dir.outbox_path}：{error.strerror or error}", "")
+        zh = (f"无法写入 {launch.dir.outbox_path}：{in_chinese(error.strerror or error)}", "")
         return Result("notify", UNHEALTHY, launch.record, launch.state, time.monotonic() - begun, cause, zh=zh)
     delivered = callbacks.deliver(path, time.monotonic() + callbacks.TRY_SECONDS)
     seconds = time.monotonic() - begun

@@ -7,6 +7,7 @@ from pathlib import Path
 from tracetail.contract.accelerators import DEVICE_FILES
 from tracetail.contract.secret_file import SecretFileError, read_secret
 from tracetail.contract.state import DIRECTORY_MODE
+from tracetail.contract.system_reasons import in_chinese
 from tracetail.launcher import registry
 from tracetail.launcher.log.retention import free_bytes
 from tracetail.launcher.machine.devices import devices_variable
@@ -103,7 +104,7 @@ def check_disk(name: str, directory: Path, min_free_bytes: int) -> None:
             PREFLIGHT_FAILED,
             f"{name} {directory} cannot be made: {error.strerror}",
             f"change the {name}",
-            zh=(f"无法创建 {name} {directory}：{error.strerror}", f"修改 {name}"),
+            zh=(f"无法创建 {name} {directory}：{in_chinese(error.strerror)}", f"修改 {name}"),
         ) from error
     if not os.access(directory, os.W_OK | os.X_OK):
         raise Refusal(

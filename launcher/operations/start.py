@@ -11,6 +11,7 @@ from tracetail.contract.masking import mask_text
 from tracetail.contract.owned_files import user_name
 from tracetail.contract.record import LaunchDir, Phase, Record
 from tracetail.contract.state import launches_dir
+from tracetail.contract.system_reasons import in_chinese
 from tracetail.launcher import params as parameters
 from tracetail.launcher import plan, registry
 from tracetail.launcher.machine.programs import which
@@ -129,7 +130,7 @@ def _of_os_error(error: OSError) -> tuple[str, str, str, str]:
         f"cannot write{where}: {error.strerror or error}",
         ("free space (tracetail gc)" if full else "check its owner")
         + "; TRACETAIL_STATE_DIR names another state directory",
-        f"无法写入{where}：{error.strerror or error}",
+        f"无法写入{where}：{in_chinese(error.strerror or error)}",
         ("清理空间（tracetail gc）" if full else "检查它的所有者") + "；TRACETAIL_STATE_DIR 可指定其他状态目录",
     )
 

@@ -81,22 +81,22 @@ def _repaired_status(launch: registry.Launch) -> Result:
         return Result("status", UNHEALTHY, launch.record, launch.state, seconds, cause, health.get("hint", ""), zh)
     if launch.state != record.READY:
         return Result("status", STOPPED, launch.record, launch.state, time.monotonic() - begun)
-    problem = health_problem(launch)
+    failed = _failed_probe(launch)
     seconds = time.monotonic() - begun
-    if problem:
-        cause, zh = f"unhealthy: {problem}", (f"不健康：{problem}", "")
+    if failed is not None:
+        cause, zh = f"unhealthy: {failed}", (f"不健康：{failed.chinese}", "")
         return Result("status", UNHEALTHY, launch.record, record.UNHEALTHY, seconds, cause=cause, zh=zh)
     return Result("status", OK, launch.record, launch.state, seconds)
 
 
-def health_problem(launch: registry.Launch) -> str:
-    """Return why a ready server no longer passes its readiness probe; "" if it passes."""
+def _failed_probe(launch: registry.Launch) -> probe.ProbeError | None:
+    """Return why a ready server no longer passes its readiness probe; None if it passes."""
     try:
         ready = plan.read(launch.dir)["ready"]
     except (OSError, ValueError, KeyError):
-        return ""
+        return None
     if ready["port"] is None or ready["kind"] not in (plan.HTTP, plan.PORT):
-        return ""
+        return None
     tls = launch.record.get("url", "").startswith("https:")
     target = probe.Target(probe.connect_host(ready["host"]), ready["port"], tls=tls)
     try:
@@ -105,5 +105,5 @@ def health_problem(launch: registry.Launch) -> str:
         else:
             probe.check_port(target)
     except probe.ProbeError as error:
-        return str(error)
-    return ""
+        return error
+    return None

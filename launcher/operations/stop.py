@@ -19,6 +19,7 @@ from tracetail.contract.owned_files import user_name
 from tracetail.contract.process_tag import LAUNCH_TAG
 from tracetail.contract.processes import Process, boot_id, read_environ, read_process
 from tracetail.contract.record import LaunchDir, Record
+from tracetail.contract.system_reasons import in_chinese
 from tracetail.launcher import plan, registry
 from tracetail.launcher.machine import ports, processes
 from tracetail.launcher.machine.nvml import describe, held_by
@@ -107,7 +108,7 @@ def _stop_service(launches: list[registry.Launch], state_dir: Path) -> Result:
             results = [stop_launch(registry.read_launch(launch.dir)) for launch in launches]
     except OSError as error:
         cause, hint = f"cannot lock {service}: {error.strerror or error}", "check the state directory"
-        zh = (f"无法锁定 {service}：{error.strerror or error}", "检查状态目录")
+        zh = (f"无法锁定 {service}：{in_chinese(error.strerror or error)}", "检查状态目录")
         return Result("stop", STOP_INCOMPLETE, launches[0].record, cause=cause, hint=hint, zh=zh)
     except registry.BusyError as busy:
         hint = "wait until it has ended, then try again"

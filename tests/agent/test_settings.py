@@ -52,7 +52,7 @@ async def test_a_bad_configuration_on_sighup_changes_nothing(start_agent, loki: 
         ('[loki]\nbearer_token_file = "/no/such/file"\n', "loki.bearer_token_file cannot be read"),
         ('[loki]\nca_file = "/no/such/file"\n', "loki.ca_file cannot be used"),
         ('[agent]\nsecret_file = "/no/such/file"\n', "agent.secret_file cannot be read"),
-        ('[agent]\nlisten = "127.0.0.1:{taken}"\n', "address already in use"),
+        ('[agent]\nlisten = "127.0.0.1:{taken}"\n', "Address already in use; set agent.listen to another address"),
     ],
 )
 async def test_an_unusable_configuration_on_sighup_changes_nothing(

@@ -199,7 +199,7 @@ def test_what_a_part_refuses_is_said_in_chinese():
         ),
         (
             "Loki at http://127.0.0.1:3100 cannot be reached: Connection refused",
-            "无法访问 http://127.0.0.1:3100 的 Loki：Connection refused",
+            "无法访问 http://127.0.0.1:3100 的 Loki：连接被拒绝",
         ),
         (
             "traceId 'a b' is not valid: it contains ' '; use letters, digits and . _ : - (at most 128)",

@@ -144,9 +144,12 @@ def test_a_server_killed_by_a_signal_is_reported_with_the_signal(world):
     assert (started.status, started.result["cause"]) == (10, "killed by SIGKILL before it was ready")
 
 
-def test_a_server_that_never_gets_ready_is_ended_at_its_time_out(world):
-    started = world.start([["text", "loading\n"], ["ignore-term"], ["stay"]], readyTimeoutSec=1, stopTimeoutSec=0.5)
+def test_a_server_that_never_gets_ready_is_ended_at_its_time_out(world, free_port):
+    steps = [["text", "loading\n"], ["ignore-term"], ["stay"]]
+    started = world.start(steps, port=free_port(), readyWhen="http", readyTimeoutSec=1, stopTimeoutSec=0.5)
     assert started.status == 11
+    assert "not ready after 1 s: /health: Connection refused; " in started.result["cause"]
+    assert "1 s 后仍未就绪：/health：连接被拒绝；" in started.result["causeZh"]
     assert not world.members(world.launch(started.result))
 
 
@@ -157,6 +160,7 @@ def test_a_server_that_hangs_while_it_loads_is_ended_in_seconds_and_its_last_pha
     cause = started.result["cause"]
     assert re.match(r"not ready after \d+ s: the awaited line did not appear; last phase: ", cause)
     assert re.search(r"; silent for \d+ s$", cause)
+    assert re.match(r"\d+ s 后仍未就绪：没有出现等待的那一行；", started.result["causeZh"])
 
 
 def test_a_stop_while_a_server_loads_takes_seconds_and_says_who_asked(world, wait_until):
