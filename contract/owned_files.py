@@ -109,6 +109,7 @@ def replace_file(path: Path, data: bytes, mode: int = 0o640) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             with os.fdopen(os.open(temporary, flags, mode, dir_fd=directory), "wb") as file:
+                os.fchmod(file.fileno(), mode)  # whatever the umask
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -5,6 +5,7 @@ process's controlling one, and that of some devices (a watchdog, a tape) has eff
 at before the open, and again behind it: the path may be replaced in between.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -33,13 +34,14 @@ def open_file(path: Name, flags: int = os.O_RDONLY, mode: int = 0o640, *, direct
         path: of the file; with O_CREAT it need not exist.
         flags: of open(2); O_NONBLOCK, O_NOCTTY and O_CLOEXEC are added, which mean nothing for reading and writing
             regular files. O_TRUNC applies after the check.
-        mode: of a file that is created.
+        mode: of a file that is created; its owner and group can read it whatever the umask of a scheduler's job is.
         directory: a descriptor of the directory that path is relative to: then a symbolic link is refused, too.
 
     Raises OSError, NotAFileError.
 
     """
     truncate = flags & os.O_TRUNC
+    new = False
     try:
         # os.stat, not Path.stat: a path may be bytes.
         looked = os.stat(path) if directory is None else os.stat(path, dir_fd=directory, follow_symlinks=False)  # noqa: PTH116
@@ -47,11 +49,16 @@ def open_file(path: Name, flags: int = os.O_RDONLY, mode: int = 0o640, *, direct
     except FileNotFoundError:
         if not flags & os.O_CREAT:
             raise
+        new = True
     flags = flags & ~os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     flags |= 0 if directory is None else os.O_NOFOLLOW
     descriptor = os.open(path, flags, mode, dir_fd=directory)
     try:
-        _check(path, os.fstat(descriptor))
+        opened = os.fstat(descriptor)
+        _check(path, opened)
+        if new and (missing := mode & 0o640 & ~opened.st_mode):
+            with contextlib.suppress(PermissionError):  # another user has made it in between
+                os.fchmod(descriptor, stat.S_IMODE(opened.st_mode) | missing)
         if truncate:
             os.ftruncate(descriptor, 0)
     except OSError:

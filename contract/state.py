@@ -36,7 +36,12 @@ def existing_state_dirs(environ: Mapping[str, str]) -> list[Path]:
 def make_directory(path: Path) -> None:
     """Make a directory, and those above it, if it does not exist: mode 0750 whatever the umask. Raises OSError."""
     try:
-        path.mkdir(mode=DIRECTORY_MODE, parents=True)
+        path.mkdir(mode=DIRECTORY_MODE)
+    except FileNotFoundError:
+        if path.parent.is_dir():  # /proc takes none
+            raise
+        make_directory(path.parent)
+        make_directory(path)
     except FileExistsError:
         if not path.is_dir():
             raise

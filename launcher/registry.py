@@ -15,7 +15,7 @@ from tracetail.contract.identity import is_launch_id
 from tracetail.contract.owned_files import user_name
 from tracetail.contract.record import LaunchDir, Record
 from tracetail.contract.safe_open import open_file
-from tracetail.contract.state import DIRECTORY_MODE, existing_state_dirs, launches_dir, make_directory
+from tracetail.contract.state import existing_state_dirs, launches_dir, make_directory
 
 CLAIMS_SECONDS = 60.0
 """How long a start waits for others that claim ports and devices."""
@@ -232,7 +232,7 @@ def _open_lock(state_dir: Path, name: str) -> int:
     path = state_dir / "locks" / name
     try:
         make_directory(state_dir)
-        path.parent.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        make_directory(path.parent)
         return open_file(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660)
     except OSError as error:
         # A stop must work on a read-only disk: flock(2) needs no write permission.

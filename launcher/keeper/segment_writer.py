@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tracetail.contract.owned_files import open_ours
-from tracetail.contract.state import DIRECTORY_MODE
+from tracetail.contract.state import make_directory
 from tracetail.launcher.plan import SEGMENT_MODE
 
 QUEUE_MAX_BYTES = 5 * 1024 * 1024
@@ -101,7 +101,7 @@ class SegmentWriter:
     def _open(self, path: Path) -> int:
         while True:
             try:
-                path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+                make_directory(path.parent)
                 return open_ours(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, SEGMENT_MODE)
             except OSError as error:
                 if not self._wait_to_retry(error):

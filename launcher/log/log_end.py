@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tracetail.contract.logline import MARK_EVENT, TEXT_MAX_BYTES, Event, parse_event, parse_line
 from tracetail.contract.owned_files import open_ours
 from tracetail.contract.record import Record
-from tracetail.contract.state import DIRECTORY_MODE
+from tracetail.contract.state import make_directory
 from tracetail.launcher import plan
 from tracetail.launcher.log.stamper import Stamper
 from tracetail.launcher.plan import SEGMENT_MODE, LogPlan, segment_path
@@ -56,7 +56,7 @@ def append_event(launch: Record, name: str, /, **fields: object) -> bool:
     stamper = Stamper(launch["traceId"], launch["instanceId"], end.last_ns)
     data = (b"\n" if end.torn else b"") + stamper.event(time.time_ns(), name, **fields)
     try:
-        end.path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        make_directory(end.path.parent)
         descriptor = open_ours(end.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, SEGMENT_MODE)
         with os.fdopen(descriptor, "wb", buffering=0) as segment:
             segment.write(data)

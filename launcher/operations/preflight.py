@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tracetail.contract.accelerators import DEVICE_FILES
 from tracetail.contract.secret_file import SecretFileError, read_secret
-from tracetail.contract.state import DIRECTORY_MODE
+from tracetail.contract.state import make_directory
 from tracetail.contract.system_reasons import in_chinese
 from tracetail.launcher import registry
 from tracetail.launcher.log.retention import free_bytes
@@ -98,7 +98,7 @@ def _check_program(name: str, program: str, work_dir: str) -> None:
 def check_disk(name: str, directory: Path, min_free_bytes: int) -> None:
     """Raise Refusal if a directory cannot be written or less is free. name: of the directory, for the message."""
     try:
-        directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        make_directory(directory)
     except OSError as error:
         raise Refusal(
             PREFLIGHT_FAILED,

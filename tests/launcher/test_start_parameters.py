@@ -193,18 +193,24 @@ def test_the_hosts_of_callbacks_may_be_limited(world):
     assert "'169.254.169.254' is not one of launcher.allowed_hosts: platform.example" in refused.result["cause"]
 
 
-def test_directories_have_their_mode_whatever_the_umask(world):
+@pytest.mark.parametrize("umask", ["077", "000"])  # 077: Airflow's daemon_umask
+def test_the_group_can_follow_whatever_the_umask(world, umask):
     world.state.mkdir(mode=0o2750)
     world.state.chmod(0o2750)
-    started = subprocess.run(
-        ["sh", "-c", 'umask 077; exec "$@"', "sh", *world.command("start", "--params", world.params([["exit", 0]]))],
-        env=world.environ,
-        capture_output=True,
-        check=False,
+    command = world.command("start", "--params", world.params([["exit", 0]]))
+    done = subprocess.run(
+        ["sh", "-c", f'umask {umask}; exec "$@"', "sh", *command], env=world.environ, capture_output=True, check=False
     )
-    assert b"TRACETAIL_RESULT" in started.stdout
-    for path in (world.state / "launches", world.launches()[0].path):
-        assert path.stat().st_mode & 0o7777 == 0o2750, path
+    assert b"TRACETAIL_RESULT" in done.stdout
+    for path in world.state.rglob("*"):
+        mode = path.stat().st_mode & 0o7777
+        if path.is_dir():
+            assert mode == 0o2750, path
+        else:
+            assert not mode & 0o007, path
+    launch = world.launches()[0]
+    for path in (launch.record_path, Path(launch.read()["logFile"])):
+        assert path.stat().st_mode & 0o777 == 0o640, path
 
 
 @pytest.mark.parametrize(
