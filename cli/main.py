@@ -11,10 +11,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from tracetail import __version__
+from tracetail.cli import streams
 from tracetail.cli.command_group import CommandGroup
 from tracetail.cli.errors import fail
 from tracetail.cli.help_pages import page, speak
 from tracetail.cli.language import both, chosen, named_in, with_language
+from tracetail.cli.terminal import is_terminal
 from tracetail.cli.words import command_text
 
 _COMMANDS = {
@@ -74,6 +76,7 @@ class _Commands(CommandGroup):
     def main(self, args: Sequence[str] | None = None, *others: Any, **kwargs: Any) -> Any:
         """Run a command line; its --lang holds until the last word of an error is printed."""
         speak()
+        streams.open_closed()
         _print_everything()
         with chosen(named_in(sys.argv[1:] if args is None else args)):
             return super().main(args, *others, **kwargs)
@@ -138,6 +141,8 @@ def _print_everything() -> None:
 def main(ctx: click.Context, config_path: str | None) -> None:
     """Start LLM inference servers and find every line they print by traceId."""
     ctx.obj = config_path
+    if not is_terminal():
+        ctx.color = False
 
 
 if __name__ == "__main__":

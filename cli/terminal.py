@@ -1,5 +1,6 @@
 """Output for a person at a terminal: tables and progress by rich. Elsewhere the same facts as plain text."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +19,17 @@ PLAIN_CELL_MAX = 60
 FOLDED_MIN = 16
 """Characters that a folded column needs to be readable."""
 WATCH_SECONDS = 2.0
+_NO_TERMINAL = ("", "dumb", "unknown")
 
 
 def is_terminal() -> bool:
-    """Return whether stdout is a terminal."""
+    """Return whether stdout is a terminal with a person before it.
+
+    Some schedulers give a job a terminal and keep what it prints as a log: a CI says so by the variable CI (GitHub,
+    GitLab, Jenkins, act), others by a TERM that can do nothing, or none (`ssh -tt` from a daemon).
+    """
+    if os.environ.get("CI", "").lower() not in ("", "0", "false") or os.environ.get("TERM", "") in _NO_TERMINAL:
+        return False
     return sys.stdout.isatty()
 
 

@@ -12,6 +12,7 @@ from tracetail.cli.launch import parameters
 from tracetail.cli.launch.panel_link import print_link
 from tracetail.cli.printable import printable, printable_lines
 from tracetail.cli.refusals import in_chinese
+from tracetail.cli.streams import lossy
 from tracetail.cli.terminal import is_terminal
 from tracetail.contract import system_reasons
 from tracetail.contract.json_text import json_text
@@ -47,6 +48,7 @@ class ResultCommand(click.Command):
     ) -> click.Context:
         """Parse the arguments; exit with a result line if they cannot be used."""
         given = list(args)
+        sys.stdout, sys.stderr = lossy(sys.stdout), lossy(sys.stderr)
         if parent is not None and _AS_JSON in given:
             parent.meta[_JSON_OUTPUT] = sys.stdout
         try:
@@ -81,8 +83,6 @@ class ResultCommand(click.Command):
             with chosen("zh"):
                 zh = (denied(error), "")
             finish(Result(self.name or "", PREFLIGHT_FAILED, cause=cause, zh=zh))
-        except BrokenPipeError:
-            raise  # the reader of the output has ended (`| head -1`): click then ends without a word
         except OSError as error:
             reason = str(error.strerror or error)
             cause, cause_zh = (
