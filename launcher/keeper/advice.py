@@ -31,7 +31,7 @@ _NOT_SUPPORTED = re.compile(
     r"|\b(?:does|do) not (?:yet )?support\b|\bonly supports?\b|\b(?:is|are) only supported\b|\bunsupported\b",
     re.IGNORECASE,
 )
-_INDIVISIBLE = re.compile(r"\b(?:not |be )(?:evenly )?divisible by\b")
+_INDIVISIBLE = re.compile(r"\b(?:not |be |must )(?:evenly )?(?:divisible by|a multiple of)\b")
 _COMPILED = re.compile(r"torch\._(?:dynamo|inductor)\.exc\.|\b(?:BackendCompilerFailed|InductorError)\b")
 """Exceptions of torch.compile."""
 _FRAME = re.compile(r'File "(?:[^"]*/(?:site|dist)-packages/)?(?P<file>[^"]+)", line (?P<line>\d+)')
@@ -40,6 +40,12 @@ _WEIGHTS = Text(
     "(architectures, quantization_config) belongs to these weights, or try another version of the engine",
     "检查点与引擎的模型不匹配：检查文件是否完整、config.json（architectures、quantization_config）是否属于这些权重，"
     "或换一个引擎版本",
+)
+_QUANTIZATION = Text(
+    "this quantization cannot be used here: use another quantization of the model, another backend for it, a smaller "
+    "tensor parallel size, or another version of the engine",
+    "此处无法使用该量化方式：使用其他量化版本的模型、其他后端、"
+    "更小的张量并行（tensor parallel）规模，或换一个引擎版本",
 )
 _COMPILE = Text(
     "torch.compile failed: start without it (vLLM: `--enforce-eager`; SGLang: without `--enable-torch-compile`), or "
@@ -67,16 +73,9 @@ _PLACES = (
             "检查投机解码（speculative decoding）的参数：方法，以及与该模型对应的草稿模型",
         ),
     ),
+    (re.compile(r"/quantization/"), _QUANTIZATION),
     (
-        re.compile(r"/quantization/"),
-        Text(
-            "this quantization cannot be used here: use another quantization of the model, another backend for it, "
-            "or another version of the engine",
-            "此处无法使用该量化方式：使用其他量化版本的模型、其他后端，或换一个引擎版本",
-        ),
-    ),
-    (
-        re.compile(r"/attention/"),
+        re.compile(r"/attention/|flash_attn|/xformers/"),
         Text(
             "choose another attention backend, or another data type of the KV cache, in `args`",
             "在 `args` 中选择其他注意力后端，或其他 KV cache 数据类型",
@@ -149,7 +148,8 @@ def hint(messages: Sequence[str], raised: str = "") -> Text:
     if _COMPILED.search(first):
         return _COMPILE
     if is_fault(first):
-        return place if place is _WEIGHTS and "Key" in first.partition(":")[0] else _fault(raised)
+        told = _WEIGHTS if "KeyError" in first else _QUANTIZATION if first == "AssertionError" else None
+        return place if place and place is told else _fault(raised)
     if advice := _ADVICE.search(" ".join(messages)):
         advised = mask_text(advice[1].strip())
         return Text(f"the engine advises: {advised}", f"引擎的建议：{advised}")

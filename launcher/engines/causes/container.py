@@ -128,7 +128,7 @@ CAUSES = (
             Line(b"[FATAL tini", rb"\[FATAL tini \(\d+\)\] exec (?P<program>\S+) failed: "),
             Line(
                 b"executable file not found",
-                rb'(?:(?:docker: )?Error response from daemon|Error): .{0,400}exec: \\?"(?P<program>[^"\\]+)\\?": executable file not found in \$PATH',
+                rb'(?:\s*Warning +Failed .{1,80}kubelet +)?(?:(?:docker: )?Error response from daemon|Error): .{0,400}exec: \\?"(?P<program>[^"\\]+)\\?": executable file not found in \$PATH',
             ),
             Line(
                 b"no such file or directory",

@@ -189,10 +189,29 @@ CAUSES = (
                 b"' is already used by a Transformers model",
                 rb"(?P<name>'.{1,200}' is already used by a Transformers model)",
             ),
-            Line(b"cannot import name", rb"(?P<name>cannot import name '[^']+' from '[^']+')"),
+            Line(
+                b"cannot import name", rb"(?P<name>cannot import name '[^']+' from '[^']+')(?! \(unknown location\))"
+            ),
             Line(
                 b"has no attribute all_special_tokens_extended",  # Transformers 5 has taken it away
                 rb"(?P<name>\w{1,80} has no attribute all_special_tokens_extended)",
+            ),
+        ),
+    ),
+    Cause(
+        "import_failed",
+        Text(
+            "Python finds a directory that is named {name}, not the package of that name",
+            "Python 找到的是名为 {name} 的目录，而不是同名的包",
+        ),
+        Text(
+            "do not start it in a directory that has a folder {name} (workDir, PYTHONPATH), or install the package again",
+            "不要在含有 {name} 文件夹的目录中启动（workDir、PYTHONPATH），或重新安装该包",
+        ),
+        (
+            Line(
+                b"(unknown location)",
+                rb"cannot import name '[^']{1,200}' from '(?P<name>[\w.]{1,100})' \(unknown location\)",
             ),
         ),
     ),
