@@ -81,6 +81,7 @@ TEXTS = {
     "the record of launch {} cannot be used: {}": "启动 {0} 的记录不能用：{1}",
     "there is no launch of {} to restart": "没有 {0} 的启动可以重启",
     "there is no launch of {}": "没有 {0} 的启动",
+    "no start of {} got as far as to be repeated: give its parameters": "{0} 没有可以重复的启动：请给出参数",
     "launch {} cannot be repeated: {}": "启动 {0} 无法重复：{1}",
     # Ids
     "{} {} is not valid: {}; use letters, digits and . _ : - (at most {})": "{0} {1} 不能用：{2}；请用字母、数字和 . _ : -（最多 {3} 个）",
@@ -225,6 +226,7 @@ TEXTS = {
     "expected {}": "应为{0}",
     "{} is {}: expected {}, got {}": "{0} 是 {1}：应为{2}，实际是{3}",
     "{} is {}: expected one of {}": "{0} 是 {1}：应为其中之一：{2}",
+    "{} is {}: expected {} or {}": "{0} 是 {1}：应为 {2} 或 {3}",
     "{} is {}: expected {}": "{0} 是 {1}：应为{2}",
     "{} is {}: invalid enum value {}": "{0} 是 {1}：不在可选范围内",
     "a port from 1 to 65535": "1 到 65535 的端口",

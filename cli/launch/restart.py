@@ -42,14 +42,20 @@ def run_restart(values: dict[str, Any], launch_id: str, *, scope: bool) -> NoRet
 
 
 def _params_of_last_start(selection: "Selection") -> dict[str, Any]:
-    """Return the parameters with which a service was started last. Raises ParametersError."""
+    """Return the parameters with which a service was started last: a start that was refused was none.
+
+    Raises ParametersError.
+    """
     from tracetail.launcher import plan
     from tracetail.launcher.operations.as_owner import go_on_as_owner
 
     found = selection.find(parameters.state_dir())
     if not found:
         raise ParametersError(f"there is no launch of {selection.describe()} to restart")
-    last = next((launch for launch in found if launch.live), found[0])
+    started = [launch for launch in found if plan.plan_path(launch.dir).exists()]
+    if not started:
+        raise ParametersError(f"no start of {selection.describe()} got as far as to be repeated: give its parameters")
+    last = next((launch for launch in started if launch.live), started[0])
     go_on_as_owner(last.dir)
     try:
         kept = plan.read(last.dir)["params"]

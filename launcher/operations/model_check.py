@@ -27,6 +27,8 @@ def smoke(launch: registry.Launch, given: dict[str, Any] | None) -> Result:
     Raises ParametersError if neither has them.
 
     """
+    if (not_ready := _not_ready("smoke", launch)) is not None:
+        return not_ready
     if given is None:
         given = plan.read(launch.dir)["params"].get("smoke")
     if given is None:
@@ -38,18 +40,19 @@ def smoke(launch: registry.Launch, given: dict[str, Any] | None) -> Result:
     return _check("smoke", launch, checked)
 
 
+def _not_ready(action: str, launch: registry.Launch) -> Result | None:
+    """Return the result for a server that cannot be asked; None for one that can."""
+    if launch.state in (record.READY, record.UNHEALTHY):
+        return None
+    status = CHANGING if launch.state in (record.STARTING, record.STOPPING) else STOPPED
+    cause, zh = f"the server is {launch.state}", (f"服务状态为 {launch.state}", "")
+    return Result(action, status, launch.record, launch.state, cause=cause, zh=zh)
+
+
 def _check(action: str, launch: registry.Launch, smoke_test: Smoke | None) -> Result:
     begun = time.monotonic()
-    if launch.state not in (record.READY, record.UNHEALTHY):
-        status = CHANGING if launch.state in (record.STARTING, record.STOPPING) else STOPPED
-        return Result(
-            action,
-            status,
-            launch.record,
-            launch.state,
-            cause=f"the server is {launch.state}",
-            zh=(f"服务状态为 {launch.state}", ""),
-        )
+    if (not_ready := _not_ready(action, launch)) is not None:
+        return not_ready
     settings = plan.read(launch.dir)
     ready = settings["ready"]
     path = engines.load(launch.record["engine"]).completions_path

@@ -160,6 +160,21 @@ def test_restart_starts_with_the_parameters_of_before(world):
     assert world.run("apply", "--params", '{"action": "status", "modelName": "m"}').status == 3
 
 
+def test_restart_repeats_the_last_start_that_was_one(world):
+    assert world.start(READY, modelName="refused", workDir="/nowhere").status == 15
+    nothing = world.run("restart", "--model-name", "refused")
+    assert nothing.status == 2
+    cause = "no start of modelName refused got as far as to be repeated: give its parameters"
+    assert nothing.result["cause"] == cause
+    assert world.run("smoke", "--model-name", "refused").result["cause"] == "the server is failed"
+    assert world.start(READY, traceId="t-1").status == 0
+    assert world.run("stop", "--model-name", "m").status == 0
+    assert world.start(READY, workDir="/nowhere").status == 15
+    again = world.run("restart", "--model-name", "m").result
+    assert (again["state"], again["traceId"]) == ("ready", "t-1")
+    assert world.run("stop", "--model-name", "m").status == 0
+
+
 def test_a_server_that_fails_its_health_check_is_unhealthy(world, free_port, tmp_path, wait_until):
     port, sick = free_port(), tmp_path / "sick"
     steps = [["serve", port, []], ["wait", str(sick)], ["sick"], ["touch", str(tmp_path / "done")], ["stay"]]
