@@ -32,6 +32,13 @@ _XXL_JOB_SCRIPT = re.compile(r"/gluesource/(\d+)_\d+\.(?:sh|py)\b")
 The id of the run is in neither its arguments nor its environment: the job and the time at which it began are.
 """
 
+END_OF_JOB_MARKS = ("JENKINS_NODE_COOKIE", "JENKINS_SERVER_COOKIE", "RUNNER_TRACKING_ID")
+"""Variables by whose values a CI finds what a job has left running, and ends it.
+
+Jenkins does it by SIGTERM (ProcessTree): after a pipeline's node, after a freestyle build, and where an `sh` of a
+workspace is aborted. GitHub's runner does it by SIGKILL (JobExtension).
+"""
+
 
 class RunIds(NamedTuple):
     """The ids of one run; "" for those that are not known."""
@@ -87,17 +94,37 @@ def _jenkins(caller: Caller) -> RunIds:
     return RunIds(tag, tag, caller.environ.get("JOB_NAME", ""))
 
 
+def _airflow(caller: Caller) -> RunIds:
+    dag, run = (caller.environ.get(f"AIRFLOW_CTX_{name}", "") for name in ("DAG_ID", "DAG_RUN_ID"))
+    if not run:
+        return RunIds()
+    trace, task = f"airflow-{dag}-{run}", caller.environ.get("AIRFLOW_CTX_TASK_ID", "")
+    attempt = caller.environ.get("AIRFLOW_CTX_TRY_NUMBER") or 1  # `airflow tasks test` has none
+    return RunIds(trace, f"{trace}-{task}-{attempt}" if task else trace, dag)
+
+
+def _slurm(caller: Caller) -> RunIds:
+    job = caller.environ.get("SLURM_JOB_ID", "")
+    if not job:
+        return RunIds()
+    step = caller.environ.get("SLURM_STEP_ID", "")
+    return RunIds(f"slurm-{job}", f"slurm-{job}.{step}" if step else f"slurm-{job}", job)
+
+
 SCHEDULERS: Mapping[str, Callable[[Caller], RunIds]] = {
     "PowerJob": _powerjob,
     "XXL-JOB": _xxl_job,
     "GitHub Actions": _github,
     "GitLab CI": _gitlab,
     "Jenkins": _jenkins,
+    "Airflow": _airflow,
+    "Slurm": _slurm,
 }
 """Those known by an ancestor come first: they are nearer than what a whole machine's environment says.
 
 Variables: GitHub's "Default environment variables", GitLab's "Predefined CI/CD variables", Jenkins' "Using
-environment variables" (BUILD_TAG is `jenkins-${JOB_NAME}-${BUILD_NUMBER}`).
+environment variables" (BUILD_TAG is `jenkins-${JOB_NAME}-${BUILD_NUMBER}`), Airflow's "Exporting env vars" in a
+task's log, Slurm's sbatch(1). sbatch hands its caller's environment on: a run of a CI comes before its Slurm job.
 """
 
 

@@ -12,6 +12,7 @@ from tracetail.contract.process_tag import KEEPER_TAG, LAUNCH_TAG
 from tracetail.contract.processes import is_alive, read_process
 from tracetail.contract.record import LaunchDir, LaunchLock
 from tracetail.launcher import plan, registry
+from tracetail.launcher.schedulers import END_OF_JOB_MARKS
 
 WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.02
@@ -73,7 +74,9 @@ def spawn_keeper(launch: LaunchDir, lock: LaunchLock | None, *, scope: bool = Fa
         user = [] if os.geteuid() == 0 else ["--user"]
         unit = f"--unit=tracetail-{launch.launch_id}"
         command = ["systemd-run", "--scope", *user, "--quiet", "--collect", unit, "--", *command]
-    environ = {name: value for name, value in os.environ.items() if name != LAUNCH_TAG}
+    # A job that adopts a launch is not the one that has started it: its end is not that of the launch.
+    without = (LAUNCH_TAG, *(END_OF_JOB_MARKS if lock is None else ()))
+    environ = {name: value for name, value in os.environ.items() if name not in without}
     environ[KEEPER_TAG] = launch.launch_id
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     with os.fdopen(open_owned(launch.path, "keeper.log", flags, ours=True), "ab") as log:

@@ -17,13 +17,13 @@ SAMPLE_SERVER = ROOT / "examples" / "sample_server.py"
 
 
 def blocks(page):
-    """Return the code blocks of a page in their order: XXL-JOB, Jenkins, GitHub Actions, GitLab CI."""
+    """Return the code blocks of a page in their order: XXL-JOB, Jenkins, GitHub Actions, GitLab CI, Slurm."""
     return re.findall(r"^```(?:bash|groovy|yaml)\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def steps():
     """Return (name of the scheduler, its shell commands, variables that the scheduler sets)."""
-    xxl, jenkins, github, gitlab = blocks(PAGES[0])
+    xxl, jenkins, github, gitlab, slurm = blocks(PAGES[0])
     actions = yaml.safe_load(github)["jobs"]["llm"]
     ci = yaml.safe_load(gitlab)["llm"]
     return [
@@ -34,6 +34,7 @@ def steps():
             {"TRACE": "github-7-1", "GITHUB_RUN_ID": "7", "GITHUB_RUN_ATTEMPT": "1"},
         ),
         ("gitlab", ci["script"] + ci["after_script"], {"TRACE": "gitlab-7", "CI_PIPELINE_ID": "7", "CI_JOB_ID": "8"}),
+        ("slurm", [slurm], {"TRACE": "slurm-7", "SLURM_JOB_ID": "7"}),
         ("xxl-job", [xxl], {}),
     ]
 

@@ -103,10 +103,26 @@ def test_xxl_job_runs_what_its_parameter_says(world, job):
     assert launch["state"] == "stopped"
 
 
+def test_a_slurm_job_that_is_cancelled_leaves_no_server(world, job, wait_until):
+    # Slurm 22.05.8 with proctrack/cgroup: scancel and the time limit send SIGTERM to the script alone.
+    job.service["command"][-1] = "60"
+    (job.directory / "service.json").write_text(json.dumps(job.service))
+    script = job.directory / "slurm_script"
+    script.write_text(RECIPES["Slurm"])
+    environ = job.environ | {"SLURM_JOB_ID": "7"}
+    with subprocess.Popen(["bash", script], cwd=job.directory, env=environ, stdout=subprocess.DEVNULL) as running:
+        wait_until(lambda: [launch for launch in world.launches() if "server" in launch.read()])
+        running.terminate()
+    assert running.returncode == 143
+    launch = world.launches()[0]
+    assert (launch.read()["traceId"], launch.read()["state"]) == ("slurm-7", "stopped")
+    assert world.members(launch) == []
+
+
 def test_both_languages_have_the_same_recipes():
     chinese = blocks("zh/schedulers.md")
     assert list(RECIPES.values()) == list(chinese.values())
-    assert {"XXL-JOB", "Jenkins", "GitHub Actions", "GitLab CI"} <= RECIPES.keys() & chinese.keys()
+    assert {"XXL-JOB", "Jenkins", "GitHub Actions", "GitLab CI", "Slurm"} <= RECIPES.keys() & chinese.keys()
 
 
 @pytest.mark.parametrize(

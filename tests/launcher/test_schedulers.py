@@ -1,14 +1,25 @@
 """Ids of a run that nobody gave: from the environment, or from the scheduler that runs the command."""
 
+import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.waiting import kill
 
 from tracetail.contract.identity import check_id
-from tracetail.launcher.schedulers import SCHEDULERS, Caller, RunIds, environment_ids, scheduler_ids
+from tracetail.launcher.schedulers import (
+    END_OF_JOB_MARKS,
+    SCHEDULERS,
+    Caller,
+    RunIds,
+    environment_ids,
+    scheduler_ids,
+)
 
 ROOT = Path(__file__).parents[2]
 POWERJOB = ("bash /root/powerjob/worker/x/script/shell_1008611.sh", 1.0)
@@ -16,6 +27,17 @@ XXL_JOB = ("bash /data/applogs/xxl-job/jobhandler/gluesource/12_1700000000000.sh
 GITHUB = {"GITHUB_RUN_ID": "1658821493", "GITHUB_RUN_ATTEMPT": "2", "GITHUB_JOB": "llm"}
 GITLAB = {"CI_PIPELINE_ID": "42", "CI_JOB_ID": "977"}
 JENKINS = {"BUILD_TAG": "jenkins-team-llm test-31", "JOB_NAME": "team/llm test"}
+AIRFLOW = {  # printed by a task of Airflow 2.10.5
+    "AIRFLOW_CTX_DAG_OWNER": "airflow",
+    "AIRFLOW_CTX_DAG_ID": "llm",
+    "AIRFLOW_CTX_TASK_ID": "start",
+    "AIRFLOW_CTX_EXECUTION_DATE": "2026-11-28T19:15:27+00:00",
+    "AIRFLOW_CTX_TRY_NUMBER": "1",
+    "AIRFLOW_CTX_DAG_RUN_ID": "manual__2026-11-28T19:15:27+00:00",
+}
+AIRFLOW_TRACE = "airflow-llm-manual__2026-11-28T19:15:27-00:00"
+SBATCH = {"SLURM_JOB_ID": "10", "SLURM_JOB_NAME": "model a", "SLURM_ARRAY_JOB_ID": "10"}  # of Slurm 22.05.8
+SRUN = {"SLURM_JOB_ID": "9", "SLURM_JOB_NAME": "env", "SLURM_STEP_ID": "0"}
 
 
 @pytest.mark.parametrize(
@@ -26,6 +48,10 @@ JENKINS = {"BUILD_TAG": "jenkins-team-llm test-31", "JOB_NAME": "team/llm test"}
         ("GitLab CI", GITLAB, [], RunIds("gitlab-42", "gitlab-42-977", "977")),
         ("Jenkins", JENKINS, [], RunIds(*["jenkins-team-llm-test-31"] * 2, "team/llm test")),
         ("PowerJob", GITHUB, [POWERJOB], RunIds("", "1008611")),
+        ("Airflow", AIRFLOW, [], RunIds(AIRFLOW_TRACE, f"{AIRFLOW_TRACE}-start-1", "llm")),
+        ("Slurm", SBATCH, [], RunIds("slurm-10", "slurm-10", "10")),
+        ("Slurm", SRUN, [], RunIds("slurm-9", "slurm-9.0", "9")),
+        ("GitLab CI", SBATCH | GITLAB, [], RunIds("gitlab-42", "gitlab-42-977", "977")),
     ],
 )
 def test_a_run_has_the_ids_of_its_scheduler(name, environ, ancestors, found):
@@ -85,6 +111,20 @@ def test_the_command_line_of_a_script_of_xxl_job_is_found(world, tmp_path):
     done = subprocess.run(["bash", str(script), "{}", "0", "1"], env=world.environ, capture_output=True, check=True)
     assert b'"jobId": "12"' in done.stdout
     assert b'"traceId": "xxl-job-12-' in done.stdout
+
+
+def test_a_launch_outlives_a_job_that_has_given_it_a_keeper(world):
+    # ProcessTree of Jenkins ends each process whose environment has the cookie of the build by SIGTERM, which asks a
+    # keeper for a stop.
+    launch = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
+    kill(launch.read()["keeper"])
+    assert world.run("status", "--model-name", "m", environ=dict.fromkeys(END_OF_JOB_MARKS, "build-2")).status == 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"=build-2\0" in (process / "environ").read_bytes():
+                os.kill(int(process.name), signal.SIGTERM)
+    assert world.run("status", "--model-name", "m").result["state"] == "ready"
+    assert [event.name for event in world.events(launch)] == ["started", "ready", "adopted"]
 
 
 @pytest.mark.parametrize("page", ["docs/schedulers.md", "docs/zh/schedulers.md"])
