@@ -28,17 +28,30 @@ WORD = bytes(byte < _ASCII and re.match(r"\w", chr(byte)) is not None for byte i
 _CASE_BITS = bytes(_CASE_BIT if byte < _ASCII and chr(byte).isalpha() else 0 for byte in range(256))
 
 _FREQUENT = (
-    b'erincensOSesonenmeree"d=ti  veorrosstostnale13seutocamprratr22ngINteetalpie edac-2kedeatcopyane_ideIIdit.pch'
-    b'ioodAPPIhey:Se.0ISpearthellantged tavl_plictouauris=asoms aglspls"t op_seands.n calo/vr.n_dss_issahom_si'
-    b"s:quecokt11/ap_te:ai1.imm.v1t_g magiPOSTtyabpad_rur_ts56pousl_igyppuevCoRoTrsc/crnspnfe=adEn_mfiniurp_.l"
-    b's/tuPr-1Naudibfo_aicn.dicuiz_lckrydoeCba89waMa.ett_eTPrkoiT /1ake.ogptl emivTTrtkiduowshd.y exP/" hitp_o'
-    b"msnkphgrdahuulh_ipbee'lug=t=cpcly=obgsc_woe-g_t/m/i_ARNINGET_ucix_.ciat:/spphaieOK.as'-0GEnv_dcm/og:Reso"
-    b"uacsoaa_ccy_biWon=/rn]G l-faADk 25gg65gp34va48rgg.u_skPUn3oognk=uildotT\"t' kbt-pka_k-clymmay01C..in'UsFi"
-    b"h.hrh OprdRE29ofThpsg'feEA/iPawe/acr//41eia t.0-l'xiy\"SagPAdjirl.. K94-9i/_v"
+    b'  er, in^^or: on 1reene tiespy "lenepi11d=setoceut pvetengll.p]  [roiddestlir alitco)  iy:ed-2ra1-acatke:1'
+    b'octhe_ncINetodiln menalmunprrvartrelchnt26NFFOheanlaioss t",ns6 d  s le,ect  I/vge":s r.hosiSemo/lcaop re"'
+    b"perindO lsagisamlo15PIauAP 'vlasou13gi_cIS:3(Aomct c2 s/eapamp3:ta1/ckcuap a_s F.1 f:0r_s.:422':ib5:aiexm/"
+    b"t_maCousrk:5.0_eul:2 Eg  eabplno_p0.adnipt20En16 0d_10 m=1s:bl /ruigrm_m1 mudiltfi6:rn Rdsnf12l_ Mn_foue5]"
+    b"0:ytERe-/pFa -e:t/e.eC190 po d btsORurm_c_NosaRO/o w_rR RRipqu/stuv1Tr (izeIId95s=Fi0,0027_a3.Wopub/n3l im"
+    b'barss_e=icwaxe-p/cMe TfuypRo1:OS[l(E oduokSTm.tyka69_irt_t PPOzery_n. o sprr=5"/[cy"nvda06=3eqrcud44=Ngsy '
+    b's,dott8:4 17up=20102d.5 _l- \',14epPr34s"bu30(W_w4650shm 58"pgr/eemn.uc9)oa=F56/m 27 0)evowcpwo1.v/nk3][m W'
+    b"38rgotph90=4\"viv05hi__8 h_e'32sooi40ir=tk clmi5108i_], u1] n_u_bt1luhaoop_-17]huscfa[t 5ppARva=063=i24sy--"
+    b'beNG29r"tpieWANIwnRNi14989=[.lr/47wi0]183  Nr:03TP579 _d1, C `aknn4:2348yn6)04_f7521G 3136_oay.e H/d.c7.9:'
+    b"g=` p=s' G6-g_-0axviuaET'cms93Ma/te/2533ol[a Std28 ^efddx_biErcs53/1'n4539['']u_T osldy_ui-cnP5507/r7)O:3,"
+    b'mmog5)GEh 35umia[s"l"afr=\' _"n09Naee"m[]kiln52{""2"}sNg:AD Dp TT66._=T2:/at=HT A_qCP8)72 kn/ht1)ly.aob"Pci'
+    b'5,/u" "In\'PUf. OP/Wa V2, v h"M2)59t.O"Fo4)cclfRe[092"AP kvsua  L43n]t\'tc[-h.0m3)1"8]d,37r(ps_C gl.= g. ='
+    b"2.DPofAp6476s)LMUsRuRE):'f6]g(83n=e)srggoe),_PMo:7t:4]OKTh {n(a_7:_veb658641xt62'e..crwesk()f l/fem=xi54-l"
+    b"ny2]Opl-.rbo:6**p./iLOt-94'ak=70//iS[v8,y=68cm(m_Dbst):9.veir'gni/r,gh82P0btD__k Us('tfluvt,-m88g'91za84c "
+    b"ugIny.PRv_},U .dLLrl_h(v60:/4,{'98OAglEL'd42xpn-xc.i/gg/byt(MP96-srdgpjiy''mEA_T <eE-ewrr=85c.C.hr/hDeSttl"
+    b'kw0""tov-nk_LDdp *99`tMA.mDA61o\'nlr-77/_p`A ).CUafeol\'sn_gUD(s81 4UM.wVl2/M \\"mW78V1NUnu"Eo_Ca; .2-d.g[r'
+    b"=nd:ub'i"
 )
-"""The pairs of bytes of needles that are most frequent in the logs of tests/data, the most frequent first."""
-_FREQUENCIES = {_FREQUENT[at : at + 2]: len(_FREQUENT) - at for at in range(0, len(_FREQUENT), 2)}
-"""By pair: a number that is the larger, the more frequent it is."""
+"""The pairs of bytes that are most frequent in the logs of tests/data, the most frequent first."""
+_FREQUENCIES = {_FREQUENT[at : at + 2]: 1 / (15 + at / 2) for at in range(0, len(_FREQUENT), 2)}
+_RARE = 1 / len(_FREQUENT)
+"""Numbers that grow as the frequency (Zipf's law): by pair, and that of any other pair."""
+_COMPARE = 0.2
+"""What it costs that a needle is compared with a text, relative to a look at the bytes by which it is found."""
 
 
 class Needle(NamedTuple):
@@ -82,10 +95,12 @@ def placed(needles: Iterable[Needle]) -> list[Needle]:
     for number in sorted(range(len(found)), key=lambda number: len(found[number].text)):
         needle = found[number]
         text, either = needle.text, needle.either
+        costs = [_frequency(text[end - 2 : end], either[end - 2 : end]) for end in range(2, len(text) + 1)]
         least = None
         for end in range(_LEAST_BYTES, len(text) + 1):
             pair = text[end - 2 : end], either[end - 2 : end]
-            cost = by_bytes[text[max(0, end - 4) : end]] + (0 if pair in chosen else _frequency(*pair))
+            compared = min(costs[max(0, end - 4) : end - 1]) * (1 + by_bytes[text[max(0, end - 4) : end]])
+            cost = _COMPARE * compared + (0 if pair in chosen else costs[end - 2])
             if least is None or cost < least:
                 least, rarest, rarest_pair = cost, end, pair
         if least is not None:
@@ -96,11 +111,11 @@ def placed(needles: Iterable[Needle]) -> list[Needle]:
 
 
 @functools.cache
-def _frequency(pair: bytes, either: bytes) -> int:
+def _frequency(text: bytes, either: bytes) -> float:
     return sum(
-        _FREQUENCIES.get(bytes((first, second)), 0)
-        for first in {pair[0], pair[0] ^ either[0]}
-        for second in {pair[1], pair[1] ^ either[1]}
+        _FREQUENCIES.get(bytes((first, second)), _RARE)
+        for first in {text[0], text[0] ^ either[0]}
+        for second in {text[1], text[1] ^ either[1]}
     )
 
 

@@ -1,7 +1,9 @@
 """Both searches for lines that may contain a secret find the same ones, and the same patterns to try on them."""
 
+import itertools
 import os
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from tracetail.contract.redaction import Redactor
 from tracetail.contract.secret_pattern import Pattern, Trigger
 from tracetail.contract.secret_search import ExpressionSearch, NeedleSearch
 
+DATA = Path(__file__).parents[1] / "data"
 PATTERNS = (*DEFAULT_PATTERNS, Pattern("extra[0]", r"(card )[0-9]{4}"))
 KEYWORDS = sorted({keyword for pattern in PATTERNS for keyword in pattern.keywords})
 WITHOUT_TRIGGER = sorted({word for pattern in PATTERNS if not pattern.trigger for word in pattern.keywords})
@@ -180,3 +183,15 @@ def test_a_line_that_a_pattern_masks_has_what_stands_in_each_match(name, behind,
     for number, rule in enumerate(REDACTOR._rules):
         if PATTERNS[number].also and rule.regex.search(line):
             assert rule.may_match(line), rule.name
+
+
+@pytest.mark.parametrize("logs", ["vllm-logs/*.log", "field-starts/*/log"])
+def test_few_places_of_real_logs_are_looked_at_twice(logs):
+    users = {needle for pattern in DEFAULT_PATTERNS for needle in needles.needles_of(pattern) if needle.text[1:]}
+    marked = set()
+    for needle in needles.placed(users):
+        text, either = (column[needle.rarest - 2 : needle.rarest] for column in (needle.text, needle.either))
+        marked |= {bytes((text[0] ^ a, text[1] ^ b)) for a in {0, either[0]} for b in {0, either[1]}}
+    texts = [path.read_bytes() for path in sorted(DATA.glob(logs))[:60]]
+    found = sum(pair in marked for text in texts for pair in map(bytes, itertools.pairwise(text)))
+    assert 0 < found < 0.07 * sum(map(len, texts)), "a new keyword has bytes that are frequent in logs"
