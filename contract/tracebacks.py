@@ -140,7 +140,11 @@ class Tracebacks:
             # A stamp is on all lines; of the headers that name a level only vLLM's, which names the source, too.
             repeats = body.startswith(TRACEBACK) and (line.header.source is not None or not line.header.named)
             stamp = outermost_header(line)
-            self._put(self.headed, _header_key(line, stamp, line.header if repeats else stamp), state)
+            key = _header_key(line, stamp, line.header if repeats else stamp)
+            self._put(self.headed, key, state)
+            if repeats and not line.header.named and line.header.body > stamp.body:
+                # SGLang's header, behind a stamp: the frames may have the stamp alone
+                self._put(self.headed, _header_key(line, stamp, stamp), state)
         else:
             self._forget_headed(line.prefix)
 

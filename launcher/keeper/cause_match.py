@@ -12,6 +12,7 @@ from tracetail.launcher.keeper.log_errors import Message
 
 _WRAPPER = re.compile(
     rb"(?:(?:[A-Za-z_][\w.]*)?(?:Error|Exception|Exit|Interrupt|error)(?:\([\w.]{1,100}\))?: "
+    rb"|(?:[a-z_]\w{0,60}\.){1,8}[A-Z]\w{2,60}: |\"?[Ff]ailed to [\w' ]{1,80}: "
     rb"|- |Failed to load shared library '[^']{1,300}': "
     rb"|Value error, |Assertion failed, |what\(\): +|\[TM\]\[ERROR\] |error: |Error: "
     rb"|(?:(?:<[\w-]+>|[\w./+-]+): )?fatal error: "

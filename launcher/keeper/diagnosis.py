@@ -11,7 +11,8 @@ What wins, in this order:
 6. what a program of the system (`mkdir`) complained of last, if the server logged nothing after it;
 7. of what the server said without a level, the last lines that speak of trouble (`x does not equal y`): right before
    the first consequence, or at the end of the log;
-8. a consequence (`Engine core initialization failed`).
+8. a consequence (`Engine core initialization failed`);
+9. the same, of the lines without their headers of level info: a program that starts the server may log its output so.
 
 A line counts where the engine printed it as an error only: a known cause must match from the beginning of a message,
 and a line whose header has the level info or debug is none. So the text of a logged prompt is not taken for a cause.
@@ -34,7 +35,14 @@ from tracetail.launcher.keeper import cause_match
 from tracetail.launcher.keeper.cause_match import Matched
 from tracetail.launcher.keeper.finding import KNOWN, NO_END, End, Finding
 from tracetail.launcher.keeper.last_words import last_words
-from tracetail.launcher.keeper.log_errors import CANN_CODE, Failure, LogErrors, Message, read_errors
+from tracetail.launcher.keeper.log_errors import (
+    CANN_CODE,
+    Failure,
+    LogErrors,
+    Message,
+    read_errors,
+    without_info_headers,
+)
 from tracetail.launcher.keeper.unrecognised import shown, unrecognised
 
 READ_MAX_BYTES = 4 * 1024 * 1024
@@ -97,6 +105,10 @@ _NOT_IMPORTED = re.compile(
 """SGLang goes on without the models whose modules it could not import."""
 _NO_DEVICE = ("no_device", "device_not_found")
 """The codes of causes that say that there is no device, and not why."""
+_ENDED_BY_OTHERS = ("SIGKILL", "SIGTERM")
+"""How a parent process, a probe of Kubernetes or a person ends a server."""
+_ASIDE = re.compile(rb"Exception (?:in thread|ignored in)\b")
+"""Python's headline of a traceback that ends a thread, or nothing: the process goes on."""
 _EXITED = re.compile(rb"SystemExit\b")
 """A program ended itself after it had logged why."""
 
@@ -126,12 +138,28 @@ def diagnose(
 
     known: whether to use the table of known causes; consequences are recognised in any case.
     """
+    lines = list(lines)
+    search = _search(engine, lines, end, known=known)
+    if end.number and not search.explains(end.number):
+        return search.death(end)
+    asked = search.asked(end)
+    if asked is not None and not search.names_something_before(asked):
+        return search.shutdown(asked)
+    found = search.best() or (search.orphaned() if asked is None else None)
+    found = found or (search.last_words() if known and end.code else None)
+    if found is None and end.code and not search.was_alive:
+        raw = without_info_headers(lines)
+        return _search(engine, raw, end, known=known).certain() if raw != lines else None
+    return found
+
+
+def _search(engine: Engine, lines: list[bytes], end: End, *, known: bool) -> "_Search":
     errors = read_errors(lines)
     table = tables.table(engine.name)
     run = tables.run_by(
         engine.name, [*(message.line for message in (*errors.starts, *errors.messages[:2000])), *errors.frames]
     )
-    search = _Search(
+    return _Search(
         errors,
         table if known else [c for c in table if c.rank == Rank.CONSEQUENCE and not c.died],
         tables.hints(run),
@@ -139,13 +167,6 @@ def diagnose(
         kills_itself=run in _KILL_THEMSELVES,
         killed=end.number == signals.number_of("SIGKILL"),
     )
-    if end.number and not search.explains(end.number):
-        return search.death(end)
-    asked = search.asked(end)
-    if asked is not None and not search.names_something_before(asked):
-        return search.shutdown(asked)
-    found = search.best() or (search.orphaned() if asked is None else None)
-    return found or (search.last_words() if known and end.code else None)
 
 
 _ORDER = {Rank.ROOT: 0, Rank.GENERAL: 1, Rank.WEAK: 2, Rank.CONSEQUENCE: 4}
@@ -220,6 +241,16 @@ class _Search:
         why = [one for one in native if not _FATAL_SIGNAL.match(one[0].text)] or native
         return [shown(one) for one in why[-1]] if why else []
 
+    @property
+    def was_alive(self) -> bool:
+        """Whether the log shows the server at work."""
+        return self._errors.alive_at >= 0
+
+    def certain(self) -> Finding | None:
+        """Return what the first known cause, or the first traceback, names; None if the log has neither."""
+        found = [one for one in self._candidates(after=-1) if one.rank <= _ORDER[Rank.GENERAL]]
+        return min(found, key=lambda one: (one.rank, one.at)).make() if found else None
+
     def last_words(self, before: int | None = None) -> Finding | None:
         """Return what the server said last of trouble in lines without a level, None if it did not.
 
@@ -272,7 +303,12 @@ class _Search:
         for failure in self._errors.tracebacks:
             headline = failure.headline
             if failure.at > after and failure.exceptions:
-                yield self._of_traceback(failure)
+                candidate = self._of_traceback(failure)
+                if headline is not None and _ASIDE.match(headline.text):
+                    candidate = candidate._replace(
+                        rank=min(candidate.rank + 1, max(candidate.rank, _ORDER[Rank.WEAK]))
+                    )
+                yield candidate
             elif headline is not None and headline.at > after and headline.at not in known_at:
                 # It has no exception: CANN's traces have none, and of others the end may be missing.
                 yield Candidate(headline.at, 3, partial(unrecognised, [headline]))
@@ -354,6 +390,8 @@ class _Search:
             for one in self._errors.messages
         ):
             return True
+        if signals.name_of(number) in _ENDED_BY_OTHERS and self._failed_for_good():
+            return True
         if self._kills_itself and signals.name_of(number) == "SIGKILL":
             near = self._errors.last_at - _OWN_END_LINES
             return any(
@@ -363,6 +401,19 @@ class _Search:
         if signals.name_of(number) not in _NATIVE_FAULTS:
             return False
         return any(message.at > after and _NATIVE_REPORT.match(message.text) for message in self._errors.messages)
+
+    def _failed_for_good(self) -> bool:
+        """Return whether a process of a server that never became ready printed nothing more after its traceback.
+
+        SGLang before 0.4 kills itself then; others hang, until the probe of their container ends them.
+        """
+        if self._errors.alive_at >= 0:
+            return False
+        for failure in self._errors.tracebacks:
+            is_last = self._errors.went_on_at.get(failure.process, -1) < failure.at
+            if is_last and failure.exceptions and self._of_traceback(failure).rank <= _ORDER[Rank.GENERAL]:
+                return True
+        return False
 
     def death(self, end: End) -> Finding:
         """Return the cause of a server that was ended by a signal."""
@@ -419,8 +470,11 @@ class _Search:
 
 
 def _may_name_cause(message: Message) -> bool:
-    """Return whether a message is printed as an error. NCCL prints its errors as warnings."""
-    return message.level != "warning" or b"NCCL WARN" in message.line
+    """Return whether a message is printed as an error. NCCL prints its errors as warnings.
+
+    DeepGEMM prints what nvcc says behind a warning without a line end.
+    """
+    return message.level != "warning" or b"NCCL WARN" in message.line or b"nvcc fatal" in message.line
 
 
 def _last_texts(segments: Sequence[str]) -> Iterator[bytes]:

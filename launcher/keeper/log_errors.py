@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tracetail.contract.engine_lines import EngineLine, json_message, outermost_header, read_line
-from tracetail.contract.tracebacks import FRAME_START, Part, Tracebacks
+from tracetail.contract.tracebacks import FRAME_START, TRACEBACK, Part, Tracebacks
 
 LINE_MAX_BYTES = 4096
 """Bytes of a line that are searched: causes stand at its beginning."""
@@ -74,6 +74,8 @@ _LIBRARY = re.compile(
 )
 _BARE = re.compile(rb"[A-Za-z_][\w.]*[ \t\r]*$")
 """An exception without a message."""
+_SHELL_REPORT = re.compile(rb"(?:[^'\"]{1,200} )?(?:Killed|Terminated)\b")
+"""What a shell prints of its process that a signal ended."""
 _FRAMES_MAX = 200
 CANN_CODE = re.compile(rb"(?:\[PID: ?\d+\] \S+ \w+\()?E[A-Z0-9]\d{4}\)?: ")
 """How a line begins by which CANN says why an operation failed."""
@@ -109,6 +111,8 @@ class Failure(NamedTuple):
     """The frame in which each of them was raised; None where the log does not have it."""
     headline: Message | None = None
     """The line of level error right before a traceback, which says what failed."""
+    process: tuple[bytes | None, bytes | None] = (None, None)
+    """Name and pid of the process that printed it, as far as its header has them."""
 
 
 class LogErrors(NamedTuple):
@@ -133,8 +137,10 @@ class LogErrors(NamedTuple):
     """The number of the last line with a header that has a level; -1 if there is none."""
     headed_at: int
     """The number of the last line with any header, if only a stamp; -1 if there is none."""
-    last_at: int = -1
+    last_at: int
     """The number of the last line; -1 if there is none."""
+    went_on_at: dict[tuple[bytes | None, bytes | None], int]
+    """By a process's name and pid: the number of its last line of level info or debug."""
 
     def texts(self) -> Iterator[bytes]:
         """Yield the texts of all lines that may name a cause."""
@@ -148,7 +154,7 @@ class LogErrors(NamedTuple):
 
 def read_errors(lines: Iterable[bytes]) -> LogErrors:
     """Read the lines of a log: texts, without stamp and prefix."""
-    found = LogErrors([], [], [], [], -1, [], [], [], -1, -1)
+    found = LogErrors([], [], [], [], -1, [], [], [], -1, -1, -1, {})
     reader = _Reader(found)
     at = -1
     for at, line in enumerate(_dedented(list(lines))):
@@ -157,8 +163,30 @@ def read_errors(lines: Iterable[bytes]) -> LogErrors:
     explained = set(map(id, reader.explained))
     found.lines[:] = [one for one in found.lines if id(one) not in explained]
     return found._replace(
-        alive_at=reader.alive_at, logged_at=reader.logged_at, headed_at=reader.headed_at, last_at=at
+        alive_at=reader.alive_at,
+        logged_at=reader.logged_at,
+        headed_at=reader.headed_at,
+        last_at=at,
+        went_on_at=reader.went_on_at,
     )
+
+
+def without_info_headers(lines: list[bytes]) -> list[bytes]:
+    """Return the lines without headers of level info, and without the label that is in front of a traceback there.
+
+    TorchServe, for example, logs its worker's output as `<time> [INFO ] W-9000-model-stdout MODEL_LOG - <line>`.
+    """
+    label, raw = b"", []
+    for line in lines:
+        parsed = read_line(line[:LINE_MAX_BYTES])
+        if not parsed.is_headed or parsed.header.level not in HARMLESS:
+            raw.append(line)
+            continue
+        text = parsed.message
+        if not label and (at := text.find(TRACEBACK)) > 0:
+            label = text[:at]
+        raw.append(text.removeprefix(label))
+    return raw
 
 
 def _dedented(lines: list[bytes]) -> list[bytes]:
@@ -209,6 +237,7 @@ class _Reader:
     def __init__(self, found: LogErrors) -> None:
         self.found = found
         self.alive_at = self.logged_at = self.headed_at = -1
+        self.went_on_at: dict[tuple[bytes | None, bytes | None], int] = {}
         self.explained: list[Failure] = []
         """Lines that belong to a later exception."""
         self._tracebacks = Tracebacks()
@@ -218,6 +247,8 @@ class _Reader:
         """The ids of tracebacks to which the next one is chained."""
         self._headline: Message | None = None
         self._after_error = self._after_warning = False
+        self._process: tuple[bytes | None, bytes | None] = (None, None)
+        """The process that printed the line that is being added."""
         self._last_part = -1
         self._unfinished: set[int] = set()
         """The ids of tracebacks whose frames are read: their exception's line is to come."""
@@ -243,7 +274,10 @@ class _Reader:
             self.headed_at = at
             self.logged_at = at if level is not None else self.logged_at
         part = self._tracebacks.add(parsed, after_error=self._after_error)
+        self._process = parsed.header.process, parsed.header.pid
         if part is None:
+            if parsed.is_headed and parsed.header.level in HARMLESS and not _SHELL_REPORT.match(text):
+                self.went_on_at[self._process] = at
             self._line(message, parsed)
         else:
             self._part(part, message, _key(parsed))
@@ -394,7 +428,7 @@ class _Reader:
         self, at: int, key: tuple[bytes, bytes, bytes], headline: Message | None = None, *, harmless: bool = False
     ) -> Failure:
         """Open a traceback. harmless: it is logged below warning, as a part of a prompt."""
-        failure = Failure(at, [], [], headline)
+        failure = Failure(at, [], [], headline, self._process)
         self._unfinished.add(id(failure))
         if not harmless:
             self.found.tracebacks.append(failure)

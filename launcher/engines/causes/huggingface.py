@@ -7,7 +7,7 @@ _WHOLE = Text(
     "检查目录是否包含完整的模型：重新下载或复制",
 )
 
-_POOL = rb"\(?(?:MaxRetryError\([\"'])?HTTPS?ConnectionPool\(host='(?P<host>[\w.-]+)', port=\d+\): Max retries exceeded with url: "
+_POOL = rb"\(?(?:MaxRetryError\([\"'])?HTTPS?ConnectionPool\(host=\\?'(?P<host>[\w.-]+)\\?', port=\d+\): Max retries exceeded with url: "
 """How urllib3, which Requests may quote, begins to say that it got no answer."""
 
 CAUSES = (
@@ -138,6 +138,7 @@ CAUSES = (
                 b"to load the files, and couldn't find them",
                 rb"We couldn't connect to '(?P<url>[^']*)' to load th(?:e|is) files?",
             ),
+            Line(b": offline mode is enabled.", rb"Cannot reach (?P<url>\S+): offline mode is enabled\."),
             Line(
                 b"outgoing traffic has been disabled",
                 rb"Cannot (?:find|reach) .{0,200}outgoing traffic has been disabled",

@@ -28,6 +28,16 @@ _RUNNER = (
     rb"(?:failed to (?:run command|execute) )?" + _QUOTE + rb"?"
 )
 """How a program that runs another begins to say that it cannot."""
+_KERNEL_CACHE = rb"(?:\.triton|triton/cache|torchinductor[\w.-]*|torch_compile_cache|torch_extensions|\.flashinfer|flashinfer|tvm-ffi)"
+"""The directories in which Triton, PyTorch and FlashInfer keep what they have compiled."""
+_CACHE = rb"/\.\w[^']*|[^']*/(?:\.cache|\.config|\.triton|\.local|" + _KERNEL_CACHE + rb")(?:/[^']*)?"
+"""What programs write to unasked, in the home directory, which is / for a user without an entry in /etc/passwd."""
+_CACHE_HINT = Text(
+    "the server's user may not write its home or this cache (a container's may have no name, and / as home): check their "
+    "owner, or set HOME, or XDG_CACHE_HOME, HF_HOME, TRITON_CACHE_DIR and VLLM_CACHE_ROOT, in `environ`",
+    "服务的用户不能写入主目录或该缓存（容器中的用户可能没有用户名，主目录为 /）：检查其所有者，或在 `environ` 中设置 HOME，"
+    "或 XDG_CACHE_HOME、HF_HOME、TRITON_CACHE_DIR、VLLM_CACHE_ROOT",
+)
 _STARTER = (
     rb"(?:slurmstepd: error: execve\(\): |(?:[\w@.-]+: )?(?:Failed at step EXEC spawning |Failed to locate executable )"
     rb"|[^'\"]{0,120}\bfork/exec )"
@@ -318,7 +328,9 @@ CAUSES = (
             "engine's precompiled kernels",
             "使用与引擎的 PyTorch 相同 CUDA 版本的 nvcc（`environ` 中的 CUDA_HOME 和 PATH），或引擎的预编译内核",
         ),
-        (Line(b"nvcc fatal", rb"(?P<why>nvcc fatal +: [^\[]{1,150})"),),
+        (
+            Line(b"nvcc fatal", rb"(?:.{0,200}NVCC compilation failed: )?(?P<why>nvcc fatal +: [^\[]{1,150})"),
+        ),  # DeepGEMM prints it behind an unfinished line
     ),
     Cause(
         "compile_failed",
@@ -648,6 +660,28 @@ CAUSES = (
         ),
     ),
     Cause(
+        "cache_changed",
+        Text(
+            "a file of a cache of compiled kernels is gone while it is used: {path}",
+            "已编译内核的缓存中的文件在使用时消失：{path}",
+        ),
+        Text(
+            "several processes or machines share this cache, or something empties it: give each server one of its own, on a "
+            "local disk (TRITON_CACHE_DIR, TORCHINDUCTOR_CACHE_DIR, XDG_CACHE_HOME in `environ`), and remove this one",
+            "多个进程或机器共用该缓存，或有程序在清理它：在 `environ` 中为每个服务指定本地磁盘上的独立缓存"
+            "（TRITON_CACHE_DIR、TORCHINDUCTOR_CACHE_DIR、XDG_CACHE_HOME），并删除该缓存",
+        ),
+        (
+            Line(
+                b"[Errno 2] No such file or directory: '",
+                rb"(?<=FileNotFoundError: )\[Errno 2\] No such file or directory: '(?P<path>[^']*/"
+                + _KERNEL_CACHE
+                + rb"/[^']*)'",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
         "file_missing",
         Text("a file does not exist[: {path}]", "文件不存在[：{path}]"),
         Text(
@@ -678,6 +712,13 @@ CAUSES = (
             "TORCHINDUCTOR_CACHE_DIR 和 HOME 设为可写的目录",
         ),
         (Line(b"getpwuid(): uid not found", rb"['\"]?getpwuid\(\): uid not found: (?P<name>\d+)"),),
+    ),
+    Cause(
+        "permission_denied",
+        Text("a file may not be used: {path}", "没有权限使用文件：{path}"),
+        _CACHE_HINT,
+        (Line(b"[Errno 13] Permission denied: '", rb"\[Errno 13\] Permission denied: '(?P<path>" + _CACHE + rb")'"),),
+        Rank.GENERAL,
     ),
     Cause(
         "permission_denied",
