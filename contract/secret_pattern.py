@@ -46,7 +46,7 @@ class Pattern(NamedTuple):
     trigger: Trigger | None = None
     """In place of keywords, or beside them: it is in fewer lines, and takes longer to find by an expression."""
     also: tuple[str, ...] = ()
-    """Texts without letters, of which one stands in every match, too: a cheap look before the expression is tried."""
+    """Texts of which one stands in every match, in this case: a cheap look before the expression is tried."""
 
 
 class UsersOwn(TypedDict):

@@ -558,5 +558,6 @@ PATTERNS = (
         rf"(\b(?:[A-Z][A-Z0-9]*_){{0,6}}KEY(?:{_QUOTE})?{_ASSIGN}{_LITERAL}(?:{_QUOTE})?)"
         rf"(?:(?P<harmless>{_HARMLESS})|{_MIXED})",
         keywords=_keywords("key", ("=", ":", " =", " :", '"', "'")),
+        also=("KEY",),
     ),
 )
