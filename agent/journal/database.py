@@ -107,7 +107,8 @@ class Journal:
         self.corrupt: Path | None = None
         """Where a corrupt journal was moved to; None if it was not corrupt."""
         self.written_ns = 0
-        """When an earlier agent wrote to it last, in nanoseconds since the epoch; 0 if there was none."""
+        """When an earlier agent wrote to it last, or when it was created, in nanoseconds since the epoch; 0 before
+        open()."""
         self._lock = -1
         self._file: FileIdentity | None = None
         """The file that is open."""
@@ -118,13 +119,14 @@ class Journal:
     def open(self) -> None:
         """Lock the journal, and create or check it. Raises JournalError."""
         self._lock = self._locked()
+        self.written_ns = time.time_ns()
         with contextlib.suppress(FileNotFoundError):
             self.written_ns = self.path.stat().st_mtime_ns
         try:
             connection = self._checked()
         except JournalCorruptError:
             connection = self._replaced()
-            self.written_ns = 0
+            self.written_ns = time.time_ns()
         self._thread = threading.Thread(target=self._work, args=(connection,), name="journal", daemon=True)
         self._thread.start()
 

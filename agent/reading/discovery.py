@@ -70,8 +70,8 @@ class Discovery:
             host: this machine's name.
             completed: ids of launches that need not be followed any more.
             open_files: which files are followed already, under any name.
-            listed_ns: until when, at least, an earlier agent looked for files, in nanoseconds since the epoch; 0 if
-                there was none.
+            listed_ns: until when, at least, an earlier agent looked for files, or since when the first one does, in
+                nanoseconds since the epoch; 0 if what was rotated before the first look is history.
 
         Raises BadSettingsError.
 

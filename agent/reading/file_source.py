@@ -93,6 +93,8 @@ class FileSource(Source):
         their turn; oldest first."""
         self._started = False
         """The files of the journal were found again."""
+        self._looks_before = False
+        """Files that were at the path before the first one that was seen there are looked for."""
         self._closed: os.stat_result | None = None
         """Of the file at the path when it was closed because it was read to its end."""
         self._others: tuple[int, int, int] | None = None
@@ -184,7 +186,7 @@ class FileSource(Source):
         return found
 
     def _poll(self) -> bool:
-        if not self._started or self.gap or self._gaps:
+        if not self._started or self._looks_before or self.gap or self._gaps:
             return True
         now = time.monotonic()
         at_path = self._here.status()
@@ -273,6 +275,8 @@ class FileSource(Source):
             self._started = True
         self._next_gap()
         while self.gap is None:
+            if self._looks_before:
+                self._add_never_seen()
             block, then = self._read_files()
             if block is not None:
                 return block
@@ -475,24 +479,21 @@ class FileSource(Source):
             self._others = (reader.device, reader.inode, reader.size)
             reader.close()
             return bool(self._coming)
-        is_first = not self.files
+        self._looks_before = self._listed_ns > 0 and not self.files
         row = self._saved_anew(reader, created=created) or self._add_row(reader, begin)
         row.seen_ns = min(row.seen_ns, seen_ns)
         reader.position = row.position
         self._here.hold(reader, row)
-        if is_first and self._listed_ns:
-            self._add_never_seen()
         return True
 
     def _add_never_seen(self) -> None:
         """Add files that were created at the path, and rotated away, before it was seen for the first time.
 
-        Only files that were created since what there is was listed last: older ones are history. Of compressed ones
-        it is not known when their content was written.
+        Only files that were written since what there is was listed last: older ones are history.
         """
         since = FileRow(self.key, 0, 0, b"", seen_ns=self._listed_ns)
-        with contextlib.suppress(rotation.BeingRotatedError):
-            self._add_missed(since, created_since_ns=self._listed_ns)
+        self._add_missed(since, created_since_ns=self._listed_ns)
+        self._looks_before = False
 
     def _saved_anew(self, reader: FileReader, *, created: bool) -> FileRow | None:
         """Return the row of a file that replaces the one read last, and begins with all that was read of that."""
@@ -512,8 +513,8 @@ class FileSource(Source):
         if begin is not None:
             row.position, row.tail = begin.position, begin.tail
             row.seen_ns = begin.seen_ns or row.seen_ns
-        real_path = reader.real_path()
-        row.real_path = name_of(real_path) if real_path != str(self.path) else ""
+        place = str(reader.place)
+        row.real_path = name_of(place) if place != str(self.path) else ""
         self.files.append(row)
         return row
 

@@ -164,10 +164,15 @@ class OpenFiles:
     def was_read(self, reader: FileReader, key: str) -> bool:
         """Return whether a file has just the content of one that a source other than `key` has read.
 
-        A glob may match the name that a rotated file had before it was compressed.
+        Or, if it is compressed, that another source is reading. A glob may match the name that a rotated file had
+        before it was compressed, and the names of all of a program's files: each source would read those that none
+        has seen.
         """
         rows = [row for owner, row in [*self.owners.values(), *self.former] if owner != key and row.head]
-        return any(row.position == reader.size and reader.continues(row) for row in map(self._as_read, rows))
+        return any(
+            reader.continues(row) and (row.position == reader.size or _is_packed_from(reader, row))
+            for row in map(self._as_read, rows)
+        )
 
     def assign(self, row: FileRow, key: str) -> None:
         """Assign a file to the source `key`."""
@@ -197,3 +202,11 @@ def _is_at(path: str, identity: Identity) -> bool:
     except OSError:
         return False
     return (status.st_dev, status.st_ino) == identity
+
+
+def _is_packed_from(reader: FileReader, row: FileRow) -> bool:
+    """Return whether the content of a compressed file is that of a row, by its name, or as it was found before."""
+    packed = reader.packed
+    if packed is None:
+        return False
+    return name_of(str(packed.with_suffix(""))) == row.path or _is_at(name_of(str(packed)), (row.device, row.inode))

@@ -124,7 +124,7 @@ class OpenedFile:
 
     def has_lingered(self, now: float) -> bool:
         """Return whether it need not stay open any longer: it left the path, and its writer seems to be done."""
-        return self.drained and self.quiet_seconds(now) > LINGER_SECONDS
+        return self.drained and (self.reader.packed is not None or self.quiet_seconds(now) > LINGER_SECONDS)
 
     def has_settled(self, now: float) -> bool:
         """Return whether the bytes before the position have been missing for so long that it was written anew."""

@@ -161,8 +161,8 @@ def find_missed(
         rows: all files that were seen. They are recognised by their content: an inode is soon used again.
         opened: device and inode of those that are open.
         opener: opens a file.
-        created_since_ns: only files that were created since then, and no compressed ones, which are younger than
-            their content.
+        created_since_ns: only files that were created since then. When the content of a compressed one was, is not
+            known: there was no file at path then, so it is what was written there since, if it was changed since.
         before: only files that were rotated away before this one; None for any.
         rotated: where files from this path were found. Others are looked for there, and by names like theirs.
 
@@ -174,7 +174,7 @@ def find_missed(
     """A packed one that was found is not unpacked again."""
 
     rotated = set(rotated)
-    candidates = _by_age(path, last, rotated, packed=not created_since_ns)
+    candidates = _by_age(path, last, rotated)
     # Where the clock was ahead when the last file was seen, and is right now, that file's last change is earlier.
     own = [file.st_mtime_ns for _, file in candidates if (file.st_dev, file.st_ino) == (last.device, last.inode)]
     since = min([last.seen_ns, *own]) - _CLOCK_TICK_NS
@@ -184,6 +184,9 @@ def find_missed(
         is_new = status.st_mtime_ns >= since and (until is None or age < until)
         is_known = (status.st_dev, status.st_ino, status.st_mtime_ns) in known
         return is_new and not is_known and (status.st_dev, status.st_ino) not in opened
+
+    def was_between(reader: FileReader, status: os.stat_result) -> bool:
+        return _was_between(reader, status, since, _following(path, last, before, opener))
 
     for candidate, status in candidates:
         if not is_meant(status, _age(status, candidate)):
@@ -197,30 +200,27 @@ def find_missed(
             continue
         is_young = not created_since_ns or (reader.birth_time_ns() or 0) >= created_since_ns - _CLOCK_TICK_NS
         is_copy = opener.has_all_of(reader) or opener.was_read(reader) or any(_is_copy(reader, row) for row in rows)
-        is_other = candidate in doubtful and not _was_between(
-            reader, status, since, _following(path, last, before, opener)
-        )
-        if reader.size and is_young and not is_other and opener.is_free(reader) and not is_copy:
+        is_meant_here = reader.size and is_young and opener.is_free(reader) and not is_copy
+        if is_meant_here and (candidate not in doubtful or was_between(reader, status)):
             yield reader, status
         else:
             reader.close()
 
 
-def _by_age(
-    path: Path, last: FileRow, rotated: Collection[Path], *, packed: bool
-) -> list[tuple[Path, os.stat_result]]:
+def _by_age(path: Path, last: FileRow, rotated: Collection[Path]) -> list[tuple[Path, os.stat_result]]:
     """Return the files that may have been rotated away from path, or passed over by its link, oldest first.
 
     Raises BeingRotatedError: their names change so fast that one may have been at none of them.
     """
-    endings = ("", *ENDINGS) if packed else ("",)
     earlier: set[tuple[Path, int]] = set()
     for _ in range(LOOKS_MAX):
         before = _changed_ns(path.parent)
         found: list[tuple[Path, os.stat_result]] = []
-        named = [*_siblings(path), *(_siblings(path, compressed=True) if packed else ())]
+        named = [*_siblings(path), *_siblings(path, compressed=True)]
         elsewhere = {file.parent for file in rotated} - {path.parent}
-        named += itertools.chain.from_iterable(_rotated_in(directory, path, endings) for directory in elsewhere)
+        named += itertools.chain.from_iterable(
+            _rotated_in(directory, path, ("", *ENDINGS)) for directory in elsewhere
+        )
         for candidate in _unique([*named, *_named_like(path, rotated), *_passed_over(path, last)]):
             with contextlib.suppress(OSError):
                 found.append((candidate, candidate.stat()))
@@ -292,7 +292,7 @@ def _was_between(reader: FileReader, status: os.stat_result, since_ns: int, foll
     """When it was left alone, at the latest, by all but writers that are late."""
     if changed_ns > left_ns + _LATE_NS:
         return False
-    if 0 <= time.time_ns() - max(changed_ns, left_ns) <= 2 * _LATE_NS:
+    if reader.packed is None and 0 <= time.time_ns() - max(changed_ns, left_ns) <= 2 * _LATE_NS:
         raise BeingRotatedError(f"{reader.path} may still be written to")
     return True
 
@@ -361,8 +361,9 @@ def _is_copy(reader: FileReader, row: FileRow) -> bool:
 def _find_compressed(path: Path, row: FileRow, opener: Opener) -> FileReader | None:
     if not row.head:
         return None
-    beside = _siblings(path, compressed=True)
-    for candidate in itertools.chain(beside, _lazily(lambda: _rotated_elsewhere(path, ENDINGS))):
+    own = _real(path, row)
+    beside = [*([own] if own.suffix in ENDINGS else ()), *_siblings(path, compressed=True)]
+    for candidate in itertools.chain(_unique(beside), _lazily(lambda: _rotated_elsewhere(path, ENDINGS))):
         reader = opener.unpack(candidate, row.head, row.position)
         if reader is None:
             continue

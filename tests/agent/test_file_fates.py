@@ -20,8 +20,10 @@ import pytest
 from support.file_follower import Clock, Follower
 from support.waiting import wait_for
 
+from tracetail.agent.journal.database import Journal
 from tracetail.agent.reading import open_files, reader, rotation, unpacked
 from tracetail.agent.reading.open_files import OpenFiles, descriptor_limits
+from tracetail.agent.reading.reader import BLOCK_BYTES
 from tracetail.agent.reading.text_check import looks_binary
 from tracetail.agent.reading.unpacked import IN_PLACE_BYTES, StillUnpackingError
 
@@ -357,6 +359,34 @@ def test_a_large_rotation_is_unpacked_in_a_thread(
     assert follower.gaps == []
 
 
+@pytest.mark.parametrize("lines", [1, 20_000])
+def test_files_that_were_compressed_before_their_path_was_seen_are_read(
+    clock: Clock, path: Path, tmp_path: Path, lines: int
+) -> None:
+    # logback's SizeAndTimeBasedRollingPolicy, log4j2's SizeBasedTriggeringPolicy with .gz: a program that was started
+    # while the agent was down lost its first files without a gap
+    listed_ns = time.time_ns()
+    chance = random.Random(0)
+    wanted = []
+    for number in (1, 2):
+        append(path, *(f"of {number} {chance.getrandbits(256):x}" for _ in range(lines)))
+        wanted += path.read_text().splitlines()
+        (tmp_path / f"app-{number}.log.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    append(path, "now")
+    follower = Follower(path, clock, listed_ns=listed_ns)
+
+    def is_read() -> bool:
+        try:
+            return "now" in follower.follow().lines
+        except StillUnpackingError:
+            return False
+
+    wait_for(is_read)
+    assert follower.lines == [*wanted, "now"]
+    follower.source.close()
+
+
 @pytest.mark.parametrize("listed", ["before", "after", "never"])
 def test_files_that_were_rotated_before_their_path_was_seen_are_read_unless_they_are_history(
     clock: Clock, path: Path, tmp_path: Path, listed: str
@@ -371,6 +401,23 @@ def test_files_that_were_rotated_before_their_path_was_seen_are_read_unless_they
     follower = Follower(path, clock, listed_ns=listed_ns).follow()
     assert follower.lines == (["of 2", "of 1", "now"] if listed == "before" else ["now"])
     follower.source.close()
+
+
+async def test_a_file_rotated_before_the_first_look_of_the_first_agent_is_read(
+    clock: Clock, path: Path, tmp_path: Path
+) -> None:
+    # It counted as history.
+    append(tmp_path / "app.log.2", "of last year")
+    os.utime(tmp_path / "app.log.2", (1, 1))
+    journal = Journal(tmp_path / "agent" / "journal.db")
+    journal.open()
+    append(path, "one")
+    path.rename(tmp_path / "app.log.1")
+    append(path, "two")
+    follower = Follower(path, clock, listed_ns=journal.written_ns).follow()
+    assert follower.lines == ["one", "two"]
+    follower.source.close()
+    journal.close()
 
 
 def test_a_file_moved_to_another_directory_while_the_agent_was_down_is_found(
@@ -469,6 +516,72 @@ def test_files_are_found_that_are_called_like_the_one_before_them(follow, tmp_pa
     with pytest.MonkeyPatch.context() as later:
         later.setattr(time, "time_ns", lambda now=time.time_ns: now() + 30 * 10**9)
         assert follower.start().follow().lines == ["one", "of 6", "of 7", "of 8"]
+
+
+def test_what_was_compressed_while_the_agent_was_down_is_read_by_one_of_the_sources_beside_it(
+    follow, tmp_path: Path
+) -> None:
+    # log4j2's DirectWriteRolloverStrategy: app-1.log, app-2.log, packed one after the other; the glob is app-*.log.
+    # Each source whose file was packed meanwhile read all those that none had seen.
+    def pack(number: int) -> None:
+        log = tmp_path / f"app-{number}.log"
+        log.with_name(f"{log.name}.gz").write_bytes(gzip.compress(log.read_bytes()))
+        log.unlink()
+
+    sources = [follow(f"of {number}", at=tmp_path / f"app-{number}.log") for number in range(2)]
+    for source in sources:
+        source.stop()
+    for number in range(2, 5):
+        append(tmp_path / f"app-{number}.log", f"of {number}")
+    for number in range(4):
+        pack(number)
+    first, second = sources
+    second.start(first.start().open_files)
+    first.while_shipping = second.follow
+    first.follow()
+    assert sorted(first.lines + second.lines) == [f"of {number}" for number in range(4)]
+
+
+@pytest.mark.parametrize("shipped", ["all", "one block"])
+def test_a_compressed_file_that_was_found_is_found_again_when_the_agent_is_killed_then(
+    follow, tmp_path: Path, shipped: str
+) -> None:
+    # log4j2 as above: its name is not that of a rotation of app-1.log. A gap said that what followed is not known.
+    follower = follow("of 1", at=tmp_path / "app-1.log")
+    follower.stop()
+    lines = numbered("of 2", 2 * BLOCK_BYTES // 16)
+    append(tmp_path / "app-2.log", *lines)
+    for number in (1, 2):
+        log = tmp_path / f"app-{number}.log"
+        log.with_name(f"{log.name}.gz").write_bytes(gzip.compress(log.read_bytes()))
+        log.unlink()
+
+    class KilledError(Exception):
+        pass
+
+    def kill() -> None:
+        if "of 2 line 0000" in follower.lines:
+            raise KilledError
+
+    def go_on() -> bool:
+        try:
+            return bool(follower.follow()) and follower.lines[-1] == lines[-1]
+        except StillUnpackingError:
+            return False
+
+    follower.start()
+    if shipped == "one block":
+        follower.after_shipping = kill
+        with pytest.raises(KilledError):
+            wait_for(go_on)
+        del follower.after_shipping
+    else:
+        wait_for(go_on)
+    follower.stop()
+    follower.start()
+    wait_for(go_on)
+    assert follower.lines == ["of 1", *lines]
+    assert follower.gaps == []
 
 
 @pytest.mark.parametrize("began", ["before", "meanwhile"])

@@ -43,6 +43,9 @@ class Follower:
     def while_shipping(self) -> None:
         """Do nothing: a test puts here what happens between the reading of a block and its acknowledgement."""
 
+    def after_shipping(self) -> None:
+        """Do nothing: a test puts here what happens after the acknowledgement of a block."""
+
     def _new_source(self) -> FileSource:
         return FileSource(self.path, {}, self.open_files, self._settings, listed_ns=self._listed_ns)
 
@@ -86,6 +89,7 @@ class Follower:
         fingerprint = source.fingerprint(block.end)
         self.known = [*source.files]
         source.acknowledge(Batch(0, row, block.start, block.end, Fingerprint(*fingerprint), 1, 0, {}, []))
+        self.after_shipping()
         return True
 
     def _insert(self, row) -> None:
@@ -103,9 +107,10 @@ class Follower:
         self.known = [row for row in self.source.files or self.known if row.id]
         self.source.close()
 
-    def start(self) -> "Follower":
-        """Start anew, with what the journal has."""
-        self.open_files = OpenFiles()
+    def start(self, open_files: OpenFiles | None = None) -> "Follower":
+        """Start anew, with what the journal has. open_files: of all that are started together."""
+        self.open_files = open_files or OpenFiles()
+        self.open_files.paths.add(self.source.key)
         for row in self.known:
             self.open_files.assign(row, self.source.key)
         self.source = self._new_source()
