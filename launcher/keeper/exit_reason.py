@@ -1,12 +1,14 @@
 """The state and the reason with which a launch ended: observations in, the record's `exit` out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from tracetail.contract import record
 from tracetail.contract.logline import Event
+from tracetail.contract.system_reasons import in_chinese
 from tracetail.launcher.engines import Engine, signals
 from tracetail.launcher.engines.causes.cause import Text
+from tracetail.launcher.keeper import diagnosis_process
 from tracetail.launcher.keeper.child import Child
 from tracetail.launcher.keeper.end_facts import OUT_OF_MEMORY, EndFact
 from tracetail.launcher.keeper.finding import KNOWN, NO_END, UNRECOGNISED, End, Finding
@@ -52,8 +54,6 @@ class Failure(NamedTuple):
 
 def cannot_start(program: str, reason: str | None) -> Failure:
     """Return the failure of a server whose program cannot be executed. reason: as the system says it."""
-    from tracetail.contract.system_reasons import in_chinese  # noqa: PLC0415  (few starts fail so)
-
     cause, cause_zh = f"cannot run {program}: {reason}", f"无法执行 {program}：{in_chinese(reason)}"
     hint, hint_zh = "check the path and its execute permission", "检查路径和执行权限"
     return Failure(EXITED_BEFORE_READY, cause, hint, "program_missing", cause_zh, hint_zh)
@@ -68,7 +68,12 @@ def pre_start_failed(how: str) -> Failure:
 
 
 def diagnose(
-    engine: Engine, segments: Sequence[str], child: Child, failure: Failure | None, port: int | None
+    engine: Engine,
+    segments: Sequence[str],
+    child: Child,
+    failure: Failure | None,
+    port: int | None,
+    redaction: Mapping[str, Any],
 ) -> Finding | None:
     """Return the cause that the log names; None if it names none.
 
@@ -78,13 +83,16 @@ def diagnose(
         child: the process that ended.
         failure: what the keeper itself found wrong.
         port: the server's port. A finding about another port, an internal one, is not about it.
+        redaction: what is masked, as the plan says.
 
     """
+    end = End(child.code, child.signal) if failure is None else NO_END
     try:  # the tables of causes are imported now: the keeper stays small as long as its server runs
         from tracetail.launcher.keeper import diagnosis  # noqa: PLC0415
-    except ImportError:  # another version was installed while the server ran
-        return None
-    found = diagnosis.diagnose_log(engine, segments, End(child.code, child.signal) if failure is None else NO_END)
+
+        found = diagnosis.diagnose_log(engine, segments, end)
+    except (ImportError, AttributeError, TypeError):  # another version was installed while the server ran
+        found = diagnosis_process.diagnose(engine.name, segments, end, redaction)
     if found is not None and found.about_port and found.port not in (None, port):
         return found._replace(about_port=False)
     return found

@@ -491,7 +491,8 @@ class Keeper:
         if self._ended_well(before):
             return record.STOPPED, exit_reason.stopped(self._child, "")
         segments, port = self._log.segments(), self._record["port"]
-        finding = exit_reason.diagnose(self._engine, segments, self._child, self._failure, port)
+        redaction = self._plan["redaction"]
+        finding = exit_reason.diagnose(self._engine, segments, self._child, self._failure, port, redaction)
         about_port = exit_reason.is_about_port(before, finding) and self._failure is None
         holder = port_holder.describe_holder(self._record, self._host) if about_port else NO_TEXT
         return exit_reason.failed(

@@ -19,7 +19,10 @@ def describe_foreign_listener(launch: Record, host: str) -> Text:
     port = launch["port"]
     if launch["engine"] == "custom" or port is None:
         return NO_TEXT
-    from tracetail.launcher.machine import ports  # noqa: PLC0415  (once for each start)
+    try:
+        from tracetail.launcher.machine import ports  # noqa: PLC0415  (once for each start)
+    except ImportError:  # another version was installed while the server started
+        return NO_TEXT
 
     holder = ports.holder(port, host)
     if holder is None or holder.pid is None or not processes.same_file_system_view(holder.pid):
@@ -34,8 +37,11 @@ def describe_holder(launch: Record, host: str) -> Text:
     port = launch["port"]
     if port is None:
         return NO_TEXT
-    from tracetail.launcher.containers import process_container  # noqa: PLC0415  (as below)
-    from tracetail.launcher.machine import ports  # noqa: PLC0415  (only for a start that failed)
+    try:
+        from tracetail.launcher.containers import process_container  # noqa: PLC0415  (as below)
+        from tracetail.launcher.machine import ports  # noqa: PLC0415  (only for a start that failed)
+    except ImportError:
+        return NO_TEXT
 
     holder = ports.holder(port, host)
     if holder is None:
