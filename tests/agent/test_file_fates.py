@@ -403,7 +403,7 @@ def test_files_that_were_rotated_before_their_path_was_seen_are_read_unless_they
     follower.source.close()
 
 
-async def test_a_file_rotated_before_the_first_look_of_the_first_agent_is_read(
+def test_a_file_rotated_before_the_first_look_of_the_first_agent_is_read(
     clock: Clock, path: Path, tmp_path: Path
 ) -> None:
     # It counted as history.
