@@ -79,12 +79,23 @@ _MISMATCHED_CALL = re.compile(r"\bincompatible (?:function|constructor) argument
 _INDIVISIBLE = re.compile(r"\b(?:not |be |must )(?:evenly )?(?:divisible by|a multiple of)\b")
 _COMPILED = re.compile(r"torch\._(?:dynamo|inductor)\.exc\.|\b(?:BackendCompilerFailed|InductorError)\b")
 """Exceptions of torch.compile."""
+_SPECULATIVE = re.compile(
+    r"/spec_decode/|/speculative/|/eagle|\bdrafter\b|Eagle\w*Proposer|/\w+_mtp\.py", re.IGNORECASE
+)
 _FRAME = re.compile(r'File "(?:[^"]*/(?:site|dist)-packages/)?(?P<file>[^"]+)", line (?P<line>\d+)')
 _WEIGHTS = Text(
     "the checkpoint does not fit the engine's model: check that every file of it is complete, that config.json "
     "(architectures, quantization_config) belongs to these weights, or try another version of the engine",
     "检查点与引擎的模型不匹配：检查文件是否完整、config.json（architectures、quantization_config）是否属于这些权重，"
     "或换一个引擎版本",
+)
+_COPIES_WEIGHTS = re.compile(r", in (?:\w*weight_loader\w*|_load_w\d+|_?load_\w*weight\w*_scale|_?load_\w+_weight)$")
+_WEIGHT_SIZES = Text(
+    "the checkpoint's weights have other sizes than the engine's model: check config.json and that every file is "
+    "complete; quantized weights may not be split over so many GPUs: choose a smaller tensor parallel size; or try "
+    "another version of the engine",
+    "检查点权重的尺寸与引擎的模型不同：检查 config.json 以及文件是否完整；量化权重可能无法切分到这么多 GPU："
+    "选择更小的张量并行（tensor parallel）规模；或换一个引擎版本",
 )
 _QUANTIZATION = Text(
     "this quantization cannot be used here: use another quantization of the model, another backend for it, a smaller "
@@ -103,7 +114,10 @@ _SIZES = Text(
     "选择能整除该行数值的并行规模（张量、流水线、专家、数据并行）",
 )
 _PLACES = (
-    (re.compile(r'/model_loader/|weight_utils\.py"|, in (?:\w*load_weights?\w*|\w*weight_loader\w*)$'), _WEIGHTS),
+    (
+        re.compile(r'/model_loader/|weight_utils\.py"|, in (?:\w*load_weights?\w*|\w*weight_loader\w*|_load_w\d+)$'),
+        _WEIGHTS,
+    ),
     (
         re.compile(r"/lora/"),
         Text(
@@ -195,8 +209,12 @@ def hint(messages: Sequence[str], raised: str = "") -> Text:
     if len(messages) > 1 and _ASSERTED_QUANTIZATION.match(messages[1]):
         return _QUANTIZATION
     if is_fault(first) or _MISMATCHED_CALL.search(first):
-        told = _WEIGHTS if "KeyError" in first else _QUANTIZATION if first == "AssertionError" else None
-        return place if place and place is told else _fault(raised)
+        kind = first.partition(":")[0]
+        if place is _WEIGHTS and kind == "KeyError":
+            return _WEIGHTS
+        if kind in ("RuntimeError", "ValueError", "AssertionError") and _COPIES_WEIGHTS.search(raised):
+            return _WEIGHT_SIZES
+        return place if place is _QUANTIZATION and first == "AssertionError" else _fault(raised, first)
     if advice := _ADVICE.search(" ".join(messages)):
         advised = mask_text(advice[1].strip())
         return Text(f"the engine advises: {advised}", f"引擎的建议：{advised}")
@@ -217,13 +235,19 @@ def hint(messages: Sequence[str], raised: str = "") -> Text:
     return place or Text("the lines around it in the log say more", "日志中该行前后的内容有更多信息")
 
 
-def _fault(raised: str) -> Text:
-    """Return what to do about a fault of the program. raised: the frame in which it is."""
+def _fault(raised: str, first: str) -> Text:
+    """Return what to do about a fault of the program. raised: the frame in which it is; first: the exception."""
     frame = _FRAME.search(raised)
     at = mask_text(f"{frame['file']}:{frame['line']}") if frame else ""
+    without, without_zh = "", ""
+    if _SPECULATIVE.search(f"{raised} {first}"):
+        without, without_zh = (
+            "; or start without speculative decoding",
+            "；或不使用投机解码（speculative decoding）启动",
+        )
     return Text(
         f"a fault of the program{at and f' at {at}'}, or versions that do not fit together: install those that the "
-        "engine asks for, search its issues for this line, or try another version of it",
+        "engine asks for, search its issues for this line, or try another version of it" + without,
         f"程序有错误{at and f'（位于 {at}）'}，或版本不匹配："
-        "安装引擎要求的版本，在它的 issue 中搜索该行，或换一个引擎版本",
+        "安装引擎要求的版本，在它的 issue 中搜索该行，或换一个引擎版本" + without_zh,
     )

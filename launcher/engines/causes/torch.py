@@ -246,7 +246,7 @@ CAUSES = (
         (
             Line(
                 b"CUDA",
-                rb"[^'\"]{0,60}(?:CUDA error: |Triton Error \[CUDA\]: )(?P<why>an illegal memory access was encountered|unspecified launch failure|misaligned address|an illegal instruction was encountered|uncorrectable ECC error encountered|unknown error)",
+                rb"[^'\"]{0,60}(?:CUDA error(?: \(\S{1,300}\))?: |Triton Error \[CUDA\]: )(?P<why>an illegal memory access was encountered|unspecified launch failure|misaligned address|an illegal instruction was encountered|uncorrectable ECC error encountered|unknown error)",
             ),
         ),
     ),
@@ -263,7 +263,7 @@ CAUSES = (
             Line(b"Memory access fault by GPU", rb"(?P<why>Memory access fault by GPU.{1,200})"),
             Line(
                 b"HSA_STATUS_ERROR",
-                rb":0:rocdevice\.cpp.{1,120} aborting with error : (?P<why>HSA_STATUS_ERROR_.{1,150})",
+                rb":?0:rocdevice\.cpp.{1,120} aborting with error : (?P<why>HSA_STATUS_ERROR_.{1,150})",
             ),
         ),
     ),
@@ -281,6 +281,36 @@ CAUSES = (
             Line(
                 b"NVRM: Xid (",
                 rb"(?:\[ *[\d.+]{1,20}\] )?NVRM: Xid \(PCI:(?P<gpu>[\w:.]{4,40})\): (?P<code>\d{1,4}), (?P<why>.{1,200})",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "gpu_call_failed",
+        Text(
+            "the operating system refused a call of the CUDA driver: {why}", "操作系统拒绝了 CUDA 驱动的调用：{why}"
+        ),
+        Text(
+            "mostly memory that is to be locked (pinned): raise its limit (ulimit -l; Docker: --ulimit memlock=-1), check the "
+            "host's free memory (WSL2 lets little of it be locked) and dmesg",
+            "多为无法锁定内存（pinned memory）：提高限制（ulimit -l；Docker：--ulimit memlock=-1），检查主机可用内存（WSL2 "
+            "可锁定的内存很少）和 dmesg",
+        ),
+        (Line(b"OS call failed", rb"[^'\"]{0,60}CUDA error: (?P<why>OS call failed[\w ]{0,60})"),),
+    ),
+    Cause(
+        "kernel_failed",
+        Text("a call of CUDA failed at {file}: {why}", "{file} 处的 CUDA 调用失败：{why}"),
+        Text(
+            "mostly these kernels are not made for this GPU: use a build for its compute capability, or another backend (of "
+            "attention, if the file is one of flash-attention's)",
+            "该内核多半不支持此 GPU：使用适用于其计算能力的版本，或其他后端（如果是 flash-attention 的文件，换用其他注意力后端）",
+        ),
+        (
+            Line(
+                b"CUDA error (",
+                rb"CUDA error \((?:\S{1,250}/)?(?P<file>[\w.-]{1,100}:\d{1,7})\): "
+                rb"(?P<why>(?!out of memory|no kernel image|an illegal memory access)[a-z][\w ,'()-]{5,120})",
             ),
         ),
         Rank.GENERAL,
@@ -418,6 +448,23 @@ CAUSES = (
                 rb"(?:[\w./+-]{1,300}(?:[:(]\d{1,7}\)?){1,2}: )(?:fatal )?error: (?P<why>(?!.*No such file).{3,200})",
             ),
             Line(b"CppCompileError", rb"(?P<why>C\+\+ compile error)"),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "compile_failed",
+        Text("DeepGEMM cannot compile or load a kernel: {why}", "DeepGEMM 无法编译或加载内核程序：{why}"),
+        Text(
+            "it needs a CUDA toolkit (nvcc, cuobjdump; CUDA_HOME) that fits PyTorch's CUDA: the lines above may say what failed; "
+            "or do without it: VLLM_USE_DEEP_GEMM=0 (vLLM), SGLANG_ENABLE_JIT_DEEPGEMM=0 (SGLang) in `environ`",
+            "它需要与 PyTorch 的 CUDA 匹配的 CUDA toolkit（nvcc、cuobjdump；CUDA_HOME）：上方的行可能说明原因；或不使用它：在 "
+            "`environ` 中设置 VLLM_USE_DEEP_GEMM=0（vLLM）、SGLANG_ENABLE_JIT_DEEPGEMM=0（SGLang）",
+        ),
+        (
+            Line(
+                b"Assertion error (",
+                rb"(?:RuntimeError: )?Assertion error \(\S{0,200}/jit/[\w.]{1,60}:\d{1,6}\): (?P<why>.{1,200})",
+            ),
         ),
         Rank.GENERAL,
     ),
