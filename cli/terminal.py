@@ -33,6 +33,15 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def has_terminal() -> bool:
+    """Return whether this process has a controlling terminal, whatever its streams are."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 def print_table(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],

@@ -1,4 +1,4 @@
-"""SIGTERM during a start: the command stops the launch that it has made, and reports that."""
+"""A signal during a start: the command stops the launch that it has made, and reports that."""
 
 import contextlib
 import signal
@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tracetail.cli.language import both
+from tracetail.cli.terminal import has_terminal
 from tracetail.contract.record import STOPPED, Phase, Record
 from tracetail.launcher.result import OK, Result
 
@@ -17,11 +18,13 @@ Listener = Callable[[str, Record, list[Phase]], None]
 
 
 class TerminatedError(BaseException):
-    """SIGTERM arrived."""
+    """A signal that ends the start arrived."""
 
 
 class Termination:
     """Turns SIGTERM into a TerminatedError, and knows what it interrupts.
+
+    SIGINT means the same from a scheduler (Nomad's default): only at a terminal somebody may have pressed Ctrl-C.
 
     It is the listener of a start, and hands all events on. While the launch is made, from `launching` to `launched`,
     the signal is kept: otherwise a launch could be left behind that nobody knows of.
@@ -31,16 +34,22 @@ class Termination:
         self._listener = listener
         self._making = False
         self._pending = False
+        self._signal = signal.SIGTERM
         self._own = ""
         self._other = ""
 
     def install(self) -> None:
-        """Handle SIGTERM from now on."""
-        signal.signal(signal.SIGTERM, self._on_signal)
+        """Handle the signals from now on."""
+        self._handle(self._on_signal)
 
     def ignore(self) -> None:
-        """Ignore SIGTERM from now on: the result is known, and only has to be printed."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        """Ignore the signals from now on: the result is known, and only has to be printed."""
+        self._handle(signal.SIG_IGN)
+
+    def _handle(self, handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+        signal.signal(signal.SIGTERM, handler)
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN and not has_terminal():
+            signal.signal(signal.SIGINT, handler)
 
     def __call__(self, event: str, record: Record, phases: list[Phase]) -> None:
         """Note what is being started. Raises TerminatedError if SIGTERM arrived while the launch was made."""
@@ -57,7 +66,8 @@ class Termination:
             if self._pending:
                 raise TerminatedError
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._signal = signal.Signals(number)
         if self._making:
             self._pending = True
         else:
@@ -66,8 +76,8 @@ class Termination:
     def end(self, action: str, state_dir: Path) -> Result:
         """Stop the launch that the start has made, and return the result. A launch of somebody else goes on."""
         self.ignore()
-        name = signal.SIGTERM.name
-        ended = Result(action, 128 + signal.SIGTERM)
+        name = self._signal.name
+        ended = Result(action, 128 + self._signal)
         if not self._own:
             what, what_zh = "nothing was started", "没有启动任何服务"
             if self._other:
@@ -78,10 +88,10 @@ class Termination:
             hint, hint_zh = "`tracetail ps` shows what runs", "`tracetail ps` 可查看正在运行的服务"
             return ended._replace(cause=cause, hint=hint, zh=(cause_zh, hint_zh))
         _print(both(f"\nended by {name}: stopping launch {self._own}", f"\n被 {name} 结束：正在停止启动 {self._own}"))
-        return _stopped(ended, self._own, state_dir)
+        return _stopped(ended, name, self._own, state_dir)
 
 
-def _stopped(ended: Result, launch_id: str, state_dir: Path) -> Result:
+def _stopped(ended: Result, name: str, launch_id: str, state_dir: Path) -> Result:
     from tracetail.contract.record import LaunchDir
     from tracetail.contract.state import launches_dir
     from tracetail.launcher import registry
@@ -91,14 +101,14 @@ def _stopped(ended: Result, launch_id: str, state_dir: Path) -> Result:
     stopped = stop.stop_launch(launch)
     changed: dict[str, Any] = {"record": stopped.record, "state": stopped.state, "seconds": stopped.seconds}
     if stopped.status != OK:
-        zh = (f"被 SIGTERM 结束；{stopped.zh[0]}", stopped.zh[1])
-        return ended._replace(cause=f"ended by SIGTERM; {stopped.cause}", hint=stopped.hint, zh=zh, **changed)
+        zh = (f"被 {name} 结束；{stopped.zh[0]}", stopped.zh[1])
+        return ended._replace(cause=f"ended by {name}; {stopped.cause}", hint=stopped.hint, zh=zh, **changed)
     if stopped.state != STOPPED:
         return ended._replace(**changed)  # it had failed by itself: the record has the cause
     seconds = f"{stopped.seconds:.1f}"
     _print(both(f"stopped launch {launch_id} in {seconds} s", f"已停止启动 {launch_id}，用时 {seconds} 秒"))
-    zh = (f"被 SIGTERM 结束：启动 {launch_id} 已停止", "")
-    return ended._replace(cause=f"ended by SIGTERM: launch {launch_id} was stopped", zh=zh, **changed)
+    zh = (f"被 {name} 结束：启动 {launch_id} 已停止", "")
+    return ended._replace(cause=f"ended by {name}: launch {launch_id} was stopped", zh=zh, **changed)
 
 
 def _print(text: str) -> None:

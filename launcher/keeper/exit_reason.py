@@ -262,8 +262,13 @@ def _by_status(child: Child, left_behind: int) -> Finding:
     """Return the cause of an end that the log does not explain."""
     none = Text("", "")
     if child.code is None and not child.signal:
-        text = Text("ended; its exit status is not known", "已结束，退出状态未知")
-        return Finding("exited", UNRECOGNISED, text, none, [], own_end=True)
+        text = Text("ended with an exit status that is not known", "已结束，退出状态未知")
+        hint = Text(
+            "its first keeper had died, too: a scheduler at the end of its job, a restart of its worker and the OOM "
+            "killer end both",
+            "其最初的 keeper 也已结束：调度器在任务结束时、其 worker 重启时以及 OOM killer 都会同时结束二者",
+        )
+        return Finding("exited", UNRECOGNISED, text, hint, [], own_end=True)
     if child.code == 0 and left_behind:
         text = Text(
             f"exited with status 0 and left {left_behind} processes: it must stay in the foreground",

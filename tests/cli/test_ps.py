@@ -134,7 +134,7 @@ def test_what_cannot_be_is_said(arguments, said):
 @pytest.mark.usefixtures("three")
 def test_watch_shows_new_launches_until_ctrl_c(state):
     ours, theirs = pty.openpty()
-    environ = {**os.environ, "COLUMNS": "160", "LINES": "40", "TERM": "xterm"}
+    environ = {**os.environ, "COLUMNS": "160", "LINES": "40", "TERM": "xterm", "CI": ""}
     command = [sys.executable, "-m", "tracetail", "ps", "-a", "--watch"]
     # Without a terminal's job control a shell starts what runs in the background with SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -127,6 +127,19 @@ def test_a_launch_outlives_a_job_that_has_given_it_a_keeper(world):
     assert [event.name for event in world.events(launch)] == ["started", "ready", "adopted"]
 
 
+def test_a_launch_that_is_killed_with_its_keeper_has_a_hint_at_who_does_that(world):
+    # slurmstepd with proctrack/cgroup kills what is left at the end of a job.
+    launch = world.launch(world.start([["text", "ready now\n"], ["stay"]]).result)
+    record = launch.read()
+    kill(record["server"], record["keeper"])
+    world.run("status", "--model-name", "m")
+    ended = launch.read()["exit"]
+    if ended["signal"] is None:  # nobody has the dead process any more
+        assert ended["cause"] == "ended with an exit status that is not known"
+        assert "a scheduler at the end of its job" in ended["hint"]
+        assert "调度器在任务结束时" in ended["hintZh"]
+
+
 @pytest.mark.parametrize("page", ["docs/schedulers.md", "docs/zh/schedulers.md"])
 def test_the_page_has_each_scheduler(page):
     text = (ROOT / page).read_text("utf-8")

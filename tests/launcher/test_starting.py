@@ -2,9 +2,11 @@
 
 import json
 import os
+import pty
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +18,8 @@ from support.terminal import run_on_terminal
 from tracetail.launcher import engines
 
 FAKE_SERVER = Path(__file__).with_name("fake_server.py")
+NOT_IGNORED = ("env", "--default-signal=INT")
+"""Without a terminal's job control a shell starts what runs in the background with SIGINT ignored."""
 
 
 def test_the_result_of_a_ready_server_has_all_fields(world, free_port):
@@ -263,6 +267,32 @@ def test_a_start_that_is_terminated_stops_its_launch_and_reports_that(world, wai
     assert (result["exitStatus"], result["state"], result["launchId"]) == (143, "stopped", launch.launch_id)
     assert result["cause"] == f"ended by SIGTERM: launch {launch.launch_id} was stopped"
     assert not world.members(launch)
+
+
+def test_sigint_of_a_scheduler_stops_the_launch_as_sigterm_does(world, wait_until):
+    """Nomad's kill_signal is SIGINT unless a task says otherwise."""
+    command = [*NOT_IGNORED, *world.command("start", "--params", world.params([["stay"]]))]
+    with subprocess.Popen(command, env=world.environ, stdout=subprocess.PIPE, start_new_session=True) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        launcher.send_signal(signal.SIGINT)
+        result = json.loads(launcher.stdout.read().splitlines()[-1].removeprefix(b"TRACETAIL_RESULT "))
+    assert (launcher.returncode, result["exitStatus"], result["state"]) == (130, 130, "stopped")
+    assert result["cause"].startswith("ended by SIGINT: launch ")
+    assert not world.members(world.launches()[0])
+
+
+def test_after_ctrl_c_at_a_terminal_the_launch_goes_on(world, wait_until):
+    ours, theirs = pty.openpty()
+    # The first terminal that the leader of a session opens becomes the session's.
+    on_it = [*NOT_IGNORED, "sh", "-c", 'exec "$@" <> "$0"', os.ttyname(theirs)]
+    command = world.command("start", "--params", world.params([["stay"]]))
+    with subprocess.Popen([*on_it, *command], env=world.environ, stdout=theirs, start_new_session=True) as launcher:
+        wait_until(lambda: world.launches() and "server" in world.launches()[0].read())
+        os.write(ours, b"\x03")
+    os.close(theirs)
+    os.close(ours)
+    assert launcher.returncode == 130
+    assert world.run("status", "--model-name", "m").result["state"] == "starting"
 
 
 def test_a_start_that_is_terminated_before_its_launch_is_complete_leaves_nothing(world, wait_until):

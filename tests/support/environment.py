@@ -10,8 +10,12 @@ _RANDOM = random.SystemRandom()
 _OPEN = ("TRACETAIL_STORE_OPEN", "TRACETAIL_AGENT_OPEN", "TRACETAIL_PANEL_OPEN")
 _WITHOUT_CERTIFICATES = {"SSL_CERT_FILE": os.devnull}
 """aiohttp parses every certificate authority of the system when it is imported: a third of the time that it takes."""
-_IDS = ("TRACE_ID", "INSTANCE_ID", "TRACEPARENT", "GITHUB_RUN_ID", "CI_PIPELINE_ID", "BUILD_TAG")
-"""With these a launch takes its ids from whatever runs the tests."""
+_JOB = (
+    *("TRACE_ID", "INSTANCE_ID", "TRACEPARENT"),
+    *("GITHUB_RUN_ID", "CI_PIPELINE_ID", "BUILD_TAG", "AIRFLOW_CTX_DAG_RUN_ID", "SLURM_JOB_ID"),
+    "CI",
+)
+"""With these a launch takes its ids from whatever runs the tests, and a terminal is taken for a job's log."""
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
@@ -22,7 +26,7 @@ def environment(**variables: str) -> dict[str, str]:
     may work together; `guarded()` takes that away.
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith("TRACETAIL_")}
-    own = {name: value for name, value in own.items() if name not in _IDS}
+    own = {name: value for name, value in own.items() if name not in _JOB}
     return own | dict.fromkeys(_OPEN, "true") | _WITHOUT_CERTIFICATES | variables
 
 
