@@ -17,15 +17,18 @@ _DEATHS = {
     "SIGKILL": Death(
         "killed",
         Text(
-            "the kernel's OOM killer (see dmesg, and the memory limit of the container) or somebody's kill -9",
-            "内核的 OOM killer（查看 dmesg 和容器的内存上限），或有人执行了 kill -9",
+            "the kernel's OOM killer (see dmesg, and the memory limit of the container), somebody's kill -9, or "
+            "Kubernetes: kubectl describe pod shows OOMKilled, an eviction, a failed probe",
+            "内核的 OOM killer（查看 dmesg 和容器的内存上限），有人执行了 kill -9，或 Kubernetes："
+            "kubectl describe pod 会显示 OOMKilled、驱逐（Evicted）或探针失败",
         ),
     ),
     "SIGTERM": Death(
         "terminated",
         Text(
-            "somebody asked it to stop: a person, a scheduler, a time limit or a shutdown of the machine",
-            "有人要求它停止：人工操作、调度系统、时限或机器关机",
+            "somebody asked it to stop: a person, a scheduler, a time limit, a probe of Kubernetes that failed "
+            "(kubectl describe pod) or a shutdown of the machine",
+            "有人要求它停止：人工操作、调度系统、时限、Kubernetes 探针失败（kubectl describe pod）或机器关机",
         ),
     ),
     "SIGINT": Death("interrupted", Text("somebody pressed Ctrl-C or sent SIGINT", "有人按了 Ctrl-C 或发送了 SIGINT")),

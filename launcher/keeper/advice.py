@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from tracetail.contract.masking import mask_text
 from tracetail.launcher.engines.causes.cause import Text
+from tracetail.launcher.keeper import error_families
 
 _ADVICE = re.compile(
     r"(?:^|[.;:,] )((?:Please (?!(?:open|file|create|submit|raise) an? |report"
@@ -31,48 +32,6 @@ _NOT_SUPPORTED = re.compile(
     r"|\b(?:does|do) not (?:yet )?support\b|\bonly supports?\b|\b(?:is|are) only supported\b|\bunsupported\b",
     re.IGNORECASE,
 )
-_FAMILIES = (
-    (
-        re.compile(
-            r"\b(?:out of|not enough|insufficient|lack of|ran out of|cannot allocate|failed to allocate)\b"
-            r"[^.]{0,40}\bmemory\b|\bOOM\b|OutOfMemory|std::bad_alloc",
-            re.IGNORECASE,
-        ),
-        Text(
-            "memory does not suffice: choose a smaller context, fewer parallel requests, more devices or a smaller "
-            "quantization of the model in `args`, and end what else uses the devices",
-            "内存或显存不足：在 `args` 中减小上下文长度、并发请求数，使用更多设备或更小的量化模型，"
-            "并结束其他占用设备的程序",
-        ),
-    ),
-    (
-        re.compile(
-            r"\b(?:nvcc|nvrtc|ptxas|hipcc|ninja|cmake|bisheng)\b.{0,80}\b(?:fail\w*|error)|\bcompil(?:e|ation|ing) "
-            r"(?:\w+ ){0,3}(?:failed|error)|\bfail(?:ed|ure) (?:to|in|during) (?:\w+ ){0,2}(?:compil|build)",
-            re.IGNORECASE,
-        ),
-        Text(
-            "a kernel could not be compiled: the compiler's own lines above it say why; use the compiler that "
-            "belongs to the engine's PyTorch (CUDA_HOME, PATH in `environ`), or the engine's image",
-            "内核编译失败：原因见其上编译器的输出；使用与引擎的 PyTorch 对应的编译器"
-            "（`environ` 中的 CUDA_HOME、PATH），或使用自带已编译内核的引擎镜像",
-        ),
-    ),
-    (
-        re.compile(
-            r"Max retries exceeded|\bconnect(?:ion)? ?(?:refused|reset|aborted|closed|timed out|timeout|error)"
-            r"|\bname resolution\b|\bunreachable\b|\bfailed to connect\b|\bProxyError\b|\bSSLError\b",
-            re.IGNORECASE,
-        ),
-        Text(
-            "what the line names could not be reached: check its address, that it runs, and firewalls and proxies "
-            "(http_proxy, no_proxy in `environ`) in between",
-            "无法连接该行提到的对象：检查其地址、是否在运行，"
-            "以及中间的防火墙和代理（`environ` 中的 http_proxy、no_proxy）",
-        ),
-    ),
-)
-"""What kind of failure a message speaks of, whoever prints it."""
 _ASSERTED_QUANTIZATION = re.compile(r"assert .*quant")
 _MISMATCHED_CALL = re.compile(r"\bincompatible (?:function|constructor) arguments\b")
 """pybind11 says so where Python code calls another version of a compiled module than it was made for."""
@@ -218,6 +177,8 @@ def hint(messages: Sequence[str], raised: str = "") -> Text:
     if advice := _ADVICE.search(" ".join(messages)):
         advised = mask_text(advice[1].strip())
         return Text(f"the engine advises: {advised}", f"引擎的建议：{advised}")
+    if family := error_families.hint(first):
+        return family
     if _NOT_SUPPORTED.search(first):
         return Text(
             "this version of the engine cannot do that with this model or device: change `args`, or try a newer one",
@@ -225,8 +186,6 @@ def hint(messages: Sequence[str], raised: str = "") -> Text:
         )
     if _INDIVISIBLE.search(first):
         return _SIZES
-    if family := next((text for pattern, text in _FAMILIES if pattern.search(first)), None):
-        return family
     if place is None and raised:
         return Text(
             "search the engine's issues for this line; the lines around it in the log say more",

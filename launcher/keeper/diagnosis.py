@@ -312,6 +312,8 @@ class _Search:
             elif headline is not None and headline.at > after and headline.at not in known_at:
                 # It has no exception: CANN's traces have none, and of others the end may be missing.
                 yield Candidate(headline.at, 3, partial(unrecognised, [headline]))
+            elif headline is None and failure.said and failure.at > after:
+                yield Candidate(failure.at, 3, partial(unrecognised, failure.said))
         for failure in self._errors.lines:
             if failure.at > after and failure.at not in known_at:
                 yield Candidate(failure.at, 3, partial(unrecognised, failure.exceptions[0], failure.raised[0]))

@@ -113,6 +113,8 @@ class Failure(NamedTuple):
     """The line of level error right before a traceback, which says what failed."""
     process: tuple[bytes | None, bytes | None] = (None, None)
     """Name and pid of the process that printed it, as far as its header has them."""
+    said: list[Message] | None = None
+    """The lines of CANN's trace, which names no exception; None for another traceback."""
 
 
 class LogErrors(NamedTuple):
@@ -362,6 +364,8 @@ class _Reader:
             failure = None  # frames without a first line are another traceback
         if part == Part.LINK:
             failure = self._chain_bare_exception(message.at, key, failure)
+        if part == Part.FRAME and failure is not None and failure.said is not None:
+            failure.said.append(message)
         if failure is None or (part == Part.FRAME and self._after_error and self._headline is not None):
             failure = self._begin(message.at, key)
             self._headline = None
@@ -422,13 +426,20 @@ class _Reader:
             self._open[key] = self._last = failure
             self._unfinished.add(id(failure))
         else:
-            self._begin(message.at, key, headline, harmless=message.level in HARMLESS)
+            cann = message.text.lstrip().startswith(b"TraceBack ")
+            self._begin(message.at, key, headline, harmless=message.level in HARMLESS, cann=cann)
 
     def _begin(
-        self, at: int, key: tuple[bytes, bytes, bytes], headline: Message | None = None, *, harmless: bool = False
+        self,
+        at: int,
+        key: tuple[bytes, bytes, bytes],
+        headline: Message | None = None,
+        *,
+        harmless: bool = False,
+        cann: bool = False,
     ) -> Failure:
-        """Open a traceback. harmless: it is logged below warning, as a part of a prompt."""
-        failure = Failure(at, [], [], headline, self._process)
+        """Open a traceback. harmless: it is logged below warning, as a part of a prompt. cann: it is CANN's."""
+        failure = Failure(at, [], [], headline, self._process, [] if cann else None)
         self._unfinished.add(id(failure))
         if not harmless:
             self.found.tracebacks.append(failure)

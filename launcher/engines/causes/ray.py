@@ -49,8 +49,8 @@ CAUSES = (
         "ray_unreachable",
         Text("Ray's head node cannot be reached[: {address}]", "无法连接 Ray 的 head 节点[：{address}]"),
         Text(
-            "start Ray first (ray start --head), or check RAY_ADDRESS",
-            "先启动 Ray（ray start --head），或检查 RAY_ADDRESS",
+            "start Ray first (ray start --head), or check RAY_ADDRESS and the firewall; if it ran, it ended: see the head's log",
+            "先启动 Ray（ray start --head），或检查 RAY_ADDRESS 和防火墙；如果它曾在运行，说明已退出：查看 head 节点的日志",
         ),
         (
             Line(b"Could not find any running Ray instance", rb"Could not find any running Ray instance"),
@@ -58,7 +58,24 @@ CAUSES = (
                 b"Failed to connect to Ray cluster",
                 rb"[^'\"]{0,40}Failed to connect to Ray cluster at (?P<address>\S+)",
             ),
+            Line(
+                b"Failed to connect to GCS",
+                rb"Failed to connect to GCS(?: at address (?P<address>[\w.:-]+))? within \d+ seconds",
+            ),
+            Line(b"Timed out while waiting for GCS to become available"),
         ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "ray_node_not_started",
+        Text("Ray's processes of this node did not start in time", "本节点的 Ray 进程未能及时启动"),
+        Text(
+            "see raylet.err and gcs_server.err in /tmp/ray/session_latest/logs; check that the node's host name and address "
+            "resolve, and that its ports are free",
+            "查看 /tmp/ray/session_latest/logs 中的 raylet.err 和 gcs_server.err；检查本机主机名和地址能否解析、端口是否空闲",
+        ),
+        (Line(b"The current node timed out during startup"),),
+        Rank.GENERAL,
     ),
     Cause(
         "ray_worker_died",
