@@ -37,6 +37,16 @@ def check_paths(params: Params) -> None:
             "create it or change workDir",
             zh=(f"workDir {params.work_dir} 不是目录", "创建它，或修改 workDir"),
         )
+    if not params.work_dir:
+        try:
+            os.getcwd()  # noqa: PTH109
+        except OSError as error:  # a job whose workspace is cleared while it runs
+            raise Refusal(
+                PREFLIGHT_FAILED,
+                "the directory that the command was called in is deleted",
+                "call it in another one, or set workDir",
+                zh=("调用命令时所在的目录已被删除", "换一个目录调用，或设置 workDir"),
+            ) from error
     for name, path in (("apiKeyFile", params.api_key_file), ("callbackTokenFile", params.callback_token_file)):
         try:
             if path:

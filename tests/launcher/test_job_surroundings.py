@@ -1,4 +1,4 @@
-"""Standard streams as schedulers give them to a job: closed, gone, full, or a terminal that nobody looks at."""
+"""What schedulers give to a job: streams that are closed, gone, full or a terminal, and a deleted directory."""
 
 import os
 import pty
@@ -63,3 +63,15 @@ def test_a_job_with_a_terminal_prints_what_is_printed_in_a_pipe(world, environ):
     assert done.returncode == 3
     assert b"TRACETAIL_RESULT {" in printed
     assert b"\x1b" not in printed
+
+
+def test_a_job_in_a_deleted_directory_is_refused_with_the_reason(world, tmp_path):
+    # The workspace that another build of the same job has cleared.
+    gone = tmp_path / "workspace"
+    gone.mkdir()
+    command = world.command("start", "--params", world.params(READY))
+    how = 'cd "$0" && rmdir "$0" && exec "$@"'
+    done = subprocess.run(["sh", "-c", how, gone, *command], env=world.environ, capture_output=True, check=False)
+    assert done.returncode == 15
+    assert b"the directory that the command was called in is deleted" in done.stdout
+    assert world.launches()[0].read()["state"] == "failed"
