@@ -231,7 +231,7 @@ def _complete(params: Params) -> Params:
     engine = engines.load(engine_name)
     command = _command(params, engine_name)
     for name, value in to_object(params).items():
-        _check_text(name, value)
+        check_text(name, value)
     port = params.port or engine.default_port
     place = nodes.place_of(engine_name, command or params.args, params.nodes, params.node_rank)
     params = _at_its_place(params, place)
@@ -342,14 +342,14 @@ def _check_probes(params: Params, port: int | None) -> None:
         _check_regex("smoke.pattern", params.smoke.pattern)
 
 
-def _check_text(name: str, value: Any) -> None:
+def check_text(name: str, value: Any) -> None:
     """Raise ParametersError for text that cannot be an argument or a variable of a process."""
     if isinstance(value, dict):
         for key, inside in value.items():
-            _check_text(f"{name}.{key}", inside)
+            check_text(f"{name}.{key}", inside)
     elif isinstance(value, list):
         for inside in value:
-            _check_text(name, inside)
+            check_text(name, inside)
     elif isinstance(value, str):
         if "\0" in value:
             raise ParametersError(f"{name} holds a NUL character")

@@ -168,7 +168,7 @@ def refuse_parameters(
     chinese: the error in Chinese, where it is not one that is looked up.
     """
     cause = str(error)
-    zh = chinese or in_chinese(cause)
+    cause, zh = _writable(cause), _writable(chinese or in_chinese(cause))
     record = _write_refusal(values, cause, zh) if values is not None and action in _STARTING else None
     click.echo(both(f"error: {cause}", f"错误：{zh}"), err=True)
     print_result(Result(action, BAD_PARAMETERS, record, cause=cause, zh=("" if zh == cause else zh, "")))
@@ -190,6 +190,7 @@ def _write_refusal(values: Mapping[str, Any], cause: str, zh: str) -> Record | N
     for name in ("modelName", "port", "env", "engine", "instanceId", "jobId", "logDir"):
         try:
             params_input.convert({name: values[name]})
+            params_input.check_text(name, values[name])
         except (KeyError, ParametersError):
             continue
         kept[name] = values[name]
@@ -201,6 +202,11 @@ def _write_refusal(values: Mapping[str, Any], cause: str, zh: str) -> Record | N
         kept.pop("instanceId", None)
     refusal = Refusal(BAD_PARAMETERS, cause, zh=("" if zh == cause else zh, ""))
     return refusals.refuse(params_input.convert(kept), parameters.state_dir(), refusal)
+
+
+def _writable(text: str) -> str:
+    r"""Return a text with `\udcff` in place of a byte of the command line that is not of the locale's encoding."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def at_url(shown: Mapping[str, Any]) -> str:

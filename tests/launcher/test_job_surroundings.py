@@ -75,3 +75,22 @@ def test_a_job_in_a_deleted_directory_is_refused_with_the_reason(world, tmp_path
     assert done.returncode == 15
     assert b"the directory that the command was called in is deleted" in done.stdout
     assert world.launches()[0].read()["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--job-id", "jobId holds half of a character"), ("--port", "'\\udcff' is not a valid integer")],
+)
+def test_an_argument_in_another_encoding_is_refused_and_leaves_a_trace(world, option, said):
+    # A job's locale (LC_ALL=POSIX without coercion, GBK) is not always that of who wrote its parameters.
+    command = world.command("start", "--params", world.params(READY), "--trace-id", "t", option)
+    done = subprocess.run(
+        [*map(os.fsencode, command), b"\xff"],
+        env=world.environ | {"LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    refused = world.launches()[0].read()
+    assert refused["traceId"] == "t"
+    assert said in refused["exit"]["cause"]
