@@ -24,6 +24,7 @@ _WRAPPER = re.compile(
     rb"|Worker failed with error ['\"]|Call to \w+ method failed: |[Cc]apture (?:cuda|CUDA) graph failed: "
     rb"|source=\S+ msg=\"[^\"\\]{1,200}\" error=\"|llama runner process has terminated: "
     rb"|Failed to run autotuning code block: |\d+ validation errors? for \w+: |\[MIE\w+\] |\[[a-z_]+\] "
+    rb"|\(HTTP code \d{3}\) [\w ]{1,40} - |\[address=[\w.:]+(?:, pid=\d+)?\] "
     rb"|\[\d\d-\d\d \d\d:\d\d:\d\d\] )"
 )
 """What stands before another program's message: an exception's name, and texts with which engines wrap it."""

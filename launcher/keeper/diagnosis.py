@@ -33,7 +33,7 @@ from tracetail.launcher.engines.causes import ascend, tables
 from tracetail.launcher.engines.causes.cause import ABOVE, UNSAID, Cause, Rank, Text
 from tracetail.launcher.keeper import cause_match
 from tracetail.launcher.keeper.cause_match import Matched
-from tracetail.launcher.keeper.finding import KNOWN, NO_END, End, Finding
+from tracetail.launcher.keeper.finding import KNOWN, NO_END, UNRECOGNISED, End, Finding
 from tracetail.launcher.keeper.last_words import last_words
 from tracetail.launcher.keeper.log_errors import (
     CANN_CODE,
@@ -50,6 +50,8 @@ READ_MAX_BYTES = 4 * 1024 * 1024
 _REPORT_LINES = 2
 """How many lines before a cause its consequence may be: SGLang prints `scheduler is dead`, then its exit code."""
 
+_NEAR_LINES = 3
+"""How many lines before an exception another error may be that led to it."""
 _CODE_LINES = 6
 """How many lines after an operation that failed CANN's code may be that says why."""
 _OWN_CLEAN_UP = re.compile(
@@ -228,11 +230,18 @@ class _Search:
                     return words._replace(evidence=[*words.evidence, *found.evidence])
                 if found.hint == ABOVE:  # nothing above says more
                     found = found._replace(hint=UNSAID)
+            elif found.kind == UNRECOGNISED:
+                found = found._replace(evidence=[*self._logged_right_before(first.at), *found.evidence])
             return found._replace(evidence=[*found.evidence, *(line for one in reported for line in one)])
         if self._errors.alive_at < 0:
             return None
         survived = sorted(self._candidates(after=-1), key=lambda one: (one.rank, -one.at))
         return survived[0].make() if survived else None
+
+    def _logged_right_before(self, at: int) -> list[str]:
+        """Return the error that was logged right before a line, as by native code for which Python then raised."""
+        near = [one for one in self._errors.lines if at - _NEAR_LINES <= one.at < at]
+        return [shown(near[-1].exceptions[0][0])] if near else []
 
     def _reported(self, before: int) -> list[str]:
         """Return the last report of native code before a line, as `terminate called … what(): …`: those lines."""

@@ -74,6 +74,10 @@ _LIBRARY = re.compile(
 )
 _BARE = re.compile(rb"[A-Za-z_][\w.]*[ \t\r]*$")
 """An exception without a message."""
+_LABEL_MAX = 240
+_LABELLED_FRAME = re.compile(rb"(?P<label>[^\"]{1,200}?[^\"\s|] ?)  File \"[^\"]{1,500}\", line \d")
+_DIGITS_OR_STREAM = re.compile(rb"\d+|stdout|stderr")
+_FRAMES_TRIED = 20
 _SHELL_REPORT = re.compile(rb"(?:[^'\"]{1,200} )?(?:Killed|Terminated)\b")
 """What a shell prints of its process that a signal ended."""
 _FRAMES_MAX = 200
@@ -159,9 +163,12 @@ def read_errors(lines: Iterable[bytes]) -> LogErrors:
     found = LogErrors([], [], [], [], -1, [], [], [], -1, -1, -1, {})
     reader = _Reader(found)
     at = -1
-    for at, line in enumerate(_dedented(list(lines))):
-        for parsed, shown in _parse(line):
-            reader.add(at, parsed, shown)
+    printed = _dedented(list(lines))
+    label = _unknown_label(printed)
+    for at, line in enumerate(printed):
+        labelled = label.match(line) if label is not None else None
+        for parsed, shown in _parse(line[labelled.end() :] if labelled else line):
+            reader.add(at, parsed, line[:LINE_MAX_BYTES] if labelled else shown)
     explained = set(map(id, reader.explained))
     found.lines[:] = [one for one in found.lines if id(one) not in explained]
     return found._replace(
@@ -171,6 +178,28 @@ def read_errors(lines: Iterable[bytes]) -> LogErrors:
         last_at=at,
         went_on_at=reader.went_on_at,
     )
+
+
+def _unknown_label(lines: list[bytes]) -> re.Pattern[bytes] | None:
+    """Return what a program put in front of every line, that is no header: `0: ` of srun, `[1,0]<stderr>:` of mpirun.
+
+    It is found by the frames of a traceback, which begin with two blanks: of two lines in a row the same stands in
+    front, but for its digits.
+    """
+    tried = 0
+    for at, line in enumerate(lines[:-1]):
+        if FRAME_START not in line[:_LABEL_MAX] or (found := _LABELLED_FRAME.match(line)) is None:
+            continue
+        tried += 1
+        text = read_line(line[:LINE_MAX_BYTES]).message
+        if not text[:1].isspace() and not text.startswith(FRAME_START):
+            parts = (re.escape(part) for part in _DIGITS_OR_STREAM.split(found["label"]))
+            label = re.compile(rb"(?:\d+|stdout|stderr)".join(parts))
+            if label.match(lines[at + 1]):
+                return label
+        if tried == _FRAMES_TRIED:
+            break
+    return None
 
 
 def without_info_headers(lines: list[bytes]) -> list[bytes]:

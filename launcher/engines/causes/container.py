@@ -4,7 +4,7 @@ from tracetail.launcher.engines.causes.cause import Cause, Line, Rank, Text
 
 _DAEMON = rb"(?:Error response from daemon: |Error: )?"
 _NOT_STARTED = (
-    rb"(?:(?:docker: )?Error response from daemon"
+    rb"(?:(?:docker: )?Error response from daemon|failed to create (?:task for container|shim task)"
     rb"|(?:\s*Warning +Failed .{1,80}kubelet +)?(?:Failed: )?Error: failed to (?:create containerd task|start container [^:]{1,80}))"
 )
 """How docker, containerd and the kubelet begin to say that a container was not started."""

@@ -112,6 +112,24 @@ CAUSES = (
         Rank.GENERAL,
     ),
     Cause(
+        "hub_download_failed",
+        Text("a file could not be downloaded from the hub: {why}", "无法从 hub 下载文件：{why}"),
+        Text(
+            "start again, it goes on where it ended; check the network, the proxy and the free disk space, set HF_HUB_DISABLE_XET=1 "
+            "in `environ`, or download the model first",
+            "重新启动会从中断处继续；检查网络、代理和磁盘空间，在 `environ` 中设置 HF_HUB_DISABLE_XET=1，或先下载模型",
+        ),
+        (
+            Line(b"Data processing error: ", rb"(?P<why>Data processing error: .{1,200})"),
+            Line(b"Consistency check failed: ", rb"(?P<why>Consistency check failed: .{1,200})"),
+            Line(
+                b"while downloading using `hf_transfer`",
+                rb"(?P<why>An error occurred while downloading using `hf_transfer`)",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
         "model_gated",
         Text("the model is gated at its hub[: {path}]", "模型在 hub 上需要申请授权[：{path}]"),
         Text(

@@ -115,6 +115,21 @@ CAUSES = (
         ),
     ),
     Cause(
+        "permission_denied",
+        Text("the library {name} may not be read", "没有权限读取库 {name}"),
+        Text(
+            "check the mode and owner of it and of the directories above it, for the user who starts the server: under /root "
+            "only root may read it",
+            "检查它及其上级目录的权限和所有者（对启动服务的用户）：/root 下的文件只有 root 能读取",
+        ),
+        (
+            Line(
+                b"cannot open shared object file: Permission denied",
+                rb"(?:[\w./+-]+: error while loading shared libraries: )?(?P<name>[\w./+-]+\.so[\w.]*): cannot open shared object file: Permission denied",
+            ),
+        ),
+    ),
+    Cause(
         "library_missing",
         Text("the library {name} is missing", "缺少库 {name}"),
         Text(
@@ -263,6 +278,10 @@ CAUSES = (
             Line(
                 b"error: ",
                 rb"(?:error: )?(?P<message>(?:invalid argument: |unexpected argument '|the argument '|invalid value '|unknown argument: |expected value for argument).{0,250})",
+            ),
+            Line(
+                b"got an unexpected keyword argument",
+                rb"(?P<message>\w*(?:EngineArgs|ServerArgs|EngineConfig)\.__init__\(\) got an unexpected keyword argument '[^']{1,80}')",
             ),
             Line(b"while handling argument", rb"(?:error )?while handling argument (?P<message>\"-.{0,250})"),
         ),
