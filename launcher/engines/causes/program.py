@@ -853,11 +853,11 @@ CAUSES = (
     Cause(
         "bad_arguments",
         Text("the arguments contradict each other or the model: {message}", "参数之间或与模型有冲突：{message}"),
-        Text("correct `args`", "修改 `args`"),
+        Text("correct `args`[: {advice}]", "修改 `args`[：{advice}]"),
         (
             Line(
                 b"Value error, ",
-                rb"Value error, (?!Model architectures .{1,200} failed to be)(?P<message>.{1,250}?)(?: \[type=value_error, |$)",
+                rb"Value error, (?!Model architectures .{1,200} failed to be)(?P<message>.{1,250}?(?:(?P<advice>Please (?:use|set|specify|add|remove|choose|pass) [^\[]{3,150}?))?)(?: \[type=value_error, |$)",
             ),
         ),
         Rank.GENERAL,

@@ -17,6 +17,10 @@ CAUSES = (
             ),
             Line(b"Cannot provide a placement group", rb"(?P<why>Cannot provide a placement group of [^.]{0,120})"),
             Line(
+                b"placement group bundle index ",
+                rb"(?P<why>placement group bundle index \d{1,5} is invalid\. Valid placement group indexes: \d{1,5}-\d{1,5})",
+            ),
+            Line(
                 b"The number of required GPUs exceeds",
                 rb"(?P<why>The number of required GPUs exceeds the total number of available GPUs in the placement group)",
             ),

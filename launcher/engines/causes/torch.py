@@ -99,6 +99,23 @@ CAUSES = (
     ),
     Cause(
         "gpu_not_supported",
+        Text("DeepGEMM has no kernel for this GPU", "DeepGEMM 没有适用于该 GPU 的内核程序"),
+        Text(
+            "it is made for Hopper and Blackwell's data centre GPUs: choose another backend for these kernels if the engine has "
+            "one (VLLM_USE_DEEP_GEMM=0, SGLANG_ENABLE_JIT_DEEPGEMM=0, --attention-backend, --moe-backend), or another GPU or "
+            "model",
+            "它用于 Hopper 和 Blackwell 数据中心 GPU：如果引擎支持，为这些内核选择其他后端（VLLM_USE_DEEP_GEMM=0、"
+            "SGLANG_ENABLE_JIT_DEEPGEMM=0、--attention-backend、--moe-backend），或使用其他 GPU 或模型",
+        ),
+        (
+            Line(
+                b"Unsupported arch",
+                rb"(?:RuntimeError: )?Assertion error \(\S{1,200}:\d{1,6}\): .{0,80}Unsupported arch",
+            ),
+        ),
+    ),
+    Cause(
+        "gpu_not_supported",
         Text("this build has no code for this GPU", "当前程序没有适用于该 GPU 的代码"),
         Text(
             "use a build for its compute capability, or a newer GPU",

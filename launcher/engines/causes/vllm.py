@@ -587,6 +587,45 @@ CAUSES = (
         ),
     ),
     Cause(
+        "too_few_devices",
+        Text(
+            "the engine finds {found} devices, too few for its parallel sizes ({wanted})",
+            "引擎只找到 {found} 个设备，不满足并行规模（{wanted}）",
+        ),
+        Text(
+            "lower --tensor-parallel-size (and data parallel size) to what the machine has, or give it more devices",
+            "将 --tensor-parallel-size（和 data parallel 的大小）减小到本机设备数，或提供更多设备",
+        ),
+        (
+            Line(
+                b" must be >= the product of mesh_shape ",
+                rb"Number of devices (?P<found>\d{1,6}) must be >= the product of mesh_shape \((?P<wanted>[\d, ]{1,40})\)",
+            ),
+            Line(
+                b"cannot reshape array of size ",
+                rb"cannot reshape array of size (?P<found>\d{1,4}) into shape \((?P<wanted>1,\d{1,4})\)",
+            ),
+        ),
+    ),
+    Cause(
+        "attention_backend",
+        Text(
+            "no attention backend can be used for this model on this GPU: {why}",
+            "该 GPU 上没有可用于此模型的注意力后端：{why}",
+        ),
+        Text(
+            "the line names each backend's reason: use a GPU that one of them supports, another data type of the KV cache "
+            "(--kv-cache-dtype), or a model without what they do not support",
+            "该行列出了各后端不可用的原因：使用其中之一支持的 GPU、其他 KV cache 数据类型（--kv-cache-dtype），或不需要该功能的模型",
+        ),
+        (
+            Line(
+                b"No valid attention backend",
+                rb"(?P<why>No valid attention backend found)[^.]{0,80}.{0,600}Reasons: \{.{0,1200}compute capability not supported",
+            ),
+        ),
+    ),
+    Cause(
         "attention_backend",
         Text("the attention backend cannot be used: {why}", "无法使用该注意力后端（attention backend）：{why}"),
         Text(
