@@ -313,7 +313,7 @@ class _Search:
             headline = failure.headline
             if failure.at > after and failure.exceptions:
                 candidate = self._of_traceback(failure)
-                if headline is not None and _ASIDE.match(headline.text):
+                if _is_aside(failure):
                     candidate = candidate._replace(
                         rank=min(candidate.rank + 1, max(candidate.rank, _ORDER[Rank.WEAK]))
                     )
@@ -416,14 +416,17 @@ class _Search:
     def _failed_for_good(self) -> bool:
         """Return whether a process of a server that never became ready printed nothing more after its traceback.
 
-        SGLang before 0.4 kills itself then; others hang, until the probe of their container ends them.
+        SGLang before 0.4 kills itself then; others hang, until the probe of their container ends them. After a
+        traceback that does not say whose it is, no process may have printed more.
         """
         if self._errors.alive_at >= 0:
             return False
+        anybody = max(self._errors.went_on_at.values(), default=-1)
         for failure in self._errors.tracebacks:
-            is_last = self._errors.went_on_at.get(failure.process, -1) < failure.at
-            if is_last and failure.exceptions and self._of_traceback(failure).rank <= _ORDER[Rank.GENERAL]:
-                return True
+            went_on_at = self._errors.went_on_at.get(failure.process, -1) if any(failure.process) else anybody
+            if went_on_at < failure.at and failure.exceptions and not _is_aside(failure):
+                if self._of_traceback(failure).rank <= _ORDER[Rank.GENERAL]:
+                    return True
         return False
 
     def death(self, end: End) -> Finding:
@@ -478,6 +481,11 @@ class _Search:
                 text = Text("the engine process died", "引擎进程意外退出")
                 return Finding("engine_died", KNOWN, text, UNSAID, [shown(one)], consequence=True)
         return None
+
+
+def _is_aside(failure: Failure) -> bool:
+    """Return whether a traceback ended a thread only, or nothing."""
+    return failure.headline is not None and _ASIDE.match(failure.headline.text) is not None
 
 
 def _may_name_cause(message: Message) -> bool:

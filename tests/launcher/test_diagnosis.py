@@ -630,3 +630,42 @@ def test_a_model_whose_module_was_not_imported_is_explained_by_why():
     found = diagnose(engines.load("sglang"), lines[1:], End(1))
     assert found is not None
     assert found.code == "architecture_not_supported"
+
+
+@pytest.mark.parametrize("end", [KILLED, End(143), End(137)])
+@pytest.mark.parametrize("whose", [b"", b"(APIServer pid=4469) ", b"(EngineCore pid=5223) "])
+def test_a_traceback_after_which_a_start_went_on_is_not_why_it_is_killed(whose, end):
+    started = (DATA / "vllm-logs" / "healthy-start.log").read_bytes().split(b"\n")[:60]
+    survived = [whose + line for line in (*FRAMES, b"ModuleNotFoundError: No module named 'flash_attn'")]
+    found = diagnose(VLLM, [*started[:10], *survived, *started[10:]], end)
+    assert found is not None
+    assert found.own_end
+    hung = diagnose(VLLM, [*started, *survived], end)
+    assert hung is not None
+    assert hung.code == "module_missing"
+
+
+def test_the_traceback_of_a_thread_is_named_only_if_nothing_else_is():
+    thread = [b"Exception in thread Thread-3 (_report_usage_worker):", *FRAMES]
+    lines = [*thread, b"PermissionError: [Errno 13] Permission denied: '/.config'", *FRAMES, b"ValueError: no kernel"]
+    assert code_and_text(diagnose(VLLM, lines, End(1))) == (UNRECOGNISED, "ValueError: no kernel")
+    found = diagnose(VLLM, lines[:5], End(1))
+    assert found is not None
+    assert found.code == "permission_denied"
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        b"0: ",
+        b"[1,0]<stderr>:",
+        b"12:00:07 web.1 > ",
+        b"[pod/vllm-0/main] ",
+        b"2024-11-18T16:43:45,496 [INFO ] W-9000-model_1.0-stdout MODEL_LOG - ",  # github.com/pytorch/serve/issues/3365
+    ],
+)
+def test_a_label_in_front_of_every_line_is_not_part_of_the_log(label):
+    lines = [label + line for line in (*FRAMES, NO_CACHE)]
+    found = diagnose(VLLM, lines, End(1))
+    assert found is not None
+    assert (found.code, found.evidence) == ("no_kv_cache_memory", [(label + NO_CACHE).decode()])
