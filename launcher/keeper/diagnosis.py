@@ -424,9 +424,9 @@ class _Search:
         anybody = max(self._errors.went_on_at.values(), default=-1)
         for failure in self._errors.tracebacks:
             went_on_at = self._errors.went_on_at.get(failure.process, -1) if any(failure.process) else anybody
-            if went_on_at < failure.at and failure.exceptions and not _is_aside(failure):
-                if self._of_traceback(failure).rank <= _ORDER[Rank.GENERAL]:
-                    return True
+            ended_it = went_on_at < failure.at and failure.exceptions and not _is_aside(failure)
+            if ended_it and self._of_traceback(failure).rank <= _ORDER[Rank.GENERAL]:
+                return True
         return False
 
     def death(self, end: End) -> Finding:

@@ -661,7 +661,8 @@ def test_the_traceback_of_a_thread_is_named_only_if_nothing_else_is():
         b"[1,0]<stderr>:",
         b"12:00:07 web.1 > ",
         b"[pod/vllm-0/main] ",
-        b"2024-11-18T16:43:45,496 [INFO ] W-9000-model_1.0-stdout MODEL_LOG - ",  # github.com/pytorch/serve/issues/3365
+        # TorchServe: https://github.com/pytorch/serve/issues/3365
+        b"2024-11-18T16:43:45,496 [INFO ] W-9000-model_1.0-stdout MODEL_LOG - ",
     ],
 )
 def test_a_label_in_front_of_every_line_is_not_part_of_the_log(label):
