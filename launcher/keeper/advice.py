@@ -62,6 +62,14 @@ _QUANTIZATION = Text(
     "此处无法使用该量化方式：使用其他量化版本的模型、其他后端、"
     "更小的张量并行（tensor parallel）规模，或换一个引擎版本",
 )
+_ROPE = re.compile(r"\brope_|_ROPE_|\bROPE_|'original_max_position_embeddings'")
+_ROPE_VERSIONS = Text(
+    "the rope settings of the model's config.json are read by another version than they are written for "
+    "(Transformers 5 has them in rope_parameters): install the Transformers that model and engine ask for, or update "
+    "the engine",
+    "模型 config.json 中的 rope 设置与读取它的版本不匹配（Transformers 5 将其放在 rope_parameters 中）："
+    "安装模型和引擎要求的 Transformers，或升级引擎",
+)
 _COMPILE = Text(
     "torch.compile failed: start without it (vLLM: `--enforce-eager`; SGLang: without `--enable-torch-compile`), or "
     "install the PyTorch and Triton that the engine asks for",
@@ -153,12 +161,13 @@ def is_fault(message: str) -> bool:
     return _FAULT.match(message) is not None and _FOR_USERS.search(message) is None
 
 
-def hint(messages: Sequence[str], raised: str = "") -> Text:
+def hint(messages: Sequence[str], raised: str = "", code: str = "") -> Text:
     """Return what to do about an exception that no table knows.
 
     Args:
         messages: the lines of its message, without headers.
         raised: the frame that raised it; empty if the log does not have it.
+        code: the line of code of this frame; empty if the log does not have it.
 
     """
     first = messages[0]
@@ -167,6 +176,8 @@ def hint(messages: Sequence[str], raised: str = "") -> Text:
         return _COMPILE
     if len(messages) > 1 and _ASSERTED_QUANTIZATION.match(messages[1]):
         return _QUANTIZATION
+    if is_fault(first) and _ROPE.search(f"{first} {code}"):
+        return _ROPE_VERSIONS
     if is_fault(first) or _MISMATCHED_CALL.search(first):
         kind = first.partition(":")[0]
         if place is _WEIGHTS and kind == "KeyError":

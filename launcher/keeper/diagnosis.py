@@ -98,6 +98,8 @@ _RUNTIME_FAILURE = re.compile(
     rb"|NCCL WARN .{0,200}(?:\bfailed\b|\brefused\b|[Tt]imed out|No route to host|[Ee]rror\b)"
 )
 """NCCL's own line of the call that failed, which the exception only refers to."""
+_NO_EXTENSION = b"Failed to import from vllm._C with "
+"""vLLM's compiled part cannot be loaded: its build is for another platform than this machine's."""
 _CUDA_WARNING = b"UserWarning: CUDA initialization: "
 _PRINTED = re.compile(rb"[\w./+-]{1,300}\.so[\w.]*: undefined symbol: ")
 """The loader's words on a line of their own: a package, as bitsandbytes, printed them and goes on."""
@@ -278,6 +280,8 @@ class _Search:
         if found.code not in _NO_DEVICE and "cuda.is_available()" not in found.text.en:
             return None
         for message in self._errors.messages:
+            if message.at < first.at and message.text.startswith(_NO_EXTENSION):
+                return found._replace(evidence=[shown(message), *found.evidence])
             if message.at < first.at and message.level == "warning" and (at := message.text.find(_CUDA_WARNING)) >= 0:
                 said = message._replace(text=message.text[at + len(_CUDA_WARNING) :])
                 why = cause_match.match(self._table, said)
@@ -325,7 +329,7 @@ class _Search:
                 yield Candidate(failure.at, 3, partial(unrecognised, failure.said))
         for failure in self._errors.lines:
             if failure.at > after and failure.at not in known_at:
-                yield Candidate(failure.at, 3, partial(unrecognised, failure.exceptions[0], failure.raised[0]))
+                yield Candidate(failure.at, 3, self._unknown(failure.exceptions[0], failure.raised[0]))
 
     def _rank(self, found: Matched, message: Message) -> int:
         """Return the rank of a message that names a known cause."""
@@ -354,11 +358,15 @@ class _Search:
                     return Candidate(failure.at, _ORDER[rank], partial(self._known, found, exception))
         for exception, found, raised in zip(exceptions, matches, failure.raised[::-1], strict=True):
             if found is None:
-                return Candidate(failure.at, 1, partial(unrecognised, exception, raised))
+                return Candidate(failure.at, 1, self._unknown(exception, raised))
         assert matches[-1] is not None
         if failure.headline is not None and _EXITED.match(failure.exceptions[-1][0].text):
             return Candidate(failure.headline.at, 1, partial(unrecognised, [failure.headline]))
         return Candidate(failure.at, self._rank(matches[-1], exceptions[-1][0]), partial(self._known, matches[-1]))
+
+    def _unknown(self, exception: list[Message], raised: Message | None) -> Callable[[], Finding]:
+        code = self._errors.code.get(raised.at) if raised is not None else None
+        return partial(unrecognised, exception, raised, code)
 
     def _known(self, found: Matched, exception: Sequence[Message] = ()) -> Finding:
         """Return the finding for a known cause. exception: the lines of the one whose message names it."""

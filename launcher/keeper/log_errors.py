@@ -148,6 +148,9 @@ class LogErrors(NamedTuple):
     went_on_at: dict[tuple[bytes | None, bytes | None], int]
     """By a process's name and pid: the number of its last line of level info or debug."""
 
+    code: dict[int, Message]
+    """By the number of a frame's line: the line of code that stands under it."""
+
     def texts(self) -> Iterator[bytes]:
         """Yield the texts of all lines that may name a cause."""
         for message in self.messages:
@@ -160,7 +163,7 @@ class LogErrors(NamedTuple):
 
 def read_errors(lines: Iterable[bytes]) -> LogErrors:
     """Read the lines of a log: texts, without stamp and prefix."""
-    found = LogErrors([], [], [], [], -1, [], [], [], -1, -1, -1, {})
+    found = LogErrors([], [], [], [], -1, [], [], [], -1, -1, -1, {}, {})
     reader = _Reader(found)
     at = -1
     printed = _dedented(list(lines))
@@ -419,7 +422,11 @@ class _Reader:
             if not _LIBRARY.search(message.text):
                 self._callers[id(failure)] = message
             self._assertions.pop(id(failure), None)
-        elif message.text.lstrip().startswith(b"assert "):
+            return
+        frame = self._frames.get(id(failure))
+        if frame is not None and message.at == frame.at + 1:
+            self.found.code[frame.at] = message
+        if message.text.lstrip().startswith(b"assert "):
             self._assertions[id(failure)] = message
 
     def _where(self, failure: Failure) -> tuple[list[Message], Message | None]:

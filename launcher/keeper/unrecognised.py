@@ -25,8 +25,15 @@ _BOILERPLATE = re.compile(
 """What PyTorch appends to its messages, whatever they are about."""
 
 
-def unrecognised(messages: list[Message], raised: Message | None = None) -> Finding:
-    """Return the finding for an error: the lines of its message and, of an exception, the frame that raised it."""
+def unrecognised(messages: list[Message], raised: Message | None = None, code: Message | None = None) -> Finding:
+    """Return the finding for an error: the lines of its message.
+
+    Args:
+        messages: the lines of its message.
+        raised: of an exception, the frame that raised it.
+        code: the line of code of this frame.
+
+    """
     if len(messages) > 1 and _RAISED.search(_plain(messages[0])):
         messages = messages[1:]
     text, further = _plain(messages[0]), messages[1:]
@@ -44,8 +51,9 @@ def unrecognised(messages: list[Message], raised: Message | None = None) -> Find
     said = [message for message in messages if _plain(message) and not _BOILERPLATE.match(message.text)]
     evidence = [shown(message) for message in _most_telling(said)]
     if raised is not None and advice.is_fault(_plain(messages[0])) and not _BARE_NAME.match(_plain(messages[0])):
-        evidence.insert(1, shown(raised))
-    hint = advice.hint([_plain(message) for message in messages], _plain(raised) if raised is not None else "")
+        evidence[1:1] = [shown(raised), *([shown(code)] if code is not None else [])]
+    frame, line = (_plain(one) if one is not None else "" for one in (raised, code))
+    hint = advice.hint([_plain(message) for message in messages], frame, line)
     return Finding(UNRECOGNISED, UNRECOGNISED, Text(text, text), hint, evidence[:EVIDENCE_LINES_MAX])
 
 

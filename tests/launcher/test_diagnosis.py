@@ -184,7 +184,7 @@ def test_a_fault_of_the_program_is_shown_with_the_programs_own_frame():
     ]
     found = diagnose(VLLM, lines)
     assert found is not None
-    assert found.evidence == [lines[5].decode(), lines[1].decode()]
+    assert found.evidence == [lines[5].decode(), lines[1].decode(), lines[2].decode()]
     assert "a fault of the program at vllm/v1/worker/gpu_worker.py:31" in found.hint.en
 
 
