@@ -41,6 +41,11 @@ def check_id(name: str, value: str) -> str:
     )
 
 
+def is_id(value: str) -> bool:
+    """Return whether value has the syntax of a traceId or instanceId."""
+    return _ID.fullmatch(value) is not None
+
+
 def is_launch_id(value: str) -> bool:
     """Return whether value has the syntax of a launchId (check before use in a path)."""
     return _LAUNCH_ID.fullmatch(value) is not None

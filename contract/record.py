@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, cast, get_args, get_origin, is_typeddict
 
+from tracetail.contract.identity import is_id
 from tracetail.contract.owned_files import is_ours, open_owned, owner_of, read_with_owner, replace_file
 from tracetail.contract.processes import ProcessRef, is_alive
 
@@ -272,6 +273,11 @@ class LaunchDir:
         for name in [name for name, fits in _FITS.items() if name in record and not fits(record[name])]:
             if record.pop(name) is not None:  # null means absent
                 raise RecordError(f"{self.record_path} is not a launch record: its {name} has another type")
+        if record.get("launchId", self.launch_id) != self.launch_id:
+            raise RecordError(f"{self.record_path} is not a launch record: its launchId is not {self.launch_id}")
+        for name in ("traceId", "instanceId"):
+            if name in record and not is_id(record[name]):
+                raise RecordError(f"{self.record_path} is not a launch record: its {name} is not valid")
         if b"\\u" in data and not _is_text(record):
             raise RecordError(f"{self.record_path} is not a launch record: it has characters that are no text")
         return cast("Record", record), owner

@@ -185,6 +185,8 @@ TEXTS = {
     "{} is not a launch record: it has no schema number": "{0} 不是启动记录：没有 schema 编号",
     "{} is not a launch record: it is too large": "{0} 不是启动记录：文件过大",
     "{} is not a launch record: its {} has another type": "{0} 不是启动记录：{1} 的类型不对",
+    "{} is not a launch record: its launchId is not {}": "{0} 不是启动记录：launchId 不是 {1}",
+    "{} is not a launch record: its {} is not valid": "{0} 不是启动记录：{1} 无效",
     "{} is not a launch record: it has characters that are no text": "{0} 不是启动记录：含有不是文本的字符",
     "{} is not valid JSON: {}": "{0} 不是有效的 JSON：{1}",
     # Configuration

@@ -79,7 +79,7 @@ def test_what_a_record_says_of_a_launch_does_not_control_the_terminal(tmp_path, 
     monkeypatch.setenv("TRACETAIL_LOKI_URL", "http://127.0.0.1:9")
     monkeypatch.chdir(tmp_path)
     forged = "\x1b]0;title\x07\x1b[2J\x9b31m"
-    texts = dict.fromkeys(("service", "modelName", "engine", "host", "traceId", "logFile"), f"m{forged}")
+    texts = dict.fromkeys(("service", "modelName", "engine", "host", "logFile"), f"m{forged}")
     segment = tmp_path / "logs" / f"m{forged}.log"
     segment.parent.mkdir()
     segment.write_text("")

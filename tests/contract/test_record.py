@@ -154,6 +154,10 @@ def test_a_process_is_known_by_more_than_its_pid():
         ("segments", ["a", 5]),
         ("port", "80"),
         ("modelName", "\ud800"),
+        ("launchId", "x/../../../../etc"),  # `tracetail bundle` names a file and the members of the archive by it
+        ("launchId", "20261122T120000-bbbbbb"),
+        ("traceId", "t\x1b[2J"),
+        ("instanceId", "../i"),
     ],
 )
 def test_a_record_that_another_user_has_made_up_stops_nobodys_list(launch, name, value):
