@@ -55,6 +55,7 @@ _OF_CURRENT = rf"{_TAI64N}\.[su]"
 """Old files of multilog, s6-log and svlogd, whose log is called `current`."""
 _CLOCK_TICK_NS = 20_000_000
 """The times of files are those of the last tick of the kernel's clock."""
+_SECOND_NS = 1_000_000_000
 _NUMBERED = re.compile(rf"\.(\d{{1,4}})(?:{'|'.join(map(re.escape, ENDINGS))})?$")
 _NUMBER = re.compile(r"\d+")
 _VARIES = re.compile(rf"{_TAI64N}|\d+")
@@ -161,8 +162,8 @@ def find_missed(
         rows: all files that were seen. They are recognised by their content: an inode is soon used again.
         opened: device and inode of those that are open.
         opener: opens a file.
-        created_since_ns: only files that were created since then. When the content of a compressed one was, is not
-            known: there was no file at path then, so it is what was written there since, if it was changed since.
+        created_since_ns: only files that were created since then, or, where that is not known (compressed; FUSE),
+            changed since: there was no file at path then.
         before: only files that were rotated away before this one; None for any.
         rotated: where files from this path were found. Others are looked for there, and by names like theirs.
 
@@ -181,7 +182,7 @@ def find_missed(
     doubtful = {file for file, _ in candidates if _is_doubtful(file, path)} | set(_named_like(path, rotated))
 
     def is_meant(status: os.stat_result, age: tuple[int, int]) -> bool:
-        is_new = status.st_mtime_ns >= since and (until is None or age < until)
+        is_new = _changed_by_ns(status) >= since and (until is None or age < until)
         is_known = (status.st_dev, status.st_ino, status.st_mtime_ns) in known
         return is_new and not is_known and (status.st_dev, status.st_ino) not in opened
 
@@ -198,13 +199,20 @@ def find_missed(
             raise BeingRotatedError(candidate)
         if reader is None:
             continue
-        is_young = not created_since_ns or (reader.birth_time_ns() or 0) >= created_since_ns - _CLOCK_TICK_NS
+        born_ns = reader.birth_time_ns() if created_since_ns else None
+        is_young = born_ns is None or born_ns >= created_since_ns - _CLOCK_TICK_NS
         is_copy = opener.has_all_of(reader) or opener.was_read(reader) or any(_is_copy(reader, row) for row in rows)
         is_meant_here = reader.size and is_young and opener.is_free(reader) and not is_copy
         if is_meant_here and (candidate not in doubtful or was_between(reader, status)):
             yield reader, status
         else:
             reader.close()
+
+
+def _changed_by_ns(status: os.stat_result) -> int:
+    """Return when a file was changed last, at the latest: some file systems know the second only (sshfs)."""
+    changed_ns = status.st_mtime_ns
+    return changed_ns if changed_ns % _SECOND_NS else changed_ns + _SECOND_NS
 
 
 def _by_age(path: Path, last: FileRow, rotated: Collection[Path]) -> list[tuple[Path, os.stat_result]]:
