@@ -18,7 +18,8 @@ _ADVICE = re.compile(
 """The sentence of an error message that says what to do."""
 _FAULT = re.compile(
     r"(?:[A-Za-z_][\w.]*\.)?(?:(?:Attribute|Type|Name|UnboundLocal|Index|Key|ZeroDivision|Recursion)Error\b"
-    r"|AssertionError$|ValueError: (?:(?:too many|not enough) values to unpack|input tensor must be the same size)"
+    r"|AssertionError$|ValueError: (?:(?:too many|not enough) values to unpack|input tensor must be the same size"
+    r"|could not broadcast |operands could not be broadcast )"
     r"|RuntimeError: (?:The size of tensor a|mat1 and mat2|shape '\[|view size is not compatible|split_with_sizes "
     r"|Sizes of tensors must match|The expanded size of the tensor|Tensors must have same number of dimensions"
     r"|expected scalar type|expected mat1 and mat2|Expected all tensors to be on the same device|shape mismatch: "

@@ -74,6 +74,8 @@ _LIBRARY = re.compile(
 )
 _BARE = re.compile(rb"[A-Za-z_][\w.]*[ \t\r]*$")
 """An exception without a message."""
+_BAR = re.compile(rb".{0,400}?%\|[^\]]{0,300}\d(?:it/s|s/it)\](?=[A-Za-z(\[])")
+"""A progress bar, behind which something was printed."""
 _LABEL_MAX = 240
 _LABELLED_FRAME = re.compile(rb"(?P<label>[^\"]{1,200}?[^\"\s|] ?)  File \"[^\"]{1,500}\", line \d")
 _DIGITS_OR_STREAM = re.compile(rb"\d+|stdout|stderr")
@@ -169,7 +171,7 @@ def read_errors(lines: Iterable[bytes]) -> LogErrors:
     printed = _dedented(list(lines))
     label = _unknown_label(printed)
     for at, line in enumerate(printed):
-        labelled = label.match(line) if label is not None else None
+        labelled = (label.match(line) if label is not None else None) or _BAR.match(line)
         for parsed, shown in _parse(line[labelled.end() :] if labelled else line):
             reader.add(at, parsed, line[:LINE_MAX_BYTES] if labelled else shown)
     explained = set(map(id, reader.explained))
@@ -403,9 +405,7 @@ class _Reader:
             self._headline = None
         if part == Part.LINK:
             self._linked.add(id(failure))
-        elif part == Part.EXCEPTION or (
-            part == Part.FRAME and b"|" in message.text and _EXCEPTION.match(message.text)
-        ):
+        elif part == Part.EXCEPTION or (part == Part.FRAME and self._is_indented_exception(failure, message.text)):
             where, frame = self._where(failure)
             failure.exceptions.append([message, *where] if _BARE.match(message.text.strip()) else [message])
             failure.raised.append(frame)
@@ -414,6 +414,13 @@ class _Reader:
             failure.exceptions[-1].append(message)
         elif part == Part.FRAME:
             self._frame(failure, message)
+
+    def _is_indented_exception(self, failure: Failure, text: bytes) -> bool:
+        """Return whether a line among frames is an exception: of a group, or of a traceback that was indented."""
+        if _EXCEPTION.match(text) is None:
+            return False
+        frame = self._frames.get(id(failure))
+        return b"|" in text or (frame is not None and _indent(text) < _indent(frame.text))
 
     def _frame(self, failure: Failure, message: Message) -> None:
         """Keep the last frame of a traceback, and what it asserts."""
@@ -488,6 +495,10 @@ def _is_error(message: Message, text: bytes) -> bool:
     if message.level is None:
         return _ERROR_START.match(text) is not None
     return message.level in ("error", "critical") and not WENT_ON.match(text)
+
+
+def _indent(text: bytes) -> int:
+    return len(text) - len(text.lstrip())
 
 
 def _is_of_record(line: EngineLine) -> bool:

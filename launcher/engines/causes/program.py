@@ -78,6 +78,21 @@ CAUSES = (
         ),
     ),
     Cause(
+        "import_failed",
+        Text("the installed {package} has no module {name}", "已安装的 {package} 中没有模块 {name}"),
+        Text(
+            "it is another version than the code asks for that imports it: install those that belong together (the frames above "
+            "show who imports it)",
+            "它的版本与导入它的代码要求的不同：安装相互匹配的版本（其上的调用栈显示是谁导入它）",
+        ),
+        (
+            Line(
+                b"No module named",
+                rb"(?:(?<=ModuleNotFoundError: )|(?<=ImportError: ))No module named '(?P<name>(?P<package>\w+)\.[\w.]+)'(?!; ')",
+            ),
+        ),  # of a package that is not there at all, Python names the package alone
+    ),
+    Cause(
         "module_missing",
         Text("this Python has no module {name}", "这个 Python 没有模块 {name}"),
         Text(
@@ -173,6 +188,22 @@ CAUSES = (
             "它是为其他版本的 PyTorch、CUDA 或 CANN 编译的：安装相互匹配的版本，并检查 LD_LIBRARY_PATH 中是否有同名库",
         ),
         (Line(b"undefined symbol: ", rb"(?P<name>/?[\w./+-]+\.so[\w.]*): undefined symbol: (?P<symbol>\w+)"),),
+    ),
+    Cause(
+        "library_too_old",
+        Text("{name} needs {symbol}, which {library} does not have", "{name} 需要 {symbol}，但 {library} 中没有"),
+        Text(
+            "the library that is loaded is older than the one it was built with: install the version that it asks for, and look "
+            "for another copy of it in LD_LIBRARY_PATH",
+            "加载的库比编译时使用的旧：安装所需的版本，并检查 LD_LIBRARY_PATH 中是否有同名库",
+        ),
+        (
+            Line(
+                b" with link time reference",
+                rb"(?P<name>/?[\w./+-]+\.so[\w.]*): symbol (?P<symbol>\w+),? version \S+ not defined in file (?P<library>\S+) "
+                rb"with link time reference",
+            ),
+        ),
     ),
     Cause(
         "library_broken",
