@@ -1,5 +1,6 @@
 """Invalid input and damaged state: a clear message, the other logs are shipped, nothing is lost that can be kept."""
 
+import json
 import os
 import random
 import resource
@@ -192,7 +193,7 @@ async def test_a_record_that_cannot_be_read_does_not_stop_the_others(
     broken = Launch(state_dir, 1)
     broken.dir.record_path.write_text('{"schema": 1, "launchId": ')
     poor = Launch(state_dir, 4)
-    poor.dir.record_path.write_text('{"schema": 1, "launchId": "x"}')
+    poor.dir.record_path.write_text(json.dumps({"schema": 1, "launchId": poor.dir.launch_id}))
     newer = Launch(state_dir, 2)
     newer.dir.record_path.write_text('{"schema": 9}')
     deep = Launch(state_dir, 5)
