@@ -74,6 +74,7 @@ _LIBRARY = re.compile(
 )
 _BARE = re.compile(rb"[A-Za-z_][\w.]*[ \t\r]*$")
 """An exception without a message."""
+_BAR_MARK = b"%|"
 _BAR = re.compile(rb".{0,400}?%\|[^\]]{0,300}\d(?:it/s|s/it)\](?=[A-Za-z(\[])")
 """A progress bar, behind which something was printed."""
 _LABEL_MAX = 240
@@ -171,7 +172,9 @@ def read_errors(lines: Iterable[bytes]) -> LogErrors:
     printed = _dedented(list(lines))
     label = _unknown_label(printed)
     for at, line in enumerate(printed):
-        labelled = (label.match(line) if label is not None else None) or _BAR.match(line)
+        labelled = label.match(line) if label is not None else None
+        if labelled is None and _BAR_MARK in line:
+            labelled = _BAR.match(line)
         for parsed, shown in _parse(line[labelled.end() :] if labelled else line):
             reader.add(at, parsed, line[:LINE_MAX_BYTES] if labelled else shown)
     explained = set(map(id, reader.explained))
