@@ -47,6 +47,7 @@ COMING_MAX = 16
 CLOCK_TICK_NS = 5_000_000
 """The times of files are those of the last tick of the kernel's clock."""
 _UNKNOWN = "what was written after this is not known"
+_REPLACED = "replaced, while it was not open, by a file that begins with the same; whether that is a copy is not known"
 
 
 class _Coming(NamedTuple):
@@ -384,7 +385,11 @@ class FileSource(Source):
     def _go_on_with(self, reader: FileReader, row: FileRow) -> None:
         """Read on in the file of a row, or in its copy, which is known as that from now on."""
         if reader.packed is None and (reader.device, reader.inode) != (row.device, row.inode):
-            self._mark_done(row)
+            born_ns = reader.birth_time_ns()
+            if reader.path == self.path and born_ns is not None and born_ns > row.seen_ns:
+                self._add_gap(row, row.position, _REPLACED)
+            else:
+                self._mark_done(row)
             row = self._add_row(reader, row)
         self._here.hold(reader, row, settled=True)
 

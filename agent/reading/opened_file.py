@@ -123,8 +123,12 @@ class OpenedFile:
         return self.left_at > 0 and not self.drained and waits
 
     def has_lingered(self, now: float) -> bool:
-        """Return whether it need not stay open any longer: it left the path, and its writer seems to be done."""
-        return self.drained and (self.reader.packed is not None or self.quiet_seconds(now) > LINGER_SECONDS)
+        """Return whether it need not stay open any longer: it left the path, and its writer seems to be done.
+
+        Nobody writes to one that was compressed.
+        """
+        is_shipped = self.reader.packed is not None and self.row.position >= self.reader.size
+        return self.drained and (is_shipped or self.quiet_seconds(now) > LINGER_SECONDS)
 
     def has_settled(self, now: float) -> bool:
         """Return whether the bytes before the position have been missing for so long that it was written anew."""

@@ -134,6 +134,26 @@ def test_a_file_deleted_and_made_again_with_the_same_lines_is_read_again(
     assert follower.follow().lines == ["start", "ready", "start", "ready", "more"]
 
 
+@pytest.mark.parametrize("born", [1, 1 << 63], ids=["before", "since"])
+def test_a_file_made_again_with_the_same_lines_while_the_agent_was_down_is_a_gap(
+    follow, path: Path, monkeypatch: pytest.MonkeyPatch, born: int
+) -> None:
+    # A server that prints no times was started again, or somebody has saved or restored its log: nobody can say.
+    follower = follow("start", "ready")
+    follower.stop()
+    content = path.read_text()
+    kept = path.rename(path.with_name("kept"))  # so that its inode is not used again
+    path.write_text(content + "more\n")
+    kept.unlink()
+    monkeypatch.setattr("tracetail.agent.reading.reader.birth_time_ns", lambda descriptor: born)
+    assert follower.start().follow().lines == ["start", "ready", "more"]
+    assert len(follower.gaps) == (born > 1)
+    assert all("begins with the same" in reason for reason in reasons(follower))
+    follower.stop()
+    assert follower.start().follow().lines == ["start", "ready", "more"]
+    assert len(follower.gaps) == (born > 1)
+
+
 def test_a_rotation_to_a_file_with_the_same_beginning_is_read_whole(follow, path: Path, tmp_path: Path) -> None:
     banner = numbered("banner", 30)
     follower = follow(*banner)
