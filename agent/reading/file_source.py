@@ -47,7 +47,9 @@ COMING_MAX = 16
 CLOCK_TICK_NS = 5_000_000
 """The times of files are those of the last tick of the kernel's clock."""
 _UNKNOWN = "what was written after this is not known"
-_REPLACED = "replaced, while it was not open, by a file that begins with the same; whether that is a copy is not known"
+_REPLACED = (
+    "replaced, while it was not open, by a file that begins with the same; whether that is a copy is not known"
+)
 
 
 class _Coming(NamedTuple):
@@ -94,8 +96,8 @@ class FileSource(Source):
         their turn; oldest first."""
         self._started = False
         """The files of the journal were found again."""
-        self._looks_before = False
-        """Files that were at the path before the first one that was seen there are looked for."""
+        self._looked_before = not listed_ns
+        """It was looked for files that were at the path before the first one that was seen there."""
         self._closed: os.stat_result | None = None
         """Of the file at the path when it was closed because it was read to its end."""
         self._others: tuple[int, int, int] | None = None
@@ -187,7 +189,7 @@ class FileSource(Source):
         return found
 
     def _poll(self) -> bool:
-        if not self._started or self._looks_before or self.gap or self._gaps:
+        if not self._started or self.gap or self._gaps:
             return True
         now = time.monotonic()
         at_path = self._here.status()
@@ -274,10 +276,9 @@ class FileSource(Source):
         if not self._started:
             self._resume("gone while the agent was down")
             self._started = True
+            self._looked_before = self._looked_before or bool(self.files)
         self._next_gap()
         while self.gap is None:
-            if self._looks_before:
-                self._add_never_seen()
             block, then = self._read_files()
             if block is not None:
                 return block
@@ -413,6 +414,8 @@ class FileSource(Source):
         left = [file for file in self._here.files if file.left_at]
         later = [file.reader for file in itertools.dropwhile(lambda file: file.row is not last, left)][1:]
         before = next(iter([*later, *(coming.reader for coming in self._coming)]), None)
+        if created_since_ns:
+            before = None  # all of them were
         for _ in range(rotation.LOOKS_MAX):
             room = COMING_MAX - waiting - len(self._here.files) + count
             opened = self._here.identities() | self._coming_identities()
@@ -484,7 +487,11 @@ class FileSource(Source):
             self._others = (reader.device, reader.inode, reader.size)
             reader.close()
             return bool(self._coming)
-        self._looks_before = self._listed_ns > 0 and not self.files
+        if not self._looked_before:
+            self._coming.insert(0, _Coming(reader, seen_ns, created))
+            self._open_files.open += 1
+            self._add_never_seen()
+            return True
         row = self._saved_anew(reader, created=created) or self._add_row(reader, begin)
         row.seen_ns = min(row.seen_ns, seen_ns)
         reader.position = row.position
@@ -494,11 +501,12 @@ class FileSource(Source):
     def _add_never_seen(self) -> None:
         """Add files that were created at the path, and rotated away, before it was seen for the first time.
 
-        Only files that were written since what there is was listed last: older ones are history.
+        Only files that were written since what there is was listed last: older ones are history. Raises
+        BeingRotatedError.
         """
         since = FileRow(self.key, 0, 0, b"", seen_ns=self._listed_ns)
         self._add_missed(since, created_since_ns=self._listed_ns)
-        self._looks_before = False
+        self._looked_before = True
 
     def _saved_anew(self, reader: FileReader, *, created: bool) -> FileRow | None:
         """Return the row of a file that replaces the one read last, and begins with all that was read of that."""

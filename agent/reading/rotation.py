@@ -170,7 +170,9 @@ def find_missed(
     Raises BeingRotatedError: there may be others than those that were returned.
 
     """
-    until = _age(before.status(), Path(before.real_path())) if before else None
+    until = None
+    if before and not _is_still_at(path, before.status()):  # otherwise all of them, however late they were compressed
+        until = _age(before.status(), Path(before.real_path()))
     known = {(row.device, row.inode, row.seen_ns) for row in rows}
     """A packed one that was found is not unpacked again."""
 

@@ -580,6 +580,51 @@ def test_what_was_compressed_while_the_agent_was_down_is_read_by_one_of_the_sour
     assert sorted(first.lines + second.lines) == [f"of {number}" for number in range(4)]
 
 
+def test_what_is_compressed_after_the_next_file_was_created_is_read_though_that_stays_empty(
+    follow, path: Path, tmp_path: Path
+) -> None:
+    # log4j2 compresses in a thread. The last lines before a quiet time were lost without a gap.
+    follower = follow("one")
+    path.rename(tmp_path / "app-1.log")
+    (tmp_path / "app-2.log.gz").write_bytes(gzip.compress(b"two\n"))
+    path.touch()
+    earlier = time.time() - 1
+    os.utime(path, (earlier, earlier))
+    follower.source.hold_what_is_there(created=True)
+    assert follower.follow().lines == ["one", "two"]
+    append(path, "three")
+    assert follower.follow().lines == ["one", "two", "three"]
+
+
+def test_files_from_before_a_path_was_seen_come_in_order_though_one_of_them_is_being_compressed(
+    clock: Clock, path: Path, tmp_path: Path
+) -> None:
+    # log4j2: while it is not known whether app-2.log is another program's log, app.log is rotated. Its lines came
+    # before the others, and those were lost when the agent was killed then.
+    def pack(name: str) -> None:
+        log = tmp_path / name
+        log.with_name(f"{name}.gz").write_bytes(gzip.compress(log.read_bytes()))
+        log.unlink()
+
+    def write(number: int) -> None:
+        append(path, f"of {number}")
+        path.rename(tmp_path / f"app-{number}.log")
+
+    listed_ns = time.time_ns()
+    write(1)
+    pack("app-1.log")
+    write(2)
+    append(path, "of 3")
+    follower = Follower(path, clock, listed_ns=listed_ns)
+    with pytest.raises(rotation.BeingRotatedError):
+        follower.follow()
+    pack("app-2.log")
+    path.rename(tmp_path / "app-3.log")
+    append(path, "of 4")
+    assert follower.follow().lines == ["of 1", "of 2", "of 3", "of 4"]
+    follower.source.close()
+
+
 @pytest.mark.parametrize("shipped", ["all", "one block"])
 def test_a_compressed_file_that_was_found_is_found_again_when_the_agent_is_killed_then(
     follow, tmp_path: Path, shipped: str
