@@ -75,11 +75,17 @@ def check_bind(part: str, host: str, *, has_secret: bool, secret_setting: str) -
         )
 
 
-def needs_secret(server: str, path: str) -> str:
-    """Return why a request without the secret is refused (401), and where the secret lies. server: its subject."""
+def needs_secret(server: str, setting: str) -> str:
+    """Return why a request without the secret is refused (401). It names no path of the machine: anyone may ask.
+
+    Args:
+        server: its subject.
+        setting: the setting that names the secret's file.
+
+    """
     return (
-        f"{server} requires its secret, which is in {path}: send it as Authorization: Bearer, for instance with "
-        f'curl -H "Authorization: Bearer $(cat {path})"'
+        f"{server} requires its secret: send Authorization: Bearer <secret>, the line in the file of {setting}; "
+        "where that is not set, in the file `secret` of the state directory"
     )
 
 

@@ -33,7 +33,7 @@ def make_app(metrics: Metrics | None, status: Callable[[], dict[str, Any]], secr
                 log.error("%s", error)  # noqa: TRY400  (a traceback would add nothing)
                 return _error(503, "secret_unreadable", "the agent cannot read its own secret: see its log")
             if not has_bearer(request.headers.get(AUTHORIZATION), secret):
-                return _error(401, "unauthorized", access.needs_secret("the agent", secret_file))
+                return _error(401, "unauthorized", access.needs_secret("the agent", "agent.secret_file"))
         elif reason := access.refusal(request.headers.get("Host"), request.headers.keys()):
             return _error(403, "forbidden", reason)
         response = await handler(request)

@@ -136,7 +136,7 @@ class Keys:
 
     def _how_to_ask(self) -> str:
         if self._shared.path and not self.configured:
-            return needs_secret("the panel", self._shared.path) + ", or a token that `tracetail token` prints"
+            return needs_secret("the panel", "panel.admin_key_file") + "; or a token that `tracetail token` prints"
         return "send a token: Authorization: Bearer …"
 
     def _verified(self, token: str) -> Grant:

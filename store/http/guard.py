@@ -51,7 +51,7 @@ class Guard:
             return page or refusal(headers.get("Host"), headers)
         if request.path == "/ready" or has_bearer(headers.get(AUTHORIZATION), secret):
             return None
-        return needs_secret("this store", self._secret.path)
+        return needs_secret("this store", "store.secret_file")
 
 
 def _error_answer(request: web.Request, error: Exception) -> web.Response | None:
