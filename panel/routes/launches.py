@@ -12,7 +12,7 @@ from tracetail.panel.routes.answer import json_answer
 from tracetail.panel.routes.errors import NotFoundError, RequestError
 from tracetail.panel.routes.request import grant_of, parameters, trace_of
 from tracetail.panel.trace.last_ready import LastReady
-from tracetail.panel.trace.launch_filter import LaunchFilter
+from tracetail.panel.trace.launch_filter import STATES, LaunchFilter
 from tracetail.panel.trace.traces import Traces, labels_of
 
 
@@ -72,6 +72,7 @@ class LaunchRoutes:
         query = parameters(request, LaunchesQuery)
         grant = grant_of(request)
         grant.require(READ)
+        _check_states(query.state)
         if query.trace_id:
             trace_id = await trace_of(request, self._traces, READ, trace_id=query.trace_id)
             return json_answer({"launches": await self._traces.launches(trace_id)})
@@ -125,6 +126,13 @@ class LaunchRoutes:
         if not found:
             raise NotFoundError(f"launchId {launch_id}")
         return found[0]
+
+
+def _check_states(states: str) -> None:
+    """Raise RequestError (400) if one of the states is none: an empty list would look like an answer."""
+    for state in filter(None, states.split(",")):
+        if state not in STATES:
+            raise RequestError(400, "bad_parameter", f"state {state!r} is not one of {', '.join(STATES)}")
 
 
 def _page(launches: list[dict[str, Any]], following: str, labels: dict[str, list[str]]) -> dict[str, Any]:

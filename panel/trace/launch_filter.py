@@ -3,7 +3,22 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tracetail.panel.trace.contact import shown_state
+from tracetail.contract import record
+from tracetail.panel.trace.contact import LOST, shown_state
+from tracetail.panel.trace.launches import UNKNOWN
+
+STATES = (
+    record.STARTING,
+    record.READY,
+    record.UNHEALTHY,
+    record.STOPPING,
+    record.STOPPED,
+    record.FAILED,
+    record.CRASHED,
+    LOST,
+    UNKNOWN,
+)
+"""What launches can be filtered by."""
 
 _EXIT_FIELDS = ("cause", "causeCode", "causeZh", "signal")
 LABEL_FIELDS = ("modelName", "engine", "env", "host")

@@ -58,6 +58,15 @@ async def test_the_list_is_filtered_read_on_and_kept_current(loki, panel, browse
         assert page.wrong == []
 
 
+async def test_launches_of_one_second_are_in_the_order_in_which_they_started(loki, panel, browser):
+    for number, last in enumerate(("c", "a", "d", "b")):
+        add_launch(loki, 1, "ready seconds=1", launchId=f"20261122T120001-aaaaa{last}", traceId=f"t{number}")
+    async with opened(browser, f"{panel.url}/panel?locale=en") as page:
+        await until_there(page, f"{ROWS} === 4")
+        traces = f"[...{PANEL}.shadowRoot.querySelectorAll('.list tbody tr')].map((row) => row.dataset.trace).join()"
+        assert await page.evaluate(traces) == "t3,t2,t1,t0"
+
+
 async def test_a_copied_address_shows_the_same_list(loki, panel, browser):
     for number in range(130):
         add_launch(loki, number, 'exited state=failed cause="no such model"' if number % 3 else "ready seconds=1")

@@ -113,6 +113,14 @@ async def test_the_list_is_filtered_and_read_page_by_page(loki, panel):
     assert "take the `next` of the page before" in wrong["error"]["message"]
 
 
+async def test_a_state_that_no_launch_has_is_refused_with_those_that_there_are(loki, panel):
+    for query in ({"state": "ready,bogus"}, {"state": "bogus", "traceId": "t1"}):
+        error = (await panel.get("/api/launches", **query, status=400))["error"]
+        assert error["code"] == "bad_parameter"
+        assert "state 'bogus' is not one of starting, ready, unhealthy, stopping, stopped, " in error["message"]
+    assert (await panel.get("/api/launches", state="crashed,lost,unknown"))["launches"] == []
+
+
 async def test_an_unknown_launch_is_a_404(panel):
     assert (await panel.get("/api/launches/20261122T120000-ffffff", status=404))["error"]["code"] == "not_found"
     assert (await panel.get("/api/launches/nonsense", status=404))["error"]["code"] == "not_found"

@@ -215,8 +215,19 @@ export class LaunchList {
   }
 
   #show() {
-    this.#table?.show(this.#launches, {
+    this.#table?.show([...this.#launches].sort(byTime), {
       hasMore: this.#next !== "", labels: this.#labels, lastReady: (launchId) => this.#lastReady.before(launchId),
     });
   }
+}
+
+/**
+ * Newest first. Pages are in the order of ids, which begin with the second of the start; the rest of an id is chance.
+ * @param {Launch} one
+ * @param {Launch} other
+ */
+function byTime(one, other) {
+  const [second, otherSecond] = [one, other].map(({ launchId }) => launchId.split("-")[0]);
+  if (second !== otherSecond) return second < otherSecond ? 1 : -1;
+  return Number(BigInt(other.startedAt ?? 0) - BigInt(one.startedAt ?? 0));
 }

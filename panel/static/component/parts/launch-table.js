@@ -8,7 +8,7 @@ import { element } from "./dom.js";
 import { withCode } from "./notices.js";
 import { isEnded, lastHeard, shownState, stateElement } from "./state.js";
 
-const STATES = ["starting", "ready", "failed", "crashed", "lost", "stopping", "stopped"];
+const STATES = ["starting", "ready", "unhealthy", "failed", "crashed", "lost", "stopping", "stopped"];
 /** @type {("modelName" | "engine" | "env" | "host")[]} */
 const LABELS = ["modelName", "engine", "env", "host"];
 const HOURS = ["1", "24", "48", "168", "720"];
