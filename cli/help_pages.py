@@ -7,7 +7,7 @@ not known when a command is declared. Click's own words go the same way.
 import copy
 import gettext
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 from click import core, decorators, exceptions, formatting, parser, termui, types
@@ -84,7 +84,22 @@ def _text(english: str) -> str:
         return gettext.gettext(english)
     from tracetail.cli.chinese.click_texts import TEXTS
 
-    return TEXTS.get(english, english)
+    return _Chinese(TEXTS.get(english, english))
+
+
+class _Chinese(str):
+    """A text of click's; some of its values are English: the kind of a number, what the system or a part said."""
+
+    __slots__ = ()
+
+    def format(self, *values: Any, **named: Any) -> str:
+        from tracetail.cli.chinese.click_texts import TEXTS
+        from tracetail.cli.refusals import in_chinese
+
+        for name, chinese in (("number_type", TEXTS.get), ("message", in_chinese)):
+            if isinstance(english := named.get(name), str):
+                named[name] = chinese(english) or english
+        return super().format(*values, **named)
 
 
 def _counted(one: str, several: str, number: int) -> str:

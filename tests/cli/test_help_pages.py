@@ -78,10 +78,10 @@ def test_every_command_is_listed_in_chinese():
         (["agent", "rejcted"], "错误：没有命令 'rejcted'。是否想输入 rejected？"),
         (["token"], "错误：缺少选项 '--trace-id'"),
         (["logs", "--level", "loud"], "错误：'--level' 的值不能用：'loud' 不是其中之一："),
-        (["ps", "-n", "many"], "错误：'-n' / '--last' 的值不能用：'many' 不是有效的 integer range。"),
+        (["ps", "-n", "many"], "错误：'-n' / '--last' 的值不能用：'many' 不是整数。"),
         (["open", "a", "b"], "错误：多余的参数（b）"),
         (["ps", "--sate", "ready"], "错误：没有选项 '--sate'。 （是否想输入其中之一："),
-        (["agent", "try", "/no/such"], "错误："),
+        (["agent", "try", "/no/such"], "错误：'FILE' 的值不能用：'/no/such'：文件或目录不存在"),
     ],
 )
 def test_a_refused_argument_is_explained_in_chinese(arguments, shown):

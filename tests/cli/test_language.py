@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tracetail.cli import language, refusals, words
+from tracetail.cli import configuration, language, refusals, words
+from tracetail.cli.config_sources import ConfigurationError
 from tracetail.cli.main import main
 from tracetail.contract import events, record
+from tracetail.contract.secret_search import InvalidPatternError, compile_pattern
 from tracetail.launcher import engines, params_input
 from tracetail.launcher.params import ParametersError
 
@@ -241,6 +243,49 @@ def test_a_wrong_parameter_is_explained_in_chinese(given):
     chinese = refusals.in_chinese(str(refused.value))
     assert re.search(r"[\u4e00-\u9fff]", chinese), chinese
     assert re.search(r"\b(?:expected|got|is|not|a|the|it|did)\b", chinese) is None, chinese
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[store\nx = 1",
+        "a = 1\na = 2",
+        "[a]\n[a]",
+        "[[a]\n",
+        "a = [1",
+        "a = {b = 1",
+        "a = {b = 1, b = 2}",
+        "a = 'x",
+        'a = """x',
+        'a = "\\q"',
+        'a = "\\u00"',
+        'a = "\\uD800"',
+        'a = "x\ny"',
+        "a b",
+        "= 1",
+        "[]",
+        "listen = localhost:3100",
+        "listen = 127.0.0.1:3100",
+    ],
+)
+def test_a_configuration_that_is_no_toml_is_explained_in_chinese(tmp_path, text):
+    (tmp_path / "tracetail.toml").write_text(text)
+    with pytest.raises(ConfigurationError) as refused:
+        configuration.load(str(tmp_path / "tracetail.toml"), {})
+    chinese = refusals.in_chinese(str(refused.value)).replace(str(tmp_path), "")
+    assert "（" in chinese, chinese
+    assert WORD.search(chinese.replace("tracetail.toml", "")) is None, chinese
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["a(", ")", "[", "[z-a]", "*", "a**", "a{1001}", "(?=x)", r"\q", "\\", "(?P<n", r"\1", r"\pX"],
+)
+def test_an_expression_that_is_none_of_re2_is_explained_in_chinese(pattern):
+    with pytest.raises(InvalidPatternError) as refused:
+        compile_pattern("p", pattern)
+    reason = str(refused.value).removeprefix("redaction pattern 'p' is not valid: ")
+    assert re.search(r"[\u4e00-\u9fff]", refusals.in_chinese(reason)), reason
 
 
 @pytest.mark.parametrize("path", ["contract/connection_error.py"])

@@ -581,8 +581,8 @@ async def test_while_loki_is_down_the_panel_reports_it_and_opens_the_log_when_it
 @pytest.mark.parametrize(
     ("address", "heading", "connection"),
     [
-        ("launchId=zzz&locale=en", "The address names no log.", ""),
-        ("traceId=a%20b&locale=zh", "地址没有对应的日志。", ""),
+        ("launchId=zzz&locale=en", "The address has a mistake.", ""),
+        ("traceId=a%20b&locale=zh", "地址有误。", ""),
         (
             "launchId=20261122T120000-ffffff&locale=en",
             "Nothing is known of it yet, or the token is not for it. Looking again…",
@@ -711,6 +711,40 @@ async def test_a_search_can_match_case_and_regular_expressions(loki, panel, brow
         await until(page, f"{result}.endsWith('/ 6')")
         await page.get_by_label("Show only the lines that match").click()
         await until(page, f"{TEXTS}.length === 6")
+
+
+@pytest.mark.parametrize(
+    ("locale", "shown"),
+    [
+        (
+            "en",
+            {
+                "a(": "not a regular expression: missing ): a(",
+                "a\\": "not a regular expression: trailing \\",
+                ".{999}x{999}": "this expression is too large",
+            },
+        ),
+        (
+            "zh",
+            {
+                "a(": "不是正则表达式：缺少 )：a(",
+                "a\\": "不是正则表达式：末尾多了 \\",
+                ".{999}x{999}": "表达式过大",
+            },
+        ),
+    ],
+)
+async def test_an_expression_that_cannot_be_searched_for_is_explained_in_the_language(
+    loki, panel, browser, locale, shown
+):
+    loki.add(A, time.time_ns() - 10**9, "INFO step", level="info")
+    async with opened(browser, f"{panel.url}/panel?traceId=t1&locale={locale}") as page:
+        await until(page, f"{SEEN}.length === 1")
+        await page.locator(".search").fill("x")
+        await page.get_by_label("Regular expression" if locale == "en" else "正则表达式").click()
+        for expression, text in shown.items():
+            await page.locator(".search").fill(expression)
+            await until(page, f"{part('.result')}.textContent === {text!r}")
 
 
 async def test_another_language_leaves_the_reader_where_they_are(loki, panel, browser):

@@ -5,7 +5,6 @@
 /** @import { Scope } from "./scope.js" */
 /** @import { Parameters, SearchQuery, SearchResult, SearchState, SearchStep } from "./types.js" */
 
-import { messageOf } from "./api/panel-api.js";
 import { LAST } from "./log/line-key.js";
 
 export class SearchController {
@@ -78,7 +77,7 @@ export class SearchController {
       this.#change(found.line ? { state: "found", number: found.number, count: found.count } : { state: "no-match" });
       if (this.match) await this.#show(this.match);
     } catch (error) {
-      if (this.#searches === number) this.#change({ state: "failed", message: messageOf(error) });
+      if (this.#searches === number) this.#change({ state: "failed", error });
     }
   }
 

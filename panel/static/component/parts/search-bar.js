@@ -2,6 +2,7 @@
 
 /** @import { Counts, Filter, Messages, SearchQuery, SearchState, SearchStep } from "../types.js" */
 
+import { ApiError, messageOf } from "../api/panel-api.js";
 import { levelsFrom } from "../log/levels.js";
 import { element, icon, wordButton } from "./dom.js";
 
@@ -107,8 +108,9 @@ export class SearchBar {
     if (search.state === "searching") text = t.searching;
     else if (search.state === "no-match") text = t.noMatch;
     else if (search.state === "found") text = t.matches(search.number.toLocaleString(), search.count.toLocaleString());
-    else if (search.state === "failed") text = search.message.slice(0, 80);
-    this.result.textContent = text;
+    else if (search.state === "failed") text = failure(t, search.error);
+    this.result.textContent = text.slice(0, 80);
+    this.result.title = text.slice(80) && text;
   }
 
   /**
@@ -169,4 +171,17 @@ export class SearchBar {
     const filter = { level: levelsFrom(this.level.value), process: this.process.value, requestId: this.#requestId };
     this.#on.filter(this.only && this.input.value ? { ...filter, ...this.query, q: this.input.value } : filter);
   }
+}
+
+/**
+ * Why a search failed, as the language has it.
+ * @param {Messages} t
+ * @param {unknown} error
+ */
+function failure(t, error) {
+  const message = messageOf(error);
+  if (error instanceof ApiError && error.code === "search_too_expensive") return t.searchTooExpensive;
+  if (message.startsWith("q is too large an expression")) return t.expressionTooLarge;
+  const [, reason, of = ""] = /^q is not a regular expression \(RE2\): (.*?)(?:: (.*))?$/s.exec(message) ?? [];
+  return reason ? t.noExpression(t.expressionReasons[reason] ?? reason, of) : message;
 }
