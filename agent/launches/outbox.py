@@ -52,6 +52,8 @@ class OutboxSender:
         self._empty: dict[str, int] = {}
         """The outboxes that nothing was in, and when each was changed last before it was looked at."""
         self._per_receiver: Counter[str] = Counter()
+        self._refusals: dict[str, str] = {}
+        """By receiver that did not accept the last callback: why, which is logged once."""
 
     async def run(self) -> None:
         """Scan the outboxes and deliver what is in them, until cancelled."""
@@ -76,6 +78,8 @@ class OutboxSender:
         pending = {directory: paths for directory in self._changed() if (paths := outbox.pending(directory))}
         existing = {path for paths in pending.values() for path in paths}
         self._waits = {path: wait for path, wait in self._waits.items() if path in existing}
+        if not existing:
+            self._refusals.clear()
         due = {
             directory: [path for path in paths if path not in self._waits or self._waits[path][0] <= now]
             for directory, paths in pending.items()
@@ -142,10 +146,13 @@ class OutboxSender:
                 elif outbox.overdue(callback, time.time()):
                     log.error("callback %s to %s was not accepted for a day: dropped", path.stem, _shown(callback))
                     _delete(path)
-                elif await _post(session, callback):
+                elif (reason := await _post(session, callback)) is None:
                     _delete(path)
                     self._waits.pop(path, None)
+                    if self._refusals.pop(_shown(callback), None):
+                        log.info("%s accepts callbacks again", _shown(callback))
                 else:
+                    self._report(_shown(callback), reason)
                     callback["attempts"] += 1
                     outbox.put(path.parent, callback)
                     self._wait(path)
@@ -153,6 +160,12 @@ class OutboxSender:
             if path not in self._waits:
                 log.warning("cannot deliver the callback %s: %s", path, error)
             self._wait(path)
+
+    def _report(self, receiver: str, reason: str) -> None:
+        """Log why a receiver does not accept callbacks, unless that is known."""
+        if self._refusals.get(receiver) != reason:
+            self._refusals[receiver] = reason
+            log.warning("%s does not accept a callback: %s; trying again for a day", receiver, reason)
 
     def _wait(self, path: Path) -> None:
         backoff = self._waits[path][1] if path in self._waits else Backoff()
@@ -190,8 +203,8 @@ def _age_seconds(path: Path) -> float:
     return time.time() - path.stat().st_mtime
 
 
-async def _post(session: aiohttp.ClientSession, callback: outbox.Callback) -> bool:
-    """Post one callback; return whether the receiver accepted it. Raises SecretFileError."""
+async def _post(session: aiohttp.ClientSession, callback: outbox.Callback) -> str | None:
+    """Post one callback; return why the receiver did not accept it, None if it did. Raises SecretFileError."""
     token_file = callback["tokenFile"]
     secret = read_secret("callbackTokenFile", token_file) if token_file else ""
     wanted = robots.request(callback["url"], callback["body"], secret, time.time())
@@ -203,8 +216,7 @@ async def _post(session: aiohttp.ClientSession, callback: outbox.Callback) -> bo
         ) as answer:
             refused = robots.refusal(await answer.content.read(_ANSWER_MAX)) if wanted.robot else ""
             if answer.status // 100 == 2 and not refused:
-                return True
-            log.warning("%s answered %d %s to a callback", _shown(callback), answer.status, refused)
+                return None
+            return f"it answered {answer.status} {refused}".rstrip()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        log.warning("%s does not accept a callback: %s", _shown(callback), error or type(error).__name__)
-    return False
+        return str(error) or type(error).__name__

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from support import commands
@@ -98,6 +99,27 @@ async def test_a_message_that_a_chat_robot_refuses_is_sent_again_and_its_secret_
     assert [body["msg_type"] for body in receiver.bodies] == ["post", "post"]
     assert all(body["sign"] for body in receiver.bodies)
     assert receiver.authorizations == [None, None]
+
+
+async def test_a_receiver_that_accepts_no_callback_is_named_once_for_each_reason(
+    state_dir: Path, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "tracetail.agent.launches.outbox")
+    receiver.statuses = [500, 500, 500, 404, 404]
+    sender = OutboxSender([state_dir])
+    async with aiohttp.ClientSession() as session:
+        for number in (1, 2):
+            launch = Launch(state_dir, number)
+            launch.end("crashed")
+            path = leave(launch, receiver.url)
+            while path.exists():
+                await sender._deliver(session, path)
+    assert len(receiver.bodies) == 7
+    assert caplog.messages == [
+        f"{receiver.url} does not accept a callback: it answered 500; trying again for a day",
+        f"{receiver.url} does not accept a callback: it answered 404; trying again for a day",
+        f"{receiver.url} accepts callbacks again",
+    ]
 
 
 async def test_a_callback_that_is_a_day_old_is_dropped(start_agent, state_dir: Path, receiver: Receiver) -> None:
@@ -203,7 +225,7 @@ async def test_a_password_in_a_callbacks_address_is_not_logged(
     receiver.statuses = [500] * 100
     leave(launch, receiver.url.replace("http://", "http://anna:geheim@") + "?key=verborgen")
     agent = await start_agent()
-    await eventually(lambda: any("answered 500" in line for line in agent.errors))
+    await eventually(lambda: any("it answered 500" in line for line in agent.errors))
     assert "geheim" not in "".join(agent.errors)
     assert "verborgen" not in "".join(agent.errors)
 
