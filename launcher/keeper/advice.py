@@ -213,8 +213,8 @@ def _fault(raised: str, first: str) -> Text:
     without, without_zh = "", ""
     if _SPECULATIVE.search(f"{raised} {first}"):
         without, without_zh = (
-            "; or start without speculative decoding",
-            "；或不使用投机解码（speculative decoding）启动",
+            "; check that a draft model is given that belongs to this model, or start without speculative decoding",
+            "；检查是否指定了与该模型匹配的草稿模型，或不使用投机解码（speculative decoding）启动",
         )
     return Text(
         f"a fault of the program{at and f' at {at}'}, or versions that do not fit together: install those that the "

@@ -113,6 +113,8 @@ _ENDED_BY_OTHERS = ("SIGKILL", "SIGTERM")
 """How a parent process, a probe of Kubernetes or a person ends a server."""
 _ASIDE = re.compile(rb"Exception (?:in thread|ignored in)\b")
 """Python's headline of a traceback that ends a thread, or nothing: the process goes on."""
+_SAYS_NOTHING = re.compile(rb"(?!AssertionError)[A-Za-z_][\w.]*\s*$")
+"""An exception without a message, of which the log has no condition either."""
 _EXITED = re.compile(rb"SystemExit\b")
 """A program ended itself after it had logged why."""
 
@@ -356,17 +358,25 @@ class _Search:
             for exception, found in zip(exceptions, matches, strict=True):
                 if found is not None and found.cause.rank == rank:
                     return Candidate(failure.at, _ORDER[rank], partial(self._known, found, exception))
-        for exception, found, raised in zip(exceptions, matches, failure.raised[::-1], strict=True):
+        for at, (exception, found, raised) in enumerate(zip(exceptions, matches, failure.raised[::-1], strict=True)):
             if found is None:
-                return Candidate(failure.at, 1, self._unknown(exception, raised))
+                said = exceptions[at - 1][0] if at and _SAYS_NOTHING.match(exception[0].text) else None
+                return Candidate(failure.at, 1, self._unknown(exception, raised, said))
         assert matches[-1] is not None
         if failure.headline is not None and _EXITED.match(failure.exceptions[-1][0].text):
             return Candidate(failure.headline.at, 1, partial(unrecognised, [failure.headline]))
         return Candidate(failure.at, self._rank(matches[-1], exceptions[-1][0]), partial(self._known, matches[-1]))
 
-    def _unknown(self, exception: list[Message], raised: Message | None) -> Callable[[], Finding]:
+    def _unknown(
+        self, exception: list[Message], raised: Message | None, said: Message | None = None
+    ) -> Callable[[], Finding]:
+        """Return what makes the finding for an exception. said: what was raised from it, if that says more."""
         code = self._errors.code.get(raised.at) if raised is not None else None
-        return partial(unrecognised, exception, raised, code)
+        if said is None:
+            return partial(unrecognised, exception, raised, code)
+        return lambda: (found := unrecognised(exception, raised, code))._replace(
+            evidence=[*found.evidence, shown(said)]
+        )
 
     def _known(self, found: Matched, exception: Sequence[Message] = ()) -> Finding:
         """Return the finding for a known cause. exception: the lines of the one whose message names it."""

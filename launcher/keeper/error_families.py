@@ -20,7 +20,7 @@ _FAMILIES = (
     (
         (
             r"\b(?:out of|not enough|insufficient|lack of|ran out of|cannot allocate|failed to allocate)\b"
-            r"[^.]{0,40}\bmemory\b|\bOOM\b|OutOfMemory|std::bad_alloc"
+            r"[^.]{0,40}\bmemory\b|\bOOM\b|OutOfMemory|std::bad_alloc|OUT_OF_(?:DEVICE|HOST)_MEMORY"
         ),
         Text(
             "memory does not suffice: choose a smaller context, fewer parallel requests, more devices or a smaller "
@@ -74,12 +74,24 @@ _FAMILIES = (
     (
         (
             r"\bCUDA error\b|\bcuda(?:Error|_error)|\bCUBLAS_STATUS|\bCUDNN_STATUS|\bHIP error\b"
-            r"|\bhipError|\bACL error\b"
+            r"|\bhipError|\bACL error\b|\bUR_RESULT_ERROR|\blevel_zero backend failed|\bNative API failed"
         ),
         Text(
-            "a call of the device's library failed: see dmesg for faults of the device (NVRM: Xid), and check that "
-            "driver, library and this build of the engine belong together",
-            "设备库的调用失败：查看 dmesg 中的设备故障（NVRM: Xid），并检查驱动、库与引擎版本是否匹配",
+            "a call of the device's library failed: see dmesg for faults of the device (NVRM: Xid, amdgpu, xe), and "
+            "check that driver, library and this build of the engine belong together",
+            "设备库的调用失败：查看 dmesg 中的设备故障（NVRM: Xid、amdgpu、xe），并检查驱动、库与引擎版本是否匹配",
+        ),
+    ),
+    (
+        (
+            r"\b(?:file|path|folder|director(?:y|ies))\b[^.]{0,60}\b(?:(?:does|do) ?n[o']t exist|not found"
+            r"|cannot be found)|\bnot\b[^.]{0,60}\bvalid\b[^.]{0,40}\b(?:file|path|folder|directory)\b"
+            r"|\bNo such file or directory\b"
+        ),
+        Text(
+            "check the path that the line names: a relative one is searched from the directory in which the server "
+            "is started, and in a container it must be mounted",
+            "检查该行中的路径：相对路径从启动服务的目录查找；在容器中还需要挂载该路径",
         ),
     ),
     (

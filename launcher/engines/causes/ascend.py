@@ -189,6 +189,24 @@ CAUSES = (
     ),
     Cause(
         "npu_fault",
+        Text("ATB's {why} failed on the NPU", "ATB 的 {why} 在 NPU 上失败"),
+        Text(
+            "ATB's log (~/atb/log, since CANN 8.3 ~/ascend/log/atb) says why: source nnal/atb/set_env.sh of the version that "
+            "belongs to CANN and torch_npu; this NPU or this data type may not be supported by the engine's version",
+            "原因见 ATB 日志（~/atb/log，CANN 8.3 起为 ~/ascend/log/atb）：source 与 CANN 和 torch_npu 版本匹配的 "
+            "nnal/atb/set_env.sh；该引擎版本也可能不支持此 NPU 或数据类型",
+        ),
+        (
+            Line(
+                b"Operation",
+                rb"The Inner error is reported as above.{0,120}operator name is (?P<why>[A-Z]\w*Operation)\b",
+            ),
+            Line(b"Operation setup failed!", rb"(?P<why>[A-Z]\w*Operation) setup failed!"),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "npu_fault",
         Text("an operation failed on the NPU[: {why}]", "NPU 操作失败[：{why}]"),
         SEE_CODE,
         (

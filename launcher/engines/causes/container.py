@@ -43,8 +43,28 @@ CAUSES = (
         (
             Line(
                 b"requirement error: unsatisfied condition: cuda",
-                rb"(?:(?:" + _NOT_STARTED + rb"|Error): .{0,900})?nvidia-container-cli: requirement error: "
+                rb"(?:(?:"
+                + _NOT_STARTED
+                + rb"|Error): .{0,900})?nvidia-container-cli(?:\.real)?: requirement error: "
                 rb"unsatisfied condition: (?P<why>cuda ?[<>=]{1,2} ?[\d.]{1,10}\d)",
+            ),
+        ),
+    ),
+    Cause(
+        "devices_not_visible",
+        Text(
+            "the container toolkit cannot read the image's NVIDIA_REQUIRE_CUDA",
+            "容器工具无法解析镜像的 NVIDIA_REQUIRE_CUDA",
+        ),
+        Text(
+            "update nvidia-container-toolkit on the machine, or skip the check: NVIDIA_DISABLE_REQUIRE=1 in `environ`",
+            "升级主机上的 nvidia-container-toolkit，或跳过该检查：在 `environ` 中设置 NVIDIA_DISABLE_REQUIRE=1",
+        ),
+        (
+            Line(
+                b"requirement error: invalid expression",
+                rb"(?:(?:" + _NOT_STARTED + rb"|Error): .{0,900})?nvidia-container-cli(?:\.real)?: "
+                rb"requirement error: invalid expression",
             ),
         ),
     ),

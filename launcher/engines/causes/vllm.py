@@ -296,13 +296,15 @@ CAUSES = (
     Cause(
         "extension_missing",
         Text(
-            "vLLM's compiled part (vllm._C) was not loaded: it has no {name}",
-            "vLLM 的编译部分（vllm._C）没有加载：缺少 {name}",
+            "vLLM's compiled part (vllm._C) has no {name}, or was not loaded",
+            "vLLM 的编译部分（vllm._C）缺少 {name}，或没有加载",
         ),
         Text(
             "the warning `Failed to import from vllm._C` says why: install a build of vLLM that fits torch and the "
-            "system, and do not start it in vLLM's source directory",
-            "原因见警告 `Failed to import from vllm._C`：安装与 torch 和系统匹配的 vLLM，且不要在 vLLM 源码目录中启动",
+            "system, and do not start it in vLLM's source directory; without that warning, a build for this device "
+            "does not have it: leave out the option that needs it (as --cpu-offload-gb)",
+            "原因见警告 `Failed to import from vllm._C`：安装与 torch 和系统匹配的 vLLM，且不要在 vLLM 源码目录中启动；"
+            "如果没有该警告，则适用于此设备的版本不提供它：去掉需要它的参数（如 --cpu-offload-gb）",
         ),
         (Line(b"'_OpNamespace' '_", rb"'_OpNamespace' '_\w*C\w*' object has no attribute '(?P<name>\w+)'"),),
     ),
