@@ -562,7 +562,7 @@ async def test_without_a_token_the_panel_explains_how_to_get_one_and_accepts_one
         start_panel(loki.url, secret_file=str(tmp_path / "secret")) as panel,
         opened(browser, f"{panel.url}/panel?traceId=t1&locale=en") as page,
     ):
-        await until(page, f"{NOTICE}.includes('tracetail token --trace-id')")
+        await until(page, f"{NOTICE}.includes('tracetail open t1')")
         assert not await page.get_by_text("Connection lost").is_visible()
         await page.get_by_label("A token is needed").fill(panel.server.keys.mint(["t1"], seconds=60))
         await page.keyboard.press("Enter")
@@ -595,6 +595,15 @@ async def test_an_address_without_a_log_is_named_and_no_lost_connection(panel, b
         await until(page, f"{part('.notice h2')} !== null")
         assert await page.locator(".notice h2").inner_text() == heading
         assert await page.locator(".link").inner_text() == connection
+
+
+@pytest.mark.parametrize("address", ["traceId=t2", "launchId=20261122T120000-ffffff", "launchId=zzz"])
+async def test_whoever_comes_to_a_log_that_is_not_there_finds_the_list(loki, panel, browser, address):
+    crashed(loki)
+    async with opened(browser, f"{panel.url}/panel?{address}&locale=en") as page:
+        await page.locator(".notice").get_by_role("link", name="Recent launches").click()
+        await page.locator(".list a").first.click()
+        await until(page, f"{SEEN}.length > 0")
 
 
 async def test_the_recent_launches_are_offered_with_their_state_and_cause(loki, panel, browser):

@@ -291,7 +291,7 @@ export class Panel {
         page: (page) => this.#showPage(page),
         opened: (traceId) => this.#opened(traceId),
         offered: (page) => this.#offerLaunches(page),
-        failed: (error) => this.#display.showNotice((t) => failureNotice(t, error, this.#host.src())),
+        failed: (error) => this.#display.showNotice((t) => failureNotice(t, error, this.#host.src(), this.#scope.isGiven ? this.#host.home() : "")),
         lines: (data) => this.#receive(data),
         launches: (launches) => this.#receiveLaunches(launches),
         status: ({ loki }) => this.#display.showLoki(loki !== "ok"),
@@ -367,7 +367,7 @@ export class Panel {
     this.#scope.openedTrace = page.traceId;
     this.#display.showMetadata(page.metadata !== false);
     const isEmpty = page.lines.length === 0 && !this.#scope.isFiltered;
-    this.#display.showNotice(isEmpty ? (t) => emptyNotice(t, page.traceId) : null);
+    this.#display.showNotice(isEmpty ? (t) => emptyNotice(t, page.traceId, this.#host.home()) : null);
     this.log.showNewest(page);
   }
 
@@ -414,7 +414,7 @@ export class Panel {
   #needToken(code) {
     this.#host.announce("token-needed", { code });
     this.#display.showLink("");
-    this.#display.showNotice((t) => tokenNotice(t, code, this.#host.setToken), this.log.document.empty);
+    this.#display.showNotice((t) => tokenNotice(t, code, this.#scope.launch || this.#scope.trace, this.#host.setToken), this.log.document.empty);
   }
 
   /** @type {Attempt} */

@@ -174,7 +174,7 @@ export class LaunchTable {
     const all = chosen && !values.includes(chosen) ? [...values, chosen] : values;
     if ([...select.options].map(({ value }) => value).join("\n") === ["", ...all].join("\n")) return;
     select.replaceChildren(
-      element("option", { value: "" }, `${select.ariaLabel}: ${name === "hours" ? this.#text.recently : this.#text.any}`),
+      element("option", { value: "" }, this.#text.labelled(select.ariaLabel ?? "", name === "hours" ? this.#text.recently : this.#text.any)),
       ...all.map((value) => element("option", { value }, label(value))),
     );
     select.value = chosen;
@@ -211,7 +211,7 @@ export class LaunchTable {
     const t = this.#text;
     const link = this.#link(dayAndTime(ready.startedAt ?? "", this.#zone), ready.traceId, ready.launchId);
     const compare = element("button", { type: "button", onclick: () => this.#on.compare(launch.launchId) }, t.compareShort);
-    return element("small", { class: "before" }, `${t.lastReady}: `, link, " ", compare);
+    return element("small", { class: "before" }, t.labelled(t.lastReady, ""), link, " ", compare);
   }
 
   /**

@@ -313,6 +313,7 @@ mark { background: var(--mark); color: var(--fg); border-radius: 2px; }
 .notice p { margin: 0 0 6px; } .notice ul { margin: 0; padding-left: 18px; }
 code { font: 12px var(--mono); background: var(--bg-raised); border-radius: 4px; padding: 1px 4px; color: var(--fg); }
 .notice h2 { font-size: 14px; color: var(--fg); margin: 0 0 10px; }
+.notice .way-out { margin-top: 10px; } .notice .way-out a { color: var(--accent); }
 .notice form { display: flex; gap: 6px; margin-top: 10px; }
 .notice input { border-color: var(--line); padding: 3px 8px; flex: 1; min-width: 0; background: var(--bg); }
 .notice:has(.list) { width: min(1400px, 100%); padding: 16px 14px; }
