@@ -39,8 +39,53 @@ _MISMATCHED_CALL = re.compile(r"\bincompatible (?:function|constructor) argument
 _INDIVISIBLE = re.compile(r"\b(?:not |be |must )(?:evenly )?(?:divisible by|a multiple of)\b")
 _COMPILED = re.compile(r"torch\._(?:dynamo|inductor)\.exc\.|\b(?:BackendCompilerFailed|InductorError)\b")
 """Exceptions of torch.compile."""
-_SPECULATIVE = re.compile(
-    r"/spec_decode/|/speculative/|/eagle|\bdrafter\b|Eagle\w*Proposer|/\w+_mtp\.py", re.IGNORECASE
+_WITHOUT = tuple(
+    (re.compile(pattern, re.IGNORECASE), text)
+    for pattern, text in (
+        (
+            r"/spec_decode/|/speculative/|/eagle|\bdrafter\b|Eagle\w*Proposer|/\w+_mtp\.py",
+            Text(
+                "check that a draft model is given that belongs to this model, or start without speculative decoding",
+                "检查是否指定了与该模型匹配的草稿模型，或不使用投机解码（speculative decoding）启动",
+            ),
+        ),
+        (r"/lora/", Text("or start without LoRA", "或不使用 LoRA 启动")),
+        (
+            r"/aiter/|aiter_ops|_aiter\b",
+            Text(
+                "or start without AITER (VLLM_ROCM_USE_AITER=0, SGLANG_USE_AITER=0 in `environ`)",
+                "或不使用 AITER 启动（`environ` 中的 VLLM_ROCM_USE_AITER=0、SGLANG_USE_AITER=0）",
+            ),
+        ),
+        (
+            r"/flashinfer/|/deep_gemm|/deep_ep|/flash_mla|/triton_kernels/",
+            Text(
+                "or choose another backend (attention, MoE, quantization) in `args`",
+                "或在 `args` 中选择其他后端（注意力、MoE、量化）",
+            ),
+        ),
+        (
+            r"/structured_output/|/xgrammar/|/llguidance/|/outlines|/constrained/",
+            Text(
+                "or choose another backend for structured outputs in `args`",
+                "或在 `args` 中选择其他结构化输出（structured outputs）后端",
+            ),
+        ),
+        (
+            r"/kv_transfer/|/kv_connector|/lmcache|/nixl|/mooncake|hicache|/hiradix|/kv_offload",
+            Text(
+                "or start without the transfer or offloading of the KV cache",
+                "或不使用 KV cache 的传输或卸载功能启动",
+            ),
+        ),
+    )
+)
+"""By the frame of a fault: the optional feature in whose code it is."""
+_AITER = Text(
+    "AITER, the library of kernels for AMD GPUs, refuses: install the version that the engine asks for, or start "
+    "without it (VLLM_ROCM_USE_AITER=0, SGLANG_USE_AITER=0 in `environ`)",
+    "AMD GPU 的内核库 AITER 拒绝执行：安装引擎要求的版本，或不使用它启动"
+    "（`environ` 中的 VLLM_ROCM_USE_AITER=0、SGLANG_USE_AITER=0）",
 )
 _FRAME = re.compile(r'File "(?:[^"]*/(?:site|dist)-packages/)?(?P<file>[^"]+)", line (?P<line>\d+)')
 _WEIGHTS = Text(
@@ -82,6 +127,7 @@ _SIZES = Text(
     "选择能整除该行数值的并行规模（张量、流水线、专家、数据并行）",
 )
 _PLACES = (
+    (re.compile(r"/aiter/"), _AITER),
     (
         re.compile(r'/model_loader/|weight_utils\.py"|, in (?:\w*load_weights?\w*|\w*weight_loader\w*|_load_w\d+)$'),
         _WEIGHTS,
@@ -191,7 +237,7 @@ def hint(messages: Sequence[str], raised: str = "", code: str = "") -> Text:
         return Text(f"the engine advises: {advised}", f"引擎的建议：{advised}")
     if family := error_families.hint(first):
         return family
-    if _NOT_SUPPORTED.search(first):
+    if _NOT_SUPPORTED.search(first) and place is not _AITER:
         return Text(
             "this version of the engine cannot do that with this model or device: change `args`, or try a newer one",
             "该版本的引擎在此模型或设备上不支持：修改 `args`，或换用更新的版本",
@@ -210,12 +256,8 @@ def _fault(raised: str, first: str) -> Text:
     """Return what to do about a fault of the program. raised: the frame in which it is; first: the exception."""
     frame = _FRAME.search(raised)
     at = mask_text(f"{frame['file']}:{frame['line']}") if frame else ""
-    without, without_zh = "", ""
-    if _SPECULATIVE.search(f"{raised} {first}"):
-        without, without_zh = (
-            "; check that a draft model is given that belongs to this model, or start without speculative decoding",
-            "；检查是否指定了与该模型匹配的草稿模型，或不使用投机解码（speculative decoding）启动",
-        )
+    found = next((text for pattern, text in _WITHOUT if pattern.search(f"{raised} {first}")), None)
+    without, without_zh = (f"; {found.en}", f"；{found.zh}") if found else ("", "")
     return Text(
         f"a fault of the program{at and f' at {at}'}, or versions that do not fit together: install those that the "
         "engine asks for, search its issues for this line, or try another version of it" + without,

@@ -86,7 +86,7 @@ _FAMILIES = (
         (
             r"\b(?:file|path|folder|director(?:y|ies))\b[^.]{0,60}\b(?:(?:does|do) ?n[o']t exist|not found"
             r"|cannot be found)|\bnot\b[^.]{0,60}\bvalid\b[^.]{0,40}\b(?:file|path|folder|directory)\b"
-            r"|\bNo such file or directory\b"
+            r"|\bNo such file or directory: ?['\"/]"
         ),
         Text(
             "check the path that the line names: a relative one is searched from the directory in which the server "

@@ -77,6 +77,9 @@ _BARE = re.compile(rb"[A-Za-z_][\w.]*[ \t\r]*$")
 _BAR_MARK = b"%|"
 _BAR = re.compile(rb".{0,400}?%\|[^\]]{0,300}\d(?:it/s|s/it)\](?=[A-Za-z(\[])")
 """A progress bar, behind which something was printed."""
+_REPEATED_MARK = b"x across cluster]"
+_REPEATED = re.compile(rb"(?:\x1b\[\d{1,3}m)? ?\[repeated \d{1,9}x across cluster\].{0,300}$")
+"""Ray appends to a line how many workers printed the same."""
 _LABEL_MAX = 240
 _LABELLED_FRAME = re.compile(rb"(?P<label>[^\"]{1,200}?[^\"\s|] ?)  File \"[^\"]{1,500}\", line \d")
 _DIGITS_OR_STREAM = re.compile(rb"\d+|stdout|stderr")
@@ -175,8 +178,11 @@ def read_errors(lines: Iterable[bytes]) -> LogErrors:
         labelled = label.match(line) if label is not None else None
         if labelled is None and _BAR_MARK in line:
             labelled = _BAR.match(line)
-        for parsed, shown in _parse(line[labelled.end() :] if labelled else line):
-            reader.add(at, parsed, line[:LINE_MAX_BYTES] if labelled else shown)
+        said = line[labelled.end() :] if labelled else line
+        if _REPEATED_MARK in said:
+            said = _REPEATED.sub(b"", said)
+        for parsed, shown in _parse(said):
+            reader.add(at, parsed, shown if said is line else line[:LINE_MAX_BYTES])
     explained = set(map(id, reader.explained))
     found.lines[:] = [one for one in found.lines if id(one) not in explained]
     return found._replace(

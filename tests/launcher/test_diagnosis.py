@@ -546,6 +546,10 @@ def test_where_to_look_for_an_error_is_no_advice():
             "combination of options",
         ),
         ("KeyError: 'x'", 'File "/x/vllm/model_executor/models/llama.py", line 5, in load_weights', "checkpoint"),
+        ("RuntimeError: Unsupported kernel config", 'File "/x/aiter/ops/moe_op.py", line 5, in moe', "without it"),
+        ("TypeError: x", 'File "/x/aiter/ops/moe_op.py", line 5, in moe', "or start without AITER"),
+        ("TypeError: x", 'File "/x/xgrammar/compiler.py", line 5, in compile', "backend for structured outputs"),
+        ("IndexError: x", 'File "/x/vllm/lora/layers/base.py", line 5, in set_lora', "or start without LoRA"),
     ],
 )
 def test_the_place_that_raised_an_unknown_exception_says_where_to_look(message, frame, hint):

@@ -29,6 +29,24 @@ CAUSES = (
         ),
     ),
     Cause(
+        "ray_resources",
+        Text("Ray does not have what the server asks for: {why}", "Ray 没有服务所需的资源（resources）：{why}"),
+        Text(
+            "check `ray status`: all nodes joined, GPUs counted, nothing else running; where it asks for node:<address>, "
+            "VLLM_HOST_IP must be the address by which Ray knows that node (`ray list nodes`)",
+            "检查 `ray status`：所有节点均已加入、GPU 数量正确、没有其他任务；如果它请求 node:<地址>，VLLM_HOST_IP 必须是 Ray "
+            "所用的该节点地址（`ray list nodes`）",
+        ),
+        (
+            Line(
+                b"No available node types can fulfill",
+                rb"(?:\(autoscaler \+\w{1,12}\) )?(?:Error: )?No available node types can fulfill resource requests? "
+                rb"(?P<why>\{[^{}]{1,200}\})",
+            ),
+        ),
+        Rank.GENERAL,
+    ),
+    Cause(
         "node_out_of_memory",
         Text("a node's memory is full: Ray killed a worker", "某个节点的内存已满：Ray 终止了一个工作进程"),
         Text(
@@ -79,6 +97,18 @@ CAUSES = (
             "查看 /tmp/ray/session_latest/logs 中的 raylet.err 和 gcs_server.err；检查本机主机名和地址能否解析、端口是否空闲",
         ),
         (Line(b"The current node timed out during startup"),),
+        Rank.GENERAL,
+    ),
+    Cause(
+        "ray_node_not_started",
+        Text("a worker could not join Ray on this node", "工作进程无法加入本节点的 Ray"),
+        Text(
+            "Ray's raylet ended or belongs to another session: see raylet.err in /tmp/ray/session_latest/logs, end what an "
+            "earlier start left (ray stop), and check the limits of processes and open files",
+            "Ray 的 raylet 已退出或属于另一个会话：查看 /tmp/ray/session_latest/logs 中的 raylet.err，结束之前启动遗留的进程"
+            "（ray stop），并检查进程数和打开文件数的限制",
+        ),
+        (Line(b"to Raylet", rb"Failed to register worker (?:\w{1,80} )?to Raylet"),),
         Rank.GENERAL,
     ),
     Cause(
