@@ -41,7 +41,7 @@ function hereWithToken() {
  * @param {Record<string, string>} parameters
  */
 function addressWith(parameters) {
-  const looks = LOOKS.filter((name) => query.get(name)).map((name) => [name, query.get(name) ?? ""]);
+  const looks = LOOKS.filter((name) => panel.getAttribute(name)).map((name) => [name, panel.getAttribute(name) ?? ""]);
   const search = new URLSearchParams([...Object.entries(parameters), ...looks]).toString();
   return `${location.pathname}${search && `?${search}`}${tokenFragment()}`;
 }
@@ -80,6 +80,20 @@ onEvent(panel, "state", ({ launch, state }) => {
 onEvent(panel, "ready", () => {
   if (document.activeElement === document.body) panel.focus();
 });
+
+// Another language or theme is in the address, and in that of the way back.
+new MutationObserver(() => {
+  panel.home = withLooks(panel.home);
+  const state = history.state?.list ? { ...history.state, list: panel.home } : history.state;
+  history.replaceState(state, "", withLooks(location.href));
+}).observe(panel, { attributeFilter: LOOKS });
+
+/** @param {string} address an address of this page */
+function withLooks(address) {
+  const found = new URL(address, location.href);
+  for (const name of LOOKS) setOrDelete(found.searchParams, name, panel.getAttribute(name) ?? "");
+  return found.href;
+}
 
 /**
  * @param {URLSearchParams} parameters

@@ -67,6 +67,21 @@ async def test_launches_of_one_second_are_in_the_order_in_which_they_started(lok
         assert await page.evaluate(traces) == "t3,t2,t1,t0"
 
 
+async def test_a_chosen_language_stays_on_the_way_to_a_log_and_back(loki, panel, browser):
+    add_launch(loki, 1, "ready seconds=1")
+    async with opened(browser, f"{panel.url}/panel") as page:
+        await page.get_by_role("button", name="中文").click()
+        await until_there(page, "location.search === '?locale=zh'")
+        await page.locator(".list a").click()
+        await until_there(page, f"{SEEN}.length > 0")
+        await page.get_by_role("button", name="English").click()
+        await until_there(page, "location.search.includes('locale=en')")
+        await page.get_by_role("link", name="Recent launches").click()
+        await page.get_by_role("heading", name="Recent launches").wait_for()
+        assert "locale=en" in page.url
+        assert page.wrong == []
+
+
 async def test_a_copied_address_shows_the_same_list(loki, panel, browser):
     for number in range(130):
         add_launch(loki, number, 'exited state=failed cause="no such model"' if number % 3 else "ready seconds=1")

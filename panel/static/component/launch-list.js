@@ -21,6 +21,7 @@ const HOUR_MS = 3_600_000;
  * @property {(launch: Launch) => void} history show the last starts of its model
  * @property {(view: ListView, isStep: boolean) => void} viewed something else is shown; isStep: as a step that can be
  *   taken back
+ * @property {() => void} language change to the other language
  */
 
 export class LaunchList {
@@ -115,6 +116,7 @@ export class LaunchList {
         choose: this.#on.choose,
         compare: this.#on.compare,
         history: this.#on.history,
+        language: this.#on.language,
         filter: (filter) => this.#filterChanged(filter),
         more: () => void this.#attempt(() => this.#loadMore()),
       },

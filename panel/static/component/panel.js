@@ -275,6 +275,7 @@ export class Panel {
         compare: (launchId) => this.#actions.compareLaunch(launchId),
         history: (launch) => this.#actions.openHistoryOf(launch),
         viewed: (view, isStep) => announce("list-view", { ...view, isStep }),
+        language: this.#host.nextLocale,
       },
     });
   }

@@ -23,6 +23,7 @@ const DAY_MS = 86_400_000;
  * @property {(launch: Launch) => void} history
  * @property {(filter: LaunchFilter) => void} filter
  * @property {() => void} more show further launches
+ * @property {() => void} language change to the other language
  */
 
 export class LaunchTable {
@@ -122,7 +123,8 @@ export class LaunchTable {
     }
     this.#fillSelect("state", STATES, (state) => stateNames[state]);
     this.#fillSelect("hours", [...HOURS, BETWEEN], (hours) => t.withinHours[hours]);
-    return element("div", { class: "filters", role: "search" }, input, ...Object.values(this.#selects), this.#betweenFields());
+    return element("div", { class: "filters", role: "search" }, input, ...Object.values(this.#selects), this.#betweenFields(),
+      element("button", { class: "icon word language", type: "button", onclick: this.#on.language }, t.language));
   }
 
   /** The fields of two times, beside the choice of hours that shows them. */

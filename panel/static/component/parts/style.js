@@ -334,6 +334,7 @@ code { font: 12px var(--mono); background: var(--bg-raised); border-radius: 4px;
 .list .before button { color: var(--accent); padding: 0 4px; }
 .filters { display: flex; gap: 6px; flex-wrap: wrap; margin-bottom: 10px; }
 .filters .find { flex: 0 1 320px; }
+.filters .language { margin-left: auto; }
 .between { display: inline-flex; gap: 4px; align-items: center; }
 .notice .between input { flex: none; }
 .further { border-color: var(--line); margin-top: 10px; }
