@@ -34,6 +34,8 @@ _NOT_SUPPORTED = re.compile(
     re.IGNORECASE,
 )
 _ASSERTED_QUANTIZATION = re.compile(r"assert .*quant")
+_NOT_IMPORTED = re.compile(r"NameError: name '(?P<name>[a-z]\w+)' is not defined")
+"""Of a name behind which a dot comes: the module was to be imported only where it is installed."""
 _MISMATCHED_CALL = re.compile(r"\bincompatible (?:function|constructor) arguments\b")
 """pybind11 says so where Python code calls another version of a compiled module than it was made for."""
 _INDIVISIBLE = re.compile(r"\b(?:not |be |must )(?:evenly )?(?:divisible by|a multiple of)\b")
@@ -133,6 +135,15 @@ _PLACES = (
         _WEIGHTS,
     ),
     (
+        re.compile(r"/structured_output/|/xgrammar/|/llguidance/|/outlines|/constrained/"),
+        Text(
+            "the backend of structured outputs cannot do what a request or an option asks for: choose another one in "
+            "`args` (vLLM: --structured-outputs-config; SGLang: --grammar-backend), or try a newer engine",
+            "结构化输出（structured outputs）后端无法处理请求或参数的要求：在 `args` 中选择其他后端"
+            "（vLLM：--structured-outputs-config；SGLang：--grammar-backend），或换用更新的引擎版本",
+        ),
+    ),
+    (
         re.compile(r"/lora/"),
         Text(
             "check the LoRA adapter (its rank, its modules, the model it was made for) and the options for LoRA",
@@ -225,6 +236,14 @@ def hint(messages: Sequence[str], raised: str = "", code: str = "") -> Text:
         return _QUANTIZATION
     if is_fault(first) and _ROPE.search(f"{first} {code}"):
         return _ROPE_VERSIONS
+    missing = _NOT_IMPORTED.match(first)
+    if missing and f"{missing['name']}." in code:
+        name = missing["name"]
+        return Text(
+            f"{name} was not imported: it is not installed, or fails to load: python -c 'import {name}' says why; "
+            "install the version that the engine asks for",
+            f"{name} 没有被导入：未安装或加载失败：运行 python -c 'import {name}' 查看原因；安装引擎要求的版本",
+        )
     if is_fault(first) or _MISMATCHED_CALL.search(first):
         kind = first.partition(":")[0]
         if place is _WEIGHTS and kind == "KeyError":

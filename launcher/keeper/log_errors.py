@@ -70,7 +70,7 @@ _CONTINUES_WARNING = re.compile(rb"Exception raised from |frame #\d+: ")
 """What c10 appends to its message: PyTorch logs as a warning that another rank, or its store, is gone."""
 _LIBRARY = re.compile(
     rb"-packages/(?:torch/|transformers/configuration_utils\.py)|/lib/python3\.\d+/(?!(?:site|dist)-packages/)"
-    rb"|File \"<"
+    rb"|File \"<|\.p(?:yx|xi)\", line"
 )
 _BARE = re.compile(rb"[A-Za-z_][\w.]*[ \t\r]*$")
 """An exception without a message."""

@@ -547,6 +547,7 @@ def test_where_to_look_for_an_error_is_no_advice():
         ),
         ("KeyError: 'x'", 'File "/x/vllm/model_executor/models/llama.py", line 5, in load_weights', "checkpoint"),
         ("RuntimeError: Unsupported kernel config", 'File "/x/aiter/ops/moe_op.py", line 5, in moe', "without it"),
+        ("RuntimeError: x", 'File "/x/xgrammar/compiler.py", line 5, in compile', "structured outputs"),
         ("TypeError: x", 'File "/x/aiter/ops/moe_op.py", line 5, in moe', "or start without AITER"),
         ("TypeError: x", 'File "/x/xgrammar/compiler.py", line 5, in compile', "backend for structured outputs"),
         ("IndexError: x", 'File "/x/vllm/lora/layers/base.py", line 5, in set_lora', "or start without LoRA"),

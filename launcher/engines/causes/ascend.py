@@ -70,6 +70,7 @@ CAUSES = (
                 + _STAMP
                 + rb"Get path and read binary_info_config\.json failed",
             ),
+            Line(b"Parse dynamic kernel config fail", rb"EZ9999: " + _STAMP + rb"Parse dynamic kernel config fail"),
         ),
     ),
     Cause(
