@@ -1,6 +1,7 @@
 // Search through the whole log, which the server does: from match to match, with the number of each.
 
-/** @import { PanelApi } from "./api/panel-api.js" */
+/** @import { ApiError, messageOf } from "./api/panel-api.js";
+import { PanelApi } from "./api/panel-api.js" */
 /** @import { LogView } from "./parts/log-view.js" */
 /** @import { Scope } from "./scope.js" */
 /** @import { Parameters, SearchQuery, SearchResult, SearchState, SearchStep } from "./types.js" */
@@ -77,7 +78,7 @@ export class SearchController {
       this.#change(found.line ? { state: "found", number: found.number, count: found.count } : { state: "no-match" });
       if (this.match) await this.#show(this.match);
     } catch (error) {
-      if (this.#searches === number) this.#change({ state: "failed", error });
+      if (this.#searches === number) this.#change({ state: "failed", ...failureOf(error) });
     }
   }
 
@@ -105,6 +106,11 @@ export class SearchController {
     this.state = state;
     this.#onChange(state);
   }
+}
+
+/** @param {unknown} error */
+function failureOf(error) {
+  return { code: error instanceof ApiError ? error.code : "", message: messageOf(error) };
 }
 
 /**

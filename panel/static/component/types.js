@@ -335,9 +335,9 @@
 /** @typedef {"first" | "next" | "previous"} SearchStep first: from what is in sight on */
 
 /**
- * How far a search is: a failure has what was thrown.
+ * How far a search is: a failure has code and message of the answer.
  * @typedef {{state: "none" | "searching" | "no-match"} | {state: "found", number: number, count: number}
- *   | {state: "failed", error: unknown}} SearchState
+ *   | {state: "failed", code: string, message: string}} SearchState
  */
 
 /** @typedef {"" | "connecting" | "live" | "lost"} LinkState of the stream; empty: there is none */

@@ -2,7 +2,6 @@
 
 /** @import { Counts, Filter, Messages, SearchQuery, SearchState, SearchStep } from "../types.js" */
 
-import { ApiError, messageOf } from "../api/panel-api.js";
 import { levelsFrom } from "../log/levels.js";
 import { element, icon, wordButton } from "./dom.js";
 
@@ -108,7 +107,7 @@ export class SearchBar {
     if (search.state === "searching") text = t.searching;
     else if (search.state === "no-match") text = t.noMatch;
     else if (search.state === "found") text = t.matches(search.number.toLocaleString(), search.count.toLocaleString());
-    else if (search.state === "failed") text = failure(t, search.error);
+    else if (search.state === "failed") text = failure(t, search);
     this.result.textContent = text.slice(0, 80);
     this.result.title = text.slice(80) && text;
   }
@@ -176,11 +175,10 @@ export class SearchBar {
 /**
  * Why a search failed, as the language has it.
  * @param {Messages} t
- * @param {unknown} error
+ * @param {{code: string, message: string}} answer
  */
-function failure(t, error) {
-  const message = messageOf(error);
-  if (error instanceof ApiError && error.code === "search_too_expensive") return t.searchTooExpensive;
+function failure(t, { code, message }) {
+  if (code === "search_too_expensive") return t.searchTooExpensive;
   if (message.startsWith("q is too large an expression")) return t.expressionTooLarge;
   const [, reason, of = ""] = /^q is not a regular expression \(RE2\): (.*?)(?:: (.*))?$/s.exec(message) ?? [];
   return reason ? t.noExpression(t.expressionReasons[reason] ?? reason, of) : message;
