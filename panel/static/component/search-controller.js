@@ -1,11 +1,11 @@
 // Search through the whole log, which the server does: from match to match, with the number of each.
 
-/** @import { ApiError, messageOf } from "./api/panel-api.js";
-import { PanelApi } from "./api/panel-api.js" */
+/** @import { PanelApi } from "./api/panel-api.js" */
 /** @import { LogView } from "./parts/log-view.js" */
 /** @import { Scope } from "./scope.js" */
 /** @import { Parameters, SearchQuery, SearchResult, SearchState, SearchStep } from "./types.js" */
 
+import { ApiError, messageOf } from "./api/panel-api.js";
 import { LAST } from "./log/line-key.js";
 
 export class SearchController {
