@@ -13,6 +13,7 @@ MODULES = (
     "tracetail.contract._needles",
     "tracetail.loki._entries",
     "tracetail.agent.parsing._scan",
+    "tracetail.store.disk._running_sums",
     "tracetail.store.disk._text_filter",
     "tracetail.store.http._streams_json",
     "tracetail.store.ingest._pushed_entries",

@@ -14,6 +14,7 @@ LOOPS = (
     "tracetail/agent/parsing/_scan.",
     "tracetail/contract/_needles.",
     "tracetail/loki/_entries.",
+    "tracetail/store/disk/_running_sums.",
     "tracetail/store/disk/_text_filter.",
     "tracetail/store/http/_streams_json.",
     "tracetail/store/ingest/_pushed_entries.",

@@ -16,14 +16,15 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, count
-from operator import add, lt, sub
+from operator import lt, sub
 from struct import Struct
 from struct import error as StructError  # noqa: N812  (it is a class)
 from typing import TypeVar
 
 import cramjam
 import orjson
+
+from tracetail.store.disk.running_sums import line_starts, running_sums
 
 try:
     from tracetail.store.disk._text_filter import is_in_text
@@ -213,12 +214,12 @@ class BlockIndex:
     __slots__ = ("_starts", "columns", "lengths", "times")
 
     def __init__(self, data: bytes) -> None:
-        self._starts: list[int] | None = None
+        self._starts: Sequence[int] | None = None
         try:
             index = memoryview(bytes(cramjam.zstd.decompress(data)))
             count, directory_bytes = _HEADER.unpack_from(index)
             at = _HEADER.size
-            self.times = list(accumulate(_array_of("q", index[at : at + 8 * count])))
+            self.times = running_sums(_array_of("q", index[at : at + 8 * count]))
             at += 8 * count
             self.lengths = _array_of("I", index[at : at + 4 * count])
             at += 4 * count
@@ -241,8 +242,7 @@ class BlockIndex:
     def starts(self) -> Sequence[int]:
         """Return the offset of each line in the text, and the offset at which a further line would start."""
         if self._starts is None:
-            # Before each line are the lines before it, and as many LF.
-            self._starts = list(map(add, accumulate(self.lengths, initial=0), count()))
+            self._starts = line_starts(self.lengths)
         return self._starts
 
 
