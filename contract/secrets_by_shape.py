@@ -180,8 +180,8 @@ _WEBHOOKS = (
     ("events.pagerduty.com/integration/", ""),
 )
 _BEGIN = r"-{4,5} ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?-{4,5}"
-_WORDS = r"(?P<harmless>[a-z]+(?:[_-][a-z]+)+(?:[^A-Za-z0-9_-]|$))"
-"""`hf_hub_download`, `sk-some-option`: words, no token."""
+_WORDS = r"(?P<harmless>(?:[a-z]+(?:[_-][a-z]+)+|transformers)(?:[^A-Za-z0-9_-]|$))"
+"""`hf_hub_download`, `sk-some-option`, SGLang's `hf_transformers`: words, no token."""
 
 
 def _prefixed(name: str, alphabet: str, length: int, prefixes: str) -> Pattern:

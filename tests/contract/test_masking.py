@@ -59,6 +59,7 @@ def test_short_texts_are_masked_as_blocks_of_log_lines_are(text):
         (r"args: --api-key \"z z\" --hf-token=zz1\"", r"args: --api-key \"***\" --hf-token=***\""),
         ("a foreign-key constraint, eos_token='</s>', --max-num-batched-tokens 8192", None),
         ("key value: key=1 token: 5 tokens/s", None),
+        ('File "/x/sglang/srt/utils/hf_transformers/common.py", line 529, in get_tokenizer', None),
     ],
 )
 def test_what_a_text_is_masked_to(text, masked):
