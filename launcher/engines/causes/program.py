@@ -58,6 +58,9 @@ def _rust(code: int, text: bytes) -> tuple[Line, Line]:
     )
 
 
+_WHILE_IMPORTED = rb"(?:most likely due to a circular import|Did you mean: '_)"
+"""What Python adds where the module itself is being imported: what it names is mostly there, and something failed before."""
+
 CAUSES = (
     Cause(
         "module_missing",
@@ -246,13 +249,34 @@ CAUSES = (
                 rb"(?P<name>'.{1,200}' is already used by a Transformers model)",
             ),
             Line(
-                b"cannot import name", rb"(?P<name>cannot import name '[^']+' from '[^']+')(?! \(unknown location\))"
+                b"cannot import name",
+                rb"(?P<name>cannot import name '[^']+' from '[^']+')(?! \(unknown location\)|.{0,400}"
+                + _WHILE_IMPORTED
+                + rb")",
             ),
             Line(
                 b"has no attribute all_special_tokens_extended",  # Transformers 5 has taken it away
                 rb"(?P<name>\w{1,80} has no attribute all_special_tokens_extended)",
             ),
         ),
+    ),
+    Cause(
+        "import_failed",
+        Text("a module could not be imported as a whole: {name}", "某个模块未能完整导入：{name}"),
+        Text(
+            "an error while it was imported is in the log above; else install the versions that the engine asks for into an "
+            "environment of its own, and name no own file like a package",
+            "导入过程中的错误见日志上文；否则在独立环境中安装引擎要求的版本，且自己的文件不要与安装包同名",
+        ),
+        (
+            Line(
+                b"cannot import name",
+                rb"(?P<name>cannot import name '[^']+' from (?:partially initialized module )?'[^']+')(?=.{0,400}"
+                + _WHILE_IMPORTED
+                + rb")",
+            ),
+        ),
+        Rank.GENERAL,
     ),
     Cause(
         "import_failed",

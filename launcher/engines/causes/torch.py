@@ -28,6 +28,17 @@ CAUSES = (
     ),
     Cause(
         "no_device",
+        Text("the AMD GPUs cannot be used: amdsmi reports {why}", "无法使用 AMD GPU：amdsmi 报告 {why}"),
+        Text(
+            "let the server's user open /dev/kfd and /dev/dri/renderD* (groups render and video; in a container both devices, "
+            "and --group-add with the machine's group ids), and check the amdgpu driver (amd-smi on the machine)",
+            "让服务的用户能打开 /dev/kfd 和 /dev/dri/renderD*（render 和 video 组；在容器中传入这两个设备，并用 --group-add "
+            "指定主机的组 ID），并检查 amdgpu 驱动（在主机上运行 amd-smi）",
+        ),
+        (Line(b"AMDSMI_STATUS_", rb"(?:Error code:\s*)?\d{1,3} \| (?P<why>AMDSMI_STATUS_\w{1,60})"),),
+    ),
+    Cause(
+        "no_device",
         Text("no GPU can be used[: {why}]", "没有可用的 GPU 设备[：{why}]"),
         Text(
             "check the driver (nvidia-smi), `devices`, and in a container the GPU runtime (--gpus)",
