@@ -23,7 +23,7 @@ _SECRETS = (
 )
 _PASSES = "user|db|database|root|admin|smtp|redis|mysql|pg|ftp|ldap|proxy|my|ssh|mail|require|(?:src|dest)?store|key"
 _STRONG = (
-    rf"(?:(?:{_KEYS})[_-]?keys?|(?:api|access|secret)\.keys?|key[_-]base|api keys?|honeycomb-team|"
+    rf"(?:(?:{_KEYS})[_-]?keys?|(?:api|access|secret)\.keys?|key[_-]base|api keys?|honeycomb-team|jfrog-art-api|"
     rf"(?:{_TOKENS})[_-]?tokens?|(?:{_SECRETS})[_-]?secrets?|"
     rf"secret[_-]?access[_-]?key|secret[_-]?id|passw(?:or)?ds?|passphrases?|passwort|passcodes?|(?:{_PASSES})[_-]?pass|pwd|masterauth|credentials?|"
     r"jsessionid|phpsessid|client[_-]key[_-]data|dockerconfigjson|"
@@ -131,7 +131,7 @@ _PLURALS = tuple(f"{kind}{sign}tokens" for kind in ("access", "auth", "api", "hf
 """Looked for with what stands in front of them: `max_tokens=` and `tokens:` are in every other line."""
 _STRONG_ENDINGS = (
     "key keys token secret password passwords passwd passwds passphrase passwort passcode pass pwd masterauth "
-    "credential credentials secrets honeycomb-team secret_id jsessionid phpsessid key-data key_data key-base "
+    "credential credentials secrets honeycomb-team art-api secret_id jsessionid phpsessid key-data key_data key-base "
     "key_base dockerconfigjson "
     f"{' '.join(_PLURALS)} "
     "密码 密碼 口令 密钥 密鑰 秘钥 私钥 令牌 授权码 凭证 凭据 パスワード 비밀번호 пароль contraseña senha"
@@ -162,6 +162,7 @@ _FOLLOWERS = (
 _RARE = frozenset(
     [
         "honeycomb-team",
+        "art-api",
         "passphrase",
         "passwort",
         "passcode",
@@ -292,6 +293,8 @@ _FIELD = r"[A-Za-z-]{1,24}=(?:\\{0,7}\"[^\"\r\n\\]*\\{0,7}\"|[^\s,'\"\\]+)"
 _AUTHORIZATION = rf"authorization(?:{_QUOTE})?[ \t]{{0,3}}[=:,][ \t]{{0,3}}{_LITERAL}(?:{_QUOTE})?"
 _SCHEME = r"(?:bearer|basic|token|digest|api-?key|key|bot|negotiate|ntlm|oauth|app_?code|sso-key|acs|oss|cos|aws)"
 _CURL = r"\bcurl\b[^\r\n|]{0,400}?[ \t]"
+_THEN = r"[ \t](?:[^\r\n|;]{0,400}?[ \t])?"
+"""What stands between a command and an option of it."""
 _VALUE = r"""[^\s'",;)\]}\\<>]+"""
 _NAMED = rf"(?:{_STRONG}|authorization)"
 _OTHERS = (
@@ -420,8 +423,9 @@ _OTHERS = (
     ),
     Pattern(
         "redis-password",
-        rf"(?i)(\b(?:requirepass|masterauth)[ \t]+(?:{_QUOTE})?)(?:(?P<harmless>{_HARMLESS}|{_PROSE})|[^\s'\"]+)",
-        keywords=("requirepass ", "requirepass\t", "masterauth"),
+        rf"(?i)(\b(?:requirepass|masterauth)(?:{_QUOTE})?[ \t]+(?:{_QUOTE})?)"
+        rf"(?:(?P<harmless>{_HARMLESS}|{_PROSE})|[^\s'\"]+)",
+        keywords=("requirepass ", "requirepass\t", 'requirepass"', "masterauth"),
     ),
     Pattern(
         "sql-password",
@@ -438,24 +442,55 @@ _OTHERS = (
     ),
     Pattern(
         "command-password",
-        r"(\b(?:sshpass[ \t]+-p[ \t]*|(?:mysql|mysqldump|mysqladmin|mariadb)[ \t][^\r\n|;]{0,400}?-p"
-        r"|(?:mongosh?|mongodump|mongorestore|mongoexport|mongoimport)[ \t][^\r\n|;]{0,400}?[ \t]-p[ \t]*"
-        r"|redis-cli[ \t][^\r\n|;]{0,400}?-a[ \t]+|(?:docker|podman|nerdctl|buildah|helm|skopeo|oras|az)[ \t]"
-        r"[^\r\n|;]{0,400}?\blogin[ \t][^\r\n|;]{0,400}?-p[ \t]+"
-        r"|(?:sqlcmd|ipmitool|mosquitto_[a-z]+|unzip|zip)[ \t][^\r\n|;]{0,400}?[ \t]-P[ \t]*"
-        r"|ldap[a-z]+[ \t][^\r\n|;]{0,400}?[ \t]-w[ \t]*|(?:beeline|cqlsh|racadm)[ \t][^\r\n|;]{0,400}?[ \t]-p[ \t]+"
-        r"|snmp[a-z]+[ \t][^\r\n|;]{0,400}?[ \t]-[AX][ \t]*|lftp[ \t][^\r\n|;]{0,400}?-u[ \t]*[^\s,]{1,64},"
+        rf"(\b(?:sshpass[ \t]+-p[ \t]*|(?:mysql|mysqldump|mysqladmin|mariadb(?:-[a-z]+)?){_THEN}-p"
+        rf"|(?:mongosh?|mongodump|mongorestore|mongoexport|mongoimport){_THEN}-p[ \t]*"
+        rf"|redis-cli{_THEN}-a[ \t]+|(?:docker|podman|nerdctl|buildah|helm|skopeo|oras|az)[ \t]"
+        rf"[^\r\n|;]{{0,400}}?\blogin{_THEN}-p[ \t]+"
+        rf"|(?:sqlcmd|ipmitool|mosquitto_[a-z]+|unzip|zip){_THEN}-P[ \t]*"
+        rf"|(?:7z[arz]?|rar|unrar){_THEN}-h?p|openssl{_THEN}-[kK][ \t]+"
+        rf"|ldap[a-z]+{_THEN}-w[ \t]*|(?:beeline|cqlsh|racadm){_THEN}-p[ \t]+"
+        rf"|snmp[a-z]+{_THEN}-[AX][ \t]*|lftp[ \t][^\r\n|;]{{0,400}}?-u[ \t]*[^\s,]{{1,64}},"
         r"|rabbitmqctl[ \t]+(?:add_user|change_password)[ \t]+[^\s]{1,64}[ \t]+"
         r"|config[ \t]+http-basic\.[^\s]+[ \t]+[^\s]{1,64}[ \t]+"
-        r"|smbclient[ \t][^\r\n|;]{0,400}?[ \t]-U[ \t]*[^\s%]{1,64}%"
+        rf"|rclone[ \t]+config[ \t]+(?:create|update){_THEN}pass[ \t=]+"
+        rf"|smbclient{_THEN}-U[ \t]*[^\s%]{{1,64}}%"
         r"|etcdctl[ \t][^\r\n|;]{0,400}?--user[ =][^\s:'\"]{1,64}:|sqlplus[ \t]+[^\s/]{1,64}/"
         r"|htpasswd[ \t]+-[A-Za-z]*b[A-Za-z]*[ \t]+[^\s]{1,200}[ \t]+[^\s]{1,64}[ \t]+)['\"]?)[^\s'\"-][^\s'\"]*",
         keywords=(
-            *("login ", "login\t", "zip -p", "sshpass", "mysql", "mariadb", "mongo", "redis-cli", "sqlcmd"),
+            *("login ", "login\t", "zip -p", "unzip ", "sshpass", "mysql", "mariadb", "mongo", "redis-cli", "sqlcmd"),
             *("ipmitool", "mosquitto_", "ldap", "beeline", "cqlsh", "racadm", "snmp", "lftp", "rabbitmqctl"),
-            *("http-basic.", "smbclient", "etcdctl", "sqlplus", "htpasswd"),
+            *("http-basic.", "smbclient", "etcdctl", "sqlplus", "htpasswd", "rclone config", "openssl "),
+            *("7z ", "7za ", "7zz ", "7zr ", "unrar ", " rar "),
         ),
     ),
+    Pattern(
+        "openssl-password", r"(-pass(?:in|out)?[ \t]+['\"]?pass:)[^\s'\"]+", keywords=(" pass:", "'pass:", '"pass:')
+    ),
+    Pattern(
+        # Typed behind the prompt of redis-cli
+        "redis-auth",
+        r"(?i)([a-z0-9\])]> auth[ \t]+(?:[^\s]{1,64}[ \t]+)?)[^\s]+[ \t]*$",
+        keywords=("> auth ",),
+    ),
+    Pattern(
+        # HELLO may have the same; MONITOR prints each argument in quotes
+        "redis-hello",
+        r"(?i)(\bhello[ \t]+[23][ \t]+auth[ \t]+[^\s]{1,64}[ \t]+|\"auth\"(?:[ \t]+\"[^\"\s]{1,64}\")?[ \t]+\")"
+        r"(?:(?P<harmless>\(redacted\))|[^\s\"]+)",
+        keywords=('auth" "', "hello 2 auth ", "hello 3 auth "),
+    ),
+    Pattern(
+        "redis-user",
+        r"(?i)(\bacl\"?[ \t]+\"?setuser\b[^\r\n]{0,400}?[ \t]\"?>)[^\s\"]+",
+        keywords=("setuser ", 'setuser"'),
+    ),
+    Pattern(
+        "kubectl-secret",
+        r"(\bcreate[ \t]+secret[ \t][^\r\n]{0,400}?--from-literal[= ]['\"]?[^\s='\"]{1,64}=)"
+        r"[^\s'\"]+(?:['\"]?[ \t]+--from-literal[= ][^\s]+)*",
+        keywords=("--from-literal",),
+    ),
+    Pattern("conda-token", r"(conda[^\s'\"<>]{0,100}/t/)[^\s/'\"<>]{4,}", keywords=("/t/",), also=("conda",)),
     *(
         Pattern(
             f"piped-to-{command}",

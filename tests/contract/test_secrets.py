@@ -257,9 +257,33 @@ password = decode(b"{}")
 ModelScope: HubApi().login('1a{}')
     wandb.login(key="1a{}")
 + KEY=1a{}
++ curl -H 'X-JFrog-Art-Api: {}' https://art.example/x
+127.0.0.1:6379> AUTH {}
+db.example:6379[2]> auth default {}
+127.0.0.1:6379> HELLO 3 AUTH default {} SETNAME worker
+1339518083.107412 [0 127.0.0.1:60866] "AUTH" "{}"
+1339518083.107412 [0 127.0.0.1:60866] "hello" "3" "auth" "default" "{}"
+1339518090.420270 [0 127.0.0.1:60866] "CONFIG" "SET" "requirepass" "{}"
+127.0.0.1:6379> ACL SETUSER alice on >{} ~cached:* +get
++ 7z x -p{} model.7z
+7za a -tzip -mem=AES256 -p{} out.zip dir
++ unrar x -p{} model.rar
++ unzip -P {} weights.zip
++ unzip -o -P {} weights.zip
++ zip -P {} out.zip f
++ openssl rsa -in key.pem -passin pass:{} -out k.pem
++ openssl enc -aes-256-cbc -k {} -in a -out b
++ mysql -p{} -uroot -e 'select 1'
++ mariadb-dump -uroot -p{} models
++ ldapwhoami -w {} -x
++ rclone config create r webdav user bob pass {}
++ kubectl create secret generic hf --from-literal=user=bob --from-literal=token={}
+CondaHTTPError: HTTP 403 FORBIDDEN for url <https://conda.anaconda.org/t/{}/acme/linux-64/repodata.json>
+  - https://repo.anaconda.cloud/repo/t/{}/main
 """.strip().splitlines()
 """As the manuals of these commands write them, and PostgreSQL's of .pgpass, s3fs' and ossfs' of their password files,
-Kaggle's of kaggle.json, Vault's of `operator init`, Honeycomb's of its header; an http.Header as Go's %#v has it."""
+Kaggle's of kaggle.json, Vault's of `operator init`, Honeycomb's of its header, Redis' of AUTH, HELLO, MONITOR and ACL
+SETUSER, conda's of channels with a token; an http.Header as Go's %#v has it."""
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -300,6 +324,17 @@ def test_a_secret_in_what_a_program_prints_is_masked(line):
         "Could not get event name for stream/token: com.apple.xpc.activity/4505: 132: Request for stale data",
         "echo hello | docker load",
         "docker login registry.example -u bob",
+        '1339518083.107412 [0 127.0.0.1:60866] "AUTH" "(redacted)"',
+        "client -> auth failed",
+        "handshake> auth required by the server",
+        "See https://discuss.pytorch.org/t/cuda-out-of-memory/1234 and https://discuss.huggingface.co/t/x/5",
+        "https://conda.anaconda.org/t/<TOKEN>/acme/linux-64/repodata.json",
+        "+ mysql --port=3306 --protocol=tcp -h db",
+        "+ 7z x weights.7z -o/data -y",
+        "+ unzip -o weights.zip -d /data",
+        "+ openssl x509 -in cert.pem -noout -pubkey",
+        "OpenSSL 3.0.13 30 Jan 2024 (Library: OpenSSL 3.0.13 30 Jan 2024)",
+        "+ kubectl create configmap x --from-literal=mode=fast",
         "    self.password = quote(parts.password, safe='x')",
         "    token = find_token(code, charpos)",
         "2026-11-28 18:24:37 status installed passwd:amd64 1:4.13+dfsg1-1+deb12u2",
