@@ -81,7 +81,7 @@ _NATIVE_REPORT = re.compile(
     rb"terminate called |  what\(\): |Fatal Python error: |!!!!!!! Segfault|GGML_ASSERT\(|.*Assertion .* failed"
     rb"|double free|free\(\): |malloc\(\): |corrupted |Check failed: |F\d{4} |munmap_chunk"
     rb"|Assertion failed: |CUDA error: |\S+:\d+: CUDA error|\*\*\* SIG[A-Z]+ received at |Memory access fault by GPU"
-    rb"|:0:rocdevice\.cpp|.{0,40}LLVM ERROR: "
+    rb"|:0:rocdevice\.cpp|.{0,40}LLVM ERROR: |rocBLAS error: |:\d:hip_fatbin\.cpp .{0,60}No compatible code objects"
 )
 """How native code reports why it raises the signal that ends its process."""
 _FATAL_SIGNAL = re.compile(rb"Fatal Python error: (?:Aborted|Segmentation fault)|\*\*\* SIG")
@@ -113,6 +113,7 @@ _ENDED_BY_OTHERS = ("SIGKILL", "SIGTERM")
 """How a parent process, a probe of Kubernetes or a person ends a server."""
 _ASIDE = re.compile(rb"Exception (?:in thread|ignored in)\b")
 """Python's headline of a traceback that ends a thread, or nothing: the process goes on."""
+_EMPTY_WRAPPER = re.compile(rb".{1,300}(?:: ?|\b(?:error|exception|reason|cause) is:?)\s*$")
 _SAYS_NOTHING = re.compile(rb"(?!AssertionError)[A-Za-z_][\w.]*\s*$")
 """An exception without a message, of which the log has no condition either."""
 _EXITED = re.compile(rb"SystemExit\b")
@@ -359,7 +360,7 @@ class _Search:
                 if found is not None and found.cause.rank == rank:
                     return Candidate(failure.at, _ORDER[rank], partial(self._known, found, exception))
         for at, (exception, found, raised) in enumerate(zip(exceptions, matches, failure.raised[::-1], strict=True)):
-            if found is None:
+            if found is None and not (exceptions[at + 1 :] and _is_empty_wrapper(exception)):
                 said = exceptions[at - 1][0] if at and _SAYS_NOTHING.match(exception[0].text) else None
                 return Candidate(failure.at, 1, self._unknown(exception, raised, said))
         assert matches[-1] is not None
@@ -499,6 +500,11 @@ class _Search:
                 text = Text("the engine process died", "引擎进程意外退出")
                 return Finding("engine_died", KNOWN, text, UNSAID, [shown(one)], consequence=True)
         return None
+
+
+def _is_empty_wrapper(exception: Sequence[Message]) -> bool:
+    """Return whether an exception wraps another one that had no message: `RuntimeError: X failed, error is`."""
+    return _EMPTY_WRAPPER.match(exception[0].text) is not None and not any(one.text.strip() for one in exception[1:])
 
 
 def _is_aside(failure: Failure) -> bool:

@@ -168,6 +168,17 @@ CAUSES = (
         Rank.GENERAL,
     ),
     Cause(
+        "hccl_failed",
+        Text("another NPU of the group failed, or the link to it", "通信组中的另一个 NPU 或与它的链路发生故障"),
+        Text(
+            "the logs of the other ranks and nodes say what failed first; check npu-smi info (health) and the links between the "
+            "NPUs (hccn_tool)",
+            "查看其他 rank 和节点的日志，找出最先失败的；检查 npu-smi info（健康状态）以及 NPU 之间的链路（hccn_tool）",
+        ),
+        (Line(b"SUSPECT REMOTE ERROR", rb"SUSPECT REMOTE ERROR"),),
+        Rank.GENERAL,
+    ),
+    Cause(
         "npu_unusable",
         Text("the NPU cannot be used: {why}", "NPU 无法使用：{why}"),
         Text(

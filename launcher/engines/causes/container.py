@@ -52,6 +52,22 @@ CAUSES = (
     ),
     Cause(
         "devices_not_visible",
+        Text("this machine has no device {path}", "本机没有设备 {path}"),
+        Text(
+            "load the driver that makes it (AMD: amdgpu; NPUs: the Ascend driver; Intel: xe or i915) on the machine, or leave the "
+            "device out of container.args",
+            "在主机上加载创建该设备的驱动（AMD：amdgpu；NPU：昇腾驱动；Intel：xe 或 i915），或从 container.args 中去掉该设备",
+        ),
+        (
+            Line(
+                b"error gathering device information",
+                rb"(?:docker: )?Error response from daemon: error gathering device information while adding custom device "
+                rb"\"(?P<path>/dev/[^\"]{1,100})\": no such file",
+            ),
+        ),
+    ),
+    Cause(
+        "devices_not_visible",
         Text(
             "the container toolkit cannot read the image's NVIDIA_REQUIRE_CUDA",
             "容器工具无法解析镜像的 NVIDIA_REQUIRE_CUDA",

@@ -28,14 +28,39 @@ CAUSES = (
     ),
     Cause(
         "no_device",
-        Text("the AMD GPUs cannot be used: amdsmi reports {why}", "无法使用 AMD GPU：amdsmi 报告 {why}"),
+        Text("the AMD GPUs cannot be used: {why}", "无法使用 AMD GPU：{why}"),
         Text(
             "let the server's user open /dev/kfd and /dev/dri/renderD* (groups render and video; in a container both devices, "
             "and --group-add with the machine's group ids), and check the amdgpu driver (amd-smi on the machine)",
             "让服务的用户能打开 /dev/kfd 和 /dev/dri/renderD*（render 和 video 组；在容器中传入这两个设备，并用 --group-add "
             "指定主机的组 ID），并检查 amdgpu 驱动（在主机上运行 amd-smi）",
         ),
-        (Line(b"AMDSMI_STATUS_", rb"(?:Error code:\s*)?\d{1,3} \| (?P<why>AMDSMI_STATUS_\w{1,60})"),),
+        (
+            Line(b"AMDSMI_STATUS_", rb"(?:Error code:\s*)?\d{1,3} \| (?P<why>AMDSMI_STATUS_\w{1,60})"),
+            Line(
+                b"rocBLAS error: Could not initialize",
+                rb"rocBLAS error: (?P<why>Could not initialize Tensile host: No devices found)",
+            ),
+        ),
+    ),
+    Cause(
+        "gpu_not_supported",
+        Text("this build has no code for this AMD GPU ({gpu})", "当前程序没有适用于此 AMD GPU（{gpu}）的代码"),
+        Text(
+            "use an image or build of ROCm for it; HSA_OVERRIDE_GFX_VERSION in `environ` makes it pass for a GPU of the same "
+            "generation that the build has code for",
+            "使用支持该 GPU 的 ROCm 镜像或版本；也可在 `environ` 中用 HSA_OVERRIDE_GFX_VERSION 将其视为同一代中已支持的 GPU",
+        ),
+        (
+            Line(
+                b"rocBLAS error: Cannot read",
+                rb"rocBLAS error: Cannot read \S{1,300}TensileLibrary\S*: .{1,80} for GPU arch ?: ?(?P<gpu>gfx\w{2,12})",
+            ),
+            Line(
+                b"No compatible code objects found for",
+                rb":\d:hip_fatbin\.cpp\s*:\d+\s*: \d+ us: +No compatible code objects found for: (?P<gpu>gfx\w{2,12})",
+            ),
+        ),
     ),
     Cause(
         "no_device",
