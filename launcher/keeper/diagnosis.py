@@ -81,7 +81,7 @@ _NATIVE_REPORT = re.compile(
     rb"terminate called |  what\(\): |Fatal Python error: |!!!!!!! Segfault|GGML_ASSERT\(|.*Assertion .* failed"
     rb"|double free|free\(\): |malloc\(\): |corrupted |Check failed: |F\d{4} |munmap_chunk"
     rb"|Assertion failed: |CUDA error: |\S+:\d+: CUDA error|\*\*\* SIG[A-Z]+ received at |Memory access fault by GPU"
-    rb"|:0:rocdevice\.cpp|.{0,40}LLVM ERROR: |rocBLAS error: |:\d:hip_fatbin\.cpp .{0,60}No compatible code objects"
+    rb"|:?0:rocdevice\.cpp|.{0,40}LLVM ERROR: |rocBLAS error: |:?\d:hip_fatbin\.cpp .{0,60}No compatible code objects"
 )
 """How native code reports why it raises the signal that ends its process."""
 _FATAL_SIGNAL = re.compile(rb"Fatal Python error: (?:Aborted|Segmentation fault)|\*\*\* SIG")

@@ -41,8 +41,8 @@ _ERROR_START = re.compile(
     rb"|[\w./+-]{1,120}\.cuh?:\d{1,7}: .{0,200}Assertion |std::exception: "
     rb"|Error while finding module specification for "
     rb"|CCL_ERROR\||(?:\[[\d.]{1,20}\] \[[^\]]{1,80}\] +)?\w+\.c:\d+ +UCX  ERROR|\d{1,8} error [\w.]+:\d+\] "
-    rb"|(?:Translate to LLVM IR failed)?LLVM ERROR: |Memory access fault by GPU|:0:rocdevice\.cpp"
-    rb"|rocBLAS error: |:\d:hip_fatbin\.cpp .{0,60}No compatible code objects"
+    rb"|(?:Translate to LLVM IR failed)?LLVM ERROR: |Memory access fault by GPU|:?0:rocdevice\.cpp"
+    rb"|rocBLAS error: |:?\d:hip_fatbin\.cpp .{0,60}No compatible code objects"
     rb"|standard_init_linux|Failed: Cuda error |couldn't bind to server socket|Error response from daemon: "
 )
 """How lines without a header begin that report an error: of C++, Python, compilers, shells, CANN, oneCCL, UCX."""

@@ -58,7 +58,7 @@ CAUSES = (
             ),
             Line(
                 b"No compatible code objects found for",
-                rb":\d:hip_fatbin\.cpp\s*:\d+\s*: \d+ us: +No compatible code objects found for: (?P<gpu>gfx\w{2,12})",
+                rb":?\d:hip_fatbin\.cpp\s*:\d+\s*: \d+ us: +No compatible code objects found for: (?P<gpu>gfx\w{2,12})",
             ),
         ),
     ),
