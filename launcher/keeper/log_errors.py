@@ -277,6 +277,47 @@ class _Record:
         self.exception: Failure | None = None
 
 
+class _Traceback:
+    """A traceback whose lines are being read, and those of the ones that are chained to it."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+        self.unfinished = True
+        """Its frames are read: its exception's line is to come."""
+        self.linked = False
+        """The next traceback is chained to it."""
+        self.frame: Message | None = None
+        """The frame that was read last."""
+        self.caller: Message | None = None
+        """The last frame outside of PyTorch and of Python's own library."""
+        self.assertion: Message | None = None
+        """The last frame's line of code, if it is an assertion."""
+
+    def is_complete(self) -> bool:
+        """Return whether it has ended. Ray appends the worker's frames to an exception."""
+        exceptions = self.failure.exceptions
+        return bool(exceptions) and b"ray::" not in exceptions[-1][0].text and not self.unfinished
+
+    def is_indented_exception(self, text: bytes) -> bool:
+        """Return whether a line among frames is an exception: of a group, or of a traceback that was indented."""
+        if _EXCEPTION.match(text) is None:
+            return False
+        return b"|" in text or (self.frame is not None and _indent(text) < _indent(self.frame.text))
+
+    def add_exception(self, message: Message) -> None:
+        """Add the line of the exception that its frames lead to.
+
+        Behind one without a message comes what says most about it, an assertion or the frame. It was raised by the
+        frame of the program: what PyTorch and Python's own library raise is the fault of who called them.
+        """
+        where = self.assertion or self.frame
+        bare = where is not None and _BARE.match(message.text.strip())
+        self.failure.exceptions.append([message, where] if where is not None and bare else [message])
+        self.failure.raised.append(self.caller or self.frame)
+        self.frame = self.caller = self.assertion = None
+        self.unfinished = False
+
+
 class _Reader:
     """Assigns each line to the traceback that it belongs to."""
 
@@ -287,25 +328,15 @@ class _Reader:
         self.explained: list[Failure] = []
         """Lines that belong to a later exception."""
         self._tracebacks = Tracebacks()
-        self._open: dict[tuple[bytes, bytes, bytes], Failure] = {}
-        self._last: Failure | None = None
-        self._linked: set[int] = set()
-        """The ids of tracebacks to which the next one is chained."""
+        self._open: dict[tuple[bytes, bytes, bytes], _Traceback] = {}
+        self._last: _Traceback | None = None
         self._headline: Message | None = None
         self._after_error = self._after_warning = False
         self._process: tuple[bytes | None, bytes | None] = (None, None)
         """The process that printed the line that is being added."""
         self._last_part = -1
-        self._unfinished: set[int] = set()
-        """The ids of tracebacks whose frames are read: their exception's line is to come."""
-        self._frames: dict[int, Message] = {}
-        """By the ids of tracebacks: the frame that was read last."""
         self._records: dict[tuple[bytes, bytes, bytes], _Record] = {}
         """By what distinguishes the lines of several processes and sources: the record that was read last."""
-        self._callers: dict[int, Message] = {}
-        """By the ids of tracebacks: the last frame outside of PyTorch and of Python's own library."""
-        self._assertions: dict[int, Message] = {}
-        """By the ids of tracebacks: the last frame's line of code, if it is an assertion."""
 
     def add(self, at: int, parsed: EngineLine, shown: bytes) -> None:
         """Add a line."""
@@ -336,13 +367,9 @@ class _Reader:
         text = message.text.strip()
         if message.level not in HARMLESS:
             self.found.messages.append(message)
-        if (
-            self._last
-            and self._last.exceptions
-            and message.at - self._last_part <= _CODE_LINES
-            and CANN_CODE.match(text)
-        ):
-            self._last.exceptions[-1].append(message)  # CANN says after the exception why it was raised
+        last = self._last.failure.exceptions if self._last else []
+        if last and message.at - self._last_part <= _CODE_LINES and CANN_CODE.match(text):
+            last[-1].append(message)  # CANN says after the exception why it was raised
         elif b"hut" in text or b"SIG" in text or b"signal" in text or b"arent process exited" in text:
             self.found.informed.append(message)
         if text and _is_error(message, text):
@@ -396,88 +423,62 @@ class _Reader:
             if message.level not in HARMLESS:
                 self.found.starts.append(message)
             return
-        failure = self._open.get(key) or self._last
         if part == Part.FRAME and len(self.found.frames) < _FRAMES_MAX and FRAME_START in message.text:
             self.found.frames.append(message.text)
-        if (
-            part == Part.FRAME
-            and failure is not None
-            and _is_complete(failure)
-            and id(failure) not in self._unfinished
-        ):
-            failure = None  # frames without a first line are another traceback
+        traceback = self._open.get(key) or self._last
+        if part == Part.FRAME and traceback is not None and traceback.is_complete():
+            traceback = None  # frames without a first line are another traceback
         if part == Part.LINK:
-            failure = self._chain_bare_exception(message.at, key, failure)
-        if part == Part.FRAME and failure is not None and failure.said is not None:
-            failure.said.append(message)
-        if failure is None or (part == Part.FRAME and self._after_error and self._headline is not None):
-            failure = self._begin(message.at, key)
+            traceback = self._chain_bare_exception(message.at, key, traceback)
+        if part == Part.FRAME and traceback is not None and traceback.failure.said is not None:
+            traceback.failure.said.append(message)
+        if traceback is None or (part == Part.FRAME and self._after_error and self._headline is not None):
+            traceback = self._begin(message.at, key)
             self._headline = None
         if part == Part.LINK:
-            self._linked.add(id(failure))
-        elif part == Part.EXCEPTION or (part == Part.FRAME and self._is_indented_exception(failure, message.text)):
-            where, frame = self._where(failure)
-            failure.exceptions.append([message, *where] if _BARE.match(message.text.strip()) else [message])
-            failure.raised.append(frame)
-            self._unfinished.discard(id(failure))
-        elif part == Part.MESSAGE and failure.exceptions:
-            failure.exceptions[-1].append(message)
+            traceback.linked = True
+        elif part == Part.EXCEPTION or (part == Part.FRAME and traceback.is_indented_exception(message.text)):
+            traceback.add_exception(message)
+        elif part == Part.MESSAGE and traceback.failure.exceptions:
+            traceback.failure.exceptions[-1].append(message)
         elif part == Part.FRAME:
-            self._frame(failure, message)
+            self._frame(traceback, message)
 
-    def _is_indented_exception(self, failure: Failure, text: bytes) -> bool:
-        """Return whether a line among frames is an exception: of a group, or of a traceback that was indented."""
-        if _EXCEPTION.match(text) is None:
-            return False
-        frame = self._frames.get(id(failure))
-        return b"|" in text or (frame is not None and _indent(text) < _indent(frame.text))
-
-    def _frame(self, failure: Failure, message: Message) -> None:
+    def _frame(self, traceback: _Traceback, message: Message) -> None:
         """Keep the last frame of a traceback, and what it asserts."""
         if FRAME_START in message.text:
-            self._frames[id(failure)] = message
+            traceback.frame, traceback.assertion = message, None
             if not _LIBRARY.search(message.text):
-                self._callers[id(failure)] = message
-            self._assertions.pop(id(failure), None)
+                traceback.caller = message
             return
-        frame = self._frames.get(id(failure))
+        frame = traceback.frame
         if frame is not None and message.at == frame.at + 1:
             self.found.code[frame.at] = message
         if message.text.lstrip().startswith(b"assert "):
-            self._assertions[id(failure)] = message
-
-    def _where(self, failure: Failure) -> tuple[list[Message], Message | None]:
-        """Return what says most about an exception without a message, an assertion or the frame; and the frame.
-
-        The frame is that of the program: what PyTorch and Python's own library raise is the fault of who called them.
-        """
-        frame, assertion = self._frames.pop(id(failure), None), self._assertions.pop(id(failure), None)
-        where = assertion or frame
-        return ([] if where is None else [where]), self._callers.pop(id(failure), frame)
+            traceback.assertion = message
 
     def _chain_bare_exception(
-        self, at: int, key: tuple[bytes, bytes, bytes], open_: Failure | None
-    ) -> Failure | None:
+        self, at: int, key: tuple[bytes, bytes, bytes], open_: _Traceback | None
+    ) -> _Traceback | None:
         """Return the chain that a link at line `at` continues: an exception without frames is one line before it."""
         if not self.found.lines or self.found.lines[-1].at < at - _LINK_LINES:
             return open_
         bare = self.found.lines.pop()
         self.found.messages[:] = [message for message in self.found.messages if message.at != bare.at]
-        failure = open_ if open_ is not None and id(open_) in self._linked else self._begin(bare.at, key)
-        failure.exceptions.extend(bare.exceptions)
-        failure.raised.extend(bare.raised)
-        return failure
+        traceback = open_ if open_ is not None and open_.linked else self._begin(bare.at, key)
+        traceback.failure.exceptions.extend(bare.exceptions)
+        traceback.failure.raised.extend(bare.raised)
+        return traceback
 
     def _start(self, message: Message, key: tuple[bytes, bytes, bytes]) -> None:
         headline = self._headline
         if headline is not None and self.found.lines and message.at - headline.at <= 1:
             self.found.lines.pop()  # it announced this traceback
         self._headline = None
-        failure = self._open.get(key) or (self._last if self._last and id(self._last) in self._linked else None)
-        if failure is not None and id(failure) in self._linked:
-            self._linked.discard(id(failure))
-            self._open[key] = self._last = failure
-            self._unfinished.add(id(failure))
+        traceback = self._open.get(key) or self._last
+        if traceback is not None and traceback.linked:
+            traceback.linked, traceback.unfinished = False, True
+            self._open[key] = self._last = traceback
         else:
             cann = message.text.lstrip().startswith(b"TraceBack ")
             self._begin(message.at, key, headline, harmless=message.level in HARMLESS, cann=cann)
@@ -490,14 +491,13 @@ class _Reader:
         *,
         harmless: bool = False,
         cann: bool = False,
-    ) -> Failure:
+    ) -> _Traceback:
         """Open a traceback. harmless: it is logged below warning, as a part of a prompt. cann: it is CANN's."""
         failure = Failure(at, [], [], headline, self._process, [] if cann else None)
-        self._unfinished.add(id(failure))
         if not harmless:
             self.found.tracebacks.append(failure)
-        self._open[key] = self._last = failure
-        return failure
+        self._open[key] = self._last = traceback = _Traceback(failure)
+        return traceback
 
 
 def _is_error(message: Message, text: bytes) -> bool:
@@ -515,11 +515,6 @@ def _is_of_record(line: EngineLine) -> bool:
     """Return whether lines with this header are one record: logging repeats it on each line of an error."""
     header = line.header
     return header.level in ("error", "critical") and not header.weak and b":" in (header.source or b"")
-
-
-def _is_complete(failure: Failure) -> bool:
-    """Return whether a traceback has ended. Ray appends the worker's frames to an exception."""
-    return bool(failure.exceptions) and b"ray::" not in failure.exceptions[-1][0].text
 
 
 def _key(line: EngineLine) -> tuple[bytes, bytes, bytes]:

@@ -675,3 +675,12 @@ def test_a_label_in_front_of_every_line_is_not_part_of_the_log(label):
     found = diagnose(VLLM, lines, End(1))
     assert found is not None
     assert (found.code, found.evidence) == ("no_kv_cache_memory", [(label + NO_CACHE).decode()])
+
+
+def test_a_frame_in_a_logged_prompt_is_not_evidence_of_an_error_after_it():
+    """Composed: prompts that quote tracebacks without their ends, and an error of which the frames are missing."""
+    info = b"INFO 11-22 21:12:10 [api.py:3] "
+    prompt = [info + line for line in (FRAMES[0], b'  File "prompt.py", line 7, in asked', FRAMES[0])]
+    found = diagnose(VLLM, [*prompt, FRAMES[0], b"TypeError: 'NoneType' object is not callable"], End(1))
+    assert found is not None
+    assert found.evidence == ["TypeError: 'NoneType' object is not callable"]
