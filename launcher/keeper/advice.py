@@ -45,7 +45,7 @@ _WITHOUT = tuple(
     (re.compile(pattern, re.IGNORECASE), text)
     for pattern, text in (
         (
-            r"/spec_decode/|/speculative/|/eagle|\bdrafter\b|Eagle\w*Proposer|/\w+_mtp\.py",
+            r"/spec_decode/|/speculative/|_speculative\.py|/eagle|\bdraft(?:er\b|_)|Eagle\w*Proposer|/\w+_mtp\.py",
             Text(
                 "check that a draft model is given that belongs to this model, or start without speculative decoding",
                 "检查是否指定了与该模型匹配的草稿模型，或不使用投机解码（speculative decoding）启动",

@@ -78,7 +78,8 @@ _PORT = re.compile(r"(\d{1,5})\D*$")
 _NATIVE_FAULTS = ("SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP")
 _NATIVE_CODES = tuple(signals.cause_of(signals.number_of(name)).code for name in _NATIVE_FAULTS)
 _NATIVE_REPORT = re.compile(
-    rb"terminate called |  what\(\): |Fatal Python error: |!!!!!!! Segfault|GGML_ASSERT\(|.*Assertion .* failed"
+    rb"terminate called |  what\(\): |Fatal Python error: |!!!!!!! Segfault|.*Assertion .* failed"
+    rb"|(?:[\w./+-]{1,200}:\d{1,7}: )?(?:GGML_ASSERT\(|CANN error$)"
     rb"|double free|free\(\): |malloc\(\): |corrupted |Check failed: |F\d{4} |munmap_chunk"
     rb"|Assertion failed: |CUDA error: |\S+:\d+: CUDA error|\*\*\* SIG[A-Z]+ received at |Memory access fault by GPU"
     rb"|:?0:rocdevice\.cpp|.{0,40}LLVM ERROR: |rocBLAS error: |:?\d:hip_fatbin\.cpp .{0,60}No compatible code objects"
@@ -107,6 +108,8 @@ _NOT_IMPORTED = re.compile(
     rb"Ignore import error when loading (?P<module>(?:[\w]+\.)*(?P<name>[a-z]+)\w*)[.:] (?P<why>.+)"
 )
 """SGLang goes on without the models whose modules it could not import."""
+_UNREACHABLE = "hub_unreachable"
+"""The code of a cause that the first exception of the chain explains: a proxy, TLS, a name that is not resolved."""
 _NO_DEVICE = ("no_device", "device_not_found")
 """The codes of causes that say that there is no device, and not why."""
 _ENDED_BY_OTHERS = ("SIGKILL", "SIGTERM")
@@ -358,7 +361,9 @@ class _Search:
         for rank in (Rank.ROOT, Rank.GENERAL):
             for exception, found in zip(exceptions, matches, strict=True):
                 if found is not None and found.cause.rank == rank:
-                    return Candidate(failure.at, _ORDER[rank], partial(self._known, found, exception))
+                    first = failure.exceptions[0] if found.cause.code == _UNREACHABLE else exception
+                    why = None if first is exception else first[0]
+                    return Candidate(failure.at, _ORDER[rank], partial(self._known, found, exception, why))
         for at, (exception, found, raised) in enumerate(zip(exceptions, matches, failure.raised[::-1], strict=True)):
             if found is None and not (exceptions[at + 1 :] and _is_empty_wrapper(exception)):
                 said = exceptions[at - 1][0] if at and _SAYS_NOTHING.match(exception[0].text) else None
@@ -379,9 +384,16 @@ class _Search:
             evidence=[*found.evidence, shown(said)]
         )
 
-    def _known(self, found: Matched, exception: Sequence[Message] = ()) -> Finding:
-        """Return the finding for a known cause. exception: the lines of the one whose message names it."""
-        evidence = [shown(found.message)]
+    def _known(self, found: Matched, exception: Sequence[Message] = (), why: Message | None = None) -> Finding:
+        """Return the finding for a known cause.
+
+        Args:
+            found: the cause, and the message that names it.
+            exception: the lines of the exception whose message names it.
+            why: the exception from which that one was raised, which says more.
+
+        """
+        evidence = [shown(found.message), *([shown(why)] if why is not None else [])]
         if exception and exception[0].at > found.message.at:  # it has no message: its code names the cause
             evidence.append(shown(exception[0]))
         if found.cause.hint in (ascend.SEE_CODE, ascend.SEE_HCCL_CODE):

@@ -95,6 +95,14 @@ _FAMILIES = (
         ),
     ),
     (
+        r"\bGGML_ASSERT\(",
+        Text(
+            "llama.cpp does not expect this: update it, or use another GGUF file of the model (and of the draft "
+            "model or projector, if there is one)",
+            "llama.cpp 未预料到此情况：升级 llama.cpp，或使用该模型（以及草稿模型、投影模型）的其他 GGUF 文件",
+        ),
+    ),
+    (
         r"\b(?:is|are) not enabled\b|\bnot enabled\b|\bmust be enabled\b",
         Text(
             "enable it by its option in `args`, or leave out the options that need it",

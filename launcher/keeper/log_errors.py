@@ -32,7 +32,8 @@ _EXCEPTION = re.compile(
 _ERROR_START = re.compile(
     rb"terminate called |Fatal Python error: |Segmentation fault|Bus error|Illegal instruction"
     rb"|Aborted \(core dumped\)|!!!!!!! Segfault encountered|double free or corruption|free\(\): |malloc\(\): "
-    rb"|GGML_ASSERT\(|Assertion failed: |thread '.*' panicked|[\w./+-]{1,100}: (?:fatal )?error: |(?:fatal )?error: "
+    rb"|(?:[\w./+-]{1,200}:\d{1,7}: )?(?:GGML_ASSERT\(|CANN error$)"
+    rb"|Assertion failed: |thread '.*' panicked|[\w./+-]{1,100}: (?:fatal )?error: |(?:fatal )?error: "
     rb"|[\w./+-]{1,200}(?:\(\d{1,7}\)|:\d{1,7}(?::\d{1,5})?): (?:fatal |catastrophic )?error\b"
     rb"|Error: |ERROR: |FATAL: |\[TM\]\[ERROR\]|E[A-Z]\d{4}: |[\w./+-]*/ld: "
     rb"|[\w./+-]*/python[\d.]*: (?:No module named|Error while finding)|[\w./+-]{1,100}: line \d+: "

@@ -232,6 +232,7 @@ CAUSES = (
                 + _STAMP
                 + rb"The error from device\(.{1,60}, (?P<why>there is an exception of \w+ error)",
             ),
+            Line(b"/ggml-cann.cpp:", rb"\S{1,200}/ggml-cann\.cpp:\d{1,6}: (?P<why>CANN error)"),
             Line(b"ACL stream synchronize failed", rb"(?P<why>ACL stream synchronize failed, error code:\d+)"),
             Line(b"NPU function error", rb"[^'\"]{0,120}NPU function error: (?P<why>[\w.: ]{1,80})"),
             Line(b"OPS function error", rb"[^'\"]{0,120}OPS function error: (?P<why>\w+)"),

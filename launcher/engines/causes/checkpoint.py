@@ -83,6 +83,15 @@ CAUSES = (
     ),
     Cause(
         "architecture_not_supported",
+        Text("the engine does not know the model type {names}", "该引擎不支持模型类型 {names}"),
+        Text(
+            "update the engine, or use another one; a model of text alone may need another command of it",
+            "升级该引擎或换用其他引擎；纯文本模型可能需要使用它的另一个命令",
+        ),
+        (Line(b"Model type ", rb"Model type (?P<names>[\w.-]{1,80}) not supported"),),
+    ),
+    Cause(
+        "architecture_not_supported",
         Text("GGUF files of the architecture {names} are not supported", "不支持架构 {names} 的 GGUF 文件"),
         Text(
             "use the model in safetensors format, or an engine that reads this GGUF (llama.cpp); a newer version may too",

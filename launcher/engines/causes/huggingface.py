@@ -165,6 +165,10 @@ CAUSES = (
                 b"we cannot find the requested files in the",
                 rb"(?:Connection error|An error happened while trying to locate the files? on the Hub),? and we cannot find the",
             ),
+            Line(
+                b"we cannot find the appropriate snapshot folder",
+                rb"An error happened while trying to locate the files? on the Hub,? and we cannot find the appropriate snapshot",
+            ),
         ),
     ),
     Cause(

@@ -193,8 +193,9 @@ CAUSES = (
         ),
         Text(
             "update the driver: it is older than the CUDA that compiled the kernel; else remove what is compiled and kept "
-            "(~/.triton/cache, ~/.cache/vllm)",
-            "升级驱动：它比编译内核所用的 CUDA 旧；否则删除编译缓存（~/.triton/cache、~/.cache/vllm）",
+            "(~/.triton/cache, ~/.cache/vllm); on an AMD GPU the build of ROCm or PyTorch has no code for it: use one that has",
+            "升级驱动：它比编译内核所用的 CUDA 旧；否则删除编译缓存（~/.triton/cache、~/.cache/vllm）；在 AMD GPU 上则是 ROCm 或 PyTorch "
+            "没有适用于它的代码：使用支持该 GPU 的版本",
         ),
         (
             Line(
