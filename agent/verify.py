@@ -115,7 +115,7 @@ def _compare(
 ) -> None:
     stream = parser.parse(block.data, 0, unfinished=block.unfinished).stream(None)
     entries = stream.entries
-    report.redacted += redact(stream, redactor, parser.private_key)
+    report.redacted += redact(stream, redactor, parser.secret_lines)
     start = block.start
     for index, line in enumerate(block.data.removesuffix(b"\n").split(b"\n")):
         end = min(start + len(line) + 1, block.end)

@@ -21,23 +21,23 @@ def redact(config: str | None, file: BinaryIO, every_line: bool, as_json: bool) 
     kinds (extra) and takes away from them (keep).
     """
     from tracetail.agent.checked_settings import redactor_of
-    from tracetail.contract.private_key_lines import PrivateKeyLines
+    from tracetail.contract.secret_lines import SecretLines
 
     try:
         redactor = redactor_of(load_configuration(config).agent)
     except ValueError as error:
         fail(str(error), BAD_USAGE)
-    key = PrivateKeyLines()
+    before = SecretLines()
     secrets = lines = number = 0
     for number, line in enumerate(file, start=1):
         text = line.removesuffix(b"\n").removesuffix(b"\r")
-        in_key = key.lines_left > 0
-        masked, count = redactor.redact(text, key)
+        continued = "private-key" if before.key.lines_left else "next-line"
+        masked, count = redactor.redact(text, before)
         secrets += count
         lines += count > 0
         if not count and not every_line:
             continue
-        kinds = redactor.kinds(text) or (["private-key"] if in_key and count else [])
+        kinds = redactor.kinds(text) or ([continued] if count else [])
         shown = masked.decode(errors="replace")
         if as_json:
             click.echo(json_text({"number": number, "kinds": kinds, "text": shown}))

@@ -56,11 +56,11 @@ def mask_text(text: str) -> str:
 def mask_lines(lines: Iterable[str]) -> list[str]:
     """Return successive lines of one log with their secrets masked."""
     texts = list(lines)
-    if any("PRIVATE KEY" in text for text in texts):
-        from tracetail.contract.private_key_lines import PrivateKeyLines  # noqa: PLC0415  (the keeper seldom needs it)
+    if len(texts) > 1:
+        from tracetail.contract.secret_lines import SecretLines  # noqa: PLC0415  (the keeper seldom needs it)
 
         data = [text.encode(errors="surrogateescape") for text in texts]
-        masked = PrivateKeyLines().mask_all(data, MASK.encode())
+        masked = SecretLines().mask_all(data, MASK.encode())
         texts = [line.decode(errors="surrogateescape") for line in masked]
     return [_mask_line(text) for text in texts]
 

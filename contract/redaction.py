@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from tracetail.contract.masking import DEFAULT_PATTERNS, MASK
-from tracetail.contract.private_key_lines import PrivateKeyLines
+from tracetail.contract.secret_lines import SecretLines
 from tracetail.contract.secret_pattern import Pattern
 from tracetail.contract.secret_search import InvalidPatternError, compile_pattern, search_for
 
@@ -150,25 +150,24 @@ class Redactor:
             names += [rule.name] * found
         return names
 
-    def redact(self, block: bytes, key: PrivateKeyLines | None = None) -> tuple[bytes, int]:
+    def redact(self, block: bytes, before: SecretLines | None = None) -> tuple[bytes, int]:
         """Return a block of lines with its secrets masked, and their number. The number of lines stays the same."""
         lines = block.split(b"\n")
-        count = self.redact_lines(lines, key)
+        count = self.redact_lines(lines, before)
         return b"\n".join(lines), count
 
-    def redact_lines(self, lines: list[bytes], key: PrivateKeyLines | None = None) -> int:
+    def redact_lines(self, lines: list[bytes], before: SecretLines | None = None) -> int:
         """Mask the secrets in lines in place; return their number. The lines must not contain line ends.
 
-        key: the state of the log that the lines continue, for a private key that began in a line before.
+        before: the state of the log that the lines continue, for a secret that began in a line before.
         """
-        block = b"\n".join(lines)
-        key = key or PrivateKeyLines()
+        before = before or SecretLines()
         count = 0
-        if key.concerns(block):
+        if before.concerns(lines):
             for number, line in enumerate(lines):
-                lines[number] = key.mask(line, _MASK)
+                lines[number] = before.mask(line, _MASK)
                 count += lines[number] is not line
-            block = b"\n".join(lines)
+        block = b"\n".join(lines)
         number = at = 0
         for start, end in self.search.lines(block):
             number += block.count(b"\n", at, start)

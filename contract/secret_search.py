@@ -11,7 +11,7 @@ from typing import Any
 
 import re2
 
-from tracetail.contract import needles
+from tracetail.contract import needles, secret_lines
 from tracetail.contract.secret_pattern import Pattern
 
 
@@ -80,6 +80,8 @@ class NeedleSearch:
         for letter in needles.FOLDED:
             # Of one that has two bytes the first is looked for: few texts have it, and then the letter is.
             users.setdefault(needles.literal(letter if len(letter) > 2 else letter[:1]), set())
+        for text in secret_lines.NEEDLES:
+            users.setdefault(needles.literal(text), set())
         # Few sets differ, and 1,300 of them take 0.6 MB.
         shared: dict[frozenset[int], frozenset[int]] = {}
         self._users = [shared.setdefault(one, one) for one in map(frozenset, users.values())]

@@ -22,7 +22,7 @@ _SECRETS = (
     "user|admin|encryption|key"
 )
 _PASSES = "user|db|database|root|admin|smtp|redis|mysql|pg|ftp|ldap|proxy|my|ssh|mail|require|(?:src|dest)?store|key"
-_STRONG = (
+STRONG_NAME = (
     rf"(?:(?:{_KEYS})[_-]?keys?|(?:api|access|secret)\.keys?|key[_-]base|api keys?|honeycomb-team|jfrog-art-api|"
     rf"(?:{_TOKENS})[_-]?tokens?|(?:{_SECRETS})[_-]?secrets?|"
     rf"secret[_-]?access[_-]?key|secret[_-]?id|passw(?:or)?ds?|passphrases?|passwort|passcodes?|(?:{_PASSES})[_-]?pass|pwd|masterauth|credentials?|"
@@ -73,8 +73,8 @@ _NAME = rf"{_NAME_PART}(?:[_.@+-]{_NAME_PART})*"
 _PATH = rf"(?:(?:file://|~|\.{{1,2}})?(?-i:/(?:{_NAME}/)*{_NAME})|[a-z]:\\\\?[\w.@+-]+\\[^\s'\",;]*)"
 _HAN = "[\u4e00-\u9fff]{2,}"
 _TYPE = r"(?:typing\.[\w.\[\]]+|Optional\[[\w.\[\]]*|Union\[[\w.]*|SecretStr\('\*+'\))"
-_NO_SECRET = f"(?:{_NOTHING}|{_PLACEHOLDER}|{_CALLED}|{_PATH}|{_TYPE}|{_HAN})"
-_HARMLESS = f"{_NO_SECRET}{_END}"
+NO_SECRET = f"(?:{_NOTHING}|{_PLACEHOLDER}|{_CALLED}|{_PATH}|{_TYPE}|{_HAN})"
+_HARMLESS = f"{NO_SECRET}{_END}"
 _WORD = r"(?-i:[A-Za-z]?[a-z]+)"
 _PROSE = rf"{_WORD}[.,:;]?[ \t]+(?-i:[a-z(\"])"
 """A word in front of another one."""
@@ -220,7 +220,7 @@ def _assigned(
         *_keywords("key token secret password passwd pass pwd credential", _NUMBERS),
     )
     harmless = rf"{_HARMLESS}|{_TOO_WEAK}" if weak else _HARMLESS
-    no_item = rf"{_LITERAL}(?:{_QUOTE})?{_NO_SECRET}(?:{_QUOTE})?"
+    no_item = rf"{_LITERAL}(?:{_QUOTE})?{NO_SECRET}(?:{_QUOTE})?"
     no_items = rf"{no_item}(?:,[ \t]?{no_item})*,?[ \t]?(?:[\])]|$)"
     no_list = rf"[\])]|[0-9., -]+[\])]|{rf'{_LITERAL}(?:{_QUOTE})?(?:{harmless})' if weak else no_items}"
     yield Pattern(
@@ -250,7 +250,7 @@ def _assigned(
 # --- flags
 
 _FLAG_START = r"(?:^|[^A-Za-z0-9_-])--?(?:[A-Za-z0-9]+[_-])*"
-FLAG_NAME = rf"(?:{_STRONG}|keys?|token|secret|pass|auth)"
+FLAG_NAME = rf"(?:{STRONG_NAME}|keys?|token|secret|pass|auth)"
 _FLAG = rf"{_FLAG_START}{FLAG_NAME}"
 _FLAG_KEYWORDS = (
     *_keywords(_STRONG_ENDINGS, ("=", '"', "'", "\\", "`", "\t", "&quot;")),
@@ -296,7 +296,7 @@ _CURL = r"\bcurl\b[^\r\n|]{0,400}?[ \t]"
 _THEN = r"[ \t](?:[^\r\n|;]{0,400}?[ \t])?"
 """What stands between a command and an option of it."""
 _VALUE = r"""[^\s'",;)\]}\\<>]+"""
-_NAMED = rf"(?:{_STRONG}|authorization)"
+_NAMED = rf"(?:{STRONG_NAME}|authorization)"
 _OTHERS = (
     Pattern(
         "authorization-fields",
@@ -352,7 +352,7 @@ _OTHERS = (
     ),
     Pattern(
         "said",
-        rf"(?i)((?:{_STRONG}|(?:access|secret) key){_NUMBER}{_SAID})(?:(?P<harmless>{_HARMLESS})|{_MIXED})",
+        rf"(?i)((?:{STRONG_NAME}|(?:access|secret) key){_NUMBER}{_SAID})(?:(?P<harmless>{_HARMLESS})|{_MIXED})",
         keywords=(
             *_keywords(
                 "-key _key apikey accesskey secretkey -token _token authtoken -secret _secret "
@@ -375,13 +375,13 @@ _OTHERS = (
     ),
     Pattern(
         "xml",
-        rf"(?i)(<[a-z:_.-]*{_STRONG}>)[^<\r\n]+</",
+        rf"(?i)(<[a-z:_.-]*{STRONG_NAME}>)[^<\r\n]+</",
         kept_behind="</",
         keywords=_keywords(_STRONG_ENDINGS, (">",)),
     ),
     Pattern(
         "xml-attribute",
-        rf"(?i)({_STRONG}\"[ \t]+value=\")(?:(?P<harmless>{_HARMLESS})|[^<\"\r\n]+)",
+        rf"(?i)({STRONG_NAME}\"[ \t]+value=\")(?:(?P<harmless>{_HARMLESS})|[^<\"\r\n]+)",
         keywords=_keywords(_STRONG_ENDINGS, ('" ', '"\t')),
     ),
     Pattern(
@@ -560,7 +560,7 @@ _OTHERS = (
 PATTERNS = (
     *_FLAGS,
     *_OTHERS,
-    *_assigned("named", _STRONG, _STRONG_ENDINGS),
+    *_assigned("named", STRONG_NAME, _STRONG_ENDINGS),
     *_assigned("short-named", _SHORT, "pass pw ak sk", weak=True),
     *_assigned("weakly-named", _WEAK, "token secret secrets signature authorization auth sig", (" key",), weak=True),
     Pattern(

@@ -24,7 +24,7 @@ from tracetail.agent.parsing.parsed import Parsed, Piece, Stream
 from tracetail.agent.parsing.scan_plain import OFFSET_AT
 from tracetail.agent.parsing.times import AHEAD_MAX_NS, EngineTimes
 from tracetail.contract.logline import MARK_CUT, MARK_EVENT, STAMP_BYTES, parse_stamp
-from tracetail.contract.private_key_lines import PrivateKeyLines
+from tracetail.contract.secret_lines import SecretLines
 from tracetail.loki import original_time
 from tracetail.loki.entries import NS_PER_SECOND, Columns, encode_second
 
@@ -81,8 +81,8 @@ class LineParser:
         before = state.get("before")
         self._before: bytes | None = None if before is None else before.encode("latin-1")
         """The end of the line that the next one continues; None if the last one was not cut."""
-        self.private_key = PrivateKeyLines(state.get("private_key_lines", 0))
-        """Whether the next line may be one of a private key that began in a line before; for redaction."""
+        self.secret_lines = SecretLines(state.get("private_key_lines", 0), state.get("secret_value", ""))
+        """Whether the next line may be one of a secret that began in a line before; for redaction."""
         self._parsed = _EMPTY
         self._stream = _EMPTY_STREAM
         """The stream that entries are added to."""
@@ -101,7 +101,8 @@ class LineParser:
             "records": self._levels.state(),
             "before": None if self._before is None else self._before.decode("latin-1"),
             "container": self._container.state() if self._container else None,
-            "private_key_lines": self.private_key.lines_left,
+            "private_key_lines": self.secret_lines.key.lines_left,
+            "secret_value": self.secret_lines.expected,
         }
 
     def begin(self, block: bytes, now_ns: int) -> None:

@@ -58,7 +58,7 @@ class Preparer:
             lines = redacted = 0
             for stream in streams:
                 lines += sum(stream.levels.values())
-                redacted += redact(stream, self.redactor, parser.private_key)
+                redacted += redact(stream, self.redactor, parser.secret_lines)
                 stream.entries = self._within_limit(stream.entries)
                 parser.last_ns = max(parser.last_ns, stream.entries.time_ns(-1))
             yield Prepared(streams, lines, redacted)

@@ -2,16 +2,16 @@
 
 from tracetail.agent.parsing import scan
 from tracetail.agent.parsing.parsed import Stream
-from tracetail.contract import private_key_lines
-from tracetail.contract.private_key_lines import PrivateKeyLines
+from tracetail.contract import secret_lines
 from tracetail.contract.redaction import Redactor
+from tracetail.contract.secret_lines import SecretLines
 from tracetail.loki.entries import Columns
 
 
-def redact(stream: Stream, redactor: Redactor, private_key: PrivateKeyLines | None = None) -> int:
+def redact(stream: Stream, redactor: Redactor, before: SecretLines | None = None) -> int:
     """Mask the secrets in the texts and make them valid UTF-8, in place; return the number of masked secrets.
 
-    private_key: the state of the log's parser, which is advanced.
+    before: the state of the log's parser, which is advanced.
     """
     entries = stream.entries
     pieces: dict[int, bytes] = {}
@@ -21,7 +21,7 @@ def redact(stream: Stream, redactor: Redactor, private_key: PrivateKeyLines | No
         pieces[index], found = redactor.redact_piece(piece.before, entries.text(index), goes_on=piece.goes_on)
         in_pieces += found
         entries.replace(index, b"")
-    count = _redact_lines(entries, redactor, private_key)
+    count = _redact_lines(entries, redactor, before)
     for index, text in pieces.items():
         entries.replace(index, text)
     for index in entries.not_utf8():
@@ -29,13 +29,13 @@ def redact(stream: Stream, redactor: Redactor, private_key: PrivateKeyLines | No
     return count + in_pieces
 
 
-def _redact_lines(entries: Columns, redactor: Redactor, private_key: PrivateKeyLines | None) -> int:
+def _redact_lines(entries: Columns, redactor: Redactor, before: SecretLines | None) -> int:
     finder = redactor.search.finder
-    if finder is None or redactor.search.others or (private_key is not None and private_key.lines_left):
-        return _redact_all(entries, redactor, private_key)
+    if finder is None or redactor.search.others or (before is not None and before.in_secret):
+        return _redact_all(entries, redactor, before)
     found = [(index, entries.text(index)) for index in scan.with_needles(entries, finder)]
-    if any(private_key_lines.BEGIN in text for _, text in found):
-        return _redact_all(entries, redactor, private_key)
+    if any(secret_lines.begins(text) for _, text in found):
+        return _redact_all(entries, redactor, before)
     count = 0
     for index, text in found:
         masked, secrets = redactor.redact_line(text)
@@ -45,11 +45,11 @@ def _redact_lines(entries: Columns, redactor: Redactor, private_key: PrivateKeyL
     return count
 
 
-def _redact_all(entries: Columns, redactor: Redactor, private_key: PrivateKeyLines | None) -> int:
-    before = entries.texts
-    texts = before.copy()
-    count = redactor.redact_lines(texts, private_key)
-    for index, (text, was) in enumerate(zip(texts, before, strict=True)):
+def _redact_all(entries: Columns, redactor: Redactor, before: SecretLines | None) -> int:
+    were = entries.texts
+    texts = were.copy()
+    count = redactor.redact_lines(texts, before)
+    for index, (text, was) in enumerate(zip(texts, were, strict=True)):
         if text is not was:
             entries.replace(index, text)
     return count

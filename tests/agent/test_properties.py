@@ -280,10 +280,25 @@ def test_no_line_of_a_private_key_is_shipped_wherever_the_blocks_end(data: st.Da
     for start, end in itertools.pairwise([0, *line_ends(kept, data), len(kept)]):
         parser = LineParser(EngineTimes(NOW), HeaderCache(), state=json.loads(json.dumps(state)))
         stream = parser.parse(kept[start:end], NOW).stream(None)
-        redact(stream, REDACTOR, parser.private_key)
+        redact(stream, REDACTOR, parser.secret_lines)
         shown += stream.entries.texts
         state = parser.state()
     assert shown == [lines[0], *[b"***"] * 6, *lines[-2:]]
+
+
+@given(st.data())
+def test_a_value_in_the_line_behind_its_name_is_masked_wherever_the_blocks_end(data: st.DataObject) -> None:
+    lines = [b"    - name: HF_TOKEN", b"      value: " + SECRET, b'  "--api-key",', b'  "' + SECRET + b'",', b"ready"]
+    kept = b"".join(render_line(NOW + number, "t9", "i9", line) for number, line in enumerate(lines))
+    state = None
+    shown: list[bytes] = []
+    for start, end in itertools.pairwise([0, *line_ends(kept, data), len(kept)]):
+        parser = LineParser(EngineTimes(NOW), HeaderCache(), state=json.loads(json.dumps(state)))
+        stream = parser.parse(kept[start:end], NOW).stream(None)
+        redact(stream, REDACTOR, parser.secret_lines)
+        shown += stream.entries.texts
+        state = parser.state()
+    assert shown == [lines[0], b"      value: ***", lines[2], b'  "***",', lines[4]]
 
 
 def test_pieces_of_a_long_line_are_masked_in_memory_that_does_not_grow() -> None:

@@ -501,6 +501,58 @@ def test_no_line_of_a_private_key_is_left_and_what_stands_between_is(prefix):
     assert not any(leaks(line.strip(), "\n".join(mask_lines(text))) for line in KEY[1:-1])
 
 
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        ('  "password":', '    "{}",'),
+        ("  'hf_token' :", "'{}'}}"),
+        ("password: >-", "  {}"),
+        ("  api_key: |", "    {}"),
+        ("spec.db_password: |+", "  {}"),
+        ('                "--api-key",', '                "{}",'),
+        ("      --api-key", "      {}"),
+        ("        - --api-key", "        - {}"),
+        ("    - name: HF_TOKEN", "      value: {}"),
+        ("    - name: db-password", '      value: "{}"'),
+        ('          "name": "DB_PASSWORD",', '          "value": "{}"'),
+        ('(APIServer pid=7)   "name": "OPENAI_API_KEY",', '(APIServer pid=7)   "value": "{}" }},'),
+    ],
+)
+def test_a_value_in_the_line_behind_its_name_is_masked(before, line):
+    """As json.dumps(indent=2), YAML block scalars, `docker inspect`, `kubectl describe`, `get -o yaml` print it."""
+    texts = [before, line.format(VALUE), "port: 8000"]
+    got = [text.encode() for text in texts]
+
+    REDACTOR.redact_lines(got)
+
+    assert [text.decode() for text in got] == [before, line.format(MASK), "port: 8000"]
+    assert mask_lines(texts) == [before, line.format(MASK), "port: 8000"]
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        ("Enter password:", "Connected"),
+        ('  "password":', "    null,"),
+        ('  "password":', '    "***",'),
+        ('  "tokens":', '    "hello",'),
+        ("description: |", "  Passwords are kept elsewhere"),
+        ("  --api-key", "                        The key that clients must send"),
+        ("      --api-key", "      --port"),
+        ("      --api-key", "      $(API_KEY)"),
+        ("  --max-tokens", "  4096"),
+        ("    - name: HF_TOKEN", "      valueFrom:"),
+        ("    - name: HF_TOKEN", "      value: $(OTHER)"),
+        ("    - name: MODEL_NAME", "      value: Qwen2-7B-Instruct1"),
+        ("  - name: api-key-volume", "    value: Memory"),
+        ("        name: hf-token", "        key: token"),
+    ],
+)
+def test_what_only_looks_like_a_value_behind_a_name_is_left(before, line):
+    assert mask_lines([before, line]) == [before, line]
+    assert REDACTOR.redact(f"{before}\n{line}".encode()) == (f"{before}\n{line}".encode(), 0)
+
+
 def test_a_private_key_in_one_line_is_masked():
     for joint in ("\\n", " ", "\\\\n"):
         assert masked(f'"private_key": "{joint.join(KEY)}", "id": 1') in (
