@@ -122,7 +122,9 @@ class Surroundings:
     def _memory(self, signal_name: str | None) -> EndFact | None:
         group = self._group
         limit = group.limit_mib() if group is not None else None
-        kills = oom.logged_kills(self._since - 1, self._pids, group.path if group is not None else "")
+        logged = oom.logged_kills(self._since - 1)
+        path = group.path if group is not None else ""
+        kills = [kill for kill in logged if kill.concerns(self._pids, path)]
         if kills:
             last = kills[-1]
             return end_facts.killed_for_memory(
@@ -130,7 +132,9 @@ class Surroundings:
             )
         if group is not None and _risen(self._group_kills, group.kills()):
             return end_facts.killed_for_memory(None, "", None, limit, by_limit=limit is not None, line="")
-        if signal_name == "SIGKILL" and _risen(self._machine_kills, oom.machine_kills()):
+        # Those that the kernel's log names were others'; it may not be readable, or have lost lines.
+        unnamed = None if self._machine_kills is None else self._machine_kills + len(logged)
+        if signal_name == "SIGKILL" and _risen(unnamed, oom.machine_kills()):
             unsure = end_facts.killed_for_memory(None, "", None, None, by_limit=False, line="")
             return unsure._replace(certain=False)
         return None

@@ -34,6 +34,10 @@ class Kill(NamedTuple):
     """Its memory control group; "" if the kernel does not say."""
     line: str
 
+    def concerns(self, pids: Collection[int], group: str) -> bool:
+        """Return whether it ended one of these processes, or one of this memory control group; "" or "/" is none."""
+        return self.pid in pids or (len(group) > 1 and self.group == group)
+
 
 class MemoryGroup(NamedTuple):
     """The memory control group of a process."""
@@ -84,13 +88,11 @@ def machine_kills() -> int | None:
     return _counter(Path("/proc/vmstat"), "oom_kill")
 
 
-def logged_kills(since: float, pids: Collection[int], group: str, records: Iterator[str] | None = None) -> list[Kill]:
-    """Return the kills in the kernel's log that concern these processes, or this control group.
+def logged_kills(since: float, records: Iterator[str] | None = None) -> list[Kill]:
+    """Return the kills in the kernel's log.
 
     Args:
         since: seconds of the monotonic clock.
-        pids: processes of the launch.
-        group: its memory control group, "" for any.
         records: of /dev/kmsg (Documentation/ABI/testing/dev-kmsg); None to read it.
 
     """
@@ -111,11 +113,9 @@ def logged_kills(since: float, pids: Collection[int], group: str, records: Itera
         killed = re.match(_KILLED, text)
         if killed is not None:
             pid = int(killed["pid"])
-            its_group = group_of.get(pid, "")
-            if pid in pids or (len(group) > 1 and its_group == group):
-                size = int(killed["anon"]) >> 10 if killed["anon"] else None
-                by_limit = killed["limit"] is not None or pid in limited
-                found.append(Kill(pid, killed["name"], size, by_limit, its_group, text.split("\n")[0]))
+            size = int(killed["anon"]) >> 10 if killed["anon"] else None
+            by_limit = killed["limit"] is not None or pid in limited
+            found.append(Kill(pid, killed["name"], size, by_limit, group_of.get(pid, ""), text.split("\n")[0]))
     return found
 
 

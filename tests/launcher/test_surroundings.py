@@ -60,12 +60,22 @@ file-rss:3584kB, shmem-rss:0kB
 )
 def test_the_kernels_lines_about_a_process_or_its_group_are_found(records, pids, group, expected):
     lines = iter(records.splitlines())
-    found = oom.logged_kills(0, pids, group, lines)
+    found = [kill for kill in oom.logged_kills(0, lines) if kill.concerns(pids, group)]
     assert [(kill.pid, kill.name, kill.resident_mib, kill.by_limit) for kill in found] == expected
 
 
 def test_kills_before_the_start_do_not_count():
-    assert oom.logged_kills(20_000, {16367}, "/a/kp", iter(KMSG_6_18.splitlines())) == []
+    assert oom.logged_kills(20_000, iter(KMSG_6_18.splitlines())) == []
+
+
+@pytest.mark.parametrize(("now", "named"), [(6, False), (7, True)])
+def test_a_server_killed_while_the_kernel_killed_others_for_memory_was_not_killed_for_it(monkeypatch, now, named):
+    counted = iter([5, now])
+    monkeypatch.setattr(oom, "machine_kills", lambda: next(counted))
+    surroundings = Surroundings([], list)
+    other = oom.Kill(16367, "python3", 59, True, "/docker/other", "Killed process 16367")
+    monkeypatch.setattr(oom, "logged_kills", lambda since: [other])
+    assert [fact.code for fact in surroundings.facts("SIGKILL")] == ["out_of_memory"] * named
 
 
 @pytest.mark.parametrize(
