@@ -3,6 +3,7 @@
 The diagnosis takes them beside the lines of the log. Codes are those of the known causes (docs/causes.md).
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,11 @@ OUT_OF_MEMORY = "out_of_memory"
 SHARED_MEMORY_FULL = "shared_memory_full"
 DISK_FULL = "disk_full"
 FILE_DESCRIPTORS = "file_descriptors_exhausted"
+_CLIENT_PREFIX = re.compile(
+    r"(?:docker: )?(?:Error response from daemon: |Error: )(?:OCI runtime error: )?"
+    r"(?:unable to start container [0-9a-f]{64}: )?"
+)
+"""How docker and podman begin an error."""
 
 
 class EndFact(NamedTuple):
@@ -21,6 +27,8 @@ class EndFact(NamedTuple):
     evidence: Sequence[str] = ()
     certain: bool = False
     """It hit a process of the launch; otherwise it only explains an end for which the log has no reason."""
+    names_who: bool = False
+    """It says who ended the server: that the server got a signal, or says so, is no other reason."""
 
 
 _MEMORY_HINT = (
@@ -93,6 +101,21 @@ def container_removed(runtime: str) -> EndFact:
         (f"the container was removed by somebody else ({runtime} rm)", f"容器被他人删除（{runtime} rm）"),
         ("stop it with tracetail stop", "请用 tracetail stop 停止它"),
         certain=True,
+        names_who=True,
+    )
+
+
+def container_not_started(said: str) -> EndFact:
+    """Return that a container never ran. said: the client's error."""
+    why = _CLIENT_PREFIX.sub("", said)
+    return EndFact(
+        "container_not_started",
+        (f"the container cannot be made or started: {why}", f"无法创建或启动容器：{why}"),
+        (
+            "check container.args, container.network and container.mounts",
+            "检查 container.args、container.network 和 container.mounts",
+        ),
+        certain=True,
     )
 
 
@@ -121,8 +144,8 @@ def container_client_ended(runtime: str) -> EndFact:
             f"客户端（{runtime} start）在容器运行期间被终止；容器已被停止",
         ),
         (
-            f"somebody killed it, or {runtime} closed its connection: see the log of {runtime}",
-            f"有人终止了它，或 {runtime} 关闭了连接：请查看 {runtime} 的日志",
+            f"somebody killed it, restarted the container, or {runtime} closed its connection: see its log",
+            f"有人终止了它、重启了容器，或 {runtime} 关闭了连接：请查看其日志",
         ),
         certain=True,
     )

@@ -202,6 +202,11 @@ def signal_of(finding: Finding | None, child: Child) -> str | None:
     return child.signal or (reported.get(finding.code) if finding is not None else None)
 
 
+def unrecognised_error(finding: Finding | None) -> str:
+    """Return the error that the log names, if it is none of the known causes; "" for none."""
+    return finding.cause if finding is not None and finding.kind == UNRECOGNISED and not finding.own_end else ""
+
+
 def is_killed(child: Child) -> bool:
     """Return whether SIGKILL ended the server, or what a shell ran as the server."""
     return End(child.code, child.signal).number == signals.number_of("SIGKILL")
@@ -210,8 +215,9 @@ def is_killed(child: Child) -> bool:
 def weigh(finding: Finding | None, facts: Sequence[EndFact], *, killed: bool = False) -> Finding | None:
     """Return what explains the end best: the log's finding, or a fact that the log cannot have.
 
-    A certain fact wins unless the log names a known root cause, or that somebody asked for the end. Another one wins
-    if the log says nothing, and else goes into the hint of an error that is not among the known causes.
+    A certain fact wins unless the log names a known root cause, or that somebody asked for the end and the fact does
+    not say who. Another one wins if the log says nothing, and else goes into the hint of an error that is not among
+    the known causes.
 
     killed: whether SIGKILL ended the server. What the kernel says of its memory then wins over every error of the
     log, which the server had survived. MindIE ends itself by SIGKILL, too: where the kernel says nothing.
@@ -219,7 +225,7 @@ def weigh(finding: Finding | None, facts: Sequence[EndFact], *, killed: bool = F
     for fact in facts:
         if killed and fact.certain and fact.code == OUT_OF_MEMORY and (not finding or finding.code != OUT_OF_MEMORY):
             return Finding(fact.code, KNOWN, Text(*fact.cause), Text(*fact.hint), list(fact.evidence))
-        if finding is None or (finding.code in _UNEXPLAINED if not fact.certain else _yields(finding)):
+        if finding is None or _yields(finding, fact):
             evidence = [*fact.evidence, *(finding.evidence if finding else ())]
             return Finding(fact.code, KNOWN, Text(*fact.cause), Text(*fact.hint), evidence)
         if finding.kind == UNRECOGNISED:
@@ -228,9 +234,11 @@ def weigh(finding: Finding | None, facts: Sequence[EndFact], *, killed: bool = F
     return finding
 
 
-def _yields(finding: Finding) -> bool:
-    """Return whether a finding only says what a process killed from outside leads to."""
-    return finding.kind == UNRECOGNISED or finding.consequence or finding.code in _UNEXPLAINED
+def _yields(finding: Finding, fact: EndFact) -> bool:
+    """Return whether a fact says more than a finding, which may only be what an end from outside leads to."""
+    if finding.code in _UNEXPLAINED or (fact.names_who and finding.own_end):
+        return True
+    return fact.certain and (finding.kind == UNRECOGNISED or finding.consequence)
 
 
 def to_event_fields(end: record.Exit) -> dict[str, Any]:

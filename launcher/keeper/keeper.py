@@ -26,6 +26,7 @@ from tracetail.launcher.keeper.child import Child
 from tracetail.launcher.keeper.end_facts import EndFact
 from tracetail.launcher.keeper.exit_reason import Failure
 from tracetail.launcher.keeper.fifo import Output
+from tracetail.launcher.keeper.finding import Finding
 from tracetail.launcher.keeper.launch_log import LaunchLog
 from tracetail.launcher.keeper.liveness import Problem
 from tracetail.launcher.keeper.phase_watch import PhaseWatch
@@ -501,7 +502,7 @@ class Keeper:
             self._failure,
             exit_reason.weigh(
                 finding,
-                self._end_facts(exit_reason.signal_of(finding, self._child)),
+                self._end_facts(finding),
                 killed=self._failure is None and exit_reason.is_killed(self._child),
             ),
             left_behind=self._teardown.found,
@@ -515,11 +516,13 @@ class Keeper:
         serves = self._record["engine"] != "custom" or self._record.get("role") == nodes.FOLLOWER
         return done and not serves and self._child.code == 0
 
-    def _end_facts(self, signal_name: str | None) -> list[EndFact]:
-        found = list(self._server_watch.facts(signal_name))
-        if self._container is None or self._failure is not None or self._preparing:
+    def _end_facts(self, finding: Finding | None) -> list[EndFact]:
+        found = list(self._server_watch.facts(exit_reason.signal_of(finding, self._child)))
+        if self._container is None or self._failure is not None or self._preparing not in ("", _CREATE):
             return found
-        return [*found, *self._container.facts(made="init" in self._record["container"])]
+        said = exit_reason.unrecognised_error(finding)
+        found += self._container.facts(made="init" in self._record.get("container", {}), said=said)
+        return sorted(found, key=lambda fact: not fact.certain)
 
     def _restart_attempt(self, state: str) -> int | None:
         """Return the number of the restart that follows this end; None if none does."""

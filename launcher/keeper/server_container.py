@@ -193,12 +193,20 @@ class ServerContainer:
         if digest:
             known["exit"]["container"]["imageDigest"] = digest
 
-    def facts(self, *, made: bool) -> Sequence[EndFact]:
-        """Return what the runtime knows of an end that nobody asked for. made: a container had been made."""
+    def facts(self, *, made: bool, said: str) -> Sequence[EndFact]:
+        """Return what the runtime knows of an end that nobody asked for.
+
+        Args:
+            made: a container had been made.
+            said: the error that the log names, if it is none of the known causes.
+
+        """
         ended, runtime = self._ended, self._settings["runtime"]
         if ended is None:
             return []
         last = ended.container
+        if said and not made and (not self.container_id() if last is None else not last.started):
+            return [end_facts.container_not_started(said)]  # by its client, which alone has printed
         if last is not None and last.oom_killed:
             return [end_facts.container_out_of_memory(last.name)]
         if last is None:

@@ -214,6 +214,23 @@ def test_a_memory_limit_that_was_reached_is_the_cause(servers, world):
     servers.note("OOM-killed by --memory", "status", finished, launch)
 
 
+def test_what_the_runtime_refuses_is_the_cause(servers, world):
+    started = servers.start(SERVE, container={"args": ["--memory=1k"]})
+    launch = world.launch(started.result)
+    known = launch.read()
+    assert (started.status, known["exit"]["causeCode"]) == (10, "container_not_started")
+    assert "emory limit" in started.result["cause"]
+    servers.note("a limit that is too low", "start", started, launch)
+
+
+def test_a_container_that_somebody_removed_is_named(servers, world):
+    launch = servers.ready("echo ready now; sleep 300 & wait")
+    servers.runtime("rm", "--force", *servers.left())  # podman sends SIGTERM before, docker does not
+    status, known = servers.crashed(launch)
+    assert known["exit"]["causeCode"] == "container_removed"
+    servers.note("removed by somebody", "status", status, launch)
+
+
 def test_an_image_that_is_not_there_is_named(servers, world):
     started = servers.start("true", container={"image": "localhost/nothing:1", "pull": "never"})
     assert started.status == 15

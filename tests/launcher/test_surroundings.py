@@ -232,6 +232,7 @@ def finding(code, kind=KNOWN, **more):
 
 MEMORY = end_facts.killed_for_memory(7, "python3", 900, 1024, by_limit=True, line="Killed process 7")
 DISK = end_facts.disk_full("/tmp", no_files=False)
+REMOVED = end_facts.container_removed("podman")
 
 
 @pytest.mark.parametrize(
@@ -248,6 +249,9 @@ DISK = end_facts.disk_full("/tmp", no_files=False)
         (finding(UNRECOGNISED, UNRECOGNISED), MEMORY, "out_of_memory"),
         (finding("gpu_out_of_memory"), MEMORY, "gpu_out_of_memory"),
         (finding("terminated", own_end=True), MEMORY, "terminated"),
+        (finding("terminated", own_end=True), REMOVED, "container_removed"),
+        (finding("killed", own_end=True), REMOVED, "container_removed"),
+        (finding("gpu_out_of_memory"), REMOVED, "gpu_out_of_memory"),
     ],
 )
 def test_a_fact_explains_an_end_that_the_log_does_not(of_log, fact, code):
