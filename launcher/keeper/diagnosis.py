@@ -22,6 +22,7 @@ Errors that the server survived, because it answered requests afterwards, are no
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -123,11 +124,36 @@ _EXITED = re.compile(rb"SystemExit\b")
 """A program ended itself after it had logged why."""
 
 
+class Order(IntEnum):
+    """Which of several candidates is the cause: one of the lowest number."""
+
+    KILLED_BY_KERNEL = -1
+    """The kernel reports that it killed the server, which ended by SIGKILL."""
+    ROOT = 0
+    GENERAL = 1
+    """A known general cause, or an unrecognised traceback."""
+    WEAK = 2
+    UNKNOWN_ERROR = 3
+    """An unrecognised error without a traceback that names an exception."""
+    CONSEQUENCE = 4
+    SURVIVED = 5
+    """A complaint after which the server logged something."""
+
+
+_ORDER_OF = {
+    Rank.ROOT: Order.ROOT,
+    Rank.GENERAL: Order.GENERAL,
+    Rank.WEAK: Order.WEAK,
+    Rank.CONSEQUENCE: Order.CONSEQUENCE,
+}
+
+
 class Candidate(NamedTuple):
     """A possible root cause."""
 
     at: int
-    rank: int
+    """The number of its line."""
+    order: Order
     make: Callable[[], Finding]
     """Masking its texts takes a while, and a log may have thousands of errors."""
 
@@ -179,13 +205,8 @@ def _search(engine: Engine, lines: list[bytes], end: End, *, known: bool) -> "_S
     )
 
 
-_ORDER = {Rank.ROOT: 0, Rank.GENERAL: 1, Rank.WEAK: 2, Rank.CONSEQUENCE: 4}
-"""1 is also the rank of an unrecognised traceback, 3 that of another unrecognised error."""
-_UNKNOWN_ERROR = 3
 _OWN_END_LINES = 30
 """How many lines before the end of the log of a server that kills itself an error that is not known may be."""
-_SURVIVED = 5
-"""The rank of a complaint after which the server logged something."""
 _KILL_THEMSELVES = ("mindie",)
 """The engines that end with SIGKILL, which their parent process sends them, whatever has failed."""
 _SHELL_STATUS = (126, 127)
@@ -214,26 +235,28 @@ class _Search:
         self._hints = hints
 
     def best(self) -> Finding | None:
-        """Return the most telling candidate; of those of the same rank the first."""
+        """Return the most telling candidate; of those of the same order the first."""
         fresh = sorted(
             self._candidates(after=self._errors.alive_at),
-            key=lambda one: (one.rank, -one.at if one.rank == _ORDER[Rank.WEAK] else one.at),
+            key=lambda one: (one.order, -one.at if one.order == Order.WEAK else one.at),
         )
         complaints = [one for one in self._errors.complaints if not self._is_survived(one)]
-        if complaints and (not fresh or fresh[0].rank == _ORDER[Rank.CONSEQUENCE]):
+        if complaints and (not fresh or fresh[0].order == Order.CONSEQUENCE):
             return unrecognised([complaints[-1]])
         if fresh:
             first = fresh[0]
             if (why := self._why_no_device(first) or self._why_not_imported(first)) is not None:
                 return why
             reported = [
-                one.make().evidence for one in fresh if one.rank == 4 and 0 < first.at - one.at <= _REPORT_LINES
+                one.make().evidence
+                for one in fresh
+                if one.order == Order.CONSEQUENCE and 0 < first.at - one.at <= _REPORT_LINES
             ]
             found = first.make()
             if found.consequence and found.code in _NATIVE_CODES:
                 said = [shown(one) for one in last_words(self._errors.messages, self._errors.alive_at, first.at)]
                 found = found._replace(evidence=[*(self._reported(first.at) or said), *found.evidence])
-            if first.rank == _ORDER[Rank.CONSEQUENCE] and not found.own_end:
+            if first.order == Order.CONSEQUENCE and not found.own_end:
                 if (words := self.last_words(first.at)) is not None:
                     return words._replace(evidence=[*words.evidence, *found.evidence])
                 if found.hint == ABOVE:  # nothing above says more
@@ -243,7 +266,7 @@ class _Search:
             return found._replace(evidence=[*found.evidence, *(line for one in reported for line in one)])
         if self._errors.alive_at < 0:
             return None
-        survived = sorted(self._candidates(after=-1), key=lambda one: (one.rank, -one.at))
+        survived = sorted(self._candidates(after=-1), key=lambda one: (one.order, -one.at))
         return survived[0].make() if survived else None
 
     def _logged_right_before(self, at: int) -> list[str]:
@@ -265,8 +288,8 @@ class _Search:
 
     def certain(self) -> Finding | None:
         """Return what the first known cause, or the first traceback, names; None if the log has neither."""
-        found = [one for one in self._candidates(after=-1) if one.rank <= _ORDER[Rank.GENERAL]]
-        return min(found, key=lambda one: (one.rank, one.at)).make() if found else None
+        found = [one for one in self._candidates(after=-1) if one.order <= Order.GENERAL]
+        return min(found, key=lambda one: (one.order, one.at)).make() if found else None
 
     def last_words(self, before: int | None = None) -> Finding | None:
         """Return what the server said last of trouble in lines without a level, None if it did not.
@@ -318,36 +341,36 @@ class _Search:
                 found = cause_match.match(self._table, message)
                 if found is not None:
                     known_at.add(message.at)
-                    yield Candidate(message.at, self._rank(found, message), partial(self._known, found))
+                    yield Candidate(message.at, self._order(found, message), partial(self._known, found))
         for failure in self._errors.tracebacks:
             headline = failure.headline
             if failure.at > after and failure.exceptions:
                 candidate = self._of_traceback(failure)
                 if _is_aside(failure):
-                    candidate = candidate._replace(
-                        rank=min(candidate.rank + 1, max(candidate.rank, _ORDER[Rank.WEAK]))
-                    )
+                    candidate = candidate._replace(order=_of_aside(candidate.order))
                 yield candidate
             elif headline is not None and headline.at > after and headline.at not in known_at:
                 # It has no exception: CANN's traces have none, and of others the end may be missing.
-                yield Candidate(headline.at, 3, partial(unrecognised, [headline]))
+                yield Candidate(headline.at, Order.UNKNOWN_ERROR, partial(unrecognised, [headline]))
             elif headline is None and failure.said and failure.at > after:
-                yield Candidate(failure.at, 3, partial(unrecognised, failure.said))
+                yield Candidate(failure.at, Order.UNKNOWN_ERROR, partial(unrecognised, failure.said))
         for failure in self._errors.lines:
             if failure.at > after and failure.at not in known_at:
-                yield Candidate(failure.at, 3, self._unknown(failure.exceptions[0], failure.raised[0]))
+                yield Candidate(
+                    failure.at, Order.UNKNOWN_ERROR, self._unknown(failure.exceptions[0], failure.raised[0])
+                )
 
-    def _rank(self, found: Matched, message: Message) -> int:
-        """Return the rank of a message that names a known cause."""
+    def _order(self, found: Matched, message: Message) -> Order:
+        """Return the order of a message that names a known cause."""
         if message.level is None and _PRINTED.match(message.text):
-            return _ORDER[Rank.WEAK]
+            return Order.WEAK
         if self._killed and _KERNEL_KILLED.match(message.text):
-            return _ORDER[Rank.ROOT] - 1
+            return Order.KILLED_BY_KERNEL
         if found.cause.rank != Rank.WEAK:
-            return _ORDER[found.cause.rank]
+            return _ORDER_OF[found.cause.rank]
         if self._is_survived(message):
-            return _SURVIVED
-        return _ORDER[Rank.ROOT if self._ended_by_shell and message.at >= self._last_error else Rank.WEAK]
+            return Order.SURVIVED
+        return Order.ROOT if self._ended_by_shell and message.at >= self._last_error else Order.WEAK
 
     def _is_survived(self, message: Message) -> bool:
         """Return whether the server logged something after what a shell or a program of the system complained of."""
@@ -363,15 +386,15 @@ class _Search:
                 if found is not None and found.cause.rank == rank:
                     first = failure.exceptions[0] if found.cause.code == _UNREACHABLE else exception
                     why = None if first is exception else first[0]
-                    return Candidate(failure.at, _ORDER[rank], partial(self._known, found, exception, why))
+                    return Candidate(failure.at, _ORDER_OF[rank], partial(self._known, found, exception, why))
         for at, (exception, found, raised) in enumerate(zip(exceptions, matches, failure.raised[::-1], strict=True)):
             if found is None and not (exceptions[at + 1 :] and _is_empty_wrapper(exception)):
                 said = exceptions[at - 1][0] if at and _SAYS_NOTHING.match(exception[0].text) else None
-                return Candidate(failure.at, 1, self._unknown(exception, raised, said))
+                return Candidate(failure.at, Order.GENERAL, self._unknown(exception, raised, said))
         assert matches[-1] is not None
         if failure.headline is not None and _EXITED.match(failure.exceptions[-1][0].text):
-            return Candidate(failure.headline.at, 1, partial(unrecognised, [failure.headline]))
-        return Candidate(failure.at, self._rank(matches[-1], exceptions[-1][0]), partial(self._known, matches[-1]))
+            return Candidate(failure.headline.at, Order.GENERAL, partial(unrecognised, [failure.headline]))
+        return Candidate(failure.at, self._order(matches[-1], exceptions[-1][0]), partial(self._known, matches[-1]))
 
     def _unknown(
         self, exception: list[Message], raised: Message | None, said: Message | None = None
@@ -437,7 +460,7 @@ class _Search:
         if self._kills_itself and signals.name_of(number) == "SIGKILL":
             near = self._errors.last_at - _OWN_END_LINES
             return any(
-                one.rank <= _ORDER[Rank.GENERAL] or (one.rank == _UNKNOWN_ERROR and one.at > near)
+                one.order <= Order.GENERAL or (one.order == Order.UNKNOWN_ERROR and one.at > near)
                 for one in self._candidates(after)
             )
         if signals.name_of(number) not in _NATIVE_FAULTS:
@@ -456,7 +479,7 @@ class _Search:
         for failure in self._errors.tracebacks:
             went_on_at = self._errors.went_on_at.get(failure.process, -1) if any(failure.process) else anybody
             ended_it = went_on_at < failure.at and failure.exceptions and not _is_aside(failure)
-            if ended_it and self._of_traceback(failure).rank <= _ORDER[Rank.GENERAL]:
+            if ended_it and self._of_traceback(failure).order <= Order.GENERAL:
                 return True
         return False
 
@@ -522,6 +545,11 @@ def _is_empty_wrapper(exception: Sequence[Message]) -> bool:
 def _is_aside(failure: Failure) -> bool:
     """Return whether a traceback ended a thread only, or nothing."""
     return failure.headline is not None and _ASIDE.match(failure.headline.text) is not None
+
+
+def _of_aside(order: Order) -> Order:
+    """Return the order of a candidate whose traceback is an aside: behind the others of its own order."""
+    return Order(order + 1) if order < Order.WEAK else order
 
 
 def _may_name_cause(message: Message) -> bool:
