@@ -41,46 +41,43 @@ _MISMATCHED_CALL = re.compile(r"\bincompatible (?:function|constructor) argument
 _INDIVISIBLE = re.compile(r"\b(?:not |be |must )(?:evenly )?(?:divisible by|a multiple of)\b")
 _COMPILED = re.compile(r"torch\._(?:dynamo|inductor)\.exc\.|\b(?:BackendCompilerFailed|InductorError)\b")
 """Exceptions of torch.compile."""
-_WITHOUT = tuple(
-    (re.compile(pattern, re.IGNORECASE), text)
-    for pattern, text in (
-        (
-            r"/spec_decode/|/speculative/|_speculative\.py|/eagle|\bdraft(?:er\b|_)|Eagle\w*Proposer|/\w+_mtp\.py",
-            Text(
-                "check that a draft model is given that belongs to this model, or start without speculative decoding",
-                "检查是否指定了与该模型匹配的草稿模型，或不使用投机解码（speculative decoding）启动",
-            ),
+_WITHOUT = (
+    (
+        r"/spec_decode/|/speculative/|_speculative\.py|/eagle|\bdraft(?:er\b|_)|Eagle\w*Proposer|/\w+_mtp\.py",
+        Text(
+            "check that a draft model is given that belongs to this model, or start without speculative decoding",
+            "检查是否指定了与该模型匹配的草稿模型，或不使用投机解码（speculative decoding）启动",
         ),
-        (r"/lora/", Text("or start without LoRA", "或不使用 LoRA 启动")),
-        (
-            r"/aiter/|aiter_ops|_aiter\b",
-            Text(
-                "or start without AITER (VLLM_ROCM_USE_AITER=0, SGLANG_USE_AITER=0 in `environ`)",
-                "或不使用 AITER 启动（`environ` 中的 VLLM_ROCM_USE_AITER=0、SGLANG_USE_AITER=0）",
-            ),
+    ),
+    (r"/lora/", Text("or start without LoRA", "或不使用 LoRA 启动")),
+    (
+        r"/aiter/|aiter_ops|_aiter\b",
+        Text(
+            "or start without AITER (VLLM_ROCM_USE_AITER=0, SGLANG_USE_AITER=0 in `environ`)",
+            "或不使用 AITER 启动（`environ` 中的 VLLM_ROCM_USE_AITER=0、SGLANG_USE_AITER=0）",
         ),
-        (
-            r"/flashinfer/|/deep_gemm|/deep_ep|/flash_mla|/triton_kernels/",
-            Text(
-                "or choose another backend (attention, MoE, quantization) in `args`",
-                "或在 `args` 中选择其他后端（注意力、MoE、量化）",
-            ),
+    ),
+    (
+        r"/flashinfer/|/deep_gemm|/deep_ep|/flash_mla|/triton_kernels/",
+        Text(
+            "or choose another backend (attention, MoE, quantization) in `args`",
+            "或在 `args` 中选择其他后端（注意力、MoE、量化）",
         ),
-        (
-            r"/structured_output/|/xgrammar/|/llguidance/|/outlines|/constrained/",
-            Text(
-                "or choose another backend for structured outputs in `args`",
-                "或在 `args` 中选择其他结构化输出（structured outputs）后端",
-            ),
+    ),
+    (
+        r"/structured_output/|/xgrammar/|/llguidance/|/outlines|/constrained/",
+        Text(
+            "or choose another backend for structured outputs in `args`",
+            "或在 `args` 中选择其他结构化输出（structured outputs）后端",
         ),
-        (
-            r"/kv_transfer/|/kv_connector|/lmcache|/nixl|/mooncake|hicache|/hiradix|/kv_offload",
-            Text(
-                "or start without the transfer or offloading of the KV cache",
-                "或不使用 KV cache 的传输或卸载功能启动",
-            ),
+    ),
+    (
+        r"/kv_transfer/|/kv_connector|/lmcache|/nixl|/mooncake|hicache|/hiradix|/kv_offload",
+        Text(
+            "or start without the transfer or offloading of the KV cache",
+            "或不使用 KV cache 的传输或卸载功能启动",
         ),
-    )
+    ),
 )
 """By the frame of a fault: the optional feature in whose code it is."""
 _AITER = Text(
@@ -129,13 +126,13 @@ _SIZES = Text(
     "选择能整除该行数值的并行规模（张量、流水线、专家、数据并行）",
 )
 _PLACES = (
-    (re.compile(r"/aiter/"), _AITER),
+    (r"/aiter/", _AITER),
     (
-        re.compile(r'/model_loader/|weight_utils\.py"|, in (?:\w*load_weights?\w*|\w*weight_loader\w*|_load_w\d+)$'),
+        r'/model_loader/|weight_utils\.py"|, in (?:\w*load_weights?\w*|\w*weight_loader\w*|_load_w\d+)$',
         _WEIGHTS,
     ),
     (
-        re.compile(r"/structured_output/|/xgrammar/|/llguidance/|/outlines|/constrained/"),
+        r"/structured_output/|/xgrammar/|/llguidance/|/outlines|/constrained/",
         Text(
             "the backend of structured outputs cannot do what a request or an option asks for: choose another one in "
             "`args` (vLLM: --structured-outputs-config; SGLang: --grammar-backend), or try a newer engine",
@@ -144,29 +141,29 @@ _PLACES = (
         ),
     ),
     (
-        re.compile(r"/lora/"),
+        r"/lora/",
         Text(
             "check the LoRA adapter (its rank, its modules, the model it was made for) and the options for LoRA",
             "检查 LoRA 适配器（rank、模块、所属模型）以及 LoRA 相关参数",
         ),
     ),
     (
-        re.compile(r"/spec_decode/|/speculative/|/eagle"),
+        r"/spec_decode/|/speculative/|/eagle",
         Text(
             "check the options for speculative decoding: the method, and a draft model that belongs to this model",
             "检查投机解码（speculative decoding）的参数：方法，以及与该模型对应的草稿模型",
         ),
     ),
-    (re.compile(r"/quantization/"), _QUANTIZATION),
+    (r"/quantization/", _QUANTIZATION),
     (
-        re.compile(r"/attention/|flash_attn|/xformers/"),
+        r"/attention/|flash_attn|/xformers/",
         Text(
             "choose another attention backend, or another data type of the KV cache, in `args`",
             "在 `args` 中选择其他注意力后端，或其他 KV cache 数据类型",
         ),
     ),
     (
-        re.compile(r"cuda_graph_runner\.py|cuda_graph\.py|, in capture_model$"),
+        r"cuda_graph_runner\.py|cuda_graph\.py|, in capture_model$",
         Text(
             "start without CUDA graphs (vLLM: `--enforce-eager`; SGLang: `--disable-cuda-graph`): if it fails as "
             "well, the line that is printed then says more",
@@ -175,7 +172,7 @@ _PLACES = (
         ),
     ),
     (
-        re.compile(r"/multimodal/|/processing_\w+\.py|/image_processing_\w+\.py|/mm_utils\.py"),
+        r"/multimodal/|/processing_\w+\.py|/image_processing_\w+\.py|/mm_utils\.py",
         Text(
             "the model's processor of images, video or audio does not fit: install the Transformers that engine and "
             "model ask for, check preprocessor_config.json, or try another version of the engine",
@@ -184,7 +181,7 @@ _PLACES = (
         ),
     ),
     (
-        re.compile(r"(?<!vllm)/transformers/|^transformers/|/tokenization_\w+\.py|/tokenizers?/|mistral_common/"),
+        r"(?<!vllm)/transformers/|^transformers/|/tokenization_\w+\.py|/tokenizers?/|mistral_common/",
         Text(
             "the model's files do not fit the installed Transformers: check them (config.json, tokenizer), and "
             "install the version that the model and the engine ask for",
@@ -193,7 +190,7 @@ _PLACES = (
         ),
     ),
     (
-        re.compile(
+        (
             r"vllm/config(?:/|\.py)|/arg_utils\.py|vllm/entrypoints/|vllm/platforms/"
             r"|/server_args\.py|sglang/srt/configs/"
         ),
@@ -203,7 +200,7 @@ _PLACES = (
         ),
     ),
     (
-        re.compile(r", in <module>$"),
+        r", in <module>$",
         Text(
             "it was raised while a package was imported: install the build of it that fits this machine (CUDA, ROCm "
             "or CPU) and the other packages",
@@ -229,7 +226,7 @@ def hint(messages: Sequence[str], raised: str = "", code: str = "") -> Text:
 
     """
     first = messages[0]
-    place = next((text for pattern, text in _PLACES if pattern.search(raised)), None)
+    place = next((text for pattern, text in _PLACES if re.search(pattern, raised)), None)
     if _COMPILED.search(first):
         return _COMPILE
     if len(messages) > 1 and _ASSERTED_QUANTIZATION.match(messages[1]):
@@ -275,7 +272,7 @@ def _fault(raised: str, first: str) -> Text:
     """Return what to do about a fault of the program. raised: the frame in which it is; first: the exception."""
     frame = _FRAME.search(raised)
     at = mask_text(f"{frame['file']}:{frame['line']}") if frame else ""
-    found = next((text for pattern, text in _WITHOUT if pattern.search(f"{raised} {first}")), None)
+    found = next((text for pattern, text in _WITHOUT if re.search(pattern, f"{raised} {first}", re.IGNORECASE)), None)
     without, without_zh = (f"; {found.en}", f"；{found.zh}") if found else ("", "")
     return Text(
         f"a fault of the program{at and f' at {at}'}, or versions that do not fit together: install those that the "

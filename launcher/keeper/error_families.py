@@ -110,9 +110,8 @@ _FAMILIES = (
         ),
     ),
 )
-_COMPILED = tuple((re.compile(pattern, re.IGNORECASE), text) for pattern, text in _FAMILIES)
 
 
 def hint(message: str) -> Text | None:
     """Return what to do about the kind of failure that a message speaks of; None if it speaks of none of these."""
-    return next((text for pattern, text in _COMPILED if pattern.search(message)), None)
+    return next((text for pattern, text in _FAMILIES if re.search(pattern, message, re.IGNORECASE)), None)

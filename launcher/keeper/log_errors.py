@@ -32,9 +32,9 @@ _EXCEPTION = re.compile(
 _ERROR_START = re.compile(
     rb"terminate called |Fatal Python error: |Segmentation fault|Bus error|Illegal instruction"
     rb"|Aborted \(core dumped\)|!!!!!!! Segfault encountered|double free or corruption|free\(\): |malloc\(\): "
-    rb"|(?:[\w./+-]{1,200}:\d{1,7}: )?(?:GGML_ASSERT\(|CANN error$)"
-    rb"|Assertion failed: |thread '.*' panicked|[\w./+-]{1,100}: (?:fatal )?error: |(?:fatal )?error: "
-    rb"|[\w./+-]{1,200}(?:\(\d{1,7}\)|:\d{1,7}(?::\d{1,5})?): (?:fatal |catastrophic )?error\b"
+    rb"|GGML_ASSERT\(|Assertion failed: |thread '.*' panicked|[\w./+-]{1,100}: (?:fatal )?error: |(?:fatal )?error: "
+    rb"|[\w./+-]{1,200}(?:\(\d{1,7}\)|:\d{1,7}(?::\d{1,5})?): "
+    rb"(?:(?:fatal |catastrophic )?error\b|GGML_ASSERT\(|CANN error$)"
     rb"|Error: |ERROR: |FATAL: |\[TM\]\[ERROR\]|E[A-Z]\d{4}: |[\w./+-]*/ld: "
     rb"|[\w./+-]*/python[\d.]*: (?:No module named|Error while finding)|[\w./+-]{1,100}: line \d+: "
     rb"|(?:/[\w./+-]+|\w{2,10}): (?:\d+: )?[\w./+-]+: (?:not found|command not found)|docker: |exec \S+: "
@@ -42,8 +42,8 @@ _ERROR_START = re.compile(
     rb"|[\w./+-]{1,120}\.cuh?:\d{1,7}: .{0,200}Assertion |std::exception: "
     rb"|Error while finding module specification for "
     rb"|CCL_ERROR\||(?:\[[\d.]{1,20}\] \[[^\]]{1,80}\] +)?\w+\.c:\d+ +UCX  ERROR|\d{1,8} error [\w.]+:\d+\] "
-    rb"|(?:Translate to LLVM IR failed)?LLVM ERROR: |Memory access fault by GPU|:?0:rocdevice\.cpp"
-    rb"|rocBLAS error: |:?\d:hip_fatbin\.cpp .{0,60}No compatible code objects"
+    rb"|(?:Translate to LLVM IR failed)?LLVM ERROR: |Memory access fault by GPU|rocBLAS error: "
+    rb"|:?[01]:(?:rocdevice\.cpp|hip_fatbin\.cpp .{0,60}No compatible code objects)"
     rb"|standard_init_linux|Failed: Cuda error |couldn't bind to server socket|Error response from daemon: "
 )
 """How lines without a header begin that report an error: of C++, Python, compilers, shells, CANN, oneCCL, UCX."""
