@@ -24,10 +24,6 @@ class PrivateKeyLines:
     def __init__(self, lines_left: int = 0) -> None:
         self.lines_left = lines_left
 
-    def concerns(self, block: bytes) -> bool:
-        """Return whether a block of lines may hold a line of a key: if not, none of them has to be looked at."""
-        return self.lines_left > 0 or BEGIN in block
-
     def mask(self, line: bytes, mask: bytes) -> bytes:
         """Return the next line of the log; if it belongs to a key, it is masked."""
         if BEGIN in line:

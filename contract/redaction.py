@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from tracetail.contract.masking import DEFAULT_PATTERNS, MASK
-from tracetail.contract.secret_lines import SecretLines
+from tracetail.contract.private_key_lines import BEGIN
+from tracetail.contract.secret_lines import SecretLines, value_behind
 from tracetail.contract.secret_pattern import Pattern
 from tracetail.contract.secret_search import InvalidPatternError, compile_pattern, search_for
 
@@ -163,13 +164,17 @@ class Redactor:
         """
         before = before or SecretLines()
         count = 0
-        if before.concerns(lines):
+        block = b"\n".join(lines)
+        candidates = list(self.search.lines(block))
+        begun = before.in_secret or BEGIN in block
+        if begun or any(value_behind(block[start:end]) for start, end in candidates):
             for number, line in enumerate(lines):
                 lines[number] = before.mask(line, _MASK)
                 count += lines[number] is not line
-        block = b"\n".join(lines)
+            block = b"\n".join(lines)
+            candidates = list(self.search.lines(block))
         number = at = 0
-        for start, end in self.search.lines(block):
+        for start, end in candidates:
             number += block.count(b"\n", at, start)
             lines[number], found = self.redact_line(block[start:end])
             count += found

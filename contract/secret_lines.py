@@ -74,10 +74,6 @@ class SecretLines:
         """Whether the next line may be one of a secret that began before."""
         return self.key.lines_left > 0 or self.expected != ""
 
-    def concerns(self, lines: list[bytes]) -> bool:
-        """Return whether lines may hold such a secret: if not, none of them has to be looked at."""
-        return self.in_secret or any(map(begins, lines))
-
     def mask(self, line: bytes, mask: bytes) -> bytes:
         """Return the next line of the log; if it belongs to a secret, it is masked."""
         masked = self._mask_value(line, mask)

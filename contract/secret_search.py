@@ -45,6 +45,7 @@ class ExpressionSearch:
         self._which.Compile()
         keywords = {keyword for pattern in patterns for keyword in pattern.keywords}
         others = [f"(?:{_expression(pattern)})" for pattern in patterns if not pattern.keywords]
+        keywords.update(needle.decode() for needle in secret_lines.NEEDLES)
         together = "|".join(filter(None, (_trigger(keywords), *others)))
         self._any = compile_pattern("all together", together, never_capture=True) if patterns else None
 

@@ -142,6 +142,23 @@ def test_a_run_is_found_by_its_very_length(length):
             assert bool(list(search.lines(line))) == (length == 32 and behind.startswith(".")), line
 
 
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        (b"    - name: HF_TOKEN", b"      value: hunter2x"),
+        (b"      --api-key", b"      hunter2x"),
+        (b"    - --api-key", b"    - hunter2x"),
+        (b"password: >-", b"  hunter2x"),
+        (b'  "--hf-token",', b'  "hunter2x"'),
+    ],
+)
+def test_a_line_that_ends_in_a_name_is_found_by_both(redactors, before, line):
+    for redactor in redactors:
+        lines = [b"INFO up", before, line, b"INFO ready"]
+        assert redactor.redact_lines(lines) == 1
+        assert lines == [b"INFO up", before, line.replace(b"hunter2x", b"***"), b"INFO ready"]
+
+
 def test_without_a_compiled_finder_expressions_search(monkeypatch):
     monkeypatch.setattr(needles, "Finder", None)
     assert isinstance(secret_search.search_for(PATTERNS), ExpressionSearch)
