@@ -9,7 +9,8 @@ import functools
 import re
 
 from tracetail.contract.private_key_lines import BEGIN, PrivateKeyLines
-from tracetail.contract.secrets_by_name import FLAG_NAME, NO_SECRET, STRONG_NAME
+from tracetail.contract.secret_values import NO_SECRET
+from tracetail.contract.secrets_by_name import FLAG_NAME, STRONG_NAME
 
 NEEDLES = (b"- name: ", b"- --", b"      --")
 """Of lines that end in a name, which no pattern looks for: nothing stands behind it."""
