@@ -12,6 +12,7 @@ from tracetail.agent.kafka_settings import KafkaSettingsError
 from tracetail.agent.service import Agent
 from tracetail.cli import config_sources, configuration
 from tracetail.cli.agent_state import state_dirs
+from tracetail.cli.denied import denied
 from tracetail.cli.errors import BAD_USAGE, fail
 from tracetail.cli.service import print_address
 from tracetail.contract.access import UnsafeBindError
@@ -74,7 +75,8 @@ class AgentRunner:
     def _restore(self, error: Exception) -> None:
         """Return to the previous configuration; exit if there is none."""
         if self._previous is None:
-            fail(str(error), BAD_USAGE if isinstance(error, _BAD_SETTINGS) else 1)
+            text = denied(error) if isinstance(error, PermissionError) else str(error)
+            fail(text, BAD_USAGE if isinstance(error, _BAD_SETTINGS) else 1)
         log.error("the configuration stays as it was: %s", error)
         self._settings, self._previous = self._previous, None
 

@@ -16,7 +16,7 @@ def denied(error: PermissionError) -> str:
         return both(str(error.strerror or error), in_chinese(error.strerror or error))
     path = Path(os.fsdecode(error.filename))
     text = both(f"{path}: {error.strerror}", f"{path}：{in_chinese(error.strerror)}")
-    barrier = _barrier(path)
+    barrier, needed = _barrier(path)
     try:
         status = barrier.stat()
     except OSError:
@@ -24,7 +24,6 @@ def denied(error: PermissionError) -> str:
     owner, group = _user_name(status.st_uid), _group_name(status.st_gid)
     where = both("it", "它") if barrier == path else str(barrier)
     text += both(f"; {where} belongs to user {owner}, group {group}", f"；{where} 属于用户 {owner}、用户组 {group}")
-    needed = 0o050 if barrier.is_dir() else 0o040
     if status.st_mode & needed == needed and status.st_gid not in {os.getegid(), *os.getgroups()}:
         command = f"usermod -aG {group} {_user_name(os.geteuid())}"
         return text + both(
@@ -33,12 +32,14 @@ def denied(error: PermissionError) -> str:
     return text + both(f": run this as {owner}", f"：请以 {owner} 的身份运行")
 
 
-def _barrier(path: Path) -> Path:
-    """Return the first of a path's directories that this user may not search, else the path itself."""
+def _barrier(path: Path) -> tuple[Path, int]:
+    """Return the directory or file that refused this user, and the permissions that its group needs."""
     for directory in reversed(path.parents):
         if not os.access(directory, os.X_OK, effective_ids=os.access in os.supports_effective_ids):
-            return directory
-    return path
+            return directory, 0o050
+    if not path.exists():  # it could not be made
+        return path.parent, 0o030
+    return path, 0o050 if path.is_dir() else 0o040
 
 
 def _user_name(uid: int) -> str:

@@ -36,6 +36,24 @@ def test_a_state_directory_of_another_user_is_named_with_its_owner(command, open
 
 
 @needs_root
+def test_an_agent_that_may_not_write_its_journal_names_the_owner(open_tmp):
+    """As in a container whose user was changed: its volume is still the other one's."""
+    state = open_tmp / "state"
+    (state / "agent").mkdir(parents=True)
+    (state / "agent").chmod(0o755)
+    environ = {
+        "TRACETAIL_STATE_DIR": str(state),
+        "TRACETAIL_AGENT_OPEN": "true",
+        "TRACETAIL_AGENT_LISTEN": "127.0.0.1:0",
+    }
+    done = run_tracetail_as(NOBODY, "agent", environ=environ)
+    owner = pwd.getpwuid(os.geteuid()).pw_name
+    assert (done.returncode, "Errno" in done.stderr) == (1, False)
+    assert f"{state}/agent/journal.lock: Permission denied; {state}/agent belongs to user {owner}" in done.stderr
+    assert f": run this as {owner}" in done.stderr
+
+
+@needs_root
 @pytest.mark.parametrize(
     "command",
     [
