@@ -121,6 +121,7 @@ def failed(
     *,
     left_behind: int,
     port_holder: Text,
+    in_foreground: bool = False,
 ) -> tuple[str, record.Exit]:
     """Return the state and the exit of a launch that ended without a stop.
 
@@ -131,11 +132,12 @@ def failed(
         finding: the root cause that the log names.
         left_behind: how many processes of the launch were left when it ended.
         port_holder: which process holds the port, if the finding is about it, or names no known cause.
+        in_foreground: the launch is one of `tracetail run`.
 
     """
     end: record.Exit = {"code": child.code, "signal": child.signal}
     status = failure.status if failure else EXITED_BEFORE_READY
-    found = _when(before, finding or _by_status(child, left_behind))
+    found = _when(before, finding or _by_status(child, left_behind, in_foreground=in_foreground))
     if failure is not None:
         found = _of_failure(failure, finding if status != EXITED_BEFORE_READY else None)
     elif found.about_port:
@@ -266,7 +268,7 @@ def from_event(event: Event) -> record.Exit:
     return end
 
 
-def _by_status(child: Child, left_behind: int) -> Finding:
+def _by_status(child: Child, left_behind: int, *, in_foreground: bool) -> Finding:
     """Return the cause of an end that the log does not explain."""
     none = Text("", "")
     if child.code is None and not child.signal:
@@ -276,6 +278,13 @@ def _by_status(child: Child, left_behind: int) -> Finding:
             "killer end both",
             "其最初的 keeper 也已结束：调度器在任务结束时、其 worker 重启时以及 OOM killer 都会同时结束二者",
         )
+        if in_foreground:
+            hint = Text(
+                "`tracetail run` was killed with it: by docker kill, a stop that allowed less than stopTimeoutSec, "
+                "the container's memory limit, or the machine's end: see docker inspect or kubectl describe pod",
+                "`tracetail run` 与它一起被强制结束：docker kill、停止时限短于 stopTimeoutSec、容器内存上限或"
+                "主机停机；docker inspect 或 kubectl describe pod 有更多信息",
+            )
         return Finding("exited", UNRECOGNISED, text, hint, [], own_end=True)
     if child.code == 0 and left_behind:
         text = Text(

@@ -507,6 +507,7 @@ class Keeper:
             ),
             left_behind=self._teardown.found,
             port_holder=holder,
+            in_foreground="foreground" in self._plan,
         )
 
     def _ended_well(self, before: str) -> bool:

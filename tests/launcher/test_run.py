@@ -251,15 +251,19 @@ def test_a_command_that_is_not_there_is_refused_with_the_status_of_a_shell(run, 
     assert [event.name for event in world.events(world.launches()[0])] == ["refused"]
 
 
+@pytest.mark.usefixtures("pid_namespaces")
 def test_the_end_of_a_container_before_is_reported_by_the_next(run, world, wait_until):
-    one = run("--", "sh", "-c", "exec sleep 1000")
+    one = run("--", "sh", "-c", "exec sleep 1000", wrap=in_pid_namespace)
     one.line_with("] ready ")
     (before,) = world.launches()
     wait_until(lambda: before.read()["state"] == "ready", "ready")
-    for process in [one.process.pid, before.read()["server"]["pid"]]:  # as if the node had killed the container
-        os.kill(process, signal.SIGKILL)
+    one.process.kill()  # and PID 1 with it, and so all: as `docker kill`
+    one.process.wait()
+    wait_until(lambda: not before.lock_held(), "the end of PID 1")
     assert run("--model-name", "sh", "--", "true").end() == 0
-    assert before.read()["state"] == "crashed"
+    known = before.read()
+    assert known["state"] == "crashed"
+    assert known["exit"]["hint"].startswith("`tracetail run` was killed with it: by docker kill, ")
 
 
 def test_with_stdout_only_the_disk_holds_no_more_than_the_diagnosis_needs(run, world):
