@@ -753,7 +753,10 @@ CAUSES = (
             "install the deep_gemm that this vLLM asks for, or do without: VLLM_USE_DEEP_GEMM=0 in `environ`",
             "安装该 vLLM 要求的 deep_gemm，或在 `environ` 中设置 VLLM_USE_DEEP_GEMM=0 不使用它",
         ),
-        (Line(b"DeepGEMM backend is not available or outdated"),),
+        (
+            Line(b"DeepGEMM backend is not available or outdated"),
+            Line(b"DeepGEMM backend is unavailable in the current vLLM environment"),
+        ),
     ),
     Cause(
         "numa_denied",
