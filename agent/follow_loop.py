@@ -29,6 +29,8 @@ APPEARED_SECONDS = 0.01
 """Pause after a look at what has appeared, so that many changes cost little."""
 LOOK_AGAIN_SECONDS = 0.2
 """How often it is looked whether a log that was compressed is unpacked, or one that is being rotated has its name."""
+NOTE_LOOK_NS = 60_000_000_000
+"""How often it is noted in the journal when it was looked for logs."""
 STOP_SECONDS = 5.0
 """How long stopping may take; what is not acknowledged then stays in the journal."""
 
@@ -66,6 +68,8 @@ class FollowLoop:
         self._adopter = adopter
         self._failure: JournalError | None = None
         """Why the loop cannot go on."""
+        self._look_noted_ns = 0
+        """The look for logs that was noted last in the journal."""
         self._failed_updates: dict[str, str] = {}
         """By the key of a launch's log: why the state of the launch could not be checked."""
 
@@ -127,7 +131,7 @@ class FollowLoop:
         self._discovery.wake()
 
     async def _resume_deleted(self, state_dirs: Sequence[Path]) -> None:
-        """Resume logs that are in the journal but were deleted, so that discovery cannot find them."""
+        """Resume logs that are in the journal but were deleted or rotated, so that discovery cannot find them."""
         resumer = self._pipeline.resumer
         for name, labels in (await resumer.unfinished_files()).items():
             path = Path(path_of(name))
@@ -234,6 +238,7 @@ class FollowLoop:
             if source.is_gone and not followed.busy:
                 source.close()
                 self._discovery.forget(source.key)
+                self._pipeline.resumer.forget_file(source.key)
                 del self._logs[source.key]
             backlog += followed.backlog()
             if not followed.open:
@@ -242,8 +247,16 @@ class FollowLoop:
                 await self._try_update_launch(followed, source)
                 if followed.watched and source.ended:
                     self._schedule.check(followed)
+        self._note_look()
         self._schedule.update(self._logs.values())
         self._report(self._logs.values(), shipping=len(self._tasks), backlog=backlog)
+
+    def _note_look(self) -> None:
+        """Note in the journal, now and then, what time is covered by the logs that it knows."""
+        listed_ns = self._discovery.listed_ns
+        if listed_ns - self._look_noted_ns > NOTE_LOOK_NS and all(followed.id for followed in self._logs.values()):
+            self._pipeline.resumer.note_look(listed_ns)
+            self._look_noted_ns = listed_ns
 
     async def _refresh_rejected(self) -> None:
         """Read from the journal how many lines are refused: `agent rejected replay` may have sent some."""

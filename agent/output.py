@@ -93,7 +93,7 @@ async def connect(
             structured_metadata=plan.structured_metadata,
             observers=plan.observers,
         )
-        discovery = Discovery(state_dirs, settings, host, completed[plan.name], open_files, plan.journal.written_ns)
+        discovery = Discovery(state_dirs, settings, host, completed[plan.name], open_files, plan.journal.listed_ns)
         adopter = None if outputs else Adopter()
         loop = FollowLoop(pipeline, discovery, plan.report, open_files, shipped, adopter)
         outputs.append(Output(plan, discovery, loop))

@@ -54,13 +54,14 @@ class Resumer:
         )
         source.complete = row.complete
         source.files = row.files
+        source.listed_ns = row.listed_ns
         source.asleep = False
 
     async def _source_row(self, followed: FollowedLog) -> queries.SourceRow:
         source = followed.source
         now_ns = self._clock_ns()
         return await self._journal.write(
-            lambda db: queries.open_source(db, source.key, source.kind, source.own_labels, now_ns)
+            lambda db: queries.open_source(db, source.key, source.kind, source.own_labels, now_ns, source.listed_ns)
         )
 
     async def completed(self) -> set[str]:
@@ -75,8 +76,16 @@ class Resumer:
         return await self._journal.write(lambda db: queries.rejected_counts(db, sources))
 
     async def unfinished_files(self) -> dict[str, dict[str, str]]:
-        """Return path and labels of the files that were not read to their end."""
+        """Return path and labels of the sources with files that were not read to their end, or not looked for."""
         return await self._journal.write(queries.unfinished_files)
+
+    def forget_file(self, key: str) -> None:
+        """Note that nothing is to be expected at the path of a source any more."""
+        self._journal.write_soon(lambda db: queries.forget_file(db, key))
+
+    def note_look(self, listed_ns: int) -> None:
+        """Note that each log that a look at this time found was opened."""
+        self._journal.write_soon(lambda db: queries.note_look(db, listed_ns))
 
     async def unfinished_launches(self) -> dict[str, list[int]]:
         """Return launch id and batches of the launches with batches that are not acknowledged."""

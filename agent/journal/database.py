@@ -6,6 +6,7 @@ intent is on disk before its bytes leave the machine. An acknowledgement need no
 wait for the next batch: if it is lost, the entries of its intent are looked up in Loki, as after any crash.
 
     sources    one row per log that is followed, with its counts and its parser's state
+    looks      when the last look for logs was whose findings are among the sources
     files      the files of a source, in order; position: every byte before it is acknowledged or rejected
     batches    a range of a file in flight, and what its acknowledgement changes
     intents    the exact bodies of a batch that are not acknowledged yet
@@ -106,9 +107,9 @@ class Journal:
         self.path = path
         self.corrupt: Path | None = None
         """Where a corrupt journal was moved to; None if it was not corrupt."""
-        self.written_ns = 0
-        """When an earlier agent wrote to it last, or when it was created, in nanoseconds since the epoch; 0 before
-        open()."""
+        self.listed_ns = 0
+        """When an earlier agent looked for logs last, or when the journal was made, in nanoseconds since the epoch;
+        0 before open()."""
         self._lock = -1
         self._file: FileIdentity | None = None
         """The file that is open."""
@@ -119,14 +120,13 @@ class Journal:
     def open(self) -> None:
         """Lock the journal, and create or check it. Raises JournalError."""
         self._lock = self._locked()
-        self.written_ns = time.time_ns()
+        self.listed_ns = time.time_ns()
         with contextlib.suppress(FileNotFoundError):
-            self.written_ns = self.path.stat().st_mtime_ns
+            self.listed_ns = self.path.stat().st_mtime_ns  # of an older version: when it was written
         try:
             connection = self._checked()
         except JournalCorruptError:
             connection = self._replaced()
-            self.written_ns = time.time_ns()
         self._thread = threading.Thread(target=self._work, args=(connection,), name="journal", daemon=True)
         self._thread.start()
 
@@ -166,6 +166,9 @@ class Journal:
             if version < VERSION:
                 changes = "".join(MIGRATIONS[version:]) if version else SCHEMA
                 connection.executescript(f"BEGIN; {changes} PRAGMA user_version = {VERSION}; COMMIT;")
+            first = "INSERT INTO looks SELECT ? WHERE NOT EXISTS (SELECT * FROM looks)"
+            connection.execute(first, (self.listed_ns,))
+            self.listed_ns = connection.execute("SELECT listed_ns FROM looks").fetchone()[0]
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if found != "ok":
                 raise sqlite3.DatabaseError(found)
@@ -181,6 +184,7 @@ class Journal:
         self.corrupt = self.path.with_name(f"{self.path.name}.corrupt-{os.getpid()}")
         self.path.rename(self.corrupt)
         remove_write_ahead_log(self.path)
+        self.listed_ns = time.time_ns()
         return self._checked()
 
     def _in_place(self, connection: sqlite3.Connection) -> sqlite3.Connection:

@@ -21,6 +21,8 @@ class SourceRow:
 
     id: int
     first_seen_ns: int
+    listed_ns: int
+    """Files that were rotated away from its path since then, before one was seen there, are read; 0 if none are."""
     state: dict[str, Any]
     """The parser's."""
     lines: int
@@ -36,12 +38,18 @@ class SourceRow:
 # Sources and files
 
 
-def open_source(db: sqlite3.Connection, key: str, kind: str, labels: Mapping[str, str], now_ns: int) -> SourceRow:
-    """Return a source's row; it is inserted, as first seen now, if it does not exist."""
+def open_source(
+    db: sqlite3.Connection, key: str, kind: str, labels: Mapping[str, str], now_ns: int, listed_ns: int = 0
+) -> SourceRow:
+    """Return a source's row; it is inserted, as first seen now, if it does not exist.
+
+    listed_ns: of the source, unless the journal knows an earlier one.
+    """
     db.execute(
-        "INSERT INTO sources (key, kind, labels, first_seen_ns) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (key) DO UPDATE SET labels = excluded.labels",
-        (key, kind, json.dumps(labels), now_ns),
+        "INSERT INTO sources (key, kind, labels, first_seen_ns, listed_ns) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (key) DO UPDATE SET labels = excluded.labels,"
+        " listed_ns = iif(listed_ns, listed_ns, excluded.listed_ns)",
+        (key, kind, json.dumps(labels), now_ns, listed_ns),
     )
     row = db.execute("SELECT * FROM sources WHERE key = ?", (key,)).fetchone()
     files = db.execute("SELECT * FROM files WHERE source_id = ? ORDER BY id", (row["id"],)).fetchall()
@@ -49,6 +57,7 @@ def open_source(db: sqlite3.Connection, key: str, kind: str, labels: Mapping[str
     return SourceRow(
         id=row["id"],
         first_seen_ns=row["first_seen_ns"],
+        listed_ns=row["listed_ns"],
         state=json.loads(row["state"]),
         lines=row["lines"],
         bytes=row["bytes"],
@@ -79,12 +88,22 @@ def completed_sources(db: sqlite3.Connection) -> set[str]:
 
 
 def unfinished_files(db: sqlite3.Connection) -> dict[str, dict[str, str]]:
-    """Return path and labels of the sources with files that were not read to their end."""
+    """Return path and labels of the sources with files that were not read to their end, or not looked for."""
     rows = db.execute(
-        "SELECT DISTINCT key, labels FROM sources JOIN files ON files.source_id = sources.id"
-        " WHERE kind = 'file' AND NOT done"
+        "SELECT DISTINCT key, labels FROM sources LEFT JOIN files ON files.source_id = sources.id"
+        " WHERE kind = 'file' AND iif(files.id, NOT done, listed_ns)"
     )
     return {row["key"]: json.loads(row["labels"]) for row in rows}
+
+
+def forget_file(db: sqlite3.Connection, key: str) -> None:
+    """Note that at the path of a source there has been no file for so long that none has to be looked for."""
+    db.execute("UPDATE sources SET listed_ns = 0 WHERE key = ?", (key,))
+
+
+def note_look(db: sqlite3.Connection, listed_ns: int) -> None:
+    """Note that what a look for logs found, in nanoseconds since the epoch, is among the sources."""
+    db.execute("UPDATE looks SET listed_ns = ?", (listed_ns,))
 
 
 def unfinished_launches(db: sqlite3.Connection) -> dict[str, list[int]]:

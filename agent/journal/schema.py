@@ -1,6 +1,6 @@
 """The journal's tables, and the changes that bring an older journal to this version."""
 
-VERSION = 3
+VERSION = 4
 SCHEMA = """
 CREATE TABLE sources (
     id INTEGER PRIMARY KEY,
@@ -8,6 +8,7 @@ CREATE TABLE sources (
     kind TEXT NOT NULL,                 -- launch, file
     labels TEXT NOT NULL DEFAULT '{}',  -- of its streams, without ids from its lines; JSON
     first_seen_ns INTEGER NOT NULL,
+    listed_ns INTEGER NOT NULL DEFAULT 0, -- while it has no file: those rotated away since then are read
     state TEXT NOT NULL DEFAULT '{}',   -- of the parser, at the position; JSON
     lines INTEGER NOT NULL DEFAULT 0,   -- acknowledged
     bytes INTEGER NOT NULL DEFAULT 0,
@@ -15,6 +16,9 @@ CREATE TABLE sources (
     rejected INTEGER NOT NULL DEFAULT 0,
     redacted INTEGER NOT NULL DEFAULT 0,
     complete INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE looks (                    -- one row
+    listed_ns INTEGER NOT NULL          -- of the last look for logs of which each is among the sources
 ) STRICT;
 CREATE TABLE files (
     id INTEGER PRIMARY KEY,
@@ -79,5 +83,9 @@ MIGRATIONS = (
     ALTER TABLE intents ADD COLUMN rows TEXT NOT NULL DEFAULT '[]';
     """,
     "ALTER TABLE files ADD COLUMN real_path TEXT NOT NULL DEFAULT '';",
+    """
+    ALTER TABLE sources ADD COLUMN listed_ns INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE looks (listed_ns INTEGER NOT NULL) STRICT;
+    """,
 )
 """By version: the SQL that leads to the next version."""

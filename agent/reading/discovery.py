@@ -70,8 +70,8 @@ class Discovery:
             host: this machine's name.
             completed: ids of launches that need not be followed any more.
             open_files: which files are followed already, under any name.
-            listed_ns: until when, at least, an earlier agent looked for files, or since when the first one does, in
-                nanoseconds since the epoch; 0 if what was rotated before the first look is history.
+            listed_ns: when an earlier agent looked for files last, or since when the first one does, in nanoseconds
+                since the epoch; 0 if what was rotated before the first look is history.
 
         Raises BadSettingsError.
 
@@ -187,6 +187,11 @@ class Discovery:
             yield from self._new_files()
             self._glob_pause = GLOB_AGAIN_SECONDS if again else min(2 * self._glob_pause, GLOB_EVERY_SECONDS)
             self._next_glob = now + max(self._glob_pause, (time.monotonic() - now) / _GLOB_COST_MAX)
+
+    @property
+    def listed_ns(self) -> int:
+        """When what all globs match was listed last, in nanoseconds since the epoch; 0 before. Each was yielded."""
+        return min((self._listed_ns.get(source.glob, 0) for source in self._settings.sources), default=0)
 
     def forget(self, name: str) -> None:
         """Yield this file again if it is found again."""

@@ -87,7 +87,7 @@ class FileSource(Source):
         self.plain = self._settings.format == "plain"
         self.ids_from_lines = self._settings.ids_from == "prefix"
         self._open_files = open_files
-        self._listed_ns = listed_ns
+        self.listed_ns = listed_ns
         self._here = PathFiles(path, self.key, open_files, self._settings.encoding)
         self._reading: OpenedFile | None = None
         """The file that the last block was read from."""
@@ -96,7 +96,7 @@ class FileSource(Source):
         their turn; oldest first."""
         self._started = False
         """The files of the journal were found again."""
-        self._looked_before = not listed_ns
+        self._looked_before = False
         """It was looked for files that were at the path before the first one that was seen there."""
         self._closed: os.stat_result | None = None
         """Of the file at the path when it was closed because it was read to its end."""
@@ -223,7 +223,7 @@ class FileSource(Source):
         if self._is_draining() or self._coming:
             return not self._is_draining()
         if at_path is None:
-            return False
+            return not self._looked_before
         identity, size = (at_path.st_dev, at_path.st_ino), at_path.st_size
         if self._binary is not None and identity == self._binary[:2] and size >= self._binary[2]:
             return False
@@ -276,7 +276,7 @@ class FileSource(Source):
         if not self._started:
             self._resume("gone while the agent was down")
             self._started = True
-            self._looked_before = self._looked_before or bool(self.files)
+            self._looked_before = bool(self.files) or not self.listed_ns
         self._next_gap()
         while self.gap is None:
             block, then = self._read_files()
@@ -476,7 +476,7 @@ class FileSource(Source):
             self._resume("gone while it was closed, as too many files are open")
             return True
         if at_path is None and not self._coming:
-            return False
+            return self._add_never_seen()
         reader, seen_ns, created = self._next_coming()
         if (reader.device, reader.inode) in self._here.identities():
             reader.close()  # the journal knew it
@@ -498,15 +498,16 @@ class FileSource(Source):
         self._here.hold(reader, row)
         return True
 
-    def _add_never_seen(self) -> None:
+    def _add_never_seen(self) -> bool:
         """Add files that were created at the path, and rotated away, before it was seen for the first time.
 
-        Only files that were written since what there is was listed last: older ones are history. Raises
-        BeingRotatedError.
+        Only files that were written since what there is was listed last: older ones are history. Return whether there
+        are any. Raises BeingRotatedError.
         """
-        since = FileRow(self.key, 0, 0, b"", seen_ns=self._listed_ns)
-        self._add_missed(since, created_since_ns=self._listed_ns)
+        since = FileRow(self.key, 0, 0, b"", seen_ns=self.listed_ns)
+        found = self._add_missed(since, created_since_ns=self.listed_ns)
         self._looked_before = True
+        return found
 
     def _saved_anew(self, reader: FileReader, *, created: bool) -> FileRow | None:
         """Return the row of a file that replaces the one read last, and begins with all that was read of that."""

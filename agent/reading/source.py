@@ -18,6 +18,9 @@ class Source:
         self.own_labels = own_labels
         self.started_ns = 0
         """When the log began, in nanoseconds since the epoch; 0 if that is not known."""
+        self.listed_ns = 0
+        """Files that were rotated away from its path since then, before one was seen there, are read; in nanoseconds
+        since the epoch, 0 if none are."""
         self.files: list[FileRow] = []
         self.plain = False
         """Do not parse headers in its lines."""

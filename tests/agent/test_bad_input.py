@@ -148,7 +148,8 @@ async def test_a_journal_of_the_previous_version_is_migrated_with_its_batches(
     with opened(journal_path(state_dir)) as connection:
         connection.executescript(
             "ALTER TABLE intents DROP COLUMN rows; ALTER TABLE intents ADD COLUMN first_index INTEGER;"
-            "UPDATE intents SET first_index = 0; ALTER TABLE files DROP COLUMN real_path; PRAGMA user_version = 1;"
+            "UPDATE intents SET first_index = 0; ALTER TABLE files DROP COLUMN real_path;"
+            "ALTER TABLE sources DROP COLUMN listed_ns; DROP TABLE looks; PRAGMA user_version = 1;"
         )
     loki.always = None
     await start_agent()

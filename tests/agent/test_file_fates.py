@@ -452,7 +452,7 @@ def test_a_file_rotated_before_the_first_look_of_the_first_agent_is_read(
     append(path, "one")
     path.rename(tmp_path / "app.log.1")
     append(path, "two")
-    follower = Follower(path, clock, listed_ns=journal.written_ns).follow()
+    follower = Follower(path, clock, listed_ns=journal.listed_ns).follow()
     assert follower.lines == ["one", "two"]
     follower.source.close()
     journal.close()
@@ -554,6 +554,40 @@ def test_files_are_found_that_are_called_like_the_one_before_them(follow, tmp_pa
     with pytest.MonkeyPatch.context() as later:
         later.setattr(time, "time_ns", lambda now=time.time_ns: now() + 30 * 10**9)
         assert follower.start().follow().lines == ["one", "of 6", "of 7", "of 8"]
+
+
+def pack(log: Path) -> Path:
+    """Compress a file, and delete it; return the compressed one."""
+    packed = log.with_name(f"{log.name}.gz")
+    packed.write_bytes(gzip.compress(log.read_bytes()))
+    log.unlink()
+    return packed
+
+
+def test_what_was_compressed_between_the_look_for_it_and_its_opening_is_read(
+    clock: Clock, path: Path, tmp_path: Path
+) -> None:
+    listed_ns = time.time_ns()
+    append(path, "one")
+    follower = Follower(path, clock, listed_ns=listed_ns)
+    pack(path)
+    assert follower.follow().lines == ["one"]
+    follower.source.close()
+
+
+def test_files_from_before_a_path_was_seen_are_read_though_the_source_has_to_begin_again(
+    clock: Clock, path: Path, tmp_path: Path
+) -> None:
+    # an error that makes the source begin anew with what the journal has: they were lost without a gap
+    listed_ns = time.time_ns()
+    append(path, "one")
+    path.rename(tmp_path / "app.log.1")
+    append(path, "two")
+    follower = Follower(path, clock, listed_ns=listed_ns)
+    follower.source.read()
+    follower.source.reset()
+    assert follower.follow().lines == ["one", "two"]
+    follower.source.close()
 
 
 def test_what_was_compressed_while_the_agent_was_down_is_read_by_one_of_the_sources_beside_it(

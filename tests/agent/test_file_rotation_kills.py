@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from support.agent_loki import LokiStandIn
 from support.file_follower import Clock, Follower
+from support.waiting import eventually
 
 from tracetail.agent.reading import rotation
 from tracetail.agent.reading.file_source import FILE_ROWS_MAX
@@ -163,3 +165,34 @@ def test_what_is_renamed_while_it_is_looked_for_is_found(
     assert sorted(follower.lines) == sorted(log.lines)
     assert follower.gaps == []
     follower.source.close()
+
+
+@pytest.mark.parametrize("after", ["the look", "the start"])
+async def test_what_an_agent_that_is_killed_soon_has_seen_is_read_by_the_next_one(
+    start_agent, loki: LokiStandIn, tmp_path: Path, after: str
+) -> None:
+    # log4j2's app-1.log may be another program's: it is waited for ten seconds before anything is read. Then it was
+    # history for the next agent.
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    config = f'[agent]\n[[agent.sources]]\nglob = "{logs}/app.log"\n'
+    agent = await start_agent(config)
+    await agent.kill()
+    (logs / "app.log").write_text("one\n")
+    (logs / "app.log").rename(logs / "app-1.log")
+    (logs / "app.log").write_text("two\n")
+    agent = await start_agent(config)
+    if after == "the look":
+
+        async def is_seen() -> bool:
+            return bool((await agent.status())["sources"])
+
+        await eventually(is_seen)
+    await agent.kill()
+    assert loki.lines() == []
+    packed = logs / "app-1.log.gz"
+    packed.write_bytes(gzip.compress((logs / "app-1.log").read_bytes()))
+    shutil.copystat(logs / "app-1.log", packed)
+    (logs / "app-1.log").unlink()
+    await start_agent(config)
+    await loki.until(lambda: loki.lines() == ["one", "two"])

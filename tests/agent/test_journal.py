@@ -229,6 +229,30 @@ async def test_corruption_that_is_found_outside_of_a_change_is_not_taken_for_a_f
         await asyncio.wait_for(add_source(journal, "refused"), 10)
 
 
+async def test_a_log_that_an_agent_found_and_did_not_read_is_looked_for_by_the_next_one(tmp_path: Path) -> None:
+    # An agent that was killed seconds after its start made history of what had been rotated before that.
+    path = tmp_path / "agent" / "journal.db"
+    first = Journal(path)
+    first.open()
+    listed_ns = first.listed_ns
+    await first.write(lambda db: queries.open_source(db, "/a.log", "file", {}, 1, listed_ns))
+    first.close()
+    second = Journal(path)
+    second.open()
+    assert second.listed_ns == listed_ns
+    assert await second.write(queries.unfinished_files) == {"/a.log": {}}
+    row = await second.write(lambda db: queries.open_source(db, "/a.log", "file", {}, 1, listed_ns + 5))
+    assert row.listed_ns == listed_ns
+    await second.write(lambda db: queries.note_look(db, listed_ns + 5))
+    await second.write(lambda db: queries.forget_file(db, "/a.log"))
+    second.close()
+    third = Journal(path)
+    third.open()
+    assert third.listed_ns == listed_ns + 5
+    assert await third.write(queries.unfinished_files) == {}
+    third.close()
+
+
 async def test_a_change_that_nobody_waits_for_is_not_lost_while_the_journal_is_read_only(journal: Journal) -> None:
     error = sqlite3.OperationalError("attempt to write a readonly database")
     error.sqlite_errorcode = sqlite3.SQLITE_READONLY
