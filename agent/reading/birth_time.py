@@ -3,7 +3,9 @@
 import ctypes
 import os
 import struct
+from pathlib import Path
 
+_AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _STATX_BTIME = 0x800
 _BUFFER_BYTES = 256
@@ -13,16 +15,17 @@ _TIMESTAMP = struct.Struct("qI")
 """Of struct statx: seconds, nanoseconds."""
 
 
-def birth_time_ns(descriptor: int) -> int | None:
-    """Return when a file was created, in nanoseconds since the epoch; None if its file system does not say."""
+def birth_time_ns(file: int | Path) -> int | None:
+    """Return when a file was created, in nanoseconds since the epoch; None if its file system does not say.
+
+    file: a descriptor, or a path.
+    """
     statx = getattr(ctypes.CDLL(None), "statx", None)
     if statx is None:
         return None
     buffer = ctypes.create_string_buffer(_BUFFER_BYTES)
-    if (
-        statx(descriptor, b"", _AT_EMPTY_PATH, _STATX_BTIME, buffer)
-        or not _MASK.unpack_from(buffer)[0] & _STATX_BTIME
-    ):
+    at = (file, b"", _AT_EMPTY_PATH) if isinstance(file, int) else (_AT_FDCWD, os.fsencode(file), 0)
+    if statx(*at, _STATX_BTIME, buffer) or not _MASK.unpack_from(buffer)[0] & _STATX_BTIME:
         return None
     seconds, nanos = _TIMESTAMP.unpack_from(buffer, _BIRTH_AT)
     return int(seconds) * 1_000_000_000 + int(nanos)

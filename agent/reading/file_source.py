@@ -431,11 +431,11 @@ class FileSource(Source):
                 rotated=self._here.rotated(),
             )
             try:
-                for reader, status in itertools.islice(found, room):
-                    row = self._add_row(reader)
+                for missed in itertools.islice(found, room):
+                    row = self._add_row(missed.reader)
                     # seen_ns: those that were missed after it have changed after it, not after this moment.
-                    row.device, row.inode, row.seen_ns = status.st_dev, status.st_ino, status.st_mtime_ns
-                    self._here.hold(reader, row)
+                    row.device, row.inode, row.seen_ns = missed.device, missed.inode, missed.left_ns
+                    self._here.hold(missed.reader, row)
                 return len(self._here.files) > count
             except rotation.BeingRotatedError as error:
                 rotating = error

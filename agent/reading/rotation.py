@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from tracetail.agent.model import FileRow
+from tracetail.agent.reading.birth_time import birth_time_ns
 from tracetail.agent.reading.reader import FileReader
 from tracetail.agent.reading.transient import TRANSIENT
 from tracetail.agent.reading.unpacked import COMPRESSED, ENDINGS, HINTS, StillUnpackingError
@@ -20,6 +21,17 @@ _T = TypeVar("_T")
 
 LOOKS_MAX = 4
 """How often rotated files are looked for at most while their names change."""
+
+
+class Missed(NamedTuple):
+    """A file that was at a path, and renamed, before a poll could see it."""
+
+    reader: FileReader
+    device: int
+    inode: int
+    """Of the file itself, which may be compressed."""
+    left_ns: int
+    """When it was changed last, and was not compressed yet."""
 
 
 class Opener(Protocol):
@@ -153,8 +165,8 @@ def find_missed(
     created_since_ns: int = 0,
     before: FileReader | None = None,
     rotated: Iterable[Path] = (),
-) -> Iterator[tuple[FileReader, os.stat_result]]:
-    """Yield readers of files that were at path, and renamed, before a poll could see them; oldest first.
+) -> Iterator[Missed]:
+    """Yield files that were at path, and renamed, before a poll could see them; oldest first.
 
     Args:
         path: of the source.
@@ -185,14 +197,15 @@ def find_missed(
 
     def is_meant(status: os.stat_result, age: tuple[int, int]) -> bool:
         is_new = _changed_by_ns(status) >= since and (until is None or age < until)
-        is_known = (status.st_dev, status.st_ino, status.st_mtime_ns) in known
+        is_known = (status.st_dev, status.st_ino, age[0]) in known
         return is_new and not is_known and (status.st_dev, status.st_ino) not in opened
 
     def was_between(reader: FileReader, status: os.stat_result) -> bool:
         return _was_between(reader, status, since, _following(path, last, before, opener))
 
     for candidate, status in candidates:
-        if not is_meant(status, _age(status, candidate)):
+        age = _age(status, candidate)
+        if not is_meant(status, age):
             continue
         reader = _opened(candidate, 0, opener)
         if not _is_still_at(candidate, status):
@@ -206,7 +219,7 @@ def find_missed(
         is_copy = opener.has_all_of(reader) or opener.was_read(reader) or any(_is_copy(reader, row) for row in rows)
         is_meant_here = reader.size and is_young and opener.is_free(reader) and not is_copy
         if is_meant_here and (candidate not in doubtful or was_between(reader, status)):
-            yield reader, status
+            yield Missed(reader, status.st_dev, status.st_ino, age[0])
         else:
             reader.close()
 
@@ -318,11 +331,14 @@ def _is_still_at(path: Path, status: os.stat_result) -> bool:
 def _age(status: os.stat_result, path: Path) -> tuple[int, int]:
     """Return what rotated files are sorted by: the time of the last change, and for app.log.N the number.
 
-    The larger the number, the older the file. Files that were rotated within a tick of the kernel's clock have the
-    same times.
+    What is compressed was not changed after that began, which may end when the next file has been rotated. The larger
+    the number, the older the file. Files that were rotated within a tick of the kernel's clock have the same times.
     """
+    changed_ns = status.st_mtime_ns
+    if path.suffix in ENDINGS:
+        changed_ns = min(changed_ns, birth_time_ns(path) or changed_ns)
     number = _NUMBERED.search(path.name)
-    return status.st_mtime_ns, -int(number[1]) if number else 0
+    return changed_ns, -int(number[1]) if number else 0
 
 
 def unreadable_copies(path: Path, last: FileRow) -> list[str]:

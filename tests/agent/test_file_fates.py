@@ -590,6 +590,37 @@ def test_files_from_before_a_path_was_seen_are_read_though_the_source_has_to_beg
     follower.source.close()
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_file_whose_compression_ends_after_the_next_one_was_rotated_comes_before_that(
+    follow, path: Path, tmp_path: Path, *, killed: bool
+) -> None:
+    # log4j2 compresses in a thread. Where the agent was killed when the first one had come, the next one was lost.
+    follower = follow("one")
+    follower.stop()
+    path.rename(tmp_path / "app.log.3")
+    append(path, "two")
+    path.rename(tmp_path / "app.log.2")
+    packed = tmp_path / "app.log.2.gz"
+    packed.touch()
+    append(path, "three")
+    path.rename(tmp_path / "app.log.1")
+    append(path, "four")
+    now = time.time()
+    for written, seconds in ((tmp_path / "app.log.1", 1), (path, 2)):
+        os.utime(written, (now + seconds, now + seconds))
+    packed.write_bytes(gzip.compress((tmp_path / "app.log.2").read_bytes()))
+    (tmp_path / "app.log.2").unlink()
+    os.utime(packed, (now + 3, now + 3))
+    follower.start()
+    if killed:
+        while "two" not in follower.lines:
+            follower.follow(0.1, step=0.1)
+            assert follower.lines[-1] != "four"
+        follower.stop()
+        follower.start()
+    assert follower.follow().lines == ["one", "two", "three", "four"]
+
+
 def test_what_was_compressed_while_the_agent_was_down_is_read_by_one_of_the_sources_beside_it(
     follow, tmp_path: Path
 ) -> None:
