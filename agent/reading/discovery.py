@@ -26,7 +26,7 @@ from tracetail.agent.reading.launch_source import LaunchSource
 from tracetail.agent.reading.open_files import OpenFiles
 from tracetail.agent.reading.reader import FileReader
 from tracetail.agent.reading.source import Source
-from tracetail.agent.reading.unpacked import COMPRESSED
+from tracetail.agent.reading.unpacked import COMPRESSED, unpacked_name
 from tracetail.agent.settings import AgentSettings, SourceSettings
 from tracetail.contract.record import LaunchDir, RecordError
 from tracetail.contract.safe_open import NotAFileError
@@ -257,9 +257,9 @@ class Discovery:
     def _new_files(self) -> Iterator[Source]:
         """Yield the sources of all files that the globs match and that are not followed."""
         unfinished = {path for path, row in self._open_files.owners.values() if not row.done}
-        self._watch_globs()
-        listed: list[tuple[SourceSettings, list[str], int]] = []
-        for source in self._settings.sources:
+        listed: list[tuple[SourceSettings, Iterable[str], int]] = []
+        left: list[tuple[SourceSettings, Iterable[str], int]] = []
+        for source, directories in zip(self._settings.sources, self._watch_globs(), strict=True):
             listed_ns = self._listed_ns.get(source.glob, self._earlier_ns)
             self._listed_ns[source.glob] = time.time_ns()
             names = list(globs.find(source.glob))
@@ -267,11 +267,12 @@ class Discovery:
             # Before a name that one of these files was renamed or copied to is looked at, whatever their order.
             self._open_files.paths.update(unfinished.intersection(map(name_of, names)))
             listed.append((source, names, listed_ns))
-        for source, names, listed_ns in listed:
-            yield from self._sources_of(names, source, listed_ns)
+            left.append((source, self._left(source.glob, directories, listed_ns), listed_ns))
             if not names and source.glob not in self._empty:
                 log.warning("%s", globs.sentence(source.glob))
                 self._empty.add(source.glob)
+        for source, paths, listed_ns in [*listed, *left]:
+            yield from self._sources_of(paths, source, listed_ns)
 
     def _new_files_of(self, appeared: Mapping[str, bool]) -> Iterator[Source]:
         """Yield the sources of files that have appeared, or are in directories that have."""
@@ -307,13 +308,34 @@ class Discovery:
             if hold and os.path.isfile(name):  # noqa: PTH113  (text)
                 # Before anything else is asked about it: a runtime may have packed or removed it by then.
                 found.hold_what_is_there(created=False)
-            if self._is_followed(name, found.held):
+            if self._is_followed(name, found.held, listed_ns):
                 found.close()
                 self._await_target(name)
                 continue
             self._known.add(name)
             self._open_files.paths.add(name_of(name))
             yield found
+
+    def _left(self, pattern: str, directories: Iterable[str], since_ns: int) -> Iterator[str]:
+        """Yield the paths that a glob would match, where nothing is, but a file was rotated away since then.
+
+        A file may be created, written, and compressed or renamed, while nobody looks. Where there is a log of which
+        it may be a rotation, the source of that one looks for it.
+        """
+        for directory in directories:
+            with contextlib.suppress(OSError):
+                if os.stat(directory).st_mtime_ns + _CLOCK_TICK_NS < since_ns:  # noqa: PTH116  (text)
+                    continue
+                for name in os.listdir(directory):  # noqa: PTH208
+                    rotated = os.path.join(directory, name)  # noqa: PTH118
+                    path = next((path for path in rotation.left_from(rotated) if globs.matches(pattern, path)), None)
+                    if path is None or os.path.lexists(path) or not rotation.is_changed(rotated, since_ns):
+                        continue
+                    unpacked = unpacked_name(rotated)
+                    if not self._originals(unpacked) and not any(
+                        map(os.path.lexists, rotation.originals_of(unpacked))
+                    ):
+                        yield path
 
     def _await_target(self, name: str) -> None:
         """Watch the directory that the target of a dangling link will be in."""
@@ -324,15 +346,15 @@ class Discovery:
             if os.path.exists(target):  # noqa: PTH110
                 self._appeared[target] = True
 
-    def _is_followed(self, name: str, held: FileReader | None) -> bool:
+    def _is_followed(self, name: str, held: FileReader | None, listed_ns: int) -> bool:
         """Return whether this is not a file, or one that was followed under another name before its rotation.
 
-        held: the file, if it is open already.
+        held: the file, if it is open already. listed_ns: one that was rotated away, or compressed, since then counts.
         """
         path = Path(name)
         try:
             if held is None and not path.is_file():
-                return True
+                return bool(self._originals(name)) or not rotation.was_left(path, listed_ns)
             reader = held or self._open_files.open_reader(path)
         except NotAFileError:
             return True
@@ -352,16 +374,19 @@ class Discovery:
         """Return the paths that are followed and that a file of this name may have been rotated from."""
         return [path for path in rotation.originals_of(name) if name_of(path) in self._open_files.paths]
 
-    def _watch_globs(self) -> None:
-        """Watch the directories in which something may appear, and no others."""
+    def _watch_globs(self) -> list[list[str]]:
+        """Watch the directories in which something may appear, and no others; return those of each source."""
         self._dangling = {path: name for path, name in self._dangling.items() if os.path.islink(name)}  # noqa: PTH114
         wanted = {str(directory) for directory in self._launches} | set(map(os.path.dirname, self._dangling))
         self._all_watched = True
+        found = []
         for source in self._settings.sources:
             directories = list(itertools.islice(globs.directories(source.glob), WATCHES_MAX + 1))
             wanted.update(directories)
             self._watch(directories)
+            found.append(directories)
         self._watches.keep(wanted)
+        return found
 
     def _watch(self, directories: Iterable[str]) -> None:
         """Watch directories; if there are too many, say so once: the rest is scanned every few seconds."""

@@ -15,7 +15,7 @@ from tracetail.agent.model import FileRow
 from tracetail.agent.reading.birth_time import birth_time_ns
 from tracetail.agent.reading.reader import FileReader
 from tracetail.agent.reading.transient import TRANSIENT
-from tracetail.agent.reading.unpacked import COMPRESSED, ENDINGS, HINTS, StillUnpackingError
+from tracetail.agent.reading.unpacked import COMPRESSED, ENDINGS, HINTS, StillUnpackingError, unpacked_name
 
 _T = TypeVar("_T")
 
@@ -189,7 +189,10 @@ def find_missed(
     """A packed one that was found is not unpacked again."""
 
     rotated = set(rotated)
-    candidates = _by_age(path, last, rotated)
+    elsewhere = {file.parent for file in rotated} - {path.parent}
+    if created_since_ns:
+        elsewhere |= {place for place in _directories_in(path.parent) if not (place / path.name).exists()}
+    candidates = _by_age(path, last, rotated, elsewhere)
     # Where the clock was ahead when the last file was seen, and is right now, that file's last change is earlier.
     own = [file.st_mtime_ns for _, file in candidates if (file.st_dev, file.st_ino) == (last.device, last.inode)]
     since = min([last.seen_ns, *own]) - _CLOCK_TICK_NS
@@ -230,8 +233,12 @@ def _changed_by_ns(status: os.stat_result) -> int:
     return changed_ns if changed_ns % _SECOND_NS else changed_ns + _SECOND_NS
 
 
-def _by_age(path: Path, last: FileRow, rotated: Collection[Path]) -> list[tuple[Path, os.stat_result]]:
+def _by_age(
+    path: Path, last: FileRow, rotated: Collection[Path], elsewhere: Iterable[Path]
+) -> list[tuple[Path, os.stat_result]]:
     """Return the files that may have been rotated away from path, or passed over by its link, oldest first.
+
+    elsewhere: other directories that they may be in.
 
     Raises BeingRotatedError: their names change so fast that one may have been at none of them.
     """
@@ -240,7 +247,6 @@ def _by_age(path: Path, last: FileRow, rotated: Collection[Path]) -> list[tuple[
         before = _changed_ns(path.parent)
         found: list[tuple[Path, os.stat_result]] = []
         named = [*_siblings(path), *_siblings(path, compressed=True)]
-        elsewhere = {file.parent for file in rotated} - {path.parent}
         named += itertools.chain.from_iterable(
             _rotated_in(directory, path, ("", *ENDINGS)) for directory in elsewhere
         )
@@ -263,13 +269,18 @@ def _named_like(path: Path, rotated: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     if path.is_symlink():
         return found  # see _passed_over()
-    for directory, shape in {(file.parent, _VARIES.sub("0", file.name)) for file in rotated}:
-        if shape != _VARIES.sub("0", path.name):
+    for directory, shape in {(file.parent, _shape(file.name)) for file in rotated}:
+        if shape != _shape(path.name):  # otherwise each is a log of its own
             with contextlib.suppress(OSError):
                 names = os.listdir(directory)  # noqa: PTH208
-                alike = {directory / name for name in names if _VARIES.sub("0", name) == shape}
+                alike = {directory / name for name in names if _shape(name) == shape}
                 found += alike.difference(_rotated_in(directory, path, ("", *ENDINGS)))
     return found
+
+
+def _shape(name: str) -> str:
+    """Return a name without what varies in those of the files that were rotated away from one path."""
+    return _VARIES.sub("0", unpacked_name(name))
 
 
 def _is_doubtful(candidate: Path, path: Path) -> bool:
@@ -354,6 +365,32 @@ def unreadable_copies(path: Path, last: FileRow) -> list[str]:
                 hint = HINTS.get(candidate.suffix)
                 found.append(f"{candidate.name} cannot be unpacked here" + (f" ({hint})" if hint else ""))
     return found
+
+
+def was_left(path: Path, since_ns: int) -> bool:
+    """Return whether there is nothing at a path, but a file changed since then may have been rotated away from it."""
+    if os.path.lexists(path):
+        return False
+    return any(is_changed(str(file), since_ns) for file in [*_siblings(path), *_siblings(path, compressed=True)])
+
+
+def is_changed(path: str, since_ns: int) -> bool:
+    """Return whether a file was changed since then."""
+    try:
+        return _changed_by_ns(os.stat(path)) >= since_ns - _CLOCK_TICK_NS  # noqa: PTH116  (text)
+    except OSError:
+        return False
+
+
+def left_from(path: str) -> Iterator[str]:
+    """Yield the paths from which a file was rotated away, by its name: app.log and app.log.1 for app.log.1.gz.
+
+    Not app.log for app-1.log, which may as well be another program's.
+    """
+    unpacked = unpacked_name(path)
+    yield from (original for original in originals_of(unpacked) if unpacked.startswith(original))
+    if unpacked != path and not unpacked.endswith(".tar"):
+        yield unpacked
 
 
 def originals_of(path: str) -> Iterator[str]:
@@ -503,7 +540,7 @@ def _rotated_in(directory: Path, path: Path, endings: Iterable[str]) -> list[Pat
     names += [name] if "" not in endings else []
     rotated = re.compile(f"(?:{'|'.join(names)}){ending}")
     try:
-        return sorted(file for file in directory.iterdir() if rotated.fullmatch(file.name))
+        return [directory / name for name in sorted(os.listdir(directory)) if rotated.fullmatch(name)]  # noqa: PTH208
     except OSError:
         return []
 

@@ -55,6 +55,12 @@ _KEEP_SECONDS = 30.0
 """An unpacked file that nobody asks for is deleted after this time."""
 
 
+def unpacked_name(name: str) -> str:
+    """Return the name that a file had before it was compressed; its own if it can be read as it is, or not at all."""
+    ending = next((ending for ending in ENDINGS if name.endswith(ending)), "")
+    return name.removesuffix(ending)
+
+
 class StillUnpackingError(BlockingIOError):
     """A file is being unpacked; ask for it again a moment later."""
 

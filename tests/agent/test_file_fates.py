@@ -22,10 +22,12 @@ from support.waiting import wait_for
 
 from tracetail.agent.journal.database import Journal
 from tracetail.agent.reading import open_files, reader, rotation, unpacked
+from tracetail.agent.reading.discovery import Discovery
 from tracetail.agent.reading.open_files import OpenFiles, descriptor_limits
 from tracetail.agent.reading.reader import BLOCK_BYTES, FileReader
 from tracetail.agent.reading.text_check import looks_binary
 from tracetail.agent.reading.unpacked import IN_PLACE_BYTES, StillUnpackingError
+from tracetail.agent.settings import AgentSettings, SourceSettings
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -564,6 +566,59 @@ def pack(log: Path) -> Path:
     return packed
 
 
+@pytest.mark.parametrize("known", [0, 2])
+@pytest.mark.parametrize("glob", ["app-*.log", "app-*", "*"])
+def test_what_was_written_and_compressed_while_the_agent_was_down_is_read_by_the_source_of_its_own_name(
+    follow, clock: Clock, state_dir: Path, tmp_path: Path, known: int, glob: str
+) -> None:
+    # log4j2's DirectWriteRolloverStrategy, logback without <file>: app-1.log, app-2.log, packed one after the other.
+    # Where none was known, it was lost without a gap; otherwise any of the sources read it, and its own one, too.
+    (tmp_path / "logs").mkdir()
+    logs = [tmp_path / "logs" / f"app-{number}.log" for number in range(5)]
+    followers = [follow(f"of {log.name}", at=log) for log in logs[:known]]
+    for follower in followers:
+        follower.stop()
+    append(tmp_path / "logs" / "app-9.log", "of last year")
+    os.utime(pack(tmp_path / "logs" / "app-9.log"), (1, 1))
+    listed_ns = time.time_ns()
+    for log in logs[known:]:
+        append(log, f"of {log.name}")
+    for log in logs[:4]:
+        pack(log)
+    open_files = OpenFiles()
+    for follower in followers:
+        follower.start(open_files)
+    settings = AgentSettings(sources=[SourceSettings(glob=f"{tmp_path}/logs/{glob}")])
+    discovery = Discovery([state_dir], settings, "node1", set(), open_files, listed_ns)
+    found = [Path(source.key) for source in discovery.scan()]
+    assert set(logs[known:]) <= set(found) <= set(logs)
+    followers += [Follower(log, clock, open_files, listed_ns) for log in found if log not in logs[:known]]
+    for follower in followers[1:]:
+        follower.while_shipping = followers[0].follow  # whoever is first
+    for follower in reversed(followers):
+        follower.follow()
+    assert {follower.path: follower.lines for follower in followers} == {log: [f"of {log.name}"] for log in logs}
+    for follower in followers:
+        follower.source.close()
+
+
+def test_a_file_that_was_rotated_away_for_good_while_the_agent_was_down_is_read(
+    clock: Clock, state_dir: Path, path: Path, tmp_path: Path
+) -> None:
+    # logrotate's `nocreate`, and the program has ended
+    append(tmp_path / "other-1.log", "of another program")
+    settings = AgentSettings(sources=[SourceSettings(glob=str(path))])
+    discovery = Discovery([state_dir], settings, "node1", set(), OpenFiles(), time.time_ns())
+    append(path, "one")
+    path.rename(tmp_path / "app.log.1")
+    pack(tmp_path / "app.log.1")
+    [source] = discovery.scan()
+    assert source.key == str(path)
+    follower = Follower(path, clock, listed_ns=source.listed_ns).follow()
+    assert follower.lines == ["one"]
+    follower.source.close()
+
+
 def test_what_was_compressed_between_the_look_for_it_and_its_opening_is_read(
     clock: Clock, path: Path, tmp_path: Path
 ) -> None:
@@ -572,6 +627,36 @@ def test_what_was_compressed_between_the_look_for_it_and_its_opening_is_read(
     follower = Follower(path, clock, listed_ns=listed_ns)
     pack(path)
     assert follower.follow().lines == ["one"]
+    follower.source.close()
+
+
+def test_the_rotations_of_a_log_have_no_sources_of_their_own_where_they_are_compressed(
+    state_dir: Path, tmp_path: Path
+) -> None:
+    # logrotate's copytruncate, olddir and compress, and a glob that matches what is in the olddir, too
+    (tmp_path / "logs" / "old").mkdir(parents=True)
+    settings = AgentSettings(sources=[SourceSettings(glob=f"{tmp_path}/logs/**/*")])
+    discovery = Discovery([state_dir], settings, "node1", set(), OpenFiles(), time.time_ns())
+    append(tmp_path / "logs" / "app.log", "two")
+    append(tmp_path / "logs" / "old" / "app.log.1", "one")
+    pack(tmp_path / "logs" / "old" / "app.log.1")
+    assert [source.key for source in discovery.scan()] == [f"{tmp_path}/logs/app.log"]
+
+
+def test_files_that_were_moved_to_another_directory_before_their_path_was_seen_are_read(
+    clock: Clock, path: Path, tmp_path: Path
+) -> None:
+    # logrotate's olddir
+    listed_ns = time.time_ns()
+    for name in ("old", "another"):
+        (tmp_path / name).mkdir()
+    append(tmp_path / "another" / "app.log", "of another log")
+    append(tmp_path / "another" / "app.log.1", "of another log")
+    append(path, "one")
+    path.rename(tmp_path / "old" / "app.log.1")
+    append(path, "two")
+    follower = Follower(path, clock, listed_ns=listed_ns).follow()
+    assert follower.lines == ["one", "two"]
     follower.source.close()
 
 
@@ -619,30 +704,6 @@ def test_a_file_whose_compression_ends_after_the_next_one_was_rotated_comes_befo
         follower.stop()
         follower.start()
     assert follower.follow().lines == ["one", "two", "three", "four"]
-
-
-def test_what_was_compressed_while_the_agent_was_down_is_read_by_one_of_the_sources_beside_it(
-    follow, tmp_path: Path
-) -> None:
-    # log4j2's DirectWriteRolloverStrategy: app-1.log, app-2.log, packed one after the other; the glob is app-*.log.
-    # Each source whose file was packed meanwhile read all those that none had seen.
-    def pack(number: int) -> None:
-        log = tmp_path / f"app-{number}.log"
-        log.with_name(f"{log.name}.gz").write_bytes(gzip.compress(log.read_bytes()))
-        log.unlink()
-
-    sources = [follow(f"of {number}", at=tmp_path / f"app-{number}.log") for number in range(2)]
-    for source in sources:
-        source.stop()
-    for number in range(2, 5):
-        append(tmp_path / f"app-{number}.log", f"of {number}")
-    for number in range(4):
-        pack(number)
-    first, second = sources
-    second.start(first.start().open_files)
-    first.while_shipping = second.follow
-    first.follow()
-    assert sorted(first.lines + second.lines) == [f"of {number}" for number in range(4)]
 
 
 def test_what_is_compressed_after_the_next_file_was_created_is_read_though_that_stays_empty(
@@ -694,15 +755,20 @@ def test_files_from_before_a_path_was_seen_come_in_order_though_one_of_them_is_b
 def test_a_compressed_file_that_was_found_is_found_again_when_the_agent_is_killed_then(
     follow, tmp_path: Path, shipped: str
 ) -> None:
-    # log4j2 as above: its name is not that of a rotation of app-1.log. A gap said that what followed is not known.
-    follower = follow("of 1", at=tmp_path / "app-1.log")
+    # rotatelogs -L: its name is not that of a rotation of current.log. A gap said that what followed is not known.
+    def begin(number: int) -> None:
+        (tmp_path / f"app.{number}").touch()
+        (tmp_path / "current.log").unlink(missing_ok=True)
+        (tmp_path / "current.log").hardlink_to(tmp_path / f"app.{number}")
+
+    begin(1)
+    follower = follow("of 1", at=tmp_path / "current.log")
     follower.stop()
+    begin(2)
     lines = numbered("of 2", 2 * BLOCK_BYTES // 16)
-    append(tmp_path / "app-2.log", *lines)
-    for number in (1, 2):
-        log = tmp_path / f"app-{number}.log"
-        log.with_name(f"{log.name}.gz").write_bytes(gzip.compress(log.read_bytes()))
-        log.unlink()
+    append(tmp_path / "current.log", *lines)
+    begin(3)
+    pack(tmp_path / "app.2")
 
     class KilledError(Exception):
         pass
