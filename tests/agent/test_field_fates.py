@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -560,8 +561,10 @@ async def test_the_journal_is_removed_and_another_agent_is_started_there(
     fate.number("app.log", 20)
     await fate.arrive()
     first = fate.agent
+    first.signal(signal.SIGSTOP)  # it may be about to note what has arrived, and would write the journal again
     shutil.rmtree(journal_path(state_dir).parent)
     await fate.follow()  # it knows nothing of what the first one has sent
+    first.signal(signal.SIGCONT)
     fate.append("app.log", "the last line")
     assert await asyncio.wait_for(first.process.wait(), 30) == 1
     assert "another agent uses the journal" in first.errors[-1]
