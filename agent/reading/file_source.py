@@ -416,6 +416,9 @@ class FileSource(Source):
         before = next(iter([*later, *(coming.reader for coming in self._coming)]), None)
         if created_since_ns:
             before = None  # all of them were
+        # Of one that was truncated, what was copied later comes later.
+        here = (file for file in self._here.files if file.row is not last and not file.left_at)
+        until_ns = max((file.restarted_ns for file in here), default=0)
         for _ in range(rotation.LOOKS_MAX):
             room = COMING_MAX - waiting - len(self._here.files) + count
             opened = self._here.identities() | self._coming_identities()
@@ -428,6 +431,7 @@ class FileSource(Source):
                 self._here,
                 created_since_ns=created_since_ns,
                 before=before,
+                until_ns=until_ns,
                 rotated=self._here.rotated(),
             )
             try:
@@ -563,6 +567,7 @@ class FileSource(Source):
             self._here.hold(copy, self._add_row(copy, row), settled=True)
         reader.restart()
         file.row = self._add_row(reader)
+        file.restarted_ns = file.row.seen_ns
         file.shrunk_at = 0.0
         file.is_text, file.was_empty = False, not reader.size
         self._open_files.assign(file.row, self.key)

@@ -49,6 +49,8 @@ class OpenedFile:
     """It has left the path and was read to its end; it is still open, because its writer may go on."""
     shrunk_at: float = 0.0
     """When it was first seen without the bytes before the position; 0 while they are there."""
+    restarted_ns: int = 0
+    """When it was found truncated, or written anew, last, in nanoseconds since the epoch; 0 if it never was."""
     was_empty: bool = False
     """It had nothing when it was opened, and nothing was read of it since."""
     is_text: bool = False

@@ -164,6 +164,7 @@ def find_missed(
     *,
     created_since_ns: int = 0,
     before: FileReader | None = None,
+    until_ns: int = 0,
     rotated: Iterable[Path] = (),
 ) -> Iterator[Missed]:
     """Yield files that were at path, and renamed, before a poll could see them; oldest first.
@@ -177,6 +178,7 @@ def find_missed(
         created_since_ns: only files that were created since then, or, where that is not known (compressed; FUSE),
             changed since: there was no file at path then.
         before: only files that were rotated away before this one; None for any.
+        until_ns: only files that were changed until then; 0 for any.
         rotated: where files from this path were found. Others are looked for there, and by names like theirs.
 
     Raises BeingRotatedError: there may be others than those that were returned.
@@ -200,6 +202,7 @@ def find_missed(
 
     def is_meant(status: os.stat_result, age: tuple[int, int]) -> bool:
         is_new = _changed_by_ns(status) >= since and (until is None or age < until)
+        is_new = is_new and (not until_ns or age[0] <= until_ns)
         is_known = (status.st_dev, status.st_ino, age[0]) in known
         return is_new and not is_known and (status.st_dev, status.st_ino) not in opened
 

@@ -630,6 +630,28 @@ def test_what_was_compressed_between_the_look_for_it_and_its_opening_is_read(
     follower.source.close()
 
 
+def test_files_that_are_copied_and_truncated_faster_than_they_are_shipped_come_in_order(follow, path: Path) -> None:
+    # twice a second on bindfs: what was in place at the first look came after what followed it
+    def rotate(following: str) -> None:
+        for number in (2, 1):
+            if (copy := path.with_name(f"app.log.{number}")).exists():
+                copy.rename(path.with_name(f"app.log.{number + 1}"))
+        shutil.copy(path, path.with_name("app.log.1"))
+        os.truncate(path, 0)
+        append(path, following)
+
+    def rotate_twice() -> None:
+        if "rest of one" in follower.lines and not path.with_name("app.log.2").exists():
+            rotate("three")
+            rotate("four")
+
+    follower = follow("one")
+    append(path, "rest of one")
+    rotate("two")
+    follower.while_shipping = rotate_twice
+    assert follower.follow().lines == ["one", "rest of one", "two", "three", "four"]
+
+
 def test_the_rotations_of_a_log_have_no_sources_of_their_own_where_they_are_compressed(
     state_dir: Path, tmp_path: Path
 ) -> None:
