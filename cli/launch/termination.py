@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -11,9 +12,12 @@ import click
 
 from tracetail.cli.language import both
 from tracetail.cli.terminal import has_terminal
-from tracetail.contract.record import STOPPED, Phase, Record
+from tracetail.contract.record import ENDED_STATES, STOPPED, STOPPING, LaunchDir, Phase, Record
+from tracetail.contract.state import launches_dir
 from tracetail.launcher.result import OK, Result
 
+STOP_SEEN_SECONDS = 2.0
+"""How long a keeper may take to record that it was asked to stop."""
 Listener = Callable[[str, Record, list[Phase]], None]
 
 
@@ -37,6 +41,8 @@ class Termination:
         self._signal = signal.SIGTERM
         self._own = ""
         self._other = ""
+        self._replacing = False
+        """The other launch is stopped, to be replaced."""
 
     def install(self) -> None:
         """Handle the signals from now on."""
@@ -57,7 +63,7 @@ class Termination:
             self._making = True
             return
         if event in ("joined", "restarting"):
-            self._other = record["launchId"]
+            self._other, self._replacing = record["launchId"], event == "restarting"
         if event == "launched":
             self._own = record["launchId"]
         self._listener(event, record, phases)
@@ -80,7 +86,10 @@ class Termination:
         ended = Result(action, 128 + self._signal)
         if not self._own:
             what, what_zh = "nothing was started", "没有启动任何服务"
-            if self._other:
+            if self._other and self._replacing and _is_stopped(self._other, state_dir):
+                what = f"launch {self._other}, which it was to replace, is stopped, and no other was started"
+                what_zh = f"它要替换的启动 {self._other} 正在停止或已停止，没有启动新的"
+            elif self._other:
                 what = f"launch {self._other} is another command's and goes on"
                 what_zh = f"启动 {self._other} 属于另一个命令，继续进行"
             cause, cause_zh = f"ended by {name}: {what}", f"被 {name} 结束：{what_zh}"
@@ -91,9 +100,21 @@ class Termination:
         return _stopped(ended, name, self._own, state_dir)
 
 
+def _is_stopped(launch_id: str, state_dir: Path) -> bool:
+    """Return whether a launch has ended or is about to, of which a stop may have begun a moment ago."""
+    from tracetail.launcher import registry
+
+    deadline = time.monotonic() + STOP_SEEN_SECONDS
+    while True:
+        state = registry.read_launch(LaunchDir(launches_dir(state_dir) / launch_id)).state
+        if state == STOPPING or state in ENDED_STATES:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+
+
 def _stopped(ended: Result, name: str, launch_id: str, state_dir: Path) -> Result:
-    from tracetail.contract.record import LaunchDir
-    from tracetail.contract.state import launches_dir
     from tracetail.launcher import registry
     from tracetail.launcher.operations import stop
 

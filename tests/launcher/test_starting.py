@@ -340,6 +340,21 @@ def test_a_start_that_joined_another_leaves_it_alone_when_it_is_terminated(world
     assert len(left) == 1
 
 
+def test_a_restart_that_is_terminated_says_that_the_launch_before_is_stopped(world, wait_until):
+    stubborn = ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"]
+    more = {"command": stubborn, "readyWhen": "log:up", "stopTimeoutSec": 1}
+    assert world.run("start", "--params", world.params([], **more)).status == 0
+    (before,) = world.launches()
+    with world.popen("start", "--params", world.params([], **more, ifRunning="restart")) as restart:
+        wait_until(lambda: before.read()["state"] == "stopping")
+        restart.terminate()
+        printed = restart.stdout.read()
+        assert restart.wait(60) == 143
+    assert f"launch {before.launch_id}, which it was to replace, is stopped, and no other was started" in printed
+    assert world.ended(before)["state"] == "stopped"
+    assert [one.launch_id for one in world.launches()] == [before.launch_id]
+
+
 def test_a_scope_is_requested_from_systemd(world, tmp_path):
     fake = tmp_path / "bin" / "systemd-run"
     fake.parent.mkdir()
