@@ -42,8 +42,8 @@ from tracetail.launcher.keeper.log_errors import (
     LogErrors,
     Message,
     read_errors,
-    without_info_headers,
 )
+from tracetail.launcher.keeper.printed_lines import without_info_headers
 from tracetail.launcher.keeper.unrecognised import shown, unrecognised
 
 READ_MAX_BYTES = 4 * 1024 * 1024
