@@ -225,9 +225,11 @@ def test_what_the_runtime_refuses_is_the_cause(servers, world):
 
 def test_a_container_that_somebody_removed_is_named(servers, world):
     launch = servers.ready("echo ready now; sleep 300 & wait")
-    servers.runtime("rm", "--force", *servers.left())  # podman sends SIGTERM before, docker does not
+    servers.runtime("rm", "--force", *servers.left())
     status, known = servers.crashed(launch)
-    assert known["exit"]["causeCode"] == "container_removed"
+    # podman sends SIGTERM and then removes it, unless the keeper, which sees the end, has done so before.
+    causes = {"docker": ["container_removed"], "podman": ["container_removed", "terminated"]}
+    assert known["exit"]["causeCode"] in causes[servers.name]
     servers.note("removed by somebody", "status", status, launch)
 
 
