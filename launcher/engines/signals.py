@@ -69,7 +69,6 @@ _DEATHS = {
         ),
     ),
 }
-CODES = tuple(death.code for death in _DEATHS.values())
 _OTHER = Death("killed_by_signal", Text("see signal(7)", "参见 signal(7)"))
 
 
