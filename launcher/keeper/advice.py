@@ -41,6 +41,10 @@ _MISMATCHED_CALL = re.compile(r"\bincompatible (?:function|constructor) argument
 _INDIVISIBLE = re.compile(r"\b(?:not |be |must )(?:evenly )?(?:divisible by|a multiple of)\b")
 _COMPILED = re.compile(r"torch\._(?:dynamo|inductor)\.exc\.|\b(?:BackendCompilerFailed|InductorError)\b")
 """Exceptions of torch.compile."""
+_LORA = r"/lora/"
+_STRUCTURED_OUTPUTS = r"/structured_output/|/xgrammar/|/llguidance/|/outlines|/constrained/"
+"""Where these optional features have their code: paths of frames."""
+
 _WITHOUT = (
     (
         r"/spec_decode/|/speculative/|_speculative\.py|/eagle|\bdraft(?:er\b|_)|Eagle\w*Proposer|/\w+_mtp\.py",
@@ -49,7 +53,7 @@ _WITHOUT = (
             "检查是否指定了与该模型匹配的草稿模型，或不使用投机解码（speculative decoding）启动",
         ),
     ),
-    (r"/lora/", Text("or start without LoRA", "或不使用 LoRA 启动")),
+    (_LORA, Text("or start without LoRA", "或不使用 LoRA 启动")),
     (
         r"/aiter/|aiter_ops|_aiter\b",
         Text(
@@ -65,7 +69,7 @@ _WITHOUT = (
         ),
     ),
     (
-        r"/structured_output/|/xgrammar/|/llguidance/|/outlines|/constrained/",
+        _STRUCTURED_OUTPUTS,
         Text(
             "or choose another backend for structured outputs in `args`",
             "或在 `args` 中选择其他结构化输出（structured outputs）后端",
@@ -132,7 +136,7 @@ _PLACES = (
         _WEIGHTS,
     ),
     (
-        r"/structured_output/|/xgrammar/|/llguidance/|/outlines|/constrained/",
+        _STRUCTURED_OUTPUTS,
         Text(
             "the backend of structured outputs cannot do what a request or an option asks for: choose another one in "
             "`args` (vLLM: --structured-outputs-config; SGLang: --grammar-backend), or try a newer engine",
@@ -141,7 +145,7 @@ _PLACES = (
         ),
     ),
     (
-        r"/lora/",
+        _LORA,
         Text(
             "check the LoRA adapter (its rank, its modules, the model it was made for) and the options for LoRA",
             "检查 LoRA 适配器（rank、模块、所属模型）以及 LoRA 相关参数",
