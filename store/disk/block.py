@@ -200,10 +200,6 @@ def columns_of_sets(sets: Sequence[Metadata]) -> dict[str, SetColumn]:
     return {name: SetColumn(list(known), of_sets[name]) for name, known in values.items()}
 
 
-def _column(column: SetColumn, metadata: Sequence[int]) -> Column:
-    return Column(column.values, array(_index_type(len(column.values)), map(column.of_sets.__getitem__, metadata)))
-
-
 def _index_type(value_count: int) -> str:
     return "B" if value_count < 1 << 8 else "H" if value_count < 1 << 16 else "I"
 
