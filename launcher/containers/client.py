@@ -91,6 +91,8 @@ class Container(NamedTuple):
     exit_code: int
     oom_killed: bool
     """The kernel has ended a process of it, as its memory limit was reached."""
+    removing: bool
+    """It is being removed."""
     error: str
     """Why the runtime could not start it."""
     image_id: str
@@ -260,6 +262,7 @@ def _container(found: Mapping[str, Any]) -> Container:
         pid=int(state.get("Pid") or 0),
         exit_code=int(state.get("ExitCode") or 0),
         oom_killed=bool(state.get("OOMKilled")),
+        removing=state.get("Status") == "removing",
         error=str(state.get("Error") or ""),
         image_id=str(found.get("Image", "")),
         image=str(config.get("Image") or found.get("ImageName") or ""),

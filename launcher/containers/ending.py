@@ -22,6 +22,8 @@ class Ended(NamedTuple):
     """It ran when its end was asked for."""
     away_seconds: float
     """For how long the runtime did not answer."""
+    was_removed: bool = False
+    """Somebody else was about to remove it when its end was asked for."""
 
 
 class NotEndedError(Exception):
@@ -53,12 +55,14 @@ def end(
     failing_since: float | None = None
     last: Container | None = None
     running: bool | None = None
+    removed = False
     while True:
         try:
             ids = client.find(labels)
             found = [one for one in map(client.inspect, ids) if one is not None]
             if running is None and (found or not ids):
                 running = any(one.running for one in found)
+                removed = any(one.removing for one in found)
             for one in found:
                 last = _end_one(client, one, stop_seconds) or last
             if away_since is not None:
@@ -66,7 +70,7 @@ def end(
                 report(None)
             failing_since = None
             if not ids:
-                return Ended(last, bool(running), away)
+                return Ended(last, bool(running), away, removed)
             if not found:  # a daemon that starts may list what it does not know yet
                 time.sleep(AGAIN_SECONDS)
         except RuntimeProblemError as problem:

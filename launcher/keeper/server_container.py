@@ -150,7 +150,8 @@ class ServerContainer:
         """Return whether a daemon that goes down may have ended the container: nobody else is known to have."""
         last = ended.container
         by_signal = last is not None and last.exit_code in _OF_A_STOP and not last.oom_killed
-        return self._settings["runtime"] == "docker" and by_signal and not ended.was_running
+        is_known = ended.was_running or ended.was_removed
+        return self._settings["runtime"] == "docker" and by_signal and not is_known
 
     def _report(self, problem: RuntimeProblemError | None) -> None:
         changed = (problem is None) != (self._problem is None)
@@ -209,7 +210,7 @@ class ServerContainer:
             return [end_facts.container_not_started(said)]  # by its client, which alone has printed
         if last is not None and last.oom_killed:
             return [end_facts.container_out_of_memory(last.name)]
-        if last is None:
+        if last is None or ended.was_removed:
             return [end_facts.container_removed(runtime)] if made else []
         if ended.away_seconds:
             return [end_facts.container_runtime_restarted(runtime, ended.away_seconds)]
