@@ -3,6 +3,7 @@
 
 from array import array
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint32_t, uint64_t
 
 cdef object ZERO = array("q", [0])
@@ -12,14 +13,17 @@ def running_sums(differences not None):
     """See running_sums_plain.running_sums."""
     cdef Py_ssize_t index, count = len(differences)
     cdef uint64_t total = 0  # the sums of damaged data wrap, which is defined for unsigned numbers
-    cdef const uint64_t[::1] values
-    cdef uint64_t[::1] sums
+    cdef Py_buffer read, written
+    if differences.itemsize != sizeof(uint64_t):
+        raise TypeError("the differences are not of typecode q")
     made = ZERO * count
-    if count:
-        values, sums = memoryview(differences).cast("B").cast("Q"), memoryview(made).cast("B").cast("Q")
-        for index in range(count):
-            total += values[index]
-            sums[index] = total
+    PyObject_GetBuffer(differences, &read, PyBUF_SIMPLE)
+    PyObject_GetBuffer(made, &written, PyBUF_WRITABLE)
+    for index in range(count):
+        total += (<uint64_t*> read.buf)[index]
+        (<uint64_t*> written.buf)[index] = total
+    PyBuffer_Release(&read)
+    PyBuffer_Release(&written)
     return made
 
 
@@ -27,12 +31,15 @@ def line_starts(lengths not None):
     """See running_sums_plain.line_starts."""
     cdef Py_ssize_t index, count = len(lengths)
     cdef uint64_t start = 0
-    cdef const uint32_t[::1] values
-    cdef uint64_t[::1] starts
+    cdef Py_buffer read, written
+    if lengths.itemsize != sizeof(uint32_t):
+        raise TypeError("the lengths are not of typecode I")
     made = ZERO * (count + 1)
-    if count:
-        values, starts = lengths, memoryview(made).cast("B").cast("Q")
-        for index in range(count):
-            start += values[index] + <uint64_t> 1
-            starts[index + 1] = start
+    PyObject_GetBuffer(lengths, &read, PyBUF_SIMPLE)
+    PyObject_GetBuffer(made, &written, PyBUF_WRITABLE)
+    for index in range(count):
+        start += (<uint32_t*> read.buf)[index] + <uint64_t> 1
+        (<uint64_t*> written.buf)[index + 1] = start
+    PyBuffer_Release(&read)
+    PyBuffer_Release(&written)
     return made
