@@ -15,27 +15,32 @@ from tracetail.contract.secrets_by_name import FLAG_NAME, STRONG_NAME
 NEEDLES = (b"- name: ", b"- --", b"      --")
 """Of lines that end in a name, which no pattern looks for: nothing stands behind it."""
 _OPENING_MAX_BYTES = 200
+_HARMLESS_MAX_BYTES = 200
+"""Of a value that may be known to be no secret, as a path."""
+_CLOSING = b" \t\r\n\v\f,}]"
+"""What may close a line behind a value."""
 _BEFORE = r"(?:(?:\([A-Za-z][^()]{0,80}\)|\[[^\[\]]{0,80}\]:?)[ \t]?){0,3}"
 """What vLLM and torchrun put in front of each line."""
 _QUOTE = "['\"]"
 _NAME = rf"[\w.-]*{STRONG_NAME}"
 _FORMS = {
-    # name, the end of the line before, the line with the value: what is kept, the value, what is kept behind it
+    # The end of the line before, the line with the value: what is kept, the value, what is kept behind it. No value
+    # has what may stand behind it, and what closes the line is cut off before: the time is linear in the line.
     "quoted": (
         rf"[\s{{,]*{_QUOTE}{_NAME}{_QUOTE}\s*:\s*",
-        rf"(\s*{_QUOTE})([^'\"\r\n]+)({_QUOTE}[\s,}}\]]*)",
+        rf"(\s*{_QUOTE})([^'\"\r\n]+)({_QUOTE})",
     ),
     "block": (
         rf"[\s-]*{_QUOTE}?{_NAME}{_QUOTE}?\s*:\s*[>|][+-]?\s*",
-        r"(\s+)(\S[^\r\n]*?)(\s*)",
+        r"(\s+)(\S[^\r\n]*)()",
     ),
     "argument": (
         rf"[\s\[-]*(?:{_QUOTE}|\s)--?(?:[a-z0-9]+[_-])*{FLAG_NAME}{_QUOTE}?\s*,?\s*",
-        rf"(\s*(?:-\s+)?{_QUOTE}?)([^\s'\"-][^\s'\"]*)({_QUOTE}?[\s,}}\]]*)",
+        rf"(\s*(?:-\s+)?{_QUOTE}?)([^\s'\"-][^\s'\"]*)({_QUOTE}?)",
     ),
     "value": (
         rf"[\s{{-]*{_QUOTE}?name{_QUOTE}?\s*:\s*{_QUOTE}?(?:{_NAME}|[\w.-]*[_-](?:token|secret|key|pass)){_QUOTE}?\s*,?\s*",
-        rf"(\s*{_QUOTE}?value{_QUOTE}?\s*:\s*{_QUOTE}?)([^'\"\r\n]+?)({_QUOTE}?[\s,}}\]]*)",
+        rf"(\s*{_QUOTE}?value{_QUOTE}?\s*:\s*{_QUOTE}?)([^'\"\r\n]+)({_QUOTE}?)",
     ),
 }
 
@@ -93,10 +98,11 @@ class SecretLines:
 
 
 def _masked_value(kind: str, line: bytes, mask: bytes) -> bytes:
-    found = _value(kind).fullmatch(line)
-    if found is None or _no_secret().fullmatch(found[3]):
+    body = line.rstrip() if kind == "block" else line.rstrip(_CLOSING)
+    found = _value(kind).fullmatch(body)
+    if found is None or (len(found[3]) <= _HARMLESS_MAX_BYTES and _no_secret().fullmatch(found[3])):
         return line
-    return found[1] + found[2] + mask + found[4]
+    return found[1] + found[2] + mask + found[4] + line[len(body) :]
 
 
 @functools.cache

@@ -629,3 +629,18 @@ def test_a_line_made_to_be_slow_is_masked_in_time(unit):
 def test_the_end_of_a_piece_that_is_a_number_or_a_word_stays(end):
     piece = ("some line that goes on " * 50 + end).encode()
     assert Redactor().redact_piece(b"", piece, goes_on=True) == (piece, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"- name: db-password", b"  value: " + b"," * 1_000_000 + b"'x'y"),
+        (b"  password: |", b"  a" + b" " * 1_000_000 + b"b\rc"),
+        (b'  "--api-key",', b"  " + b"," * 1_000_000 + b" x"),
+    ],
+)
+def test_a_long_line_behind_a_name_takes_no_longer_than_its_length(name, value):
+    # A line of 8,000 bytes took 0.8 s once, and the time grew with the square of the length.
+    lines = [name, value]
+    Redactor().redact_lines(lines)
+    assert lines == [name, value]
